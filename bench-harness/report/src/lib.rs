@@ -1,0 +1,1 @@
+//! Timing, tables, SVG charts and self-contained HTML reports.

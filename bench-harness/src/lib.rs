@@ -1,0 +1,1 @@
+//! Checks every kernel against a naive version, measures scaling, compares with peers.

@@ -1,0 +1,2 @@
+//! The tilewise command.
+fn main() {}

@@ -1,0 +1,25 @@
+//! SIMD and cache-blocked parallel kernels for machine learning: same bits at any thread count.
+
+pub mod batched;
+mod add;
+mod elementary;
+mod float;
+mod gemm;
+mod gemv;
+mod matrix;
+pub mod naive;
+pub mod parallel;
+pub mod random;
+pub mod simd;
+mod syrk;
+mod vector;
+
+pub use add::add;
+pub use batched::{TensorMut, TensorRef, gemm_batched};
+pub use elementary::{exp, log_softmax, sigmoid};
+pub use float::Float;
+pub use gemm::gemm;
+pub use gemv::gemv;
+pub use matrix::{MatMut, MatRef, ShapeError, same};
+pub use syrk::{gram, syrk};
+pub use vector::{axpy, dot, sum};

@@ -1,0 +1,19 @@
+//! The definitions: every kernel again in the plainest form, serial, safe, summing in `f64` from left to right.
+//!
+//! These are what the kernels are tested against and what the reports call *naive*. Nothing here is tuned on purpose.
+
+mod add;
+mod batched;
+mod elementary;
+mod gemm;
+mod gemv;
+mod syrk;
+mod vector;
+
+pub use add::add;
+pub use batched::gemm_batched;
+pub use elementary::{exp, log_softmax, sigmoid};
+pub use gemm::{gemm, gemm_loops};
+pub use gemv::gemv;
+pub use syrk::{gram, syrk};
+pub use vector::{axpy, dot, sum};

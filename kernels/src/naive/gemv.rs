@@ -1,0 +1,15 @@
+use crate::{Float, MatRef};
+
+/// y = alpha A x + beta y; y is not read when beta is 0, A and x are not read when alpha is 0.
+///
+/// # Panics
+/// When the shapes do not fit.
+pub fn gemv<T: Float>(alpha: T, a: MatRef<'_, T>, x: &[T], beta: T, y: &mut [T]) {
+    for i in 0..a.rows() {
+        let mut sum = if beta == T::ZERO { 0.0 } else { beta.to_f64() * y[i].to_f64() };
+        if alpha != T::ZERO {
+            sum += alpha.to_f64() * (0..a.cols()).map(|j| a.get(i, j).to_f64() * x[j].to_f64()).sum::<f64>();
+        }
+        y[i] = T::from_f64(sum);
+    }
+}

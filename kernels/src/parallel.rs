@@ -1,0 +1,215 @@
+//! Threads: the only file that names rayon.
+//!
+//! Everything here cuts work by the *shape* of the data and merges results in a *fixed tree*, so that a result has the
+//! same bits on one thread, two, or seven. The number of threads decides only who does which piece, and when.
+//!
+//! Starting a task on a sleeping rayon worker was measured at 5 to 20 microseconds, so a piece of work should last at
+//! least [`GRAIN_SECONDS`]; callers choose chunk lengths by their bytes or operations for that.
+
+use std::collections::BTreeMap;
+use std::ops::Range;
+use std::sync::{Arc, Mutex, OnceLock};
+
+/// How long a piece of parallel work should last at least, in seconds: a few times a wake-up.
+pub const GRAIN_SECONDS: f64 = 50e-6;
+
+/// Bytes of streamed input that take about [`GRAIN_SECONDS`] at 10 GB/s. Smaller inputs stay on one thread.
+pub const GRAIN_BYTES: usize = 512 * 1024;
+
+/// How a computation is divided where both ways exist. Each way gives its own bits at any thread count.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Scheme {
+    /// Chosen by shape alone.
+    #[default]
+    Auto,
+    /// Tasks: components, classes, trees, items of a batch.
+    Tasks,
+    /// Data: blocks of rows.
+    Rows,
+}
+
+impl std::str::FromStr for Scheme {
+    type Err = String;
+    fn from_str(s: &str) -> Result<Self, String> {
+        match s {
+            "auto" => Ok(Self::Auto),
+            "tasks" => Ok(Self::Tasks),
+            "rows" => Ok(Self::Rows),
+            _ => Err(format!("unknown parallel scheme {s:?}: expected auto, tasks or rows")),
+        }
+    }
+}
+
+/// Threads that work started here would run on.
+pub fn threads() -> usize {
+    rayon::current_num_threads()
+}
+
+/// Runs `f` with exactly `threads` threads (at least 1) for everything it starts. Pools are made once per size and kept.
+///
+/// ```
+/// use tilewise_kernels::parallel;
+/// assert_eq!(parallel::with_threads(3, parallel::threads), 3);
+/// ```
+pub fn with_threads<R: Send>(threads: usize, f: impl FnOnce() -> R + Send) -> R {
+    static POOLS: OnceLock<Mutex<BTreeMap<usize, Arc<rayon::ThreadPool>>>> = OnceLock::new();
+    let threads = threads.max(1);
+    let pool = {
+        let mut pools =
+            POOLS.get_or_init(Default::default).lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        match pools.get(&threads) {
+            Some(pool) => Some(Arc::clone(pool)),
+            None => match rayon::ThreadPoolBuilder::new().num_threads(threads).build() {
+                Ok(pool) => Some(Arc::clone(pools.entry(threads).or_insert(Arc::new(pool)))),
+                // The system refuses more threads: the pool at hand gives the same bits.
+                Err(_) => None,
+            },
+        }
+    };
+    match pool {
+        Some(pool) => pool.install(f),
+        None => f(),
+    }
+}
+
+/// Runs both closures, perhaps at the same time.
+pub fn join<A: Send, B: Send>(a: impl FnOnce() -> A + Send, b: impl FnOnce() -> B + Send) -> (A, B) {
+    if threads() == 1 { (a(), b()) } else { rayon::join(a, b) }
+}
+
+/// Calls `f(i)` for every i in `0..items`, in any order, perhaps at the same time.
+pub fn for_each(items: usize, f: impl Fn(usize) + Sync) {
+    if items <= 1 || threads() == 1 {
+        (0..items).for_each(f);
+    } else {
+        use rayon::prelude::*;
+        (0..items).into_par_iter().with_max_len(1).for_each(&f);
+    }
+}
+
+/// `f(i)` for every i in `0..items`, in order of i.
+pub fn map<A: Send>(items: usize, f: impl Fn(usize) -> A + Sync) -> Vec<A> {
+    if items <= 1 || threads() == 1 {
+        (0..items).map(f).collect()
+    } else {
+        use rayon::prelude::*;
+        (0..items).into_par_iter().with_max_len(1).map(&f).collect()
+    }
+}
+
+/// Calls `f(chunk number, chunk)` for consecutive chunks of `chunk_len` elements (the last may be shorter).
+pub fn for_each_chunk_mut<T: Send>(data: &mut [T], chunk_len: usize, f: impl Fn(usize, &mut [T]) + Sync) {
+    let chunk_len = chunk_len.max(1);
+    if data.len() <= chunk_len || threads() == 1 {
+        data.chunks_mut(chunk_len).enumerate().for_each(|(i, chunk)| f(i, chunk));
+    } else {
+        use rayon::prelude::*;
+        data.par_chunks_mut(chunk_len).enumerate().with_max_len(1).for_each(|(i, chunk)| f(i, chunk));
+    }
+}
+
+/// Cuts `0..len` into chunks of `chunk_len` (the last may be shorter), maps each, and merges the results in a fixed
+/// binary tree over the chunks: the left half always holds the largest power of two of chunks. `None` when `len` is 0.
+///
+/// The tree and the chunks depend on `len` and `chunk_len` only, so the result has the same bits at any thread count,
+/// whatever `merge` does. At most O(log chunks) results per thread are alive at a time.
+///
+/// ```
+/// use tilewise_kernels::parallel;
+/// let x: Vec<f32> = (0..100_000).map(|i| 1.0 / (i as f32 + 1.0)).collect();
+/// let sum = || parallel::map_reduce(x.len(), 1000, |r| x[r].iter().sum::<f32>(), |a, b| a + b).unwrap();
+/// let one = parallel::with_threads(1, sum);
+/// assert_eq!(one.to_bits(), parallel::with_threads(3, sum).to_bits());
+/// ```
+pub fn map_reduce<A: Send>(
+    len: usize,
+    chunk_len: usize,
+    map: impl Fn(Range<usize>) -> A + Sync,
+    merge: impl Fn(A, A) -> A + Sync,
+) -> Option<A> {
+    let chunk_len = chunk_len.max(1);
+    let chunks = len.div_ceil(chunk_len);
+    let leaf = |chunk: usize| map(chunk * chunk_len..((chunk + 1) * chunk_len).min(len));
+    (chunks > 0).then(|| tree(0..chunks, &leaf, &merge, threads() == 1))
+}
+
+fn tree<A: Send>(
+    chunks: Range<usize>,
+    leaf: &(impl Fn(usize) -> A + Sync),
+    merge: &(impl Fn(A, A) -> A + Sync),
+    serial: bool,
+) -> A {
+    if chunks.len() == 1 {
+        return leaf(chunks.start);
+    }
+    let mid = chunks.start + left_half(chunks.len());
+    let (left, right) = if serial {
+        let left = tree(chunks.start..mid, leaf, merge, serial);
+        (left, tree(mid..chunks.end, leaf, merge, serial))
+    } else {
+        rayon::join(
+            || tree(chunks.start..mid, leaf, merge, serial),
+            || tree(mid..chunks.end, leaf, merge, serial),
+        )
+    };
+    merge(left, right)
+}
+
+/// The largest power of two below `chunks` (2 or more): where the fixed tree divides.
+fn left_half(chunks: usize) -> usize {
+    1 << (usize::BITS - 1 - (chunks - 1).leading_zeros())
+}
+
+/// Merges values that are already there in the same fixed tree as [`map_reduce`].
+pub fn reduce<A>(values: Vec<A>, mut merge: impl FnMut(A, A) -> A) -> Option<A> {
+    // The counter trick: a stack whose entries hold sizes as in a binary number merges as the tree does.
+    let mut stack: Vec<(u32, A)> = Vec::new();
+    for value in values {
+        let mut top = (0, value);
+        while stack.last().is_some_and(|(height, _)| *height == top.0) {
+            let (height, left) = stack.pop()?;
+            top = (height + 1, merge(left, top.1));
+        }
+        stack.push(top);
+    }
+    let mut result = stack.pop()?.1;
+    while let Some((_, left)) = stack.pop() {
+        result = merge(left, result);
+    }
+    Some(result)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tree_is_fixed() {
+        let shape = |chunks: usize| {
+            let text = |r: Range<usize>| format!("{}", r.start);
+            map_reduce(chunks, 1, text, |a, b| format!("({a} {b})")).unwrap()
+        };
+        assert_eq!(shape(1), "0");
+        assert_eq!(shape(5), "(((0 1) (2 3)) 4)");
+        assert_eq!(shape(7), "(((0 1) (2 3)) ((4 5) 6))");
+        for chunks in 1..70 {
+            let one = with_threads(1, || shape(chunks));
+            assert_eq!(one, with_threads(3, || shape(chunks)));
+            let values = (0..chunks).map(|i| i.to_string()).collect();
+            assert_eq!(one, reduce(values, |a, b| format!("({a} {b})")).unwrap());
+        }
+        assert!(map_reduce(0, 4, |_| 0, |a, _| a).is_none());
+    }
+
+    #[test]
+    fn every_item_is_visited_once() {
+        for threads in [1, 2, 3, 7] {
+            with_threads(threads, || {
+                let mut seen = vec![0; 1001];
+                for_each_chunk_mut(&mut seen, 10, |i, chunk| chunk.iter_mut().for_each(|x| *x += i + 1));
+                assert!(seen.iter().enumerate().all(|(i, &x)| x == i / 10 + 1));
+                assert_eq!(map(100, |i| i * i), (0..100).map(|i| i * i).collect::<Vec<_>>());
+            });
+        }
+    }
+}

@@ -1,0 +1,6 @@
+//! SIMD sets (first version: none).
+
+/// Every set has lanes of this type.
+pub trait LanesOfEverySet {}
+impl LanesOfEverySet for f32 {}
+impl LanesOfEverySet for f64 {}

@@ -1,0 +1,1 @@
+//! Any Tilewise model by name or by file.

@@ -1,0 +1,69 @@
+//! What a fit is given besides data (seed, scheme, progress, a way to stop) and what it tells besides the model.
+
+use serde::{Deserialize, Serialize};
+use std::sync::atomic::{AtomicBool, Ordering};
+use tilewise_kernels::parallel::Scheme;
+
+/// How a fit went. Every fit returns one; it is stored in the model file.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct FitReport {
+    /// Whether the stopping criterion was met.
+    pub converged: bool,
+    /// Why the fit ended, in words.
+    pub stopped: String,
+    /// The value of what was minimised, penalty included, per unit of weight.
+    pub objective: f64,
+    /// Largest absolute entry of the gradient of `objective` (KKT residual); 0 for closed forms that have none.
+    pub optimality: f64,
+    /// Rounds (passes over the data that were needed one after another).
+    pub rounds: u64,
+    /// What a person should know: non-convergence, separation, dropped rank ...
+    pub warnings: Vec<String>,
+}
+
+/// A fitted model and how the fit went.
+#[derive(Clone, Debug)]
+pub struct Fit<M> {
+    /// The model.
+    pub model: M,
+    /// How it went.
+    pub report: FitReport,
+}
+
+/// Hears from long work.
+pub trait Progress: Sync {
+    /// `done` rounds of at most `total` (0 when unknown) are over; `note` is a short text such as `loss 0.3121`.
+    fn round(&self, done: u64, total: u64, note: &str);
+}
+
+/// Hears nothing.
+pub struct Silent;
+impl Progress for Silent {
+    fn round(&self, _: u64, _: u64, _: &str) {}
+}
+
+/// What a fit is given besides data and parameters.
+pub struct Context<'a> {
+    /// Key of every random number.
+    pub seed: u64,
+    /// How work is divided.
+    pub scheme: Scheme,
+    /// Hears of every round.
+    pub progress: &'a dyn Progress,
+    /// Set by Ctrl-C: the fit ends at the next round and keeps what it has.
+    pub cancel: &'a AtomicBool,
+}
+
+impl Context<'_> {
+    /// Whether the person asked to stop.
+    pub fn cancelled(&self) -> bool {
+        self.cancel.load(Ordering::Relaxed)
+    }
+}
+
+impl Default for Context<'_> {
+    fn default() -> Self {
+        static NEVER: AtomicBool = AtomicBool::new(false);
+        Self { seed: 0, scheme: Scheme::Auto, progress: &Silent, cancel: &NEVER }
+    }
+}

@@ -1,0 +1,57 @@
+//! What every fitted model can do, whatever its family.
+
+use crate::{Field, FitReport, Result};
+use serde::{Deserialize, Serialize};
+use tilewise_kernels::{MatMut, MatRef};
+
+/// What the outputs of a model mean.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "task", rename_all = "lowercase")]
+pub enum Task {
+    /// One number per target.
+    Regression,
+    /// One probability per class.
+    Classification {
+        /// The classes in the order of the outputs.
+        classes: Vec<String>,
+    },
+}
+
+/// A fitted model. It sees rows of *cells*: `f64` numbers in the order of [`Model::inputs`], the value of a numeric
+/// field, the dictionary index of a category, 0 or 1 of a boolean; NaN is missing and [`UNSEEN`] a category that the
+/// dictionary lacks. Files, the command line and the server all come through here, so all give the same bits.
+pub trait Model: Send + Sync {
+    /// The family's name as in `--model`.
+    fn kind(&self) -> &str;
+    /// The columns it needs, in the order of cells.
+    fn inputs(&self) -> &[Field];
+    /// Name of the target column.
+    fn target(&self) -> &str;
+    /// Meaning of the outputs.
+    fn task(&self) -> &Task;
+    /// How the fit went.
+    fn report(&self) -> &FitReport;
+    /// Predicts `cells` (rows x inputs) into `out` (rows x outputs): values, or a probability per class. Row-major,
+    /// `offset` (one per row, or none) is added to the linear predictor. A row's answer does not depend on the others.
+    ///
+    /// # Errors
+    /// When shapes do not fit, or a cell is one that the model's policies refuse (the error names row and column).
+    fn predict(&self, cells: MatRef<'_, f64>, offset: Option<&[f64]>, out: MatMut<'_, f64>) -> Result<()>;
+    /// The file's content: equal models give equal bytes.
+    ///
+    /// # Errors
+    /// When the model cannot be stored.
+    fn to_bytes(&self) -> Result<Vec<u8>>;
+    /// What `inspect` prints below schema and report: coefficients, importance ...
+    fn describe(&self) -> String;
+    /// Columns of the output.
+    fn outputs(&self) -> usize {
+        match self.task() {
+            Task::Regression => 1,
+            Task::Classification { classes } => classes.len(),
+        }
+    }
+}
+
+/// The cell of a category that is not in the dictionary.
+pub const UNSEEN: f64 = -1.0;

@@ -1,0 +1,82 @@
+//! Training that is a sum over rows, written once: request -> partial(chunk) -> merge -> advance.
+//!
+//! The trainer is a state machine. It publishes a *request*; every chunk of rows answers with a *partial*; partials merge
+//! (in a fixed tree over chunks) and *advance* the trainer. In one process there is one chunk, parallel inside, and
+//! nothing is serialised; a stream of chunks, a pool of processes or a cluster send requests and partials as bytes.
+
+use crate::{Context, Result};
+use serde::{Serialize, de::DeserializeOwned};
+
+/// A trainer written as rounds.
+pub trait Rounds {
+    /// The rows of one chunk, as a worker holds them.
+    type Chunk<'a>;
+    /// What the workers need to know this round.
+    type Request: Serialize + DeserializeOwned;
+    /// What a chunk answers; merging is associative up to rounding.
+    type Partial: Serialize + DeserializeOwned;
+
+    /// The next request; `None` when training is over.
+    fn request(&self) -> Option<Self::Request>;
+    /// A chunk's answer. Parallel inside; does not see the trainer.
+    ///
+    /// # Errors
+    /// When the chunk does not fit the request.
+    fn partial(request: &Self::Request, chunk: &Self::Chunk<'_>) -> Result<Self::Partial>;
+    /// Both answers as if one chunk had given them.
+    fn merge(left: Self::Partial, right: Self::Partial) -> Self::Partial;
+    /// Takes the merged answer and moves on.
+    ///
+    /// # Errors
+    /// When the data cannot be fitted.
+    fn advance(&mut self, partial: Self::Partial) -> Result<()>;
+    /// A short text for the progress bar.
+    fn note(&self) -> String;
+    /// Rounds this trainer will take at most (0 when unknown).
+    fn at_most(&self) -> u64;
+}
+
+/// Trains on one chunk in this process. Ends early, keeping what is there, when the context is cancelled.
+///
+/// # Errors
+/// The first error of the trainer.
+pub fn run<R: Rounds>(trainer: &mut R, chunk: &R::Chunk<'_>, context: &Context<'_>) -> Result<()> {
+    let mut done = 0;
+    while let Some(request) = trainer.request() {
+        trainer.advance(R::partial(&request, chunk)?)?;
+        done += 1;
+        context.progress.round(done, trainer.at_most(), &trainer.note());
+        if context.cancelled() {
+            break;
+        }
+    }
+    Ok(())
+}
+
+/// Trains on several chunks with every request and partial passed through bytes, as workers elsewhere would.
+///
+/// # Errors
+/// The first error of the trainer.
+pub fn run_through_bytes<R: Rounds>(trainer: &mut R, chunks: &[R::Chunk<'_>], context: &Context<'_>) -> Result<()> {
+    let wire = |e: postcard::Error| crate::Error::Fit(format!("a request or partial could not be passed on: {e}"));
+    let mut done = 0;
+    while let Some(request) = trainer.request() {
+        let request = postcard::to_stdvec(&request).map_err(wire)?;
+        let mut partials = Vec::with_capacity(chunks.len());
+        for chunk in chunks {
+            let partial = R::partial(&postcard::from_bytes(&request).map_err(wire)?, chunk)?;
+            let bytes = postcard::to_stdvec(&partial).map_err(wire)?;
+            partials.push(postcard::from_bytes(&bytes).map_err(wire)?);
+        }
+        match tilewise_kernels::parallel::reduce(partials, R::merge) {
+            Some(partial) => trainer.advance(partial)?,
+            None => return Err(crate::Error::Fit("there are no rows".into())),
+        }
+        done += 1;
+        context.progress.round(done, trainer.at_most(), &trainer.note());
+        if context.cancelled() {
+            break;
+        }
+    }
+    Ok(())
+}

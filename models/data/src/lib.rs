@@ -1,0 +1,1 @@
+//! Readers for CSV, Parquet, Arrow IPC and libsvm files.

@@ -1,0 +1,1 @@
+//! Least squares, ridge, logistic and multinomial regression.

@@ -1,0 +1,1 @@
+//! A minimal threaded inference server for Tilewise models.
