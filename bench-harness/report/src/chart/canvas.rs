@@ -1,0 +1,149 @@
+//! The few shapes charts are made of, collected as SVG elements.
+
+use super::{COLOURS, STYLE};
+use crate::escape;
+use std::fmt::Write as _;
+
+/// Width of every view box: at 360 pixels text of [`TEXT`] units is still 10.5 pixels tall.
+pub(super) const WIDTH: f64 = 480.0;
+/// Height of ordinary text.
+pub(super) const TEXT: f64 = 14.0;
+/// Width of a letter over its height: a generous mean over common sans-serif faces.
+const LETTER: f64 = 0.6;
+/// Height of titles.
+const TITLE: f64 = 16.0;
+
+/// Which end of a text its position names.
+#[derive(Clone, Copy)]
+pub(super) enum Anchor {
+    Start,
+    Middle,
+    End,
+}
+
+/// SVG elements so far, and how much height they need.
+#[derive(Default)]
+pub(super) struct Canvas {
+    body: String,
+    pub(super) height: f64,
+}
+
+/// Room that `text` takes at `size`, estimated.
+pub(super) fn text_width(text: &str, size: f64) -> f64 {
+    text.chars().count() as f64 * size * LETTER
+}
+
+/// Cuts `text` so that it fits `width`.
+pub(super) fn fit(text: &str, size: f64, width: f64) -> String {
+    if text_width(text, size) <= width {
+        return text.into();
+    }
+    let room = (width / (size * LETTER)) as usize;
+    text.chars().take(room.saturating_sub(1)).chain(['…']).collect()
+}
+
+impl Canvas {
+    pub(super) fn text(&mut self, x: f64, y: f64, anchor: Anchor, class: &str, text: &str) {
+        let anchor = match anchor {
+            Anchor::Start => "start",
+            Anchor::Middle => "middle",
+            Anchor::End => "end",
+        };
+        let _ = write!(
+            self.body,
+            "<text x=\"{x:.1}\" y=\"{y:.1}\" text-anchor=\"{anchor}\" font-size=\"{TEXT}\" class=\"{class}\">{}</text>",
+            escape(text)
+        );
+    }
+
+    /// A text reading upwards, centred on (x, y).
+    pub(super) fn upright(&mut self, x: f64, y: f64, text: &str) {
+        let _ = write!(
+            self.body,
+            "<text transform=\"translate({x:.1} {y:.1}) rotate(-90)\" text-anchor=\"middle\" font-size=\"{TEXT}\" \
+             class=\"muted\">{}</text>",
+            escape(text)
+        );
+    }
+
+    /// The title over the chart, wrapped; advances the height.
+    pub(super) fn title(&mut self, title: &str) {
+        let mut lines: Vec<String> = vec![String::new()];
+        for word in title.split_whitespace() {
+            let line = lines.last_mut().map_or("", |line| line.as_str());
+            let longer = if line.is_empty() { word.to_string() } else { format!("{line} {word}") };
+            match lines.last_mut() {
+                Some(last) if last.is_empty() || text_width(&longer, TITLE) <= WIDTH - 8.0 => *last = longer,
+                _ => lines.push(word.into()),
+            }
+        }
+        for line in lines {
+            self.height += TITLE * 1.35;
+            let y = self.height - TITLE * 0.3;
+            let line = escape(&line).into_owned();
+            let _ = write!(
+                self.body,
+                "<text x=\"4\" y=\"{y:.1}\" font-size=\"{TITLE}\" font-weight=\"600\">{line}</text>"
+            );
+        }
+    }
+
+    pub(super) fn line(&mut self, class: &str, (x1, y1): (f64, f64), (x2, y2): (f64, f64)) {
+        let _ = write!(self.body, "<path class=\"{class}\" d=\"M{x1:.1} {y1:.1}L{x2:.1} {y2:.1}\"/>");
+    }
+
+    pub(super) fn path(&mut self, series: usize, points: &[(f64, f64)]) {
+        let mut d = String::new();
+        for (i, (x, y)) in points.iter().enumerate() {
+            let _ = write!(d, "{}{x:.1} {y:.1}", if i == 0 { 'M' } else { 'L' });
+        }
+        let dash =
+            ["", " stroke-dasharray=\"8 3\"", " stroke-dasharray=\"3 3\"", " stroke-dasharray=\"10 3 2 3\""];
+        let (colour, dash) = (series % COLOURS, dash[series % dash.len()]);
+        let _ = write!(self.body, "<path class=\"line c{colour}\"{dash} d=\"{d}\"/>");
+    }
+
+    /// The marker of a series: shapes differ so that colour is not needed.
+    pub(super) fn marker(&mut self, series: usize, (x, y): (f64, f64)) {
+        let class = format!("f{}", series % COLOURS);
+        let _ = match series % 4 {
+            0 => write!(self.body, "<circle class=\"{class}\" cx=\"{x:.1}\" cy=\"{y:.1}\" r=\"4\"/>"),
+            1 => write!(
+                self.body,
+                "<rect class=\"{class}\" x=\"{:.1}\" y=\"{:.1}\" width=\"7.5\" height=\"7.5\"/>",
+                x - 3.75,
+                y - 3.75
+            ),
+            2 => write!(self.body, "<path class=\"{class}\" d=\"M{x:.1} {:.1}l5 9h-10z\"/>", y - 5.5),
+            _ => write!(self.body, "<path class=\"{class}\" d=\"M{x:.1} {:.1}l5 5-5 5-5-5z\"/>", y - 5.0),
+        };
+    }
+
+    pub(super) fn bar(&mut self, series: usize, x: (f64, f64), y: f64, height: f64) {
+        let (left, width) = (x.0.min(x.1), (x.1 - x.0).abs().max(1.0));
+        let class = format!("f{}", series % COLOURS);
+        let _ = write!(
+            self.body,
+            "<rect class=\"{class}\" x=\"{left:.1}\" y=\"{y:.1}\" width=\"{width:.1}\" height=\"{height:.1}\" rx=\"2\"/>"
+        );
+    }
+
+    pub(super) fn inline(self, title: &str) -> String {
+        self.element(title, "", "")
+    }
+
+    pub(super) fn standalone(self, title: &str) -> String {
+        let size =
+            format!(" xmlns=\"http://www.w3.org/2000/svg\" width=\"{WIDTH}\" height=\"{:.0}\"", self.height);
+        self.element(title, &size, &format!("<style>{STYLE}</style>"))
+    }
+
+    fn element(self, title: &str, attributes: &str, head: &str) -> String {
+        let (title, height) = (escape(title), self.height);
+        format!(
+            "<svg class=\"chart\" role=\"img\"{attributes} viewBox=\"0 0 {WIDTH} {height:.0}\" aria-label=\"{title}\">\
+             <title>{title}</title>{head}{}</svg>\n",
+            self.body
+        )
+    }
+}
