@@ -38,6 +38,16 @@ pub enum Error {
         /// What is wrong and what would be accepted.
         what: String,
     },
+    /// A cell of a dataset holds what it must not.
+    #[error("row {}, column {column:?}: {what}", row + 1)]
+    Cell {
+        /// Its row, from 0 (people read it counted from 1, header not counted).
+        row: usize,
+        /// Its column.
+        column: String,
+        /// What is wrong and what would be accepted.
+        what: String,
+    },
     /// A parameter has a value that is not accepted.
     #[error("parameter {name}: {value} is not accepted; {accepted}")]
     Parameter {
@@ -87,8 +97,24 @@ impl Error {
     pub fn column(name: impl Into<String>, what: impl Into<String>) -> Self {
         Self::Column { name: name.into(), what: what.into() }
     }
+    /// A cell that is not what is needed; `row` counts from 0.
+    pub fn cell(row: usize, column: impl Into<String>, what: impl Into<String>) -> Self {
+        Self::Cell { row, column: column.into(), what: what.into() }
+    }
+    /// The same error seen from a table in which the block it came from starts `rows` further down.
+    pub fn moved_down(self, rows: usize) -> Self {
+        match self {
+            Self::Cell { row, column, what } => Self::Cell { row: row + rows, column, what },
+            other => other,
+        }
+    }
     /// A parameter outside its range.
     pub fn parameter(name: &str, value: impl ToString, accepted: impl Into<String>) -> Self {
         Self::Parameter { name: name.into(), value: value.to_string(), accepted: accepted.into() }
     }
+}
+
+/// Checks that two lengths agree; `what` names them.
+pub(crate) fn same(what: &'static str, expected: usize, found: usize) -> Result<()> {
+    if expected == found { Ok(()) } else { Err(ShapeError::Mismatch { what, expected, found }.into()) }
 }

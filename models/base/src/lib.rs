@@ -1,14 +1,17 @@
-//! What every Tilewise model shares: datasets and schemas, metrics, the rounds protocol, the model file, errors,
 //! progress and cancellation.
 
+pub mod cells;
 pub mod dataset;
+pub mod encoder;
 pub mod error;
 pub mod fit;
 pub mod model;
 pub mod rounds;
 pub mod schema;
 
+pub use cells::{Binder, predict_dataset};
 pub use dataset::{Column, Dataset, MISSING_CODE};
+pub use encoder::Encoder;
 pub use error::{Error, Result};
 pub use fit::{Context, Fit, FitReport, Progress};
 pub use model::{Model, Task};

@@ -1,0 +1,287 @@
+//! From cells to the dense row of a design matrix, for models that are linear in their inputs.
+//!
+//! Numbers and booleans: a missing one is replaced by the weighted mean of the training rows that have one, then
+//! (x - mean) / standard deviation, where both are those of the training column after imputing. Categories: one column
+//! per level of the dictionary, 1 where the row has it; a missing or unseen category has zeros everywhere. A column
+//! that is constant keeps scale 1. A numeric column without a single number is imputed by 0 and warned about.
+//!
+//! Population moments are taken in two passes (mean, then squares around it), each a fixed tree over blocks of rows.
+
+use crate::cells::{Binder, for_each_block};
+use crate::error::same;
+use crate::{Dataset, Error, Field, Kind, Result};
+use serde::{Deserialize, Serialize};
+use tilewise_kernels::MatRef;
+
+mod moments;
+
+/// What an encoder does to numbers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Options {
+    /// Replace missing numbers by the mean; otherwise one is an error that names row and column.
+    pub impute: bool,
+    /// Centre and scale numbers; otherwise they are taken as they are.
+    pub standardise: bool,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self { impute: true, standardise: true }
+    }
+}
+
+/// What happens to one input.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "step", rename_all = "snake_case")]
+enum Step {
+    /// (x or `missing` - `mean`) / `scale`; numbers and booleans.
+    Number { missing: f64, mean: f64, scale: f64, seen: u64 },
+    /// One column per level.
+    OneHot { levels: usize },
+}
+
+impl Step {
+    fn width(self) -> usize {
+        match self {
+            Self::Number { .. } => 1,
+            Self::OneHot { levels } => levels,
+        }
+    }
+}
+
+/// Fitted encoding of rows of cells as rows of a design matrix.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(try_from = "Stored")]
+pub struct Encoder {
+    inputs: Vec<Field>,
+    steps: Vec<Step>,
+    impute: bool,
+    standardise: bool,
+    #[serde(skip)]
+    width: usize,
+}
+
+/// What a file holds, before it is checked.
+#[derive(Deserialize)]
+struct Stored {
+    inputs: Vec<Field>,
+    steps: Vec<Step>,
+    impute: bool,
+    standardise: bool,
+}
+
+impl TryFrom<Stored> for Encoder {
+    type Error = String;
+    fn try_from(stored: Stored) -> Result<Self, String> {
+        let Stored { inputs, steps, impute, standardise } = stored;
+        if inputs.len() != steps.len() {
+            return Err(format!("the encoder has {} steps for {} inputs", steps.len(), inputs.len()));
+        }
+        let mut width = 0usize;
+        for (field, step) in inputs.iter().zip(&steps) {
+            let fits = match (&field.kind, *step) {
+                (Kind::Categorical { dictionary }, Step::OneHot { levels }) => {
+                    levels == dictionary.len() && dictionary.is_sorted_by(|a, b| a < b)
+                }
+                (Kind::Numeric | Kind::Boolean, Step::Number { missing, mean, scale, .. }) => {
+                    missing.is_finite() && mean.is_finite() && scale.is_finite() && scale > 0.0
+                }
+                _ => false,
+            };
+            if !fits {
+                return Err(format!("the encoder's step for input {:?} is not a valid one", field.name));
+            }
+            width = width.checked_add(step.width()).ok_or("the encoder is too wide")?;
+        }
+        Ok(Self { inputs, steps, impute, standardise, width })
+    }
+}
+
+impl Encoder {
+    /// Learns the encoding of the columns `inputs` of `dataset`. A row's weight counts as so many rows.
+    ///
+    /// # Errors
+    /// When a column is not there, a number is infinite or (without imputing) missing, numbers are so large that their
+    /// variance overflows, no weight is positive, or lengths differ. Names column, and row where there is one.
+    pub fn fit(
+        dataset: &Dataset,
+        inputs: &[String],
+        weights: Option<&[f64]>,
+        options: Options,
+    ) -> Result<Self> {
+        if dataset.rows() == 0 {
+            return Err(Error::Fit("there are no rows to learn from".into()));
+        }
+        if let Some(weights) = weights {
+            same("weights", dataset.rows(), weights.len())?;
+        }
+        let (mut fields, mut steps) = (Vec::with_capacity(inputs.len()), Vec::with_capacity(inputs.len()));
+        for name in inputs {
+            let column = dataset.column(name)?;
+            let kind = column.kind();
+            steps.push(match &kind {
+                Kind::Categorical { dictionary } => Step::OneHot { levels: dictionary.len() },
+                Kind::Numeric | Kind::Boolean => {
+                    let m = moments::moments(name, column, weights, options.impute)?;
+                    let (mean, scale) = if options.standardise { (m.mean, m.scale) } else { (0.0, 1.0) };
+                    Step::Number { missing: m.mean, mean, scale, seen: m.seen }
+                }
+            });
+            fields.push(Field { name: name.clone(), kind });
+        }
+        let Options { impute, standardise } = options;
+        Self::try_from(Stored { inputs: fields, steps, impute, standardise }).map_err(Error::Fit)
+    }
+
+    /// The columns it needs, in the order of cells.
+    pub fn inputs(&self) -> &[Field] {
+        &self.inputs
+    }
+
+    /// Columns of the design matrix.
+    pub fn width(&self) -> usize {
+        self.width
+    }
+
+    /// What it does to numbers.
+    pub fn options(&self) -> Options {
+        Options { impute: self.impute, standardise: self.standardise }
+    }
+
+    /// Names of the columns of the design matrix: `age`, `workclass=Private`.
+    pub fn names(&self) -> Vec<String> {
+        let mut names = Vec::with_capacity(self.width);
+        for field in &self.inputs {
+            match &field.kind {
+                Kind::Categorical { dictionary } => {
+                    names.extend(dictionary.iter().map(|level| format!("{}={level}", field.name)));
+                }
+                Kind::Numeric | Kind::Boolean => names.push(field.name.clone()),
+            }
+        }
+        names
+    }
+
+    /// What a person should know about the training columns.
+    pub fn warnings(&self) -> Vec<String> {
+        let empty = |(field, step): (&Field, &Step)| match step {
+            Step::Number { seen: 0, .. } | Step::OneHot { levels: 0 } => Some(format!(
+                "column {:?} has no value in any training row: it is taken as constant",
+                field.name
+            )),
+            _ => None,
+        };
+        self.inputs.iter().zip(&self.steps).filter_map(empty).collect()
+    }
+
+    /// One line per input on what happens to it, for people.
+    pub fn describe(&self) -> Vec<String> {
+        let line = |(field, step): (&Field, &Step)| match step {
+            Step::Number { missing, mean, scale, .. } => {
+                let kind = field.kind.name();
+                let missing =
+                    if self.impute { format!("missing -> {missing}") } else { "missing refused".to_owned() };
+                let scaled =
+                    if self.standardise { format!(", (x - {mean}) / {scale}") } else { String::new() };
+                format!("{}: {kind}, {missing}{scaled}", field.name)
+            }
+            Step::OneHot { levels } => format!("{}: one column for each of {levels} categories", field.name),
+        };
+        self.inputs.iter().zip(&self.steps).map(line).collect()
+    }
+
+    /// Encodes one row of [`inputs`](Self::inputs) cells into [`width`](Self::width) numbers, without allocating.
+    /// Infinite cells pass through the arithmetic. A missing number is NaN where imputing is off:
+    /// [`check_row`](Self::check_row) finds those. Cells or columns beyond the shorter of both sides are left alone.
+    #[inline]
+    pub fn encode_row(&self, cells: &[f64], out: &mut [f64]) {
+        let mut rest = out;
+        for (step, &cell) in self.steps.iter().zip(cells) {
+            let Some((mine, after)) = rest.split_at_mut_checked(step.width()) else { return };
+            match *step {
+                Step::Number { missing, mean, scale, .. } => {
+                    let x = if cell.is_nan() && self.impute { missing } else { cell };
+                    mine[0] = (x - mean) / scale;
+                }
+                Step::OneHot { levels } => {
+                    mine.fill(0.0);
+                    // False for NaN and UNSEEN.
+                    if cell >= 0.0 && cell < levels as f64 {
+                        mine[cell as usize] = 1.0;
+                    }
+                }
+            }
+            rest = after;
+        }
+    }
+
+    /// Whether this encoder accepts a row of cells: without imputing, missing numbers are refused.
+    ///
+    /// # Errors
+    /// Naming `row` and the column of the first missing number.
+    pub fn check_row(&self, row: usize, cells: &[f64]) -> Result<()> {
+        if self.impute {
+            return Ok(());
+        }
+        let refused = |&(j, step): &(usize, &Step)| {
+            matches!(step, Step::Number { .. }) && cells.get(j).is_some_and(|c| c.is_nan())
+        };
+        match self.steps.iter().enumerate().find(refused) {
+            None => Ok(()),
+            Some((j, _)) => Err(Error::cell(
+                row,
+                &self.inputs[j].name,
+                "the number is missing and this model does not impute",
+            )),
+        }
+    }
+
+    /// Encodes rows of cells (row-major) into rows of the design matrix.
+    ///
+    /// # Errors
+    /// When shapes do not fit, or a number is missing and imputing is off.
+    pub fn encode_cells(&self, cells: MatRef<'_, f64>, out: &mut [f64]) -> Result<()> {
+        same("cells per row", self.inputs.len(), cells.cols())?;
+        same("encoded numbers", cells.rows() * self.width, out.len())?;
+        let mut copy = Vec::new();
+        for i in 0..cells.rows() {
+            let row = match cells.row(i) {
+                Some(row) => row,
+                None => {
+                    copy.clear();
+                    copy.extend((0..cells.cols()).map(|j| cells.get(i, j)));
+                    &copy
+                }
+            };
+            self.check_row(i, row)?;
+            self.encode_row(row, &mut out[i * self.width..(i + 1) * self.width]);
+        }
+        Ok(())
+    }
+
+    /// The design matrix of a table, rows x [`width`](Self::width), row-major. Blocks of rows run in parallel.
+    ///
+    /// # Errors
+    /// When columns are missing or mistyped, a number is missing and imputing is off, or the matrix is too large.
+    pub fn encode(&self, dataset: &Dataset) -> Result<Vec<f64>> {
+        let binder = Binder::new(&self.inputs, &dataset.schema())?;
+        let too_large = || {
+            let widest = self.inputs.iter().zip(&self.steps).max_by_key(|(_, step)| step.width());
+            let hint = widest
+                .map_or(String::new(), |(f, s)| format!("; {:?} alone has {} levels", f.name, s.width()));
+            let rows = dataset.rows();
+            Error::Fit(format!("a design matrix of {rows} rows x {} columns is too large{hint}", self.width))
+        };
+        let len = dataset.rows().checked_mul(self.width).ok_or_else(too_large)?;
+        let mut out = Vec::new();
+        out.try_reserve_exact(len).map_err(|_| too_large())?;
+        out.resize(len, 0.0);
+        for_each_block(&binder, dataset, self.width, &mut out, |_, cells, out| {
+            self.encode_cells(cells, out)
+        })?;
+        Ok(out)
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,106 @@
+//! Weighted mean and standard deviation of a column with missing cells.
+
+use crate::{Column, Error, Result};
+use std::ops::Range;
+use tilewise_kernels::parallel;
+
+/// Rows summed one after another before the fixed tree takes over.
+const CHUNK: usize = 4096;
+
+/// A column whose standard deviation is below this multiple of its largest magnitude is constant up to the rounding of
+/// its own values (each is known to 2^-53 of itself); scaling it up would turn that rounding into a feature.
+const CONSTANT: f64 = 8.0 * f64::EPSILON;
+
+pub(super) struct Moments {
+    /// Weighted mean of the cells that are there; 0 when there are none.
+    pub(super) mean: f64,
+    /// Population standard deviation, missing cells counted as the mean; 1 for constant columns.
+    pub(super) scale: f64,
+    /// Cells that are there and have weight.
+    pub(super) seen: u64,
+}
+
+/// Sums over a block of rows.
+#[derive(Clone, Copy, Default)]
+struct Sums {
+    /// Weight of all rows and of those with a value.
+    all: f64,
+    present: f64,
+    /// Weighted sum of the values, or of what is made of them in the second pass.
+    sum: f64,
+    squares: f64,
+    /// Largest magnitude and number of values.
+    largest: f64,
+    seen: u64,
+}
+
+impl Sums {
+    fn merge(self, other: Self) -> Self {
+        Self {
+            all: self.all + other.all,
+            present: self.present + other.present,
+            sum: self.sum + other.sum,
+            squares: self.squares + other.squares,
+            largest: self.largest.max(other.largest),
+            seen: self.seen + other.seen,
+        }
+    }
+}
+
+fn sums(column: &Column, weights: Option<&[f64]>, centre: f64) -> Sums {
+    let block = |rows: Range<usize>| {
+        let mut s = Sums::default();
+        for row in rows {
+            let (x, w) = (column.cell(row), weights.map_or(1.0, |w| w[row]));
+            s.all += w;
+            if !x.is_nan() && w > 0.0 {
+                let d = x - centre;
+                s.present += w;
+                s.sum += w * d;
+                s.squares += w * d * d;
+                s.largest = s.largest.max(x.abs());
+                s.seen += 1;
+            }
+        }
+        s
+    };
+    parallel::map_reduce(column.len(), CHUNK, block, Sums::merge).unwrap_or_default()
+}
+
+pub(super) fn moments(name: &str, column: &Column, weights: Option<&[f64]>, impute: bool) -> Result<Moments> {
+    for row in 0..column.len() {
+        let x = column.cell(row);
+        if x.is_infinite() {
+            return Err(Error::cell(row, name, format!("{x} is not a finite number")));
+        }
+        if x.is_nan() && !impute {
+            return Err(Error::cell(
+                row,
+                name,
+                "the number is missing; set impute=true to replace it by the mean",
+            ));
+        }
+    }
+    let first = sums(column, weights, 0.0);
+    if first.all.is_nan() || first.all <= 0.0 {
+        return Err(Error::Fit("no row has a positive weight".into()));
+    }
+    if first.seen == 0 {
+        return Ok(Moments { mean: 0.0, scale: 1.0, seen: 0 });
+    }
+    let about = first.sum / first.present;
+    let second = sums(column, weights, about);
+    // The remainder of the first mean's rounding, and its part in the squares.
+    let correction = second.sum / second.present;
+    let mean = about + correction;
+    let variance = (second.squares - second.sum * correction) / first.all;
+    if !mean.is_finite() || !variance.is_finite() {
+        return Err(Error::column(
+            name,
+            "its numbers are so large that their mean or variance overflows; rescale them",
+        ));
+    }
+    let deviation = variance.max(0.0).sqrt();
+    let scale = if deviation > CONSTANT * first.largest { deviation } else { 1.0 };
+    Ok(Moments { mean, scale, seen: first.seen })
+}

@@ -1,0 +1,125 @@
+use super::*;
+use crate::{Column, MISSING_CODE};
+use tilewise_kernels::parallel;
+
+fn table(columns: Vec<(&str, Column)>) -> Dataset {
+    Dataset::new(columns.into_iter().map(|(n, c)| (n.to_owned(), c)).collect()).unwrap()
+}
+
+fn names(dataset: &Dataset) -> Vec<String> {
+    dataset.names().to_vec()
+}
+
+fn sample() -> Dataset {
+    let dictionary = vec!["blue".to_owned(), "green".to_owned(), "red".to_owned()];
+    table(vec![
+        ("x", Column::F64(vec![1.0, f64::NAN, 4.0, 10.0])),
+        ("colour", Column::Categorical { codes: vec![2, MISSING_CODE, 0, 2], dictionary }),
+        ("b", Column::Boolean(vec![Some(true), Some(false), Some(true), None])),
+        ("constant", Column::F32(vec![0.1; 4])),
+    ])
+}
+
+/// By hand: x has mean 5 and, imputed, squares 16 + 0 + 1 + 25 over 4 rows; b has mean 2/3 and squares 6/9 over 4.
+#[test]
+fn impute_then_standardise_then_one_hot() {
+    let data = sample();
+    let encoder = Encoder::fit(&data, &names(&data), None, Options::default()).unwrap();
+    assert_eq!(encoder.names(), ["x", "colour=blue", "colour=green", "colour=red", "b", "constant"]);
+    assert_eq!(encoder.width(), 6);
+    let got = encoder.encode(&data).unwrap();
+    let (sx, sb) = (10.5f64.sqrt(), (1.0f64 / 6.0).sqrt());
+    let expected = [
+        [-4.0 / sx, 0.0, 0.0, 1.0, (1.0 / 3.0) / sb, 0.0],
+        [0.0, 0.0, 0.0, 0.0, (-2.0 / 3.0) / sb, 0.0],
+        [-1.0 / sx, 1.0, 0.0, 0.0, (1.0 / 3.0) / sb, 0.0],
+        [5.0 / sx, 0.0, 0.0, 1.0, 0.0, 0.0],
+    ];
+    for (a, b) in got.iter().zip(expected.as_flattened()) {
+        assert!((a - b).abs() < 1e-15, "{got:?}");
+    }
+    let mut row = [9.0; 6];
+    encoder.encode_row(&[5.0, crate::model::UNSEEN, 0.0, f64::from(0.1f32)], &mut row);
+    assert_eq!(row[..4], [0.0; 4]);
+}
+
+#[test]
+fn a_weight_counts_as_so_many_rows() {
+    let data = sample();
+    let weights = [2.0, 1.0, 0.0, 3.0];
+    let repeated = data.take(&[0, 0, 1, 3, 3, 3]);
+    let weighted = Encoder::fit(&data, &names(&data), Some(&weights), Options::default()).unwrap();
+    let plain = Encoder::fit(&repeated, &names(&data), None, Options::default()).unwrap();
+    let (a, b) = (weighted.encode(&data).unwrap(), plain.encode(&data).unwrap());
+    assert!(a.iter().zip(&b).all(|(a, b)| (a - b).abs() < 1e-14), "{a:?} {b:?}");
+    let error = Encoder::fit(&data, &names(&data), Some(&[0.0; 4]), Options::default()).unwrap_err();
+    assert!(error.to_string().contains("positive weight"));
+}
+
+#[test]
+fn large_offsets_keep_their_digits_and_constants_stay_constant() {
+    let n = 10_000;
+    let x: Vec<f64> = (0..n).map(|i| 1e9 + (i % 7) as f64).collect();
+    let data = table(vec![("x", Column::F64(x)), ("c", Column::F64(vec![0.1; n]))]);
+    let encoder = Encoder::fit(&data, &names(&data), None, Options::default()).unwrap();
+    let mut row = [0.0; 2];
+    encoder.encode_row(&[1e9, 0.1], &mut row);
+    let mut other = [0.0; 2];
+    encoder.encode_row(&[1e9 + 6.0, 0.1], &mut other);
+    // A uniform choice of 0..7 has standard deviation 2; 10,000 is not a multiple of 7, hence the tolerance.
+    assert!((other[0] - row[0] - 3.0).abs() < 2e-3, "{row:?} {other:?}");
+    assert!(row[1].abs() < 1e-12, "{row:?}");
+}
+
+#[test]
+fn without_imputing_a_missing_number_names_row_and_column() {
+    let data = sample();
+    let options = Options { impute: false, ..Options::default() };
+    let message = Encoder::fit(&data, &names(&data), None, options).unwrap_err().to_string();
+    assert!(message.contains("row 2") && message.contains("\"x\""), "{message}");
+    let encoder = Encoder::fit(&data.take(&[0, 2]), &names(&data), None, options).unwrap();
+    let message = encoder.encode(&data).unwrap_err().to_string();
+    assert!(message.contains("row 2") && message.contains("\"x\""), "{message}");
+}
+
+#[test]
+fn columns_without_values_warn_and_infinite_ones_are_refused() {
+    let nothing = Column::Categorical { codes: vec![MISSING_CODE; 2], dictionary: Vec::new() };
+    let data = table(vec![("n", Column::F64(vec![f64::NAN; 2])), ("c", nothing)]);
+    let encoder = Encoder::fit(&data, &names(&data), None, Options::default()).unwrap();
+    assert_eq!(encoder.warnings().len(), 2);
+    assert_eq!(encoder.encode(&data).unwrap(), [0.0, 0.0]);
+    let data = table(vec![("n", Column::F64(vec![0.0, f64::INFINITY]))]);
+    let message = Encoder::fit(&data, &names(&data), None, Options::default()).unwrap_err().to_string();
+    assert!(message.contains("row 2") && message.contains("finite"), "{message}");
+    let data = table(vec![("n", Column::F64(vec![-1e300, 1e300]))]);
+    assert!(Encoder::fit(&data, &names(&data), None, Options::default()).is_err());
+}
+
+#[test]
+fn json_keeps_every_bit_and_refuses_nonsense() {
+    let data = sample();
+    let encoder = Encoder::fit(&data, &names(&data), None, Options::default()).unwrap();
+    let json = serde_json::to_string(&encoder).unwrap();
+    assert_eq!(serde_json::from_str::<Encoder>(&json).unwrap(), encoder);
+    for (good, bad) in [
+        ("\"levels\":3", "\"levels\":4"),
+        ("\"scale\":1.0", "\"scale\":0.0"),
+        ("\"mean\":5.0", "\"mean\":null"),
+    ] {
+        assert!(json.contains(good), "{json}");
+        assert!(serde_json::from_str::<Encoder>(&json.replacen(good, bad, 1)).is_err(), "{bad}");
+    }
+}
+
+#[test]
+fn same_bits_at_any_thread_count() {
+    let x: Vec<f64> = (0..50_000).map(|i| (i as f64 * 0.7).sin() * 1e3 + 1e5).collect();
+    let data = table(vec![("x", Column::F64(x))]);
+    let fit = || {
+        let encoder = Encoder::fit(&data, &names(&data), None, Options::default()).unwrap();
+        (serde_json::to_string(&encoder).unwrap(), encoder.encode(&data).unwrap())
+    };
+    let one = parallel::with_threads(1, fit);
+    assert!([2, 3, 7].iter().all(|&t| parallel::with_threads(t, fit) == one));
+}
