@@ -1,3 +1,4 @@
+//! What every Tilewise model shares: datasets and schemas, metrics, the rounds protocol, the model file, errors,
 //! progress and cancellation.
 
 pub mod cells;
@@ -5,6 +6,7 @@ pub mod dataset;
 pub mod encoder;
 pub mod error;
 pub mod fit;
+pub mod metric;
 pub mod model;
 pub mod rounds;
 pub mod schema;
