@@ -8,6 +8,8 @@ pub mod error;
 pub mod fit;
 pub mod metric;
 pub mod model;
+pub mod model_file;
+pub mod replace;
 pub mod rounds;
 pub mod schema;
 
@@ -17,5 +19,6 @@ pub use encoder::Encoder;
 pub use error::{Error, Result};
 pub use fit::{Context, Fit, FitReport, Progress};
 pub use model::{Model, Task};
+pub use model_file::ModelFile;
 pub use rounds::Rounds;
 pub use schema::{Field, Kind, Schema};

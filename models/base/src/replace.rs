@@ -1,0 +1,136 @@
+//! Files that appear whole or not at all: written aside in the same folder, then renamed over the target.
+
+use crate::{Error, Result};
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, BufWriter, Write};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// A file in the making. Dropped without [`commit`](Self::commit), it leaves the target as it was.
+///
+/// A target that exists and is no regular file (a device, a pipe) is written directly.
+pub struct Replacement {
+    target: PathBuf,
+    aside: Option<PathBuf>,
+    to: Option<BufWriter<File>>,
+}
+
+impl Replacement {
+    /// Starts a file that shall become `path`. A symbolic link is followed.
+    ///
+    /// # Errors
+    /// When the folder does not exist or may not be written.
+    pub fn new(path: &Path) -> Result<Self> {
+        let failed = |e| Error::io(path, e);
+        let target = match fs::symlink_metadata(path) {
+            Ok(found) if found.is_symlink() => fs::canonicalize(path).map_err(failed)?,
+            _ => path.to_owned(),
+        };
+        match fs::metadata(&target) {
+            Ok(found) if found.is_dir() => {
+                return Err(failed(io::Error::new(
+                    io::ErrorKind::IsADirectory,
+                    "is a folder; a file name is needed",
+                )));
+            }
+            Ok(found) if !found.is_file() => {
+                let to = OpenOptions::new().write(true).open(&target).map_err(failed)?;
+                return Ok(Self { target, aside: None, to: Some(BufWriter::new(to)) });
+            }
+            _ => {}
+        }
+        let name = target.file_name().ok_or_else(|| failed(io::ErrorKind::InvalidFilename.into()))?;
+        static COUNT: AtomicU64 = AtomicU64::new(0);
+        let mut hidden = std::ffi::OsString::from(".");
+        hidden.push(name);
+        hidden.push(format!(".{}.{}.tmp", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed)));
+        let aside = folder(&target).join(hidden);
+        let to = OpenOptions::new().write(true).create_new(true).open(&aside).map_err(failed)?;
+        Ok(Self { target, aside: Some(aside), to: Some(BufWriter::new(to)) })
+    }
+
+    /// Puts what was written in the target's place, safely on disk.
+    ///
+    /// # Errors
+    /// When the system refuses; the target is then as it was.
+    pub fn commit(mut self) -> Result<()> {
+        let failed = |e| Error::io(&self.target, e);
+        let Some(to) = self.to.take() else { return Ok(()) };
+        let file = to.into_inner().map_err(|e| failed(e.into_error()))?;
+        let Some(aside) = &self.aside else { return Ok(()) };
+        file.sync_all().map_err(failed)?;
+        drop(file);
+        if let Ok(before) = fs::metadata(&self.target) {
+            fs::set_permissions(aside, before.permissions()).map_err(failed)?;
+        }
+        fs::rename(aside, &self.target).map_err(failed)?;
+        self.aside = None;
+        // The rename itself lasts once the folder is on disk; not every file system can sync folders.
+        if let Ok(folder) = File::open(folder(&self.target)) {
+            let _ = folder.sync_all();
+        }
+        Ok(())
+    }
+}
+
+fn folder(path: &Path) -> &Path {
+    path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."))
+}
+
+impl Write for Replacement {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        match &mut self.to {
+            Some(to) => to.write(bytes),
+            None => Err(io::ErrorKind::BrokenPipe.into()),
+        }
+    }
+    fn flush(&mut self) -> io::Result<()> {
+        self.to.as_mut().map_or(Ok(()), Write::flush)
+    }
+}
+
+impl Drop for Replacement {
+    fn drop(&mut self) {
+        self.to = None;
+        if let Some(aside) = &self.aside {
+            let _ = fs::remove_file(aside);
+        }
+    }
+}
+
+/// Makes `path` hold `bytes`, in one step.
+///
+/// # Errors
+/// When the system refuses; the file is then as it was.
+pub fn write(path: &Path, bytes: &[u8]) -> Result<()> {
+    let mut file = Replacement::new(path)?;
+    file.write_all(bytes).map_err(|e| Error::io(path, e))?;
+    file.commit()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_target_changes_at_commit_only() {
+        let folder = std::env::temp_dir().join(format!("tilewise-replace-{}", std::process::id()));
+        fs::create_dir_all(&folder).unwrap();
+        let path = folder.join("file");
+        write(&path, b"old").unwrap();
+        let mut file = Replacement::new(&path).unwrap();
+        file.write_all(b"new").unwrap();
+        file.flush().unwrap();
+        assert_eq!(fs::read(&path).unwrap(), b"old");
+        drop(file);
+        assert_eq!(fs::read_dir(&folder).unwrap().count(), 1);
+        assert_eq!(fs::read(&path).unwrap(), b"old");
+        write(&path, b"new").unwrap();
+        assert_eq!(fs::read(&path).unwrap(), b"new");
+        assert_eq!(fs::read_dir(&folder).unwrap().count(), 1);
+        let message = write(&folder.join("missing/file"), b"").unwrap_err().to_string();
+        assert!(message.contains("missing"), "{message}");
+        assert!(write(&folder, b"").is_err());
+        fs::remove_dir_all(&folder).unwrap();
+    }
+}
