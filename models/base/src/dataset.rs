@@ -91,7 +91,10 @@ impl Dataset {
         let mut seen = std::collections::HashSet::new();
         for (name, column) in &columns {
             if column.len() != rows {
-                return Err(Error::column(name, format!("has {} cells where others have {rows}", column.len())));
+                return Err(Error::column(
+                    name,
+                    format!("has {} cells where others have {rows}", column.len()),
+                ));
             }
             if !seen.insert(name) {
                 return Err(Error::column(name, "the name is used twice"));
@@ -121,14 +124,21 @@ impl Dataset {
     pub fn column(&self, name: &str) -> Result<&Column> {
         match self.names.iter().position(|n| n == name) {
             Some(i) => Ok(&self.columns[i]),
-            None => Err(Error::column(name, format!("there is no such column; there are {}", self.names.join(", ")))),
+            None => Err(Error::column(
+                name,
+                format!("there is no such column; there are {}", self.names.join(", ")),
+            )),
         }
     }
 
     /// Names and kinds.
     pub fn schema(&self) -> Schema {
-        let fields =
-            self.names.iter().zip(&self.columns).map(|(n, c)| Field { name: n.clone(), kind: c.kind() }).collect();
+        let fields = self
+            .names
+            .iter()
+            .zip(&self.columns)
+            .map(|(n, c)| Field { name: n.clone(), kind: c.kind() })
+            .collect();
         Schema { fields }
     }
 

@@ -10,8 +10,10 @@ pub mod metric;
 pub mod model;
 pub mod model_file;
 pub mod replace;
+pub mod roles;
 pub mod rounds;
 pub mod schema;
+pub mod split;
 
 pub use cells::{Binder, predict_dataset};
 pub use dataset::{Column, Dataset, MISSING_CODE};
@@ -20,5 +22,7 @@ pub use error::{Error, Result};
 pub use fit::{Context, Fit, FitReport, Progress};
 pub use model::{Model, Task};
 pub use model_file::ModelFile;
+pub use roles::Roles;
 pub use rounds::Rounds;
 pub use schema::{Field, Kind, Schema};
+pub use split::split;

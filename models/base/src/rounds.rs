@@ -57,8 +57,13 @@ pub fn run<R: Rounds>(trainer: &mut R, chunk: &R::Chunk<'_>, context: &Context<'
 ///
 /// # Errors
 /// The first error of the trainer.
-pub fn run_through_bytes<R: Rounds>(trainer: &mut R, chunks: &[R::Chunk<'_>], context: &Context<'_>) -> Result<()> {
-    let wire = |e: postcard::Error| crate::Error::Fit(format!("a request or partial could not be passed on: {e}"));
+pub fn run_through_bytes<R: Rounds>(
+    trainer: &mut R,
+    chunks: &[R::Chunk<'_>],
+    context: &Context<'_>,
+) -> Result<()> {
+    let wire =
+        |e: postcard::Error| crate::Error::Fit(format!("a request or partial could not be passed on: {e}"));
     let mut done = 0;
     while let Some(request) = trainer.request() {
         let request = postcard::to_stdvec(&request).map_err(wire)?;

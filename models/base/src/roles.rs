@@ -1,0 +1,281 @@
+//! Which column is the target, which are weight, offset and group, and which are inputs; and their values, checked.
+
+use crate::metric::Truth;
+use crate::{Column, Dataset, Error, Kind, MISSING_CODE, Result, Task};
+use std::collections::HashMap;
+
+/// The part that columns play in a fit.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Roles {
+    /// What is to be predicted.
+    pub target: String,
+    /// How much a row counts.
+    pub weight: Option<String>,
+    /// Added to the linear predictor.
+    pub offset: Option<String>,
+    /// Rows that belong together, such as those of a query.
+    pub group: Option<String>,
+    /// Columns that play no part.
+    pub ignore: Vec<String>,
+}
+
+impl Roles {
+    /// Only a target; all other columns are inputs.
+    pub fn target(name: impl Into<String>) -> Self {
+        Self { target: name.into(), ..Self::default() }
+    }
+
+    /// The columns that are left as inputs, in the table's order.
+    ///
+    /// # Errors
+    /// When a named column does not exist, one has two roles, or no input is left.
+    pub fn inputs(&self, dataset: &Dataset) -> Result<Vec<String>> {
+        let named = [Some(&self.target), self.weight.as_ref(), self.offset.as_ref(), self.group.as_ref()];
+        let mut taken: Vec<&String> = Vec::new();
+        for name in named.into_iter().flatten() {
+            dataset.column(name)?;
+            if taken.contains(&name) {
+                return Err(Error::column(name, "has two roles among target, weight, offset and group"));
+            }
+            taken.push(name);
+        }
+        for name in &self.ignore {
+            dataset.column(name)?;
+            if taken.contains(&name) {
+                return Err(Error::column(
+                    name,
+                    "is both ignored and used as target, weight, offset or group",
+                ));
+            }
+        }
+        let free = |name: &&String| !taken.contains(name) && !self.ignore.contains(name);
+        let inputs: Vec<String> = dataset.names().iter().filter(free).cloned().collect();
+        if inputs.is_empty() {
+            return Err(Error::Fit("no column is left as an input".into()));
+        }
+        Ok(inputs)
+    }
+
+    /// The weights, or `None` without a weight column.
+    ///
+    /// # Errors
+    /// When a weight is missing, negative or infinite (names the row), or all are 0.
+    pub fn weights(&self, dataset: &Dataset) -> Result<Option<Vec<f64>>> {
+        let Some(name) = &self.weight else { return Ok(None) };
+        let weights = finite(dataset, name, "a weight")?;
+        if let Some(row) = weights.iter().position(|w| *w < 0.0) {
+            return Err(Error::cell(
+                row,
+                name,
+                format!("weight {} is negative; 0 or more is accepted", weights[row]),
+            ));
+        }
+        if !weights.iter().any(|w| *w > 0.0) {
+            return Err(Error::column(name, "all weights are 0"));
+        }
+        Ok(Some(weights))
+    }
+
+    /// The offsets, or `None` without an offset column.
+    ///
+    /// # Errors
+    /// When one is missing or infinite (names the row).
+    pub fn offsets(&self, dataset: &Dataset) -> Result<Option<Vec<f64>>> {
+        self.offset.as_ref().map(|name| finite(dataset, name, "an offset")).transpose()
+    }
+
+    /// Group numbers 0, 1, ... in order of appearance, or `None` without a group column.
+    ///
+    /// # Errors
+    /// When one is missing (names the row).
+    pub fn groups(&self, dataset: &Dataset) -> Result<Option<Vec<u32>>> {
+        let Some(name) = &self.group else { return Ok(None) };
+        let column = dataset.column(name)?;
+        let mut numbers: HashMap<u64, u32> = HashMap::new();
+        let number = |row| {
+            let cell = column.cell(row);
+            if cell.is_nan() {
+                return Err(Error::cell(row, name, "the group is missing"));
+            }
+            let next = numbers.len() as u32;
+            // Adding 0 makes -0 and 0 one group.
+            Ok(*numbers.entry((cell + 0.0).to_bits()).or_insert(next))
+        };
+        (0..dataset.rows()).map(number).collect::<Result<_>>().map(Some)
+    }
+}
+
+/// A column of numbers (booleans count as 0 and 1) without missing or infinite ones; `what` is its role in words.
+fn finite(dataset: &Dataset, name: &str, what: &str) -> Result<Vec<f64>> {
+    let column = dataset.column(name)?;
+    if let Kind::Categorical { dictionary } = column.kind() {
+        let example = dictionary.first().map_or(String::new(), |d| format!(" (such as {d:?})"));
+        return Err(Error::column(name, format!("is text{example}; {what} must be a number")));
+    }
+    let cell = |row| {
+        let x = column.cell(row);
+        if x.is_finite() {
+            return Ok(x);
+        }
+        let found = if x.is_nan() { "missing".to_owned() } else { x.to_string() };
+        Err(Error::cell(row, name, format!("is {found}; {what} must be a finite number")))
+    };
+    (0..dataset.rows()).map(cell).collect()
+}
+
+/// The target of a regression.
+///
+/// # Errors
+/// When it is text, or a cell is missing or infinite (names the row).
+pub fn numbers(dataset: &Dataset, target: &str) -> Result<Vec<f64>> {
+    finite(dataset, target, "the target of a regression")
+}
+
+/// The target of a classification: a class number per row, and the classes. Classes are the distinct values, text
+/// sorted by bytes, `false` before `true`, whole numbers by value.
+///
+/// # Errors
+/// When a cell is missing or a number is not whole (names the row).
+pub fn classes(dataset: &Dataset, target: &str) -> Result<(Vec<u32>, Vec<String>)> {
+    let column = dataset.column(target)?;
+    let keys = (0..dataset.rows()).map(|row| class_key(column, row, target)).collect::<Result<Vec<i64>>>()?;
+    let mut sorted = keys.clone();
+    sorted.sort_unstable();
+    sorted.dedup();
+    let codes = keys.iter().map(|key| sorted.partition_point(|k| k < key) as u32).collect();
+    Ok((codes, sorted.into_iter().map(|key| class_name(column, key)).collect()))
+}
+
+/// The class numbers of a target in terms of `classes` that a model was trained with.
+///
+/// # Errors
+/// When a cell is missing or not one of the classes (names the row).
+pub fn codes(dataset: &Dataset, target: &str, classes: &[String]) -> Result<Vec<u32>> {
+    let column = dataset.column(target)?;
+    let positions: HashMap<&str, u32> = classes.iter().zip(0..).map(|(c, i)| (c.as_str(), i)).collect();
+    let mut known: HashMap<i64, Option<u32>> = HashMap::new();
+    let code = |row| {
+        let key = class_key(column, row, target)?;
+        let found =
+            known.entry(key).or_insert_with(|| positions.get(class_name(column, key).as_str()).copied());
+        found.ok_or_else(|| {
+            let some = classes.iter().take(10).map(|c| format!("{c:?}")).collect::<Vec<_>>().join(", ");
+            let what = format!("{:?} is not one of the model's classes: {some}", class_name(column, key));
+            Error::cell(row, target, what)
+        })
+    };
+    (0..dataset.rows()).map(code).collect()
+}
+
+/// The target in the form that measures need, in terms of a model's task.
+///
+/// # Errors
+/// As [`numbers`] and [`codes`].
+pub fn truth(dataset: &Dataset, target: &str, task: &Task) -> Result<Truth> {
+    match task {
+        Task::Regression => numbers(dataset, target).map(Truth::Numbers),
+        Task::Classification { classes } => {
+            Ok(Truth::Classes { codes: codes(dataset, target, classes)?, classes: classes.len() })
+        }
+    }
+}
+
+/// A cell as a class: dictionary code, 0 or 1, or the whole number.
+fn class_key(column: &Column, row: usize, target: &str) -> Result<i64> {
+    if let Column::Categorical { codes, .. } = column
+        && codes[row] != MISSING_CODE
+    {
+        return Ok(i64::from(codes[row]));
+    }
+    let x = column.cell(row);
+    if x.is_nan() {
+        return Err(Error::cell(row, target, "the class is missing"));
+    }
+    // Whole numbers up to 2^53 are exact in f64.
+    if x.fract() == 0.0 && x.abs() <= 9_007_199_254_740_992.0 {
+        return Ok(x as i64);
+    }
+    let what = format!("{x} is not a class; text, true and false, and whole numbers are accepted");
+    Err(Error::cell(row, target, what))
+}
+
+fn class_name(column: &Column, key: i64) -> String {
+    match column {
+        Column::Categorical { dictionary, .. } => dictionary.get(key as usize).cloned().unwrap_or_default(),
+        Column::Boolean(_) => (key != 0).to_string(),
+        Column::F32(_) | Column::F64(_) => key.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn table() -> Dataset {
+        let text = Column::Categorical {
+            codes: vec![1, 0, 1, 3],
+            dictionary: ["a", "b", "unused", "z"].map(String::from).to_vec(),
+        };
+        let columns = vec![
+            ("x", Column::F64(vec![1.0, f64::NAN, 3.0, f64::INFINITY])),
+            ("text", text),
+            ("label", Column::F32(vec![10.0, -2.0, 9.0, 10.0])),
+            ("flag", Column::Boolean(vec![Some(true), Some(true), None, Some(false)])),
+            ("w", Column::F64(vec![1.0, 0.0, 0.5, -1.0])),
+        ];
+        Dataset::new(columns.into_iter().map(|(n, c)| (n.to_owned(), c)).collect()).unwrap()
+    }
+
+    #[test]
+    fn inputs_are_the_rest() {
+        let mut roles =
+            Roles { weight: Some("w".into()), ignore: vec!["flag".into()], ..Roles::target("text") };
+        assert_eq!(roles.inputs(&table()).unwrap(), ["x", "label"]);
+        roles.offset = Some("w".into());
+        assert!(roles.inputs(&table()).unwrap_err().to_string().contains("two roles"));
+        roles.offset = Some("nowhere".into());
+        assert!(roles.inputs(&table()).unwrap_err().to_string().contains("\"nowhere\""));
+    }
+
+    #[test]
+    fn classes_are_sorted_and_only_those_that_occur() {
+        let data = table();
+        assert_eq!(
+            classes(&data, "text").unwrap(),
+            (vec![1, 0, 1, 2], vec!["a".into(), "b".into(), "z".into()])
+        );
+        let (codes_of_label, labels) = classes(&data, "label").unwrap();
+        assert_eq!(
+            (codes_of_label, labels.clone()),
+            (vec![2, 0, 1, 2], ["-2", "9", "10"].map(String::from).to_vec())
+        );
+        assert_eq!(codes(&data, "label", &labels).unwrap(), [2, 0, 1, 2]);
+        let flags = data.take(&[0, 3]);
+        assert_eq!(classes(&flags, "flag").unwrap(), (vec![1, 0], vec!["false".into(), "true".into()]));
+        let message = codes(&data, "text", &["a".into(), "b".into()]).unwrap_err().to_string();
+        assert!(message.contains("row 4") && message.contains("\"z\""), "{message}");
+        let message = classes(&data, "flag").unwrap_err().to_string();
+        assert!(message.contains("row 3") && message.contains("missing"), "{message}");
+        assert!(classes(&data, "w").unwrap_err().to_string().contains("row 3"));
+    }
+
+    #[test]
+    fn bad_numbers_are_named() {
+        let data = table();
+        let message = numbers(&data, "x").unwrap_err().to_string();
+        assert!(
+            message.contains("row 2") && message.contains("\"x\"") && message.contains("missing"),
+            "{message}"
+        );
+        assert!(numbers(&data.take(&[3]), "x").unwrap_err().to_string().contains("inf"));
+        assert!(numbers(&data, "text").unwrap_err().to_string().contains("\"a\""));
+        let weighted = Roles { weight: Some("w".into()), ..Roles::target("x") };
+        let message = weighted.weights(&data).unwrap_err().to_string();
+        assert!(message.contains("row 4") && message.contains("negative"), "{message}");
+        assert!(weighted.weights(&data.take(&[1])).unwrap_err().to_string().contains("all weights are 0"));
+        assert_eq!(weighted.weights(&data.take(&[0, 1, 2])).unwrap().unwrap(), [1.0, 0.0, 0.5]);
+        assert_eq!(Roles::target("x").weights(&data).unwrap(), None);
+        let grouped = Roles { group: Some("label".into()), ..Roles::target("x") };
+        assert_eq!(grouped.groups(&data).unwrap().unwrap(), [0, 1, 2, 0]);
+    }
+}
