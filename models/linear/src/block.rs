@@ -1,0 +1,94 @@
+//! Blocks of rows as `f64`, small enough to stay in the second-level cache while they are swept several times.
+//!
+//! Contiguous `f64` rows are used where they lie. Others (`f32`, column-major) are copied block by block, so that all
+//! sums below are in `f64` and a solver has one body.
+
+use tilewise_base::Result;
+use tilewise_kernels::{Float, MatRef};
+
+/// Bytes of one block: half of a 512 KiB second-level cache.
+const BLOCK_BYTES: usize = 256 * 1024;
+
+/// Blocks per leaf of the parallel tree: about 100 microseconds of streaming, a few times the cost of a task.
+const LEAF_BLOCKS: usize = 4;
+
+/// Rows of one block of `cols` elements of `T`.
+pub(crate) fn block_rows<T>(cols: usize) -> usize {
+    (BLOCK_BYTES / (cols.max(1) * size_of::<T>())).max(1)
+}
+
+/// Rows of one leaf of the parallel tree, at least `least`: a leaf answers with sums whose merging must stay cheap
+/// beside the leaf's own work.
+pub(crate) fn leaf_rows(cols: usize, least: usize) -> usize {
+    (LEAF_BLOCKS * block_rows::<f64>(cols)).max(least)
+}
+
+/// What a feature matrix may hold: `f32` or `f64`.
+pub trait Element: Float {
+    /// The rows of `x` as contiguous `f64` rows, copied into `scratch` only where needed.
+    ///
+    /// # Errors
+    /// Never for a well-formed view.
+    fn widen<'a>(x: MatRef<'a, Self>, scratch: &'a mut Vec<f64>) -> Result<MatRef<'a, f64>>;
+}
+
+impl Element for f64 {
+    fn widen<'a>(x: MatRef<'a, f64>, scratch: &'a mut Vec<f64>) -> Result<MatRef<'a, f64>> {
+        if x.cols() <= 1 || x.col_stride() == 1 { Ok(x) } else { copy(x, scratch) }
+    }
+}
+
+impl Element for f32 {
+    fn widen<'a>(x: MatRef<'a, f32>, scratch: &'a mut Vec<f64>) -> Result<MatRef<'a, f64>> {
+        copy(x, scratch)
+    }
+}
+
+fn copy<'a, T: Float>(x: MatRef<'a, T>, scratch: &'a mut Vec<f64>) -> Result<MatRef<'a, f64>> {
+    let (rows, cols) = (x.rows(), x.cols());
+    scratch.clear();
+    for i in 0..rows {
+        match x.row(i) {
+            Some(row) => scratch.extend(row.iter().map(|x| x.to_f64())),
+            None => scratch.extend((0..cols).map(|j| x.get(i, j).to_f64())),
+        }
+    }
+    Ok(MatRef::new(scratch, rows, cols)?)
+}
+
+/// out_j += sum over rows i of c_i (x_ij - shift_j). Differences before products: a constant column gives exact zeros.
+/// Rows are taken four at a time so that `out` is read and written once for four.
+pub(crate) fn shifted_sums(x: MatRef<'_, f64>, shift: &[f64], c: &[f64], out: &mut [f64]) {
+    let row = |i: usize| x.row(i).unwrap_or(&[]);
+    let full = x.rows() / 4 * 4;
+    for i in (0..full).step_by(4) {
+        let (a, b, d, e) = (row(i), row(i + 1), row(i + 2), row(i + 3));
+        let (ca, cb, cd, ce) = (c[i], c[i + 1], c[i + 2], c[i + 3]);
+        for (((((o, s), a), b), d), e) in out.iter_mut().zip(shift).zip(a).zip(b).zip(d).zip(e) {
+            *o += (ca * (a - s) + cb * (b - s)) + (cd * (d - s) + ce * (e - s));
+        }
+    }
+    for (i, c) in c.iter().enumerate().take(x.rows()).skip(full) {
+        for ((o, s), a) in out.iter_mut().zip(shift).zip(row(i)) {
+            *o += c * (a - s);
+        }
+    }
+}
+
+/// sums_j += sum of c_i d, squares_j += sum of c_i d^2 with d = x_ij - shift_j.
+pub(crate) fn shifted_squares(
+    x: MatRef<'_, f64>,
+    shift: &[f64],
+    c: &[f64],
+    sums: &mut [f64],
+    squares: &mut [f64],
+) {
+    for (i, &c) in c.iter().enumerate().take(x.rows()) {
+        let row = x.row(i).unwrap_or(&[]);
+        for (((x, s), sum), square) in row.iter().zip(shift).zip(&mut *sums).zip(&mut *squares) {
+            let d = x - s;
+            *sum += c * d;
+            *square += c * d * d;
+        }
+    }
+}

@@ -1,0 +1,403 @@
+//! Least squares and ridge regression.
+//!
+//! Minimises sum of w_i (y_i - offset_i - x_i b - a)^2 + l2 |b|^2; `l2` is scikit-learn's `alpha` of `Ridge`, and the
+//! intercept a is not penalised. The report's `objective` is this sum over the total weight, and `optimality` the
+//! largest entry of its gradient.
+//!
+//! Method, as rounds over the rows:
+//! 1. one pass gathers means, centred Gram matrix and cross products (`moments.rs`); Cholesky solves.
+//! 2. when the smallest pivot is below `REFINE_BELOW`, one pass computes the true residual and the factor corrects
+//!    the solution by it (iterative refinement), another checks.
+//! 3. when the pivot is below `SINGULAR_BELOW`, or rows are fewer than columns, one pass reduces the centred rows to
+//!    their triangle (`qr.rs`), from which one-sided Jacobi rotations give the minimum-norm solution
+//!    with the cutoff of NumPy's `lstsq`, max(rows, columns) times machine epsilon.
+
+use crate::block::leaf_rows;
+use crate::cholesky::Cholesky;
+use crate::moments::{Moments, Second};
+use crate::qr::Stack;
+use crate::residual::Residual;
+use crate::rows::{check_not_negative, check_shape};
+use crate::{Chunk, Element, LinearModel, Link, Rows};
+use serde::{Deserialize, Serialize};
+use std::marker::PhantomData;
+use tilewise_base::rounds;
+use tilewise_base::{Context, Error, Fit, FitReport, Result};
+use tilewise_kernels::{MatMut, MatRef, axpy, dot, parallel, syrk};
+
+/// Below this smallest pivot of the scaled Gram matrix the solution is refined by its true residual: normal equations
+/// lose about 1 / pivot of relative accuracy, so ten digits are left here.
+const REFINE_BELOW: f64 = 1e-5;
+
+/// Below this smallest pivot the Gram matrix counts as singular: one correction no longer restores the lost digits.
+const SINGULAR_BELOW: f64 = 1e-10;
+
+/// Columns up to which ridge on fewer rows than columns still forms the Gram matrix of columns.
+const WIDE_PRIMAL: usize = 512;
+
+/// Parameters of least squares (`l2` = 0) and ridge regression.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct LeastSquares {
+    /// Weight of the penalty |b|^2.
+    pub l2: f64,
+    /// Whether to fit an intercept.
+    pub intercept: bool,
+}
+
+impl Default for LeastSquares {
+    fn default() -> Self {
+        Self { l2: 0.0, intercept: true }
+    }
+}
+
+impl LeastSquares {
+    /// Fits the rows of `x` to the numbers `y`.
+    ///
+    /// # Errors
+    /// When shapes do not fit, there are no rows or features, or a number is NaN or infinite (named by row and
+    /// feature); when the fit was cancelled before it had a solution.
+    pub fn fit<T: Element>(
+        &self,
+        x: MatRef<'_, T>,
+        y: &[f64],
+        rows: Rows<'_>,
+        context: &Context<'_>,
+    ) -> Result<Fit<LinearModel>> {
+        check_shape(x.rows(), x.cols())?;
+        let mut trainer = self.trainer::<T>(x.cols(), x.rows())?;
+        rounds::run(&mut trainer, &Chunk { x, y, rows, first_row: 0 }, context)?;
+        trainer.finish()
+    }
+
+    /// The fit as rounds, for data in several chunks; `rows` counts all of them.
+    ///
+    /// # Errors
+    /// When a parameter is out of range, or there are no rows or features.
+    pub fn trainer<T: Element>(&self, features: usize, rows: usize) -> Result<LeastSquaresTrainer<T>> {
+        check_not_negative("l2", self.l2)?;
+        check_shape(rows, features)?;
+        let wide = features > rows && (self.l2 == 0.0 || features > WIDE_PRIMAL);
+        Ok(LeastSquaresTrainer {
+            params: self.clone(),
+            features,
+            rows,
+            stage: Stage::Moments { gram: !wide },
+            moments: Moments::default(),
+            factor: None,
+            solution: vec![0.0; features],
+            report: FitReport::default(),
+            element: PhantomData,
+        })
+    }
+}
+
+/// What workers are asked.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Request(Ask);
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+enum Ask {
+    Moments { gram: bool },
+    Triangle { mean: Vec<f64>, target_mean: f64 },
+    Residual { coefficients: Vec<f64>, intercept: f64 },
+}
+
+/// What a chunk answers.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Partial(Answer);
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+enum Answer {
+    Moments(Moments),
+    Triangle(Stack),
+    Residual(Residual),
+    Failed(String),
+}
+
+enum Stage {
+    Moments {
+        gram: bool,
+    },
+    Triangle,
+    /// The true residual is wanted; so many corrections may follow.
+    Residual {
+        corrections: u32,
+    },
+    Done,
+}
+
+/// Least squares as rounds.
+pub struct LeastSquaresTrainer<T> {
+    params: LeastSquares,
+    features: usize,
+    rows: usize,
+    stage: Stage,
+    moments: Moments,
+    factor: Option<Cholesky>,
+    solution: Vec<f64>,
+    report: FitReport,
+    element: PhantomData<fn(T)>,
+}
+
+impl<T: Element> rounds::Rounds for LeastSquaresTrainer<T> {
+    type Chunk<'a> = Chunk<'a, T, f64>;
+    type Request = Request;
+    type Partial = Partial;
+
+    fn request(&self) -> Option<Request> {
+        Some(Request(match self.stage {
+            Stage::Moments { gram } => Ask::Moments { gram },
+            Stage::Triangle => {
+                let (mean, target_mean) = self.centre();
+                Ask::Triangle { mean, target_mean }
+            }
+            Stage::Residual { .. } => {
+                Ask::Residual { coefficients: self.solution.clone(), intercept: self.intercept() }
+            }
+            Stage::Done => return None,
+        }))
+    }
+
+    fn partial(request: &Request, chunk: &Chunk<'_, T, f64>) -> Result<Partial> {
+        let target = |i: usize| chunk.y[i] - chunk.offset(i);
+        Ok(Partial(match &request.0 {
+            Ask::Moments { gram } => {
+                chunk.check()?;
+                if let Some(i) = chunk.y.iter().position(|y| !y.is_finite()) {
+                    return Err(chunk.bad(i, "target", "targets are finite"));
+                }
+                let second = if *gram { Second::Gram } else { Second::None };
+                Answer::Moments(Moments::of(chunk, second, target)?)
+            }
+            Ask::Triangle { mean, target_mean } => Answer::Triangle(triangle(chunk, mean, *target_mean)?),
+            Ask::Residual { coefficients, intercept } => {
+                Answer::Residual(Residual::of(chunk, coefficients, *intercept)?)
+            }
+        }))
+    }
+
+    fn merge(left: Partial, right: Partial) -> Partial {
+        Partial(match (left.0, right.0) {
+            (Answer::Moments(a), Answer::Moments(b)) => Answer::Moments(a.merge(b)),
+            (Answer::Triangle(a), Answer::Triangle(b)) => {
+                a.merge(&b).map_or_else(|e| Answer::Failed(e.to_string()), Answer::Triangle)
+            }
+            (Answer::Residual(a), Answer::Residual(b)) => Answer::Residual(a.merge(&b)),
+            (Answer::Failed(e), _) | (_, Answer::Failed(e)) => Answer::Failed(e),
+            _ => Answer::Failed("chunks answered different requests".into()),
+        })
+    }
+
+    fn advance(&mut self, partial: Partial) -> Result<()> {
+        self.report.rounds += 1;
+        match partial.0 {
+            Answer::Moments(moments) => self.solve(moments),
+            Answer::Triangle(stack) => self.solve_minimum_norm(stack),
+            Answer::Residual(residual) => self.correct(&residual),
+            Answer::Failed(e) => Err(Error::Fit(e)),
+        }
+    }
+
+    fn note(&self) -> String {
+        format!("loss {:.6}", self.report.objective)
+    }
+
+    fn at_most(&self) -> u64 {
+        4
+    }
+}
+
+impl<T: Element> LeastSquaresTrainer<T> {
+    /// Means to take off: zeros without intercept.
+    fn centre(&self) -> (Vec<f64>, f64) {
+        if self.params.intercept {
+            (self.moments.mean.clone(), self.moments.target_mean)
+        } else {
+            (vec![0.0; self.features], 0.0)
+        }
+    }
+
+    fn intercept(&self) -> f64 {
+        let (mean, target_mean) = self.centre();
+        target_mean - mean.iter().zip(&self.solution).map(|(m, w)| m * w).sum::<f64>()
+    }
+
+    fn solve(&mut self, mut moments: Moments) -> Result<()> {
+        if moments.weight <= 0.0 {
+            return Err(Error::Fit("all weights are zero; at least one row must count".into()));
+        }
+        let p = self.features;
+        let (mut gram, mut cross) = (std::mem::take(&mut moments.second), std::mem::take(&mut moments.cross));
+        self.moments = moments;
+        let m = &self.moments;
+        if gram.is_empty() {
+            self.stage = Stage::Triangle;
+            return Ok(());
+        }
+        let mut target_square = m.target_square;
+        if !self.params.intercept {
+            for (row, &a) in gram.chunks_exact_mut(p).zip(&m.mean) {
+                axpy(m.weight * a, &m.mean, row)?;
+            }
+            axpy(m.weight * m.target_mean, &m.mean, &mut cross)?;
+            target_square += m.weight * m.target_mean * m.target_mean;
+        }
+        let mut constant = 0;
+        for j in 0..p {
+            let d = &mut gram[j * p + j];
+            // What is left of a constant column is rounding of its mean: it gets the coefficient zero, as in the
+            // minimum-norm solution.
+            if self.params.intercept && *d <= m.weight * (8.0 * f64::EPSILON * m.mean[j]).powi(2) || *d == 0.0
+            {
+                *d = 0.0;
+                constant += 1;
+            }
+            if *d > 0.0 {
+                *d += self.params.l2;
+            }
+        }
+        let Some(factor) = Cholesky::new(&gram, p, SINGULAR_BELOW)? else {
+            self.stage = Stage::Triangle;
+            return Ok(());
+        };
+        self.solution.copy_from_slice(&cross);
+        factor.solve(&mut self.solution);
+        if constant > 0 && self.params.l2 == 0.0 {
+            let rank = p - constant;
+            self.report.warnings.push(rank_warning(rank, p));
+        }
+        // G w - c, and from it residual sum and gradient without another pass.
+        let mut gradient = vec![0.0; p];
+        for ((g, row), c) in gradient.iter_mut().zip(gram.chunks_exact(p)).zip(&cross) {
+            *g = dot(row, &self.solution)? - c;
+        }
+        let penalised = target_square - dot(&cross, &self.solution)? + dot(&gradient, &self.solution)?;
+        self.report.objective = penalised.max(0.0) / m.weight;
+        self.report.optimality = gradient.iter().fold(0.0f64, |m, g| m.max(g.abs())) * 2.0 / m.weight;
+        if factor.smallest_pivot < REFINE_BELOW {
+            self.stage = Stage::Residual { corrections: 1 };
+            self.factor = Some(factor);
+        } else {
+            self.done("solved by Cholesky factorisation");
+        }
+        Ok(())
+    }
+
+    fn solve_minimum_norm(&mut self, mut stack: Stack) -> Result<()> {
+        let (p, l2) = (self.features, self.params.l2);
+
+        let rows = stack.rows();
+        if l2 > 0.0 && rows < p {
+            self.solution = ridge_dual(&stack, p, l2)?;
+        } else {
+            if l2 > 0.0 {
+                // Ridge is least squares with the rows sqrt(l2) I added.
+                let mut penalty = vec![0.0; p * (p + 1)];
+                (0..p).for_each(|j| penalty[j * (p + 1) + j] = l2.sqrt());
+                stack = stack.merge(&Stack::new(penalty, p + 1)?)?;
+            }
+            let cutoff = f64::EPSILON * self.rows.max(p) as f64;
+            let (solution, rank) = crate::jacobi::minimum_norm(&mut stack.data, p, cutoff)?;
+            self.solution = solution;
+            if rank < p {
+                self.report.warnings.push(rank_warning(rank, p));
+            }
+        }
+        self.stage = Stage::Residual { corrections: 0 };
+        Ok(())
+    }
+
+    fn correct(&mut self, residual: &Residual) -> Result<()> {
+        let (l2, weight) = (self.params.l2, self.moments.weight);
+        let penalty: f64 = self.solution.iter().map(|w| w * w).sum::<f64>() * l2;
+        let mut gradient = residual.gradient.clone();
+        axpy(l2, &self.solution, &mut gradient)?;
+        let slope = if self.params.intercept { residual.sum } else { 0.0 };
+        self.report.objective = (residual.square + penalty) / weight;
+        self.report.optimality = gradient.iter().fold(slope.abs(), |m, g| m.max(g.abs())) * 2.0 / weight;
+        match (&self.stage, &self.factor) {
+            (Stage::Residual { corrections: 1.. }, Some(factor)) => {
+                // In centred coordinates: what the intercept already explains is taken off.
+                let (mean, _) = self.centre();
+                axpy(-slope, &mean, &mut gradient)?;
+                factor.solve(&mut gradient);
+                axpy(-1.0, &gradient, &mut self.solution)?;
+                self.stage = Stage::Residual { corrections: 0 };
+            }
+            _ if self.factor.is_some() => self.done("solved by Cholesky factorisation and one refinement"),
+            _ => self.done("solved by orthogonal factorisation"),
+        }
+        Ok(())
+    }
+
+    fn done(&mut self, how: &str) {
+        self.report.converged = true;
+        self.report.stopped = how.into();
+        self.stage = Stage::Done;
+    }
+
+    /// The model and how it went.
+    ///
+    /// # Errors
+    /// When it was stopped before it had a solution.
+    pub fn finish(mut self) -> Result<Fit<LinearModel>> {
+        match self.stage {
+            Stage::Done => {}
+            Stage::Residual { .. } => {
+                self.report.stopped = "interrupted before the check of the solution".into()
+            }
+            Stage::Moments { .. } | Stage::Triangle => return Err(Error::Cancelled),
+        }
+        let intercepts = vec![self.intercept()];
+        if self.solution.iter().chain(&intercepts).any(|w| !w.is_finite()) {
+            return Err(Error::Fit("the solution overflows; scale the features or the target".into()));
+        }
+        let model = LinearModel { coefficients: self.solution, intercepts, link: Link::Identity };
+        Ok(Fit { model, report: self.report })
+    }
+}
+
+fn rank_warning(rank: usize, features: usize) -> String {
+    format!(
+        "the features have rank {rank} of {features}: some depend on others; of all solutions the one of least norm \
+         was taken"
+    )
+}
+
+/// The triangle of the rows sqrt(w) [x - mean | y - mean].
+fn triangle<T: Element>(chunk: &Chunk<'_, T, f64>, mean: &[f64], target_mean: f64) -> Result<Stack> {
+    let p = chunk.x.cols();
+    // Four times as many rows as columns: reducing a leaf then costs more than merging two.
+    let map = |range: std::ops::Range<usize>| {
+        let mut data = Vec::with_capacity(range.len() * (p + 1));
+        for i in range {
+            let root = chunk.weight(i).sqrt();
+            if root > 0.0 {
+                data.extend((0..p).map(|j| root * (chunk.x.get(i, j).to_f64() - mean[j])));
+                data.push(root * (chunk.y[i] - chunk.offset(i) - target_mean));
+            }
+        }
+        Stack::new(data, p + 1)
+    };
+    let empty = || Ok(Stack { cols: p + 1, data: Vec::new() });
+    parallel::map_reduce(chunk.x.rows(), leaf_rows(p, 4 * p), map, |a, b| a?.merge(&b?)).unwrap_or_else(empty)
+}
+
+/// Ridge with fewer rows than columns: w = A^T (A A^T + l2 I)^-1 y, a system as large as the rows are many.
+fn ridge_dual(stack: &Stack, features: usize, l2: f64) -> Result<Vec<f64>> {
+    let (n, cols) = (stack.rows(), stack.cols);
+    let a = MatRef::new(&stack.data, n, cols)?.col_range(0..features);
+    let mut kernel = vec![0.0; n * n];
+    syrk(1.0, a.transpose(), 0.0, MatMut::new(&mut kernel, n, n)?)?;
+    (0..n).for_each(|i| kernel[i * n + i] += l2);
+    let mut dual: Vec<f64> = stack.data.chunks_exact(cols).map(|row| row[features]).collect();
+    let Some(factor) = Cholesky::new(&kernel, n, 0.0)? else {
+        return Err(Error::Fit(format!("l2 = {l2} is too small for these features; use 0 or a larger one")));
+    };
+    factor.solve(&mut dual);
+    let mut solution = vec![0.0; features];
+    for (row, d) in stack.data.chunks_exact(cols).zip(dual) {
+        axpy(d, &row[..features], &mut solution)?;
+    }
+    Ok(solution)
+}

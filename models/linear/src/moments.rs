@@ -1,0 +1,134 @@
+//! Weighted means, centred sums of products and their merging: all that least squares needs to know about rows.
+//!
+//! A leaf centres its rows about its own means before multiplying, so nothing large is ever subtracted; two leaves
+//! merge by the update of Chan, Golub and LeVeque (1983).
+
+use crate::block::{leaf_rows, shifted_squares, shifted_sums};
+use crate::{Chunk, Element};
+use serde::{Deserialize, Serialize};
+use tilewise_base::{Error, Result};
+use tilewise_kernels::{MatMut, MatRef, axpy, gram, parallel};
+
+/// Which second moments are wanted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum Second {
+    /// None.
+    None,
+    /// Sums of squares of each column.
+    Squares,
+    /// All products of columns.
+    Gram,
+}
+
+/// The moments of some rows.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub(crate) struct Moments {
+    pub(crate) weight: f64,
+    pub(crate) mean: Vec<f64>,
+    pub(crate) target_mean: f64,
+    /// Centred sums of products, weighted: nothing, one per column, or a full symmetric matrix.
+    pub(crate) second: Vec<f64>,
+    /// Centred sums of column times target.
+    pub(crate) cross: Vec<f64>,
+    /// Centred sum of squared targets.
+    pub(crate) target_square: f64,
+}
+
+impl Moments {
+    /// The moments of a chunk's rows; `target` gives the number that row i should have, offset taken off.
+    pub(crate) fn of<T: Element, Y: Copy + Sync>(
+        chunk: &Chunk<'_, T, Y>,
+        second: Second,
+        target: impl Fn(usize) -> f64 + Sync,
+    ) -> Result<Self> {
+        let (n, p) = (chunk.x.rows(), chunk.x.cols());
+        // A Gram matrix of fewer than 2 p rows would cost less than merging it.
+        let leaf = leaf_rows(p, if second == Second::Gram { 2 * p } else { 1 });
+        let map = |range: std::ops::Range<usize>| {
+            let mut scratch = Vec::new();
+            let x = T::widen(chunk.x.row_range(range.clone()), &mut scratch)?;
+            let targets: Vec<f64> = range.clone().map(&target).collect();
+            let weights: Vec<f64> = range.map(|i| chunk.weight(i)).collect();
+            Self::leaf(x, &targets, &weights, chunk.rows.weights.is_some(), second)
+        };
+        let merge = |a: Result<Self>, b: Result<Self>| Ok(a?.merge(b?));
+        let moments = parallel::map_reduce(n, leaf, map, merge)
+            .unwrap_or_else(|| Err(Error::Fit("there are no rows; a fit needs at least one".into())))?;
+        if moments.mean.iter().chain(&moments.second).any(|m| !m.is_finite()) {
+            return Err(chunk.not_finite());
+        }
+        Ok(moments)
+    }
+
+    fn leaf(
+        x: MatRef<'_, f64>,
+        targets: &[f64],
+        weights: &[f64],
+        weighted: bool,
+        second: Second,
+    ) -> Result<Self> {
+        let p = x.cols();
+        let weight: f64 = weights.iter().sum();
+        // About the first row: a constant column then has its value as mean, exactly.
+        let first = x.row(0).unwrap_or(&[]);
+        let per_weight = if weight > 0.0 { 1.0 / weight } else { 0.0 };
+        let (mut sums, mut squares) = (vec![0.0; p], Vec::new());
+        if second == Second::Squares {
+            squares = vec![0.0; p];
+            shifted_squares(x, first, weights, &mut sums, &mut squares);
+            squares.iter_mut().zip(&sums).for_each(|(s, sum)| *s = (*s - sum * sum * per_weight).max(0.0));
+        } else {
+            shifted_sums(x, first, weights, &mut sums);
+        }
+        let mean: Vec<f64> = first.iter().zip(&sums).map(|(f, s)| f + s * per_weight).collect();
+        let target_mean = targets.iter().zip(weights).map(|(y, w)| y * w).sum::<f64>() * per_weight;
+        let deviations: Vec<f64> = targets.iter().zip(weights).map(|(y, w)| w * (y - target_mean)).collect();
+        let target_square = deviations.iter().zip(targets).map(|(d, y)| d * (y - target_mean)).sum();
+        let mut cross = Vec::new();
+        if second == Second::Gram {
+            cross = vec![0.0; p];
+            shifted_sums(x, &mean, &deviations, &mut cross);
+            squares = vec![0.0; p * p];
+            gram(x, weighted.then_some(weights), Some(&mean), MatMut::new(&mut squares, p, p)?)?;
+        }
+        Ok(Self { weight, mean, target_mean, second: squares, cross, target_square })
+    }
+
+    /// The moments of both sets of rows together.
+    pub(crate) fn merge(mut self, mut other: Self) -> Self {
+        if other.weight == 0.0 {
+            // Rows without weight count for nothing, but what is not finite among them must not be lost.
+            axpy(0.0, &other.mean, &mut self.mean).unwrap_or_default();
+            return self;
+        }
+        if self.weight == 0.0 {
+            axpy(0.0, &self.mean, &mut other.mean).unwrap_or_default();
+            return other;
+        }
+        let weight = self.weight + other.weight;
+        let share = other.weight / weight;
+        let factor = self.weight * share;
+        let delta: Vec<f64> = other.mean.iter().zip(&self.mean).map(|(b, a)| b - a).collect();
+        let target_delta = other.target_mean - self.target_mean;
+        if self.second.len() == delta.len() {
+            for ((a, b), d) in self.second.iter_mut().zip(&other.second).zip(&delta) {
+                *a += b + factor * d * d;
+            }
+        } else if !self.second.is_empty() {
+            let rows = self.second.chunks_exact_mut(delta.len()).zip(other.second.chunks_exact(delta.len()));
+            for ((a, b), &di) in rows.zip(&delta) {
+                for ((a, b), dj) in a.iter_mut().zip(b).zip(&delta) {
+                    *a += b + factor * di * dj;
+                }
+            }
+        }
+        for ((a, b), d) in self.cross.iter_mut().zip(&other.cross).zip(&delta) {
+            *a += b + factor * d * target_delta;
+        }
+        self.target_square += other.target_square + factor * target_delta * target_delta;
+        self.mean.iter_mut().zip(&delta).for_each(|(m, d)| *m += d * share);
+        self.target_mean += target_delta * share;
+        self.weight = weight;
+        self
+    }
+}

@@ -1,0 +1,97 @@
+"""Writes golden.json: coefficients by scikit-learn and NumPy, converged to gradients of 1e-10 and below.
+
+    python golden.py ../../../../cli/data
+
+needs scikit-learn 1.9 and NumPy 2.
+"""
+
+import csv
+import json
+import pathlib
+import sys
+import warnings
+
+import numpy as np
+import sklearn
+from sklearn.linear_model import LogisticRegression, Ridge
+from sklearn.preprocessing import StandardScaler
+
+FOLDER = pathlib.Path(sys.argv[1])
+
+
+def load(name):
+    with open(FOLDER / f"{name}.csv", newline="") as file:
+        rows = list(csv.reader(file))[1:]
+    x = np.array([[float(v) for v in row[:-1]] for row in rows])
+    labels = [row[-1] for row in rows]
+    return x, labels
+
+
+def numbers(labels):
+    return np.array([float(v) for v in labels])
+
+
+def least_squares(x, y, intercept=True):
+    """The minimum-norm solution of the centred problem."""
+    mean, target = (x.mean(axis=0), y.mean()) if intercept else (0.0, 0.0)
+    cutoff = np.finfo(float).eps * max(x.shape)
+    w, _, rank, _ = np.linalg.lstsq(x - mean, y - target, rcond=cutoff)
+    return {"coefficients": w.tolist(), "intercepts": [float(target - np.sum(mean * w))], "rank": int(rank)}
+
+
+def ridge(x, y, alpha):
+    model = Ridge(alpha=alpha, solver="svd").fit(x, y)
+    return {"coefficients": model.coef_.tolist(), "intercepts": [float(model.intercept_)]}
+
+
+def logistic(x, labels, weights=None, class_weight=None, standardise=True):
+    if standardise:
+        x = StandardScaler().fit_transform(x)
+    classes = sorted(set(labels))
+    codes = np.array([classes.index(v) for v in labels])
+    model = LogisticRegression(C=1.0, solver="newton-cholesky", tol=1e-14, max_iter=500, class_weight=class_weight)
+    with warnings.catch_warnings():
+        # Steps past the last digit are reported as failures of the line search.
+        warnings.simplefilter("ignore")
+        model.fit(x, codes, sample_weight=weights)
+    w = np.ones(len(codes)) if weights is None else weights.copy()
+    if class_weight == "balanced":
+        totals = np.bincount(codes, weights=w)
+        w *= (w.sum() / (len(classes) * totals))[codes]
+    p = model.predict_proba(x)
+    residual = (p - np.eye(len(classes))[codes]) * w[:, None]
+    if len(classes) == 2:
+        residual = residual[:, 1:]
+    gradient = np.abs(residual.T @ x + model.coef_).max() / w.sum()
+    assert gradient < 1e-10, gradient
+    return {
+        "coefficients": model.coef_.ravel().tolist(),
+        "intercepts": model.intercept_.tolist(),
+        "gradient": float(gradient),
+    }
+
+
+diabetes, progression = load("diabetes")
+progression = numbers(progression)
+digits, digit = load("digits")
+breast, diagnosis = load("breast_cancer")
+iris, species = load("iris")
+collinear = np.column_stack([diabetes, diabetes[:, 0] + diabetes[:, 1], 2 * diabetes[:, 2]])
+repeated = 1.0 + np.arange(len(breast)) % 3
+
+golden = {
+    "versions": {"scikit-learn": sklearn.__version__, "numpy": np.__version__},
+    "least_squares_diabetes": least_squares(diabetes, progression),
+    "least_squares_digits": least_squares(digits, numbers(digit)),
+    "least_squares_digits_through_origin": least_squares(digits, numbers(digit), intercept=False),
+    "least_squares_collinear": least_squares(collinear, progression),
+    "least_squares_wide": least_squares(digits[:40], numbers(digit)[:40]),
+    "ridge_diabetes": ridge(diabetes, progression, 1.0),
+    "ridge_digits": ridge(digits, numbers(digit), 10.0),
+    "ridge_wide": ridge(digits[:40], numbers(digit)[:40], 1.0),
+    "logistic_breast_cancer": logistic(breast, diagnosis),
+    "logistic_breast_cancer_weighted": logistic(breast, diagnosis, repeated, "balanced"),
+    "multinomial_iris": logistic(iris, species),
+    "multinomial_digits": logistic(digits, digit),
+}
+pathlib.Path(__file__).with_name("golden.json").write_text(json.dumps(golden, indent=1) + "\n")

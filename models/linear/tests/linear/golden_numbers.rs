@@ -1,0 +1,45 @@
+//! Coefficients of scikit-learn and NumPy, converged to 1e-10 (`golden/golden.py` made them).
+
+use crate::support::{assert_golden, golden, load};
+use tilewise_base::Context;
+use tilewise_kernels::MatRef;
+use tilewise_linear::{LeastSquares, Rows};
+
+/// Both sides are converged to 1e-10; problems here lose at most four digits of that.
+const TOLERANCE: f64 = 1e-6;
+
+#[test]
+fn least_squares_and_ridge() {
+    for (case, data, head, l2, intercept) in [
+        ("least_squares_diabetes", "diabetes", 0, 0.0, true),
+        ("least_squares_digits", "digits", 0, 0.0, true),
+        ("least_squares_digits_through_origin", "digits", 0, 0.0, false),
+        ("least_squares_wide", "digits", 40, 0.0, true),
+        ("ridge_diabetes", "diabetes", 0, 1.0, true),
+        ("ridge_digits", "digits", 0, 10.0, true),
+        ("ridge_wide", "digits", 40, 1.0, true),
+    ] {
+        let Some(mut table) = load(data) else { return };
+        if head > 0 {
+            table = table.head(head);
+        }
+        let fit = LeastSquares { l2, intercept }
+            .fit(table.view(), &table.numbers(), Rows::default(), &Context::default())
+            .unwrap();
+        assert_golden(case, &fit.model, TOLERANCE);
+        if let Some(rank) = golden(case)["rank"].as_u64().filter(|&r| r < table.cols as u64) {
+            let warned = fit.report.warnings.iter().any(|w| w.contains(&format!("rank {rank} of")));
+            assert!(warned, "{case}: rank {rank} is not in {:?}", fit.report.warnings);
+        }
+    }
+}
+
+#[test]
+fn collinear_columns_take_the_minimum_norm() {
+    let Some(table) = load("diabetes") else { return };
+    let x: Vec<f64> = table.x.chunks(10).flat_map(|r| [r, &[r[0] + r[1], 2.0 * r[2]]].concat()).collect();
+    let x = MatRef::new(&x, table.target.len(), 12).unwrap();
+    let fit = LeastSquares::default().fit(x, &table.numbers(), Rows::default(), &Context::default()).unwrap();
+    assert_golden("least_squares_collinear", &fit.model, TOLERANCE);
+    assert!(fit.report.warnings[0].contains("rank 10 of 12"));
+}

@@ -1,0 +1,5 @@
+//! Least squares, ridge and logistic regression against independent answers.
+
+mod golden_numbers;
+mod least_squares;
+mod support;

@@ -1,0 +1,68 @@
+//! Data and golden numbers.
+
+use std::path::Path;
+use tilewise_kernels::MatRef;
+use tilewise_kernels::random::Philox;
+use tilewise_linear::LinearModel;
+
+/// A data set: features row-major, target cells as text.
+pub(crate) struct Table {
+    pub(crate) x: Vec<f64>,
+    pub(crate) cols: usize,
+    pub(crate) target: Vec<String>,
+}
+
+impl Table {
+    pub(crate) fn view(&self) -> MatRef<'_, f64> {
+        MatRef::new(&self.x, self.target.len(), self.cols).unwrap()
+    }
+    pub(crate) fn numbers(&self) -> Vec<f64> {
+        self.target.iter().map(|t| t.parse().unwrap()).collect()
+    }
+    pub(crate) fn head(mut self, rows: usize) -> Self {
+        self.target.truncate(rows);
+        self.x.truncate(rows * self.cols);
+        self
+    }
+}
+
+/// One of the workspace's data sets; none outside the workspace (in a packaged crate).
+pub(crate) fn load(name: &str) -> Option<Table> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../cli/data");
+    let Ok(text) = std::fs::read_to_string(folder.join(format!("{name}.csv"))) else {
+        eprintln!("skipped: cli/data/{name}.csv is not here");
+        return None;
+    };
+    let mut table = Table { x: Vec::new(), cols: 0, target: Vec::new() };
+    for line in text.lines().skip(1).filter(|line| !line.is_empty()) {
+        let (features, target) = line.rsplit_once(',').unwrap();
+        table.x.extend(features.split(',').map(|cell| cell.parse::<f64>().unwrap()));
+        table.target.push(target.to_owned());
+    }
+    table.cols = table.x.len() / table.target.len();
+    Some(table)
+}
+
+/// The number at `golden[case][key]`.
+pub(crate) fn golden(case: &str) -> serde_json::Value {
+    let all: serde_json::Value = serde_json::from_str(include_str!("../golden/golden.json")).unwrap();
+    all[case].clone()
+}
+
+/// Fails unless coefficients and intercepts are the golden ones to `tolerance`, relative to the largest.
+pub(crate) fn assert_golden(case: &str, model: &LinearModel, tolerance: f64) {
+    let golden = golden(case);
+    for (key, ours) in [("coefficients", &model.coefficients), ("intercepts", &model.intercepts)] {
+        let theirs: Vec<f64> = golden[key].as_array().unwrap().iter().map(|x| x.as_f64().unwrap()).collect();
+        assert_eq!(ours.len(), theirs.len(), "{case}: {key}");
+        let scale = theirs.iter().fold(1.0f64, |m, x| m.max(x.abs()));
+        let worst = ours.iter().zip(&theirs).map(|(a, b)| (a - b).abs()).fold(0.0, f64::max);
+        assert!(worst <= tolerance * scale, "{case}: {key} differ by {worst:e} where the largest is {scale}");
+    }
+}
+
+/// `rows x cols` standard normal numbers.
+pub(crate) fn normal(rows: usize, cols: usize, seed: u64) -> Vec<f64> {
+    let random = Philox::new(seed, Philox::purpose("linear tests"));
+    (0..(rows * cols) as u64).map(|i| random.normal(i)).collect()
+}
