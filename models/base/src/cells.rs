@@ -3,12 +3,11 @@
 //! A [`Binder`] is made once from what a model needs and what a table holds. It finds columns by name, in any order,
 //! and translates dictionaries by text, so that a file written elsewhere gives the same cells as the training file.
 
-use crate::error::same;
 use crate::{Column, Dataset, Error, Field, Kind, MISSING_CODE, Model, Result, Schema, model::UNSEEN};
 use std::collections::HashMap;
 use std::ops::Range;
 use std::sync::Mutex;
-use tilewise_kernels::{MatMut, MatRef, parallel};
+use tilewise_kernels::{MatMut, MatRef, parallel, same};
 
 /// Rows handled at a time: their cells (8 bytes each) of a table with some 30 columns fit a core's L2 cache.
 pub const BLOCK_ROWS: usize = 2048;

@@ -8,10 +8,9 @@
 //! Population moments are taken in two passes (mean, then squares around it), each a fixed tree over blocks of rows.
 
 use crate::cells::{Binder, for_each_block};
-use crate::error::same;
 use crate::{Dataset, Error, Field, Kind, Result};
 use serde::{Deserialize, Serialize};
-use tilewise_kernels::MatRef;
+use tilewise_kernels::{MatRef, same};
 
 mod moments;
 

@@ -113,8 +113,3 @@ impl Error {
         Self::Parameter { name: name.into(), value: value.to_string(), accepted: accepted.into() }
     }
 }
-
-/// Checks that two lengths agree; `what` names them.
-pub(crate) fn same(what: &'static str, expected: usize, found: usize) -> Result<()> {
-    if expected == found { Ok(()) } else { Err(ShapeError::Mismatch { what, expected, found }.into()) }
-}

@@ -4,9 +4,8 @@
 //! has the same bits at any thread count. A measure that the data leaves undefined (ROC AUC of one class, R2 of a
 //! constant target) is NaN, never a number that looks like a result.
 
-use crate::error::same;
 use crate::{Error, Result};
-use tilewise_kernels::parallel;
+use tilewise_kernels::{parallel, same};
 
 mod classification;
 mod curve;

@@ -2,12 +2,11 @@
 //!
 //! Every row draws a random key by its number and the rows with the smallest keys are the test rows, so the choice
 //! depends on seed and row numbers only. Stratified: each stratum gives its share, rounded so that the total is exact
-//! (largest remainder).
+//! (largest remainder), but keeps a row for training, so that no class is met in the test part only.
 
-use crate::error::same;
 use crate::{Error, Result};
 use std::collections::BTreeMap;
-use tilewise_kernels::random::Philox;
+use tilewise_kernels::{random::Philox, same};
 
 /// Divides `0..rows` into (train, test), each in rising order, with `fraction` of the rows (rounded, at least one) in
 /// the test part. With `strata`, rows of equal stratum are divided in the same proportion.
@@ -45,18 +44,34 @@ pub fn split(
         members.sort_by_cached_key(|&row| (keys.bits(row as u64), row));
         members[..take].iter().for_each(|&row| is_test[row] = true);
     }
-    Ok((0..rows).partition(|&row| !is_test[row]))
+    let (train, test): (Vec<usize>, Vec<usize>) = (0..rows).partition(|&row| !is_test[row]);
+    if test.is_empty() {
+        return Err(Error::Fit(format!("{rows} rows of {} classes leave no row to test on", sizes.len())));
+    }
+    Ok((train, test))
 }
 
-/// `wanted` divided in proportion to `sizes`: whole parts first, then one more for the largest remainders.
+/// `wanted` divided in proportion to `sizes`: whole parts first, then one more for the largest remainders; never all of
+/// a part, so less than `wanted` when parts are too small.
 fn shares(sizes: &[usize], wanted: usize) -> Vec<usize> {
     let total = sizes.iter().sum::<usize>().max(1) as u128;
     let exact = |size: usize| wanted as u128 * size as u128;
     let mut shares: Vec<usize> = sizes.iter().map(|&s| (exact(s) / total) as usize).collect();
     let mut order: Vec<usize> = (0..sizes.len()).collect();
     order.sort_by_key(|&i| (std::cmp::Reverse(exact(sizes[i]) % total), i));
-    let left = wanted - shares.iter().sum::<usize>();
-    order[..left].iter().for_each(|&i| shares[i] += 1);
+    let mut left = wanted - shares.iter().sum::<usize>();
+    while left > 0 {
+        let before = left;
+        for &i in &order {
+            if left > 0 && shares[i] + 1 < sizes[i] {
+                shares[i] += 1;
+                left -= 1;
+            }
+        }
+        if left == before {
+            break;
+        }
+    }
     shares
 }
 
@@ -92,6 +107,10 @@ mod tests {
             assert!((taken - size / 4.0).abs() < 1.0, "{stratum}: {taken} of {size}");
         }
         assert!(split(3, 0.5, 1, Some(&[0, 1])).is_err());
+        // A class of one row is for training.
+        let (train, test) = split(5, 0.5, 3, Some(&[0, 1, 0, 0, 2])).unwrap();
+        assert!(train.contains(&1) && train.contains(&4) && test.len() == 2, "{train:?} {test:?}");
+        assert!(split(2, 0.5, 3, Some(&[0, 1])).is_err());
     }
 
     /// Every row should be a test row about as often as any other: 0.3 of 2000 seeds, standard deviation 0.0102.

@@ -1,8 +1,8 @@
 //! Measures of predicted classes and class probabilities.
 
 use super::{check, weighted_mean};
-use crate::error::same;
 use crate::{Error, Result};
+use tilewise_kernels::same;
 
 /// Probabilities are kept this far from 0 and 1 before the logarithm, so that one certain mistake costs 36 and not
 /// infinity: the distance from 1 to the next double, as elsewhere.
