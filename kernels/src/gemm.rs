@@ -1,7 +1,47 @@
-//! General matrix product.
-use crate::{Float, MatMut, MatRef, ShapeError, matrix::check_product, naive};
+//! General matrix product, C = alpha A B + beta C.
+//!
+//! Method: the five loops around a register tile of Goto and van de Geijn, "Anatomy of high-performance matrix
+//! multiplication" (2008), as refined by BLIS (Van Zee, van de Geijn 2015):
+//!
+//! ```text
+//! for a block of columns of B             (columns_per_block: packed B stays in L3)
+//!   for a block of k                      (depth: a panel of B stays in L1)
+//!     for a block of rows of A            (rows_per_block: packed A stays in L3)
+//!       pack both, in parallel: A into panels of TILE_ROWS rows, B into panels of two vectors of columns
+//!       for each job = rows_per_job x columns_per_job of C, in parallel
+//!         for each panel of B             (in L1)
+//!           for each panel of A           (from L2)
+//!             register tile: TILE_ROWS x 2 vectors of C += panel of A x panel of B, one k after another
+//! ```
+//!
+//! **Order.** Each element of C is one chain of fused multiply-adds over ascending k that begins with beta c: a block
+//! of k goes on where the last one ended, in C itself. So its bits depend neither on tile, block or thread, nor on m,
+//! nor on the instruction set (portable code without FMA excepted); alpha is multiplied into A where it is packed.
+//! The price is a rounding error that grows with k instead of with block length: within gamma_(k+2) |A||B|.
+//! A product with a single column is a [`gemv`], whose rows sum in the order of [`crate::dot`].
 
-/// C = alpha A B + beta C.
+mod blocking;
+mod driver;
+mod microkernel;
+mod pack;
+
+use crate::matrix::check_product;
+use crate::{Float, MatMut, MatRef, ShapeError, gemv};
+pub(crate) use driver::{Operand, Part, product};
+
+/// C = alpha A B + beta C for `A` m x k, `B` k x n, `C` m x n, any strides. 2 m n k operations, parallel over tiles.
+///
+/// C is not read when beta is 0 (so NaN there does not matter); A and B are not read when alpha is 0 or k is 0.
+/// Otherwise NaN and infinity spread as in the sums of the definition.
+///
+/// ```
+/// use tilewise_kernels::{MatMut, MatRef, gemm};
+/// let a = MatRef::new(&[1.0, 2.0, 3.0, 4.0], 2, 2).unwrap();
+/// let b = MatRef::new(&[5.0, 6.0, 7.0, 8.0], 2, 2).unwrap();
+/// let mut c = [0.0; 4];
+/// gemm(1.0, a, b, 0.0, MatMut::new(&mut c, 2, 2).unwrap()).unwrap();
+/// assert_eq!(c, [19.0, 22.0, 43.0, 50.0]);
+/// ```
 ///
 /// # Errors
 /// When the shapes do not fit.
@@ -10,9 +50,37 @@ pub fn gemm<T: Float>(
     a: MatRef<'_, T>,
     b: MatRef<'_, T>,
     beta: T,
-    c: MatMut<'_, T>,
+    mut c: MatMut<'_, T>,
 ) -> Result<(), ShapeError> {
     check_product(a, b, &c)?;
-    naive::gemm(alpha, a, b, beta, c);
+    if alpha == T::ZERO || a.cols() == 0 {
+        scale(beta, c);
+        return Ok(());
+    }
+    if c.cols() == 1 {
+        gemv::gemv_column(alpha, a, b, beta, c);
+        return Ok(());
+    }
+    let left = Operand::new(a.transpose(), alpha);
+    let right = Operand::new(b, T::ONE);
+    // Tiles store whole vectors along a row of C. A column-major C is the row-major C^T = B^T A^T.
+    if c.col_stride() != 1 && c.row_stride() == 1 {
+        product(&right, &left, beta, &mut c.reborrow().transpose(), Part::All);
+    } else {
+        product(&left, &right, beta, &mut c, Part::All);
+    }
     Ok(())
+}
+
+/// C = beta C without reading C when beta is 0.
+fn scale<T: Float>(beta: T, mut c: MatMut<'_, T>) {
+    if beta == T::ZERO {
+        c.fill(T::ZERO);
+    } else if beta != T::ONE {
+        for i in 0..c.rows() {
+            for j in 0..c.cols() {
+                c.set(i, j, beta * c.get(i, j));
+            }
+        }
+    }
 }

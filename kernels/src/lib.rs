@@ -1,7 +1,7 @@
 //! SIMD and cache-blocked parallel kernels for machine learning: same bits at any thread count.
 
-pub mod batched;
 mod add;
+pub mod batched;
 mod elementary;
 mod float;
 mod gemm;
@@ -10,13 +10,15 @@ mod matrix;
 pub mod naive;
 pub mod parallel;
 pub mod random;
+pub mod roofline;
+mod scratch;
 pub mod simd;
 mod syrk;
 mod vector;
 
 pub use add::add;
 pub use batched::{TensorMut, TensorRef, gemm_batched};
-pub use elementary::{exp, log_softmax, sigmoid};
+pub use elementary::{EXP_ULP, SIGMOID_ULP, exp, log_softmax, sigmoid};
 pub use float::Float;
 pub use gemm::gemm;
 pub use gemv::gemv;

@@ -43,9 +43,14 @@ pub enum ShapeError {
 impl fmt::Display for ShapeError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Mismatch { what, expected, found } => write!(f, "{what}: expected {expected}, found {found}"),
+            Self::Mismatch { what, expected, found } => {
+                write!(f, "{what}: expected {expected}, found {found}")
+            }
             Self::OutOfBounds { shape: (m, n), strides: (rs, cs), len } => {
-                write!(f, "a {m} x {n} view with strides ({rs}, {cs}) reaches outside a slice of {len} elements")
+                write!(
+                    f,
+                    "a {m} x {n} view with strides ({rs}, {cs}) reaches outside a slice of {len} elements"
+                )
             }
             Self::Overlap { shape: (m, n), strides: (rs, cs) } => {
                 write!(f, "a mutable {m} x {n} view with strides ({rs}, {cs}) names an element twice")
@@ -102,7 +107,14 @@ unsafe impl<T: Send> Send for MatMut<'_, T> {}
 unsafe impl<T: Sync> Sync for MatMut<'_, T> {}
 
 /// Checks that all elements of the view lie in `0..len`, for any signs of the strides.
-fn check_bounds(len: usize, offset: usize, rows: usize, cols: usize, rs: isize, cs: isize) -> Result<(), ShapeError> {
+fn check_bounds(
+    len: usize,
+    offset: usize,
+    rows: usize,
+    cols: usize,
+    rs: isize,
+    cs: isize,
+) -> Result<(), ShapeError> {
     let error = ShapeError::OutOfBounds { shape: (rows, cols), strides: (rs, cs), len };
     if rows == 0 || cols == 0 {
         return if offset <= len { Ok(()) } else { Err(error) };
@@ -168,7 +180,14 @@ impl<'a, T: Copy> MatRef<'a, T> {
 
     /// A single column over a slice.
     pub fn column(data: &'a [T]) -> Self {
-        Self { ptr: data.as_ptr(), rows: data.len(), cols: 1, row_stride: 1, col_stride: 1, life: PhantomData }
+        Self {
+            ptr: data.as_ptr(),
+            rows: data.len(),
+            cols: 1,
+            row_stride: 1,
+            col_stride: 1,
+            life: PhantomData,
+        }
     }
 
     /// Number of rows.
@@ -198,7 +217,12 @@ impl<'a, T: Copy> MatRef<'a, T> {
     /// When out of range, as a slice does.
     #[inline]
     pub fn get(&self, i: usize, j: usize) -> T {
-        assert!(i < self.rows && j < self.cols, "({i}, {j}) is outside a {} x {} matrix", self.rows, self.cols);
+        assert!(
+            i < self.rows && j < self.cols,
+            "({i}, {j}) is outside a {} x {} matrix",
+            self.rows,
+            self.cols
+        );
         // SAFETY: constructors made sure that every (i, j) inside the shape lies in the borrowed slice.
         unsafe { *self.ptr.offset(i as isize * self.row_stride + j as isize * self.col_stride) }
     }
@@ -371,7 +395,12 @@ impl<'a, T: Copy> MatMut<'a, T> {
     /// When out of range.
     #[inline]
     pub fn set(&mut self, i: usize, j: usize, x: T) {
-        assert!(i < self.rows && j < self.cols, "({i}, {j}) is outside a {} x {} matrix", self.rows, self.cols);
+        assert!(
+            i < self.rows && j < self.cols,
+            "({i}, {j}) is outside a {} x {} matrix",
+            self.rows,
+            self.cols
+        );
         // SAFETY: constructors made sure that every (i, j) inside the shape lies in the uniquely borrowed slice.
         unsafe { *self.ptr.offset(i as isize * self.row_stride + j as isize * self.col_stride) = x }
     }
@@ -396,7 +425,9 @@ impl<'a, T: Copy> MatMut<'a, T> {
         assert!(i < self.rows, "row {i} of {}", self.rows);
         (self.col_stride == 1 || self.cols <= 1).then(|| {
             // SAFETY: the row's elements lie in the uniquely borrowed slice, contiguous by stride 1.
-            unsafe { std::slice::from_raw_parts_mut(self.ptr.offset(i as isize * self.row_stride), self.cols) }
+            unsafe {
+                std::slice::from_raw_parts_mut(self.ptr.offset(i as isize * self.row_stride), self.cols)
+            }
         })
     }
 

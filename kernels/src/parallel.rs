@@ -6,6 +6,7 @@
 //! Starting a task on a sleeping rayon worker was measured at 5 to 20 microseconds, so a piece of work should last at
 //! least [`GRAIN_SECONDS`]; callers choose chunk lengths by their bytes or operations for that.
 
+use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::ops::Range;
 use std::sync::{Arc, Mutex, OnceLock};
@@ -72,14 +73,36 @@ pub fn with_threads<R: Send>(threads: usize, f: impl FnOnce() -> R + Send) -> R 
     }
 }
 
+/// Runs `f` without other threads: [`map_reduce`] and its kin inside run here. For work too small to share.
+pub(crate) fn on_this_thread<R>(f: impl FnOnce() -> R) -> R {
+    struct Restore(bool);
+    impl Drop for Restore {
+        fn drop(&mut self) {
+            ALONE.set(self.0);
+        }
+    }
+    let _restore = Restore(ALONE.replace(true));
+    f()
+}
+
+thread_local! {
+    /// Whether work started by this thread stays on it.
+    static ALONE: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Whether there is nobody to share with.
+fn alone() -> bool {
+    ALONE.get() || rayon::current_num_threads() == 1
+}
+
 /// Runs both closures, perhaps at the same time.
 pub fn join<A: Send, B: Send>(a: impl FnOnce() -> A + Send, b: impl FnOnce() -> B + Send) -> (A, B) {
-    if threads() == 1 { (a(), b()) } else { rayon::join(a, b) }
+    if alone() { (a(), b()) } else { rayon::join(a, b) }
 }
 
 /// Calls `f(i)` for every i in `0..items`, in any order, perhaps at the same time.
 pub fn for_each(items: usize, f: impl Fn(usize) + Sync) {
-    if items <= 1 || threads() == 1 {
+    if items <= 1 || alone() {
         (0..items).for_each(f);
     } else {
         use rayon::prelude::*;
@@ -89,7 +112,7 @@ pub fn for_each(items: usize, f: impl Fn(usize) + Sync) {
 
 /// `f(i)` for every i in `0..items`, in order of i.
 pub fn map<A: Send>(items: usize, f: impl Fn(usize) -> A + Sync) -> Vec<A> {
-    if items <= 1 || threads() == 1 {
+    if items <= 1 || alone() {
         (0..items).map(f).collect()
     } else {
         use rayon::prelude::*;
@@ -100,7 +123,7 @@ pub fn map<A: Send>(items: usize, f: impl Fn(usize) -> A + Sync) -> Vec<A> {
 /// Calls `f(chunk number, chunk)` for consecutive chunks of `chunk_len` elements (the last may be shorter).
 pub fn for_each_chunk_mut<T: Send>(data: &mut [T], chunk_len: usize, f: impl Fn(usize, &mut [T]) + Sync) {
     let chunk_len = chunk_len.max(1);
-    if data.len() <= chunk_len || threads() == 1 {
+    if data.len() <= chunk_len || alone() {
         data.chunks_mut(chunk_len).enumerate().for_each(|(i, chunk)| f(i, chunk));
     } else {
         use rayon::prelude::*;
@@ -130,7 +153,7 @@ pub fn map_reduce<A: Send>(
     let chunk_len = chunk_len.max(1);
     let chunks = len.div_ceil(chunk_len);
     let leaf = |chunk: usize| map(chunk * chunk_len..((chunk + 1) * chunk_len).min(len));
-    (chunks > 0).then(|| tree(0..chunks, &leaf, &merge, threads() == 1))
+    (chunks > 0).then(|| tree(0..chunks, &leaf, &merge, alone()))
 }
 
 fn tree<A: Send>(

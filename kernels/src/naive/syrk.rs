@@ -9,7 +9,8 @@ pub fn syrk<S: Float>(alpha: f64, a: MatRef<'_, S>, beta: f64, mut c: MatMut<'_,
         for j in 0..a.cols() {
             let mut sum = if beta == 0.0 { 0.0 } else { beta * c.get(i, j) };
             if alpha != 0.0 {
-                sum += alpha * (0..a.rows()).map(|r| a.get(r, i).to_f64() * a.get(r, j).to_f64()).sum::<f64>();
+                sum +=
+                    alpha * (0..a.rows()).map(|r| a.get(r, i).to_f64() * a.get(r, j).to_f64()).sum::<f64>();
             }
             c.set(i, j, sum);
         }
@@ -20,7 +21,12 @@ pub fn syrk<S: Float>(alpha: f64, a: MatRef<'_, S>, beta: f64, mut c: MatMut<'_,
 ///
 /// # Panics
 /// When the shapes do not fit.
-pub fn gram<S: Float>(a: MatRef<'_, S>, weights: Option<&[f64]>, shift: Option<&[f64]>, mut c: MatMut<'_, f64>) {
+pub fn gram<S: Float>(
+    a: MatRef<'_, S>,
+    weights: Option<&[f64]>,
+    shift: Option<&[f64]>,
+    mut c: MatMut<'_, f64>,
+) {
     let shift = |j: usize| shift.map_or(0.0, |s| s[j]);
     for i in 0..a.cols() {
         for j in 0..a.cols() {

@@ -1,0 +1,283 @@
+//! The loops around the register tile: packing and jobs, in parallel when there is enough to do.
+
+use super::blocking::{Blocking, even_piece};
+use super::microkernel::{Seed, tile};
+use super::pack::{Block, pack};
+use crate::scratch::Scratch;
+use crate::simd::{Lanes, Task};
+use crate::{Float, MatMut, MatRef, parallel};
+use std::ops::Range;
+
+/// Multiply-adds below which a product stays on the calling thread: about 40 microseconds of work at 50 G/s, a few
+/// times what waking a worker costs.
+const SERIAL_BELOW: usize = 2_000_000;
+
+/// One side of a product as k x lines (A transposed, or B as it is), with what is applied to each element while packing.
+#[derive(Clone, Copy)]
+pub(crate) struct Operand<'a, S, T> {
+    /// k x lines.
+    pub(crate) view: MatRef<'a, S>,
+    /// Multiplies every element.
+    pub(crate) scale: T,
+    /// Multiplies row k.
+    pub(crate) weights: Option<&'a [T]>,
+    /// Is subtracted from column j.
+    pub(crate) shift: Option<&'a [T]>,
+}
+
+impl<'a, S: Float, T: Float> Operand<'a, S, T> {
+    pub(crate) fn new(view: MatRef<'a, S>, scale: T) -> Self {
+        Self { view, scale, weights: None, shift: None }
+    }
+
+    /// Elements become weight_k (x - shift_line). The slices must have the lengths of the view.
+    pub(crate) fn centred(view: MatRef<'a, S>, weights: Option<&'a [T]>, shift: Option<&'a [T]>) -> Self {
+        Self { view, scale: T::ONE, weights, shift }
+    }
+}
+
+/// Which elements of C are wanted.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Part {
+    /// All.
+    All,
+    /// Row <= column; others are left as they were or get partial sums.
+    Upper,
+}
+
+/// C = left^T right + beta C, with left k x m and right k x n, k at least 1. Shapes were checked by the caller.
+pub(crate) fn product<S: Float, T: Float>(
+    left: &Operand<'_, S, T>,
+    right: &Operand<'_, S, T>,
+    beta: T,
+    c: &mut MatMut<'_, T>,
+    part: Part,
+) {
+    assert!(
+        left.view.rows() == right.view.rows()
+            && left.view.cols() == c.rows()
+            && right.view.cols() == c.cols()
+    );
+    let blocking = T::dispatch(BlockingOf);
+    let serial = c.rows().saturating_mul(c.cols()).saturating_mul(left.view.rows()) < SERIAL_BELOW;
+    let (m, n, k) = (c.rows(), c.cols(), left.view.rows());
+    let Blocking { tile_rows, tile_cols, .. } = blocking;
+    let rows_per_block = even_piece(m, blocking.rows_per_block, tile_rows);
+    let cols_per_block = even_piece(n, blocking.cols_per_block, tile_cols);
+    let depth = even_piece(k, blocking.depth, 1);
+    let (room_a, room_b) = (rows_per_block * depth, cols_per_block * depth);
+    let mut scratch = Scratch::new::<T>(room_a.next_multiple_of(64) + room_b);
+    let (packed_a, packed_b) = scratch.as_mut_slice::<T>().split_at_mut(room_a.next_multiple_of(64));
+    let out = Output { ptr: c.as_mut_ptr(), rs: c.row_stride(), cs: c.col_stride() };
+
+    for col in (0..n).step_by(cols_per_block) {
+        let cols = cols_per_block.min(n - col);
+        for from in (0..k).step_by(depth) {
+            let depth = depth.min(k - from);
+            let seed = match (from, beta) {
+                (0, beta) if beta == T::ZERO => Seed::Zero,
+                (0, beta) if beta != T::ONE => Seed::Scale(beta),
+                _ => Seed::Keep,
+            };
+            for row in (0..m).step_by(rows_per_block) {
+                let rows = rows_per_block.min(m - row);
+                // B is packed with the first block of rows and used by all.
+                let lines_b = if row == 0 { cols } else { 0 };
+                let range = (from, depth);
+                let mut pack_a = || pack_side(serial, left, (row, rows), range, tile_rows, packed_a);
+                let mut pack_b = || pack_side(serial, right, (col, lines_b), range, tile_cols, packed_b);
+                if serial {
+                    pack_a();
+                    pack_b();
+                } else {
+                    parallel::join(pack_a, pack_b);
+                }
+                let rows_per_job = even_piece(rows, blocking.rows_per_job, tile_rows);
+                let cols_per_job = even_piece(cols, blocking.cols_per_job, tile_cols);
+                let jobs_down = rows.div_ceil(rows_per_job);
+                let jobs = jobs_down * cols.div_ceil(cols_per_job);
+                let (packed_a, packed_b) = (&*packed_a, &*packed_b);
+                let run = |job: usize| {
+                    let (top, start) = (job % jobs_down * rows_per_job, job / jobs_down * cols_per_job);
+                    T::dispatch(Job {
+                        packed_a: &packed_a[top * depth..],
+                        packed_b: &packed_b[start * depth..],
+                        depth,
+                        rows: row + top..row + (top + rows_per_job).min(rows),
+                        cols: col + start..col + (start + cols_per_job).min(cols),
+                        out,
+                        seed,
+                        part,
+                    });
+                };
+                if serial { (0..jobs).for_each(run) } else { parallel::for_each(jobs, run) }
+            }
+        }
+    }
+}
+
+struct BlockingOf;
+impl<T: Float> Task<T> for BlockingOf {
+    type Output = Blocking;
+    #[inline(always)]
+    fn run<S: Lanes<T>>(self, _: S) -> Blocking {
+        Blocking::of::<T, S>()
+    }
+}
+
+/// Packs `count` lines from `first` on, in pieces of whole panels.
+fn pack_side<S: Float, T: Float>(
+    serial: bool,
+    operand: &Operand<'_, S, T>,
+    (first, count): (usize, usize),
+    (from, depth): (usize, usize),
+    width: usize,
+    packed: &mut [T],
+) {
+    /// Lines of a piece: 96 x 256 elements take some 10 to 20 microseconds.
+    const LINES: usize = 96;
+    let lines = LINES.next_multiple_of(width);
+    let packed = &mut packed[..count.next_multiple_of(width) * depth];
+    let piece = |i: usize, out: &mut [T]| {
+        let start = i * lines;
+        let block = Block { first: first + start, count: lines.min(count - start), from, depth };
+        T::dispatch(Pack { operand, block, width, out });
+    };
+    if serial {
+        packed.chunks_mut(lines * depth).enumerate().for_each(|(i, out)| piece(i, out));
+    } else {
+        parallel::for_each_chunk_mut(packed, lines * depth, piece);
+    }
+}
+
+struct Pack<'a, 'b, S, T> {
+    operand: &'a Operand<'b, S, T>,
+    block: Block,
+    width: usize,
+    out: &'a mut [T],
+}
+
+impl<S: Float, T: Float> Task<T> for Pack<'_, '_, S, T> {
+    type Output = ();
+    #[inline(always)]
+    fn run<L: Lanes<T>>(self, simd: L) {
+        let Self { operand, block, width, out } = self;
+        // The two widths in use as constants, so that the inner loops unroll.
+        if width == L::TILE_ROWS {
+            pack(simd, operand, block, L::TILE_ROWS, out);
+        } else if width == 2 * L::LANES {
+            pack(simd, operand, block, 2 * L::LANES, out);
+        } else {
+            // The set in use was changed between two steps of one product, which only `with_isa` can do.
+            pack(simd, operand, block, width, out);
+        }
+    }
+}
+
+/// Where C is. Jobs write disjoint tiles of it.
+#[derive(Clone, Copy)]
+struct Output<T> {
+    ptr: *mut T,
+    rs: isize,
+    cs: isize,
+}
+// SAFETY: the pointer comes from a MatMut that outlives all jobs, and no two jobs touch the same element.
+unsafe impl<T: Send> Send for Output<T> {}
+// SAFETY: as above.
+unsafe impl<T: Send> Sync for Output<T> {}
+
+/// A rectangle of C from packed panels.
+struct Job<'a, T> {
+    packed_a: &'a [T],
+    packed_b: &'a [T],
+    depth: usize,
+    rows: Range<usize>,
+    cols: Range<usize>,
+    out: Output<T>,
+    seed: Seed<T>,
+    part: Part,
+}
+
+impl<T: Float> Task<T> for Job<'_, T> {
+    type Output = ();
+    #[inline(always)]
+    fn run<S: Lanes<T>>(self, simd: S) {
+        match S::TILE_ROWS {
+            4 => self.tiles::<S, 4>(simd),
+            6 => self.tiles::<S, 6>(simd),
+            8 => self.tiles::<S, 8>(simd),
+            12 => self.tiles::<S, 12>(simd),
+            _ => unreachable!("a set whose tile height is not listed here"),
+        }
+    }
+}
+
+/// Elements of the largest register tile (12 x 32, AVX-512 f32).
+const LARGEST_TILE: usize = 12 * 32;
+
+impl<T: Float> Job<'_, T> {
+    #[inline(always)]
+    fn tiles<S: Lanes<T>, const MR: usize>(&self, simd: S) {
+        let nr = 2 * S::LANES;
+        let panels_a = self.rows.clone().step_by(MR).zip(self.packed_a.chunks_exact(MR * self.depth));
+        for (col, b) in self.cols.clone().step_by(nr).zip(self.packed_b.chunks_exact(nr * self.depth)) {
+            let width = nr.min(self.cols.end - col);
+            for (row, a) in panels_a.clone() {
+                if self.part == Part::Upper && col + width <= row {
+                    continue;
+                }
+                let height = MR.min(self.rows.end - row);
+                let c = self.out.ptr.wrapping_offset(row as isize * self.out.rs + col as isize * self.out.cs);
+                if height == MR && width == nr && self.out.cs == 1 {
+                    // SAFETY: a and b hold depth steps; rows row..row + MR and columns col..col + nr lie inside C,
+                    // whose elements this job alone writes.
+                    unsafe {
+                        tile::<T, S, MR>(simd, self.depth, a.as_ptr(), b.as_ptr(), c, self.out.rs, self.seed)
+                    };
+                } else {
+                    self.edge::<S, MR>(simd, a, b, c, height, width);
+                }
+            }
+        }
+    }
+
+    /// A tile that reaches past C, or a C whose rows are not contiguous: computed in a buffer by the same operations.
+    #[inline(never)]
+    fn edge<S: Lanes<T>, const MR: usize>(
+        &self,
+        simd: S,
+        a: &[T],
+        b: &[T],
+        c: *mut T,
+        height: usize,
+        width: usize,
+    ) {
+        let nr = 2 * S::LANES;
+        let mut buffer = [T::ZERO; LARGEST_TILE];
+        let at = |i: usize, j: usize| c.wrapping_offset(i as isize * self.out.rs + j as isize * self.out.cs);
+        if !matches!(self.seed, Seed::Zero) {
+            for i in 0..height {
+                for j in 0..width {
+                    // SAFETY: i < height and j < width keep inside C.
+                    buffer[i * nr + j] = unsafe { *at(i, j) };
+                }
+            }
+        }
+        let out = buffer.as_mut_ptr();
+        simd.vectorize(
+            #[inline(always)]
+            || {
+                // SAFETY: a and b hold depth steps; the buffer holds MR rows of nr elements.
+                unsafe {
+                    tile::<T, S, MR>(simd, self.depth, a.as_ptr(), b.as_ptr(), out, nr as isize, self.seed)
+                };
+            },
+        );
+        for i in 0..height {
+            for j in 0..width {
+                // SAFETY: i < height and j < width keep inside C.
+                unsafe { *at(i, j) = buffer[i * nr + j] };
+            }
+        }
+    }
+}

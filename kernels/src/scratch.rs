@@ -1,0 +1,46 @@
+//! Working memory of the kernels: aligned to cache lines, kept per thread between calls, growing only.
+
+use crate::Float;
+use std::cell::Cell;
+
+/// A cache line; every bit pattern is valid.
+#[derive(Clone, Copy)]
+#[repr(C, align(64))]
+struct Line([u8; 64]);
+
+thread_local! {
+    /// The largest buffer that this thread has given back. A nested call (a worker that waits may pick up another
+    /// product) finds it taken and allocates its own.
+    static SPARE: Cell<Vec<Line>> = const { Cell::new(Vec::new()) };
+}
+
+/// A buffer on loan; its content is arbitrary but initialised.
+pub(crate) struct Scratch {
+    lines: Vec<Line>,
+}
+
+impl Scratch {
+    /// A buffer for `len` elements.
+    pub(crate) fn new<T: Float>(len: usize) -> Self {
+        let needed = (len * size_of::<T>()).div_ceil(64);
+        let mut lines = SPARE.take();
+        if lines.len() < needed {
+            lines.resize(needed, Line([0; 64]));
+        }
+        Self { lines }
+    }
+
+    /// The elements; at least as many as asked for.
+    pub(crate) fn as_mut_slice<T: Float>(&mut self) -> &mut [T] {
+        let len = self.lines.len() * 64 / size_of::<T>();
+        // SAFETY: the lines are initialised and contiguous, aligned to 64 bytes, and f32 and f64 allow any bits.
+        unsafe { std::slice::from_raw_parts_mut(self.lines.as_mut_ptr().cast(), len) }
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        let spare = SPARE.take();
+        SPARE.set(if spare.len() > self.lines.len() { spare } else { std::mem::take(&mut self.lines) });
+    }
+}

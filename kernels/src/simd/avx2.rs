@@ -1,0 +1,185 @@
+//! AVX2 with FMA: 16 registers of 256 bits.
+
+use super::{Lanes, Simd};
+use std::arch::x86_64::*;
+
+/// Proof that the CPU has AVX2 and FMA.
+#[derive(Clone, Copy)]
+pub struct Avx2 {
+    _private: (),
+}
+
+impl Avx2 {
+    /// The token, if the CPU has the set. The features asked for here are those of `vectorize`.
+    #[inline]
+    pub fn new() -> Option<Self> {
+        (is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma")).then_some(Self { _private: () })
+    }
+}
+
+#[target_feature(enable = "avx2,fma")]
+fn enabled<R>(f: impl FnOnce() -> R) -> R {
+    f()
+}
+
+impl Simd for Avx2 {
+    #[inline(always)]
+    fn vectorize<R>(self, f: impl FnOnce() -> R) -> R {
+        // SAFETY: a token exists only where new() found avx2 and fma.
+        unsafe { enabled(f) }
+    }
+    #[inline(always)]
+    fn fence(self) {
+        // SAFETY: sfence is part of SSE, the baseline of x86-64.
+        unsafe { _mm_sfence() }
+    }
+    #[inline(always)]
+    fn prefetch<T>(self, p: *const T) {
+        // SAFETY: part of SSE; a prefetch of an invalid address does nothing.
+        unsafe { _mm_prefetch::<_MM_HINT_T0>(p.cast()) }
+    }
+}
+
+// SAFETY of every block below without a pointer: the intrinsic needs only avx2 and fma, which `self` proves.
+// 6 x 2 accumulators + 2 columns + 1 broadcast = 15 of 16 registers.
+macro_rules! avx2 {
+    ($t:ty, $v:ty, $lanes:literal, $set1:ident, $load:ident, $store:ident, $stream:ident, $add:ident, $sub:ident,
+     $mul:ident, $div:ident, $fmadd:ident, $min:ident, $max:ident, $round:ident, $andnot:ident, $blend:ident,
+     |$n:ident| $pow2:expr) => {
+        impl Lanes<$t> for Avx2 {
+            type V = $v;
+            const LANES: usize = $lanes;
+            const TILE_ROWS: usize = 6;
+
+            #[inline(always)]
+            fn splat(self, x: $t) -> $v {
+                // SAFETY: see above the macro.
+                unsafe { $set1(x) }
+            }
+            #[inline(always)]
+            unsafe fn load(self, p: *const $t) -> $v {
+                // SAFETY: the caller promises LANES readable elements; the instruction allows any alignment.
+                unsafe { $load(p) }
+            }
+            #[inline(always)]
+            unsafe fn store(self, p: *mut $t, v: $v) {
+                // SAFETY: the caller promises LANES writable elements; the instruction allows any alignment.
+                unsafe { $store(p, v) }
+            }
+            #[inline(always)]
+            unsafe fn stream(self, p: *mut $t, v: $v) {
+                // SAFETY: the caller promises LANES writable elements at a multiple of 32 bytes.
+                unsafe { $stream(p, v) }
+            }
+            #[inline(always)]
+            fn add(self, a: $v, b: $v) -> $v {
+                // SAFETY: see above the macro.
+                unsafe { $add(a, b) }
+            }
+            #[inline(always)]
+            fn sub(self, a: $v, b: $v) -> $v {
+                // SAFETY: see above the macro.
+                unsafe { $sub(a, b) }
+            }
+            #[inline(always)]
+            fn mul(self, a: $v, b: $v) -> $v {
+                // SAFETY: see above the macro.
+                unsafe { $mul(a, b) }
+            }
+            #[inline(always)]
+            fn div(self, a: $v, b: $v) -> $v {
+                // SAFETY: see above the macro.
+                unsafe { $div(a, b) }
+            }
+            #[inline(always)]
+            fn mul_add(self, a: $v, b: $v, c: $v) -> $v {
+                // SAFETY: see above the macro.
+                unsafe { $fmadd(a, b, c) }
+            }
+            #[inline(always)]
+            fn fused_mul_add(self, a: $v, b: $v, c: $v) -> $v {
+                // SAFETY: see above the macro.
+                unsafe { $fmadd(a, b, c) }
+            }
+            #[inline(always)]
+            fn min(self, a: $v, b: $v) -> $v {
+                // SAFETY: see above the macro. The instruction gives b when unordered, as the trait says.
+                unsafe { $min(a, b) }
+            }
+            #[inline(always)]
+            fn max(self, a: $v, b: $v) -> $v {
+                // SAFETY: see above the macro.
+                unsafe { $max(a, b) }
+            }
+            #[inline(always)]
+            fn round(self, a: $v) -> $v {
+                // SAFETY: see above the macro.
+                unsafe { $round::<{ _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC }>(a) }
+            }
+            #[inline(always)]
+            fn abs(self, a: $v) -> $v {
+                // SAFETY: see above the macro.
+                unsafe { $andnot($set1(-0.0), a) }
+            }
+            #[inline(always)]
+            fn select_sign(self, sign: $v, if_set: $v, otherwise: $v) -> $v {
+                // SAFETY: see above the macro.
+                unsafe { $blend(otherwise, if_set, sign) }
+            }
+            #[inline(always)]
+            fn pow2(self, $n: $v) -> $v {
+                // SAFETY: see above the macro.
+                unsafe { $pow2 }
+            }
+        }
+    };
+}
+
+avx2!(
+    f32,
+    __m256,
+    8,
+    _mm256_set1_ps,
+    _mm256_loadu_ps,
+    _mm256_storeu_ps,
+    _mm256_stream_ps,
+    _mm256_add_ps,
+    _mm256_sub_ps,
+    _mm256_mul_ps,
+    _mm256_div_ps,
+    _mm256_fmadd_ps,
+    _mm256_min_ps,
+    _mm256_max_ps,
+    _mm256_round_ps,
+    _mm256_andnot_ps,
+    _mm256_blendv_ps,
+    |n| {
+        // Adding 1.5 * 2^23 leaves n + 127 in the low bits of the mantissa; they become the exponent.
+        let biased = _mm256_add_ps(n, _mm256_set1_ps(127.0 + 12_582_912.0));
+        _mm256_castsi256_ps(_mm256_slli_epi32::<23>(_mm256_castps_si256(biased)))
+    }
+);
+avx2!(
+    f64,
+    __m256d,
+    4,
+    _mm256_set1_pd,
+    _mm256_loadu_pd,
+    _mm256_storeu_pd,
+    _mm256_stream_pd,
+    _mm256_add_pd,
+    _mm256_sub_pd,
+    _mm256_mul_pd,
+    _mm256_div_pd,
+    _mm256_fmadd_pd,
+    _mm256_min_pd,
+    _mm256_max_pd,
+    _mm256_round_pd,
+    _mm256_andnot_pd,
+    _mm256_blendv_pd,
+    |n| {
+        // As above with 1.5 * 2^52.
+        let biased = _mm256_add_pd(n, _mm256_set1_pd(1023.0 + 6_755_399_441_055_744.0));
+        _mm256_castsi256_pd(_mm256_slli_epi64::<52>(_mm256_castpd_si256(biased)))
+    }
+);

@@ -1,0 +1,191 @@
+//! AVX-512 (F, BW, DQ, VL): 32 registers of 512 bits.
+
+use super::{Lanes, Simd};
+use std::arch::x86_64::*;
+
+/// Proof that the CPU has AVX-512 F, BW, DQ and VL.
+#[derive(Clone, Copy)]
+pub struct Avx512 {
+    _private: (),
+}
+
+impl Avx512 {
+    /// The token, if the CPU has the set. The features asked for here are those of `vectorize`.
+    #[inline]
+    pub fn new() -> Option<Self> {
+        (is_x86_feature_detected!("avx512f")
+            && is_x86_feature_detected!("avx512bw")
+            && is_x86_feature_detected!("avx512dq")
+            && is_x86_feature_detected!("avx512vl"))
+        .then_some(Self { _private: () })
+    }
+}
+
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl")]
+fn enabled<R>(f: impl FnOnce() -> R) -> R {
+    f()
+}
+
+impl Simd for Avx512 {
+    #[inline(always)]
+    fn vectorize<R>(self, f: impl FnOnce() -> R) -> R {
+        // SAFETY: a token exists only where new() found all four features.
+        unsafe { enabled(f) }
+    }
+    #[inline(always)]
+    fn fence(self) {
+        // SAFETY: sfence is part of SSE, the baseline of x86-64.
+        unsafe { _mm_sfence() }
+    }
+    #[inline(always)]
+    fn prefetch<T>(self, p: *const T) {
+        // SAFETY: part of SSE; a prefetch of an invalid address does nothing.
+        unsafe { _mm_prefetch::<_MM_HINT_T0>(p.cast()) }
+    }
+}
+
+// SAFETY of every block below without a pointer: the intrinsic needs only the four features, which `self` proves.
+// 12 x 2 accumulators + 2 columns + 1 broadcast = 27 of 32 registers; 14 rows fit too, 12 divides common sizes better.
+macro_rules! avx512 {
+    ($t:ty, $v:ty, $lanes:literal, $set1:ident, $load:ident, $store:ident, $stream:ident, $add:ident, $sub:ident,
+     $mul:ident, $div:ident, $fmadd:ident, $min:ident, $max:ident, $round:ident, $abs:ident, $blend:ident,
+     $signs:expr, |$n:ident| $pow2:expr) => {
+        impl Lanes<$t> for Avx512 {
+            type V = $v;
+            const LANES: usize = $lanes;
+            const TILE_ROWS: usize = 12;
+
+            #[inline(always)]
+            fn splat(self, x: $t) -> $v {
+                // SAFETY: see above the macro.
+                unsafe { $set1(x) }
+            }
+            #[inline(always)]
+            unsafe fn load(self, p: *const $t) -> $v {
+                // SAFETY: the caller promises LANES readable elements; the instruction allows any alignment.
+                unsafe { $load(p) }
+            }
+            #[inline(always)]
+            unsafe fn store(self, p: *mut $t, v: $v) {
+                // SAFETY: the caller promises LANES writable elements; the instruction allows any alignment.
+                unsafe { $store(p, v) }
+            }
+            #[inline(always)]
+            unsafe fn stream(self, p: *mut $t, v: $v) {
+                // SAFETY: the caller promises LANES writable elements at a multiple of 64 bytes.
+                unsafe { $stream(p, v) }
+            }
+            #[inline(always)]
+            fn add(self, a: $v, b: $v) -> $v {
+                // SAFETY: see above the macro.
+                unsafe { $add(a, b) }
+            }
+            #[inline(always)]
+            fn sub(self, a: $v, b: $v) -> $v {
+                // SAFETY: see above the macro.
+                unsafe { $sub(a, b) }
+            }
+            #[inline(always)]
+            fn mul(self, a: $v, b: $v) -> $v {
+                // SAFETY: see above the macro.
+                unsafe { $mul(a, b) }
+            }
+            #[inline(always)]
+            fn div(self, a: $v, b: $v) -> $v {
+                // SAFETY: see above the macro.
+                unsafe { $div(a, b) }
+            }
+            #[inline(always)]
+            fn mul_add(self, a: $v, b: $v, c: $v) -> $v {
+                // SAFETY: see above the macro.
+                unsafe { $fmadd(a, b, c) }
+            }
+            #[inline(always)]
+            fn fused_mul_add(self, a: $v, b: $v, c: $v) -> $v {
+                // SAFETY: see above the macro.
+                unsafe { $fmadd(a, b, c) }
+            }
+            #[inline(always)]
+            fn min(self, a: $v, b: $v) -> $v {
+                // SAFETY: see above the macro. The instruction gives b when unordered, as the trait says.
+                unsafe { $min(a, b) }
+            }
+            #[inline(always)]
+            fn max(self, a: $v, b: $v) -> $v {
+                // SAFETY: see above the macro.
+                unsafe { $max(a, b) }
+            }
+            #[inline(always)]
+            fn round(self, a: $v) -> $v {
+                // SAFETY: see above the macro. Immediate 0: nearest integer, ties to even.
+                unsafe { $round::<0>(a) }
+            }
+            #[inline(always)]
+            fn abs(self, a: $v) -> $v {
+                // SAFETY: see above the macro.
+                unsafe { $abs(a) }
+            }
+            #[inline(always)]
+            fn select_sign(self, sign: $v, if_set: $v, otherwise: $v) -> $v {
+                // SAFETY: see above the macro.
+                unsafe { $blend($signs(sign), otherwise, if_set) }
+            }
+            #[inline(always)]
+            fn pow2(self, $n: $v) -> $v {
+                // SAFETY: see above the macro.
+                unsafe { $pow2 }
+            }
+        }
+    };
+}
+
+avx512!(
+    f32,
+    __m512,
+    16,
+    _mm512_set1_ps,
+    _mm512_loadu_ps,
+    _mm512_storeu_ps,
+    _mm512_stream_ps,
+    _mm512_add_ps,
+    _mm512_sub_ps,
+    _mm512_mul_ps,
+    _mm512_div_ps,
+    _mm512_fmadd_ps,
+    _mm512_min_ps,
+    _mm512_max_ps,
+    _mm512_roundscale_ps,
+    _mm512_abs_ps,
+    _mm512_mask_blend_ps,
+    |sign| _mm512_movepi32_mask(_mm512_castps_si512(sign)),
+    |n| {
+        // Adding 1.5 * 2^23 leaves n + 127 in the low bits of the mantissa; they become the exponent.
+        let biased = _mm512_add_ps(n, _mm512_set1_ps(127.0 + 12_582_912.0));
+        _mm512_castsi512_ps(_mm512_slli_epi32::<23>(_mm512_castps_si512(biased)))
+    }
+);
+avx512!(
+    f64,
+    __m512d,
+    8,
+    _mm512_set1_pd,
+    _mm512_loadu_pd,
+    _mm512_storeu_pd,
+    _mm512_stream_pd,
+    _mm512_add_pd,
+    _mm512_sub_pd,
+    _mm512_mul_pd,
+    _mm512_div_pd,
+    _mm512_fmadd_pd,
+    _mm512_min_pd,
+    _mm512_max_pd,
+    _mm512_roundscale_pd,
+    _mm512_abs_pd,
+    _mm512_mask_blend_pd,
+    |sign| _mm512_movepi64_mask(_mm512_castpd_si512(sign)),
+    |n| {
+        // As above with 1.5 * 2^52.
+        let biased = _mm512_add_pd(n, _mm512_set1_pd(1023.0 + 6_755_399_441_055_744.0));
+        _mm512_castsi512_pd(_mm512_slli_epi64::<52>(_mm512_castpd_si512(biased)))
+    }
+);

@@ -1,0 +1,118 @@
+//! Plain arrays that the compiler may vectorise for the target's baseline.
+
+use super::{Lanes, Simd};
+
+/// Needs nothing: every CPU has it.
+#[derive(Clone, Copy)]
+pub struct Portable {
+    _private: (),
+}
+
+impl Portable {
+    /// The token.
+    pub fn new() -> Self {
+        Self { _private: () }
+    }
+}
+
+impl Default for Portable {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Simd for Portable {
+    #[inline(always)]
+    fn vectorize<R>(self, f: impl FnOnce() -> R) -> R {
+        f()
+    }
+    #[inline(always)]
+    fn fence(self) {}
+    #[inline(always)]
+    fn prefetch<T>(self, _: *const T) {}
+}
+
+/// Whether `mul_add` compiles to an instruction; where not it is a call, some 10 times slower than two roundings.
+const HAS_FMA: bool = cfg!(any(target_feature = "fma", target_arch = "aarch64"));
+
+macro_rules! portable {
+    ($t:ty, $bits:ty, $lanes:literal) => {
+        impl Lanes<$t> for Portable {
+            type V = [$t; $lanes];
+            const LANES: usize = $lanes;
+            const TILE_ROWS: usize = 4;
+
+            #[inline(always)]
+            fn splat(self, x: $t) -> Self::V {
+                [x; $lanes]
+            }
+            #[inline(always)]
+            unsafe fn load(self, p: *const $t) -> Self::V {
+                // SAFETY: the caller promises LANES readable elements.
+                unsafe { p.cast::<Self::V>().read_unaligned() }
+            }
+            #[inline(always)]
+            unsafe fn store(self, p: *mut $t, v: Self::V) {
+                // SAFETY: the caller promises LANES writable elements.
+                unsafe { p.cast::<Self::V>().write_unaligned(v) }
+            }
+            #[inline(always)]
+            unsafe fn stream(self, p: *mut $t, v: Self::V) {
+                // SAFETY: the caller promises LANES writable elements.
+                unsafe { p.cast::<Self::V>().write_unaligned(v) }
+            }
+            #[inline(always)]
+            fn add(self, a: Self::V, b: Self::V) -> Self::V {
+                std::array::from_fn(|i| a[i] + b[i])
+            }
+            #[inline(always)]
+            fn sub(self, a: Self::V, b: Self::V) -> Self::V {
+                std::array::from_fn(|i| a[i] - b[i])
+            }
+            #[inline(always)]
+            fn mul(self, a: Self::V, b: Self::V) -> Self::V {
+                std::array::from_fn(|i| a[i] * b[i])
+            }
+            #[inline(always)]
+            fn div(self, a: Self::V, b: Self::V) -> Self::V {
+                std::array::from_fn(|i| a[i] / b[i])
+            }
+            #[inline(always)]
+            fn mul_add(self, a: Self::V, b: Self::V, c: Self::V) -> Self::V {
+                std::array::from_fn(|i| if HAS_FMA { a[i].mul_add(b[i], c[i]) } else { a[i] * b[i] + c[i] })
+            }
+            #[inline(always)]
+            fn fused_mul_add(self, a: Self::V, b: Self::V, c: Self::V) -> Self::V {
+                std::array::from_fn(|i| a[i].mul_add(b[i], c[i]))
+            }
+            #[inline(always)]
+            fn min(self, a: Self::V, b: Self::V) -> Self::V {
+                std::array::from_fn(|i| if a[i] < b[i] { a[i] } else { b[i] })
+            }
+            #[inline(always)]
+            fn max(self, a: Self::V, b: Self::V) -> Self::V {
+                std::array::from_fn(|i| if a[i] > b[i] { a[i] } else { b[i] })
+            }
+            #[inline(always)]
+            fn round(self, a: Self::V) -> Self::V {
+                std::array::from_fn(|i| a[i].round_ties_even())
+            }
+            #[inline(always)]
+            fn abs(self, a: Self::V) -> Self::V {
+                std::array::from_fn(|i| a[i].abs())
+            }
+            #[inline(always)]
+            fn select_sign(self, sign: Self::V, if_set: Self::V, otherwise: Self::V) -> Self::V {
+                std::array::from_fn(|i| if sign[i].is_sign_negative() { if_set[i] } else { otherwise[i] })
+            }
+            #[inline(always)]
+            fn pow2(self, n: Self::V) -> Self::V {
+                const BIAS: i64 = <$t>::MAX_EXP as i64 - 1;
+                const SHIFT: u32 = <$t>::MANTISSA_DIGITS - 1;
+                std::array::from_fn(|i| <$t>::from_bits(((n[i] as i64 + BIAS) as $bits) << SHIFT))
+            }
+        }
+    };
+}
+portable!(f32, u32, 4);
+portable!(f64, u64, 2);

@@ -1,0 +1,122 @@
+//! The same bits at 1, 2, 3 and 7 threads, alone and in a batch, and on every instruction set that has fused
+//! multiply-add.
+
+use crate::inputs::normal;
+use crate::on_every_isa;
+use std::cell::RefCell;
+use tilewise_kernels::parallel::with_threads;
+use tilewise_kernels::simd::Isa;
+use tilewise_kernels::*;
+
+/// Results by name.
+type Bits = Vec<(&'static str, Vec<u64>)>;
+
+/// The bits of everything the kernels make of one set of inputs, large enough that threads share each.
+fn everything<T: Float>() -> Bits {
+    let bits = |x: &[T]| x.iter().map(|x| x.to_f64().to_bits()).collect::<Vec<_>>();
+    let x: Vec<T> = normal(1 << 20, 1);
+    let y: Vec<T> = normal(1 << 20, 2);
+    let mut out = Vec::new();
+    out.push(("sum", bits(&[sum(&x)])));
+    out.push(("dot", bits(&[dot(&x, &y).unwrap()])));
+    let mut z = y.clone();
+    axpy(T::from_f64(0.3), &x, &mut z).unwrap();
+    out.push(("axpy", bits(&z)));
+    let square = |data, rows| MatRef::new(data, rows, (1 << 20) / rows).unwrap();
+    add(square(&x, 64), square(&y, 64), MatMut::new(&mut z, 64, 1 << 14).unwrap()).unwrap();
+    out.push(("add", bits(&z)));
+    for rows in [8, 1 << 10, 1 << 17] {
+        let a = square(&x, rows);
+        let mut by_rows = vec![T::ZERO; a.rows()];
+        gemv(T::ONE, a, &y[..a.cols()], T::ZERO, &mut by_rows).unwrap();
+        let mut by_columns = vec![T::ZERO; a.cols()];
+        gemv(T::ONE, a.transpose(), &y[..a.rows()], T::ZERO, &mut by_columns).unwrap();
+        out.push(("gemv", bits(&by_rows)));
+        out.push(("gemv transposed", bits(&by_columns)));
+    }
+    for (m, n, k) in [(300, 200, 400), (1000, 20, 300), (7, 1000, 600)] {
+        let mut c = vec![T::ZERO; m * n];
+        let (a, b) = (MatRef::new(&x[..m * k], m, k).unwrap(), MatRef::new(&y[..k * n], k, n).unwrap());
+        gemm(T::from_f64(1.1), a, b, T::ZERO, MatMut::new(&mut c, m, n).unwrap()).unwrap();
+        out.push(("gemm", bits(&c)));
+    }
+    let mut g = vec![0.0; 600 * 600];
+    for cols in [8, 64, 600] {
+        let a = MatRef::new(&x[..(1 << 20) / cols * cols], (1 << 20) / cols, cols).unwrap();
+        let g = &mut g[..cols * cols];
+        gram(a, None, None, MatMut::new(g, cols, cols).unwrap()).unwrap();
+        out.push(("gram", g.iter().map(|x| x.to_bits()).collect()));
+    }
+    let mut c = vec![T::ZERO; 1000 * 256];
+    let items = |data| TensorRef::new(data, 1000, 256, 16, 16).unwrap();
+    gemm_batched(T::ONE, items(&x), items(&y), T::ZERO, TensorMut::new(&mut c, 1000, 256, 16, 16).unwrap())
+        .unwrap();
+    out.push(("gemm_batched", bits(&c)));
+    exp(&x, &mut z).unwrap();
+    out.push(("exp", bits(&z)));
+    sigmoid(&x, &mut z).unwrap();
+    out.push(("sigmoid", bits(&z)));
+    log_softmax(square(&x, 1 << 16), MatMut::new(&mut z, 1 << 16, 16).unwrap()).unwrap();
+    out.push(("log_softmax", bits(&z)));
+    out
+}
+
+fn compare(name: &str, a: &[(&str, Vec<u64>)], b: &[(&str, Vec<u64>)]) {
+    for ((kernel, a), (_, b)) in a.iter().zip(b) {
+        assert!(a == b, "{kernel} differs {name}");
+    }
+}
+
+#[test]
+fn same_bits_at_any_thread_count() {
+    on_every_isa(|isa| {
+        let (one32, one64) = with_threads(1, || (everything::<f32>(), everything::<f64>()));
+        for threads in [2, 3, 7] {
+            let name = format!("on {} at {threads} threads", isa.name());
+            let (many32, many64) = with_threads(threads, || (everything::<f32>(), everything::<f64>()));
+            compare(&name, &one32, &many32);
+            compare(&name, &one64, &many64);
+        }
+    });
+}
+
+#[test]
+fn same_bits_on_every_set_with_fused_multiply_add() {
+    let first: RefCell<Option<[Bits; 2]>> = RefCell::new(None);
+    on_every_isa(|isa| {
+        if isa != Isa::Portable {
+            let both = [everything::<f32>(), everything::<f64>()];
+            if let Some([one32, one64]) = &*first.borrow() {
+                compare(&format!("on {}", isa.name()), one32, &both[0]);
+                compare(&format!("on {}", isa.name()), one64, &both[1]);
+            }
+            first.borrow_mut().get_or_insert(both);
+        }
+    });
+}
+
+#[test]
+fn a_row_has_the_same_bits_alone_and_in_any_batch() {
+    on_every_isa(|isa| {
+        for (m, n, k) in [(50, 40, 300), (50, 1, 77), (200, 3, 5000)] {
+            let (a, b): (Vec<f32>, Vec<f32>) = (normal(m * k, 1), normal(k * n, 2));
+            let b = MatRef::new(&b, k, n).unwrap();
+            let product = |rows: std::ops::Range<usize>| {
+                let mut c = vec![0.0; rows.len() * n];
+                let part = MatRef::new(&a, m, k).unwrap().row_range(rows.clone());
+                gemm(1.0, part, b, 0.0, MatMut::new(&mut c, rows.len(), n).unwrap()).unwrap();
+                c
+            };
+            let all = product(0..m);
+            for rows in [0..1, 3..10, m - 1..m, 5..m - 1] {
+                let alone = product(rows.clone());
+                assert_eq!(
+                    alone,
+                    all[rows.start * n..rows.end * n],
+                    "{} rows {rows:?} of {m}x{n}x{k}",
+                    isa.name()
+                );
+            }
+        }
+    });
+}

@@ -1,0 +1,332 @@
+//! Products against their naive twins.
+
+use crate::guard::{Edge, Guarded};
+use crate::inputs::{LAYOUTS, Layout, normal, small_integers, strides, view, view_mut};
+use crate::on_every_isa;
+use proptest::prelude::*;
+use tilewise_kernels::{
+    Float, MatMut, MatRef, TensorMut, TensorRef, gemm, gemm_batched, gemv, gram, naive, syrk,
+};
+
+/// gamma_n = n u / (1 - n u): the bound of Higham, "Accuracy and stability of numerical algorithms", for a sum of
+/// products in any order; k + 2 of them because of alpha and beta.
+fn gamma<T: Float>(n: usize) -> f64 {
+    let nu = (n + 2) as f64 * T::EPSILON.to_f64() / 2.0;
+    nu / (1.0 - nu)
+}
+
+/// One product in guarded operands of the given layouts, compared element by element with the definition within
+/// gamma (|alpha| |A| |B| + |beta| |C|).
+#[allow(clippy::too_many_arguments, reason = "one product has this many properties")]
+fn check_gemm<T: Float>(
+    (m, n, k): (usize, usize, usize),
+    layouts: [Layout; 3],
+    (alpha, beta): (f64, f64),
+    edge: Edge,
+    make: impl Fn(usize, u64) -> Vec<T>,
+    exact: bool,
+    name: &str,
+) {
+    let lens = [strides(layouts[0], m, k).3, strides(layouts[1], k, n).3, strides(layouts[2], m, n).3];
+    let a_data = Guarded::new(&make(lens[0], 1), edge);
+    let b_data = Guarded::new(&make(lens[1], 2), edge);
+    let mut old = make(lens[2], 3);
+    if beta == 0.0 {
+        old.fill(T::from_f64(f64::NAN));
+    }
+    let mut got = Guarded::new(&old, edge);
+    let mut expected = old.clone();
+    let (a, b) = (view(&a_data, layouts[0], m, k), view(&b_data, layouts[1], k, n));
+    let (alpha, beta) = (T::from_f64(alpha), T::from_f64(beta));
+    naive::gemm(alpha, a, b, beta, view_mut(&mut expected, layouts[2], m, n));
+    gemm(alpha, a, b, beta, view_mut(&mut got, layouts[2], m, n)).unwrap();
+    let (got_view, expected_view) = (view(&got, layouts[2], m, n), view(&expected, layouts[2], m, n));
+    let old_view = view(&old, layouts[2], m, n);
+    for i in 0..m {
+        for j in 0..n {
+            let (x, y) = (got_view.get(i, j).to_f64(), expected_view.get(i, j).to_f64());
+            let absolute: f64 = (0..k).map(|l| (a.get(i, l).to_f64() * b.get(l, j).to_f64()).abs()).sum();
+            let kept = if beta == T::ZERO { 0.0 } else { (beta * old_view.get(i, j)).to_f64().abs() };
+            let bound = if exact { 0.0 } else { gamma::<T>(k) * (alpha.to_f64().abs() * absolute + kept) };
+            assert!(
+                (x - y).abs() <= bound,
+                "{name} {m}x{n}x{k} {layouts:?} alpha {alpha} beta {beta} at ({i}, {j}): {x} but {y}, bound {bound:e}"
+            );
+        }
+    }
+    // What lies between the elements of C is not touched.
+    let mut touched = vec![false; old.len()];
+    let (offset, rs, cs, _) = strides(layouts[2], m, n);
+    for i in 0..m as isize {
+        for j in 0..n as isize {
+            touched[(offset as isize + i * rs + j * cs) as usize] = true;
+        }
+    }
+    for (i, (new, old)) in got.iter().zip(&old).enumerate() {
+        assert!(
+            touched[i] || new == old || (new.to_f64().is_nan() && old.to_f64().is_nan()),
+            "gap element {i} written"
+        );
+    }
+}
+
+#[test]
+fn gemm_is_exact_on_small_integers() {
+    on_every_isa(|isa| {
+        for m in [1, 2, 3, 5, 6, 7, 8, 11, 12, 13, 24, 25] {
+            for n in [1, 2, 3, 4, 7, 8, 9, 15, 16, 17, 31, 32, 33, 40] {
+                for k in [1, 2, 5, 40] {
+                    let rm = [Layout::RowMajor; 3];
+                    check_gemm::<f32>(
+                        (m, n, k),
+                        rm,
+                        (1.0, 0.0),
+                        Edge::Back,
+                        small_integers,
+                        true,
+                        isa.name(),
+                    );
+                    check_gemm::<f64>(
+                        (m, n, k),
+                        rm,
+                        (1.0, 1.0),
+                        Edge::Front,
+                        small_integers,
+                        true,
+                        isa.name(),
+                    );
+                }
+            }
+        }
+    });
+}
+
+#[test]
+fn gemm_in_every_layout() {
+    on_every_isa(|isa| {
+        for a in LAYOUTS {
+            for b in LAYOUTS {
+                for c in LAYOUTS {
+                    for (alpha, beta) in [(1.0, 0.0), (-0.5, 2.0)] {
+                        check_gemm::<f32>(
+                            (13, 19, 9),
+                            [a, b, c],
+                            (alpha, beta),
+                            Edge::Back,
+                            normal,
+                            false,
+                            isa.name(),
+                        );
+                        check_gemm::<f64>(
+                            (7, 33, 5),
+                            [a, b, c],
+                            (alpha, beta),
+                            Edge::Front,
+                            normal,
+                            false,
+                            isa.name(),
+                        );
+                    }
+                }
+            }
+        }
+    });
+}
+
+#[test]
+fn gemm_across_blocks() {
+    // Beyond one block of depth (256), one job (96 x 512), and the size from which threads share.
+    on_every_isa(|isa| {
+        for (m, n, k) in [(100, 530, 300), (193, 17, 513), (1, 600, 700), (300, 1, 300), (97, 96, 257)] {
+            for a in [Layout::RowMajor, Layout::ColumnMajor] {
+                let layouts = [a, Layout::Padded, Layout::RowMajor];
+                check_gemm::<f32>((m, n, k), layouts, (1.0, 1.0), Edge::Back, normal, false, isa.name());
+                check_gemm::<f64>((m, n, k), layouts, (2.0, 0.5), Edge::Back, normal, false, isa.name());
+            }
+        }
+    });
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: ProptestConfig::default().cases.min(64), failure_persistence: None, ..ProptestConfig::default() })]
+    #[test]
+    fn gemm_of_any_shape(
+        m in 0usize..70, n in 0usize..70, k in 0usize..70,
+        la in 0usize..6, lb in 0usize..6, lc in 0usize..6,
+        alpha in prop_oneof![Just(0.0), Just(1.0), Just(-1.5)],
+        beta in prop_oneof![Just(0.0), Just(1.0), Just(0.75)],
+        front in any::<bool>(),
+    ) {
+        let edge = if front { Edge::Front } else { Edge::Back };
+        let layouts = [LAYOUTS[la], LAYOUTS[lb], LAYOUTS[lc]];
+        on_every_isa(|isa| {
+            check_gemm::<f32>((m, n, k), layouts, (alpha, beta), edge, normal, false, isa.name());
+            check_gemm::<f64>((m, n, k), layouts, (alpha, beta), edge, normal, false, isa.name());
+        });
+    }
+}
+
+#[test]
+fn gemm_with_zero_strides_reads_one_row_for_all() {
+    on_every_isa(|_| {
+        let row: Vec<f64> = small_integers(20, 5);
+        let b: Vec<f64> = small_integers(20 * 30, 6);
+        let a = MatRef::with_strides(&row, 0, 10, 20, 0, 1).unwrap();
+        let b = MatRef::new(&b, 20, 30).unwrap();
+        let (mut got, mut expected) = (vec![0.0; 300], vec![0.0; 300]);
+        gemm(1.0, a, b, 0.0, MatMut::new(&mut got, 10, 30).unwrap()).unwrap();
+        naive::gemm(1.0, a, b, 0.0, MatMut::new(&mut expected, 10, 30).unwrap());
+        assert_eq!(got, expected);
+    });
+}
+
+#[test]
+fn beta_zero_ignores_c_and_alpha_zero_ignores_a_and_b() {
+    on_every_isa(|_| {
+        let nan = [f32::NAN; 16];
+        let ones = [1.0f32; 16];
+        let square = |x| MatRef::new(x, 4, 4).unwrap();
+        let mut c = nan;
+        gemm(1.0, square(&ones), square(&ones), 0.0, MatMut::new(&mut c, 4, 4).unwrap()).unwrap();
+        assert_eq!(c, [4.0; 16]);
+        gemm(0.0, square(&nan), square(&nan), 0.5, MatMut::new(&mut c, 4, 4).unwrap()).unwrap();
+        assert_eq!(c, [2.0; 16]);
+        let mut y = [f32::NAN; 4];
+        gemv(1.0, square(&ones), &ones[..4], 0.0, &mut y).unwrap();
+        assert_eq!(y, [4.0; 4]);
+        gemv(0.0, square(&nan), &nan[..4], 0.5, &mut y).unwrap();
+        assert_eq!(y, [2.0; 4]);
+        // NaN and infinity are not lost.
+        let mut a = ones;
+        a[5] = f32::INFINITY;
+        a[10] = f32::NAN;
+        gemm(1.0, square(&a), square(&ones), 0.0, MatMut::new(&mut c, 4, 4).unwrap()).unwrap();
+        assert!(
+            c[4..8].iter().all(|x| *x == f32::INFINITY) && c[8..12].iter().all(|x| x.is_nan()) && c[0] == 4.0
+        );
+    });
+}
+
+fn check_gemv<T: Float>(
+    m: usize,
+    n: usize,
+    layout: Layout,
+    (alpha, beta): (f64, f64),
+    edge: Edge,
+    name: &str,
+) {
+    let a_data = Guarded::new(&normal::<T>(strides(layout, m, n).3, 1), edge);
+    let x = Guarded::new(&normal::<T>(n, 2), edge);
+    let old = normal::<T>(m, 3);
+    let mut got = Guarded::new(&old, edge);
+    let mut expected = old.clone();
+    let a = view(&a_data, layout, m, n);
+    let (alpha, beta) = (T::from_f64(alpha), T::from_f64(beta));
+    gemv(alpha, a, &x, beta, &mut got).unwrap();
+    naive::gemv(alpha, a, &x, beta, &mut expected);
+    for i in 0..m {
+        let absolute: f64 = (0..n).map(|j| (a.get(i, j).to_f64() * x[j].to_f64()).abs()).sum();
+        let bound = gamma::<T>(n) * (alpha.to_f64().abs() * absolute + (beta * old[i]).to_f64().abs());
+        let (g, e) = (got[i].to_f64(), expected[i].to_f64());
+        assert!((g - e).abs() <= bound, "{name} {m}x{n} {layout:?} row {i}: {g} but {e}, bound {bound:e}");
+    }
+}
+
+#[test]
+fn gemv_in_every_layout() {
+    on_every_isa(|isa| {
+        for layout in LAYOUTS {
+            for (m, n) in
+                [(0, 3), (3, 0), (1, 1), (5, 7), (17, 33), (64, 100), (3, 4097), (9, 9000), (700, 20)]
+            {
+                for (coefficients, edge) in [((1.0, 0.0), Edge::Back), ((-2.0, 0.5), Edge::Front)] {
+                    check_gemv::<f32>(m, n, layout, coefficients, edge, isa.name());
+                    check_gemv::<f64>(m, n, layout, coefficients, edge, isa.name());
+                }
+            }
+        }
+    });
+}
+
+fn check_gram<S: Float>(m: usize, n: usize, layout: Layout, weighted: bool, shifted: bool, name: &str) {
+    let data = Guarded::new(&normal::<S>(strides(layout, m, n).3, 1), Edge::Back);
+    let a = view(&data, layout, m, n);
+    let weights: Vec<f64> = normal::<f64>(m, 2).iter().map(|w| w.abs()).collect();
+    let shift: Vec<f64> = normal(n, 3);
+    let (weights, shift) = (weighted.then_some(&*weights), shifted.then_some(&*shift));
+    let (mut got, mut expected) = (vec![f64::NAN; n * n], vec![0.0; n * n]);
+    gram(a, weights, shift, MatMut::new(&mut got, n, n).unwrap()).unwrap();
+    naive::gram(a, weights, shift, MatMut::new(&mut expected, n, n).unwrap());
+    let centred = |r: usize, j: usize| (a.get(r, j).to_f64() - shift.map_or(0.0, |s| s[j])).abs();
+    for i in 0..n {
+        for j in 0..n {
+            let absolute: f64 =
+                (0..m).map(|r| weights.map_or(1.0, |w| w[r]) * centred(r, i) * centred(r, j)).sum();
+            let bound = gamma::<f64>(m + 2) * absolute;
+            let (g, e) = (got[i * n + j], expected[i * n + j]);
+            assert!(
+                (g - e).abs() <= bound,
+                "{name} {m}x{n} {layout:?} at ({i}, {j}): {g} but {e}, bound {bound:e}"
+            );
+            assert_eq!(g.to_bits(), got[j * n + i].to_bits(), "not symmetric");
+        }
+    }
+}
+
+#[test]
+fn gram_and_syrk() {
+    on_every_isa(|isa| {
+        for (m, n) in [(0, 3), (1, 1), (5, 2), (40, 7), (33, 17), (100, 50), (3000, 9), (20, 530)] {
+            let layouts: &[Layout] = if m * n < 3000 { &LAYOUTS } else { &[Layout::RowMajor] };
+            for &layout in layouts {
+                check_gram::<f32>(m, n, layout, false, false, isa.name());
+                check_gram::<f64>(m, n, layout, true, true, isa.name());
+                check_gram::<f32>(m, n, layout, true, false, isa.name());
+                check_gram::<f64>(m, n, layout, false, true, isa.name());
+            }
+        }
+        let a = small_integers::<f32>(50 * 9, 1);
+        let a = MatRef::new(&a, 50, 9).unwrap();
+        let mut got = vec![1.0; 81];
+        let mut expected = got.clone();
+        syrk(0.5, a, 2.0, MatMut::new(&mut got, 9, 9).unwrap()).unwrap();
+        naive::syrk(0.5, a, 2.0, MatMut::new(&mut expected, 9, 9).unwrap());
+        assert_eq!(got, expected);
+    });
+}
+
+#[test]
+fn batches() {
+    on_every_isa(|_| {
+        for (items, m, n, k) in
+            [(0, 2, 2, 2), (1, 3, 4, 5), (17, 5, 9, 3), (300, 16, 16, 16), (3, 0, 4, 4), (5, 1, 1, 9)]
+        {
+            let gap = 3;
+            let a: Vec<f32> = small_integers(items * (m * k + gap), 1);
+            let b: Vec<f32> = small_integers(k * n, 2);
+            let mut got: Vec<f32> = small_integers(items * (m * n + gap), 3);
+            let mut expected = got.clone();
+            let a = TensorRef::new(&a, items, m * k + gap, m, k).unwrap();
+            let b = TensorRef::new(&b, items, 0, k, n).unwrap();
+            let c = |data| TensorMut::new(data, items, m * n + gap, m, n).unwrap();
+            gemm_batched(1.0, a, b, 1.0, c(&mut got)).unwrap();
+            naive::gemm_batched(1.0, a, b, 1.0, c(&mut expected)).unwrap();
+            assert_eq!(got, expected);
+        }
+        let mut data = [0.0f64; 12];
+        assert!(TensorMut::new(&mut data, 3, 3, 2, 2).is_err());
+        assert!(TensorRef::new(&data, 4, 4, 2, 2).is_err());
+    });
+}
+
+#[test]
+fn shapes_that_do_not_fit_are_errors() {
+    let data = [0.0f64; 6];
+    let a = MatRef::new(&data, 2, 3).unwrap();
+    let mut c = [0.0; 4];
+    let error = gemm(1.0, a, a, 0.0, MatMut::new(&mut c, 2, 2).unwrap()).unwrap_err();
+    assert_eq!(error.to_string(), "rows of B against columns of A: expected 3, found 2");
+    assert!(gemv(1.0, a, &data, 0.0, &mut c[..2]).is_err());
+    assert!(syrk(1.0, a, 0.0, MatMut::new(&mut c, 2, 2).unwrap()).is_err());
+    assert!(gram(a.transpose(), Some(&data), None, MatMut::new(&mut c, 2, 2).unwrap()).is_err());
+}
