@@ -18,14 +18,20 @@
 mod block;
 mod cholesky;
 mod jacobi;
+mod lbfgs;
 pub mod least_squares;
+pub mod logistic;
 mod model;
 mod moments;
+mod newton;
 mod qr;
 mod residual;
 mod rows;
+mod solver;
+mod sweep;
 
 pub use block::Element;
 pub use least_squares::LeastSquares;
+pub use logistic::{ClassWeights, Logistic, LogisticSolver};
 pub use model::{LinearModel, Link};
 pub use rows::{Chunk, Rows};

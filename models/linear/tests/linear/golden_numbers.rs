@@ -3,7 +3,7 @@
 use crate::support::{assert_golden, golden, load};
 use tilewise_base::Context;
 use tilewise_kernels::MatRef;
-use tilewise_linear::{LeastSquares, Rows};
+use tilewise_linear::{ClassWeights, LeastSquares, Logistic, LogisticSolver, Rows};
 
 /// Both sides are converged to 1e-10; problems here lose at most four digits of that.
 const TOLERANCE: f64 = 1e-6;
@@ -42,4 +42,36 @@ fn collinear_columns_take_the_minimum_norm() {
     let fit = LeastSquares::default().fit(x, &table.numbers(), Rows::default(), &Context::default()).unwrap();
     assert_golden("least_squares_collinear", &fit.model, TOLERANCE);
     assert!(fit.report.warnings[0].contains("rank 10 of 12"));
+}
+
+#[test]
+fn logistic_and_multinomial() {
+    for (case, data) in [
+        ("logistic_breast_cancer", "breast_cancer"),
+        ("logistic_breast_cancer_weighted", "breast_cancer"),
+        ("multinomial_iris", "iris"),
+        ("multinomial_digits", "digits"),
+    ] {
+        let Some(table) = load(data) else { return };
+        let table = table.standardised();
+        let (x, y) = (table.view(), table.labels());
+        let weights: Vec<f64> = (0..y.len()).map(|i| 1.0 + (i % 3) as f64).collect();
+        let weighted = case.ends_with("weighted");
+        let class_weights = if weighted { ClassWeights::Balanced } else { ClassWeights::Ones };
+        let rows = Rows { weights: weighted.then_some(&weights), offset: None };
+        for solver in [LogisticSolver::NewtonCholesky, LogisticSolver::Lbfgs] {
+            let params = Logistic {
+                tolerance: 1e-10,
+                solver,
+                class_weights: class_weights.clone(),
+                ..Default::default()
+            };
+            let fit = params.fit(x, &y, rows, &Context::default()).unwrap();
+            let report = &fit.report;
+            eprintln!("{case} {solver:?}: {} rounds, gradient {:e}", report.rounds, report.optimality);
+            assert!(report.converged && report.warnings.is_empty(), "{case} {solver:?}: {report:?}");
+            assert!(report.optimality < 2e-10, "{case} {solver:?}: {report:?}");
+            assert_golden(case, &fit.model, TOLERANCE);
+        }
+    }
 }

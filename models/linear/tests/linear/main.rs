@@ -2,4 +2,5 @@
 
 mod golden_numbers;
 mod least_squares;
+mod logistic;
 mod support;

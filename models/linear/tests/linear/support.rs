@@ -19,9 +19,25 @@ impl Table {
     pub(crate) fn numbers(&self) -> Vec<f64> {
         self.target.iter().map(|t| t.parse().unwrap()).collect()
     }
+    pub(crate) fn labels(&self) -> Vec<u32> {
+        let classes: std::collections::BTreeSet<_> = self.target.iter().collect();
+        self.target.iter().map(|t| classes.iter().position(|c| *c == t).unwrap() as u32).collect()
+    }
     pub(crate) fn head(mut self, rows: usize) -> Self {
         self.target.truncate(rows);
         self.x.truncate(rows * self.cols);
+        self
+    }
+    /// Columns to mean 0 and population deviation 1; constant ones to 0.
+    pub(crate) fn standardised(mut self) -> Self {
+        let n = self.target.len() as f64;
+        for j in 0..self.cols {
+            let column = || self.x.iter().skip(j).step_by(self.cols);
+            let mean = column().sum::<f64>() / n;
+            let deviation = (column().map(|x| (x - mean).powi(2)).sum::<f64>() / n).sqrt();
+            let scale = if deviation > 1e-12 { deviation } else { 1.0 };
+            self.x.iter_mut().skip(j).step_by(self.cols).for_each(|x| *x = (*x - mean) / scale);
+        }
         self
     }
 }

@@ -1,0 +1,505 @@
+//! Logistic regression: two classes or, by softmax over all classes, more.
+//!
+//! Minimises sum of w_i loss_i + l2 / 2 |b|^2 over coefficients b and intercepts, which are not penalised; `l2` is
+//! 1 / C of scikit-learn's `LogisticRegression`. The report's `objective` is this sum over the total weight, and
+//! `optimality` the largest entry of its gradient in the units of the features.
+//!
+//! Softmax gives each class its own coefficients, so that adding a constant to all intercepts (and, without penalty,
+//! a vector to all coefficients) changes nothing. Starting from zero and a Hessian that is made regular along those
+//! directions keep the sums over classes at zero.
+//!
+//! Method, as rounds over the rows: one pass for means and deviations of the features, then one per point that the
+//! solver asks for (`newton.rs`, `lbfgs.rs`). Solvers work on centred features (the Hessian is then better
+//! conditioned), L-BFGS also on features scaled so that the Hessian's diagonal at zero is one.
+//!
+//! Classes that can be separated perfectly have no finite solution without penalty. This is proved as soon as all
+//! margins are positive, and reported instead of followed to infinity. A target with one class, or a class without
+//! weight, is an error.
+
+use crate::block::Element;
+use crate::lbfgs::Lbfgs;
+use crate::moments::{Moments, Second};
+use crate::newton::Newton;
+use crate::rows::{check_not_negative, check_shape};
+use crate::solver::{Evaluation, Outcome, Solver};
+use crate::sweep::{Point, Sweep};
+use crate::{Chunk, LinearModel, Link, Rows};
+use serde::{Deserialize, Serialize};
+use std::marker::PhantomData;
+use tilewise_base::rounds;
+use tilewise_base::{Context, Error, Fit, FitReport, Result};
+use tilewise_kernels::{MatRef, same};
+
+/// Largest number of unknowns for which `Auto` factors a Hessian.
+const NEWTON_ORDER: usize = 1024;
+
+/// Largest number of Gram columns (features times pairs of classes) for which `Auto` forms a Hessian: a Newton round
+/// then costs about as much as the ten rounds of L-BFGS that it saves.
+const NEWTON_COLUMNS: usize = 4096;
+
+/// Loss per unit of weight at which separated classes are left alone: the coefficients would only grow.
+const SEPARATED_LOSS: f64 = 1e-6;
+
+/// How the objective is minimised.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum LogisticSolver {
+    /// Chosen by the numbers of features and classes.
+    #[default]
+    Auto,
+    /// Newton's method; few rounds, memory for a matrix of (features x classes)^2.
+    NewtonCholesky,
+    /// Limited-memory BFGS; many cheap rounds.
+    Lbfgs,
+}
+
+impl std::str::FromStr for LogisticSolver {
+    type Err = String;
+    fn from_str(s: &str) -> Result<Self, String> {
+        match s {
+            "auto" => Ok(Self::Auto),
+            "newton-cholesky" => Ok(Self::NewtonCholesky),
+            "lbfgs" => Ok(Self::Lbfgs),
+            _ => Err(format!("unknown solver {s:?}: expected auto, newton-cholesky or lbfgs")),
+        }
+    }
+}
+
+/// Factors on the weights of rows by their class.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ClassWeights {
+    /// Ones.
+    #[default]
+    Ones,
+    /// Total weight / (classes x weight of the class): all classes count the same.
+    Balanced,
+    /// One per class, positive.
+    Given(Vec<f64>),
+}
+
+/// Parameters of logistic regression.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Logistic {
+    /// Weight of the penalty |b|^2 / 2.
+    pub l2: f64,
+    /// Whether to fit intercepts.
+    pub intercept: bool,
+    /// Factors by class.
+    pub class_weights: ClassWeights,
+    /// How the objective is minimised.
+    pub solver: LogisticSolver,
+    /// The fit has converged when no entry of the gradient, per unit of weight and for features scaled to deviation
+    /// 1, is larger.
+    pub tolerance: f64,
+    /// Passes over the data after which the fit ends with a warning.
+    pub max_rounds: u64,
+}
+
+impl Default for Logistic {
+    fn default() -> Self {
+        Self {
+            l2: 1.0,
+            intercept: true,
+            class_weights: ClassWeights::Ones,
+            solver: LogisticSolver::Auto,
+            tolerance: 1e-8,
+            max_rounds: 1000,
+        }
+    }
+}
+
+impl Logistic {
+    /// Fits the rows of `x` to classes 0, 1, ... Two classes give one row of coefficients, for class 1.
+    ///
+    /// # Errors
+    /// When shapes do not fit, there are no rows or features, a number is NaN or infinite (named by row and feature),
+    /// the target has one class, or a class between has no weight; when the fit was cancelled before its first
+    /// round was done.
+    pub fn fit<T: Element>(
+        &self,
+        x: MatRef<'_, T>,
+        y: &[u32],
+        rows: Rows<'_>,
+        context: &Context<'_>,
+    ) -> Result<Fit<LinearModel>> {
+        check_shape(x.rows(), x.cols())?;
+        same("targets against rows of x", x.rows(), y.len())?;
+        let classes = y.iter().max().map_or(0, |&c| c as usize + 1);
+        let mut trainer = self.trainer::<T>(x.cols(), classes)?;
+        rounds::run(&mut trainer, &Chunk { x, y, rows, first_row: 0 }, context)?;
+        trainer.finish()
+    }
+
+    /// The fit as rounds, for data in several chunks.
+    ///
+    /// # Errors
+    /// When a parameter is out of range, there are no features, or there are fewer than two classes.
+    pub fn trainer<T: Element>(&self, features: usize, classes: usize) -> Result<LogisticTrainer<T>> {
+        check_not_negative("l2", self.l2)?;
+        check_not_negative("tolerance", self.tolerance)?;
+        check_shape(1, features)?;
+        if classes < 2 {
+            return Err(Error::Fit("the target has one class only; a classifier needs at least two".into()));
+        }
+        let predictors = if classes == 2 { 1 } else { classes };
+        if predictors.checked_mul(features + 1).is_none_or(|order| order > isize::MAX as usize / 64) {
+            return Err(Error::Fit(format!("{classes} classes of {features} features are too many")));
+        }
+        if let ClassWeights::Given(weights) = &self.class_weights {
+            if weights.len() != classes {
+                let accepted = format!("expected one per class, {classes}");
+                return Err(Error::parameter(
+                    "class_weights",
+                    format!("{} numbers", weights.len()),
+                    accepted,
+                ));
+            }
+            if let Some(w) = weights.iter().find(|w| !(w.is_finite() && **w > 0.0)) {
+                return Err(Error::parameter("class_weights", w, "expected finite positive numbers"));
+            }
+        }
+        Ok(LogisticTrainer {
+            params: self.clone(),
+            features,
+            classes,
+            predictors,
+            stage: Stage::Start,
+            report: FitReport::default(),
+            element: PhantomData,
+        })
+    }
+
+    /// Whether the Hessian is formed, by shape alone.
+    fn newton(&self, features: usize, predictors: usize) -> bool {
+        let order = predictors * (features + 1);
+        let columns = features * (predictors * (predictors - 1) / 2).max(1);
+        match self.solver {
+            LogisticSolver::Auto => order <= NEWTON_ORDER && columns <= NEWTON_COLUMNS,
+            LogisticSolver::NewtonCholesky => true,
+            LogisticSolver::Lbfgs => false,
+        }
+    }
+}
+
+/// What workers are asked.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Request(Ask);
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+enum Ask {
+    Moments { classes: usize, offset: bool },
+    Sweep(Point),
+}
+
+/// What a chunk answers.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Partial(Answer);
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+enum Answer {
+    Moments { moments: Moments, classes: Vec<f64> },
+    Sweep(Sweep),
+    Failed(String),
+}
+
+enum Stage {
+    Start,
+    Solve(Problem),
+    Done(Problem),
+}
+
+/// The objective in the coordinates u that the solver sees: b_j = u_j / scale_j, and the intercept is that of centred
+/// features.
+struct Problem {
+    solver: Box<dyn Solver + Send>,
+    centre: Vec<f64>,
+    scale: Vec<f64>,
+    deviation: Vec<f64>,
+    class_weights: Vec<f64>,
+    weight: f64,
+    /// Smallest margin at the best point.
+    margin: f64,
+}
+
+/// Logistic regression as rounds.
+pub struct LogisticTrainer<T> {
+    params: Logistic,
+    features: usize,
+    classes: usize,
+    predictors: usize,
+    stage: Stage,
+    report: FitReport,
+    element: PhantomData<fn(T)>,
+}
+
+impl<T: Element> rounds::Rounds for LogisticTrainer<T> {
+    type Chunk<'a> = Chunk<'a, T, u32>;
+    type Request = Request;
+    type Partial = Partial;
+
+    fn request(&self) -> Option<Request> {
+        match &self.stage {
+            Stage::Start => {
+                Some(Request(Ask::Moments { classes: self.classes, offset: self.predictors == 1 }))
+            }
+            Stage::Solve(problem) => {
+                let (coefficients, intercepts) = problem.model(problem.solver.point(), self.predictors);
+                let class_weights = problem.class_weights.clone();
+                let centre = problem.solver.wants_hessian().then(|| problem.centre.clone());
+                Some(Request(Ask::Sweep(Point { coefficients, intercepts, class_weights, centre })))
+            }
+            Stage::Done(_) => None,
+        }
+    }
+
+    fn partial(request: &Request, chunk: &Chunk<'_, T, u32>) -> Result<Partial> {
+        match &request.0 {
+            Ask::Moments { classes, offset } => {
+                chunk.check()?;
+                if let Some(i) = chunk.y.iter().position(|&y| y as usize >= *classes) {
+                    return Err(chunk.bad(
+                        i,
+                        "class",
+                        &format!("classes are counted from 0 to {}", classes - 1),
+                    ));
+                }
+                if chunk.rows.offset.is_some() && !offset {
+                    let what =
+                        "an offset per row changes nothing among several classes; leave it out, or take two";
+                    return Err(Error::Fit(what.into()));
+                }
+                let mut totals = vec![0.0; *classes];
+                chunk.y.iter().enumerate().for_each(|(i, &y)| totals[y as usize] += chunk.weight(i));
+                let moments = Moments::of(chunk, Second::Squares, |_| 0.0)?;
+                Ok(Partial(Answer::Moments { moments, classes: totals }))
+            }
+            Ask::Sweep(point) => Ok(Partial(Answer::Sweep(Sweep::of(chunk, point)?))),
+        }
+    }
+
+    fn merge(left: Partial, right: Partial) -> Partial {
+        Partial(match (left.0, right.0) {
+            (Answer::Moments { moments, mut classes }, Answer::Moments { moments: other, classes: more }) => {
+                classes.iter_mut().zip(more).for_each(|(a, b)| *a += b);
+                Answer::Moments { moments: moments.merge(other), classes }
+            }
+            (Answer::Sweep(a), Answer::Sweep(b)) => Answer::Sweep(a.merge(&b)),
+            (Answer::Failed(e), _) | (_, Answer::Failed(e)) => Answer::Failed(e),
+            _ => Answer::Failed("chunks answered different requests".into()),
+        })
+    }
+
+    fn advance(&mut self, partial: Partial) -> Result<()> {
+        self.report.rounds += 1;
+        match (partial.0, std::mem::replace(&mut self.stage, Stage::Start)) {
+            (Answer::Moments { moments, classes }, _) => {
+                self.stage = Stage::Solve(self.start(moments, &classes)?);
+                Ok(())
+            }
+            (Answer::Sweep(sweep), Stage::Solve(mut problem)) => {
+                let outcome = self.step(&mut problem, sweep)?;
+                if let Some(best) = problem.solver.accepted() {
+                    (self.report.objective, self.report.optimality) = (best.value, best.optimality);
+                }
+                self.stage = match outcome {
+                    None => Stage::Solve(problem),
+                    Some(outcome) => {
+                        self.report.converged = outcome.converged;
+                        self.report.stopped = outcome.stopped;
+                        self.report.warnings.extend(outcome.warning);
+                        Stage::Done(problem)
+                    }
+                };
+                Ok(())
+            }
+            (Answer::Failed(e), _) => Err(Error::Fit(e)),
+            _ => Err(Error::Fit("an answer came that was not asked for".into())),
+        }
+    }
+
+    fn note(&self) -> String {
+        format!("loss {:.6}, gradient {:.1e}", self.report.objective, self.report.optimality)
+    }
+
+    fn at_most(&self) -> u64 {
+        // One round for the moments.
+        self.params.max_rounds.saturating_add(1)
+    }
+}
+
+impl<T: Element> LogisticTrainer<T> {
+    /// Sets up the solver, knowing means, deviations and the weight of each class.
+    fn start(&self, moments: Moments, classes: &[f64]) -> Result<Problem> {
+        let (p, k) = (self.features, classes.len() as f64);
+        if moments.weight <= 0.0 {
+            return Err(Error::Fit("all weights are zero; at least one row must count".into()));
+        }
+        if let Some(empty) = classes.iter().position(|&w| w == 0.0) {
+            let what =
+                format!("class {empty} has no row of positive weight; every class from 0 on needs one");
+            return Err(Error::Fit(what));
+        }
+        let class_weights = match &self.params.class_weights {
+            ClassWeights::Ones => Vec::new(),
+            ClassWeights::Balanced => classes.iter().map(|c| moments.weight / (k * c)).collect(),
+            ClassWeights::Given(weights) => weights.clone(),
+        };
+        let weight = match class_weights.is_empty() {
+            true => moments.weight,
+            false => classes.iter().zip(&class_weights).map(|(a, b)| a * b).sum(),
+        };
+        let variance = |s: &f64| s / moments.weight;
+        let deviation =
+            moments.second.iter().map(|s| if *s > 0.0 { variance(s).sqrt() } else { 1.0 }).collect();
+        let newton = self.params.newton(p, self.predictors);
+        let mut scale = vec![1.0; p];
+        if !newton {
+            // The Hessian's diagonal at zero: curvature 1/4, or (1 - 1/K) / K, times the mean square.
+            let curvature = if self.predictors == 1 { 0.25 } else { (1.0 - 1.0 / k) / k };
+            for ((scale, s), m) in scale.iter_mut().zip(&moments.second).zip(&moments.mean) {
+                let about_mean = if self.params.intercept { 0.0 } else { m * m };
+                let bend = curvature * (variance(s) + about_mean) + self.params.l2 / weight;
+                *scale = if bend > 0.0 { bend.sqrt() } else { 1.0 };
+            }
+        }
+        let start = vec![0.0; self.predictors * (p + 1)];
+        let (tolerance, rounds) = (self.params.tolerance, self.params.max_rounds.max(1));
+        let solver: Box<dyn Solver + Send> = if newton {
+            Box::new(Newton::new(start, tolerance, rounds))
+        } else {
+            Box::new(Lbfgs::new(start, tolerance, rounds))
+        };
+        let centre = if self.params.intercept { moments.mean } else { vec![0.0; p] };
+        Ok(Problem { solver, centre, scale, deviation, class_weights, weight, margin: f64::NEG_INFINITY })
+    }
+
+    /// Passes the objective at the solver's point on to the solver.
+    fn step(&self, problem: &mut Problem, sweep: Sweep) -> Result<Option<Outcome>> {
+        let trial = problem.solver.point().to_vec();
+        let margin = sweep.margin;
+        let evaluation = self.evaluate(problem, &trial, sweep);
+        let outcome = problem.solver.advance(evaluation)?;
+        let best = problem.solver.accepted();
+        if best.is_some_and(|best| best.point == trial) {
+            problem.margin = margin;
+        }
+        let Some(best) = best.filter(|_| self.params.l2 == 0.0 && problem.margin > 0.0) else {
+            return Ok(outcome);
+        };
+        // Without penalty the objective is the loss alone; it has no minimum.
+        if best.value > SEPARATED_LOSS && outcome.is_none() {
+            return Ok(None);
+        }
+        let stopped = "the features separate the classes perfectly".to_owned();
+        let warning = format!(
+            "{stopped}: without penalty the coefficients would grow without bound, these are where the fit was \
+             stopped; use l2 > 0"
+        );
+        Ok(Some(Outcome { converged: false, stopped, warning: Some(warning) }))
+    }
+
+    /// Objective, gradient and Hessian per unit of weight, penalty included, in the solver's coordinates.
+    fn evaluate(&self, problem: &Problem, point: &[f64], sweep: Sweep) -> Evaluation {
+        let (q, l2, intercept) = (self.features + 1, self.params.l2, self.params.intercept);
+        let per_weight = 1.0 / problem.weight;
+        let (mut value, mut norm, mut optimality) = (sweep.loss, 0.0f64, 0.0f64);
+        let mut gradient = sweep.gradient;
+        for (g, u) in gradient.chunks_exact_mut(q).zip(point.chunks_exact(q)) {
+            let slope = if intercept { g[q - 1] * per_weight } else { 0.0 };
+            g[q - 1] = slope;
+            norm = norm.max(slope.abs());
+            optimality = optimality.max(slope.abs());
+            for j in 0..q - 1 {
+                let b = u[j] / problem.scale[j];
+                value += 0.5 * l2 * b * b;
+                let raw = (g[j] + l2 * b) * per_weight;
+                let centred = raw - problem.centre[j] * slope;
+                optimality = optimality.max(raw.abs());
+                norm = norm.max((centred / problem.deviation[j]).abs());
+                g[j] = centred / problem.scale[j];
+            }
+        }
+        let mut hessian = sweep.hessian;
+        if !hessian.is_empty() {
+            self.finish_hessian(&mut hessian, per_weight);
+        }
+        Evaluation { value: value * per_weight, gradient, hessian, norm, optimality }
+    }
+
+    /// Penalty, scale and the directions that change nothing.
+    fn finish_hessian(&self, hessian: &mut [f64], per_weight: f64) {
+        let (q, k) = (self.features + 1, self.predictors);
+        let order = q * k;
+        hessian.iter_mut().for_each(|h| *h *= per_weight);
+        for c in 0..k {
+            for j in 0..q - 1 {
+                hessian[(c * q + j) * (order + 1)] += self.params.l2 * per_weight;
+            }
+            if !self.params.intercept {
+                // A row of zeros is left out by the factorisation.
+                let row = c * q + q - 1;
+                hessian[row * order..(row + 1) * order].fill(0.0);
+                (row..order).for_each(|i| hessian[i * order + row] = 0.0);
+            }
+        }
+        if k == 1 {
+            return;
+        }
+        // Along a vector added to all classes the gradient is zero; any positive curvature there keeps the step's
+        // sum over classes at zero.
+        for j in 0..q {
+            if j < q - 1 && self.params.l2 > 0.0 {
+                continue;
+            }
+            let curvature = (0..k).map(|c| hessian[(c * q + j) * (order + 1)]).sum::<f64>() / k as f64;
+            for c in 0..k {
+                for d in 0..=c {
+                    hessian[(c * q + j) * order + d * q + j] += curvature;
+                }
+            }
+        }
+    }
+
+    /// The model and how it went.
+    ///
+    /// # Errors
+    /// When it was stopped before its first round was done.
+    pub fn finish(mut self) -> Result<Fit<LinearModel>> {
+        let problem = match self.stage {
+            Stage::Start => return Err(Error::Cancelled),
+            Stage::Solve(problem) => {
+                self.report.stopped = "interrupted".into();
+                self.report.warnings.push("did not converge: the fit was interrupted".into());
+                problem
+            }
+            Stage::Done(problem) => problem,
+        };
+        let best = problem.solver.accepted().ok_or(Error::Cancelled)?;
+        let (coefficients, mut intercepts) = problem.model(&best.point, self.predictors);
+        if self.predictors > 1 && self.params.intercept {
+            // What rounding made of a sum of zero.
+            let mean = intercepts.iter().sum::<f64>() / intercepts.len() as f64;
+            intercepts.iter_mut().for_each(|b| *b -= mean);
+        }
+        if coefficients.iter().chain(&intercepts).any(|w| !w.is_finite()) || !best.value.is_finite() {
+            return Err(Error::Fit("the solution overflows; scale the features".into()));
+        }
+        let link = if self.predictors == 1 { Link::Logit } else { Link::Softmax };
+        Ok(Fit { model: LinearModel { coefficients, intercepts, link }, report: self.report })
+    }
+}
+
+impl Problem {
+    /// Coefficients and intercepts at a point of the solver.
+    fn model(&self, point: &[f64], predictors: usize) -> (Vec<f64>, Vec<f64>) {
+        let (p, mut coefficients, mut intercepts) = (self.scale.len(), Vec::new(), Vec::new());
+        for u in point.chunks_exact(p + 1).take(predictors) {
+            let first = coefficients.len();
+            coefficients.extend(u.iter().zip(&self.scale).map(|(u, s)| u / s));
+            let shift: f64 = coefficients[first..].iter().zip(&self.centre).map(|(w, m)| w * m).sum();
+            intercepts.push(u[p] - shift);
+        }
+        (coefficients, intercepts)
+    }
+}

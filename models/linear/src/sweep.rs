@@ -1,0 +1,76 @@
+//! What a classifier's objective asks of rows, in one sweep: margins, probabilities, loss and gradient of a block of
+//! rows while the block is in cache, and the Hessian where it is wanted.
+
+use crate::block::{block_rows, leaf_rows};
+use crate::{Chunk, Element};
+use serde::{Deserialize, Serialize};
+use std::ops::Range;
+use tilewise_base::{Error, Result};
+use tilewise_kernels::{axpy, parallel};
+
+mod binomial;
+mod multinomial;
+
+/// The point at which sums are wanted.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct Point {
+    /// One row per linear predictor.
+    pub(crate) coefficients: Vec<f64>,
+    pub(crate) intercepts: Vec<f64>,
+    /// One factor per class; empty for ones.
+    pub(crate) class_weights: Vec<f64>,
+    /// The Hessian is wanted, for features with this taken off.
+    pub(crate) centre: Option<Vec<f64>>,
+}
+
+/// Sums over rows.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct Sweep {
+    pub(crate) loss: f64,
+    /// Per linear predictor: its coefficients' gradient, then its intercept's.
+    pub(crate) gradient: Vec<f64>,
+    /// Row-major in the gradient's order; its lower triangle holds.
+    pub(crate) hessian: Vec<f64>,
+    /// The smallest margin by which a row of positive weight is on its own side, offset apart.
+    pub(crate) margin: f64,
+}
+
+impl Sweep {
+    pub(crate) fn of<T: Element>(chunk: &Chunk<'_, T, u32>, point: &Point) -> Result<Self> {
+        let (n, p) = (chunk.x.rows(), chunk.x.cols());
+        let leaf = leaf_rows(p, if point.centre.is_some() { 2 * p } else { 1 });
+        let map = |range: Range<usize>| match point.intercepts.len() {
+            1 => binomial::leaf(chunk, point, range),
+            _ => multinomial::leaf(chunk, point, range),
+        };
+        parallel::map_reduce(n, leaf, map, |a, b| Ok(a?.merge(&b?)))
+            .unwrap_or_else(|| Err(Error::Fit("there are no rows; a fit needs at least one".into())))
+    }
+
+    fn new(predictors: usize, features: usize, hessian: bool) -> Self {
+        let order = predictors * (features + 1);
+        let hessian = vec![0.0; if hessian { order * order } else { 0 }];
+        Self { loss: 0.0, gradient: vec![0.0; order], hessian, margin: f64::INFINITY }
+    }
+
+    pub(crate) fn merge(mut self, other: &Self) -> Self {
+        self.loss += other.loss;
+        // Lengths agree: both come from the same request.
+        axpy(1.0, &other.gradient, &mut self.gradient).unwrap_or_default();
+        axpy(1.0, &other.hessian, &mut self.hessian).unwrap_or_default();
+        self.margin = self.margin.min(other.margin);
+        self
+    }
+}
+
+/// A row's weight times that of its class.
+fn weight<T: Element>(chunk: &Chunk<'_, T, u32>, point: &Point, row: usize) -> f64 {
+    let class = point.class_weights.get(chunk.y[row] as usize).copied().unwrap_or(1.0);
+    chunk.weight(row) * class
+}
+
+/// `range` cut into blocks that stay in cache.
+fn blocks(range: Range<usize>, features: usize) -> impl Iterator<Item = Range<usize>> {
+    let step = block_rows::<f64>(features);
+    range.clone().step_by(step).map(move |start| start..(start + step).min(range.end))
+}
