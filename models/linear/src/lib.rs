@@ -17,6 +17,7 @@
 
 mod block;
 mod cholesky;
+pub mod gradient_descent;
 mod jacobi;
 mod lbfgs;
 pub mod least_squares;
@@ -31,6 +32,7 @@ mod solver;
 mod sweep;
 
 pub use block::Element;
+pub use gradient_descent::{DescentLoss, GradientDescent};
 pub use least_squares::LeastSquares;
 pub use logistic::{ClassWeights, Logistic, LogisticSolver};
 pub use model::{LinearModel, Link};

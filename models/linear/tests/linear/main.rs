@@ -1,6 +1,7 @@
 //! Least squares, ridge and logistic regression against independent answers.
 
 mod golden_numbers;
+mod gradient_descent;
 mod least_squares;
 mod logistic;
 mod support;
