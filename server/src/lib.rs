@@ -1,1 +1,51 @@
 //! A minimal threaded inference server for Tilewise models.
+//!
+//! [`start`] takes a [`Config`] and models by name, and returns a [`Handle`]: where it listens, a way to drain it, a
+//! way to wait for its end. Routes, statuses and limits are listed in the README of this crate.
+//!
+//! # Life of a request
+//! 1. The *acceptor* thread owns the only listener. It hands each connection to the worker that has the fewest
+//!    (`acceptor`); a second listener on the same port would lose its queue when it closes.
+//! 2. A *worker* is a thread with a single-threaded tokio runtime (`worker`). hyper parses heads; `connection` holds
+//!    what hyper leaves to its caller: time limits, replies to heads it cannot read, and a close that does not destroy
+//!    the last reply. `head` and `body` refuse what they must before a byte of it is parsed.
+//! 3. `rows` and `tensors` write cells straight from JSON text into a reused buffer, without a document in between.
+//! 4. A small request is predicted on the worker itself: a hop to another thread would cost more than the prediction.
+//!    A large one moves to a *compute* thread (`compute`), so that it never stands in front of small ones; its rows
+//!    are divided by `tilewise_kernels::parallel`.
+//! 5. `reply` writes the answer, shortest numbers that read back to the same bits.
+//!
+//! No lock is taken between 2 and 5 for a small request; counters belong to one thread each (`metrics`).
+//!
+//! **Invariant:** no file of this crate names a family of models; it knows `Arc<dyn Model>` only.
+
+mod acceptor;
+mod access_log;
+mod body;
+mod compute;
+mod config;
+mod connection;
+mod error;
+mod failure;
+mod head;
+mod json;
+mod life;
+mod metadata;
+mod metrics;
+mod reply;
+mod routes;
+mod rows;
+mod served;
+mod server;
+mod stream;
+mod tensors;
+mod worker;
+
+pub use config::{Config, parse_bind};
+pub use error::{Error, Result};
+pub use server::{End, Handle, start};
+
+/// The README's program is compiled with the tests.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

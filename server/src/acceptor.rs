@@ -1,0 +1,168 @@
+//! The thread that owns the listener: it accepts, hands out, and leads the server through its drain.
+
+use crate::connection::{Accepted, Open};
+use crate::life::Phase;
+use crate::server::{End, Shared};
+use crate::stream::{Link, whole_reply};
+use std::future::{Future, poll_fn};
+use std::io::{self, ErrorKind};
+use std::net::SocketAddr;
+use std::pin::pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::Poll;
+use std::time::Duration;
+use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::mpsc::UnboundedSender;
+use tokio::time::{Instant, sleep, timeout};
+
+/// After an error that will not pass at once (no descriptors left), so that the loop does not spin.
+const PAUSE: Duration = Duration::from_millis(50);
+
+/// How often a drain looks whether the last connection has gone.
+const LOOK: Duration = Duration::from_millis(5);
+
+/// Connections beyond the limit that are told so at a time; more are closed without a word.
+const REFUSALS: usize = 256;
+
+/// Accepts until the server drains, then drains it; returns how it ended.
+pub(crate) async fn run(
+    listener: TcpListener,
+    shared: Arc<Shared>,
+    workers: Vec<UnboundedSender<Accepted>>,
+) -> End {
+    if shared.config.signals {
+        tokio::spawn(signals(Arc::clone(&shared)));
+    }
+    accept(&listener, &shared, &workers).await;
+    // Whoever the system has already connected is served too. Asked of the system itself: the runtime may not have
+    // heard of them yet.
+    if let Ok(listener) = listener.into_std() {
+        while let Ok((stream, peer)) = listener.accept() {
+            hand_out(stream, peer, &shared, &workers);
+        }
+    }
+    drop(workers);
+    drain(&shared).await
+}
+
+/// Accepts while the server runs.
+async fn accept(listener: &TcpListener, shared: &Arc<Shared>, workers: &[UnboundedSender<Accepted>]) {
+    let mut draining = pin!(shared.life.reached(Phase::Draining));
+    loop {
+        let accepted = poll_fn(|cx| {
+            if draining.as_mut().poll(cx).is_ready() {
+                return Poll::Ready(None);
+            }
+            listener.poll_accept(cx).map(Some)
+        })
+        .await;
+        match accepted {
+            None => return,
+            Some(Ok((stream, peer))) => {
+                // To the worker's runtime it must come without ties to this one.
+                if let Ok(stream) = stream.into_std() {
+                    hand_out(stream, peer, shared, workers);
+                }
+            }
+            // The client has gone again.
+            Some(Err(e)) if e.kind() == ErrorKind::ConnectionAborted => {}
+            Some(Err(_)) => sleep(PAUSE).await,
+        }
+    }
+}
+
+/// Gives a connection to the worker that has the fewest.
+fn hand_out(
+    stream: std::net::TcpStream,
+    peer: SocketAddr,
+    shared: &Arc<Shared>,
+    workers: &[UnboundedSender<Accepted>],
+) {
+    if stream.set_nonblocking(true).is_err() {
+        return;
+    }
+    if shared.life.open() >= shared.config.max_connections {
+        return refuse(stream, shared);
+    }
+    let loads = shared.loads.iter().map(|load| load.0.load(Ordering::Relaxed)).enumerate();
+    let worker = loads.min_by_key(|&(_, load)| load).map_or(0, |(worker, _)| worker);
+    let open = Open::new(Link::new(Arc::clone(shared), peer.ip(), worker));
+    // A worker lives as long as the acceptor.
+    let _ = workers[worker].send(Accepted { stream, open });
+}
+
+/// Tells a client that there is no room for its connection.
+fn refuse(stream: std::net::TcpStream, shared: &Arc<Shared>) {
+    static TOLD: AtomicUsize = AtomicUsize::new(0);
+    shared.refused.fetch_add(1, Ordering::Relaxed);
+    if TOLD.load(Ordering::Relaxed) >= REFUSALS {
+        return;
+    }
+    TOLD.fetch_add(1, Ordering::Relaxed);
+    let linger = shared.config.linger;
+    let message = format!("all {} connections are taken; try again", shared.config.max_connections);
+    tokio::spawn(async move {
+        let _ = timeout(linger, tell(stream, &message)).await;
+        TOLD.fetch_sub(1, Ordering::Relaxed);
+    });
+}
+
+async fn tell(stream: std::net::TcpStream, message: &str) -> io::Result<()> {
+    let stream = tokio::net::TcpStream::from_std(stream)?;
+    let reply = whole_reply("503 Service Unavailable", "retry-after: 1\r\n", message);
+    stream.writable().await?;
+    // An empty socket buffer takes a few hundred bytes at once.
+    stream.try_write(&reply)?;
+    let stream = stream.into_std()?;
+    stream.shutdown(std::net::Shutdown::Write)?;
+    let stream = tokio::net::TcpStream::from_std(stream)?;
+    // Unread bytes would turn the close into a reset that may destroy the reply.
+    let mut scratch = [0; 1024];
+    loop {
+        stream.readable().await?;
+        match stream.try_read(&mut scratch) {
+            Ok(0) => return Ok(()),
+            Ok(_) => {}
+            Err(e) if e.kind() == ErrorKind::WouldBlock => {}
+            Err(e) => return Err(e),
+        }
+    }
+}
+
+/// SIGTERM and SIGINT: the first drains, the second stops.
+async fn signals(shared: Arc<Shared>) {
+    let (Ok(mut term), Ok(mut int)) = (signal(SignalKind::terminate()), signal(SignalKind::interrupt()))
+    else {
+        return;
+    };
+    for phase in [Phase::Draining, Phase::Stopped] {
+        poll_fn(
+            |cx| if term.poll_recv(cx).is_ready() { Poll::Ready(()) } else { int.poll_recv(cx).map(|_| ()) },
+        )
+        .await;
+        shared.life.advance(phase);
+    }
+}
+
+/// Waits for what is in flight, within the grace.
+async fn drain(shared: &Shared) -> End {
+    let life = &shared.life;
+    let start = Instant::now();
+    let gone = async |until: Instant| {
+        while life.open() > 0 && Instant::now() < until && life.phase() < Phase::Stopped {
+            sleep(LOOK).await;
+        }
+    };
+    let grace = start + shared.config.grace;
+    gone(grace.min(start + shared.config.idle_grace)).await;
+    life.advance(Phase::Closing);
+    gone(grace).await;
+    if life.phase() == Phase::Stopped {
+        return End::Stopped;
+    }
+    let connections = life.open();
+    life.advance(Phase::Stopped);
+    if connections == 0 { End::Drained } else { End::Cut { connections } }
+}

@@ -1,0 +1,113 @@
+//! A line per request on the standard output, in gunicorn's form; off unless asked for.
+//!
+//! Workers never wait for whoever reads the lines: they pass through a bounded queue to a thread of their own, and are
+//! dropped and counted when it is full.
+
+use std::io::Write;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::thread::JoinHandle;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+/// Lines that may wait.
+const QUEUE: usize = 8192;
+
+/// Where lines go in; the thread ends when the last is dropped.
+#[derive(Clone)]
+pub(crate) struct AccessLog {
+    lines: SyncSender<String>,
+    dropped: Arc<AtomicU64>,
+}
+
+impl AccessLog {
+    /// Starts the thread that writes.
+    pub(crate) fn start() -> std::io::Result<(Self, JoinHandle<()>)> {
+        let (lines, queue) = sync_channel(QUEUE);
+        let thread =
+            std::thread::Builder::new().name("tilewise-log".into()).spawn(move || write_all(&queue))?;
+        Ok((Self { lines, dropped: Arc::default() }, thread))
+    }
+
+    /// Lines that found the queue full.
+    pub(crate) fn dropped(&self) -> u64 {
+        self.dropped.load(Ordering::Relaxed)
+    }
+
+    /// Adds `host - - [time] "request" status bytes "referer" "agent" microseconds`.
+    pub(crate) fn write(&self, entry: &Entry<'_>) {
+        let Entry { peer, method, path, status, bytes, agent, micros } = entry;
+        let (path, agent) = (path.escape_default(), agent.escape_default());
+        let time = time(SystemTime::now());
+        let line =
+            format!("{peer} - - [{time}] \"{method} {path}\" {status} {bytes} \"-\" \"{agent}\" {micros}\n");
+        if self.lines.try_send(line).is_err() {
+            self.dropped.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+}
+
+/// What a line tells.
+pub(crate) struct Entry<'a> {
+    pub(crate) peer: std::net::IpAddr,
+    pub(crate) method: &'a str,
+    pub(crate) path: &'a str,
+    pub(crate) status: u16,
+    pub(crate) bytes: u64,
+    pub(crate) agent: &'a str,
+    pub(crate) micros: u128,
+}
+
+fn write_all(queue: &Receiver<String>) {
+    let mut out = std::io::BufWriter::new(std::io::stdout());
+    while let Ok(line) = queue.recv() {
+        // A closed or full standard output costs lines, not answers.
+        let _ = out.write_all(line.as_bytes());
+        while let Ok(line) = queue.try_recv() {
+            let _ = out.write_all(line.as_bytes());
+        }
+        let _ = out.flush();
+    }
+}
+
+/// `20/Nov/2025:14:40:48 +0000`
+fn time(now: SystemTime) -> String {
+    const MONTHS: [&str; 12] =
+        ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
+    let seconds = now.duration_since(UNIX_EPOCH).map_or(0, |d| d.as_secs());
+    let (year, month, day) = date(seconds / 86_400);
+    let (hour, minute, second) = (seconds / 3_600 % 24, seconds / 60 % 60, seconds % 60);
+    format!("{day:02}/{}/{year}:{hour:02}:{minute:02}:{second:02} +0000", MONTHS[month as usize - 1])
+}
+
+/// Year, month and day of a day counted from 1970-01-01. Counted in eras of 400 years that begin on 1 March, so that
+/// the leap day is the last of its year (Howard Hinnant, "chrono-compatible low-level date algorithms").
+fn date(day: u64) -> (u64, u64, u64) {
+    let day = day + 719_468;
+    let (era, of_era) = (day / 146_097, day % 146_097);
+    let year = (of_era - of_era / 1_460 + of_era / 36_524 - of_era / 146_096) / 365;
+    let of_year = of_era - (365 * year + year / 4 - year / 100);
+    let march_based = (5 * of_year + 2) / 153;
+    let month = if march_based < 10 { march_based + 3 } else { march_based - 9 };
+    (era * 400 + year + u64::from(month <= 2), month, of_year - (153 * march_based + 2) / 5 + 1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Duration;
+
+    #[test]
+    fn dates_of_known_days() {
+        // From `date -u -d @N +%d/%b/%Y:%H:%M:%S`.
+        for (seconds, expected) in [
+            (0, "01/Jan/1970:00:00:00 +0000"),
+            (951_782_399, "28/Feb/2000:23:59:59 +0000"),
+            (951_782_400, "29/Feb/2000:00:00:00 +0000"),
+            (1_735_689_599, "31/Dec/2024:23:59:59 +0000"),
+            (4_107_542_400, "01/Mar/2100:00:00:00 +0000"),
+        ] {
+            assert_eq!(time(UNIX_EPOCH + Duration::from_secs(seconds)), expected);
+        }
+    }
+}

@@ -1,0 +1,157 @@
+//! Every setting of a server, with its default.
+
+use crate::error::{Error, Result};
+use std::net::{SocketAddr, ToSocketAddrs};
+use std::time::Duration;
+
+/// The port when an address names none, as in gunicorn.
+const DEFAULT_PORT: u16 = 8000;
+
+/// Every setting of a server. `..Config::default()` fills the rest.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Where to listen; port 0 takes a free one (see [`crate::Handle::address`]).
+    pub bind: SocketAddr,
+    /// Threads that hold connections and predict small requests; 0 is one per core. What gunicorn's `-w` means,
+    /// without its processes: workers share the models.
+    pub workers: usize,
+    /// Threads for large requests; 0 is as many as workers.
+    pub compute_threads: usize,
+    /// Bodies up to this many bytes are read and predicted by the worker itself.
+    pub inline_bytes: usize,
+    /// Of those, requests up to this many cells (rows times inputs). Lower it for models that take long per row.
+    pub inline_cells: usize,
+    /// Largest body in bytes; beyond it 413.
+    pub max_body: usize,
+    /// Bytes of large bodies in memory at a time, over all connections; beyond it 503.
+    pub max_waiting: usize,
+    /// Largest request line and headers in bytes (at least 8192); beyond it 431.
+    pub max_head: usize,
+    /// Header lines in a request; beyond it 431.
+    pub max_headers: usize,
+    /// Connections at a time; beyond it 503 and a close.
+    pub max_connections: usize,
+    /// Connections that the system holds until they are accepted.
+    pub backlog: u32,
+    /// From the first byte of a request to the end of its headers; beyond it 408.
+    pub header_timeout: Duration,
+    /// From the end of the headers to the end of the body; beyond it 408.
+    pub body_timeout: Duration,
+    /// How long a client may leave a reply unread; beyond it a close.
+    pub write_timeout: Duration,
+    /// How long a connection may stay without a request; beyond it a close.
+    pub keep_alive: Duration,
+    /// How long, and for how many bytes, the rest of a refused request is read away so that the reply arrives.
+    pub linger: Duration,
+    /// See [`Config::linger`].
+    pub linger_bytes: usize,
+    /// How long a drain waits for what is in flight.
+    pub grace: Duration,
+    /// How long a drain keeps connections without a request open, for a request that is under way on them.
+    pub idle_grace: Duration,
+    /// Whether SIGTERM and SIGINT drain, and a second one stops at once.
+    pub signals: bool,
+    /// Whether each request is written to the standard output, as gunicorn does with `--access-logfile -`.
+    pub access_log: bool,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            bind: SocketAddr::from(([127, 0, 0, 1], DEFAULT_PORT)),
+            workers: 0,
+            compute_threads: 0,
+            inline_bytes: 32 * 1024,
+            inline_cells: 8 * 1024,
+            max_body: 16 * 1024 * 1024,
+            max_waiting: 256 * 1024 * 1024,
+            max_head: 16 * 1024,
+            max_headers: 100,
+            max_connections: 4096,
+            backlog: 2048,
+            header_timeout: Duration::from_secs(10),
+            body_timeout: Duration::from_secs(30),
+            write_timeout: Duration::from_secs(30),
+            keep_alive: Duration::from_secs(75),
+            linger: Duration::from_secs(1),
+            linger_bytes: 1024 * 1024,
+            grace: Duration::from_secs(30),
+            idle_grace: Duration::from_secs(1),
+            signals: false,
+            access_log: false,
+        }
+    }
+}
+
+impl Config {
+    /// Workers, as a number of threads.
+    pub fn worker_threads(&self) -> usize {
+        match self.workers {
+            0 => std::thread::available_parallelism().map_or(1, usize::from),
+            n => n,
+        }
+    }
+
+    pub(crate) fn check(&self) -> Result<()> {
+        let at_least = |name, value: usize, least: usize, accepted| {
+            if value >= least {
+                Ok(())
+            } else {
+                Err(Error::Setting { name, value: value.to_string(), accepted })
+            }
+        };
+        if self.workers > 1024 || self.compute_threads > 1024 {
+            let value = self.workers.max(self.compute_threads).to_string();
+            return Err(Error::Setting { name: "workers", value, accepted: "0 to 1024 threads are" });
+        }
+        at_least("max_head", self.max_head, 8192, "8192 bytes or more are")?;
+        at_least("max_headers", self.max_headers, 1, "1 or more are")?;
+        at_least("max_body", self.max_body, 1, "1 byte or more is")?;
+        at_least("max_connections", self.max_connections, 1, "1 or more are")?;
+        for (name, value) in [
+            ("header_timeout", self.header_timeout),
+            ("body_timeout", self.body_timeout),
+            ("write_timeout", self.write_timeout),
+            ("keep_alive", self.keep_alive),
+        ] {
+            if value.is_zero() {
+                return Err(Error::Setting { name, value: "0".into(), accepted: "a time above zero is" });
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Reads an address as gunicorn's `-b` takes it: `HOST:PORT`, `HOST` (port 8000), `:PORT` (all interfaces) or
+/// `[IPV6]:PORT`; a host name is looked up.
+///
+/// ```
+/// use tilewise_server::parse_bind;
+/// assert_eq!(parse_bind("127.0.0.1").unwrap().port(), 8000);
+/// assert_eq!(parse_bind(":9000").unwrap().to_string(), "0.0.0.0:9000");
+/// assert!(parse_bind("127.0.0.1:port").is_err());
+/// ```
+///
+/// # Errors
+/// When the text is not an address, or the name is not known.
+pub fn parse_bind(text: &str) -> Result<SocketAddr> {
+    let refuse = |what: &str| Error::Address { address: text.into(), what: what.into() };
+    if text.starts_with("unix:") || text.starts_with("fd://") {
+        return Err(refuse("Unix sockets and inherited descriptors are not supported"));
+    }
+    if let Ok(address) = text.parse() {
+        return Ok(address);
+    }
+    let (host, port) = match text.rsplit_once(':') {
+        Some((host, port)) if !host.contains(':') || host.ends_with(']') => {
+            (host, port.parse().map_err(|_| refuse("the port is not a number up to 65535"))?)
+        }
+        _ => (text, DEFAULT_PORT),
+    };
+    let host = match host.trim_start_matches('[').trim_end_matches(']') {
+        "" => "0.0.0.0",
+        host => host,
+    };
+    let mut found = (host, port).to_socket_addrs().map_err(|e| refuse(&e.to_string()))?;
+    found.next().ok_or_else(|| refuse("the name has no address"))
+}

@@ -1,0 +1,47 @@
+//! Why a server could not be started.
+
+/// The result of starting a server.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// Why a server could not be started.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The address is not one that can be listened on.
+    #[error("address {address:?}: {what}; accepted are HOST:PORT, HOST, :PORT and [IPV6]:PORT")]
+    Address {
+        /// As it was given.
+        address: String,
+        /// What is wrong with it.
+        what: String,
+    },
+    /// The system did not let the server listen.
+    #[error("cannot listen on {address}: {source}")]
+    Listen {
+        /// Where.
+        address: std::net::SocketAddr,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// A thread or its runtime could not be made.
+    #[error("cannot start a thread of the server: {0}")]
+    Thread(#[from] std::io::Error),
+    /// A setting has a value that is not accepted.
+    #[error("setting {name}: {value} is not accepted; {accepted}")]
+    Setting {
+        /// Its name in [`crate::Config`].
+        name: &'static str,
+        /// The value given.
+        value: String,
+        /// What would be accepted.
+        accepted: &'static str,
+    },
+    /// A model cannot be served under this name.
+    #[error("model {name:?}: {what}")]
+    Model {
+        /// The name.
+        name: String,
+        /// What is wrong and what would be accepted.
+        what: String,
+    },
+}

@@ -1,0 +1,67 @@
+//! What a request's head must be, beyond what hyper demands of it.
+//!
+//! hyper reads `Transfer-Encoding: gzip, chunked` as chunked, and lets a missing or second `Host` pass. Whoever stands
+//! in front of the server may read such a request in another way, so it is refused.
+
+use crate::failure::{Failure, Result};
+use hyper::header::{self, HeaderMap};
+use hyper::{StatusCode, Version};
+
+/// What the headers say about the body.
+#[derive(Debug, Default, PartialEq)]
+pub(crate) struct Head {
+    /// Whether they announce one.
+    pub(crate) body: bool,
+}
+
+/// Checks version and headers in one pass.
+pub(crate) fn check(version: Version, headers: &HeaderMap) -> Result<Head> {
+    let (mut hosts, mut types) = (0, 0);
+    let mut head = Head::default();
+    for (name, value) in headers {
+        if *name == header::HOST {
+            hosts += 1;
+        } else if *name == header::CONTENT_LENGTH {
+            head.body = true;
+        } else if *name == header::CONTENT_TYPE {
+            types += 1;
+        } else if *name == header::TRANSFER_ENCODING {
+            head.body = true;
+            if !value.as_bytes().eq_ignore_ascii_case(b"chunked") {
+                return Err(refuse(
+                    StatusCode::NOT_IMPLEMENTED,
+                    "of transfer encodings only \"chunked\" is known",
+                ));
+            }
+        } else if *name == header::CONTENT_ENCODING {
+            if !value.as_bytes().eq_ignore_ascii_case(b"identity") {
+                return Err(refuse(StatusCode::UNSUPPORTED_MEDIA_TYPE, "the body must not be compressed"));
+            }
+        } else if *name == header::EXPECT {
+            if !value.as_bytes().eq_ignore_ascii_case(b"100-continue") {
+                return Err(refuse(StatusCode::EXPECTATION_FAILED, "only 100-continue can be expected"));
+            }
+        } else if name.as_str() == "inference-header-content-length" {
+            return Err(refuse(
+                StatusCode::BAD_REQUEST,
+                "the binary tensor extension is not supported; send data as JSON",
+            ));
+        }
+    }
+    if hosts > 1 {
+        return Err(refuse(StatusCode::BAD_REQUEST, "there is more than one Host header"));
+    }
+    if hosts == 0 && version >= Version::HTTP_11 {
+        return Err(refuse(StatusCode::BAD_REQUEST, "there is no Host header"));
+    }
+    if types > 1 {
+        return Err(refuse(StatusCode::BAD_REQUEST, "there is more than one Content-Type header"));
+    }
+    Ok(head)
+}
+
+/// Such a request's end is not trusted: the connection closes.
+#[cold]
+fn refuse(status: StatusCode, message: &str) -> Failure {
+    Failure::new(status, message).closing()
+}

@@ -1,0 +1,72 @@
+//! The life of a server: running, draining, closing, stopped. It only moves forward.
+
+use std::sync::atomic::{AtomicU8, AtomicUsize, Ordering};
+use tokio::sync::Notify;
+
+/// Where a server is in its life.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[repr(u8)]
+pub(crate) enum Phase {
+    /// Accepts and answers.
+    Running,
+    /// Not ready any more; no new connections; every reply is the last on its connection.
+    Draining,
+    /// Connections without a request close too.
+    Closing,
+    /// Everything ends now.
+    Stopped,
+}
+
+const PHASES: [Phase; 4] = [Phase::Running, Phase::Draining, Phase::Closing, Phase::Stopped];
+
+/// What acceptor, workers and connections share of a server's life.
+#[derive(Default)]
+pub(crate) struct Life {
+    phase: AtomicU8,
+    /// Rings at every change.
+    changed: Notify,
+    open: AtomicUsize,
+}
+
+impl Life {
+    #[inline]
+    pub(crate) fn phase(&self) -> Phase {
+        PHASES[usize::from(self.phase.load(Ordering::Acquire)) % PHASES.len()]
+    }
+
+    /// Moves on to `phase`, unless it is there or further.
+    pub(crate) fn advance(&self, phase: Phase) {
+        if self.phase.fetch_max(phase as u8, Ordering::AcqRel) < phase as u8 {
+            self.changed.notify_waiters();
+        }
+    }
+
+    /// Ready at the next change after this call.
+    pub(crate) fn changed(&self) -> tokio::sync::futures::Notified<'_> {
+        self.changed.notified()
+    }
+
+    /// Waits until `phase` has come.
+    pub(crate) async fn reached(&self, phase: Phase) {
+        loop {
+            let changed = self.changed();
+            if self.phase() >= phase {
+                return;
+            }
+            changed.await;
+        }
+    }
+
+    /// Open connections.
+    pub(crate) fn open(&self) -> usize {
+        self.open.load(Ordering::Acquire)
+    }
+
+    pub(crate) fn opened(&self) {
+        self.open.fetch_add(1, Ordering::AcqRel);
+    }
+
+    pub(crate) fn closed(&self) {
+        self.open.fetch_sub(1, Ordering::AcqRel);
+    }
+}

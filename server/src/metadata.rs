@@ -1,0 +1,48 @@
+//! What the server says about itself and its models, in the form of the Open Inference Protocol.
+
+use crate::served::{Accepts, Input};
+use bytes::Bytes;
+use serde_json::json;
+use tilewise_base::{Model, Task};
+
+/// The reply to `GET /v2`.
+pub(crate) fn server() -> Bytes {
+    json!({"name": "tilewise", "version": env!("CARGO_PKG_VERSION"), "extensions": []}).to_string().into()
+}
+
+/// The reply to `GET /v2/models/{name}`.
+pub(crate) fn model(name: &str, model: &dyn Model, inputs: &[Input]) -> Bytes {
+    let tensors: Vec<_> = inputs
+        .iter()
+        .map(|input| {
+            let datatype = match input.accepts {
+                Accepts::Number => "FP64",
+                Accepts::Category(_) => "BYTES",
+                Accepts::Boolean => "BOOL",
+            };
+            json!({"name": input.name, "datatype": datatype, "shape": [-1]})
+        })
+        .collect();
+    let outputs = match model.task() {
+        Task::Regression if model.outputs() == 1 => {
+            json!([{"name": "prediction", "datatype": "FP64", "shape": [-1]}])
+        }
+        Task::Regression => {
+            json!([{"name": "prediction", "datatype": "FP64", "shape": [-1, model.outputs()]}])
+        }
+        // A parameter's value is a single string, number or boolean in the protocol: the list is JSON in a string.
+        Task::Classification { classes } => json!([
+            {"name": "prediction", "datatype": "BYTES", "shape": [-1]},
+            {"name": "probabilities", "datatype": "FP64", "shape": [-1, classes.len()],
+             "parameters": {"classes": json!(classes).to_string()}},
+        ]),
+    };
+    json!({
+        "name": name,
+        "platform": format!("tilewise_{}", model.kind()),
+        "inputs": tensors,
+        "outputs": outputs,
+    })
+    .to_string()
+    .into()
+}

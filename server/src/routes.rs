@@ -1,0 +1,261 @@
+//! From a request to its reply.
+
+use crate::access_log::Entry;
+use crate::body;
+use crate::failure::{Failure, Result};
+use crate::head;
+use crate::life::Phase;
+use crate::metadata;
+use crate::metrics::{self, Gauges, Route};
+use crate::reply::{self, Reply};
+use crate::rows;
+use crate::served::Served;
+use crate::server::Shared;
+use crate::stream::Link;
+use crate::tensors;
+use bytes::{Bytes, BytesMut};
+use hyper::body::{Body as _, Incoming};
+use hyper::{Method, Request, StatusCode, header};
+use std::cell::RefCell;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Instant;
+
+/// Scratch beyond this many bytes is given back after a request.
+const KEPT_SCRATCH: usize = 1024 * 1024;
+
+/// Buffers that a thread uses for one request after another.
+#[derive(Default)]
+struct Scratch {
+    cells: Vec<f64>,
+    gathered: Vec<f64>,
+    answers: Vec<f64>,
+    reply: BytesMut,
+}
+
+thread_local! {
+    static SCRATCH: RefCell<Scratch> = RefCell::default();
+}
+
+/// A route that was found.
+enum Target<'a> {
+    Predict(&'a Served),
+    Infer(&'a Served),
+    Metadata(&'a Served),
+    Live,
+    Ready,
+    Server,
+    Metrics,
+}
+
+impl Target<'_> {
+    fn route(&self) -> Route {
+        match self {
+            Self::Predict(_) => Route::Predict,
+            Self::Infer(_) => Route::Infer,
+            Self::Metadata(_) | Self::Server => Route::Metadata,
+            Self::Live | Self::Ready => Route::Health,
+            Self::Metrics => Route::Metrics,
+        }
+    }
+}
+
+/// The target of a path.
+fn find<'a>(shared: &'a Shared, path: &str) -> Result<Target<'a>> {
+    let unknown = |path: &str| Failure::new(StatusCode::NOT_FOUND, format!("there is no route {path:?}"));
+    let path = match path.strip_suffix('/') {
+        Some(rest) if !rest.is_empty() => rest,
+        _ => path,
+    };
+    match path {
+        "/predict" => match &shared.models[..] {
+            [only] => return Ok(Target::Predict(only)),
+            _ => {
+                let message = "several models are served: POST /predict/{name}";
+                return Err(Failure::new(StatusCode::NOT_FOUND, message));
+            }
+        },
+        "/v2" => return Ok(Target::Server),
+        "/v2/health/live" => return Ok(Target::Live),
+        "/v2/health/ready" => return Ok(Target::Ready),
+        "/metrics" => return Ok(Target::Metrics),
+        _ => {}
+    }
+    let model = |name: &str| {
+        shared.models.iter().find(|m| m.name == name).ok_or_else(|| {
+            let names: Vec<_> = shared.models.iter().map(|m| m.name.as_str()).collect();
+            let message = format!("there is no model {name:?}; there are {}", names.join(", "));
+            Failure::new(StatusCode::NOT_FOUND, message)
+        })
+    };
+    if let Some(name) = path.strip_prefix("/predict/") {
+        return if name.contains('/') { Err(unknown(path)) } else { Ok(Target::Predict(model(name)?)) };
+    }
+    let rest = path.strip_prefix("/v2/models/").ok_or_else(|| unknown(path))?;
+    match rest.split_once('/') {
+        None => Ok(Target::Metadata(model(rest)?)),
+        Some((name, "infer")) => Ok(Target::Infer(model(name)?)),
+        Some((name, "ready")) => model(name).map(|_| Target::Ready),
+        Some(_) => Err(unknown(path)),
+    }
+}
+
+/// Answers one request: never fails, and the reply always has a body.
+pub(crate) async fn answer(link: Arc<Link>, request: Request<Incoming>) -> Reply {
+    let start = Instant::now();
+    link.serving();
+    let shared = &link.shared;
+    let log = shared.access_log.as_ref().map(|_| {
+        let agent = request.headers().get(header::USER_AGENT).and_then(|v| v.to_str().ok()).unwrap_or("-");
+        (request.method().clone(), request.uri().clone(), agent.to_owned())
+    });
+    let mut route = Route::Other;
+    let mut reply = match handle(shared, &link, request, &mut route).await {
+        Ok(reply) => reply,
+        Err(failure) => reply::failure(&failure),
+    };
+    if shared.life.phase() >= Phase::Draining {
+        reply::close(&mut reply);
+    }
+    let now = Instant::now();
+    let took = now - start;
+    shared.counters[link.worker].request(route, reply.status(), took);
+    if let (Some(log), Some((method, uri, agent))) = (&shared.access_log, &log) {
+        log.write(&Entry {
+            peer: link.peer,
+            method: method.as_str(),
+            path: uri.path(),
+            status: reply.status().as_u16(),
+            bytes: reply.body().size_hint().exact().unwrap_or(0),
+            agent,
+            micros: took.as_micros(),
+        });
+    }
+    link.idle(now);
+    reply
+}
+
+async fn handle(
+    shared: &Arc<Shared>,
+    link: &Link,
+    request: Request<Incoming>,
+    route: &mut Route,
+) -> Result<Reply> {
+    let head = head::check(request.version(), request.headers())?;
+    let target = find(shared, request.uri().path())?;
+    *route = target.route();
+    let get = |body: Bytes| match *request.method() {
+        Method::GET => Ok(reply::json(StatusCode::OK, body)),
+        _ => Err(Failure::method("GET")),
+    };
+    let (served, is_infer) = match target {
+        Target::Predict(served) => (served, false),
+        Target::Infer(served) => (served, true),
+        Target::Live => return get(Bytes::from_static(b"{\"live\":true}")),
+        Target::Ready => {
+            let reply = get(Bytes::from_static(b"{\"ready\":true}"))?;
+            return match shared.life.phase() {
+                Phase::Running => Ok(reply),
+                _ => Err(Failure::new(StatusCode::SERVICE_UNAVAILABLE, "the server is draining")),
+            };
+        }
+        Target::Server => return get(metadata::server()),
+        Target::Metadata(served) => return get(served.metadata.clone()),
+        Target::Metrics => {
+            let mut reply = get(metrics_text(shared).into())?;
+            let format = header::HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
+            reply.headers_mut().insert(header::CONTENT_TYPE, format);
+            return Ok(reply);
+        }
+    };
+    if *request.method() != Method::POST {
+        return Err(Failure::method("POST"));
+    }
+    if !head.body {
+        let message = "a request with a body needs Content-Length or Transfer-Encoding: chunked";
+        return Err(Failure::new(StatusCode::LENGTH_REQUIRED, message));
+    }
+    let body = body::read(request.into_body(), &shared.config, &shared.waiting).await?;
+    let (rows, text) = if body.bytes.len() <= shared.config.inline_bytes {
+        match predict(served, is_infer, &body.bytes, shared.config.inline_cells, false) {
+            Some(done) => done?,
+            // Few bytes, many cells.
+            None => elsewhere(shared, served, is_infer, body).await?,
+        }
+    } else {
+        elsewhere(shared, served, is_infer, body).await?
+    };
+    shared.counters[link.worker].predicted(served, rows);
+    Ok(reply::json(StatusCode::OK, text))
+}
+
+/// Answers a large request on a compute thread.
+async fn elsewhere(
+    shared: &Arc<Shared>,
+    served: &Served,
+    is_infer: bool,
+    body: body::Body,
+) -> Result<(usize, Bytes)> {
+    let (shared, index) = (Arc::clone(shared), served.index);
+    let compute = shared.compute.clone();
+    compute
+        .run(move || {
+            // The body's share of memory is held until the answer is there.
+            let body::Body { bytes, share: _share } = body;
+            predict(&shared.models[index], is_infer, &bytes, usize::MAX, true).unwrap_or_else(|| {
+                Err(Failure::new(
+                    StatusCode::INTERNAL_SERVER_ERROR,
+                    "a request has more cells than there are numbers",
+                ))
+            })
+        })
+        .await
+}
+
+/// Reads `body`, predicts, writes the reply; none when there are more than `most` cells. Returns rows and reply.
+fn predict(
+    served: &Served,
+    is_infer: bool,
+    body: &[u8],
+    most: usize,
+    divided: bool,
+) -> Option<Result<(usize, Bytes)>> {
+    SCRATCH.with_borrow_mut(|scratch| {
+        let Scratch { cells, gathered, answers, reply } = scratch;
+        let mut work = || {
+            let (mut listed, mut tensors) = (None, None);
+            let rows = if is_infer {
+                tensors.insert(tensors::read(body, served, cells, gathered)?).rows
+            } else {
+                listed.insert(rows::read(body, served, cells)?).count
+            };
+            if cells.len() > most {
+                return Ok(None);
+            }
+            served.predict(cells, rows, answers, divided)?;
+            reply.clear();
+            match (listed, tensors) {
+                (Some(rows), _) => reply::rows(reply, served, rows, answers),
+                (_, Some(tensors)) => reply::tensors(reply, served, &tensors, answers),
+                _ => {}
+            }
+            Ok(Some((rows, reply.split().freeze())))
+        };
+        let done = work().transpose();
+        if cells.capacity() * size_of::<f64>() > KEPT_SCRATCH || reply.capacity() > KEPT_SCRATCH {
+            *scratch = Scratch::default();
+        }
+        done
+    })
+}
+
+fn metrics_text(shared: &Shared) -> String {
+    let gauges = Gauges {
+        open: shared.life.open(),
+        waiting: shared.waiting.used(),
+        refused: shared.refused.load(Ordering::Relaxed),
+        lines_dropped: shared.access_log.as_ref().map_or(0, |log| log.dropped()),
+        ready: shared.life.phase() == Phase::Running,
+    };
+    metrics::text(&shared.counters, &shared.models, &gauges)
+}

@@ -1,0 +1,188 @@
+//! A model as the server holds it: its columns by name, and the pieces of JSON that every reply repeats.
+
+use crate::error::{Error, Result};
+use crate::failure::{self, Failure};
+use std::collections::HashMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use tilewise_base::model::UNSEEN;
+use tilewise_base::{Kind, Model, Task};
+use tilewise_kernels::{MatMut, MatRef, parallel};
+
+/// Cells in a piece of a large request: about a tenth of a millisecond for a linear model, so that pieces cost far
+/// more than handing them out, and a large request still has pieces for every core.
+const PIECE_CELLS: usize = 32 * 1024;
+
+/// What a cell of a column may be.
+pub(crate) enum Accepts {
+    Number,
+    /// The dictionary: text to its index.
+    Category(HashMap<String, f64>),
+    Boolean,
+}
+
+/// A column of the model's inputs.
+pub(crate) struct Input {
+    pub(crate) name: String,
+    /// The name as JSON writes it, quotes included.
+    pub(crate) quoted: Vec<u8>,
+    pub(crate) accepts: Accepts,
+}
+
+impl Input {
+    /// The cell of a text.
+    pub(crate) fn category(&self, text: &str) -> failure::Result<f64> {
+        match &self.accepts {
+            Accepts::Category(dictionary) => Ok(dictionary.get(text).copied().unwrap_or(UNSEEN)),
+            _ => Err(self.mistyped("a string")),
+        }
+    }
+
+    /// The cell of a number.
+    #[inline]
+    pub(crate) fn number(&self, x: f64) -> failure::Result<f64> {
+        match self.accepts {
+            Accepts::Number => Ok(x),
+            Accepts::Boolean if x == 0.0 || x == 1.0 => Ok(x),
+            _ => Err(self.mistyped("a number")),
+        }
+    }
+
+    /// The cell of true or false.
+    pub(crate) fn boolean(&self, x: bool) -> failure::Result<f64> {
+        match self.accepts {
+            Accepts::Boolean => Ok(f64::from(u8::from(x))),
+            _ => Err(self.mistyped("true or false")),
+        }
+    }
+
+    /// What it accepts, in words.
+    pub(crate) fn accepted(&self) -> &'static str {
+        match self.accepts {
+            Accepts::Number => "a number or null",
+            Accepts::Category(_) => "a string or null",
+            Accepts::Boolean => "true, false, 0, 1 or null",
+        }
+    }
+
+    #[cold]
+    pub(crate) fn mistyped(&self, found: &str) -> Failure {
+        Failure::bad(format!("column {:?} accepts {}, not {found}", self.name, self.accepted()))
+    }
+}
+
+/// A model and what the server derives from it once.
+pub(crate) struct Served {
+    pub(crate) name: String,
+    pub(crate) model: Arc<dyn Model>,
+    pub(crate) inputs: Vec<Input>,
+    positions: HashMap<String, usize>,
+    /// Class names as JSON writes them, quotes included; empty for regression.
+    pub(crate) classes: Vec<String>,
+    pub(crate) outputs: usize,
+    /// The reply to `GET /v2/models/{name}`.
+    pub(crate) metadata: bytes::Bytes,
+    /// Place among the served models.
+    pub(crate) index: usize,
+}
+
+/// A string as JSON writes it.
+pub(crate) fn quote(text: &str) -> String {
+    serde_json::Value::from(text).to_string()
+}
+
+/// Whether `name` can stand in a path: no separators, no leading dot, nothing to decode.
+fn acceptable(name: &str) -> bool {
+    (1..=128).contains(&name.len())
+        && !name.starts_with('.')
+        && name.bytes().all(|b| b.is_ascii_alphanumeric() || b"._-".contains(&b))
+}
+
+impl Served {
+    pub(crate) fn new(index: usize, name: String, model: Arc<dyn Model>) -> Result<Self> {
+        let refuse = |what: &str| Error::Model { name: name.clone(), what: what.into() };
+        if !acceptable(&name) {
+            return Err(refuse("a name has 1 to 128 of A-Z a-z 0-9 . _ - and does not begin with a dot"));
+        }
+        let inputs: Vec<Input> = model
+            .inputs()
+            .iter()
+            .map(|field| Input {
+                name: field.name.clone(),
+                quoted: quote(&field.name).into_bytes(),
+                accepts: match &field.kind {
+                    Kind::Numeric => Accepts::Number,
+                    Kind::Boolean => Accepts::Boolean,
+                    Kind::Categorical { dictionary } => {
+                        Accepts::Category(dictionary.iter().cloned().zip((0..).map(f64::from)).collect())
+                    }
+                },
+            })
+            .collect();
+        let positions: HashMap<_, _> = inputs.iter().enumerate().map(|(i, c)| (c.name.clone(), i)).collect();
+        if inputs.is_empty() || positions.len() != inputs.len() {
+            return Err(refuse("a model needs inputs, each with a name of its own"));
+        }
+        let outputs = model.outputs();
+        let classes: Vec<String> = match model.task() {
+            Task::Regression => Vec::new(),
+            Task::Classification { classes } => classes.iter().map(|c| quote(c)).collect(),
+        };
+        if outputs == 0 || !classes.is_empty() && classes.len() != outputs {
+            return Err(refuse("a model needs one output per class, or one or more per row"));
+        }
+        let metadata = crate::metadata::model(&name, &*model, &inputs);
+        Ok(Self { name, model, inputs, positions, classes, outputs, metadata, index })
+    }
+
+    /// Position of an input column.
+    pub(crate) fn position(&self, name: &str) -> Option<usize> {
+        self.positions.get(name).copied()
+    }
+
+    /// Predicts `rows` rows of `cells` into `out`; `divided` lets the rows of one request run on several threads.
+    /// A row's answer is the same either way.
+    pub(crate) fn predict(
+        &self,
+        cells: &[f64],
+        rows: usize,
+        out: &mut Vec<f64>,
+        divided: bool,
+    ) -> failure::Result<()> {
+        out.clear();
+        out.resize(rows * self.outputs, 0.0);
+        let width = self.inputs.len();
+        let piece = if divided { (PIECE_CELLS / width).max(1) } else { rows };
+        // A panic inside a model ends one request, not the worker with all its connections.
+        let outcome = catch_unwind(AssertUnwindSafe(|| {
+            if rows <= piece {
+                return if rows == 0 { Ok(()) } else { self.piece(cells, rows, out) };
+            }
+            let refused = std::sync::Mutex::new(None);
+            parallel::for_each_chunk_mut(out, piece * self.outputs, |i, out| {
+                let rows = out.len() / self.outputs;
+                let first = i * piece;
+                if let Err(e) = self.piece(&cells[first * width..(first + rows) * width], rows, out)
+                    && let Ok(mut refused) = refused.lock()
+                {
+                    refused.get_or_insert(e);
+                }
+            });
+            refused.into_inner().ok().flatten().map_or(Ok(()), Err)
+        }));
+        match outcome {
+            Ok(Ok(())) => Ok(()),
+            // The cells have been checked against the schema: what a model still refuses is the request's content.
+            Ok(Err(e)) => Err(Failure::bad(e.to_string())),
+            Err(_) => Err(Failure::new(
+                hyper::StatusCode::INTERNAL_SERVER_ERROR,
+                format!("model {:?} failed on this request", self.name),
+            )),
+        }
+    }
+
+    fn piece(&self, cells: &[f64], rows: usize, out: &mut [f64]) -> tilewise_base::Result<()> {
+        let cells = MatRef::new(cells, rows, self.inputs.len())?;
+        self.model.predict(cells, None, MatMut::new(out, rows, self.outputs)?)
+    }
+}

@@ -1,0 +1,177 @@
+//! Starting a server, and the handle that ends it.
+
+use crate::access_log::AccessLog;
+use crate::compute::{Compute, Waiting};
+use crate::config::Config;
+use crate::error::{Error, Result};
+use crate::life::{Life, Phase};
+use crate::metrics::Counters;
+use crate::served::Served;
+use crate::{acceptor, worker};
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, AtomicUsize};
+use std::thread::JoinHandle;
+use tilewise_base::Model;
+use tokio::net::{TcpListener, TcpSocket};
+use tokio::sync::mpsc::unbounded_channel;
+
+/// What all threads of a server share.
+pub(crate) struct Shared {
+    pub(crate) config: Arc<Config>,
+    pub(crate) models: Vec<Served>,
+    pub(crate) life: Arc<Life>,
+    /// One per worker.
+    pub(crate) counters: Vec<Counters>,
+    /// Open connections of each worker.
+    pub(crate) loads: Vec<Load>,
+    /// Connections that found no room.
+    pub(crate) refused: AtomicU64,
+    pub(crate) compute: Compute,
+    pub(crate) waiting: Waiting,
+    pub(crate) access_log: Option<AccessLog>,
+}
+
+/// A count on a cache line of its own.
+#[derive(Default)]
+#[repr(align(128))]
+pub(crate) struct Load(pub(crate) AtomicUsize);
+
+/// How a server ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum End {
+    /// Everything that was accepted was answered.
+    Drained,
+    /// It was stopped, without a drain or before its end.
+    Stopped,
+    /// The grace was over while connections were open.
+    Cut {
+        /// How many.
+        connections: usize,
+    },
+    /// Its main thread failed.
+    Failed,
+}
+
+/// A running server. Dropping it stops the server at once.
+pub struct Handle {
+    address: SocketAddr,
+    life: Arc<Life>,
+    thread: Option<JoinHandle<End>>,
+}
+
+impl Handle {
+    /// Where it listens; the port that was taken when port 0 was asked for.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Begins to drain: readiness turns to 503, no new connection is accepted, every reply is the last on its
+    /// connection, and [`Handle::join`] returns when all are gone or the grace is over.
+    pub fn drain(&self) {
+        self.life.advance(Phase::Draining);
+    }
+
+    /// Ends at once, whatever is in flight.
+    pub fn stop(&self) {
+        self.life.advance(Phase::Stopped);
+    }
+
+    /// Waits for the end, whoever brings it about (see [`Config::signals`]).
+    pub fn join(mut self) -> End {
+        self.thread.take().map_or(End::Failed, |thread| thread.join().unwrap_or(End::Failed))
+    }
+}
+
+impl Drop for Handle {
+    fn drop(&mut self) {
+        self.stop();
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
+}
+
+/// Starts a server for `models`, each under its name.
+///
+/// # Errors
+/// When a setting or name is not accepted, the address cannot be listened on, or threads cannot be started.
+pub fn start(config: Config, models: Vec<(String, Arc<dyn Model>)>) -> Result<Handle> {
+    config.check()?;
+    let mut served: Vec<Served> = Vec::new();
+    for (name, model) in models {
+        if served.iter().any(|other| other.name == name) {
+            return Err(Error::Model { name, what: "the name is given twice".into() });
+        }
+        served.push(Served::new(served.len(), name, model)?);
+    }
+    if served.is_empty() {
+        let (value, accepted) = ("none".into(), "one or more are");
+        return Err(Error::Setting { name: "models", value, accepted });
+    }
+    let workers = config.worker_threads();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let listener = runtime.block_on(async { listen(&config) });
+    let (listener, address) = listener.map_err(|source| Error::Listen { address: config.bind, source })?;
+    let (access_log, log_thread) = match config.access_log {
+        true => AccessLog::start().map(|(log, thread)| (Some(log), Some(thread)))?,
+        false => (None, None),
+    };
+    let life = Arc::new(Life::default());
+    let models = served.len();
+    let compute = Compute::default();
+    let compute_threads = match config.compute_threads {
+        0 => workers,
+        n => n,
+    };
+    let shared = Arc::new(Shared {
+        models: served,
+        life: Arc::clone(&life),
+        counters: (0..workers).map(|_| Counters::new(models)).collect(),
+        loads: (0..workers).map(|_| Load::default()).collect(),
+        refused: AtomicU64::new(0),
+        compute: compute.clone(),
+        waiting: Waiting::new(config.max_waiting),
+        access_log,
+        config: Arc::new(config),
+    });
+    // From here on a failure must end the threads that were already started: the handle's drop does.
+    let mut handle = Handle { address, life, thread: None };
+    let mut threads = compute.start(compute_threads)?;
+    let (mut queues, mut worker_threads) = (Vec::new(), Vec::new());
+    for index in 0..workers {
+        let (queue, accepted) = unbounded_channel();
+        queues.push(queue);
+        worker_threads.push(worker::start(index, Arc::clone(&shared), accepted)?);
+    }
+    handle.thread = Some(std::thread::Builder::new().name("tilewise-accept".into()).spawn(move || {
+        let end = runtime.block_on(acceptor::run(listener, Arc::clone(&shared), queues));
+        for thread in worker_threads {
+            let _ = thread.join();
+        }
+        compute.close();
+        drop((shared, runtime));
+        // After a drain no thread has anything left to do; after a stop one may be deep in a prediction.
+        if end == End::Drained {
+            threads.extend(log_thread);
+            for thread in threads {
+                let _ = thread.join();
+            }
+        }
+        end
+    })?);
+    Ok(handle)
+}
+
+/// A listener that may take over the port of a server that has just ended.
+fn listen(config: &Config) -> std::io::Result<(TcpListener, SocketAddr)> {
+    let socket = match config.bind {
+        SocketAddr::V4(_) => TcpSocket::new_v4(),
+        SocketAddr::V6(_) => TcpSocket::new_v6(),
+    }?;
+    socket.set_reuseaddr(true)?;
+    socket.bind(config.bind)?;
+    let listener = socket.listen(config.backlog)?;
+    let address = listener.local_addr()?;
+    Ok((listener, address))
+}

@@ -1,0 +1,118 @@
+use crate::client::{Client, post, serve};
+use crate::models::{gated, mixed};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+use tilewise_server::{Config, End};
+
+fn config() -> Config {
+    Config { idle_grace: Duration::from_millis(200), ..Config::default() }
+}
+
+#[test]
+fn a_drain_answers_what_is_in_flight() {
+    let (model, gate) = gated();
+    // All on compute threads, so that the worker can answer meanwhile.
+    let server = serve(&[("m", model)], Config { inline_bytes: 0, ..config() });
+    let mut busy = Client::connect(server.address());
+    let mut idle = Client::connect(server.address());
+    assert_eq!(idle.get("/v2/health/ready").status, 200);
+    busy.send(post("/predict", "[1]").as_bytes()).unwrap();
+    gate.waiting.recv().unwrap();
+    server.drain();
+    let start = Instant::now();
+    let ready = loop {
+        let reply = idle.get("/v2/health/ready");
+        if reply.status != 200 || start.elapsed() > Duration::from_secs(10) {
+            break reply;
+        }
+    };
+    assert_eq!((ready.status, ready.header("connection")), (503, Some("close")));
+    assert!(ready.error().contains("draining"));
+    assert!(idle.ends());
+    while Client::try_connect(server.address()).is_ok() {
+        assert!(start.elapsed() < Duration::from_secs(10));
+    }
+    gate.permits.send(()).unwrap();
+    let reply = busy.reply().unwrap();
+    assert_eq!((reply.status, reply.header("connection")), (200, Some("close")));
+    assert_eq!(reply.json()["prediction"], 2.0);
+    assert!(busy.ends());
+    drop((busy, idle));
+    assert_eq!(server.join(), End::Drained);
+}
+
+/// Clients that keep connections and clients that open one per request: every request that was accepted is answered.
+#[test]
+fn a_drain_under_load_loses_nothing() {
+    for round in 0..5 {
+        let server = serve(&[("m", mixed())], config());
+        let address = server.address();
+        let answered = AtomicUsize::new(0);
+        std::thread::scope(|scope| {
+            for keep in [true, true, true, true, false, false] {
+                let answered = &answered;
+                scope.spawn(move || {
+                    let mut client: Option<Client> = None;
+                    loop {
+                        let mut open = match client.take() {
+                            Some(open) => open,
+                            // Nobody listens any more.
+                            None => match Client::try_connect(address) {
+                                Ok(open) => open,
+                                Err(_) => return,
+                            },
+                        };
+                        if open.send(post("/predict", "[1,\"red\",true]").as_bytes()).is_err() {
+                            // A connection that the system made, but nobody accepted any more.
+                            return;
+                        }
+                        match open.reply() {
+                            Ok(reply) => {
+                                assert_eq!(reply.json()["prediction"], 121.0);
+                                answered.fetch_add(1, Ordering::Relaxed);
+                                if keep && reply.header("connection") != Some("close") {
+                                    client = Some(open);
+                                }
+                            }
+                            // A new connection may have been reset in the listener's queue; a kept one never.
+                            Err(e) => {
+                                assert_eq!(e.kind(), std::io::ErrorKind::ConnectionReset, "{e}");
+                                return;
+                            }
+                        }
+                    }
+                });
+            }
+            std::thread::sleep(Duration::from_millis(100 + 10 * round));
+            server.drain();
+        });
+        assert!(answered.load(Ordering::Relaxed) > 100);
+        assert_eq!(server.join(), End::Drained);
+    }
+}
+
+#[test]
+fn the_grace_ends_and_a_stop_does_not_wait() {
+    let (model, gate) = gated();
+    let grace = Duration::from_millis(200);
+    let server =
+        serve(&[("m", model)], Config { inline_bytes: 0, idle_grace: grace, grace, ..Config::default() });
+    let mut busy = Client::connect(server.address());
+    busy.send(post("/predict", "[1]").as_bytes()).unwrap();
+    gate.waiting.recv().unwrap();
+    server.drain();
+    assert_eq!(server.join(), End::Cut { connections: 1 });
+    assert!(busy.reply().is_err());
+    drop(gate);
+
+    let server = serve(&[("m", mixed())], Config::default());
+    let mut client = Client::connect(server.address());
+    assert_eq!(client.get("/v2").status, 200);
+    let start = Instant::now();
+    server.stop();
+    assert_eq!(server.join(), End::Stopped);
+    assert!(start.elapsed() < Duration::from_secs(10));
+    // Dropping the handle is a stop.
+    let address = serve(&[("m", mixed())], Config::default()).address();
+    assert!(Client::try_connect(address).is_err());
+}

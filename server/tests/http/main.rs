@@ -1,0 +1,8 @@
+//! The server through its sockets: answers, refusals, limits, and the end of its life.
+
+mod answers; // what comes back is what the model says in this process
+mod client; // a client that can also misbehave
+mod ends; // drain and stop, under load too
+mod limits; // sizes, times, counts
+mod models; // made-up models
+mod refusals; // every documented status

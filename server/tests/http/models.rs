@@ -1,0 +1,128 @@
+//! Made-up models: their answers depend on every cell, and are computed here without the server too.
+
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::{Mutex, PoisonError};
+use tilewise_base::{Error, Field, FitReport, Kind, Model, Result, Task};
+use tilewise_kernels::{MatMut, MatRef};
+
+type Row = dyn Fn(&[f64], &mut [f64]) -> Result<()> + Send + Sync;
+
+/// A model whose rows are answered by a function.
+pub(crate) struct Fake {
+    inputs: Vec<Field>,
+    task: Task,
+    report: FitReport,
+    row: Box<Row>,
+}
+
+impl Model for Fake {
+    fn kind(&self) -> &str {
+        "fake"
+    }
+    fn inputs(&self) -> &[Field] {
+        &self.inputs
+    }
+    fn target(&self) -> &str {
+        "target"
+    }
+    fn task(&self) -> &Task {
+        &self.task
+    }
+    fn report(&self) -> &FitReport {
+        &self.report
+    }
+    fn predict(&self, cells: MatRef<'_, f64>, _: Option<&[f64]>, mut out: MatMut<'_, f64>) -> Result<()> {
+        for i in 0..cells.rows() {
+            (self.row)(cells.row(i).unwrap(), out.row_mut(i).unwrap())?;
+        }
+        Ok(())
+    }
+    fn to_bytes(&self) -> Result<Vec<u8>> {
+        Ok(Vec::new())
+    }
+    fn describe(&self) -> String {
+        String::new()
+    }
+}
+
+fn fake(
+    inputs: Vec<Field>,
+    task: Task,
+    row: impl Fn(&[f64], &mut [f64]) -> Result<()> + Send + Sync + 'static,
+) -> Arc<dyn Model> {
+    Arc::new(Fake { inputs, task, report: FitReport::default(), row: Box::new(row) })
+}
+
+fn numeric(name: impl Into<String>) -> Field {
+    Field { name: name.into(), kind: Kind::Numeric }
+}
+
+/// 30 numeric columns, two classes.
+pub(crate) fn logistic() -> Arc<dyn Model> {
+    let classes = vec!["no".into(), "it's \"yes\"".into()];
+    let inputs = (0..30).map(|i| numeric(format!("x{i}"))).collect();
+    fake(inputs, Task::Classification { classes }, |x, out| {
+        let score: f64 = x.iter().zip(1..).map(|(x, j)| x * (f64::from(j) / 100.0)).sum();
+        out[1] = 1.0 / (1.0 + (-score).exp());
+        out[0] = 1.0 - out[1];
+        Ok(())
+    })
+}
+
+/// A number, a category and a boolean; a missing number gives 1000 instead, a missing category 2000, a missing boolean
+/// 4000. Refuses numbers above 1e300.
+pub(crate) fn mixed() -> Arc<dyn Model> {
+    let dictionary = vec!["blue".into(), "green, or é".into(), "red".into()];
+    let inputs = vec![
+        numeric("age"),
+        Field { name: "colour".into(), kind: Kind::Categorical { dictionary } },
+        Field { name: "member".into(), kind: Kind::Boolean },
+    ];
+    fake(inputs, Task::Regression, |x, out| {
+        let or = |x: f64, missing: f64| if x.is_nan() { missing } else { x };
+        if x[0] > 1e300 {
+            return Err(Error::column("age", "is above 1e300"));
+        }
+        out[0] = or(x[0], 1000.0) + 10.0 * or(x[1], 200.0) + 100.0 * or(x[2], 40.0);
+        Ok(())
+    })
+}
+
+/// One column; answers its double; NaN for 0; panics at 13.
+pub(crate) fn moody() -> Arc<dyn Model> {
+    fake(vec![numeric("x")], Task::Regression, |x, out| {
+        assert_ne!(x[0], 13.0, "an unlucky number");
+        out[0] = if x[0] == 0.0 { f64::NAN } else { 2.0 * x[0] };
+        Ok(())
+    })
+}
+
+/// One column; each row waits for a permit and tells that it does.
+pub(crate) struct Gate {
+    pub(crate) permits: Sender<()>,
+    pub(crate) waiting: Receiver<()>,
+}
+
+pub(crate) fn gated() -> (Arc<dyn Model>, Gate) {
+    let (permits, permit) = channel();
+    let (tell, waiting) = channel();
+    let ends = Mutex::new((permit, tell));
+    let model = fake(vec![numeric("x")], Task::Regression, move |x, out| {
+        let ends = ends.lock().unwrap_or_else(PoisonError::into_inner);
+        ends.1.send(()).ok();
+        ends.0.recv().ok();
+        out[0] = x[0] + 1.0;
+        Ok(())
+    });
+    (model, Gate { permits, waiting })
+}
+
+/// What a model answers in this process.
+pub(crate) fn answers(model: &dyn Model, cells: &[f64]) -> Vec<f64> {
+    let rows = cells.len() / model.inputs().len();
+    let mut out = vec![0.0; rows * model.outputs()];
+    let shape = MatMut::new(&mut out, rows, model.outputs()).unwrap();
+    model.predict(MatRef::new(cells, rows, model.inputs().len()).unwrap(), None, shape).unwrap();
+    out
+}
