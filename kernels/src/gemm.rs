@@ -27,7 +27,7 @@ mod pack;
 
 use crate::matrix::check_product;
 use crate::{Float, MatMut, MatRef, ShapeError, gemv};
-pub(crate) use driver::{Operand, Part, product};
+pub(crate) use driver::{Change, Operand, Part, product};
 
 /// C = alpha A B + beta C for `A` m x k, `B` k x n, `C` m x n, any strides. 2 m n k operations, parallel over tiles.
 ///
@@ -61,8 +61,8 @@ pub fn gemm<T: Float>(
         gemv::gemv_column(alpha, a, b, beta, c);
         return Ok(());
     }
-    let left = Operand::new(a.transpose(), alpha);
-    let right = Operand::new(b, T::ONE);
+    let left = Operand { view: a.transpose(), change: Change::Scale(alpha) };
+    let right = Operand { view: b, change: Change::Scale(T::ONE) };
     // Tiles store whole vectors along a row of C. A column-major C is the row-major C^T = B^T A^T.
     if c.col_stride() != 1 && c.row_stride() == 1 {
         product(&right, &left, beta, &mut c.reborrow().transpose(), Part::All);

@@ -1,4 +1,4 @@
-//! SIMD and cache-blocked parallel kernels for machine learning: same bits at any thread count.
+#![doc = include_str!("../README.md")]
 
 mod add;
 pub mod batched;

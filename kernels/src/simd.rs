@@ -204,16 +204,21 @@ pub trait Task<T> {
 
 /// Implemented by the element types: runs a task on the set that is in use.
 pub trait LanesOfEverySet: Sized {
+    /// Runs `task` under `isa`; under portable if this CPU lacks it.
+    fn dispatch_on<K: Task<Self>>(isa: Isa, task: K) -> K::Output;
     /// Runs `task` under the current set.
-    fn dispatch<K: Task<Self>>(task: K) -> K::Output;
+    #[inline]
+    fn dispatch<K: Task<Self>>(task: K) -> K::Output {
+        Self::dispatch_on(Isa::current(), task)
+    }
 }
 
 macro_rules! dispatch_table {
     ($t:ty) => {
         impl LanesOfEverySet for $t {
             #[inline]
-            fn dispatch<K: Task<$t>>(task: K) -> K::Output {
-                match Isa::current() {
+            fn dispatch_on<K: Task<$t>>(isa: Isa, task: K) -> K::Output {
+                match isa {
                     #[cfg(target_arch = "x86_64")]
                     Isa::Avx512 => {
                         if let Some(simd) = Avx512::new() {

@@ -7,7 +7,7 @@
 //! product of its own and chunks merge in the fixed tree of [`parallel::map_reduce`]. Beyond, there are enough tiles
 //! for all threads, and each element is one chain over all rows.
 
-use crate::gemm::{Operand, Part, product};
+use crate::gemm::{Change, Operand, Part, product};
 use crate::matrix::same;
 use crate::{Float, MatMut, MatRef, ShapeError, parallel};
 use std::ops::Range;
@@ -99,10 +99,13 @@ fn upper<S: Float>(a: MatRef<'_, S>, weights: Option<&[f64]>, shift: Option<&[f6
         return;
     }
     let rows = if n > WIDE { a.rows() } else { rows_per_chunk(n) };
+    let ones = vec![1.0; a.rows()];
+    let zeros = vec![0.0; n];
+    let (weights, shift) = (weights.unwrap_or(&ones), shift.unwrap_or(&zeros));
     let chunk = |range: Range<usize>, out: &mut [f64]| {
-        let part = a.row_range(range.clone());
-        let left = Operand::centred(part, weights.map(|w| &w[range]), shift);
-        let right = Operand::centred(part, None, shift);
+        let view = a.row_range(range.clone());
+        let left = Operand { view, change: Change::Centre { weights: &weights[range.clone()], shift } };
+        let right = Operand { view, change: Change::Centre { weights: &ones[range], shift } };
         if let Ok(mut out) = MatMut::new(out, n, n) {
             product(&left, &right, 0.0, &mut out, Part::Upper);
         }

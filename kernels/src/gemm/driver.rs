@@ -4,7 +4,7 @@ use super::blocking::{Blocking, even_piece};
 use super::microkernel::{Seed, tile};
 use super::pack::{Block, pack};
 use crate::scratch::Scratch;
-use crate::simd::{Lanes, Task};
+use crate::simd::{Isa, Lanes, Task};
 use crate::{Float, MatMut, MatRef, parallel};
 use std::ops::Range;
 
@@ -12,28 +12,27 @@ use std::ops::Range;
 /// times what waking a worker costs.
 const SERIAL_BELOW: usize = 2_000_000;
 
-/// One side of a product as k x lines (A transposed, or B as it is), with what is applied to each element while packing.
+/// One side of a product as k x lines: A transposed, or B as it is.
 #[derive(Clone, Copy)]
 pub(crate) struct Operand<'a, S, T> {
     /// k x lines.
     pub(crate) view: MatRef<'a, S>,
-    /// Multiplies every element.
-    pub(crate) scale: T,
-    /// Multiplies row k.
-    pub(crate) weights: Option<&'a [T]>,
-    /// Is subtracted from column j.
-    pub(crate) shift: Option<&'a [T]>,
+    /// What is done to each element while it is packed.
+    pub(crate) change: Change<'a, T>,
 }
 
-impl<'a, S: Float, T: Float> Operand<'a, S, T> {
-    pub(crate) fn new(view: MatRef<'a, S>, scale: T) -> Self {
-        Self { view, scale, weights: None, shift: None }
-    }
-
-    /// Elements become weight_k (x - shift_line). The slices must have the lengths of the view.
-    pub(crate) fn centred(view: MatRef<'a, S>, weights: Option<&'a [T]>, shift: Option<&'a [T]>) -> Self {
-        Self { view, scale: T::ONE, weights, shift }
-    }
+/// What packing does to the element x at (k, line).
+#[derive(Clone, Copy)]
+pub(crate) enum Change<'a, T> {
+    /// scale x.
+    Scale(T),
+    /// weight_k (x - shift_line); as many weights as rows and shifts as columns of the view.
+    Centre {
+        /// One per k.
+        weights: &'a [T],
+        /// One per line.
+        shift: &'a [T],
+    },
 }
 
 /// Which elements of C are wanted.
@@ -58,7 +57,9 @@ pub(crate) fn product<S: Float, T: Float>(
             && left.view.cols() == c.rows()
             && right.view.cols() == c.cols()
     );
-    let blocking = T::dispatch(BlockingOf);
+    // Asked once: panels packed for one set must not meet the tile of another.
+    let isa = Isa::current();
+    let blocking = T::dispatch_on(isa, BlockingOf);
     let serial = c.rows().saturating_mul(c.cols()).saturating_mul(left.view.rows()) < SERIAL_BELOW;
     let (m, n, k) = (c.rows(), c.cols(), left.view.rows());
     let Blocking { tile_rows, tile_cols, .. } = blocking;
@@ -84,8 +85,11 @@ pub(crate) fn product<S: Float, T: Float>(
                 // B is packed with the first block of rows and used by all.
                 let lines_b = if row == 0 { cols } else { 0 };
                 let range = (from, depth);
-                let mut pack_a = || pack_side(serial, left, (row, rows), range, tile_rows, packed_a);
-                let mut pack_b = || pack_side(serial, right, (col, lines_b), range, tile_cols, packed_b);
+                let mut pack_a =
+                    || pack_side::<_, _, true>(serial, isa, left, (row, rows), range, tile_rows, packed_a);
+                let mut pack_b = || {
+                    pack_side::<_, _, false>(serial, isa, right, (col, lines_b), range, tile_cols, packed_b)
+                };
                 if serial {
                     pack_a();
                     pack_b();
@@ -99,16 +103,19 @@ pub(crate) fn product<S: Float, T: Float>(
                 let (packed_a, packed_b) = (&*packed_a, &*packed_b);
                 let run = |job: usize| {
                     let (top, start) = (job % jobs_down * rows_per_job, job / jobs_down * cols_per_job);
-                    T::dispatch(Job {
-                        packed_a: &packed_a[top * depth..],
-                        packed_b: &packed_b[start * depth..],
-                        depth,
-                        rows: row + top..row + (top + rows_per_job).min(rows),
-                        cols: col + start..col + (start + cols_per_job).min(cols),
-                        out,
-                        seed,
-                        part,
-                    });
+                    T::dispatch_on(
+                        isa,
+                        Job {
+                            packed_a: &packed_a[top * depth..],
+                            packed_b: &packed_b[start * depth..],
+                            depth,
+                            rows: row + top..row + (top + rows_per_job).min(rows),
+                            cols: col + start..col + (start + cols_per_job).min(cols),
+                            out,
+                            seed,
+                            part,
+                        },
+                    );
                 };
                 if serial { (0..jobs).for_each(run) } else { parallel::for_each(jobs, run) }
             }
@@ -126,8 +133,9 @@ impl<T: Float> Task<T> for BlockingOf {
 }
 
 /// Packs `count` lines from `first` on, in pieces of whole panels.
-fn pack_side<S: Float, T: Float>(
+fn pack_side<S: Float, T: Float, const LEFT: bool>(
     serial: bool,
+    isa: Isa,
     operand: &Operand<'_, S, T>,
     (first, count): (usize, usize),
     (from, depth): (usize, usize),
@@ -141,7 +149,7 @@ fn pack_side<S: Float, T: Float>(
     let piece = |i: usize, out: &mut [T]| {
         let start = i * lines;
         let block = Block { first: first + start, count: lines.min(count - start), from, depth };
-        T::dispatch(Pack { operand, block, width, out });
+        T::dispatch_on(isa, Pack::<S, T, LEFT> { operand, block, out });
     };
     if serial {
         packed.chunks_mut(lines * depth).enumerate().for_each(|(i, out)| piece(i, out));
@@ -150,26 +158,25 @@ fn pack_side<S: Float, T: Float>(
     }
 }
 
-struct Pack<'a, 'b, S, T> {
+struct Pack<'a, 'b, S, T, const LEFT: bool> {
     operand: &'a Operand<'b, S, T>,
     block: Block,
-    width: usize,
     out: &'a mut [T],
 }
 
-impl<S: Float, T: Float> Task<T> for Pack<'_, '_, S, T> {
+impl<S: Float, T: Float, const LEFT: bool> Task<T> for Pack<'_, '_, S, T, LEFT> {
     type Output = ();
     #[inline(always)]
     fn run<L: Lanes<T>>(self, simd: L) {
-        let Self { operand, block, width, out } = self;
-        // The two widths in use as constants, so that the inner loops unroll.
-        if width == L::TILE_ROWS {
-            pack(simd, operand, block, L::TILE_ROWS, out);
-        } else if width == 2 * L::LANES {
-            pack(simd, operand, block, 2 * L::LANES, out);
-        } else {
-            // The set in use was changed between two steps of one product, which only `with_isa` can do.
-            pack(simd, operand, block, width, out);
+        let Self { operand, block, out } = self;
+        match const { if LEFT { L::TILE_ROWS } else { 2 * L::LANES } } {
+            4 => pack::<S, T, L, 4>(simd, operand, block, out),
+            6 => pack::<S, T, L, 6>(simd, operand, block, out),
+            8 => pack::<S, T, L, 8>(simd, operand, block, out),
+            12 => pack::<S, T, L, 12>(simd, operand, block, out),
+            16 => pack::<S, T, L, 16>(simd, operand, block, out),
+            32 => pack::<S, T, L, 32>(simd, operand, block, out),
+            _ => unreachable!("a set whose tile is not listed here"),
         }
     }
 }
