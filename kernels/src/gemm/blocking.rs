@@ -30,9 +30,9 @@ impl Blocking {
             tile_rows,
             tile_cols,
             depth: 256,
-            rows_per_job: 96,
+            rows_per_job: 192 * 4 / size_of::<T>(),
             cols_per_job: 512,
-            rows_per_block: 96 * 32,
+            rows_per_block: 192 * 16,
             cols_per_block: 4096,
         }
     }

@@ -234,7 +234,12 @@ impl<T: Float> Job<'_, T> {
                     continue;
                 }
                 let height = MR.min(self.rows.end - row);
-                let c = self.out.ptr.wrapping_offset(row as isize * self.out.rs + col as isize * self.out.cs);
+                let at = |row: usize| {
+                    self.out.ptr.wrapping_offset(row as isize * self.out.rs + col as isize * self.out.cs)
+                };
+                let c = at(row);
+                // The next tile's rows of C are often a page apart: ask for them while this tile computes.
+                (0..MR).for_each(|i| simd.prefetch(at(row + MR + i)));
                 if height == MR && width == nr && self.out.cs == 1 {
                     // SAFETY: a and b hold depth steps; rows row..row + MR and columns col..col + nr lie inside C,
                     // whose elements this job alone writes.
