@@ -1,3 +1,5 @@
+//! Matrix addition: the definition.
+
 use crate::{Float, MatMut, MatRef};
 
 /// C = A + B.

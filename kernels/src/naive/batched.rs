@@ -1,3 +1,5 @@
+//! Products of the items of a tensor: the definition.
+
 use crate::batched::{TensorMut, TensorRef};
 use crate::{Float, ShapeError};
 

@@ -1,3 +1,5 @@
+//! Elementary functions: the definitions.
+
 use crate::{Float, MatMut, MatRef};
 
 /// e^x by the standard library in `f64`.

@@ -1,3 +1,5 @@
+//! Matrix times matrix: the definition.
+
 use crate::{Float, MatMut, MatRef};
 
 /// C = alpha A B + beta C; C is not read when beta is 0, A and B are not read when alpha is 0. Sums in `f64`: the

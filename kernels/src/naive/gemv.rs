@@ -1,3 +1,5 @@
+//! Matrix times vector: the definition.
+
 use crate::{Float, MatRef};
 
 /// y = alpha A x + beta y; y is not read when beta is 0, A and x are not read when alpha is 0.

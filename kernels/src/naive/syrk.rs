@@ -1,3 +1,5 @@
+//! Matrices of inner products of columns: the definitions.
+
 use crate::{Float, MatMut, MatRef};
 
 /// C = alpha A^T A + beta C, both triangles.

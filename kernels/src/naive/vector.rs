@@ -1,3 +1,5 @@
+//! Vectors: the definitions.
+
 use crate::Float;
 
 /// The sum of x.

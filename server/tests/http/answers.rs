@@ -1,3 +1,5 @@
+//! What comes back is what the model says in this process.
+
 use crate::client::{Client, serve, serve_one};
 use crate::models::{answers, logistic, mixed, moody};
 use proptest::prelude::*;

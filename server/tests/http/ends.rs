@@ -1,3 +1,5 @@
+//! Drain and stop, under load too.
+
 use crate::client::{Client, post, serve};
 use crate::models::{gated, mixed};
 use std::sync::atomic::{AtomicUsize, Ordering};

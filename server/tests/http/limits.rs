@@ -1,3 +1,5 @@
+//! Sizes, times, counts.
+
 use crate::client::{Client, post, serve};
 use crate::models::{gated, mixed, moody};
 use std::time::{Duration, Instant};

@@ -1,3 +1,5 @@
+//! Every documented status.
+
 use crate::client::{Client, post, serve, serve_one};
 use crate::models::{logistic, mixed};
 use std::sync::Arc;

@@ -1,3 +1,5 @@
+//! Cells of tables whose columns come in any order.
+
 use super::*;
 use crate::{FitReport, Task};
 

@@ -1,3 +1,5 @@
+//! Design rows against ones computed by hand.
+
 use super::*;
 use crate::{Column, MISSING_CODE};
 use tilewise_kernels::parallel;

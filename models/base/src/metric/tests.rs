@@ -1,3 +1,5 @@
+//! Measures against scikit-learn and against closed forms.
+
 use super::*;
 use serde::Deserialize;
 use tilewise_kernels::random::Philox;

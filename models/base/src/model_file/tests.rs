@@ -1,3 +1,5 @@
+//! Model files that are whole, damaged and hostile.
+
 use super::*;
 use serde_json::json;
 use tilewise_kernels::random::Philox;

@@ -1,0 +1,49 @@
+# What a developer runs. Everything works on a machine with Rust, a C compiler, make and Python 3.
+#
+#   make check       formatting, clippy, documentation, tests: what a change has to pass
+#   make test        all tests
+#   make test-deep   wide sweeps; kernels under valgrind and AddressSanitizer (minutes)
+#   make test-arm64  kernel tests for aarch64 under emulation (sets itself up on Debian, as root)
+#   make bench       criterion benches
+#   make report      measures this machine and writes reports/
+
+CARGO ?= cargo
+HOST := x86_64-unknown-linux-gnu
+DEEP_CASES ?= 5000
+
+.PHONY: check test test-deep test-valgrind test-asan test-arm64 bench report
+
+check:
+	$(CARGO) fmt --all --check
+	$(CARGO) clippy --workspace --all-targets -- -D warnings
+	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --workspace --no-deps
+	$(MAKE) test
+
+# The binary first: the end-to-end tests run it.
+test:
+	$(CARGO) build -p tilewise
+	$(CARGO) test --workspace
+
+test-deep: test-valgrind test-asan
+	PROPTEST_CASES=$(DEEP_CASES) $(CARGO) test --workspace
+
+# The same kernel tests on the portable and the AVX2 code, every access watched. Valgrind knows no AVX-512.
+test-valgrind:
+	scripts/valgrind-kernels portable
+	scripts/valgrind-kernels avx2
+
+# RUSTC_BOOTSTRAP lets the stable compiler take the flag; a target of its own keeps build scripts free of it.
+test-asan:
+	for isa in portable avx2; do \
+	  TILEWISE_ISA=$$isa RUSTC_BOOTSTRAP=1 RUSTFLAGS="-Zsanitizer=address" ASAN_OPTIONS=detect_leaks=0 \
+	    $(CARGO) test -p tilewise-kernels --tests --target $(HOST) --target-dir target/asan || exit 1; \
+	done
+
+test-arm64:
+	scripts/test-arm64
+
+bench:
+	$(CARGO) bench --workspace
+
+report:
+	$(CARGO) run --release -p tilewise-bench -- report
