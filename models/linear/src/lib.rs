@@ -1,19 +1,4 @@
-//! Least squares, ridge, logistic and multinomial regression.
-//!
-//! ```
-//! use tilewise_base::Context;
-//! use tilewise_kernels::MatRef;
-//! use tilewise_linear::{LeastSquares, Rows};
-//!
-//! let x = [0.0, 1.0, 2.0, 3.0];
-//! let y = [1.0, 3.0, 5.0, 7.0];
-//! let x = MatRef::new(&x, 4, 1)?;
-//! let fit = LeastSquares::default().fit(x, &y, Rows::default(), &Context::default())?;
-//! let mut out = [0.0];
-//! fit.model.predict_row(&[10.0], 0.0, &mut out)?;
-//! assert!((out[0] - 21.0).abs() < 1e-12);
-//! # Ok::<(), tilewise_base::Error>(())
-//! ```
+#![doc = include_str!("../README.md")]
 
 mod block;
 mod cholesky;
@@ -25,6 +10,7 @@ pub mod logistic;
 mod model;
 mod moments;
 mod newton;
+pub mod pipeline;
 mod qr;
 mod residual;
 mod rows;

@@ -4,4 +4,5 @@ mod golden_numbers;
 mod gradient_descent;
 mod least_squares;
 mod logistic;
+mod pipeline;
 mod support;

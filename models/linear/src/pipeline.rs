@@ -1,0 +1,201 @@
+//! From a table to a model that is stored and served: roles -> encoder -> solver -> [`Pipeline`].
+//!
+//! The fitted pipeline sees rows of cells, encodes each into a row on the stack and takes inner products; a row's
+//! answer does not depend on how many come with it, or on threads.
+
+use crate::model::predict_rows;
+use crate::{LeastSquares, LinearModel, Link, Logistic, Rows};
+use serde::{Deserialize, Serialize};
+use tilewise_base::encoder::{Encoder, Options};
+use tilewise_base::model_file::Writer;
+use tilewise_base::{
+    Context, Dataset, Error, Field, FitReport, Model, ModelFile, Result, Roles, Task, roles,
+};
+use tilewise_kernels::{MatMut, MatRef, same};
+
+mod describe;
+
+/// Columns of an encoded row that fit the stack; wider rows take a vector per call.
+const STACK: usize = 128;
+
+/// What is fitted to the encoded rows, with its parameters.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "estimator", rename_all = "snake_case")]
+pub enum Estimator {
+    /// Least squares and ridge.
+    LeastSquares(LeastSquares),
+    /// Logistic and multinomial regression.
+    Logistic(Logistic),
+}
+
+/// A fitted linear model with the encoding of its inputs.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Pipeline {
+    kind: String,
+    estimator: Estimator,
+    encoder: Encoder,
+    model: LinearModel,
+    target: String,
+    task: Task,
+    report: FitReport,
+}
+
+impl Pipeline {
+    /// Fits `estimator` to the encoded inputs of `dataset`; `kind` is the family's name that the file will tell.
+    ///
+    /// # Errors
+    /// When a column or cell is not what its role needs (named), or the fit fails.
+    pub fn fit(
+        kind: &str,
+        estimator: &Estimator,
+        options: Options,
+        dataset: &Dataset,
+        roles: &Roles,
+        context: &Context<'_>,
+    ) -> Result<Self> {
+        let inputs = roles.inputs(dataset)?;
+        let (weights, offset) = (roles.weights(dataset)?, roles.offsets(dataset)?);
+        let encoder = Encoder::fit(dataset, &inputs, weights.as_deref(), options)?;
+        if encoder.width() == 0 {
+            return Err(Error::Fit("the inputs have no column with a value".into()));
+        }
+        let design = encoder.encode(dataset)?;
+        let x = MatRef::new(&design, dataset.rows(), encoder.width())?;
+        let rows = Rows { weights: weights.as_deref(), offset: offset.as_deref() };
+        let (fit, task) = match estimator {
+            Estimator::LeastSquares(params) => {
+                let y = roles::numbers(dataset, &roles.target)?;
+                (params.fit(x, &y, rows, context)?, Task::Regression)
+            }
+            Estimator::Logistic(params) => {
+                let (y, classes) = roles::classes(dataset, &roles.target)?;
+                if classes.len() < 2 {
+                    let what =
+                        format!("has one class only ({}); a classifier needs at least two", classes.join(""));
+                    return Err(Error::column(&roles.target, what));
+                }
+                (params.fit(x, &y, rows, context)?, Task::Classification { classes })
+            }
+        };
+        let (model, mut report) = (fit.model, fit.report);
+        report.warnings.splice(0..0, encoder.warnings());
+        let (kind, estimator, target) = (kind.to_owned(), estimator.clone(), roles.target.clone());
+        Ok(Self { kind, estimator, encoder, model, target, task, report })
+    }
+
+    /// Reads a model from its file.
+    ///
+    /// # Errors
+    /// When the file holds another kind of model, or parts that do not fit each other.
+    pub fn from_file(file: &ModelFile<'_>) -> Result<Self> {
+        let estimator: Estimator = file.metadata("params")?;
+        let encoder: Encoder = file.metadata("encoder")?;
+        let task: Task = file.metadata("task")?;
+        let (link, predictors) = match (&estimator, &task) {
+            (Estimator::LeastSquares(_), Task::Regression) => (Link::Identity, 1),
+            (Estimator::Logistic(_), Task::Classification { classes }) if classes.len() == 2 => {
+                (Link::Logit, 1)
+            }
+            (Estimator::Logistic(_), Task::Classification { classes }) if classes.len() > 2 => {
+                (Link::Softmax, classes.len())
+            }
+            _ => return Err(file.error("its task is not one that its estimator is made for")),
+        };
+        let coefficients = file.tensor_f64("coefficients", &[predictors, encoder.width()])?;
+        let intercepts = file.tensor_f64("intercepts", &[predictors])?;
+        if coefficients.iter().chain(&intercepts).any(|w| !w.is_finite()) {
+            return Err(file.error("a coefficient is not finite"));
+        }
+        let model = LinearModel { coefficients, intercepts, link };
+        let (target, report) = (file.metadata("target")?, file.metadata("report")?);
+        Ok(Self { kind: file.kind().to_owned(), estimator, encoder, model, target, task, report })
+    }
+
+    /// The model behind the encoder.
+    pub fn linear(&self) -> &LinearModel {
+        &self.model
+    }
+
+    /// What it was fitted with.
+    pub fn estimator(&self) -> &Estimator {
+        &self.estimator
+    }
+
+    /// How cells become the linear model's features.
+    pub fn encoder(&self) -> &Encoder {
+        &self.encoder
+    }
+
+    fn predict_cells(&self, row: usize, cells: &[f64], offset: f64, out: &mut [f64]) -> Result<()> {
+        self.encoder.check_row(row, cells)?;
+        let width = self.encoder.width();
+        let mut stack = [0.0; STACK];
+        match stack.get_mut(..width) {
+            Some(encoded) => {
+                self.encoder.encode_row(cells, encoded);
+                self.model.predict_row(encoded, offset, out)
+            }
+            None => {
+                let mut encoded = vec![0.0; width];
+                self.encoder.encode_row(cells, &mut encoded);
+                self.model.predict_row(&encoded, offset, out)
+            }
+        }
+    }
+}
+
+impl Model for Pipeline {
+    fn kind(&self) -> &str {
+        &self.kind
+    }
+    fn inputs(&self) -> &[Field] {
+        self.encoder.inputs()
+    }
+    fn target(&self) -> &str {
+        &self.target
+    }
+    fn task(&self) -> &Task {
+        &self.task
+    }
+    fn report(&self) -> &FitReport {
+        &self.report
+    }
+
+    fn predict(&self, cells: MatRef<'_, f64>, offset: Option<&[f64]>, out: MatMut<'_, f64>) -> Result<()> {
+        let (rows, outputs) = (cells.rows(), self.outputs());
+        same("cells per row", self.encoder.inputs().len(), cells.cols())?;
+        same("rows of out", rows, out.rows())?;
+        same("columns of out", outputs, out.cols())?;
+        same("offset against rows", rows, offset.map_or(rows, <[f64]>::len))?;
+        predict_rows(out, rows * self.encoder.width(), |i, out, scratch| {
+            let offset = offset.map_or(0.0, |o| o[i]);
+            match cells.row(i) {
+                Some(row) => self.predict_cells(i, row, offset, out),
+                None => {
+                    scratch.clear();
+                    scratch.extend((0..cells.cols()).map(|j| cells.get(i, j)));
+                    self.predict_cells(i, scratch, offset, out)
+                }
+            }
+        })
+    }
+
+    fn to_bytes(&self) -> Result<Vec<u8>> {
+        let (predictors, width) = (self.model.intercepts.len(), self.encoder.width());
+        let metadata = serde_json::json!({
+            "encoder": self.encoder,
+            "params": self.estimator,
+            "report": self.report,
+            "target": self.target,
+            "task": self.task,
+        });
+        Writer::new(&self.kind, metadata)
+            .tensor_f64("coefficients", &[predictors, width], &self.model.coefficients)
+            .tensor_f64("intercepts", &[predictors], &self.model.intercepts)
+            .to_bytes()
+    }
+
+    fn describe(&self) -> String {
+        describe::describe(self)
+    }
+}

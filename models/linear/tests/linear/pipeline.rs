@@ -1,0 +1,130 @@
+//! From tables to stored models.
+
+use tilewise_base::encoder::Options;
+use tilewise_base::{Column, Context, Dataset, Model, ModelFile, Roles, Task, predict_dataset};
+use tilewise_kernels::{MatMut, MatRef, parallel};
+use tilewise_linear::pipeline::{Estimator, Pipeline};
+use tilewise_linear::{LeastSquares, Logistic};
+
+/// Exact in its inputs: y = 2 age - 3 [city = b] + [member] + 5, with gaps in age.
+fn table(rows: usize) -> Dataset {
+    let age: Vec<f64> = (0..rows).map(|i| if i % 10 == 9 { f64::NAN } else { (i * 7 % 50) as f64 }).collect();
+    let codes: Vec<u32> = (0..rows).map(|i| (i * 5 % 3) as u32).collect();
+    let member: Vec<Option<bool>> = (0..rows).map(|i| Some(i * 11 % 4 == 1)).collect();
+    let known: Vec<f64> = age.iter().copied().filter(|a| !a.is_nan()).collect();
+    let mean = known.iter().sum::<f64>() / known.len() as f64;
+    let y: Vec<f64> = (0..rows)
+        .map(|i| {
+            let age = if age[i].is_nan() { mean } else { age[i] };
+            2.0 * age - 3.0 * f64::from(u8::from(codes[i] == 1))
+                + f64::from(u8::from(member[i] == Some(true)))
+                + 5.0
+        })
+        .collect();
+    let species: Vec<u32> =
+        y.iter().enumerate().map(|(i, y)| u32::from(*y > 50.0) + u32::from(i % 5 == 0)).collect();
+    let dictionary = |words: [&str; 3]| words.map(String::from).to_vec();
+    let columns = vec![
+        ("age", Column::F64(age)),
+        ("city", Column::Categorical { codes, dictionary: dictionary(["a", "b", "c"]) }),
+        ("member", Column::Boolean(member)),
+        ("y", Column::F64(y)),
+        ("species", Column::Categorical { codes: species, dictionary: dictionary(["x", "y", "z"]) }),
+    ];
+    Dataset::new(columns.into_iter().map(|(n, c)| (n.to_owned(), c)).collect()).unwrap()
+}
+
+fn fit(estimator: &Estimator, target: &str) -> Pipeline {
+    let other = if target == "y" { "species" } else { "y" };
+    let roles = Roles { ignore: vec![other.into()], ..Roles::target(target) };
+    Pipeline::fit("a kind", estimator, Options::default(), &table(300), &roles, &Context::default()).unwrap()
+}
+
+fn estimators() -> [(Estimator, &'static str); 2] {
+    [
+        (Estimator::LeastSquares(LeastSquares::default()), "y"),
+        (Estimator::Logistic(Logistic::default()), "species"),
+    ]
+}
+
+#[test]
+fn an_exact_relation_is_found_and_told_in_original_units() {
+    let model = fit(&estimators()[0].0, "y");
+    let data = table(57);
+    let out = predict_dataset(&model, &data, None).unwrap();
+    let y = data.column("y").unwrap();
+    for (i, out) in out.iter().enumerate().filter(|(i, _)| i % 10 != 9) {
+        assert!((out - y.cell(i)).abs() < 1e-9, "row {i}: {out} for {}", y.cell(i));
+    }
+    let text = model.describe();
+    let age = text.lines().rfind(|l| l.trim_start().starts_with("age ")).unwrap();
+    assert!(age.ends_with(" 2.000000"), "{text}");
+    // The three cities depend on each other.
+    assert!(model.report().warnings[0].contains("rank 4 of 5"), "{:?}", model.report());
+}
+
+#[test]
+fn files_read_back_the_same_and_bits_do_not_depend_on_threads() {
+    for (estimator, target) in estimators() {
+        let models: Vec<Pipeline> =
+            [1, 3].map(|t| parallel::with_threads(t, || fit(&estimator, target))).into_iter().collect();
+        let bytes = models[0].to_bytes().unwrap();
+        assert_eq!(bytes, models[1].to_bytes().unwrap());
+        let file = ModelFile::parse(&bytes).unwrap();
+        assert_eq!(file.kind(), "a kind");
+        let read = Pipeline::from_file(&file).unwrap();
+        assert_eq!(read, models[0]);
+        assert_eq!(read.to_bytes().unwrap(), bytes);
+    }
+}
+
+#[test]
+fn a_row_alone_and_in_any_batch_and_layout() {
+    for (estimator, target) in estimators() {
+        let model = fit(&estimator, target);
+        let (n, k) = (3000, model.outputs());
+        let cells: Vec<f64> =
+            (0..n).flat_map(|i| [i as f64 * 0.1, (i % 5) as f64 - 1.0, (i % 2) as f64]).collect();
+        let offset: Vec<f64> = (0..n).map(|i| (i % 3) as f64).collect();
+        let mut all = vec![0.0; n * k];
+        let view = MatRef::new(&cells, n, 3).unwrap();
+        model.predict(view, Some(&offset), MatMut::new(&mut all, n, k).unwrap()).unwrap();
+        let mut by_columns = vec![0.0; n * k];
+        let out = MatMut::new(&mut by_columns, k, n).unwrap().transpose();
+        model.predict(view, Some(&offset), out).unwrap();
+        for i in (0..n).step_by(191) {
+            let mut alone = vec![0.0; k];
+            let one = MatMut::new(&mut alone, 1, k).unwrap();
+            model.predict(view.row_range(i..i + 1), Some(&offset[i..=i]), one).unwrap();
+            assert_eq!(alone, all[i * k..(i + 1) * k]);
+            (0..k).for_each(|c| assert_eq!(alone[c], by_columns[c * n + i]));
+        }
+    }
+}
+
+#[test]
+fn mistakes_are_named() {
+    let roles = Roles::target("species");
+    let fit = |estimator: &Estimator, roles: &Roles, data: &Dataset, options| {
+        Pipeline::fit("kind", estimator, options, data, roles, &Context::default()).unwrap_err().to_string()
+    };
+    let [(squares, _), (logistic, _)] = estimators();
+    assert!(fit(&squares, &roles, &table(30), Options::default()).contains("\"species\""));
+    let refuse = Options { impute: false, standardise: true };
+    let error =
+        fit(&squares, &Roles { ignore: vec!["species".into()], ..Roles::target("y") }, &table(30), refuse);
+    assert!(error.contains("age"), "{error}");
+    let one_class = table(30).take(&[0]);
+    assert!(fit(&logistic, &roles, &one_class, Options::default()).contains("one class only"));
+    // A file whose parts do not fit each other.
+    let model = self::fit(&squares, "y");
+    let text = String::from_utf8_lossy(&model.to_bytes().unwrap()).into_owned();
+    assert!(text.contains("least_squares") && matches!(model.task(), Task::Regression));
+    let wrong = tilewise_base::model_file::Writer::new(
+        "linear",
+        serde_json::json!({ "params": logistic, "encoder": model.encoder(), "task": model.task(), "target": "y" }),
+    );
+    let bytes = wrong.to_bytes().unwrap();
+    let error = Pipeline::from_file(&ModelFile::parse(&bytes).unwrap()).unwrap_err().to_string();
+    assert!(error.contains("task"), "{error}");
+}
