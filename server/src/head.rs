@@ -12,6 +12,8 @@ use hyper::{StatusCode, Version};
 pub(crate) struct Head {
     /// Whether they announce one.
     pub(crate) body: bool,
+    /// Whether the client waits for a 100 before it sends the body.
+    pub(crate) expects: bool,
 }
 
 /// Checks version and headers in one pass.
@@ -41,6 +43,7 @@ pub(crate) fn check(version: Version, headers: &HeaderMap) -> Result<Head> {
             if !value.as_bytes().eq_ignore_ascii_case(b"100-continue") {
                 return Err(refuse(StatusCode::EXPECTATION_FAILED, "only 100-continue can be expected"));
             }
+            head.expects = true;
         } else if name.as_str() == "inference-header-content-length" {
             return Err(refuse(
                 StatusCode::BAD_REQUEST,

@@ -3,7 +3,7 @@
 use crate::access_log::Entry;
 use crate::body;
 use crate::failure::{Failure, Result};
-use crate::head;
+use crate::head::{self, Head};
 use crate::life::Phase;
 use crate::metadata;
 use crate::metrics::{self, Gauges, Route};
@@ -135,6 +135,13 @@ pub(crate) async fn answer(link: Arc<Link>, request: Request<Incoming>) -> Reply
     reply
 }
 
+/// What to do once the head is known.
+enum Plan<'a> {
+    Reply(Reply),
+    /// An inference request, or plain rows.
+    Predict(&'a Served, bool),
+}
+
 async fn handle(
     shared: &Arc<Shared>,
     link: &Link,
@@ -142,39 +149,11 @@ async fn handle(
     route: &mut Route,
 ) -> Result<Reply> {
     let head = head::check(request.version(), request.headers())?;
-    let target = find(shared, request.uri().path())?;
-    *route = target.route();
-    let get = |body: Bytes| match *request.method() {
-        Method::GET => Ok(reply::json(StatusCode::OK, body)),
-        _ => Err(Failure::method("GET")),
+    let (served, is_infer) = match plan(shared, &request, &head, route) {
+        Ok(Plan::Reply(reply)) => return Ok(reply),
+        Ok(Plan::Predict(served, is_infer)) => (served, is_infer),
+        Err(failure) => return Err(past_body(failure, shared, request, &head).await),
     };
-    let (served, is_infer) = match target {
-        Target::Predict(served) => (served, false),
-        Target::Infer(served) => (served, true),
-        Target::Live => return get(Bytes::from_static(b"{\"live\":true}")),
-        Target::Ready => {
-            let reply = get(Bytes::from_static(b"{\"ready\":true}"))?;
-            return match shared.life.phase() {
-                Phase::Running => Ok(reply),
-                _ => Err(Failure::new(StatusCode::SERVICE_UNAVAILABLE, "the server is draining")),
-            };
-        }
-        Target::Server => return get(metadata::server()),
-        Target::Metadata(served) => return get(served.metadata.clone()),
-        Target::Metrics => {
-            let mut reply = get(metrics_text(shared).into())?;
-            let format = header::HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
-            reply.headers_mut().insert(header::CONTENT_TYPE, format);
-            return Ok(reply);
-        }
-    };
-    if *request.method() != Method::POST {
-        return Err(Failure::method("POST"));
-    }
-    if !head.body {
-        let message = "a request with a body needs Content-Length or Transfer-Encoding: chunked";
-        return Err(Failure::new(StatusCode::LENGTH_REQUIRED, message));
-    }
     let body = body::read(request.into_body(), &shared.config, &shared.waiting).await?;
     let (rows, text) = if body.bytes.len() <= shared.config.inline_bytes {
         match predict(served, is_infer, &body.bytes, shared.config.inline_cells, false) {
@@ -187,6 +166,66 @@ async fn handle(
     };
     shared.counters[link.worker].predicted(served, rows);
     Ok(reply::json(StatusCode::OK, text))
+}
+
+/// Decides by path and method.
+fn plan<'a>(
+    shared: &'a Shared,
+    request: &Request<Incoming>,
+    head: &Head,
+    route: &mut Route,
+) -> Result<Plan<'a>> {
+    let target = find(shared, request.uri().path())?;
+    *route = target.route();
+    let get = |body: Bytes| match *request.method() {
+        Method::GET | Method::HEAD => Ok(Plan::Reply(reply::json(StatusCode::OK, body))),
+        _ => Err(Failure::method("GET, HEAD")),
+    };
+    match target {
+        Target::Predict(_) | Target::Infer(_) if *request.method() != Method::POST => {
+            Err(Failure::method("POST"))
+        }
+        Target::Predict(_) | Target::Infer(_) if !head.body => {
+            let message = "a request with a body needs Content-Length or Transfer-Encoding: chunked";
+            Err(Failure::new(StatusCode::LENGTH_REQUIRED, message))
+        }
+        Target::Predict(served) => Ok(Plan::Predict(served, false)),
+        Target::Infer(served) => Ok(Plan::Predict(served, true)),
+        Target::Live => get(Bytes::from_static(b"{\"live\":true}")),
+        Target::Ready => {
+            let reply = get(Bytes::from_static(b"{\"ready\":true}"))?;
+            match shared.life.phase() {
+                Phase::Running => Ok(reply),
+                _ => Err(Failure::new(StatusCode::SERVICE_UNAVAILABLE, "the server is draining")),
+            }
+        }
+        Target::Server => get(metadata::server()),
+        Target::Metadata(served) => get(served.metadata.clone()),
+        Target::Metrics => {
+            let mut plan = get(metrics_text(shared).into())?;
+            if let Plan::Reply(reply) = &mut plan {
+                let format = header::HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
+                reply.headers_mut().insert(header::CONTENT_TYPE, format);
+            }
+            Ok(plan)
+        }
+    }
+}
+
+/// A refusal before the body was read: a small body is read away, so that the connection can go on; with a large one,
+/// or one that waits for a 100, it ends.
+async fn past_body(failure: Failure, shared: &Shared, request: Request<Incoming>, head: &Head) -> Failure {
+    let small = request.body().size_hint().exact().is_some_and(|n| n <= shared.config.inline_bytes as u64);
+    if !head.body {
+        return failure;
+    }
+    if small
+        && !head.expects
+        && body::read(request.into_body(), &shared.config, &shared.waiting).await.is_ok()
+    {
+        return failure;
+    }
+    failure.closing()
 }
 
 /// Answers a large request on a compute thread.

@@ -176,7 +176,7 @@ fn routes_methods_and_heads() {
             assert!(!reply.error().is_empty());
         }
         if status == 405 {
-            assert!(["GET", "POST"].contains(&reply.header("allow").unwrap()));
+            assert!(["GET, HEAD", "POST"].contains(&reply.header("allow").unwrap()));
         }
     }
     let path = format!("GET /{} HTTP/1.1\r\nhost: a\r\n", "a".repeat(20_000));
@@ -243,6 +243,31 @@ fn a_truncated_body_is_refused() {
     let reply = client.reply().unwrap();
     assert_eq!((reply.status, reply.error().contains("announced length")), (400, true));
     assert!(client.ends());
+}
+
+/// A refusal before the body is read leaves the connection usable or says that it closes.
+#[test]
+fn refused_before_the_body() {
+    let (server, mut client) = serve_one(mixed());
+    for path in ["/nothing", "/v2", "/predict/other"] {
+        let reply = client.post(path, "{\"a\": 1}");
+        assert!([404, 405].contains(&reply.status) && reply.header("connection").is_none());
+    }
+    assert_eq!(client.post("/predict", "[1,\"red\",true]").status, 200);
+    let mut head = Client::connect(server.address());
+    head.send(b"HEAD /v2/health/live HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n").unwrap();
+    assert!(head.reply().unwrap_err().kind() == std::io::ErrorKind::UnexpectedEof, "a head without its body");
+    for request in [
+        post("/nothing", &"x".repeat(100_000)),
+        "POST /nothing HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked\r\n\r\n3\r\n[1]\r\n0\r\n\r\n".into(),
+        "POST /nothing HTTP/1.1\r\nhost: a\r\nexpect: 100-continue\r\ncontent-length: 3\r\n\r\n".into(),
+    ] {
+        let mut client = Client::connect(server.address());
+        client.send(request.as_bytes()).unwrap();
+        let reply = client.reply().unwrap();
+        assert_eq!((reply.status, reply.header("connection")), (404, Some("close")));
+        assert!(client.ends());
+    }
 }
 
 #[test]
