@@ -1,1 +1,11 @@
-//! Checks every kernel against a naive version, measures scaling, compares with peers.
+//! The harness: checks every kernel and model against a naive version, measures how it scales and how near it comes to
+//! the machine's peaks, compares it with peers, and writes the reports.
+
+pub mod case;
+pub mod cases;
+pub mod check;
+pub mod operand;
+pub mod roofline;
+pub mod scale;
+pub mod sets;
+mod stream;

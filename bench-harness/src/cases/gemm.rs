@@ -1,0 +1,80 @@
+//! The matrix product: bound by multiplications.
+
+use crate::case::{Case, Cost, Outcome, Work, bytes, element, gamma};
+use crate::operand::{Draw, Matrix};
+use tilewise_kernels::{self as kernels, Float, naive};
+
+pub(super) fn cases<T: Float>() -> Vec<Case> {
+    vec![Case {
+        name: "gemm",
+        element: element::<T>(),
+        formula: "C = alpha A B + beta C",
+        dims: &["m", "n", "k"],
+        timed: &[&[64, 64, 64], &[256, 256, 256], &[1024, 1024, 1024], &[2048, 2048, 2048], &[4096, 64, 64]],
+        quick: &[128, 128, 128],
+        largest: &[160, 160, 400],
+        make: |shape, draw: &mut Draw| {
+            let (m, n, k) = (shape[0], shape[1], shape[2]);
+            let (a, b, c) = (draw.matrix::<T>(m, k), draw.matrix(k, n), draw.matrix(m, n));
+            Box::new(Gemm { alpha: draw.factor(1.0), beta: draw.factor(0.0), a, b, before: c.clone(), c })
+        },
+    }]
+}
+
+struct Gemm<T> {
+    alpha: T,
+    beta: T,
+    a: Matrix<T>,
+    b: Matrix<T>,
+    c: Matrix<T>,
+    before: Matrix<T>,
+}
+
+impl<T: Float> Work for Gemm<T> {
+    fn ours(&mut self) -> Outcome {
+        Ok(kernels::gemm(self.alpha, self.a.get()?, self.b.get()?, self.beta, self.c.get_mut()?)?)
+    }
+    /// The three loops in the element type when operands are packed: what everybody writes first.
+    fn naive(&mut self) -> Outcome {
+        let (m, n, k) = (self.a.rows(), self.b.cols(), self.a.cols());
+        let product_only = self.alpha == T::ONE && self.beta == T::ZERO;
+        let (a, b) = (self.a.get()?, self.b.get()?);
+        if let (true, Some(a), Some(b), Ok(c)) =
+            (product_only, a.as_slice(), b.as_slice(), self.c.get_mut()?.into_slice())
+        {
+            naive::gemm_loops(m, n, k, a, b, c);
+            return Ok(());
+        }
+        self.reference()
+    }
+    fn reference(&mut self) -> Outcome {
+        naive::gemm(self.alpha, self.a.get()?, self.b.get()?, self.beta, self.c.get_mut()?);
+        Ok(())
+    }
+    fn reset(&mut self) {
+        self.c.clone_from(&self.before);
+    }
+    fn output(&self) -> Vec<f64> {
+        self.c.everything()
+    }
+    fn allowed(&self) -> Vec<f64> {
+        product_bound(self.alpha, &self.a, &self.b, self.beta, &self.before)
+    }
+    fn cost(&self) -> Cost {
+        let (m, n, k) = (self.a.rows(), self.b.cols(), self.a.cols());
+        Cost { flops: 2.0 * (m * n * k) as f64, bytes: bytes::<T>(m * k + k * n + m * n) }
+    }
+}
+
+/// gamma_(k+4) (|alpha| |A| |B| + |beta| |C|), element by element.
+fn product_bound<T: Float>(alpha: T, a: &Matrix<T>, b: &Matrix<T>, beta: T, before: &Matrix<T>) -> Vec<f64> {
+    let (n, k) = (b.cols(), a.cols());
+    let (a, b, old) = (a.absolute(), b.absolute(), before.absolute());
+    let (alpha, beta) = (alpha.abs().to_f64(), beta.abs().to_f64());
+    let bound = |(place, old): (usize, &f64)| {
+        let (i, j) = (place / n, place % n);
+        let product: f64 = (0..k).map(|l| a[i * k + l] * b[l * n + j]).sum();
+        gamma::<T>(k + 4) * (alpha * product + beta * old)
+    };
+    before.allow(old.iter().enumerate().map(bound))
+}

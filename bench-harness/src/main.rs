@@ -1,0 +1,129 @@
+//! The `tilewise-bench` command: check, scale, compare, report.
+
+use clap::{Args, Parser, Subcommand};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use tilewise_bench::case::Case;
+use tilewise_bench::{cases, check, scale};
+
+/// Checks kernels and models against naive versions, measures how they scale, compares them with peers.
+#[derive(Parser)]
+#[command(version)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Compare every kernel and model with its reference over many shapes, layouts, instruction sets, thread counts.
+    Check {
+        /// Only cases whose name contains this, e.g. `gemm` or `exp f32`.
+        #[arg(default_value = "")]
+        filter: String,
+        /// Shapes of every case.
+        #[arg(long, default_value_t = 40)]
+        samples: usize,
+        /// Key of the random shapes and operands.
+        #[arg(long, default_value_t = 1)]
+        seed: u64,
+    },
+    /// Time every kernel and model on 1..N threads beside the machine's own peaks.
+    Scale {
+        /// Only cases whose name contains this.
+        #[arg(default_value = "")]
+        filter: String,
+        #[command(flatten)]
+        measuring: Measuring,
+        /// Also write the numbers to this CSV file.
+        #[arg(long)]
+        csv: Option<PathBuf>,
+    },
+}
+
+#[derive(Args)]
+struct Measuring {
+    /// Thread counts, e.g. `1,2,4` [default: 1 to all cores].
+    #[arg(long, value_delimiter = ',')]
+    threads: Vec<usize>,
+    /// Samples of everything that is timed [default: 7, quick 3].
+    #[arg(long)]
+    rounds: Option<usize>,
+    /// Small shapes and few samples, to see that all works.
+    #[arg(long)]
+    quick: bool,
+}
+
+impl Measuring {
+    fn options(&self) -> scale::Options {
+        let mut options = if self.quick { scale::Options::quick() } else { scale::Options::full() };
+        if !self.threads.is_empty() {
+            options.threads.clone_from(&self.threads);
+            options.threads.sort_unstable();
+            options.threads.dedup();
+        }
+        options.settings.rounds = self.rounds.unwrap_or(options.settings.rounds).max(1);
+        options
+    }
+}
+
+fn main() -> ExitCode {
+    match run(Arguments::parse().command) {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            eprintln!("error: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Runs a command; false when it ran but found something wrong.
+fn run(command: Command) -> io::Result<bool> {
+    match command {
+        Command::Check { filter, samples, seed } => {
+            let options = check::Options { samples, seed, ..check::Options::default() };
+            let mut checked = Vec::new();
+            for case in matching(&filter)? {
+                eprintln!("checking {}", case.title());
+                checked.push(check::check(&case, &options));
+            }
+            let failures = checked.iter().filter(|one| one.failure.is_some()).count();
+            let comparisons: usize = checked.iter().map(|one| one.comparisons).sum();
+            let sets: Vec<&str> = options.sets.iter().map(|set| set.name()).collect();
+            print!("{}", check::table(&checked).text());
+            println!(
+                "{comparisons} comparisons of {} cases on {} at {:?} threads: {failures} cases differ",
+                checked.len(),
+                sets.join(", "),
+                options.threads
+            );
+            Ok(failures == 0)
+        }
+        Command::Scale { filter, measuring, csv } => {
+            let scaling =
+                scale::scale(&matching(&filter)?, &measuring.options(), |what| eprintln!("{what}"))?;
+            println!("{}\n{}", scaling.roof_table().text(), scaling.table().text());
+            csv.map_or(Ok(()), |file| write(&file, scaling.csv().text()))?;
+            Ok(true)
+        }
+    }
+}
+
+fn matching(filter: &str) -> io::Result<Vec<Case>> {
+    let cases = cases::matching(filter);
+    if cases.is_empty() {
+        let names: Vec<String> = cases::all().iter().map(Case::title).collect();
+        return Err(io::Error::other(format!(
+            "no case is named {filter:?}; there are: {}",
+            names.join(", ")
+        )));
+    }
+    Ok(cases)
+}
+
+fn write(file: &Path, text: &str) -> io::Result<()> {
+    let place = |error: io::Error| io::Error::new(error.kind(), format!("{}: {error}", file.display()));
+    std::fs::write(file, text).map_err(place)
+}
