@@ -8,6 +8,7 @@ mod elementary;
 mod gemm;
 mod gemv;
 mod gram;
+mod linear;
 mod vector;
 
 /// Every case: what `check`, `scale`, `report` and the criterion benches go through.
@@ -27,6 +28,7 @@ pub fn all() -> Vec<Case> {
         gram::cases::<f64>(),
         elementary::cases::<f32>(),
         elementary::cases::<f64>(),
+        linear::cases(),
     ]
     .concat()
 }

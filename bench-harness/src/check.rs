@@ -7,9 +7,9 @@
 
 use crate::case::{Case, Work, shape_text};
 use crate::operand::Draw;
-use crate::sets::{Set, with_set};
 use tilewise_kernels::parallel::with_threads;
 use tilewise_kernels::random::Philox;
+use tilewise_kernels::simd::{Isa, with_isa};
 use tilewise_report::{Table, significant};
 
 /// What to sample.
@@ -22,12 +22,12 @@ pub struct Options {
     /// Thread counts that must give the same bits.
     pub threads: Vec<usize>,
     /// Instruction sets.
-    pub sets: Vec<Set>,
+    pub sets: Vec<Isa>,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { samples: 40, seed: 1, threads: vec![1, 2, 3, 7], sets: Set::available() }
+        Self { samples: 40, seed: 1, threads: vec![1, 2, 3, 7], sets: Isa::available().collect() }
     }
 }
 
@@ -99,7 +99,7 @@ fn run(case: &Case, shape: &[usize], seed: u64, options: &Options) -> Result<(us
         let mut first: Option<Vec<f64>> = None;
         for &threads in &options.threads {
             let place = format!("{}, {threads} threads", set.name());
-            let found = with_set(set, || with_threads(threads, || ours(work.as_mut())))
+            let found = with_isa(set, || with_threads(threads, || ours(work.as_mut())))
                 .map_err(|error| format!("{place}: {error}"))?;
             match &first {
                 None => {
@@ -200,7 +200,7 @@ mod tests {
         for case in crate::cases::all() {
             let checked = check(&case, &few());
             assert!(checked.failure.is_none(), "{}: {:?}", checked.title, checked.failure);
-            assert_eq!(checked.comparisons, 6 * 4 * Set::available().len());
+            assert_eq!(checked.comparisons, 6 * 4 * Isa::available().count());
         }
     }
 

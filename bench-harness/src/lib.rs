@@ -7,5 +7,3 @@ pub mod check;
 pub mod operand;
 pub mod roofline;
 pub mod scale;
-pub mod sets;
-mod stream;

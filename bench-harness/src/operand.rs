@@ -163,6 +163,13 @@ impl<T: Float> Matrix<T> {
         allowed.resize(self.data.len(), 0.0);
         allowed
     }
+    /// Copies the upper triangle of a square matrix to the lower.
+    pub fn mirror(&mut self) {
+        let n = self.rows;
+        if let Ok(mut view) = self.get_mut() {
+            (0..n).for_each(|i| (0..i).for_each(|j| view.set(i, j, view.get(j, i))));
+        }
+    }
     /// Absolute values in row-major order.
     pub fn absolute(&self) -> Vec<f64> {
         self.get().map(|view| view.to_vec().iter().map(|x| x.abs().to_f64()).collect()).unwrap_or_default()

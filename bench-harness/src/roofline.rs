@@ -1,11 +1,11 @@
 //! What the machine itself can do, measured in the same run as what is judged by it: fused multiply-adds in registers,
 //! and bytes from memory.
 
-use crate::stream::{fma_chain, stream_add, stream_read};
 use std::hint::black_box;
 use std::sync::Barrier;
 use std::time::Instant;
 use tilewise_kernels::Float;
+use tilewise_kernels::roofline::{fma_chain, stream_add, stream_read};
 use tilewise_report::median;
 
 /// The best of a machine at one thread count.

@@ -9,6 +9,7 @@ mod quantity;
 mod table;
 mod text;
 mod timing;
+pub mod worker;
 
 pub use chart::{Axis, BarChart, Chart, Group, LineChart, Series};
 pub use csv::Csv;

@@ -22,7 +22,8 @@ pub(super) fn cases<S: Float>() -> Vec<Case> {
     };
     vec![
         case("syrk", "C = alpha A^T A + beta C", |shape, draw| {
-            let (a, c) = (draw.matrix::<S>(shape[0], shape[1]), draw.matrix(shape[1], shape[1]));
+            let (a, mut c) = (draw.matrix::<S>(shape[0], shape[1]), draw.matrix(shape[1], shape[1]));
+            c.mirror();
             Box::new(Syrk { alpha: draw.factor(1.0), beta: draw.factor(0.0), a, before: c.clone(), c })
         }),
         case("gram", "C = sum of w_r (a_r - s) (a_r - s)^T", |shape, draw: &mut Draw| {

@@ -1,0 +1,14 @@
+//! Fits, on all cores.
+
+use criterion::{criterion_group, criterion_main};
+
+#[path = "support.rs"]
+mod support;
+
+fn models(c: &mut criterion::Criterion) {
+    let descent = ["descent rows", "descent tasks", "descent auto"];
+    support::bench(c, &[&["least squares", "logistic"], &descent[..]].concat());
+}
+
+criterion_group! { name = benches; config = support::config(); targets = models }
+criterion_main!(benches);
