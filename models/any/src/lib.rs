@@ -1,1 +1,20 @@
-//! Any Tilewise model by name or by file.
+//! Any Tilewise model: trained by the name of its family, or loaded from its file.
+//!
+//! ```
+//! use tilewise_base::{Column, Context, Dataset, Roles, predict_dataset};
+//! use tilewise_models::{Settings, load_bytes, train};
+//! let x = Column::F64(vec![1.0, 2.0, 3.0, 4.0]);
+//! let y = Column::F64(vec![3.0, 5.0, 7.0, 9.0]);
+//! let table = Dataset::new(vec![("x".into(), x), ("y".into(), y)])?;
+//! let model = train("linear", &table, &Roles::target("y"), &Settings::default(), &Context::default())?;
+//! let same = load_bytes(&model.to_bytes()?)?;
+//! assert!((predict_dataset(&*same, &table, None)?[3] - 9.0).abs() < 1e-12);
+//! # Ok::<(), tilewise_base::Error>(())
+//! ```
+
+mod family;
+mod linear;
+mod settings;
+
+pub use family::{FAMILIES, Family, Purpose, family, load, load_bytes, train};
+pub use settings::{Setting, Settings};

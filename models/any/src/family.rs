@@ -1,0 +1,221 @@
+//! The families of models: what they are called, what they accept, how they are trained and loaded.
+
+use crate::{Setting, Settings, linear};
+use std::path::Path;
+use tilewise_base::{Column, Context, Dataset, Error, Model, ModelFile, Result, Roles, roles};
+
+/// What a family can predict.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Purpose {
+    /// Numbers.
+    Regression,
+    /// Classes.
+    Classification,
+}
+
+pub(crate) type Train = fn(&Dataset, &Roles, &Settings, &Context<'_>) -> Result<Box<dyn Model>>;
+pub(crate) type Load = fn(&ModelFile<'_>) -> Result<Box<dyn Model>>;
+
+/// A family of models.
+pub struct Family {
+    /// The name, as in `--model`.
+    pub name: &'static str,
+    /// What it is, in one line.
+    pub summary: &'static str,
+    /// What it predicts.
+    pub purpose: Purpose,
+    /// Groups of parameters it accepts.
+    pub settings: &'static [&'static [Setting]],
+    pub(crate) check: fn(&Settings) -> Result<()>,
+    pub(crate) train: Train,
+    pub(crate) load: Load,
+}
+
+/// All families, in the order of help texts.
+pub static FAMILIES: &[&Family] = &[&linear::LINEAR, &linear::RIDGE, &linear::LOGISTIC];
+
+impl Family {
+    /// Whether a target column is one of classes.
+    pub fn classifies(&self, _target: &Column) -> bool {
+        self.purpose == Purpose::Classification
+    }
+
+    /// Checks that it has every parameter given, and that values are accepted.
+    ///
+    /// # Errors
+    /// Naming the first parameter that is not, and what would be accepted.
+    pub fn check(&self, settings: &Settings) -> Result<()> {
+        settings.check(self.name, self.settings)?;
+        (self.check)(settings)
+    }
+
+    /// Every parameter it accepts.
+    pub fn parameters(&self) -> impl Iterator<Item = &'static Setting> {
+        self.settings.iter().copied().flatten()
+    }
+}
+
+/// The family called `name`.
+///
+/// # Errors
+/// Naming all families when there is none.
+pub fn family(name: &str) -> Result<&'static Family> {
+    FAMILIES.iter().copied().find(|f| f.name == name).ok_or_else(|| {
+        let names = FAMILIES.iter().map(|f| f.name).collect::<Vec<_>>().join(", ");
+        Error::parameter("model", name, format!("one of {names} is"))
+    })
+}
+
+/// Trains a model of the family called `name` on all rows of `dataset`.
+///
+/// # Errors
+/// When a name, a parameter, a role or a cell is not what is accepted (each is named), or there is nothing to learn:
+/// fewer than two rows, or a target that is the same in every row that has weight.
+pub fn train(
+    name: &str,
+    dataset: &Dataset,
+    roles: &Roles,
+    settings: &Settings,
+    context: &Context<'_>,
+) -> Result<Box<dyn Model>> {
+    let family = family(name)?;
+    family.check(settings)?;
+    roles.inputs(dataset)?;
+    check_target(family, dataset, roles)?;
+    (family.train)(dataset, roles, settings, context)
+}
+
+fn check_target(family: &Family, dataset: &Dataset, roles: &Roles) -> Result<()> {
+    let target = &roles.target;
+    let column = dataset.column(target)?;
+    let values: Vec<f64> = if family.classifies(column) {
+        roles::classes(dataset, target)?.0.into_iter().map(f64::from).collect()
+    } else {
+        roles::numbers(dataset, target)?
+    };
+    let weights = roles.weights(dataset)?;
+    let mut counted =
+        values.iter().enumerate().filter(|(row, _)| weights.as_ref().is_none_or(|w| w[*row] > 0.0));
+    let Some((_, first)) = counted.next() else {
+        return Err(Error::Fit("there are no rows to learn from".into()));
+    };
+    let (mut rows, mut varies) = (1, false);
+    for (_, value) in counted {
+        rows += 1;
+        varies |= value != first;
+    }
+    if rows == 1 {
+        return Err(Error::Fit("there is only one row to learn from; at least two are needed".into()));
+    }
+    if varies {
+        return Ok(());
+    }
+    let value = match column {
+        Column::Categorical { dictionary, codes } => format!("{:?}", dictionary[codes[0] as usize]),
+        _ => first.to_string(),
+    };
+    Err(Error::column(
+        target,
+        format!("is {value} in every row: there is nothing to learn; it needs two values"),
+    ))
+}
+
+/// The model in the file at `path`.
+///
+/// # Errors
+/// When it cannot be read, is damaged, or is of a family or version that is not known.
+pub fn load(path: impl AsRef<Path>) -> Result<Box<dyn Model>> {
+    open(&ModelFile::load(path)?)
+}
+
+/// The model whose file has these bytes.
+///
+/// # Errors
+/// As [`load`].
+pub fn load_bytes(bytes: &[u8]) -> Result<Box<dyn Model>> {
+    open(&ModelFile::parse(bytes)?)
+}
+
+fn open(file: &ModelFile<'_>) -> Result<Box<dyn Model>> {
+    match FAMILIES.iter().find(|f| f.name == file.kind()) {
+        Some(family) => (family.load)(file),
+        None => {
+            let names = FAMILIES.iter().map(|f| f.name).collect::<Vec<_>>().join(", ");
+            Err(file.error(format!("holds a model of kind {:?}; known are {names}", file.kind())))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tilewise_base::model_file::Writer;
+    use tilewise_base::{Task, predict_dataset};
+
+    fn table() -> Dataset {
+        let x = Column::F64((0..30).map(f64::from).collect());
+        let y = Column::F64((0..30).map(|i| f64::from(3 * i) + f64::from(i % 3)).collect());
+        let label = Column::Categorical {
+            codes: (0..30).map(|i| u32::from(i % 10 > i / 3)).collect(),
+            dictionary: vec!["no".into(), "yes".into()],
+        };
+        let w = Column::F64((0..30).map(|i| f64::from(u8::from(i == 7))).collect());
+        let columns = [("x", x), ("y", y), ("label", label), ("w", w)];
+        Dataset::new(columns.into_iter().map(|(n, c)| (n.to_owned(), c)).collect()).unwrap()
+    }
+
+    fn roles(family: &Family) -> Roles {
+        let (target, other) =
+            if family.purpose == Purpose::Regression { ("y", "label") } else { ("label", "y") };
+        Roles { ignore: vec![other.into(), "w".into()], ..Roles::target(target) }
+    }
+
+    #[test]
+    fn every_family_comes_back_from_its_bytes() {
+        let data = table();
+        for family in FAMILIES {
+            let model =
+                train(family.name, &data, &roles(family), &Settings::default(), &Context::default()).unwrap();
+            assert_eq!(model.kind(), family.name);
+            assert_eq!(*model.task() == Task::Regression, family.purpose == Purpose::Regression);
+            let bytes = model.to_bytes().unwrap();
+            let same = load_bytes(&bytes).unwrap();
+            assert_eq!(same.to_bytes().unwrap(), bytes);
+            assert_eq!(same.describe(), model.describe());
+            let predict = |m: &dyn Model| predict_dataset(m, &data, None).unwrap();
+            assert_eq!(predict(&*model), predict(&*same));
+        }
+    }
+
+    #[test]
+    fn declared_defaults_are_accepted_and_other_words_are_not() {
+        for family in FAMILIES {
+            let mut all = Settings::default();
+            for setting in family.parameters() {
+                all = all.with(setting.key, setting.default);
+                let odd = Settings::default().with(setting.key, "odd");
+                let message = family.check(&odd).unwrap_err().to_string();
+                assert!(message.contains(setting.key) && message.contains(setting.accepted), "{message}");
+            }
+            family.check(&all).unwrap();
+            let message = family.check(&Settings::default().with("colour", "red")).unwrap_err().to_string();
+            assert!(message.contains("colour") && message.contains("intercept"), "{message}");
+        }
+    }
+
+    #[test]
+    fn nothing_to_learn_is_told() {
+        let error = |data: &Dataset, roles: &Roles| {
+            let fitted = train("linear", data, roles, &Settings::default(), &Context::default());
+            fitted.err().map(|e| e.to_string()).unwrap_or_default()
+        };
+        let (data, plain) = (table(), roles(&linear::LINEAR));
+        assert!(error(&data.take(&[3]), &plain).contains("only one row"));
+        assert!(error(&data.take(&[3, 3, 3]), &plain).contains("9 in every row"));
+        let weighted = Roles { weight: Some("w".into()), ignore: vec!["label".into()], ..plain };
+        assert!(error(&data, &weighted).contains("only one row"));
+        assert!(family("forrest").err().unwrap().to_string().contains("linear, ridge, logistic"));
+        let stranger = Writer::new("stranger", serde_json::json!({})).to_bytes().unwrap();
+        assert!(load_bytes(&stranger).err().unwrap().to_string().contains("\"stranger\""));
+    }
+}
