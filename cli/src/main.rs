@@ -1,2 +1,53 @@
-//! The tilewise command.
-fn main() {}
+//! The tilewise command: train, evaluate, predict, inspect, a file each under `command/`.
+//!
+//! Results go to stdout, progress, warnings and errors to stderr. Exit code 0 is success, 1 a failure told in one line,
+//! 2 a misused command line. A reader of stdout that goes away early ends the command quietly.
+
+mod arguments;
+mod command;
+mod failure;
+mod interrupt;
+mod output;
+mod progress;
+
+use clap::{Parser, Subcommand};
+use std::process::ExitCode;
+
+const EXAMPLES: &str = "\
+Examples:
+  tilewise train --model logistic --data adult.csv --target income --test-fraction 0.2 \\
+      --out m.safetensors
+  tilewise evaluate --model m.safetensors --data more.csv
+  tilewise predict --model m.safetensors --data new.csv --proba > answers.csv
+  tilewise inspect --model m.safetensors
+
+Every command tells more with --help.";
+
+/// Train, check and use models on tables (CSV, Parquet, Arrow, libsvm), on every core.
+#[derive(Parser)]
+#[command(name = "tilewise", version, after_help = EXAMPLES, max_term_width = 110)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    Train(command::train::Train),
+    Evaluate(command::evaluate::Evaluate),
+    Predict(command::predict::Predict),
+    Inspect(command::inspect::Inspect),
+}
+
+fn main() -> ExitCode {
+    let done = match Cli::parse().command {
+        Command::Train(train) => train.run(),
+        Command::Evaluate(evaluate) => evaluate.run(),
+        Command::Predict(predict) => predict.run(),
+        Command::Inspect(inspect) => inspect.run(),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => failure.tell(),
+    }
+}

@@ -1,0 +1,115 @@
+//! Options that several commands share.
+
+use crate::failure::Failure;
+use clap::Args;
+use std::path::{Path, PathBuf};
+use tilewise_base::{Dataset, Field, Roles, Schema};
+use tilewise_data::{Format, ReadOptions, read};
+
+/// How a table is read.
+#[derive(Args)]
+#[command(next_help_heading = "Reading the table")]
+pub(crate) struct Table {
+    /// The table: a file, or - for stdin (CSV unless --format tells otherwise)
+    #[arg(long, value_name = "FILE")]
+    pub(crate) data: PathBuf,
+    /// csv, parquet, arrow or libsvm; by default what the file's extension says
+    #[arg(long)]
+    format: Option<Format>,
+    /// The first line of a CSV file is data, not names
+    #[arg(long)]
+    no_header: bool,
+    /// Names of the columns of a CSV file, apart by commas, instead of those in the file
+    #[arg(long, value_delimiter = ',', value_name = "NAMES")]
+    columns: Option<Vec<String>>,
+    /// Text that means missing, besides an empty cell, NA, NaN, null and the like; can be given again
+    #[arg(long, value_name = "TEXT")]
+    na: Vec<String>,
+    /// What stands between the cells of a CSV file (tab for tabs); by default found out
+    #[arg(long, value_name = "CHARACTER", value_parser = delimiter)]
+    delimiter: Option<u8>,
+}
+
+fn delimiter(text: &str) -> Result<u8, String> {
+    match text.as_bytes() {
+        b"tab" | b"\\t" => Ok(b'\t'),
+        &[byte] if byte.is_ascii() && !byte.is_ascii_alphanumeric() && byte != b'"' => Ok(byte),
+        _ => Err("a single character such as , or ; or the word tab is accepted".into()),
+    }
+}
+
+impl Table {
+    /// The file's name, for messages.
+    pub(crate) fn name(&self) -> String {
+        if crate::output::is_standard(&self.data) {
+            "<stdin>".into()
+        } else {
+            self.data.display().to_string()
+        }
+    }
+
+    /// Reads the table; columns named in `categorical` are categories even if they look like numbers.
+    pub(crate) fn read(&self, categorical: &[String]) -> Result<Dataset, Failure> {
+        let options = ReadOptions { categorical: categorical.to_vec(), ..self.options() };
+        read(&self.data, &options).map_err(Failure::from)
+    }
+
+    /// Reads the table with the kinds that a model needs.
+    pub(crate) fn read_for(&self, inputs: &[Field]) -> Result<Dataset, Failure> {
+        let schema = Schema { fields: inputs.to_vec() };
+        read(&self.data, &ReadOptions { schema: Some(&schema), ..self.options() }).map_err(Failure::from)
+    }
+
+    fn options(&self) -> ReadOptions<'static> {
+        ReadOptions {
+            format: self.format,
+            delimiter: self.delimiter,
+            header: !self.no_header,
+            columns: self.columns.clone(),
+            na: self.na.clone(),
+            ..ReadOptions::default()
+        }
+    }
+}
+
+/// Columns with a part of their own besides the target.
+#[derive(Args)]
+#[command(next_help_heading = "Columns")]
+pub(crate) struct Columns {
+    /// Column that tells how much a row counts
+    #[arg(long, value_name = "COLUMN")]
+    pub(crate) weight: Option<String>,
+    /// Column that is added to the linear predictor
+    #[arg(long, value_name = "COLUMN")]
+    pub(crate) offset: Option<String>,
+}
+
+impl Columns {
+    pub(crate) fn roles(&self, target: &str) -> Roles {
+        Roles { weight: self.weight.clone(), offset: self.offset.clone(), ..Roles::target(target) }
+    }
+}
+
+/// How many threads work.
+#[derive(Args)]
+#[command(next_help_heading = "Running")]
+pub(crate) struct Threads {
+    /// Threads to use; by default one for each core. The result does not depend on it
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
+    threads: Option<u16>,
+}
+
+impl Threads {
+    /// Runs `f` with the threads asked for.
+    pub(crate) fn run<R: Send>(&self, f: impl FnOnce() -> R + Send) -> R {
+        match self.threads {
+            Some(threads) => tilewise_kernels::parallel::with_threads(usize::from(threads), f),
+            None => f(),
+        }
+    }
+}
+
+/// The model in a file.
+pub(crate) fn load(path: &Path) -> Result<Box<dyn tilewise_base::Model>, Failure> {
+    Ok(tilewise_models::load(path)?)
+}

@@ -1,0 +1,64 @@
+//! `tilewise evaluate`: how good a model is on a table with known answers.
+
+use crate::arguments::{Columns, Table, Threads, load};
+use crate::failure::Failure;
+use crate::output;
+use clap::Args;
+use std::path::PathBuf;
+use tilewise_base::{Task, predict_dataset, roles};
+
+const EXAMPLES: &str = "\
+Examples:
+  tilewise evaluate --model m.safetensors --data more.csv
+  tilewise evaluate --model m.safetensors --data more.csv --target answer --weight rows
+  zcat big.csv.gz | tilewise evaluate --model m.safetensors --data -";
+
+/// Measure a model on a table that holds the answers
+#[derive(Args)]
+#[command(after_help = EXAMPLES)]
+pub(crate) struct Evaluate {
+    /// The model file
+    #[arg(long, value_name = "FILE")]
+    model: PathBuf,
+    /// Column with the answers; by default the model's own target
+    #[arg(long, value_name = "COLUMN")]
+    target: Option<String>,
+    #[command(flatten)]
+    table: Table,
+    #[command(flatten)]
+    columns: Columns,
+    #[command(flatten)]
+    threads: Threads,
+}
+
+impl Evaluate {
+    pub(crate) fn run(self) -> Result<(), Failure> {
+        let text = self.threads.run(|| self.measure())?;
+        output::print(&text)
+    }
+
+    fn measure(&self) -> Result<String, Failure> {
+        let model = load(&self.model)?;
+        let table = self.table.read_for(model.inputs())?;
+        let file = self.table.name();
+        let place = |e| Failure::in_table(&file, e);
+        let target = self.target.as_deref().unwrap_or(model.target());
+        let roles = self.columns.roles(target);
+        let truth = roles::truth(&table, target, model.task()).map_err(place)?;
+        let weights = roles.weights(&table).map_err(place)?;
+        let offsets = roles.offsets(&table).map_err(place)?;
+        let predictions = predict_dataset(&*model, &table, offsets.as_deref()).map_err(place)?;
+        let constant = output::constant(&truth, weights.as_deref());
+        let scores = output::scores(&truth, &predictions, &constant, weights.as_deref(), model.task())?;
+        let what = match model.task() {
+            Task::Regression => "number",
+            Task::Classification { .. } => "class",
+        };
+        let target = output::printable(target);
+        Ok(format!(
+            "{file}: {} rows, {what} {target} predicted by {}\n{scores}",
+            table.rows(),
+            self.model.display()
+        ))
+    }
+}

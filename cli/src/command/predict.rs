@@ -1,0 +1,108 @@
+//! `tilewise predict`: a model's answers for the rows of a table, as CSV.
+
+use crate::arguments::{Table, Threads, load};
+use crate::failure::{Failure, note};
+use crate::output::is_standard;
+use clap::Args;
+use std::io::{BufWriter, Write};
+use std::path::PathBuf;
+use tilewise_base::metric::most_probable;
+use tilewise_base::replace::Replacement;
+use tilewise_base::{Column, Dataset, Error, Roles, Task, predict_dataset};
+use tilewise_data::write_csv;
+
+const EXAMPLES: &str = "\
+Examples:
+  tilewise predict --model m.safetensors --data new.csv --out answers.csv
+  tilewise predict --model m.safetensors --data new.parquet --proba
+  cat new.csv | tilewise predict --model m.safetensors --data - | head
+
+Columns are matched by name, in any order; further columns are left alone. The answers have the column prediction,
+and with --proba a column for each class, named by it.";
+
+/// Predict every row of a table
+#[derive(Args)]
+#[command(after_help = EXAMPLES)]
+pub(crate) struct Predict {
+    /// The model file
+    #[arg(long, value_name = "FILE")]
+    model: PathBuf,
+    /// Where the answers go; - is stdout
+    #[arg(long, value_name = "FILE", default_value = "-")]
+    out: PathBuf,
+    /// Add the probability of each class
+    #[arg(long)]
+    proba: bool,
+    /// Column that is added to the linear predictor
+    #[arg(long, value_name = "COLUMN")]
+    offset: Option<String>,
+    #[command(flatten)]
+    table: Table,
+    #[command(flatten)]
+    threads: Threads,
+}
+
+impl Predict {
+    pub(crate) fn run(self) -> Result<(), Failure> {
+        let model = load(&self.model)?;
+        if self.proba && *model.task() == Task::Regression {
+            let what = "--proba needs a model of classes; this one predicts the number";
+            return Err(Failure::Told(format!("{}: {what} {:?}", self.model.display(), model.target())));
+        }
+        let answers = self.threads.run(|| {
+            let table = self.table.read_for(model.inputs())?;
+            let place = |e| Failure::in_table(&self.table.name(), e);
+            let roles = Roles { offset: self.offset.clone(), ..Roles::default() };
+            let offsets = roles.offsets(&table).map_err(place)?;
+            let predictions = predict_dataset(&*model, &table, offsets.as_deref()).map_err(place)?;
+            Ok::<_, Failure>(answers(model.task(), predictions, table.rows(), self.proba)?)
+        })?;
+        if is_standard(&self.out) {
+            let mut out = BufWriter::new(std::io::stdout().lock());
+            write_csv(&answers, &mut out)?;
+            return Ok(out.flush()?);
+        }
+        let mut out = Replacement::new(&self.out)?;
+        write_csv(&answers, &mut out).map_err(|e| Error::io(&self.out, e))?;
+        out.commit()?;
+        note("written", format!("{} predictions to {}", answers.rows(), self.out.display()));
+        Ok(())
+    }
+}
+
+/// Predictions as a table: the number, or the most probable class and perhaps the probability of each.
+fn answers(task: &Task, predictions: Vec<f64>, rows: usize, proba: bool) -> tilewise_base::Result<Dataset> {
+    const PREDICTION: &str = "prediction";
+    let classes = match task {
+        Task::Regression => return Dataset::new(vec![(PREDICTION.into(), Column::F64(predictions))]),
+        Task::Classification { classes } => classes,
+    };
+    let called = Column::Categorical {
+        codes: most_probable(&predictions, classes.len()),
+        dictionary: classes.clone(),
+    };
+    let mut columns = vec![(PREDICTION.to_owned(), called)];
+    for (j, class) in classes.iter().enumerate().filter(|_| proba) {
+        let probability = (0..rows).map(|i| predictions[i * classes.len() + j]).collect();
+        // A class of this very name must not hide the predictions.
+        let name = if class == PREDICTION { format!("{class} (class)") } else { class.clone() };
+        columns.push((name, Column::F64(probability)));
+    }
+    Dataset::new(columns)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn probabilities_are_named_by_class() {
+        let task = Task::Classification { classes: vec!["no".into(), "prediction".into()] };
+        let table = answers(&task, vec![0.25, 0.75, 0.5, 0.5], 2, true).unwrap();
+        assert_eq!(table.names(), ["prediction", "no", "prediction (class)"]);
+        assert_eq!(table.columns()[2], Column::F64(vec![0.75, 0.5]));
+        let mut csv = Vec::new();
+        write_csv(&answers(&task, vec![0.25, 0.75], 1, false).unwrap(), &mut csv).unwrap();
+        assert_eq!(csv, b"prediction\nprediction\n");
+    }
+}

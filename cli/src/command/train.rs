@@ -1,0 +1,227 @@
+//! `tilewise train`: from a table to a model file, with measures on rows held out.
+
+use crate::arguments::{Columns, Table, Threads};
+use crate::failure::{Failure, note};
+use crate::{interrupt, output, progress};
+use clap::Args;
+use std::path::PathBuf;
+use std::time::Instant;
+use tilewise_base::fit::Silent;
+use tilewise_base::metric::Truth;
+use tilewise_base::replace::{self, Replacement};
+use tilewise_base::{Context, Dataset, Error, Model, Progress, Roles, predict_dataset, roles, split};
+use tilewise_kernels::parallel::Scheme;
+use tilewise_models::{FAMILIES, Family, Settings, family};
+
+/// Rows for training and for testing.
+type Parts = (Vec<usize>, Vec<usize>);
+
+/// Train a model on a table
+#[derive(Args)]
+#[command(after_help = help())]
+pub(crate) struct Train {
+    /// Family of the model, see below
+    #[arg(long, value_name = "FAMILY")]
+    model: String,
+    /// Column to predict
+    #[arg(long, value_name = "COLUMN")]
+    target: String,
+    /// Where the model goes; without it the model is only measured
+    #[arg(long, value_name = "FILE")]
+    out: Option<PathBuf>,
+    /// Share of the rows to hold out and measure on, such as 0.2
+    #[arg(long, value_name = "SHARE")]
+    test_fraction: Option<f64>,
+    /// A parameter of the family, see below; can be given again
+    #[arg(long, value_name = "KEY=VALUE")]
+    set: Vec<String>,
+    #[command(flatten)]
+    columns: Columns,
+    /// Column that tells which rows belong together; such rows are never divided
+    #[arg(long, value_name = "COLUMN", help_heading = "Columns")]
+    group: Option<String>,
+    /// Columns that play no part; can be given again, or several apart by commas
+    #[arg(long, value_name = "COLUMNS", value_delimiter = ',', help_heading = "Columns")]
+    ignore: Vec<String>,
+    /// Columns that hold categories even if they look like numbers
+    #[arg(long, value_name = "COLUMNS", value_delimiter = ',', help_heading = "Columns")]
+    categorical: Vec<String>,
+    #[command(flatten)]
+    table: Table,
+    #[command(flatten)]
+    threads: Threads,
+    /// Key of every random number
+    #[arg(long, default_value_t = 0, help_heading = "Running")]
+    seed: u64,
+    /// How work is divided: tasks, rows or auto
+    #[arg(long, default_value = "auto", value_name = "SCHEME", help_heading = "Running")]
+    parallel: Scheme,
+    /// No progress
+    #[arg(long, short, help_heading = "Running")]
+    quiet: bool,
+}
+
+fn help() -> String {
+    let mut text = "Families and their parameters for --set (default in brackets):\n".to_owned();
+    for family in FAMILIES {
+        text += &format!("  {}: {}\n", family.name, family.summary);
+        for s in family.parameters() {
+            text += &format!("    {}: {}; {} [{}]\n", s.key, s.doc, s.accepted, s.default);
+        }
+    }
+    text + "
+Examples:
+  tilewise train --model logistic --data adult.csv --target income --test-fraction 0.2 \\
+      --out m.safetensors
+  tilewise train --model ridge --set alpha=10 --data houses.parquet --target price \\
+      --out houses.safetensors
+  tilewise train --model linear --data raw.csv --no-header --columns a,b,y --na '?' --target y
+
+Ctrl-C ends training at the next round and keeps the model."
+}
+
+impl Train {
+    pub(crate) fn run(self) -> Result<(), Failure> {
+        let family = family(&self.model)?;
+        let settings = Settings::parse(&self.set)?;
+        family.check(&settings)?;
+        // Tried before the work, so that a folder that cannot be written costs no training.
+        if let Some(out) = &self.out {
+            drop(Replacement::new(out)?);
+        }
+        self.threads.run(|| self.train(family, &settings))
+    }
+
+    fn train(&self, family: &Family, settings: &Settings) -> Result<(), Failure> {
+        let file = self.table.name();
+        let place = |e| Failure::in_table(&file, e);
+        let table = self.table.read(&self.categorical)?;
+        let roles = Roles {
+            group: self.group.clone(),
+            ignore: self.ignore.clone(),
+            ..self.columns.roles(&self.target)
+        };
+        // Everything is checked on the whole table, where row numbers are those of the file.
+        let inputs = roles.inputs(&table).map_err(place)?;
+        let truth = whole_truth(family, &table, &self.target).map_err(place)?;
+        roles.weights(&table).map_err(place)?;
+        roles.offsets(&table).map_err(place)?;
+        let role = |name: &str| role(&roles, name);
+        output::print(&format!("{file}: {} rows, {} columns\n", table.rows(), table.columns().len()))?;
+        output::print(&output::schema(&table, role))?;
+
+        let parts = self.split(&table, &roles, &truth).map_err(place)?;
+        let whole: Vec<usize>;
+        let (rows, training) = match &parts {
+            Some((train, _)) => (train, &table.take(train)),
+            None => {
+                whole = (0..table.rows()).collect();
+                (&whole, &table)
+            }
+        };
+        output::print(&format!(
+            "training {} on {} rows, {} inputs\n",
+            family.name,
+            rows.len(),
+            inputs.len()
+        ))?;
+        let shown = progress::Shown::new(self.quiet);
+        let hears: &dyn Progress = shown.as_ref().map_or(&Silent, |s| s as &dyn Progress);
+        let context =
+            Context { seed: self.seed, scheme: self.parallel, progress: hears, cancel: interrupt::flag() };
+        let start = Instant::now();
+        let fitted = tilewise_models::train(family.name, training, &roles, settings, &context);
+        let seconds = start.elapsed().as_secs_f64();
+        if let Some(shown) = &shown {
+            shown.finish();
+        }
+        let model = fitted.map_err(|e| place(in_file(e, rows)))?;
+        output::print(&format!("{} in {seconds:.2} s\n", output::report(model.report())))?;
+        if interrupt::asked() {
+            note(
+                "stopped",
+                format!("by Ctrl-C after round {}; the model so far is kept", model.report().rounds),
+            );
+        }
+        output::warn(model.report());
+        self.save(&*model)?;
+        let (test, what) = match &parts {
+            Some((_, test)) => (&table.take(test), format!("on {} rows held out", test.len())),
+            None => (&table, "on the training rows (use --test-fraction for an honest measure)".to_owned()),
+        };
+        let text = measure(&*model, training, test, &roles).map_err(place)?;
+        output::print(&format!("{what}:\n{text}"))
+    }
+
+    /// Rows for training and for testing. Classes keep their shares; groups stay together.
+    fn split(&self, table: &Dataset, roles: &Roles, truth: &Truth) -> Result<Option<Parts>, Error> {
+        let Some(fraction) = self.test_fraction else { return Ok(None) };
+        if let Some(groups) = roles.groups(table)? {
+            let count = groups.iter().max().map_or(0, |&g| g as usize + 1);
+            let (_, test) = split(count, fraction, self.seed, None)?;
+            let mut is_test = vec![false; count];
+            test.iter().for_each(|&g| is_test[g] = true);
+            return Ok(Some((0..table.rows()).partition(|&row| !is_test[groups[row] as usize])));
+        }
+        let strata = match truth {
+            Truth::Classes { codes, .. } => Some(&codes[..]),
+            Truth::Numbers(_) => None,
+        };
+        split(table.rows(), fraction, self.seed, strata).map(Some)
+    }
+
+    fn save(&self, model: &dyn Model) -> Result<(), Failure> {
+        let Some(path) = &self.out else {
+            return output::print("the model is not kept: give --out FILE to keep it\n");
+        };
+        let bytes = model.to_bytes()?;
+        replace::write(path, &bytes)?;
+        output::print(&format!("model written to {} ({})\n", path.display(), output::size(bytes.len())))
+    }
+}
+
+fn whole_truth(family: &Family, table: &Dataset, target: &str) -> Result<Truth, Error> {
+    if family.classifies(table.column(target)?) {
+        let (codes, classes) = roles::classes(table, target)?;
+        return Ok(Truth::Classes { codes, classes: classes.len() });
+    }
+    roles::numbers(table, target).map(Truth::Numbers)
+}
+
+/// Scores on `test`; the baseline knows only the training rows.
+fn measure(model: &dyn Model, training: &Dataset, test: &Dataset, roles: &Roles) -> Result<String, Error> {
+    let truth_of = |table| roles::truth(table, &roles.target, model.task());
+    let constant = output::constant(&truth_of(training)?, roles.weights(training)?.as_deref());
+    let offsets = roles.offsets(test)?;
+    let predictions = predict_dataset(model, test, offsets.as_deref())?;
+    // Rows held out may all have weight 0; measures are then undefined, not an error.
+    let weights = roles.weights(test).unwrap_or_else(|_| Some(vec![0.0; test.rows()]));
+    output::scores(&truth_of(test)?, &predictions, &constant, weights.as_deref(), model.task())
+}
+
+/// An error about a row of the training part, with the row of the file.
+fn in_file(error: Error, rows: &[usize]) -> Error {
+    match error {
+        Error::Cell { row, column, what } => {
+            Error::Cell { row: rows.get(row).copied().unwrap_or(row), column, what }
+        }
+        other => other,
+    }
+}
+
+fn role(roles: &Roles, name: &str) -> &'static str {
+    let is = |role: &Option<String>| role.as_deref() == Some(name);
+    if roles.target == name {
+        "target"
+    } else if is(&roles.weight) {
+        "weight"
+    } else if is(&roles.offset) {
+        "offset"
+    } else if is(&roles.group) {
+        "group"
+    } else if roles.ignore.iter().any(|i| i == name) {
+        "ignored"
+    } else {
+        ""
+    }
+}

@@ -1,0 +1,164 @@
+//! What commands print: aligned tables of text, scores, schemas, fit reports.
+
+use crate::failure::{Failure, note};
+use std::io::Write;
+use std::path::Path;
+use tilewise_base::metric::{Score, Truth, baseline, confusion, most_probable, summary};
+use tilewise_base::{Column, Dataset, FitReport, Result, Task};
+
+/// Classes up to which a confusion matrix is printed.
+const SHOWN_CLASSES: usize = 10;
+/// Columns up to which a table's schema is printed whole.
+const SHOWN_COLUMNS: usize = 50;
+
+/// Rows of text with columns aligned: text to the left, numbers to the right.
+pub(crate) fn aligned(rows: &[Vec<String>]) -> String {
+    let columns = rows.iter().map(Vec::len).max().unwrap_or(0);
+    let width = |c: usize| rows.iter().filter_map(|r| r.get(c)).map(|t| t.chars().count()).max().unwrap_or(0);
+    let is_number = |text: &String| text.parse::<f64>().is_ok();
+    let to_right = |c: usize| rows.iter().filter_map(|r| r.get(c)).any(is_number);
+    let columns: Vec<(usize, bool)> = (0..columns).map(|c| (width(c), c > 0 && to_right(c))).collect();
+    let mut text = String::new();
+    for row in rows {
+        let mut line = String::new();
+        for (cell, (width, to_right)) in row.iter().zip(&columns) {
+            let pad = " ".repeat(width - cell.chars().count());
+            line += &if *to_right { format!("  {pad}{cell}") } else { format!("  {cell}{pad}") };
+        }
+        text += line.trim_end();
+        text.push('\n');
+    }
+    text
+}
+
+/// Six significant digits.
+pub(crate) fn significant(x: f64) -> String {
+    let magnitude = x.abs();
+    if x != 0.0 && !(1e-4..1e7).contains(&magnitude) {
+        return format!("{x:.5e}");
+    }
+    let before_point = if magnitude < 1.0 { 1 } else { magnitude.log10() as usize + 1 };
+    format!("{x:.*}", 7usize.saturating_sub(before_point))
+}
+
+/// Columns of a table with their kinds and missing cells. `role` tells what a column is used for.
+pub(crate) fn schema(table: &Dataset, role: impl Fn(&str) -> &'static str) -> String {
+    let mut rows = Vec::new();
+    for (name, column) in table.names().iter().zip(table.columns()).take(SHOWN_COLUMNS) {
+        let kind = match column {
+            Column::Categorical { dictionary, .. } => format!("categorical, {} values", dictionary.len()),
+            other => other.kind().name().to_owned(),
+        };
+        let missing = (0..table.rows()).filter(|&row| column.cell(row).is_nan()).count();
+        let missing = if missing > 0 { format!("{missing} missing") } else { String::new() };
+        rows.push(vec![printable(name), kind, missing, role(name).to_owned()]);
+    }
+    let mut text = aligned(&rows);
+    if table.columns().len() > SHOWN_COLUMNS {
+        text += &format!("  and {} more columns\n", table.columns().len() - SHOWN_COLUMNS);
+    }
+    text
+}
+
+/// Names and cells come from files: control characters are shown, not obeyed.
+pub(crate) fn printable(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() { '\u{FFFD}' } else { c }).collect()
+}
+
+/// Scores of predictions beside those of the baseline (an output row that ignores all inputs).
+pub(crate) fn scores(
+    truth: &Truth,
+    predictions: &[f64],
+    constant: &[f64],
+    weights: Option<&[f64]>,
+    task: &Task,
+) -> Result<String> {
+    let ours = summary(truth, predictions, weights)?;
+    let plain = summary(truth, &constant.repeat(truth.rows()), weights)?;
+    let what = match task {
+        Task::Regression => "always the mean",
+        Task::Classification { .. } => "always the same",
+    };
+    let number = |s: &Score| if s.value.is_nan() { "undefined".to_owned() } else { significant(s.value) };
+    let mut rows = vec![vec![String::new(), "model".to_owned(), what.to_owned()]];
+    rows.extend(ours.iter().zip(&plain).map(|(a, b)| vec![a.name.to_owned(), number(a), number(b)]));
+    let mut text = aligned(&rows);
+    if let (Truth::Classes { codes, .. }, Task::Classification { classes }) = (truth, task)
+        && classes.len() <= SHOWN_CLASSES
+    {
+        let table = confusion(codes, &most_probable(predictions, classes.len()), classes.len(), weights)?;
+        let called = classes.iter().map(|c| format!("called {}", printable(c)));
+        let mut rows = vec![[String::new()].into_iter().chain(called).collect::<Vec<_>>()];
+        for (i, class) in classes.iter().enumerate() {
+            let counts = (0..classes.len()).map(|j| short(table.get(i, j)));
+            rows.push([format!("is {}", printable(class))].into_iter().chain(counts).collect());
+        }
+        text += &aligned(&rows);
+    }
+    Ok(text)
+}
+
+/// The baseline that knows `truth`.
+pub(crate) fn constant(truth: &Truth, weights: Option<&[f64]>) -> Vec<f64> {
+    baseline(truth, weights)
+}
+
+fn short(x: f64) -> String {
+    if x.fract() == 0.0 { format!("{x:.0}") } else { format!("{x:.3}") }
+}
+
+/// How a fit went, in one line.
+pub(crate) fn report(report: &FitReport) -> String {
+    let end = if report.converged { "converged" } else { "did NOT converge" };
+    let rounds = if report.rounds == 1 { "round" } else { "rounds" };
+    format!(
+        "{end} after {} {rounds} ({}); objective {:.6e}, largest gradient {:.1e}",
+        report.rounds, report.stopped, report.objective, report.optimality
+    )
+}
+
+/// What a person must not miss about a fit, on stderr.
+pub(crate) fn warn(report: &FitReport) {
+    if !report.converged && report.warnings.is_empty() {
+        note("warning", format!("the fit did not converge: {}", report.stopped));
+    }
+    for warning in &report.warnings {
+        note("warning", printable(warning));
+    }
+}
+
+/// Size of a file for people.
+pub(crate) fn size(bytes: usize) -> String {
+    match bytes as f64 {
+        b if b < 1e3 => format!("{b} bytes"),
+        b if b < 1e6 => format!("{:.1} kB", b / 1e3),
+        b => format!("{:.1} MB", b / 1e6),
+    }
+}
+
+/// Prints to stdout.
+pub(crate) fn print(text: &str) -> Result<(), Failure> {
+    let mut out = std::io::stdout().lock();
+    out.write_all(text.as_bytes())?;
+    Ok(out.flush()?)
+}
+
+/// Whether a path stands for stdin or stdout.
+pub(crate) fn is_standard(path: &Path) -> bool {
+    path == Path::new("-")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tables_are_aligned() {
+        let rows = vec![vec!["a".into(), "1.5".into()], vec!["long".into(), "10".into(), "x".into()]];
+        assert_eq!(aligned(&rows), "  a     1.5\n  long   10  x\n");
+        let numbers = [0.0, 1.0, -0.25, 68283.9159, 1.5e-9, 9.99999999e6, f64::INFINITY];
+        let texts = ["0.000000", "1.000000", "-0.250000", "68283.92", "1.50000e-9", "10000000", "inf"];
+        assert!(numbers.iter().zip(texts).all(|(x, text)| significant(*x) == text));
+        assert_eq!(printable("a\u{1b}[2J\nb"), "a\u{FFFD}[2J\u{FFFD}b");
+    }
+}

@@ -1,0 +1,84 @@
+//! How long work shows itself: a bar on a terminal, a plain line now and then when piped.
+
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use std::io::IsTerminal;
+use std::sync::Mutex;
+use std::time::{Duration, Instant};
+use tilewise_base::Progress;
+
+/// Between plain lines.
+const EVERY: Duration = Duration::from_secs(1);
+
+pub(crate) struct Shown {
+    bar: Option<ProgressBar>,
+    start: Instant,
+    /// When the last plain line was written.
+    last: Mutex<Option<Instant>>,
+}
+
+impl Shown {
+    /// A bar when stderr is a terminal, unless `quiet`.
+    pub(crate) fn new(quiet: bool) -> Option<Self> {
+        if quiet {
+            return None;
+        }
+        let bar = std::io::stderr().is_terminal().then(|| {
+            let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr());
+            // The template is a constant that the tests draw; the plain style stands in should it be wrong.
+            let style =
+                ProgressStyle::with_template(TEMPLATE).unwrap_or_else(|_| ProgressStyle::default_bar());
+            bar.set_style(style);
+            bar
+        });
+        Some(Self { bar, start: Instant::now(), last: Mutex::new(None) })
+    }
+
+    /// Takes the bar away so that results start on a clean line.
+    pub(crate) fn finish(&self) {
+        if let Some(bar) = &self.bar {
+            bar.finish_and_clear();
+        }
+    }
+}
+
+const TEMPLATE: &str = "{wide_bar} round {pos} of at most {len}, {msg}, {elapsed} gone, {eta} left";
+
+impl Progress for Shown {
+    fn round(&self, done: u64, total: u64, note: &str) {
+        if let Some(bar) = &self.bar {
+            if total > 0 {
+                bar.set_length(total);
+            }
+            bar.set_message(note.to_owned());
+            bar.set_position(done);
+            return;
+        }
+        let mut last = self.last.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        if last.is_none_or(|at| at.elapsed() >= EVERY) {
+            *last = Some(Instant::now());
+            crate::failure::note("progress", line(done, total, note, self.start.elapsed()));
+        }
+    }
+}
+
+fn line(done: u64, total: u64, note: &str, gone: Duration) -> String {
+    let gone = gone.as_secs_f64();
+    if total == 0 || done == 0 {
+        return format!("round {done}, {note}, {gone:.1} s gone");
+    }
+    let left = gone / done as f64 * total.saturating_sub(done) as f64;
+    format!("round {done} of at most {total}, {note}, {gone:.1} s gone, at most {left:.1} s left")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn time_left_is_that_of_the_rounds_left() {
+        let text = line(2, 10, "loss 0.5", Duration::from_secs(3));
+        assert_eq!(text, "round 2 of at most 10, loss 0.5, 3.0 s gone, at most 12.0 s left");
+        assert_eq!(line(2, 0, "loss 0.5", Duration::from_secs(3)), "round 2, loss 0.5, 3.0 s gone");
+        ProgressStyle::with_template(TEMPLATE).unwrap();
+    }
+}

@@ -1,0 +1,368 @@
+//! The commands as a person runs them: what they print, write and return.
+
+use std::fs;
+use std::io::{Read, Write};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+
+/// A folder of one test's own, removed at its end.
+struct Folder(PathBuf);
+
+impl Folder {
+    fn new(test: &str) -> Self {
+        let path = std::env::temp_dir().join(format!("tilewise-cli-{test}-{}", std::process::id()));
+        fs::create_dir_all(&path).unwrap();
+        Self(path)
+    }
+    fn file(&self, name: &str, content: impl AsRef<[u8]>) -> String {
+        let path = self.0.join(name);
+        fs::write(&path, content).unwrap();
+        path.display().to_string()
+    }
+    fn path(&self, name: &str) -> String {
+        self.0.join(name).display().to_string()
+    }
+    /// What lies in the folder, hidden files too.
+    fn names(&self) -> Vec<String> {
+        let mut names: Vec<String> =
+            fs::read_dir(&self.0).unwrap().map(|e| e.unwrap().file_name().into_string().unwrap()).collect();
+        names.sort();
+        names
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}
+
+fn tilewise(args: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_tilewise")).args(args).output().unwrap()
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8(bytes.to_vec()).unwrap()
+}
+
+fn works(args: &[&str]) -> String {
+    let output = tilewise(args);
+    assert!(output.status.success(), "{args:?}: {}", text(&output.stderr));
+    text(&output.stdout)
+}
+
+/// Runs, expects exit code 1 and a single line of error that holds all of `parts`.
+fn fails(args: &[&str], parts: &[&str]) {
+    let output = tilewise(args);
+    let error = text(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{args:?}: {error}");
+    let last = error.lines().last().unwrap_or_default();
+    assert!(last.starts_with("error: ") && !error.contains("panicked"), "{args:?}: {error}");
+    for part in parts {
+        assert!(last.contains(part), "{args:?}: {part:?} is not in {last:?}");
+    }
+}
+
+/// 60 rows: a number with missing cells, a category, a boolean, a price and a class that follow from them.
+fn people(order: &[&str]) -> String {
+    let mut csv = order.join(",") + "\n";
+    for i in 0..60 {
+        let age = 20 + (i * 7) % 41;
+        let job = ["clerk", "nurse", "smith"][i % 3];
+        let member = i % 4 == 0;
+        let price = 10.0 + 0.5 * age as f64 + [0.0, 4.0, -3.0][i % 3] + (i as f64 * 1.7).sin();
+        let cell = |name: &&str| match *name {
+            "age" if i % 13 == 5 => String::new(),
+            "age" => age.to_string(),
+            "job" => job.to_owned(),
+            "member" => member.to_string(),
+            "price" => price.to_string(),
+            "class" => (if price > 30.0 { "dear" } else { "cheap" }).to_owned(),
+            _ => i.to_string(),
+        };
+        csv += &(order.iter().map(cell).collect::<Vec<_>>().join(",") + "\n");
+    }
+    csv
+}
+
+const ORDER: &[&str] = &["age", "job", "member", "price", "class"];
+
+#[test]
+fn a_model_is_trained_measured_used_and_shown() {
+    let folder = Folder::new("whole");
+    let data = folder.file("people.csv", people(ORDER));
+    let (model, again) = (folder.path("m.safetensors"), folder.path("again.safetensors"));
+    let train = |out: &str, threads: &str| {
+        works(&[
+            "train",
+            "--model",
+            "logistic",
+            "--data",
+            &data,
+            "--target",
+            "class",
+            "--ignore",
+            "price",
+            "--test-fraction",
+            "0.25",
+            "--threads",
+            threads,
+            "--out",
+            out,
+        ])
+    };
+    let told = train(&model, "1");
+    for part in [
+        "60 rows, 5 columns",
+        "categorical, 3 values",
+        "5 missing",
+        "target",
+        "ignored",
+        "converged",
+        "on 15 rows held out",
+        "log loss",
+        "accuracy",
+        "always the same",
+        "called dear",
+        "model written to",
+    ] {
+        assert!(told.contains(part), "{part:?} is not in\n{told}");
+    }
+    train(&again, "3");
+    assert_eq!(fs::read(&model).unwrap(), fs::read(&again).unwrap(), "threads must not change the model");
+    assert_eq!(folder.names(), ["again.safetensors", "m.safetensors", "people.csv"]);
+
+    let shown = works(&["inspect", "--model", &model]);
+    for part in ["logistic model", "class, one of 2 classes: cheap, dear", "age", "job=nurse", "converged"] {
+        assert!(shown.contains(part), "{part:?} is not in\n{shown}");
+    }
+    assert!(!shown.contains("price"), "{shown}");
+    let measured = works(&["evaluate", "--model", &model, "--data", &data]);
+    assert!(measured.contains("60 rows") && measured.contains("ROC AUC"), "{measured}");
+
+    let answers = works(&["predict", "--model", &model, "--data", &data, "--proba"]);
+    assert!(answers.starts_with("prediction,cheap,dear\n"), "{answers}");
+    assert_eq!(answers.lines().count(), 61);
+    for line in answers.lines().skip(1) {
+        let cells: Vec<&str> = line.split(',').collect();
+        let (cheap, dear): (f64, f64) = (cells[1].parse().unwrap(), cells[2].parse().unwrap());
+        assert!((cheap + dear - 1.0).abs() < 1e-12 && (cells[0] == "dear") == (dear > cheap), "{line}");
+    }
+    // Other order, other columns beside, other file format of the same cells: the same answers.
+    let shuffled = folder.file("shuffled.csv", people(&["extra", "member", "job", "age"]).replace(',', ";"));
+    assert_eq!(works(&["predict", "--model", &model, "--data", &shuffled, "--proba"]), answers);
+    let out = folder.path("answers.csv");
+    works(&["predict", "--model", &model, "--data", &shuffled, "--proba", "--out", &out]);
+    assert_eq!(fs::read_to_string(&out).unwrap(), answers);
+    // Through pipes.
+    let mut child = Command::new(env!("CARGO_BIN_EXE_tilewise"))
+        .args(["predict", "--model", &model, "--data", "-", "--out", "-", "--proba"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    child.stdin.take().unwrap().write_all(people(ORDER).as_bytes()).unwrap();
+    assert_eq!(text(&child.wait_with_output().unwrap().stdout), answers);
+}
+
+/// The price is 10 + age / 2 + job +- 1: least squares must come near that, and the baseline must not.
+#[test]
+fn regression_beats_the_mean() {
+    let folder = Folder::new("regression");
+    let rows = people(ORDER);
+    let (_, without_header) = rows.split_once('\n').unwrap();
+    let data = folder.file("raw.csv", without_header.replace(",,", ",?,"));
+    for family in ["linear", "ridge"] {
+        let told = works(&[
+            "train",
+            "--model",
+            family,
+            "--data",
+            &data,
+            "--no-header",
+            "--columns",
+            "age,job,member,price,class",
+            "--na",
+            "?",
+            "--target",
+            "price",
+            "--ignore",
+            "class",
+            "--test-fraction",
+            "0.3",
+            "--seed",
+            "4",
+        ]);
+        let line =
+            told.lines().find(|l| l.trim_start().starts_with("RMSE")).unwrap_or_else(|| panic!("{told}"));
+        let scores: Vec<f64> = line.split_whitespace().skip(1).map(|x| x.parse().unwrap()).collect();
+        assert!(scores[0] < 3.0 && scores[1] > 2.0 * scores[0], "{told}");
+        assert!(told.contains("not kept"), "{told}");
+    }
+}
+
+#[test]
+fn bad_tables_are_refused_by_place() {
+    let folder = Folder::new("bad");
+    let out = folder.path("m.safetensors");
+    fs::write(&out, "what was there before").unwrap();
+    let before = folder.names().len();
+    let train = |family: &str, data: &str, target: &str, parts: &[&str]| {
+        fails(&["train", "--model", family, "--data", data, "--target", target, "--out", &out], parts);
+        assert_eq!(fs::read_to_string(&out).unwrap(), "what was there before");
+    };
+    train("linear", &folder.path("nowhere.csv"), "y", &["nowhere.csv", "no such file"]);
+    // Family, file name and content, target, what the error must tell.
+    type Case = (&'static str, &'static str, &'static [u8], &'static str, &'static [&'static str]);
+    let cases: &[Case] = &[
+        ("linear", "empty.csv", b"", "y", &["empty.csv"]),
+        ("linear", "header.csv", b"x,y\n", "y", &["header.csv"]),
+        ("linear", "binary.csv", b"\x00\xff\xfe\x01PNG\x00\n\x00,\xff\n", "y", &["binary.csv"]),
+        ("linear", "ragged.csv", b"x,y\n1,2\n3,4,5\n6,7\n", "y", &["ragged.csv", "line 3"]),
+        (
+            "linear",
+            "text.csv",
+            b"x,y\n1,2\n2,3\n3,4\n4,5\n5,6\n6,7\n7,8\n8,9\nnine,10\n10,11\n11,12\n",
+            "y",
+            &["text.csv", "line 10", "\"x\"", "nine"],
+        ),
+        ("linear", "target.csv", b"x,y\n1,2\n2,3\n", "z", &["target.csv", "\"z\"", "x, y"]),
+        ("linear", "nan.csv", b"x,y\n1,2\n2,\n3,4\n", "y", &["nan.csv", "row 2", "\"y\"", "missing"]),
+        ("logistic", "class.csv", b"x,y\n1,a\n2,b\n3,\n", "y", &["class.csv", "row 3", "\"y\"", "missing"]),
+        ("linear", "one.csv", b"x,y\n1,2\n", "y", &["only one row"]),
+        ("logistic", "one.csv", b"x,y\n1,a\n", "y", &["only one row"]),
+        ("linear", "constant.csv", b"x,y\n1,2\n2,2\n3,2\n", "y", &["constant.csv", "\"y\"", "every row"]),
+        (
+            "logistic",
+            "constant.csv",
+            b"x,y\n1,a\n2,a\n3,a\n",
+            "y",
+            &["constant.csv", "\"y\"", "\"a\"", "every row"],
+        ),
+        ("linear", "words.csv", b"x,y\n1,a\n2,b\n3,c\n", "y", &["words.csv", "\"y\"", "number"]),
+        ("logistic", "half.csv", b"x,y\n1,0\n2,0.5\n3,1\n", "y", &["half.csv", "row 2", "\"y\"", "0.5"]),
+    ];
+    for (family, name, content, target, parts) in cases {
+        train(family, &folder.file(name, content), target, parts);
+        fs::remove_file(folder.path(name)).unwrap();
+    }
+    assert_eq!(folder.names().len(), before, "{:?}", folder.names());
+}
+
+#[test]
+fn bad_columns_and_parameters_are_named() {
+    let folder = Folder::new("columns");
+    let data = folder.file("people.csv", people(ORDER));
+    let model = folder.path("m.safetensors");
+    works(&[
+        "train", "--model", "linear", "--data", &data, "--target", "price", "--ignore", "class", "--out",
+        &model,
+    ]);
+    let missing = folder.file("missing.csv", people(&["age", "member"]));
+    fails(&["predict", "--model", &model, "--data", &missing], &["missing.csv", "\"job\"", "missing"]);
+    let typed = folder.file("typed.csv", "age,job,member\n20,clerk,true\nold,nurse,false\n");
+    let out = folder.path("answers.csv");
+    fails(
+        &["predict", "--model", &model, "--data", &typed, "--out", &out],
+        &["typed.csv", "line 3", "\"age\"", "old"],
+    );
+    assert!(!Path::new(&out).exists());
+    fails(&["predict", "--model", &model, "--data", &data, "--proba"], &["--proba"]);
+    fails(&["predict", "--model", &data, "--data", &data], &["people.csv", "not a model file"]);
+    fails(&["inspect", "--model", &folder.path("none")], &["none", "no such file"]);
+
+    let train = |more: &[&str], parts: &[&str]| {
+        let mut args = vec!["train", "--data", &data, "--target", "price", "--ignore", "class"];
+        args.extend(more);
+        fails(&args, parts);
+    };
+    train(&["--model", "lineer"], &["lineer", "linear, ridge, logistic"]);
+    train(&["--model", "ridge", "--set", "alpha=-1"], &["alpha", "-1", "0 or more"]);
+    train(&["--model", "ridge", "--set", "beta=1"], &["beta", "alpha"]);
+    train(&["--model", "ridge", "--set", "alpha"], &["key=value"]);
+    train(&["--model", "ridge", "--weight", "job"], &["\"job\"", "weight"]);
+    train(&["--model", "ridge", "--weight", "wait"], &["\"wait\""]);
+    train(&["--model", "ridge", "--test-fraction", "1.5"], &["1.5"]);
+    train(&["--model", "ridge", "--set", "impute=false"], &["people.csv", "row 6", "\"age\"", "impute"]);
+    train(&["--model", "ridge", "--out", "/nowhere/m.safetensors"], &["/nowhere/m.safetensors"]);
+    for args in [&["train"][..], &["fly"], &["train", "--threads", "0"], &["predict", "--parallel"]] {
+        assert_eq!(tilewise(args).status.code(), Some(2), "{args:?}");
+    }
+}
+
+#[test]
+fn weights_groups_and_offsets_play_their_part() {
+    let folder = Folder::new("roles");
+    // y = 3 x + known; rows of weight 0 are wild.
+    let mut csv = "x,known,w,query,y\n".to_owned();
+    for i in 0..40 {
+        let (x, known) = (f64::from(i % 8), f64::from(i % 5) * 100.0);
+        let (w, y) = if i % 10 == 9 { (0, -1e6) } else { (1, 3.0 * x + known) };
+        csv += &format!("{x},{known},{w},q{},{y}\n", i / 4);
+    }
+    let data = folder.file("data.csv", csv);
+    let model = folder.path("m.safetensors");
+    let told = works(&[
+        "train",
+        "--model",
+        "linear",
+        "--data",
+        &data,
+        "--target",
+        "y",
+        "--weight",
+        "w",
+        "--offset",
+        "known",
+        "--group",
+        "query",
+        "--test-fraction",
+        "0.3",
+        "--out",
+        &model,
+    ]);
+    assert!(told.contains("on 28 rows, 1 inputs") && told.contains("on 12 rows held out"), "{told}");
+    let new = folder.file("new.csv", "known,x\n1000,2\n0,5\n");
+    let answers = works(&["predict", "--model", &model, "--data", &new, "--offset", "known"]);
+    let numbers: Vec<f64> = answers.lines().skip(1).map(|l| l.parse().unwrap()).collect();
+    assert!((numbers[0] - 1006.0).abs() < 1e-6 && (numbers[1] - 15.0).abs() < 1e-6, "{answers}");
+}
+
+#[test]
+fn a_reader_that_goes_away_ends_the_command_quietly() {
+    let folder = Folder::new("pipe");
+    let data = folder.file("people.csv", people(ORDER));
+    let model = folder.path("m.safetensors");
+    works(&[
+        "train", "--model", "linear", "--data", &data, "--target", "price", "--ignore", "class", "--out",
+        &model,
+    ]);
+    // More than a pipe holds.
+    let rows = people(&["age", "job", "member"]);
+    let (header, body) = rows.split_once('\n').unwrap();
+    let many = folder.file("many.csv", format!("{header}\n{}", body.repeat(500)));
+    let mut child = Command::new(env!("CARGO_BIN_EXE_tilewise"))
+        .args(["predict", "--model", &model, "--data", &many])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut first = [0; 10];
+    child.stdout.take().unwrap().read_exact(&mut first).unwrap();
+    assert_eq!(&first, b"prediction");
+    let output = child.wait_with_output().unwrap();
+    assert!(output.status.success() && output.stderr.is_empty(), "{}", text(&output.stderr));
+}
+
+#[test]
+fn every_command_has_help_with_examples() {
+    for command in ["train", "evaluate", "predict", "inspect"] {
+        let help = works(&[command, "--help"]);
+        assert!(
+            help.contains("Examples:") && help.contains(&format!("tilewise {command} --model")),
+            "{help}"
+        );
+    }
+    assert!(works(&["train", "--help"]).contains("alpha: weight of the penalty"));
+    assert!(works(&["--help"]).contains("tilewise train"));
+}
