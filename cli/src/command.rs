@@ -1,4 +1,4 @@
-//! The commands, a file each.
+//! The commands, a file each. A further one is a file here, a line below and a variant in `main.rs`.
 
 pub(crate) mod evaluate;
 pub(crate) mod inspect;

@@ -41,7 +41,7 @@ impl Shown {
     }
 }
 
-const TEMPLATE: &str = "{wide_bar} round {pos} of at most {len}, {msg}, {elapsed} gone, {eta} left";
+const TEMPLATE: &str = "{wide_bar} round {pos} of at most {len}, {msg}, {elapsed} gone, at most {eta} left";
 
 impl Progress for Shown {
     fn round(&self, done: u64, total: u64, note: &str) {
