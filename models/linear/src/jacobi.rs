@@ -11,9 +11,13 @@ use tilewise_kernels::{axpy, dot};
 const SWEEPS: usize = 60;
 
 /// The minimum-norm solution of min |R w - c|, and the numerical rank: singular values up to `cutoff` times the
-/// largest count as zero. `rows` holds [R | c], row-major, `features + 1` entries a row; it is overwritten.
-pub(crate) fn minimum_norm(rows: &mut [f64], features: usize, cutoff: f64) -> Result<(Vec<f64>, usize)> {
-    let cols = features + 1;
+/// largest count as zero. `rows` holds [R | c | ...], row-major, `cols` entries a row; it is overwritten.
+pub(crate) fn minimum_norm(
+    rows: &mut [f64],
+    features: usize,
+    cols: usize,
+    cutoff: f64,
+) -> Result<(Vec<f64>, usize)> {
     let square = |row: &[f64]| dot(&row[..features], &row[..features]);
     for _ in 0..SWEEPS {
         let mut rotated = false;
@@ -66,13 +70,13 @@ mod tests {
     #[test]
     fn known_solutions() {
         // x + y = 2 alone: the shortest solution is (1, 1).
-        let (w, rank) = minimum_norm(&mut [1.0, 1.0, 2.0], 2, 1e-15).unwrap();
+        let (w, rank) = minimum_norm(&mut [1.0, 1.0, 2.0], 2, 3, 1e-15).unwrap();
         assert_eq!((w, rank), (vec![1.0, 1.0], 1));
         // The same equation twice, with a contradiction that least squares averages.
-        let (w, rank) = minimum_norm(&mut [1.0, 1.0, 2.0, 1.0, 1.0, 4.0], 2, 1e-15).unwrap();
+        let (w, rank) = minimum_norm(&mut [1.0, 1.0, 2.0, 1.0, 1.0, 4.0], 2, 3, 1e-15).unwrap();
         assert_eq!(rank, 1);
         assert!(w.iter().all(|w| (w - 1.5).abs() < 1e-15));
-        let (w, rank) = minimum_norm(&mut [0.0, 0.0, 5.0], 2, 1e-15).unwrap();
+        let (w, rank) = minimum_norm(&mut [0.0, 0.0, 5.0], 2, 3, 1e-15).unwrap();
         assert_eq!((w, rank), (vec![0.0, 0.0], 0));
     }
 }

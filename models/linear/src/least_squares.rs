@@ -10,7 +10,8 @@
 //!    the solution by it (iterative refinement), another checks.
 //! 3. when the pivot is below `SINGULAR_BELOW`, or rows are fewer than columns, one pass reduces the centred rows to
 //!    their triangle (`qr.rs`), from which one-sided Jacobi rotations give the minimum-norm solution
-//!    with the cutoff of NumPy's `lstsq`, max(rows, columns) times machine epsilon.
+//!    with the cutoff of NumPy's `lstsq`, max(rows, columns) times machine epsilon. Fewer rows than columns, if
+//!    independent, are solved by the Cholesky factor of their own inner products instead.
 
 use crate::block::leaf_rows;
 use crate::cholesky::Cholesky;
@@ -23,7 +24,7 @@ use serde::{Deserialize, Serialize};
 use std::marker::PhantomData;
 use tilewise_base::rounds;
 use tilewise_base::{Context, Error, Fit, FitReport, Result};
-use tilewise_kernels::{MatMut, MatRef, axpy, dot, parallel, syrk};
+use tilewise_kernels::{MatMut, MatRef, axpy, dot, gemv, parallel, syrk};
 
 /// Below this smallest pivot of the scaled Gram matrix the solution is refined by its true residual: normal equations
 /// lose about 1 / pivot of relative accuracy, so ten digits are left here.
@@ -285,23 +286,24 @@ impl<T: Element> LeastSquaresTrainer<T> {
 
     fn solve_minimum_norm(&mut self, mut stack: Stack) -> Result<()> {
         let (p, l2) = (self.features, self.params.l2);
-
-        let rows = stack.rows();
-        if l2 > 0.0 && rows < p {
-            self.solution = ridge_dual(&stack, p, l2)?;
+        let dual = if stack.rows() < p { dual_solution(&stack, p, l2, self.params.intercept)? } else { None };
+        let rank = if let Some(solution) = dual {
+            self.solution = solution;
+            if l2 > 0.0 { p } else { stack.rows() - usize::from(self.params.intercept) }
         } else {
             if l2 > 0.0 {
                 // Ridge is least squares with the rows sqrt(l2) I added.
-                let mut penalty = vec![0.0; p * (p + 1)];
-                (0..p).for_each(|j| penalty[j * (p + 1) + j] = l2.sqrt());
-                stack = stack.merge(&Stack::new(penalty, p + 1)?)?;
+                let mut penalty = vec![0.0; p * stack.cols];
+                (0..p).for_each(|j| penalty[j * stack.cols + j] = l2.sqrt());
+                stack = stack.merge(&Stack::new(penalty, p + 2)?)?;
             }
             let cutoff = f64::EPSILON * self.rows.max(p) as f64;
-            let (solution, rank) = crate::jacobi::minimum_norm(&mut stack.data, p, cutoff)?;
+            let (solution, rank) = crate::jacobi::minimum_norm(&mut stack.data, p, stack.cols, cutoff)?;
             self.solution = solution;
-            if rank < p {
-                self.report.warnings.push(rank_warning(rank, p));
-            }
+            rank
+        };
+        if rank < p {
+            self.report.warnings.push(rank_warning(rank, p));
         }
         self.stage = Stage::Residual { corrections: 0 };
         Ok(())
@@ -364,40 +366,56 @@ fn rank_warning(rank: usize, features: usize) -> String {
     )
 }
 
-/// The triangle of the rows sqrt(w) [x - mean | y - mean].
+/// The triangle of the rows sqrt(w) [x - mean | y - mean | 1].
 fn triangle<T: Element>(chunk: &Chunk<'_, T, f64>, mean: &[f64], target_mean: f64) -> Result<Stack> {
     let p = chunk.x.cols();
     // Four times as many rows as columns: reducing a leaf then costs more than merging two.
     let map = |range: std::ops::Range<usize>| {
-        let mut data = Vec::with_capacity(range.len() * (p + 1));
+        let mut data = Vec::with_capacity(range.len() * (p + 2));
         for i in range {
             let root = chunk.weight(i).sqrt();
             if root > 0.0 {
                 data.extend((0..p).map(|j| root * (chunk.x.get(i, j).to_f64() - mean[j])));
                 data.push(root * (chunk.y[i] - chunk.offset(i) - target_mean));
+                data.push(root);
             }
         }
-        Stack::new(data, p + 1)
+        Stack::new(data, p + 2)
     };
-    let empty = || Ok(Stack { cols: p + 1, data: Vec::new() });
+    let empty = || Ok(Stack { cols: p + 2, data: Vec::new() });
     parallel::map_reduce(chunk.x.rows(), leaf_rows(p, 4 * p), map, |a, b| a?.merge(&b?)).unwrap_or_else(empty)
 }
 
-/// Ridge with fewer rows than columns: w = A^T (A A^T + l2 I)^-1 y, a system as large as the rows are many.
-fn ridge_dual(stack: &Stack, features: usize, l2: f64) -> Result<Vec<f64>> {
+/// With fewer rows than columns: w = A^T (A A^T + l2 I)^-1 y, a system as large as the rows are many; without penalty
+/// this is the solution of least norm. `None` when the rows depend on each other.
+fn dual_solution(stack: &Stack, features: usize, l2: f64, centred: bool) -> Result<Option<Vec<f64>>> {
     let (n, cols) = (stack.rows(), stack.cols);
     let a = MatRef::new(&stack.data, n, cols)?.col_range(0..features);
     let mut kernel = vec![0.0; n * n];
     syrk(1.0, a.transpose(), 0.0, MatMut::new(&mut kernel, n, n)?)?;
-    (0..n).for_each(|i| kernel[i * n + i] += l2);
-    let mut dual: Vec<f64> = stack.data.chunks_exact(cols).map(|row| row[features]).collect();
-    let Some(factor) = Cholesky::new(&kernel, n, 0.0)? else {
-        return Err(Error::Fit(format!("l2 = {l2} is too small for these features; use 0 or a larger one")));
-    };
-    factor.solve(&mut dual);
-    let mut solution = vec![0.0; features];
-    for (row, d) in stack.data.chunks_exact(cols).zip(dual) {
-        axpy(d, &row[..features], &mut solution)?;
+    let column = |j: usize| stack.data.iter().skip(j).step_by(cols).copied().collect::<Vec<f64>>();
+    let (target, roots) = (column(features), column(features + 1));
+    if centred {
+        // Centred rows sum to zero when weighted: along the roots of the weights the kernel is zero and so is the
+        // target, and anything may stand there.
+        let trace: f64 = (0..n).map(|i| kernel[i * n + i]).sum();
+        let factor = trace / n as f64 / roots.iter().map(|r| r * r).sum::<f64>();
+        for (row, r) in kernel.chunks_exact_mut(n).zip(&roots) {
+            axpy(factor * r, &roots, row)?;
+        }
     }
-    Ok(solution)
+    (0..n).for_each(|i| kernel[i * n + i] += l2);
+    let Some(factor) = Cholesky::new(&kernel, n, SINGULAR_BELOW)? else { return Ok(None) };
+    // The second round takes off what rounding left of the first.
+    let (mut dual, mut solution) = (vec![0.0; n], vec![0.0; features]);
+    for _ in 0..2 {
+        let mut residual: Vec<f64> = target.iter().zip(&dual).map(|(y, d)| y - l2 * d).collect();
+        gemv(-1.0, a, &solution, 1.0, &mut residual)?;
+        factor.solve(&mut residual);
+        axpy(1.0, &residual, &mut dual)?;
+        for (row, r) in stack.data.chunks_exact(cols).zip(&residual) {
+            axpy(*r, &row[..features], &mut solution)?;
+        }
+    }
+    Ok(Some(solution))
 }

@@ -146,6 +146,26 @@ fn single_precision_features_lose_nothing_more() {
     assert_eq!(a.model, b.model);
 }
 
+/// Where rows can all be met exactly, of all ways the shortest is taken, and how rows are weighted is the same.
+#[test]
+fn wide_problems_are_met_exactly_whatever_the_weights() {
+    let (n, p) = (20, 50);
+    let (x, y) = (normal(n, p, 12), normal(n, 1, 13));
+    let weights: Vec<f64> = (1..=n).map(|i| i as f64).collect();
+    for intercept in [true, false] {
+        let params = LeastSquares { l2: 0.0, intercept };
+        let a = fit(&params, &x, p, &y, Rows::default());
+        let b = fit(&params, &x, p, &y, Rows { weights: Some(&weights), offset: None });
+        assert!(a.report.objective < 1e-25 && b.report.objective < 1e-25);
+        if intercept {
+            assert!(a.report.warnings[0].contains("rank 19 of 50"));
+        }
+        for (a, b) in a.model.coefficients.iter().zip(&b.model.coefficients) {
+            assert!((a - b).abs() < CHUNKING, "{a} and {b}");
+        }
+    }
+}
+
 #[test]
 fn bad_input_is_named() {
     let context = Context::default();
