@@ -4,6 +4,7 @@
 pub mod case;
 pub mod cases;
 pub mod check;
+pub mod compare;
 pub mod operand;
 pub mod roofline;
 pub mod scale;

@@ -5,7 +5,8 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use tilewise_bench::case::Case;
-use tilewise_bench::{cases, check, scale};
+use tilewise_bench::{cases, check, compare, scale};
+use tilewise_report::Settings;
 
 /// Checks kernels and models against naive versions, measures how they scale, compares them with peers.
 #[derive(Parser)]
@@ -40,6 +41,22 @@ enum Command {
         #[arg(long)]
         csv: Option<PathBuf>,
     },
+    /// Compare with other products, each in its own process, in turn, on the same bytes and threads.
+    Compare {
+        /// gemm, add or linear.
+        name: String,
+        #[command(flatten)]
+        measuring: Measuring,
+        /// Tell thread pools of peers to sleep at once after each call.
+        #[arg(long)]
+        passive: bool,
+        /// Also write the numbers to this CSV file.
+        #[arg(long)]
+        csv: Option<PathBuf>,
+    },
+    /// Our side of a comparison, which `compare` starts.
+    #[command(hide = true)]
+    Worker,
 }
 
 #[derive(Args)]
@@ -65,6 +82,15 @@ impl Measuring {
         }
         options.settings.rounds = self.rounds.unwrap_or(options.settings.rounds).max(1);
         options
+    }
+
+    fn comparing(&self, passive: bool) -> compare::Options {
+        let options = self.options();
+        // Samples of other processes hold a wake-up, which must not count.
+        let sample_seconds = options.settings.sample_seconds * 10.0;
+        let settings = Settings { sample_seconds, ..options.settings };
+        let target = Path::new(env!("CARGO_MANIFEST_DIR")).join("../target");
+        compare::Options { threads: options.threads, settings, quick: self.quick, passive, target }
     }
 }
 
@@ -108,6 +134,16 @@ fn run(command: Command) -> io::Result<bool> {
             csv.map_or(Ok(()), |file| write(&file, scaling.csv().text()))?;
             Ok(true)
         }
+        Command::Compare { name, measuring, passive, csv } => {
+            let comparison = compare::find(&name)?;
+            let compared = comparison.run(&measuring.comparing(passive), |what| eprintln!("{what}"))?;
+            println!("{}: {}\n{}", comparison.name, comparison.about, compared.table().text());
+            compared.missing.iter().for_each(|what| println!("left out: {what}"));
+            compared.disagreements.iter().for_each(|what| println!("DISAGREES: {what}"));
+            csv.map_or(Ok(()), |file| write(&file, compared.csv().text()))?;
+            Ok(compared.disagreements.is_empty())
+        }
+        Command::Worker => compare::work().map(|()| true),
     }
 }
 

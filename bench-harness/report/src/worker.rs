@@ -206,7 +206,7 @@ impl Remote {
     /// As [`Remote::ask`].
     pub fn run(&mut self, repetitions: u64) -> io::Result<f64> {
         let answer = self.ask(&format!("run {repetitions}"))?;
-        self.signal(true)?;
+        self.pause()?;
         answer.parse().map_err(|_| io::Error::other(format!("`{answer}` is not a number of seconds")))
     }
 
@@ -219,6 +219,14 @@ impl Remote {
         let values = doubles(&std::fs::read(file)?);
         std::fs::remove_file(file)?;
         Ok(values)
+    }
+
+    /// Stops the process until it is asked again.
+    ///
+    /// # Errors
+    /// When the signal cannot be sent.
+    pub fn pause(&mut self) -> io::Result<()> {
+        self.signal(true)
     }
 
     /// Stops or continues the process. The shell sends the signal, for that needs no unsafe code.

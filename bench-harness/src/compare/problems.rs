@@ -1,0 +1,175 @@
+//! The problems of comparisons, their operands, and when results count as the same.
+
+use crate::operand::Draw;
+use std::io;
+use tilewise_report::worker::Problem;
+
+/// Errors of a product of random numbers that are let pass, in units of k u: one standard deviation of the rounding
+/// error is about 0.24 of it, and the largest of some million elements five times that.
+const PRODUCT_ERROR: f64 = 8.0;
+
+/// How much more than the best objective a fit may reach, relatively. Looser solvers would be timed for less work.
+const OBJECTIVE_GAP: f64 = 1e-8;
+
+/// Kind, element type and shape of every problem.
+pub(super) type Listed = Vec<(&'static str, &'static str, Vec<usize>)>;
+
+/// The objective that coefficients and intercept reach.
+type Objective = Box<dyn Fn(&[f64]) -> f64>;
+
+pub(super) fn gemm(quick: bool) -> Listed {
+    let square = |n: usize| vec![n, n, n];
+    let shapes = if quick {
+        vec![square(32), square(200)]
+    } else {
+        let odd = [[1, 1024, 1024], [8, 1024, 1024], [64, 1024, 1024], [4096, 64, 64], [32, 128, 784]];
+        let squares = [16, 64, 256, 512, 1024, 2048].map(square);
+        squares.into_iter().chain(odd.map(Vec::from)).collect()
+    };
+    both(&["gemm"], &["f32", "f64"], &shapes)
+}
+
+pub(super) fn add(quick: bool) -> Listed {
+    let shapes =
+        if quick { vec![vec![256, 256]] } else { vec![vec![128, 128], vec![1024, 1024], vec![4096, 4096]] };
+    both(&["add"], &["f32", "f64"], &shapes)
+}
+
+pub(super) fn linear(quick: bool) -> Listed {
+    let shapes = if quick {
+        vec![vec![5000, 20]]
+    } else {
+        vec![vec![1000, 10], vec![20_000, 500], vec![500_000, 100]]
+    };
+    both(&["least_squares", "ridge", "logistic"], &["f64"], &shapes)
+}
+
+fn both(kinds: &[&'static str], elements: &[&'static str], shapes: &[Vec<usize>]) -> Listed {
+    let mut all = Listed::new();
+    for &kind in kinds {
+        for &element in elements {
+            all.extend(shapes.iter().map(|shape| (kind, element, shape.clone())));
+        }
+    }
+    all
+}
+
+/// When results count as the same.
+pub(super) enum Agreement {
+    /// Every element within this of the first system's.
+    Elements(f64),
+    /// The objective within [`OBJECTIVE_GAP`] of the best.
+    Objective(Objective),
+}
+
+/// Writes the operands of a problem for all systems to read.
+pub(super) fn write(problem: &Problem) -> io::Result<Agreement> {
+    let mut draw = Draw::packed(1);
+    let epsilon = if problem.element == "f32" { f64::from(f32::EPSILON) } else { f64::EPSILON };
+    match (problem.kind.as_str(), problem.shape.as_slice()) {
+        ("gemm", &[m, n, k]) => {
+            problem.write("a", draw.vector::<f64>(m * k, 1.0).get())?;
+            problem.write("b", draw.vector::<f64>(k * n, 1.0).get())?;
+            Ok(Agreement::Elements(PRODUCT_ERROR * k as f64 * epsilon / 2.0))
+        }
+        ("add", &[m, n]) => {
+            problem.write("a", draw.vector::<f64>(m * n, 1.0).get())?;
+            problem.write("b", draw.vector::<f64>(m * n, 1.0).get())?;
+            Ok(Agreement::Elements(0.0))
+        }
+        (kind, &[rows, features]) => {
+            let (x, truth) = (draw.normals::<f64>(rows * features), draw.normals::<f64>(features));
+            let noise = draw.normals::<f64>(rows);
+            let logistic = kind == "logistic";
+            let value = |(row, noise): (&[f64], &f64)| {
+                let signal =
+                    row.iter().zip(&truth).map(|(x, b)| x * b).sum::<f64>() / (features as f64).sqrt();
+                if logistic { f64::from(u8::from(signal + noise > 0.0)) } else { signal + noise }
+            };
+            let y: Vec<f64> = x.chunks_exact(features).zip(&noise).map(value).collect();
+            problem.write("x", &x)?;
+            problem.write("y", &y)?;
+            let l2 = if kind == "least_squares" { 0.0 } else { 1.0 };
+            Ok(Agreement::Objective(Box::new(move |fitted| {
+                if fitted.len() != features + 1 {
+                    return f64::NAN;
+                }
+                objective(&x, &y, fitted, l2, logistic)
+            })))
+        }
+        (kind, shape) => Err(io::Error::other(format!("{kind} with shape {shape:?} is not known"))),
+    }
+}
+
+/// |y - X b - a|^2 + l2 |b|^2, or the sum of log losses + l2 |b|^2 / 2; each over the number of rows.
+fn objective(x: &[f64], y: &[f64], fitted: &[f64], l2: f64, logistic: bool) -> f64 {
+    let (b, a) = fitted.split_at(fitted.len() - 1);
+    let loss = |(row, &y): (&[f64], &f64)| {
+        let z = row.iter().zip(b).map(|(x, b)| x * b).sum::<f64>() + a[0];
+        if logistic {
+            let margin = if y > 0.5 { z } else { -z };
+            (-margin.abs()).exp().ln_1p() + (-margin).max(0.0)
+        } else {
+            (y - z) * (y - z)
+        }
+    };
+    let sum: f64 = x.chunks_exact(b.len()).zip(y).map(loss).sum();
+    let square: f64 = b.iter().map(|b| b * b).sum();
+    (sum + if logistic { l2 / 2.0 } else { l2 } * square) / y.len() as f64
+}
+
+impl Agreement {
+    /// For every result its objective, if it has one, or how it differs.
+    pub(super) fn judge(&self, results: &[&[f64]]) -> Vec<Result<Option<f64>, String>> {
+        match self {
+            Self::Elements(allowed) => {
+                let Some(first) = results.first() else { return Vec::new() };
+                let allowed = vec![*allowed; first.len()];
+                results
+                    .iter()
+                    .map(|result| crate::check::compare(result, first, &allowed).map(|_| None))
+                    .collect()
+            }
+            Self::Objective(objective) => {
+                let reached: Vec<f64> = results.iter().map(|result| objective(result)).collect();
+                let best = reached.iter().copied().fold(f64::INFINITY, f64::min);
+                let judge = |&one: &f64| {
+                    let gap = (one - best) / best;
+                    if gap <= OBJECTIVE_GAP {
+                        return Ok(Some(one));
+                    }
+                    Err(format!("reaches an objective of {one:.12}, {gap:.1e} above the best"))
+                };
+                reached.iter().map(judge).collect()
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn disagreement_is_seen() {
+        let elements = Agreement::Elements(0.1).judge(&[&[1.0, 2.0], &[1.05, 2.0], &[1.0, 2.2], &[1.0]]);
+        assert_eq!(elements.iter().map(Result::is_ok).collect::<Vec<_>>(), [true, true, false, false]);
+        let fits = Agreement::Objective(Box::new(|fitted| fitted[0])).judge(&[
+            &[2.0],
+            &[2.0 + 1e-9],
+            &[2.1],
+            &[f64::NAN],
+        ]);
+        assert_eq!(fits.iter().map(Result::is_ok).collect::<Vec<_>>(), [true, true, false, false]);
+    }
+
+    #[test]
+    fn objectives_are_the_textbook_ones() {
+        // Rows (1) and (3) with y = 1 and 2 at b = 0.5, a = 1: residuals -0.5 and -0.5.
+        let squared = objective(&[1.0, 3.0], &[1.0, 2.0], &[0.5, 1.0], 2.0, false);
+        assert!((squared - (0.25 + 0.25 + 2.0 * 0.25) / 2.0).abs() < 1e-15);
+        let log_loss = objective(&[1.0, 3.0], &[1.0, 0.0], &[0.5, 1.0], 2.0, true);
+        let expected = ((1.0 + (-1.5f64).exp()).ln() + (1.0 + 2.5f64.exp()).ln() + 0.25) / 2.0;
+        assert!((log_loss - expected).abs() < 1e-15);
+    }
+}
