@@ -34,6 +34,9 @@ const POWER_TOLERANCE: f64 = 1e-2;
 /// The estimate comes from below; descent converges for any step under twice the one it gives.
 const SAFETY: f64 = 1.05;
 
+/// Rows after which a sum in the type of the features is added to one in `f64`.
+const ROWS: usize = 1024;
+
 /// What a row contributes to the objective.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]

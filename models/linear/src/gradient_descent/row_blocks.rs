@@ -1,6 +1,6 @@
 //! Data-parallel form: leaves of rows, each in blocks that are read from memory once and swept twice in cache.
 
-use super::{Problem, Shape};
+use super::{Problem, ROWS, Shape};
 use crate::Element;
 use crate::block::block_rows;
 use std::ops::Range;
@@ -10,6 +10,9 @@ use tilewise_kernels::{axpy, gemv, parallel};
 /// Blocks of a leaf, at least: about 100 microseconds of streaming.
 const LEAF_BLOCKS: usize = 4;
 
+/// Rows of a leaf, at least: merging its gradient must cost little beside the leaf's own rows.
+const LEAF_ROWS: usize = 32;
+
 /// Leaves, at most: each holds a gradient of its own until it is merged.
 const LEAVES: usize = 512;
 
@@ -17,19 +20,26 @@ pub(super) fn gradient<T: Element>(problem: &Problem<'_, T>, b: &[f64], shape: S
     let (n, p) = (problem.chunk.x.rows(), problem.chunk.x.cols());
     let coefficients: Vec<T> = b[..p].iter().map(|b| T::from_f64(*b)).collect();
     let block = block_rows::<T>(p);
-    let leaf = (LEAF_BLOCKS * block).max(n.div_ceil(LEAVES).next_multiple_of(block));
+    let leaf = (LEAF_BLOCKS * block).max(LEAF_ROWS).max(n.div_ceil(LEAVES).next_multiple_of(block));
     let map = |range: Range<usize>| {
         let mut gradient = vec![0.0; p + 1];
         let (mut margins, mut scratch, mut part) = (Vec::new(), Vec::new(), vec![T::ZERO; p]);
+        // Rows summed in `part` so far.
+        let mut summed = 0;
         for start in range.clone().step_by(block) {
             let rows = start..(start + block).min(range.end);
-            let x = problem.chunk.x.row_range(rows.clone());
+            let (x, end) = (problem.chunk.x.row_range(rows.clone()), rows.end);
             problem.start(rows, b[p], shape, &mut margins);
             gemv(T::ONE, x, &coefficients, T::ONE, &mut margins)?;
             problem.residuals(start, shape, &mut margins, &mut scratch)?;
-            gemv(T::ONE, x.transpose(), &margins, T::ZERO, &mut part)?;
-            gradient.iter_mut().zip(&part).for_each(|(g, part)| *g += part.to_f64());
+            let add = if summed == 0 { T::ZERO } else { T::ONE };
+            gemv(T::ONE, x.transpose(), &margins, add, &mut part)?;
             gradient[p] += margins.iter().map(|r| r.to_f64()).sum::<f64>();
+            summed += x.rows();
+            if summed >= ROWS || end == range.end {
+                gradient.iter_mut().zip(&part).for_each(|(g, part)| *g += part.to_f64());
+                summed = 0;
+            }
         }
         Ok(gradient)
     };

@@ -1,15 +1,12 @@
 //! Task-parallel form: first the residual of every row, then strips of components, each of which gathers its part of the
 //! gradient over all rows in order. A component's sum does not depend on the strips.
 
-use super::{Problem, Shape};
+use super::{Problem, ROWS, Shape};
 use crate::Element;
 use crate::block::block_rows;
 use std::sync::Mutex;
 use tilewise_base::{Error, Result};
 use tilewise_kernels::{gemv, parallel};
-
-/// Rows whose sum is taken in the type of the features before it is added in `f64`.
-const ROWS: usize = 1024;
 
 /// Bytes of a row of a strip, at least: three cache lines, so that little of what is fetched goes unused.
 const STRIP_BYTES: usize = 192;
