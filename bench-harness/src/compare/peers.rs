@@ -35,14 +35,16 @@ pub(super) const GEMM: &[Peer] = &[
     Peer { name: "NumPy", launch: Launch::Python("numpy_peer.py", ""), only: None },
 ];
 
-pub(super) const ADD: &[Peer] = &[Peer { name: "NumPy", launch: Launch::Python("numpy_peer.py", ""), only: None }];
+pub(super) const ADD: &[Peer] =
+    &[Peer { name: "NumPy", launch: Launch::Python("numpy_peer.py", ""), only: None }];
 
 pub(super) const LINEAR: &[Peer] = &[
     Peer { name: "scikit-learn", launch: Launch::Python("scikit_learn_peer.py", "lbfgs"), only: None },
     Peer {
         name: "scikit-learn newton-cholesky",
         launch: Launch::Python("scikit_learn_peer.py", "newton-cholesky"),
-   , only: None },
+        only: None,
+    },
 ];
 
 /// Variables by which thread pools learn their size.
