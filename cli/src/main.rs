@@ -5,6 +5,7 @@
 
 mod arguments;
 mod command;
+mod demo;
 mod failure;
 mod interrupt;
 mod output;
@@ -20,6 +21,7 @@ Examples:
   tilewise evaluate --model m.safetensors --data more.csv
   tilewise predict --model m.safetensors --data new.csv --proba > answers.csv
   tilewise inspect --model m.safetensors
+  tilewise demo
 
 Every command tells more with --help.";
 
@@ -37,6 +39,7 @@ enum Command {
     Evaluate(command::evaluate::Evaluate),
     Predict(command::predict::Predict),
     Inspect(command::inspect::Inspect),
+    Demo(command::demo::Demo),
 }
 
 fn main() -> ExitCode {
@@ -45,6 +48,7 @@ fn main() -> ExitCode {
         Command::Evaluate(evaluate) => evaluate.run(),
         Command::Predict(predict) => predict.run(),
         Command::Inspect(inspect) => inspect.run(),
+        Command::Demo(demo) => demo.run(),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

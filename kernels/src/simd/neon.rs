@@ -146,7 +146,7 @@ neon!(
     vrndnq_f32,
     vabsq_f32,
     |sign| vreinterpretq_u32_s32(vshrq_n_s32::<31>(vreinterpretq_s32_f32(sign))),
-    |n| { vreinterpretq_f32_s32(vshlq_n_s32::<23>(vaddq_s32(vcvtq_s32_f32(n), vdupq_n_s32(127)))) }
+    |n| vreinterpretq_f32_s32(vshlq_n_s32::<23>(vaddq_s32(vcvtq_s32_f32(n), vdupq_n_s32(127))))
 );
 neon!(
     f64,
@@ -166,5 +166,5 @@ neon!(
     vrndnq_f64,
     vabsq_f64,
     |sign| vreinterpretq_u64_s64(vshrq_n_s64::<63>(vreinterpretq_s64_f64(sign))),
-    |n| { vreinterpretq_f64_s64(vshlq_n_s64::<52>(vaddq_s64(vcvtq_s64_f64(n), vdupq_n_s64(1023)))) }
+    |n| vreinterpretq_f64_s64(vshlq_n_s64::<52>(vaddq_s64(vcvtq_s64_f64(n), vdupq_n_s64(1023))))
 );

@@ -1,0 +1,73 @@
+//! The demo's report.
+
+use super::quality::{self, Outcome};
+use super::requests::Load;
+use super::speed::{self, Speed};
+use tilewise_report::{Axis, BarChart, Block, Chart, Group, Machine, Page, Section};
+
+pub(crate) fn page(outcomes: &[Outcome], speeds: &[Speed], served: &str, load: &Load) -> Page {
+    let threads = speeds.first().map_or(1, |speed| speed.threads);
+    let training = BarChart {
+        title: format!("Speed-up of {threads} threads over one"),
+        axis: Axis::linear("times as fast"),
+        groups: speeds
+            .iter()
+            .map(|s| Group { name: s.family.to_owned(), bars: vec![("speed-up".into(), s.ratio)] })
+            .collect(),
+        reference: Some(1.0),
+    };
+    let errors = BarChart {
+        title: "Error on rows held out, relative to always answering the same".into(),
+        axis: Axis::linear("share of the plain answer's error"),
+        groups: outcomes.iter().filter_map(relative_error).collect(),
+        reference: Some(1.0),
+    };
+    let quality = Section::new("Quality on rows held out")
+        .with(Block::Prose(
+            "Every family that fits a data set was trained on 80 % of its rows and measured on the rest, beside an answer \
+             that ignores the inputs (the mean, or the shares of the classes)."
+                .into(),
+        ))
+        .with(Block::Table(quality::table(outcomes)))
+        .with(Block::Charts(vec![Chart::Bar(errors)]));
+    let speed = Section::new("One thread and all")
+        .with(Block::Prose(
+            "The same training on a generated problem, one thread and all threads in turn, seven rounds; the ratio is the \
+             median of the ratios of the rounds. The model files of both have the same bytes."
+                .into(),
+        ))
+        .with(Block::Table(speed::table(speeds)))
+        .with(Block::Charts(vec![Chart::Bar(training)]));
+    let serving = Section::new("Serving")
+        .with(Block::Figures(vec![
+            (format!("{:.0}", load.per_second), "requests a second".into()),
+            (tilewise_report::seconds(load.p50), "p50".into()),
+            (tilewise_report::seconds(load.p99), "p99".into()),
+        ]))
+        .with(Block::Prose(format!(
+            "The {served} model behind HTTP on this machine, single rows as JSON objects, the client in the same process. \
+             Every answer was compared with prediction in this process, bit for bit."
+        )))
+        .with(Block::Note(
+            "Client and server share the cores, and the client checks every answer, so the rate is below the server's own."
+                .into(),
+        ));
+    Page {
+        title: "Tilewise: a tour".into(),
+        summary: "What `tilewise demo` trained, measured and served on this machine.".into(),
+        machine: Some(Machine::detect("")),
+        sections: vec![quality, speed, serving],
+    }
+}
+
+/// RMSE, or one minus accuracy, as a share of the baseline's.
+fn relative_error(outcome: &Outcome) -> Option<Group> {
+    let of = |name: &str| outcome.scores.iter().find(|(score, _)| score.name == name);
+    let share = match (of("RMSE"), of("accuracy")) {
+        (Some((ours, plain)), _) => ours.value / plain.value,
+        (_, Some((ours, plain))) => (1.0 - ours.value) / (1.0 - plain.value),
+        _ => return None,
+    };
+    let name = format!("{}, {}", outcome.problem, outcome.family);
+    Some(Group { name, bars: vec![("error".into(), share)] })
+}

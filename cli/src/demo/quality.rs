@@ -1,0 +1,84 @@
+//! Training every family that fits a problem, and how well it does on rows it has not seen.
+
+use super::problem::Problem;
+use crate::progress::Shown;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::time::Instant;
+use tilewise_base::fit::Silent;
+use tilewise_base::metric::{Score, Truth, summary};
+use tilewise_base::{Context, Model, Progress, Result, Roles, predict_dataset, roles, split};
+use tilewise_models::{FAMILIES, Purpose, Settings};
+use tilewise_report::Table;
+
+/// Share of the rows held out.
+const TEST: f64 = 0.2;
+
+pub(crate) struct Outcome {
+    pub(crate) problem: &'static str,
+    pub(crate) family: &'static str,
+    pub(crate) rows: usize,
+    pub(crate) seconds: f64,
+    /// Of the model, and of always answering the same.
+    pub(crate) scores: Vec<(Score, Score)>,
+    pub(crate) model: Arc<dyn Model>,
+}
+
+/// One outcome for every family that can predict the target.
+pub(crate) fn train(problem: &Problem, cancel: &AtomicBool) -> Result<Vec<Outcome>> {
+    let table = &problem.table;
+    let purpose = if problem.classes { Purpose::Classification } else { Purpose::Regression };
+    let all_roles = Roles::target(problem.target);
+    let strata = if problem.classes { Some(roles::classes(table, problem.target)?.0) } else { None };
+    let (training, test) = split(table.rows(), TEST, 0, strata.as_deref())?;
+    let (training, test) = (table.take(&training), table.take(&test));
+    let mut outcomes = Vec::new();
+    for family in FAMILIES.iter().filter(|family| family.purpose == purpose) {
+        let shown = Shown::new(false);
+        let progress: &dyn Progress = shown.as_ref().map_or(&Silent, |shown| shown as &dyn Progress);
+        let context = Context { progress, cancel, ..Context::default() };
+        let start = Instant::now();
+        let model: Arc<dyn Model> =
+            tilewise_models::train(family.name, &training, &all_roles, &Settings::default(), &context)?.into();
+        let seconds = start.elapsed().as_secs_f64();
+        if let Some(shown) = &shown {
+            shown.finish();
+        }
+        let truth = |table| -> Result<Truth> { roles::truth(table, problem.target, model.task()) };
+        let constant = crate::output::constant(&truth(&training)?, None).repeat(test.rows());
+        let ours = summary(&truth(&test)?, &predict_dataset(&*model, &test, None)?, None)?;
+        let plain = summary(&truth(&test)?, &constant, None)?;
+        let scores = ours.into_iter().zip(plain).collect();
+        let rows = training.rows();
+        outcomes.push(Outcome { problem: problem.name, family: family.name, rows, seconds, scores, model });
+    }
+    Ok(outcomes)
+}
+
+/// What people look at first: accuracy and log loss, or RMSE and R2.
+pub(crate) fn table(outcomes: &[Outcome]) -> Table {
+    let columns = ["data", "family", "rows", "time", "measure", "model", "always the same", "converged"];
+    let mut table = Table::new("Held-out quality", &columns);
+    for outcome in outcomes {
+        for (model, plain) in outcome.scores.iter().filter(|(s, _)| ["accuracy", "RMSE"].contains(&s.name)) {
+            table.push([
+                outcome.problem.to_owned(),
+                outcome.family.to_owned(),
+                outcome.rows.to_string(),
+                tilewise_report::seconds(outcome.seconds),
+                model.name.to_owned(),
+                format!("{:.4}", model.value),
+                format!("{:.4}", plain.value),
+                if outcome.model.report().converged { "yes" } else { "no" }.to_owned(),
+            ]);
+        }
+    }
+    table
+}
+
+/// The model to serve: the first of a problem of two classes, whose answers are easy to read.
+pub(crate) fn to_serve<'a>(problems: &'a [Problem], outcomes: &[Outcome]) -> Option<(&'a Problem, Arc<dyn Model>)> {
+    let outcome = outcomes.iter().find(|outcome| outcome.model.outputs() == 2)?;
+    let problem = problems.iter().find(|problem| problem.name == outcome.problem)?;
+    Some((problem, Arc::clone(&outcome.model)))
+}
