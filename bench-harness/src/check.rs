@@ -181,7 +181,9 @@ pub fn table(checked: &[Checked]) -> Table {
             None => "agrees".into(),
             Some(f) => format!("shape {} (seed {}): {}", shape_text(&f.shape), f.seed, f.what),
         };
-        table.push([one.title.clone(), one.comparisons.to_string(), significant(one.worst, 2), result]);
+        let tiny = one.worst > 0.0 && one.worst < 1e-3;
+        let worst = if tiny { format!("{:.0e}", one.worst) } else { significant(one.worst, 2) };
+        table.push([one.title.clone(), one.comparisons.to_string(), worst, result]);
     }
     table
 }

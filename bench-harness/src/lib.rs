@@ -6,5 +6,6 @@ pub mod cases;
 pub mod check;
 pub mod compare;
 pub mod operand;
+pub mod report;
 pub mod roofline;
 pub mod scale;

@@ -5,8 +5,8 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use tilewise_bench::case::Case;
-use tilewise_bench::{cases, check, compare, scale};
-use tilewise_report::Settings;
+use tilewise_bench::{cases, check, compare, report, scale};
+use tilewise_report::{Machine, Settings};
 
 /// Checks kernels and models against naive versions, measures how they scale, compares them with peers.
 #[derive(Parser)]
@@ -53,6 +53,20 @@ enum Command {
         /// Also write the numbers to this CSV file.
         #[arg(long)]
         csv: Option<PathBuf>,
+    },
+    /// Check, scale and compare, and write one page with the numbers beside it into `reports/`.
+    Report {
+        /// Only cases whose name contains this.
+        #[arg(long, default_value = "")]
+        filter: String,
+        #[command(flatten)]
+        measuring: Measuring,
+        /// Comparisons to include, e.g. `gemm,linear`; peers are built and installed as needed.
+        #[arg(long, value_delimiter = ',')]
+        compare: Vec<String>,
+        /// Where to write [default: `reports` of this checkout].
+        #[arg(long)]
+        out: Option<PathBuf>,
     },
     /// Our side of a comparison, which `compare` starts.
     #[command(hide = true)]
@@ -142,6 +156,34 @@ fn run(command: Command) -> io::Result<bool> {
             compared.disagreements.iter().for_each(|what| println!("DISAGREES: {what}"));
             csv.map_or(Ok(()), |file| write(&file, compared.csv().text()))?;
             Ok(compared.disagreements.is_empty())
+        }
+        Command::Report { filter, measuring, compare, out } => {
+            let comparisons =
+                compare.iter().map(|name| compare::find(name)).collect::<io::Result<Vec<_>>>()?;
+            let (cases, options) = (matching(&filter)?, measuring.options());
+            let samples = if options.quick { 5 } else { check::Options::default().samples };
+            let checking = check::Options { samples, ..check::Options::default() };
+            let check = |case| {
+                eprintln!("checking {}", Case::title(case));
+                check::check(case, &checking)
+            };
+            let checked: Vec<_> = cases.iter().map(check).collect();
+            let scaling = scale::scale(&cases, &options, |what| eprintln!("{what}"))?;
+            let mut compared = Vec::new();
+            for comparison in comparisons {
+                compared.push((
+                    comparison,
+                    comparison.run(&measuring.comparing(false), |what| eprintln!("{what}"))?,
+                ));
+            }
+            let harness = Path::new(env!("CARGO_MANIFEST_DIR"));
+            let machine = Machine::detect(report::today()).at_commit(tilewise_report::commit(harness));
+            let agrees = checked.iter().all(|one| one.failure.is_none())
+                && compared.iter().all(|(_, one)| one.disagreements.is_empty());
+            let findings = report::Findings { machine, checked, scaling, compared };
+            let folder = findings.write(&out.unwrap_or_else(|| harness.join("../reports")))?;
+            println!("{}", folder.join("report.html").display());
+            Ok(agrees)
         }
         Command::Worker => compare::work().map(|()| true),
     }

@@ -54,7 +54,7 @@ impl BarChart {
             if single { self.groups.iter().map(|g| g.name.as_str()).collect() } else { names.clone() };
 
         let widest = labels.iter().map(|label| text_width(label, TEXT)).fold(0.0, f64::max);
-        let left = (widest + 12.0).min(WIDTH * 0.42);
+        let left = (widest + 12.0).min(WIDTH * 0.5);
         let values: Vec<String> = bars().map(|(_, value)| significant(*value, 3)).collect();
         let value_room = values.iter().map(|value| text_width(value, TEXT)).fold(0.0, f64::max) + 8.0;
         let right = WIDTH - value_room.max(16.0);

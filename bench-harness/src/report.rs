@@ -1,0 +1,281 @@
+//! The report of a machine: agreement, peaks, scaling and comparisons on one page, with the numbers beside it.
+
+use crate::check::{self, Checked};
+use crate::compare::{Compared, Comparison};
+use crate::scale::{CURVE_POINTS, Scaled, Scaling};
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::{SystemTime, UNIX_EPOCH};
+use tilewise_report::{Axis, BarChart, Block, Chart, Group, Machine, Page, Section, percent, ratio};
+
+/// Bytes from which a case counts as streamed: several times the last cache of most machines.
+const STREAMED: f64 = 128e6;
+
+/// Everything that was measured on a machine.
+pub struct Findings {
+    /// Where.
+    pub machine: Machine,
+    /// Agreement with the references.
+    pub checked: Vec<Checked>,
+    /// Times on 1..N threads.
+    pub scaling: Scaling,
+    /// Comparisons with other products.
+    pub compared: Vec<(&'static Comparison, Compared)>,
+}
+
+/// Today as year-month-day, UTC.
+pub fn today() -> String {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
+    date(since / 86_400)
+}
+
+/// The civil date of a day since 1970-01-01, by counting years and months.
+fn date(mut days: u64) -> String {
+    let leap = |year: u64| year.is_multiple_of(4) && (!year.is_multiple_of(100) || year.is_multiple_of(400));
+    let mut year = 1970;
+    while days >= 365 + u64::from(leap(year)) {
+        days -= 365 + u64::from(leap(year));
+        year += 1;
+    }
+    let february = 28 + u64::from(leap(year));
+    let mut month = 1;
+    for length in [31, february, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31] {
+        if days < length {
+            break;
+        }
+        days -= length;
+        month += 1;
+    }
+    format!("{year}-{month:02}-{:02}", days + 1)
+}
+
+impl Findings {
+    /// Writes `report.html`, `report.md` and the CSV files into the machine's folder below `reports`; answers the folder.
+    ///
+    /// # Errors
+    /// When a file cannot be written.
+    pub fn write(&self, reports: &Path) -> io::Result<PathBuf> {
+        let folder = reports.join(self.machine.slug());
+        fs::create_dir_all(&folder)?;
+        let page = self.page();
+        fs::write(folder.join("report.html"), page.html())?;
+        fs::write(folder.join("report.md"), page.markdown())?;
+        fs::write(folder.join("scaling.csv"), self.scaling.csv().text())?;
+        for (comparison, compared) in &self.compared {
+            fs::write(folder.join(format!("{}.csv", comparison.name)), compared.csv().text())?;
+        }
+        Ok(folder)
+    }
+
+    /// The page.
+    pub fn page(&self) -> Page {
+        let mut sections = vec![self.overview(), self.agreement(), self.scaling(), self.schemes()];
+        sections.extend(
+            self.compared.iter().map(|(comparison, compared)| comparison_section(comparison, compared)),
+        );
+        sections.push(method());
+        Page {
+            title: format!("Tilewise on {}", self.machine.cpu),
+            summary: "Every kernel and model against its naive version, the machine's own peaks and other products."
+                .into(),
+            machine: Some(self.machine.clone()),
+            sections: sections.into_iter().filter(|section| !section.blocks.is_empty()).collect(),
+        }
+    }
+
+    fn overview(&self) -> Section {
+        let of = |name: &'static str| {
+            self.scaling.scaled.iter().filter(move |scaled| scaled.title.starts_with(name))
+        };
+        let mut figures = Vec::new();
+        for title in ["gemm f32", "gemm f64"] {
+            let share = |scaled: &Scaled| {
+                scaled.flops / scaled.seconds(0) / self.scaling.roofs[0].flops(scaled.element)
+            };
+            let best = of(title).map(share).fold(f64::NAN, f64::max);
+            figures.push((percent(best), format!("of one thread's FMA peak by {title}")));
+        }
+        let bandwidth = |scaled: &Scaled| scaled.bytes / scaled.seconds(0) / self.scaling.roofs[0].add;
+        let largest = of("add f32").rfind(|scaled| scaled.bytes >= STREAMED).map_or(f64::NAN, bandwidth);
+        figures.push((percent(largest), "of the best streaming addition by add f32".into()));
+        let last = self.scaling.roofs.len() - 1;
+        if last > 0 {
+            let best = of("gemm").map(|scaled| scaled.speed_up(last)).fold(f64::NAN, f64::max);
+            let threads = self.scaling.roofs[last].threads;
+            figures.push((ratio(best), format!("as fast on {threads} threads as on one: gemm")));
+        }
+        figures.retain(|(value, _)| !value.starts_with('-'));
+        Section::new("At a glance").with(Block::Figures(figures))
+    }
+
+    fn agreement(&self) -> Section {
+        let section = Section::new("Agreement");
+        if self.checked.is_empty() {
+            return section;
+        }
+        let comparisons: usize = self.checked.iter().map(|one| one.comparisons).sum();
+        let failed = self.checked.iter().filter(|one| one.failure.is_some()).count();
+        let text = format!(
+            "Before timing, every case ran on random shapes and layouts, on every instruction set of the processor and at \
+             several thread counts: {comparisons} runs. {}",
+            match failed {
+                0 => "All agree with their references within the error bounds, with the same bits at all thread counts.".into(),
+                n => format!("{n} cases DIFFER from their references; their times mean nothing."),
+            }
+        );
+        section.with(Block::Prose(text)).with(Block::Table(check::table(&self.checked)))
+    }
+
+    fn scaling(&self) -> Section {
+        let section = Section::new("Kernels and models").with(Block::Table(self.scaling.roof_table()));
+        let curves = self.scaling.curves();
+        let section = if curves.is_empty() {
+            let text =
+                format!("Speed-up curves need {CURVE_POINTS} thread counts; the table has what there is.");
+            section.with(Block::Note(text))
+        } else {
+            section.with(Block::Charts(curves))
+        };
+        section
+            .with(Block::Charts(vec![self.naive_chart(), self.peak_chart()]))
+            .with(Block::Table(self.scaling.table()))
+    }
+
+    fn bars(&self, title: &str, axis: Axis, value: impl Fn(&Scaled) -> Option<f64>) -> Chart {
+        let bar = |scaled: &Scaled| {
+            let name = format!("{} {}", scaled.title, crate::case::shape_text(&scaled.shape));
+            Some(Group { name, bars: vec![(String::new(), value(scaled)?)] })
+        };
+        let groups = self.scaling.scaled.iter().filter_map(bar).collect();
+        Chart::Bar(BarChart { title: title.into(), axis, groups, reference: Some(1.0) })
+    }
+
+    fn naive_chart(&self) -> Chart {
+        let axis = Axis::log("times as fast as naive, one thread [x]");
+        self.bars("Over the naive version", axis, Scaled::over_naive)
+    }
+
+    /// How near each case comes to whichever peak limits it.
+    fn peak_chart(&self) -> Chart {
+        let roof = self.scaling.roofs[0];
+        let share = |scaled: &Scaled| {
+            let (flops, bytes) =
+                (scaled.flops / roof.flops(scaled.element), scaled.bytes / roof.add.max(roof.read));
+            Some(flops.max(bytes) / scaled.seconds(0))
+        };
+        self.bars(
+            "Share of the machine's limit, one thread",
+            Axis::linear("share of the nearer peak, 1 = all"),
+            share,
+        )
+    }
+
+    /// The schemes of gradient descent side by side, as they are what people come to compare.
+    fn schemes(&self) -> Section {
+        let section = Section::new("Parallel schemes side by side");
+        let descents: Vec<&Scaled> =
+            self.scaling.scaled.iter().filter(|scaled| scaled.title.starts_with("descent ")).collect();
+        let last = self.scaling.roofs.len() - 1;
+        let mut groups: Vec<Group> = Vec::new();
+        for scaled in &descents {
+            let name = crate::case::shape_text(&scaled.shape);
+            let bar = (scaled.title.clone(), scaled.speed_up(last));
+            match groups.iter_mut().find(|group| group.name == name) {
+                Some(group) => group.bars.push(bar),
+                None => groups.push(Group { name, bars: vec![bar] }),
+            }
+        }
+        if groups.is_empty() || last == 0 {
+            return section;
+        }
+        let (first, roof) = (self.scaling.roofs[0], self.scaling.roofs[last]);
+        let title = format!("Gradient descent on {} threads, each scheme over itself on one", roof.threads);
+        let read = roof.read / first.read;
+        let text = format!(
+            "Gradient descent cut by rows, by components of the weights, and as `auto` chooses. It reads all features \
+             in every round, so a stream of reads, {} as fast on {} threads as on one here, bounds its speed-up on \
+             features that exceed the caches (dashed).",
+            ratio(read),
+            roof.threads
+        );
+        let axis = Axis::linear("speed-up [x]");
+        let chart = Chart::Bar(BarChart { title, axis, groups, reference: Some(read) });
+        section.with(Block::Prose(text)).with(Block::Charts(vec![chart]))
+    }
+}
+
+fn comparison_section(comparison: &Comparison, compared: &Compared) -> Section {
+    let text = format!(
+        "{}. Each system in its own process, in turn, on the same bytes and threads; results agree before anything is \
+         timed. Speed 1 is that of the best other system.",
+        comparison.about
+    );
+    let mut section = Section::new(format!("Compared: {}", comparison.name)).with(Block::Prose(text));
+    for what in &compared.disagreements {
+        section = section.with(Block::Note(format!("Disagrees: {what}")));
+    }
+    for what in &compared.missing {
+        section = section.with(Block::Note(format!("Left out: {what}")));
+    }
+    section.with(Block::Charts(compared.charts())).with(Block::Table(compared.table()))
+}
+
+fn method() -> Section {
+    Section::new("How this was measured")
+        .with(Block::Prose(
+            "Thread counts, the naive version and, in comparisons, all systems take samples in turn, the order rotating; \
+             times are medians of the samples, ratios medians of the ratios of the rounds. Short work is repeated inside \
+             a sample. Peaks are measured in the same run: chains of fused multiply-adds in registers, reads of 128 MiB, \
+             additions with streaming stores."
+                .into(),
+        ))
+        .with(Block::Note(
+            "Naive versions are the plain loops of the library, compiled with the same options; the compiler may \
+             vectorise them. Bytes count every operand once, so shares of bandwidth above 100 % mean that operands stay \
+             in cache. `reports/README.md` lists known biases."
+                .into(),
+        ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::scale::{Options, scale};
+
+    #[test]
+    fn dates_are_those_of_the_calendar() {
+        let dates: Vec<String> = [0, 58, 59, 789, 11_016, 11_017, 20_453].map(date).into();
+        assert_eq!(
+            dates,
+            [
+                "1970-01-01",
+                "1970-02-28",
+                "1970-03-01",
+                "1972-02-29",
+                "2000-02-29",
+                "2000-03-01",
+                "2025-12-31"
+            ]
+        );
+    }
+
+    #[test]
+    fn a_report_is_written_with_its_numbers() {
+        let options = Options { threads: vec![1, 2], ..Options::quick() };
+        let cases = [crate::cases::matching("dot f32"), crate::cases::matching("descent rows")].concat();
+        let scaling = scale(&cases, &options, |_| ()).unwrap();
+        let checked = vec![check::check(&cases[0], &check::Options { samples: 2, ..Default::default() })];
+        let machine = Machine { cpu: "A <CPU>".into(), cores: 2, ..Machine::default() };
+        let compared = vec![(&crate::compare::ALL[0], Compared::default())];
+        let reports = std::env::temp_dir().join(format!("tilewise-report-{}", std::process::id()));
+        let folder = Findings { machine, checked, scaling, compared }.write(&reports).unwrap();
+        assert!(folder.ends_with("a-cpu-2-cores"));
+        let page = fs::read_to_string(folder.join("report.html")).unwrap();
+        assert!(page.contains("A &lt;CPU&gt;") && page.contains("Parallel schemes side by side"));
+        assert!(fs::read_to_string(folder.join("report.md")).unwrap().contains("| dot f32"));
+        assert_eq!(fs::read_to_string(folder.join("scaling.csv")).unwrap().lines().count(), 5);
+        assert!(folder.join("gemm.csv").exists());
+        fs::remove_dir_all(reports).unwrap();
+    }
+}
