@@ -1,4 +1,8 @@
-//! One test binary: end-to-end behaviour across rooms.
+//! One test binary: end-to-end behaviour across rooms. What a room promises alone is tested in the room.
 
-// Rules of the house.
-mod tidy;
+mod binary; // how tests run `tilewise`
+mod command_line; // same bytes and answers, whatever the process, threads, order of columns
+mod counting; // an allocator that counts
+mod hostile_files; // damaged model files
+mod shared_data; // quality on real data, against scikit-learn
+mod tidy; // rules of the house
