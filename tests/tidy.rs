@@ -68,28 +68,27 @@ fn files(ending: &str) -> Vec<(String, String)> {
     found.into_iter().map(named).collect()
 }
 
-/// A part of a Cargo.toml: its name and its lines.
-fn sections(manifest: &str) -> Vec<(String, Vec<&str>)> {
+/// The parts of a manifest, without comments.
+fn sections(manifest: &str) -> Vec<Section> {
     let mut sections = vec![(String::new(), Vec::new())];
     for line in manifest.lines().map(str::trim).filter(|l| !l.is_empty() && !l.starts_with('#')) {
-        match line.strip_prefix('[') {
-            Some(name) => {
-                sections.push((name.trim_end_matches(']').trim_matches('[').to_owned(), Vec::new()))
-            }
-            None => sections.last_mut().unwrap().1.push(line),
+        if let Some(name) = line.strip_prefix('[') {
+            sections.push((name.trim_end_matches(']').trim_matches('[').to_owned(), Vec::new()));
+        } else if let Some((_, lines)) = sections.last_mut() {
+            lines.push(line.to_owned());
         }
     }
     sections
 }
 
-/// Crates with their folder, name and the sections of their manifest.
-fn crates() -> Vec<(String, String, Vec<(String, Vec<String>)>)> {
+/// A part of a Cargo.toml: its name and its lines.
+type Section = (String, Vec<String>);
+
+/// The manifest's path, the crate's name, and the parts of the manifest of every crate.
+fn crates() -> Vec<(String, String, Vec<Section>)> {
     let mut crates = Vec::new();
     for (path, text) in files("Cargo.toml") {
-        let parts: Vec<_> = sections(&text)
-            .into_iter()
-            .map(|(name, lines)| (name, lines.into_iter().map(String::from).collect::<Vec<_>>()))
-            .collect();
+        let parts = sections(&text);
         let package = parts.iter().find(|(name, _)| name == "package");
         let name = package.and_then(|(_, lines)| lines.iter().find_map(|l| l.strip_prefix("name = ")));
         if let Some(name) = name {
@@ -102,7 +101,7 @@ fn crates() -> Vec<(String, String, Vec<(String, Vec<String>)>)> {
 }
 
 /// Names in the sections called `dependencies`, `build-dependencies` and the like, of all targets.
-fn dependencies(parts: &[(String, Vec<String>)], dev: bool) -> Vec<String> {
+fn dependencies(parts: &[Section], dev: bool) -> Vec<String> {
     let wanted = |section: &str| {
         let last = section.rsplit('.').next().unwrap_or_default();
         if dev { last == "dev-dependencies" } else { last == "dependencies" || last == "build-dependencies" }
