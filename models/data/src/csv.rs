@@ -5,9 +5,9 @@
 //! taken for mistakes: an error names the first. Infinity, written so or by a number too large for f64, is such a
 //! mistake too.
 //!
-//! The text is cut at line ends into blocks of a fixed size that are read at the same time and put together in order,
-//! so table and errors are the same at any thread count. A quoted cell may hold line ends: with a quote in it the file
-//! is one block.
+//! The text is cut at line ends into blocks of a fixed size that are read on their own and put together in order, which
+//! is how threads can share the work; today one thread reads them all. A quoted cell may hold line ends: with a quote
+//! in it the file is one block.
 
 pub(crate) mod chunks;
 pub(crate) mod records;
@@ -19,7 +19,7 @@ use records::{Cell, Records, Step};
 use std::collections::HashMap;
 use tilewise_base::{Column, Dataset, Error, Result};
 
-/// Text that one thread reads at a time: some milliseconds of work, and thousands of records.
+/// Text that is read at a time: some milliseconds of work, and thousands of records.
 const BLOCK_BYTES: usize = 1 << 20;
 
 /// The table in the bytes of a file that errors call `file`.
