@@ -8,7 +8,7 @@
 
 use crate::matrix::same;
 use crate::simd::{Lanes, Task};
-use crate::vector::{dot_serial, sum_leaf};
+use crate::vector::{Terms, in_tree};
 use crate::{Float, MatMut, MatRef, ShapeError, parallel};
 use std::marker::PhantomData;
 
@@ -206,11 +206,17 @@ impl<T: Float, F: Function> Task<T> for Map<'_, T, F> {
     type Output = ();
     #[inline(always)]
     fn run<S: Lanes<T>>(self, simd: S) {
-        map_vectors(simd, self.x, self.out, |v| F::of(simd, v));
+        map_vectors(
+            simd,
+            self.x,
+            self.out,
+            #[inline(always)]
+            |v| F::of(simd, v),
+        );
     }
 }
 
-/// Vector by vector; a rest shorter than a vector goes through a buffer.
+/// Vector by vector; `f` must be marked `#[inline(always)]`, or its operations become calls. A rest shorter than a vector goes through a buffer.
 #[inline(always)]
 fn map_vectors<T: Float, S: Lanes<T>>(simd: S, x: &[T], out: &mut [T], f: impl Fn(S::V) -> S::V) {
     assert!(x.len() == out.len());
@@ -241,10 +247,22 @@ impl<T: Float> Task<T> for LogSoftmax<'_, T> {
         let Self { row, out } = self;
         let max = row.iter().fold(T::from_f64(f64::NEG_INFINITY), |max, &x| if x > max { x } else { max });
         let shift = simd.splat(max);
-        map_vectors(simd, row, out, |v| Exp::of(simd, simd.sub(v, shift)));
-        let sum = dot_serial(simd, out, out, sum_leaf);
+        map_vectors(
+            simd,
+            row,
+            out,
+            #[inline(always)]
+            |v| Exp::of(simd, simd.sub(v, shift)),
+        );
+        let sum = in_tree::<T, S, Terms>(simd, out, out);
         let log_sum = simd.splat(T::from_f64(ln(sum.to_f64())));
-        map_vectors(simd, row, out, |v| simd.sub(simd.sub(v, shift), log_sum));
+        map_vectors(
+            simd,
+            row,
+            out,
+            #[inline(always)]
+            |v| simd.sub(simd.sub(v, shift), log_sum),
+        );
     }
 }
 

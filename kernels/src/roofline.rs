@@ -24,7 +24,10 @@ impl<T: Float> Task<T> for FmaChain {
                 *acc = simd.mul_add(*acc, x, x);
             }
         }
-        let total = acc[1..].iter().fold(acc[0], |sum, &acc| simd.add(sum, acc));
+        let mut total = acc[0];
+        for acc in &acc[1..] {
+            total = simd.add(total, *acc);
+        }
         let mut out = [T::ZERO; 16];
         // SAFETY: no set has more than 16 lanes.
         unsafe { simd.store(out.as_mut_ptr(), total) };
@@ -54,7 +57,10 @@ impl<T: Float> Task<T> for StreamRead<'_, T> {
             }
         }
         let mut out = [T::ZERO; 16];
-        let all = acc[1..].iter().fold(acc[0], |max, &acc| simd.max(max, acc));
+        let mut all = acc[0];
+        for acc in &acc[1..] {
+            all = simd.max(all, *acc);
+        }
         // SAFETY: no set has more than 16 lanes.
         unsafe { simd.store(out.as_mut_ptr(), all) };
         out[0]

@@ -82,7 +82,7 @@ impl<T: Float> Task<T> for Sum<'_, T> {
     type Output = T;
     #[inline(always)]
     fn run<S: Lanes<T>>(self, simd: S) -> T {
-        dot_serial(simd, self.x, self.x, sum_leaf)
+        in_tree::<T, S, Terms>(simd, self.x, self.x)
     }
 }
 
@@ -94,7 +94,7 @@ impl<T: Float> Task<T> for Dot<'_, T> {
     type Output = T;
     #[inline(always)]
     fn run<S: Lanes<T>>(self, simd: S) -> T {
-        dot_serial(simd, self.x, self.y, dot_leaf)
+        in_tree::<T, S, Products>(simd, self.x, self.y)
     }
 }
 
@@ -124,22 +124,41 @@ impl<T: Float> Task<T> for Axpy<'_, T> {
     }
 }
 
-/// Leaves of `x` and `y` (of equal length) by `leaf`, merged in the tree of [`parallel::map_reduce`].
+/// What a pair of elements adds to a lane. A type, not a closure: functions passed as values were not inlined into the
+/// instruction set's trampoline, and every operation became a call.
+pub(crate) trait Step {
+    fn step<T: Float, S: Lanes<T>>(simd: S, acc: S::V, x: S::V, y: S::V) -> S::V;
+}
+
+/// acc + x y.
+pub(crate) struct Products;
+impl Step for Products {
+    #[inline(always)]
+    fn step<T: Float, S: Lanes<T>>(simd: S, acc: S::V, x: S::V, y: S::V) -> S::V {
+        simd.mul_add(x, y, acc)
+    }
+}
+
+/// acc + x.
+pub(crate) struct Terms;
+impl Step for Terms {
+    #[inline(always)]
+    fn step<T: Float, S: Lanes<T>>(simd: S, acc: S::V, x: S::V, _: S::V) -> S::V {
+        simd.add(acc, x)
+    }
+}
+
+/// Leaves of `x` and `y` (of equal length), merged in the tree of [`parallel::map_reduce`].
 #[inline(always)]
-pub(crate) fn dot_serial<T: Float, S: Lanes<T>>(
-    simd: S,
-    x: &[T],
-    y: &[T],
-    leaf: impl Fn(S, &[T], &[T]) -> T,
-) -> T {
+pub(crate) fn in_tree<T: Float, S: Lanes<T>, K: Step>(simd: S, x: &[T], y: &[T]) -> T {
     if x.len() <= LEAF {
-        return leaf(simd, x, y);
+        return leaf::<T, S, K>(simd, x, y);
     }
     // The tree as a binary counter: `partial[h]` holds the sum of 2^h leaves where bit h of `done` is set.
     let mut partial = [T::ZERO; usize::BITS as usize];
     let mut done = 0usize;
     for (x, y) in x.chunks(LEAF).zip(y.chunks(LEAF)) {
-        let mut value = leaf(simd, x, y);
+        let mut value = leaf::<T, S, K>(simd, x, y);
         let height = done.trailing_ones() as usize;
         for left in &partial[..height] {
             value = *left + value;
@@ -152,20 +171,9 @@ pub(crate) fn dot_serial<T: Float, S: Lanes<T>>(
     heights.fold(partial[lowest], |right, h| partial[h] + right)
 }
 
-/// Sum of products over at most [`LEAF`] elements.
+/// At most [`LEAF`] elements: the virtual lanes, then added by halves.
 #[inline(always)]
-pub(crate) fn dot_leaf<T: Float, S: Lanes<T>>(simd: S, x: &[T], y: &[T]) -> T {
-    lanes(simd, x, y, |acc, x, y| simd.mul_add(x, y, acc))
-}
-
-#[inline(always)]
-pub(crate) fn sum_leaf<T: Float, S: Lanes<T>>(simd: S, x: &[T], y: &[T]) -> T {
-    lanes(simd, x, y, |acc, x, _| simd.add(acc, x))
-}
-
-/// The virtual lanes: `step` on each, then added by halves.
-#[inline(always)]
-fn lanes<T: Float, S: Lanes<T>>(simd: S, x: &[T], y: &[T], step: impl Fn(S::V, S::V, S::V) -> S::V) -> T {
+fn leaf<T: Float, S: Lanes<T>, K: Step>(simd: S, x: &[T], y: &[T]) -> T {
     let virtual_lanes = const { VIRTUAL_LANES / size_of::<T>() };
     let registers = virtual_lanes / S::LANES;
     assert!(x.len() == y.len());
@@ -177,21 +185,30 @@ fn lanes<T: Float, S: Lanes<T>>(simd: S, x: &[T], y: &[T], step: impl Fn(S::V, S
             // SAFETY: i + virtual_lanes <= the length of both.
             unsafe {
                 let at = i + r * S::LANES;
-                *acc = step(*acc, simd.load(x.as_ptr().add(at)), simd.load(y.as_ptr().add(at)));
+                *acc = K::step(simd, *acc, simd.load(x.as_ptr().add(at)), simd.load(y.as_ptr().add(at)));
             }
         }
     }
     let rest = x.len() - whole;
     if rest > 0 {
         // Zeros add nothing: an accumulator is never -0, because it began with +0.
-        let mut tail = [[T::ZERO; 64]; 2];
-        tail[0][..rest].copy_from_slice(&x[whole..]);
-        tail[1][..rest].copy_from_slice(&y[whole..]);
-        for (r, acc) in acc[..registers].iter_mut().enumerate().take(rest.div_ceil(S::LANES)) {
-            // SAFETY: (r + 1) LANES <= virtual_lanes <= 64.
-            unsafe {
-                let at = r * S::LANES;
-                *acc = step(*acc, simd.load(tail[0].as_ptr().add(at)), simd.load(tail[1].as_ptr().add(at)));
+        let (mut tail_x, mut tail_y) = ([T::ZERO; 16], [T::ZERO; 16]);
+        let last = rest % S::LANES;
+        tail_x[..last].copy_from_slice(&x[x.len() - last..]);
+        tail_y[..last].copy_from_slice(&y[y.len() - last..]);
+        // Over all registers with tests inside: an index known only at run time would keep them in memory.
+        for (r, acc) in acc[..registers].iter_mut().enumerate() {
+            let at = r * S::LANES;
+            if at + S::LANES <= rest {
+                // SAFETY: whole + at + LANES <= the length of both.
+                unsafe {
+                    let (x, y) =
+                        (simd.load(x.as_ptr().add(whole + at)), simd.load(y.as_ptr().add(whole + at)));
+                    *acc = K::step(simd, *acc, x, y);
+                }
+            } else if at < rest {
+                // SAFETY: LANES <= 16.
+                *acc = unsafe { K::step(simd, *acc, simd.load(tail_x.as_ptr()), simd.load(tail_y.as_ptr())) };
             }
         }
     }
@@ -202,7 +219,7 @@ fn lanes<T: Float, S: Lanes<T>>(simd: S, x: &[T], y: &[T], step: impl Fn(S::V, S
         }
         half /= 2;
     }
-    // 16 lanes at most. Sets with fewer lanes have done more halvings among registers, all sets do the same ones.
+    // Sets with fewer lanes have done more halvings among registers; all sets do the same ones.
     let mut last = [T::ZERO; 16];
     // SAFETY: LANES <= 16.
     unsafe { simd.store(last.as_mut_ptr(), acc[0]) };

@@ -39,7 +39,8 @@ pub(crate) fn train(problem: &Problem, cancel: &AtomicBool) -> Result<Vec<Outcom
         let context = Context { progress, cancel, ..Context::default() };
         let start = Instant::now();
         let model: Arc<dyn Model> =
-            tilewise_models::train(family.name, &training, &all_roles, &Settings::default(), &context)?.into();
+            tilewise_models::train(family.name, &training, &all_roles, &Settings::default(), &context)?
+                .into();
         let seconds = start.elapsed().as_secs_f64();
         if let Some(shown) = &shown {
             shown.finish();
@@ -77,7 +78,10 @@ pub(crate) fn table(outcomes: &[Outcome]) -> Table {
 }
 
 /// The model to serve: the first of a problem of two classes, whose answers are easy to read.
-pub(crate) fn to_serve<'a>(problems: &'a [Problem], outcomes: &[Outcome]) -> Option<(&'a Problem, Arc<dyn Model>)> {
+pub(crate) fn to_serve<'a>(
+    problems: &'a [Problem],
+    outcomes: &[Outcome],
+) -> Option<(&'a Problem, Arc<dyn Model>)> {
     let outcome = outcomes.iter().find(|outcome| outcome.model.outputs() == 2)?;
     let problem = problems.iter().find(|problem| problem.name == outcome.problem)?;
     Some((problem, Arc::clone(&outcome.model)))

@@ -86,7 +86,9 @@ pub(crate) fn send(server: SocketAddr, problem: &Problem, model: &dyn Model) -> 
         let mut all = Vec::with_capacity(REQUESTS);
         for client in clients {
             let done = client.await.unwrap_or_else(|e| Err(e.to_string()));
-            all.extend(done.map_err(|e| Failure::Told(format!("a request to the demo's server failed: {e}")))?);
+            all.extend(
+                done.map_err(|e| Failure::Told(format!("a request to the demo's server failed: {e}")))?,
+            );
         }
         Ok::<_, Failure>(all)
     })?;
@@ -131,7 +133,9 @@ fn check(plan: &Plan, row: usize, body: &[u8]) -> Result<(), String> {
     for (class, expected) in plan.classes.iter().zip(&plan.expected[row]) {
         let got = answer["probabilities"][class].as_f64();
         if got.map(f64::to_bits) != Some(expected.to_bits()) {
-            return Err(format!("row {row}: the server answered {got:?} for {class}, prediction here is {expected}"));
+            return Err(format!(
+                "row {row}: the server answered {got:?} for {class}, prediction here is {expected}"
+            ));
         }
     }
     Ok(())

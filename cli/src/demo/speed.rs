@@ -50,7 +50,8 @@ pub(crate) fn measure(cancel: &AtomicBool) -> Result<Vec<Speed>> {
         let train = |threads| with_threads(threads, || train(family, &table));
         let same = train(1)? == train(all)?;
         // Each training succeeded above on the same table.
-        let entrant = |name: &str, threads| Entrant::work(name, move || drop(std::hint::black_box(train(threads))));
+        let entrant =
+            |name: &str, threads| Entrant::work(name, move || drop(std::hint::black_box(train(threads))));
         let mut entrants = [entrant("one", 1), entrant("all", all)];
         let timing = Timing { rounds: 7, sample_seconds: 1e-3, ..Timing::default() };
         let measured = side_by_side(&timing, &mut entrants)
@@ -76,7 +77,8 @@ fn train(family: &Family, table: &Dataset) -> Result<Vec<u8>> {
 }
 
 pub(crate) fn table(speeds: &[Speed]) -> Table {
-    let columns = ["family", "rows x features", "one thread", "all threads", "threads", "speed-up", "same bytes"];
+    let columns =
+        ["family", "rows x features", "one thread", "all threads", "threads", "speed-up", "same bytes"];
     let mut table = Table::new("Training on one thread and on all", &columns);
     for speed in speeds {
         table.push([

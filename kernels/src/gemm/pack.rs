@@ -35,11 +35,25 @@ pub(crate) fn pack<S: Float, T: Float, L: Lanes<T>, const W: usize>(
 ) {
     match operand.change {
         // One times x is x: no loops of their own for a scale of 1.
-        Change::Scale(scale) => panels::<S, T, L, W>(simd, operand, block, out, |_, _, x| scale * x),
+        Change::Scale(scale) => panels::<S, T, L, W>(
+            simd,
+            operand,
+            block,
+            out,
+            #[inline(always)]
+            |_, _, x| scale * x,
+        ),
         Change::Centre { weights, shift } => {
             let (weights, shift) =
                 (&weights[block.from..][..block.depth], &shift[block.first..][..block.count]);
-            panels::<S, T, L, W>(simd, operand, block, out, |k, line, x| weights[k] * (x - shift[line]));
+            panels::<S, T, L, W>(
+                simd,
+                operand,
+                block,
+                out,
+                #[inline(always)]
+                |k, line, x| weights[k] * (x - shift[line]),
+            );
         }
     }
 }

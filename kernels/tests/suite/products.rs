@@ -9,10 +9,10 @@ use tilewise_kernels::{
 };
 
 /// gamma_n = n u / (1 - n u): the bound of Higham, "Accuracy and stability of numerical algorithms", for a sum of
-/// products in any order; k + 2 of them because of alpha and beta.
+/// products in any order; k + 2 of them because of alpha and beta. Twice, because the twin rounds too.
 fn gamma<T: Float>(n: usize) -> f64 {
     let nu = (n + 2) as f64 * T::EPSILON.to_f64() / 2.0;
-    nu / (1.0 - nu)
+    2.0 * nu / (1.0 - nu)
 }
 
 /// One product in guarded operands of the given layouts, compared element by element with the definition within
