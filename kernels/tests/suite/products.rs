@@ -147,8 +147,15 @@ fn gemm_across_blocks() {
     });
 }
 
+/// 64 cases, or what PROPTEST_CASES asks for.
+fn config() -> ProptestConfig {
+    let asked = ProptestConfig::default();
+    let cases = if std::env::var_os("PROPTEST_CASES").is_some() { asked.cases } else { 64 };
+    ProptestConfig { cases, failure_persistence: None, ..asked }
+}
+
 proptest! {
-    #![proptest_config(ProptestConfig { cases: ProptestConfig::default().cases.min(64), failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(config())]
     #[test]
     fn gemm_of_any_shape(
         m in 0usize..70, n in 0usize..70, k in 0usize..70,
