@@ -4,4 +4,5 @@ pub(crate) mod demo;
 pub(crate) mod evaluate;
 pub(crate) mod inspect;
 pub(crate) mod predict;
+pub(crate) mod serve;
 pub(crate) mod train;

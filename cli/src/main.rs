@@ -1,4 +1,4 @@
-//! The tilewise command: train, evaluate, predict, inspect, a file each under `command/`.
+//! The tilewise command: train, evaluate, predict, inspect, serve, demo, a file each under `command/`.
 //!
 //! Results go to stdout, progress, warnings and errors to stderr. Exit code 0 is success, 1 a failure told in one line,
 //! 2 a misused command line. A reader of stdout that goes away early ends the command quietly.
@@ -22,10 +22,11 @@ Examples:
   tilewise predict --model m.safetensors --data new.csv --proba > answers.csv
   tilewise inspect --model m.safetensors
   tilewise demo
+  tilewise serve m.safetensors
 
 Every command tells more with --help.";
 
-/// Train, check and use models on tables (CSV, Parquet, Arrow, libsvm), on every core.
+/// Train, check, use and serve models on tables (CSV, Parquet, Arrow, libsvm), on every core.
 #[derive(Parser)]
 #[command(name = "tilewise", version, after_help = EXAMPLES, max_term_width = 110)]
 struct Cli {
@@ -40,6 +41,7 @@ enum Command {
     Predict(command::predict::Predict),
     Inspect(command::inspect::Inspect),
     Demo(command::demo::Demo),
+    Serve(command::serve::Serve),
 }
 
 fn main() -> ExitCode {
@@ -49,6 +51,7 @@ fn main() -> ExitCode {
         Command::Predict(predict) => predict.run(),
         Command::Inspect(inspect) => inspect.run(),
         Command::Demo(demo) => demo.run(),
+        Command::Serve(serve) => serve.run(),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

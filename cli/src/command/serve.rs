@@ -1,0 +1,177 @@
+//! `tilewise serve`: models behind an address.
+
+use crate::arguments::load;
+use crate::failure::{Failure, note};
+use crate::output;
+use clap::Args;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+use tilewise_base::{Kind, Model};
+use tilewise_server::{Config, End, parse_bind, start};
+
+const EXAMPLES: &str = "\
+Examples:
+  tilewise serve m.safetensors
+  tilewise serve -b :8080 -w 4 income=adult.safetensors prices=houses.safetensors
+  tilewise serve m.safetensors --access-log --max-body 64M
+
+SIGTERM or Ctrl-C lets what was accepted be answered and then ends with exit code 0; a second one ends at once.";
+
+/// Columns up to which the example names them; more are shown as an array.
+const NAMED_COLUMNS: usize = 16;
+
+/// Answer requests for predictions over HTTP
+#[derive(Args)]
+#[command(after_help = EXAMPLES)]
+pub(crate) struct Serve {
+    /// Model files; a model is called by its file's name without the ending, or by NAME
+    #[arg(value_name = "[NAME=]FILE", required = true)]
+    models: Vec<String>,
+    /// Address to listen on: HOST:PORT, HOST or :PORT; port 0 takes a free one
+    #[arg(short, long, value_name = "ADDRESS", default_value = "127.0.0.1:8000")]
+    bind: String,
+    /// Threads that answer requests; 0 is one per core
+    #[arg(short, long, value_name = "N", default_value_t = 0)]
+    workers: usize,
+    /// Threads for large requests; 0 is as many as workers
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    compute_threads: usize,
+    /// Cells (rows times columns) up to which a request is predicted by the worker itself; 0 for slow models
+    #[arg(long, value_name = "N", default_value_t = Config::default().inline_cells)]
+    inline_cells: usize,
+    /// Largest body in bytes, or with K, M or G
+    #[arg(long, value_name = "BYTES", value_parser = bytes, default_value = "16M")]
+    max_body: usize,
+    /// Connections at a time
+    #[arg(long, value_name = "N", default_value_t = Config::default().max_connections)]
+    max_connections: usize,
+    /// Seconds within which a request's headers must arrive
+    #[arg(long, value_name = "SECONDS", value_parser = seconds, default_value = "10")]
+    header_timeout: Duration,
+    /// Seconds within which a request's body must arrive
+    #[arg(long, value_name = "SECONDS", value_parser = seconds, default_value = "30")]
+    body_timeout: Duration,
+    /// Seconds that a connection may stay without a request
+    #[arg(long, value_name = "SECONDS", value_parser = seconds, default_value = "75")]
+    keep_alive: Duration,
+    /// Seconds that SIGTERM waits for requests under way
+    #[arg(long, value_name = "SECONDS", value_parser = seconds, default_value = "30")]
+    graceful_timeout: Duration,
+    /// Write a line per request to stdout
+    #[arg(long)]
+    access_log: bool,
+}
+
+impl Serve {
+    pub(crate) fn run(self) -> Result<(), Failure> {
+        let told = |e: tilewise_server::Error| Failure::Told(e.to_string());
+        let config = Config {
+            bind: parse_bind(&self.bind).map_err(told)?,
+            workers: self.workers,
+            compute_threads: self.compute_threads,
+            inline_cells: self.inline_cells,
+            max_body: self.max_body,
+            max_connections: self.max_connections,
+            header_timeout: self.header_timeout,
+            body_timeout: self.body_timeout,
+            keep_alive: self.keep_alive,
+            grace: self.graceful_timeout,
+            access_log: self.access_log,
+            signals: true,
+            ..Config::default()
+        };
+        let mut models: Vec<(String, Arc<dyn Model>)> = Vec::new();
+        for argument in &self.models {
+            let (name, path) = name_and_path(argument);
+            models.push((name, Arc::from(load(Path::new(path))?)));
+        }
+        let workers = config.worker_threads();
+        let server = start(config, models.clone()).map_err(told)?;
+        let mut address = server.address();
+        let mut text = format!("listening on http://{address}, workers: {workers}\n");
+        if address.ip().is_unspecified() {
+            address.set_ip(if address.is_ipv4() {
+                [127, 0, 0, 1].into()
+            } else {
+                std::net::Ipv6Addr::LOCALHOST.into()
+            });
+        }
+        for (name, model) in &models {
+            let path = if models.len() == 1 { String::new() } else { format!("/{name}") };
+            text +=
+                &format!("{name}: {} model of {}; try\n", model.kind(), output::printable(model.target()));
+            text += &format!("  curl http://{address}/predict{path} -d '{}'\n", example(&**model));
+        }
+        output::print(&text)?;
+        match server.join() {
+            End::Drained => {
+                note("note", "everything that was accepted is answered");
+                Ok(())
+            }
+            End::Cut { connections } => Err(Failure::Told(format!(
+                "{connections} connections were cut off after {} s",
+                self.graceful_timeout.as_secs_f64()
+            ))),
+            _ => Err(Failure::Told("stopped before everything was answered".into())),
+        }
+    }
+}
+
+/// `NAME=FILE`, or a file whose name without ending is the model's. What stands before `=` is a name unless it has
+/// separators.
+fn name_and_path(argument: &str) -> (String, &str) {
+    match argument.split_once('=') {
+        Some((name, path)) if !name.contains(['/', '\\']) => (name.to_owned(), path),
+        _ => (Path::new(argument).file_stem().unwrap_or_default().to_string_lossy().into_owned(), argument),
+    }
+}
+
+/// A row that the model accepts, as JSON that a shell takes in single quotes.
+fn example(model: &dyn Model) -> String {
+    let cell = |kind: &Kind| match kind {
+        Kind::Numeric => "0".to_owned(),
+        Kind::Boolean => "true".to_owned(),
+        Kind::Categorical { dictionary } => dictionary.first().map_or("null".to_owned(), |text| quoted(text)),
+    };
+    let named = model.inputs().len() <= NAMED_COLUMNS;
+    let cells: Vec<String> = model
+        .inputs()
+        .iter()
+        .map(|field| {
+            if named { format!("{}: {}", quoted(&field.name), cell(&field.kind)) } else { cell(&field.kind) }
+        })
+        .collect();
+    let (open, close) = if named { ("{", "}") } else { ("[", "]") };
+    format!("{open}{}{close}", cells.join(", "))
+}
+
+fn quoted(text: &str) -> String {
+    let mut out = String::from("\"");
+    for c in text.chars() {
+        match c {
+            '"' | '\\' => out.extend(['\\', c]),
+            // A single quote would end the shell's; control characters would reach the terminal.
+            '\'' => out += "\\u0027",
+            c if c.is_control() => out += &format!("\\u{:04x}", u32::from(c)),
+            c => out.push(c),
+        }
+    }
+    out + "\""
+}
+
+fn bytes(text: &str) -> Result<usize, String> {
+    let (digits, unit) = match text.as_bytes().last() {
+        Some(b'k' | b'K') => (&text[..text.len() - 1], 1 << 10),
+        Some(b'm' | b'M') => (&text[..text.len() - 1], 1 << 20),
+        Some(b'g' | b'G') => (&text[..text.len() - 1], 1 << 30),
+        _ => (text, 1),
+    };
+    let number = digits.parse::<usize>().ok().and_then(|n| n.checked_mul(unit));
+    number.ok_or_else(|| "a number of bytes, or one with K, M or G, is accepted".to_owned())
+}
+
+fn seconds(text: &str) -> Result<Duration, String> {
+    let seconds = text.parse().ok().and_then(|s| Duration::try_from_secs_f64(s).ok());
+    seconds.ok_or_else(|| "a number of seconds is accepted".to_owned())
+}

@@ -1,0 +1,170 @@
+//! `tilewise serve` as a process: it answers what `tilewise predict` answers, and ends as it should.
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpStream;
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStdout, Command, Stdio};
+use std::time::Duration;
+
+const TILEWISE: &str = env!("CARGO_BIN_EXE_tilewise");
+
+fn tilewise(arguments: &[&str]) -> String {
+    let done = Command::new(TILEWISE).args(arguments).output().unwrap();
+    assert!(done.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&done.stderr));
+    String::from_utf8(done.stdout).unwrap()
+}
+
+fn folder(name: &str) -> PathBuf {
+    let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
+    std::fs::create_dir_all(&path).unwrap();
+    path
+}
+
+/// A served process; killed when a test fails.
+struct Server {
+    child: Child,
+    out: BufReader<ChildStdout>,
+    address: String,
+    curl: String,
+}
+
+impl Server {
+    fn start(arguments: &[&str]) -> Self {
+        let mut child = Command::new(TILEWISE)
+            .args(["serve", "-b", "127.0.0.1:0", "-w", "2"])
+            .args(arguments)
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut out = BufReader::new(child.stdout.take().unwrap());
+        let mut line = || {
+            let mut line = String::new();
+            out.read_line(&mut line).unwrap();
+            line
+        };
+        let first = line();
+        let address =
+            first.strip_prefix("listening on http://").and_then(|l| l.split(',').next()).unwrap().to_owned();
+        line();
+        let curl = line();
+        Self { child, out, address, curl }
+    }
+
+    fn post(&self, path: &str, body: &str) -> (String, TcpStream) {
+        let mut stream = TcpStream::connect(&self.address).unwrap();
+        stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+        let length = body.len();
+        write!(stream, "POST {path} HTTP/1.1\r\nhost: a\r\ncontent-length: {length}\r\n\r\n{body}").unwrap();
+        let mut reply = Vec::new();
+        while !reply.ends_with(b"}") {
+            let mut buffer = [0; 4096];
+            let n = stream.read(&mut buffer).unwrap();
+            assert!(n > 0, "{}", String::from_utf8_lossy(&reply));
+            reply.extend_from_slice(&buffer[..n]);
+        }
+        (String::from_utf8(reply).unwrap().split("\r\n\r\n").nth(1).unwrap().to_owned(), stream)
+    }
+
+    fn signal(&self, name: &str) {
+        assert!(Command::new("kill").args([name, &self.child.id().to_string()]).status().unwrap().success());
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// A table with text, missing cells and a number; returns the model's file and rows to ask for.
+fn trained(folder: &Path) -> (String, Vec<[&'static str; 3]>) {
+    let mut table = String::from("size,colour,old,price\n");
+    for i in 0..60 {
+        let colour = ["red", "blue", "dark \"green\""][i % 3].replace('"', "\"\"");
+        let size = if i % 11 == 5 { String::new() } else { format!("{}.25", i * 7 % 19) };
+        table += &format!("{size},\"{colour}\",{},{}\n", i % 2 == 0, (i * i) % 23);
+    }
+    let path = |name: &str| folder.join(name).to_str().unwrap().to_owned();
+    std::fs::write(path("train.csv"), table).unwrap();
+    let model = path("m.safetensors");
+    tilewise(&[
+        "train",
+        "--model",
+        "ridge",
+        "--data",
+        &path("train.csv"),
+        "--target",
+        "price",
+        "--out",
+        &model,
+    ]);
+    (
+        model,
+        vec![
+            ["1.5", "blue", "true"],
+            ["", "red", "false"],
+            ["-2e3", "dark \"green\"", "false"],
+            ["7", "", "true"],
+        ],
+    )
+}
+
+#[test]
+fn answers_what_predict_answers_and_drains() {
+    let folder = folder("answers");
+    let (model, rows) = trained(&folder);
+    let mut table = String::from("old,colour,size\n");
+    let mut body = Vec::new();
+    for [size, colour, old] in &rows {
+        table += &format!("{old},\"{}\",{size}\n", colour.replace('"', "\"\""));
+        let size = if size.is_empty() { "null" } else { size };
+        let colour =
+            if colour.is_empty() { "null".into() } else { format!("\"{}\"", colour.replace('"', "\\\"")) };
+        body.push(format!("{{\"colour\": {colour}, \"size\": {size}, \"old\": {old}}}"));
+    }
+    let data = folder.join("new.csv");
+    std::fs::write(&data, table).unwrap();
+    let predicted = tilewise(&["predict", "--model", &model, "--data", data.to_str().unwrap()]);
+    let predicted: Vec<f64> = predicted.lines().skip(1).map(|line| line.parse().unwrap()).collect();
+    assert_eq!(predicted.len(), rows.len());
+
+    let mut server = Server::start(&[&model, "--access-log"]);
+    let (reply, kept) = server.post("/predict", &format!("[{}]", body.join(",")));
+    let served = reply.strip_prefix("{\"predictions\":[").and_then(|r| r.strip_suffix("]}")).unwrap();
+    let served: Vec<f64> = served.split(',').map(|x| x.parse().unwrap()).collect();
+    assert_eq!(served, predicted);
+    // The line that is printed to try works.
+    let row = server.curl.split('\'').nth(1).unwrap();
+    assert!(server.post("/predict/m", row).0.starts_with("{\"prediction\":"));
+
+    server.signal("-TERM");
+    assert!(server.child.wait().unwrap().success());
+    drop(kept);
+    let mut log = String::new();
+    server.out.read_to_string(&mut log).unwrap();
+    assert_eq!(log.lines().filter(|l| l.contains("\"POST /predict\" 200 ")).count(), 1, "{log}");
+}
+
+#[test]
+fn several_models_and_what_is_refused() {
+    let folder = folder("several");
+    let (model, _) = trained(&folder);
+    let server = Server::start(&[&format!("a={model}"), &format!("b={model}")]);
+    let row = "[1, \"red\", true]";
+    assert!(server.post("/predict/a", row).0.starts_with("{\"prediction\":"));
+    assert_eq!(server.post("/predict/a", row).0, server.post("/predict/b", row).0);
+    assert!(server.post("/predict", row).0.starts_with("{\"error\":"));
+    for arguments in [
+        vec!["serve"],
+        vec!["serve", "nothing.safetensors"],
+        vec!["serve", &model, "-b", "127.0.0.1:x"],
+        vec!["serve", &model, "-b", &server.address],
+        vec!["serve", &model, &model],
+        vec!["serve", &model, "--max-body", "lots"],
+        vec!["serve", &format!("a b={model}")],
+    ] {
+        let done = Command::new(TILEWISE).args(&arguments).output().unwrap();
+        assert!(!done.status.success() && !done.stderr.is_empty() && done.stdout.is_empty(), "{arguments:?}");
+    }
+}
