@@ -1,9 +1,9 @@
 //! The linear families: what `--set` accepts for them, and how they are trained.
 
 use crate::{Family, Purpose, Setting, Settings};
-use tilewise_base::{Context, Dataset, Model, ModelFile, Result, Roles, encoder};
+use tilewise_base::{Context, Dataset, Error, Model, ModelFile, Result, Roles, encoder};
 use tilewise_linear::pipeline::{Estimator, Pipeline};
-use tilewise_linear::{ClassWeights, LeastSquares, Logistic, LogisticSolver};
+use tilewise_linear::{ClassWeights, DescentLoss, GradientDescent, LeastSquares, Logistic, LogisticSolver};
 
 const BOOLEAN: &str = "true or false";
 const NOT_NEGATIVE: &str = "a number of 0 or more";
@@ -43,11 +43,20 @@ const CLASS_WEIGHT: Setting = Setting {
     accepted: "none or balanced",
     doc: "balanced lets all classes count the same",
 };
+/// The solver that people come to compare the others with.
+const DESCENT: &str = "gradient-descent";
+
 const SOLVER: Setting = Setting {
     key: "solver",
     default: "auto",
-    accepted: "auto, newton-cholesky or lbfgs",
-    doc: "how the objective is minimised",
+    accepted: "auto, newton-cholesky, lbfgs or (two classes) gradient-descent",
+    doc: "how the objective is minimised; --parallel says how gradient-descent divides its work",
+};
+const STEP: Setting = Setting {
+    key: "step",
+    default: "auto",
+    accepted: "auto or a number above 0",
+    doc: "step of gradient-descent per unit of weight; auto is one over the largest curvature",
 };
 const TOLERANCE: Setting = Setting {
     key: "tolerance",
@@ -62,16 +71,24 @@ const MAX_ROUNDS: Setting = Setting {
     doc: "passes over the data after which the fit ends",
 };
 
+/// As above for families that otherwise solve in closed form.
+const CLOSED_OR_DESCENT: Setting = Setting { accepted: "auto or gradient-descent", ..SOLVER };
+const DESCENT_TOLERANCE: Setting = Setting {
+    default: "1e-6",
+    doc: "largest entry of the gradient, per unit of weight, at which gradient-descent has converged",
+    ..TOLERANCE
+};
+const DESCENT_ROUNDS: Setting = Setting { doc: "rounds after which gradient-descent ends", ..MAX_ROUNDS };
+const CLOSED: &[Setting] = &[CLOSED_OR_DESCENT, STEP, DESCENT_TOLERANCE, DESCENT_ROUNDS];
+
 pub(crate) static LINEAR: Family = Family {
     name: "linear",
     summary: "least squares; of several solutions the one of least norm",
     purpose: Purpose::Regression,
-    settings: &[COMMON],
-    check: |settings| common(settings).map(|_| ()),
+    settings: &[CLOSED, COMMON],
+    check: |settings| squares(settings, 0.0).map(|_| ()),
     train: |dataset, roles, settings, context| {
-        let (intercept, _) = common(settings)?;
-        let estimator = Estimator::LeastSquares(LeastSquares { intercept, ..LeastSquares::default() });
-        fit("linear", &estimator, dataset, roles, settings, context)
+        fit("linear", &squares(settings, 0.0)?, dataset, roles, settings, context)
     },
     load,
 };
@@ -80,10 +97,10 @@ pub(crate) static RIDGE: Family = Family {
     name: "ridge",
     summary: "least squares with a penalty on the size of coefficients",
     purpose: Purpose::Regression,
-    settings: &[&[ALPHA], COMMON],
+    settings: &[&[ALPHA], CLOSED, COMMON],
     check: |settings| ridge(settings).map(|_| ()),
     train: |dataset, roles, settings, context| {
-        fit("ridge", &Estimator::LeastSquares(ridge(settings)?), dataset, roles, settings, context)
+        fit("ridge", &ridge(settings)?, dataset, roles, settings, context)
     },
     load,
 };
@@ -92,10 +109,10 @@ pub(crate) static LOGISTIC: Family = Family {
     name: "logistic",
     summary: "logistic regression, multinomial for more than two classes",
     purpose: Purpose::Classification,
-    settings: &[&[C, CLASS_WEIGHT, SOLVER, TOLERANCE, MAX_ROUNDS], COMMON],
+    settings: &[&[C, CLASS_WEIGHT, SOLVER, STEP, TOLERANCE, MAX_ROUNDS], COMMON],
     check: |settings| logistic(settings).map(|_| ()),
     train: |dataset, roles, settings, context| {
-        fit("logistic", &Estimator::Logistic(logistic(settings)?), dataset, roles, settings, context)
+        fit("logistic", &logistic(settings)?, dataset, roles, settings, context)
     },
     load,
 };
@@ -107,23 +124,87 @@ fn common(settings: &Settings) -> Result<(bool, encoder::Options)> {
     Ok((settings.get(&INTERCEPT)?, options))
 }
 
-fn ridge(settings: &Settings) -> Result<LeastSquares> {
-    let (intercept, _) = common(settings)?;
-    Ok(LeastSquares { l2: settings.number(&ALPHA, |x| x >= 0.0 && x.is_finite())?, intercept })
+fn ridge(settings: &Settings) -> Result<Estimator> {
+    squares(settings, settings.number(&ALPHA, |x| x >= 0.0 && x.is_finite())?)
 }
 
-fn logistic(settings: &Settings) -> Result<Logistic> {
+/// Least squares with the penalty `l2`.
+fn squares(settings: &Settings, l2: f64) -> Result<Estimator> {
     let (intercept, _) = common(settings)?;
-    let words = [("none", ClassWeights::Ones), ("balanced", ClassWeights::Balanced)];
-    Ok(Logistic {
-        // Infinite C is no penalty.
-        l2: 1.0 / settings.number(&C, |x| x > 0.0)?,
-        intercept,
-        class_weights: settings.word(&CLASS_WEIGHT, &words)?,
-        solver: settings.get::<LogisticSolver>(&SOLVER)?,
-        tolerance: settings.number(&TOLERANCE, |x| x >= 0.0 && x.is_finite())?,
-        max_rounds: settings.number(&MAX_ROUNDS, |x| x >= 1.0 && x.fract() == 0.0 && x < 1e15)? as u64,
-    })
+    let descends = settings.word(&CLOSED_OR_DESCENT, &[("auto", false), (DESCENT, true)])?;
+    let (tolerance, max_rounds) = limits(settings, &DESCENT_TOLERANCE, &DESCENT_ROUNDS)?;
+    let step = step(settings)?;
+    if descends {
+        let loss = DescentLoss::Squared;
+        return Ok(Estimator::GradientDescent(GradientDescent {
+            loss,
+            l2,
+            intercept,
+            step,
+            tolerance,
+            max_rounds,
+        }));
+    }
+    only_descent(settings, &[STEP, DESCENT_TOLERANCE, DESCENT_ROUNDS])?;
+    Ok(Estimator::LeastSquares(LeastSquares { l2, intercept }))
+}
+
+fn logistic(settings: &Settings) -> Result<Estimator> {
+    let (intercept, _) = common(settings)?;
+    // Infinite C is no penalty.
+    let l2 = 1.0 / settings.number(&C, |x| x > 0.0)?;
+    let weights = [("none", ClassWeights::Ones), ("balanced", ClassWeights::Balanced)];
+    let class_weights = settings.word(&CLASS_WEIGHT, &weights)?;
+    let solvers = [
+        ("auto", Some(LogisticSolver::Auto)),
+        ("newton-cholesky", Some(LogisticSolver::NewtonCholesky)),
+        ("lbfgs", Some(LogisticSolver::Lbfgs)),
+        (DESCENT, None),
+    ];
+    let solver = settings.word(&SOLVER, &solvers)?;
+    let (tolerance, max_rounds) = limits(settings, &TOLERANCE, &MAX_ROUNDS)?;
+    let step = step(settings)?;
+    if let Some(solver) = solver {
+        only_descent(settings, &[STEP])?;
+        return Ok(Estimator::Logistic(Logistic {
+            l2,
+            intercept,
+            class_weights,
+            solver,
+            tolerance,
+            max_rounds,
+        }));
+    }
+    if class_weights != ClassWeights::Ones {
+        let what = format!("with solver={DESCENT} only none is; a column of weights does the same");
+        return Err(Error::parameter(CLASS_WEIGHT.key, "balanced", what));
+    }
+    let loss = DescentLoss::Logistic;
+    Ok(Estimator::GradientDescent(GradientDescent { loss, l2, intercept, step, tolerance, max_rounds }))
+}
+
+/// Tolerance and most rounds.
+fn limits(settings: &Settings, tolerance: &Setting, rounds: &Setting) -> Result<(f64, u64)> {
+    let tolerance = settings.number(tolerance, |x| x >= 0.0 && x.is_finite())?;
+    Ok((tolerance, settings.number(rounds, |x| x >= 1.0 && x.fract() == 0.0 && x < 1e15)? as u64))
+}
+
+fn step(settings: &Settings) -> Result<Option<f64>> {
+    if !settings.changes(&STEP) {
+        return Ok(None);
+    }
+    settings.number(&STEP, |x| x > 0.0 && x.is_finite()).map(Some)
+}
+
+/// Refuses parameters that would have no effect.
+fn only_descent(settings: &Settings, of_descent: &[Setting]) -> Result<()> {
+    match of_descent.iter().find(|s| settings.changes(s)) {
+        None => Ok(()),
+        Some(s) => {
+            let value = settings.get::<String>(s)?;
+            Err(Error::parameter(s.key, value, format!("it is a parameter of solver={DESCENT} only")))
+        }
+    }
 }
 
 fn fit(
@@ -140,4 +221,42 @@ fn fit(
 
 fn load(file: &ModelFile<'_>) -> Result<Box<dyn Model>> {
     Ok(Box::new(Pipeline::from_file(file)?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn gradient_descent_is_a_solver_of_every_family() {
+        let descent = Settings::default().with("solver", DESCENT).with("step", 0.25).with("max_rounds", 7);
+        let params = GradientDescent { step: Some(0.25), max_rounds: 7, ..GradientDescent::default() };
+        assert_eq!(squares(&descent, 0.0).unwrap(), Estimator::GradientDescent(params.clone()));
+        let ridged = GradientDescent { l2: 3.0, ..params.clone() };
+        assert_eq!(ridge(&descent.clone().with("alpha", 3)).unwrap(), Estimator::GradientDescent(ridged));
+        let logistic_params =
+            GradientDescent { loss: DescentLoss::Logistic, l2: 0.5, tolerance: 1e-8, ..params };
+        assert_eq!(logistic(&descent.with("C", 2)).unwrap(), Estimator::GradientDescent(logistic_params));
+    }
+
+    #[test]
+    fn parameters_that_would_have_no_effect_are_refused() {
+        let balanced = Settings::default().with("solver", DESCENT).with("class_weight", "balanced");
+        let message = LOGISTIC.check(&balanced).unwrap_err().to_string();
+        assert!(message.contains("class_weight") && message.contains("only none"), "{message}");
+        for (family, key, value) in [
+            (&LINEAR, "step", "0.1"),
+            (&RIDGE, "max_rounds", "5"),
+            (&LINEAR, "tolerance", "0"),
+            (&LOGISTIC, "step", "2"),
+        ] {
+            let message = family.check(&Settings::default().with(key, value)).unwrap_err().to_string();
+            assert!(message.contains(key) && message.contains("solver=gradient-descent"), "{message}");
+        }
+        for step in ["0", "-1", "inf", "nan", "long"] {
+            let settings = Settings::default().with("solver", DESCENT).with("step", step);
+            let message = LINEAR.check(&settings).unwrap_err().to_string();
+            assert!(message.contains("step") && message.contains("auto or a number above 0"), "{message}");
+        }
+    }
 }

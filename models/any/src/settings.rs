@@ -59,6 +59,11 @@ impl Settings {
         Ok(())
     }
 
+    /// Whether a declared setting is given, and not as its default.
+    pub(crate) fn changes(&self, setting: &Setting) -> bool {
+        self.0.get(setting.key).is_some_and(|value| value != setting.default)
+    }
+
     /// The value of a declared setting, or its default.
     pub(crate) fn get<T: FromStr>(&self, setting: &Setting) -> Result<T> {
         let value = self.0.get(setting.key).map_or(setting.default, String::as_str);

@@ -200,7 +200,12 @@ impl<T: Element> rounds::Rounds for LeastSquaresTrainer<T> {
     }
 
     fn note(&self) -> String {
-        format!("loss {:.6}", self.report.objective)
+        match self.stage {
+            Stage::Triangle => "means".into(),
+            // Solved from the triangle: the residual has yet to tell the loss.
+            Stage::Residual { .. } if self.factor.is_none() => "orthogonal factorisation".into(),
+            _ => format!("loss {:.6}", self.report.objective),
+        }
     }
 
     fn at_most(&self) -> u64 {

@@ -53,18 +53,6 @@ pub enum LogisticSolver {
     Lbfgs,
 }
 
-impl std::str::FromStr for LogisticSolver {
-    type Err = String;
-    fn from_str(s: &str) -> Result<Self, String> {
-        match s {
-            "auto" => Ok(Self::Auto),
-            "newton-cholesky" => Ok(Self::NewtonCholesky),
-            "lbfgs" => Ok(Self::Lbfgs),
-            _ => Err(format!("unknown solver {s:?}: expected auto, newton-cholesky or lbfgs")),
-        }
-    }
-}
-
 /// Factors on the weights of rows by their class.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -319,7 +307,10 @@ impl<T: Element> rounds::Rounds for LogisticTrainer<T> {
     }
 
     fn note(&self) -> String {
-        format!("loss {:.6}, gradient {:.1e}", self.report.objective, self.report.optimality)
+        match &self.stage {
+            Stage::Solve(problem) if problem.solver.accepted().is_none() => "means and deviations".into(),
+            _ => format!("loss {:.6}, gradient {:.1e}", self.report.objective, self.report.optimality),
+        }
     }
 
     fn at_most(&self) -> u64 {

@@ -4,7 +4,7 @@
 //! answer does not depend on how many come with it, or on threads.
 
 use crate::model::predict_rows;
-use crate::{LeastSquares, LinearModel, Link, Logistic, Rows};
+use crate::{DescentLoss, GradientDescent, LeastSquares, LinearModel, Link, Logistic, Rows};
 use serde::{Deserialize, Serialize};
 use tilewise_base::encoder::{Encoder, Options};
 use tilewise_base::model_file::Writer;
@@ -26,6 +26,8 @@ pub enum Estimator {
     LeastSquares(LeastSquares),
     /// Logistic and multinomial regression.
     Logistic(Logistic),
+    /// Plain gradient descent on the objective of either, with two classes at most.
+    GradientDescent(GradientDescent),
 }
 
 /// A fitted linear model with the encoding of its inputs.
@@ -67,13 +69,24 @@ impl Pipeline {
                 let y = roles::numbers(dataset, &roles.target)?;
                 (params.fit(x, &y, rows, context)?, Task::Regression)
             }
+            Estimator::GradientDescent(params) if params.loss == DescentLoss::Squared => {
+                let y = roles::numbers(dataset, &roles.target)?;
+                (params.fit(x, &y, rows, context)?, Task::Regression)
+            }
             Estimator::Logistic(params) => {
-                let (y, classes) = roles::classes(dataset, &roles.target)?;
-                if classes.len() < 2 {
-                    let what =
-                        format!("has one class only ({}); a classifier needs at least two", classes.join(""));
-                    return Err(Error::column(&roles.target, what));
+                let (y, classes) = several_classes(dataset, &roles.target)?;
+                (params.fit(x, &y, rows, context)?, Task::Classification { classes })
+            }
+            Estimator::GradientDescent(params) => {
+                let (y, classes) = several_classes(dataset, &roles.target)?;
+                if classes.len() > 2 {
+                    let (target, count) = (&roles.target, classes.len());
+                    let what = format!(
+                        "it takes two classes and {target:?} has {count}; auto, newton-cholesky and lbfgs take more"
+                    );
+                    return Err(Error::parameter("solver", "gradient-descent", what));
                 }
+                let y: Vec<f64> = y.into_iter().map(f64::from).collect();
                 (params.fit(x, &y, rows, context)?, Task::Classification { classes })
             }
         };
@@ -91,12 +104,17 @@ impl Pipeline {
         let estimator: Estimator = file.metadata("params")?;
         let encoder: Encoder = file.metadata("encoder")?;
         let task: Task = file.metadata("task")?;
-        let (link, predictors) = match (&estimator, &task) {
-            (Estimator::LeastSquares(_), Task::Regression) => (Link::Identity, 1),
-            (Estimator::Logistic(_), Task::Classification { classes }) if classes.len() == 2 => {
-                (Link::Logit, 1)
-            }
-            (Estimator::Logistic(_), Task::Classification { classes }) if classes.len() > 2 => {
+        let classifies = match &estimator {
+            Estimator::LeastSquares(_) => false,
+            Estimator::Logistic(_) => true,
+            Estimator::GradientDescent(params) => params.loss == DescentLoss::Logistic,
+        };
+        let (link, predictors) = match &task {
+            Task::Regression if !classifies => (Link::Identity, 1),
+            Task::Classification { classes } if classifies && classes.len() == 2 => (Link::Logit, 1),
+            Task::Classification { classes }
+                if classes.len() > 2 && matches!(estimator, Estimator::Logistic(_)) =>
+            {
                 (Link::Softmax, classes.len())
             }
             _ => return Err(file.error("its task is not one that its estimator is made for")),
@@ -142,6 +160,16 @@ impl Pipeline {
             }
         }
     }
+}
+
+/// Class numbers and names of a target that has at least two.
+fn several_classes(dataset: &Dataset, target: &str) -> Result<(Vec<u32>, Vec<String>)> {
+    let (y, classes) = roles::classes(dataset, target)?;
+    if classes.len() >= 2 {
+        return Ok((y, classes));
+    }
+    let what = format!("has one class only ({}); a classifier needs at least two", classes.join(""));
+    Err(Error::column(target, what))
 }
 
 impl Model for Pipeline {

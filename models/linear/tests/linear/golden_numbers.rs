@@ -3,7 +3,8 @@
 use crate::support::{assert_golden, golden, load};
 use tilewise_base::Context;
 use tilewise_kernels::MatRef;
-use tilewise_linear::{ClassWeights, LeastSquares, Logistic, LogisticSolver, Rows};
+use tilewise_kernels::parallel::Scheme;
+use tilewise_linear::{ClassWeights, GradientDescent, LeastSquares, Logistic, LogisticSolver, Rows};
 
 /// Both sides are converged to 1e-10; problems here lose at most four digits of that.
 const TOLERANCE: f64 = 1e-6;
@@ -42,6 +43,26 @@ fn collinear_columns_take_the_minimum_norm() {
     let fit = LeastSquares::default().fit(x, &table.numbers(), Rows::default(), &Context::default()).unwrap();
     assert_golden("least_squares_collinear", &fit.model, TOLERANCE);
     assert!(fit.report.warnings[0].contains("rank 10 of 12"));
+}
+
+/// The smallest curvature of standardised diabetes is 2 x 0.0086, so a gradient of 1e-9 leaves coefficients (the
+/// largest is near 40) within 6e-8 of the closed form.
+#[test]
+fn gradient_descent_reaches_the_closed_form() {
+    let Some(table) = load("diabetes") else { return };
+    let table = table.standardised();
+    let (x, y, context) = (table.view(), table.numbers(), Context::default());
+    for l2 in [0.0, 1.0] {
+        let closed = LeastSquares { l2, intercept: true }.fit(x, &y, Rows::default(), &context).unwrap();
+        let params = GradientDescent { l2, tolerance: 1e-9, max_rounds: 20_000, ..Default::default() };
+        for scheme in [Scheme::Rows, Scheme::Tasks] {
+            let fit = params.fit(x, &y, Rows::default(), &Context { scheme, ..Default::default() }).unwrap();
+            assert!(fit.report.converged, "{:?}", fit.report);
+            let pairs = fit.model.coefficients.iter().zip(&closed.model.coefficients);
+            let worst = pairs.map(|(a, b)| (a - b).abs()).fold(0.0, f64::max);
+            assert!(worst < 6e-8, "l2 {l2} {scheme:?}: {worst:e} after {} rounds", fit.report.rounds);
+        }
+    }
 }
 
 #[test]

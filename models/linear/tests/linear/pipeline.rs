@@ -1,10 +1,12 @@
 //! From tables to stored models.
 
 use tilewise_base::encoder::Options;
-use tilewise_base::{Column, Context, Dataset, Model, ModelFile, Roles, Task, predict_dataset};
+use tilewise_base::{Column, Context, Dataset, Model, ModelFile, Progress, Roles, Task, predict_dataset};
+use tilewise_kernels::parallel::Scheme;
+use tilewise_kernels::random::Philox;
 use tilewise_kernels::{MatMut, MatRef, parallel};
 use tilewise_linear::pipeline::{Estimator, Pipeline};
-use tilewise_linear::{LeastSquares, Logistic};
+use tilewise_linear::{DescentLoss, GradientDescent, LeastSquares, Logistic};
 
 /// Exact in its inputs: y = 2 age - 3 [city = b] + [member] + 5, with gaps in age.
 fn table(rows: usize) -> Dataset {
@@ -78,6 +80,83 @@ fn files_read_back_the_same_and_bits_do_not_depend_on_threads() {
     }
 }
 
+/// Keeps what it hears.
+#[derive(Default)]
+struct Notes(std::sync::Mutex<Vec<String>>);
+
+impl Progress for Notes {
+    fn round(&self, _: u64, _: u64, note: &str) {
+        self.0.lock().unwrap().push(note.to_owned());
+    }
+}
+
+#[test]
+fn no_loss_is_told_before_it_is_known() {
+    let (data, notes) = (table(300), Notes::default());
+    let context = Context { progress: &notes, ..Default::default() };
+    for (estimator, target) in estimators() {
+        let other = if target == "y" { "species" } else { "y" };
+        let roles = Roles { ignore: vec![other.into()], ..Roles::target(target) };
+        let model = Pipeline::fit("kind", &estimator, Options::default(), &data, &roles, &context).unwrap();
+        let notes = std::mem::take(&mut *notes.0.lock().unwrap());
+        assert_eq!(notes.len() as u64, model.report().rounds);
+        // The target of least squares is an exact relation: its loss is 0 in truth, at the end.
+        let known = if target == "y" { notes.len() - 1 } else { 1 };
+        assert!(notes[..known].iter().all(|n| !n.contains("loss")), "{notes:?}");
+        assert!(notes[known..].iter().all(|n| n.contains("loss")), "{notes:?}");
+    }
+}
+
+/// Forty numbers and thirty cities, rows enough for several leaves and columns enough for several strips.
+fn broad(rows: usize) -> Dataset {
+    let random = Philox::new(5, Philox::purpose("broad table"));
+    let number = |j: usize| (0..rows).map(|i| random.normal((i * 41 + j) as u64)).collect::<Vec<f64>>();
+    let mut columns: Vec<_> = (0..40).map(|j| (format!("x{j}"), Column::F64(number(j)))).collect();
+    let codes: Vec<u32> = (0..rows).map(|i| (i * 7 % 30) as u32).collect();
+    let noise = number(40);
+    let y: Vec<f64> = (0..rows).map(|i| noise[i] + f64::from(codes[i] % 4)).collect();
+    let late = y.iter().map(|y| Some(*y > 1.5)).collect();
+    let dictionary = (0..30).map(|k| format!("city {k:02}")).collect();
+    columns.push(("city".into(), Column::Categorical { codes, dictionary }));
+    columns.push(("y".into(), Column::F64(y)));
+    columns.push(("late".into(), Column::Boolean(late)));
+    Dataset::new(columns).unwrap()
+}
+
+#[test]
+fn every_scheme_of_descent_keeps_its_bits_and_its_name_to_itself() {
+    let data = broad(9000);
+    for (loss, target, other) in [(DescentLoss::Squared, "y", "late"), (DescentLoss::Logistic, "late", "y")] {
+        let params = GradientDescent { loss, max_rounds: 12, tolerance: 1e-9, ..Default::default() };
+        let estimator = Estimator::GradientDescent(params);
+        let roles = Roles { ignore: vec![other.into()], ..Roles::target(target) };
+        let mut coefficients = Vec::new();
+        for scheme in [Scheme::Rows, Scheme::Tasks, Scheme::Auto] {
+            let bytes = |threads| {
+                let context = Context { scheme, ..Default::default() };
+                let fit =
+                    || Pipeline::fit("a", &estimator, Options::default(), &data, &roles, &context).unwrap();
+                parallel::with_threads(threads, fit).to_bytes().unwrap()
+            };
+            let one = bytes(1);
+            for threads in [2, 3, 7] {
+                assert!(bytes(threads) == one, "{scheme:?} on {threads} threads");
+            }
+            let file = ModelFile::parse(&one).unwrap();
+            let read = Pipeline::from_file(&file).unwrap();
+            assert_eq!(read.to_bytes().unwrap(), one);
+            assert_eq!((read.report().rounds, read.report().converged), (12, false));
+            let params =
+                serde_json::to_string(&file.metadata::<serde_json::Value>("params").unwrap()).unwrap();
+            assert!(params.contains("max_rounds") && !params.contains("scheme"), "{params}");
+            coefficients.push(read.linear().coefficients.clone());
+        }
+        for (rows, tasks) in coefficients[0].iter().zip(&coefficients[1]) {
+            assert!((rows - tasks).abs() < 1e-12, "{loss:?}: {rows} and {tasks}");
+        }
+    }
+}
+
 #[test]
 fn a_row_alone_and_in_any_batch_and_layout() {
     for (estimator, target) in estimators() {
@@ -116,6 +195,9 @@ fn mistakes_are_named() {
     assert!(error.contains("age"), "{error}");
     let one_class = table(30).take(&[0]);
     assert!(fit(&logistic, &roles, &one_class, Options::default()).contains("one class only"));
+    let descent = GradientDescent { loss: DescentLoss::Logistic, ..Default::default() };
+    let error = fit(&Estimator::GradientDescent(descent), &roles, &table(30), Options::default());
+    assert!(error.contains("solver") && error.contains("two classes") && error.contains("has 3"), "{error}");
     // A file whose parts do not fit each other.
     let model = self::fit(&squares, "y");
     let text = String::from_utf8_lossy(&model.to_bytes().unwrap()).into_owned();
