@@ -77,7 +77,23 @@ fn panels<S: Float, T: Float, L: Lanes<T>, const W: usize>(
         let offset = (from + l) as isize * along_k + (first + line) as isize * along_line;
         view.as_ptr().wrapping_offset(offset)
     };
-    for (p, panel) in out.chunks_exact_mut(W * depth).take(count.div_ceil(W)).enumerate() {
+    // Whole panels of a source that is contiguous along them, step by step over all of them: a step is then read from
+    // end to end, where panel by panel each read of W elements would lie a row apart from the last.
+    let mut done = 0;
+    if along_line == 1 {
+        done = count / W;
+        for l in 0..depth {
+            for p in 0..done {
+                // SAFETY: elements p W..(p + 1) W of step l lie in the view, contiguous by stride 1. Reading all before
+                // the first is written tells the compiler that they do not depend on each other.
+                let source: [S; W] = unsafe { at(l, p * W).cast::<[S; W]>().read_unaligned() };
+                let packed: [T; W] =
+                    std::array::from_fn(|i| value(l, p * W + i, T::from_f64(source[i].to_f64())));
+                out[(p * depth + l) * W..][..W].copy_from_slice(&packed);
+            }
+        }
+    }
+    for (p, panel) in out.chunks_exact_mut(W * depth).take(count.div_ceil(W)).enumerate().skip(done) {
         let line = p * W;
         let lines = W.min(count - line);
         if lines < W {
@@ -90,15 +106,6 @@ fn panels<S: Float, T: Float, L: Lanes<T>, const W: usize>(
                         T::ZERO
                     };
                 }
-            }
-        } else if along_line == 1 {
-            for (l, side) in panel.chunks_exact_mut(W).enumerate() {
-                // SAFETY: elements line..line + W of step l lie in the view, contiguous by stride 1. Reading all before
-                // the first is written tells the compiler that they do not depend on each other.
-                let source: [S; W] = unsafe { at(l, line).cast::<[S; W]>().read_unaligned() };
-                let packed: [T; W] =
-                    std::array::from_fn(|i| value(l, line + i, T::from_f64(source[i].to_f64())));
-                side.copy_from_slice(&packed);
             }
         } else {
             // A transposition. The lines are often a page apart, where no hardware prefetcher follows, so the next
