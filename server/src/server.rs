@@ -57,6 +57,7 @@ pub enum End {
 pub struct Handle {
     address: SocketAddr,
     life: Arc<Life>,
+    compute: Compute,
     thread: Option<JoinHandle<End>>,
 }
 
@@ -86,6 +87,7 @@ impl Handle {
 impl Drop for Handle {
     fn drop(&mut self) {
         self.stop();
+        self.compute.close();
         if let Some(thread) = self.thread.take() {
             let _ = thread.join();
         }
@@ -136,7 +138,7 @@ pub fn start(config: Config, models: Vec<(String, Arc<dyn Model>)>) -> Result<Ha
         config: Arc::new(config),
     });
     // From here on a failure must end the threads that were already started: the handle's drop does.
-    let mut handle = Handle { address, life, thread: None };
+    let mut handle = Handle { address, life, compute: compute.clone(), thread: None };
     let mut threads = compute.start(compute_threads)?;
     let (mut queues, mut worker_threads) = (Vec::new(), Vec::new());
     for index in 0..workers {
