@@ -6,6 +6,8 @@
 //!
 //! Method, as rounds over the rows:
 //! 1. one pass gathers means, centred Gram matrix and cross products (`moments.rs`); Cholesky solves.
+//!    Without penalty, indicator columns of categories depend on each other by design, which is allowed for
+//!    (`categories.rs`).
 //! 2. when the smallest pivot is below `REFINE_BELOW`, one pass computes the true residual and the factor corrects
 //!    the solution by it (iterative refinement), another checks.
 //! 3. when the pivot is below `SINGULAR_BELOW`, or rows are fewer than columns, one pass reduces the centred rows to
@@ -14,6 +16,7 @@
 //!    independent, are solved by the Cholesky factor of their own inner products instead.
 
 use crate::block::leaf_rows;
+use crate::categories::Categories;
 use crate::cholesky::Cholesky;
 use crate::moments::{Moments, Second};
 use crate::qr::Stack;
@@ -22,6 +25,7 @@ use crate::rows::{check_not_negative, check_shape};
 use crate::{Chunk, Element, LinearModel, Link, Rows};
 use serde::{Deserialize, Serialize};
 use std::marker::PhantomData;
+use std::ops::Range;
 use tilewise_base::rounds;
 use tilewise_base::{Context, Error, Fit, FitReport, Result};
 use tilewise_kernels::{MatMut, MatRef, axpy, dot, gemv, parallel, syrk};
@@ -82,6 +86,7 @@ impl LeastSquares {
             params: self.clone(),
             features,
             rows,
+            categories: Categories::default(),
             stage: Stage::Moments { gram: !wide },
             moments: Moments::default(),
             factor: None,
@@ -132,6 +137,7 @@ pub struct LeastSquaresTrainer<T> {
     params: LeastSquares,
     features: usize,
     rows: usize,
+    categories: Categories,
     stage: Stage,
     moments: Moments,
     factor: Option<Cholesky>,
@@ -214,6 +220,16 @@ impl<T: Element> rounds::Rounds for LeastSquaresTrainer<T> {
 }
 
 impl<T: Element> LeastSquaresTrainer<T> {
+    /// Tells which columns are the 0 and 1 of a category's levels, a range for each category. That these add up to one
+    /// is then no reason for a slower method or a warning; the solution is the same.
+    ///
+    /// # Errors
+    /// When ranges are not in order, overlap, or reach beyond the features.
+    pub fn categories(mut self, groups: Vec<Range<usize>>) -> Result<Self> {
+        self.categories = Categories::new(groups, self.features, self.params.intercept)?;
+        Ok(self)
+    }
+
     /// Means to take off: zeros without intercept.
     fn centre(&self) -> (Vec<f64>, f64) {
         if self.params.intercept {
@@ -248,7 +264,7 @@ impl<T: Element> LeastSquaresTrainer<T> {
             axpy(m.weight * m.target_mean, &m.mean, &mut cross)?;
             target_square += m.weight * m.target_mean * m.target_mean;
         }
-        let mut constant = 0;
+        let mut idle = vec![false; p];
         for j in 0..p {
             let d = &mut gram[j * p + j];
             // What is left of a constant column is rounding of its mean: it gets the coefficient zero, as in the
@@ -256,11 +272,15 @@ impl<T: Element> LeastSquaresTrainer<T> {
             if self.params.intercept && *d <= m.weight * (8.0 * f64::EPSILON * m.mean[j]).powi(2) || *d == 0.0
             {
                 *d = 0.0;
-                constant += 1;
+                idle[j] = true;
             }
             if *d > 0.0 {
                 *d += self.params.l2;
             }
+        }
+        if self.params.l2 == 0.0 {
+            // A diagonal of zero leaves a column out.
+            self.categories.leave_out(&m.mean, &idle).into_iter().for_each(|j| gram[j * p + j] = 0.0);
         }
         let Some(factor) = Cholesky::new(&gram, p, SINGULAR_BELOW)? else {
             self.stage = Stage::Triangle;
@@ -268,10 +288,6 @@ impl<T: Element> LeastSquaresTrainer<T> {
         };
         self.solution.copy_from_slice(&cross);
         factor.solve(&mut self.solution);
-        if constant > 0 && self.params.l2 == 0.0 {
-            let rank = p - constant;
-            self.report.warnings.push(rank_warning(rank, p));
-        }
         // G w - c, and from it residual sum and gradient without another pass.
         let mut gradient = vec![0.0; p];
         for ((g, row), c) in gradient.iter_mut().zip(gram.chunks_exact(p)).zip(&cross) {
@@ -280,6 +296,11 @@ impl<T: Element> LeastSquaresTrainer<T> {
         let penalised = target_square - dot(&cross, &self.solution)? + dot(&gradient, &self.solution)?;
         self.report.objective = penalised.max(0.0) / m.weight;
         self.report.optimality = gradient.iter().fold(0.0f64, |m, g| m.max(g.abs())) * 2.0 / m.weight;
+        if self.params.l2 == 0.0 {
+            let left_out = (0..p).filter(|j| gram[j * p + j] == 0.0).count();
+            self.warn_of_rank(p - left_out);
+        }
+        self.categories.shorten(&mut self.solution);
         if factor.smallest_pivot < REFINE_BELOW {
             self.stage = Stage::Residual { corrections: 1 };
             self.factor = Some(factor);
@@ -307,9 +328,7 @@ impl<T: Element> LeastSquaresTrainer<T> {
             self.solution = solution;
             rank
         };
-        if rank < p {
-            self.report.warnings.push(rank_warning(rank, p));
-        }
+        self.warn_of_rank(rank);
         self.stage = Stage::Residual { corrections: 0 };
         Ok(())
     }
@@ -329,12 +348,25 @@ impl<T: Element> LeastSquaresTrainer<T> {
                 axpy(-slope, &mean, &mut gradient)?;
                 factor.solve(&mut gradient);
                 axpy(-1.0, &gradient, &mut self.solution)?;
+                self.categories.shorten(&mut self.solution);
                 self.stage = Stage::Residual { corrections: 0 };
             }
             _ if self.factor.is_some() => self.done("solved by Cholesky factorisation and one refinement"),
             _ => self.done("solved by orthogonal factorisation"),
         }
         Ok(())
+    }
+
+    /// Warns of dependence among features beyond that of categories.
+    fn warn_of_rank(&mut self, rank: usize) {
+        let (p, lost) = (self.features, self.categories.lost_rank);
+        if rank + lost < p {
+            let expected = if lost > 0 { format!(", {lost} less for its categories") } else { String::new() };
+            self.report.warnings.push(format!(
+                "the features have rank {rank} of {p}{expected}: some depend on others; of all solutions the one of \
+                 least norm was taken"
+            ));
+        }
     }
 
     fn done(&mut self, how: &str) {
@@ -364,18 +396,11 @@ impl<T: Element> LeastSquaresTrainer<T> {
     }
 }
 
-fn rank_warning(rank: usize, features: usize) -> String {
-    format!(
-        "the features have rank {rank} of {features}: some depend on others; of all solutions the one of least norm \
-         was taken"
-    )
-}
-
 /// The triangle of the rows sqrt(w) [x - mean | y - mean | 1].
 fn triangle<T: Element>(chunk: &Chunk<'_, T, f64>, mean: &[f64], target_mean: f64) -> Result<Stack> {
     let p = chunk.x.cols();
     // Four times as many rows as columns: reducing a leaf then costs more than merging two.
-    let map = |range: std::ops::Range<usize>| {
+    let map = |range: Range<usize>| {
         let mut data = Vec::with_capacity(range.len() * (p + 2));
         for i in range {
             let root = chunk.weight(i).sqrt();

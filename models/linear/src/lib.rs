@@ -1,6 +1,7 @@
 #![doc = include_str!("../README.md")]
 
 mod block;
+mod categories;
 mod cholesky;
 pub mod gradient_descent;
 mod jacobi;

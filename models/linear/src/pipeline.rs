@@ -4,12 +4,13 @@
 //! answer does not depend on how many come with it, or on threads.
 
 use crate::model::predict_rows;
-use crate::{DescentLoss, GradientDescent, LeastSquares, LinearModel, Link, Logistic, Rows};
+use crate::{Chunk, DescentLoss, GradientDescent, LeastSquares, LinearModel, Link, Logistic, Rows};
 use serde::{Deserialize, Serialize};
+use std::ops::Range;
 use tilewise_base::encoder::{Encoder, Options};
 use tilewise_base::model_file::Writer;
 use tilewise_base::{
-    Context, Dataset, Error, Field, FitReport, Model, ModelFile, Result, Roles, Task, roles,
+    Context, Dataset, Error, Field, FitReport, Kind, Model, ModelFile, Result, Roles, Task, roles, rounds,
 };
 use tilewise_kernels::{MatMut, MatRef, same};
 
@@ -67,7 +68,9 @@ impl Pipeline {
         let (fit, task) = match estimator {
             Estimator::LeastSquares(params) => {
                 let y = roles::numbers(dataset, &roles.target)?;
-                (params.fit(x, &y, rows, context)?, Task::Regression)
+                let mut trainer = params.trainer(x.cols(), x.rows())?.categories(categories(&encoder))?;
+                rounds::run(&mut trainer, &Chunk { x, y: &y, rows, first_row: 0 }, context)?;
+                (trainer.finish()?, Task::Regression)
             }
             Estimator::GradientDescent(params) if params.loss == DescentLoss::Squared => {
                 let y = roles::numbers(dataset, &roles.target)?;
@@ -160,6 +163,23 @@ impl Pipeline {
             }
         }
     }
+}
+
+/// The columns of each category in an encoded row.
+fn categories(encoder: &Encoder) -> Vec<Range<usize>> {
+    let mut next = 0;
+    let mut groups = Vec::new();
+    for field in encoder.inputs() {
+        let first = next;
+        match &field.kind {
+            Kind::Categorical { dictionary } => {
+                next += dictionary.len();
+                groups.push(first..next);
+            }
+            Kind::Numeric | Kind::Boolean => next += 1,
+        }
+    }
+    groups
 }
 
 /// Class numbers and names of a target that has at least two.

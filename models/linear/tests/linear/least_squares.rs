@@ -214,3 +214,65 @@ proptest! {
         prop_assert!((a.report.objective - b.report.objective).abs() < 1e-10);
     }
 }
+
+/// Two categories beside two numbers; the first has two levels without rows, and `gaps` rows have no level of the second.
+fn with_categories(n: usize, gaps: usize) -> (Vec<f64>, Vec<f64>) {
+    let numbers = normal(n, 2, 21);
+    let mut x = Vec::new();
+    for i in 0..n {
+        let (a, b) = ((i * i) % 3, if i < gaps { 9 } else { (i * 7 + i / 5) % 4 });
+        x.extend_from_slice(&numbers[2 * i..2 * i + 1]);
+        x.extend((0..4).map(|k| f64::from(u8::from(k == a))));
+        x.extend_from_slice(&numbers[2 * i + 1..2 * i + 2]);
+        x.extend((0..4).map(|k| f64::from(u8::from(k == b))));
+    }
+    (x, normal(n, 1, 22))
+}
+
+/// The general method, which knows nothing of categories, is the reference.
+#[test]
+fn categories_take_the_minimum_norm_without_a_warning() {
+    let (n, p) = (97, 10);
+    let weights: Vec<f64> = normal(n, 1, 23).iter().map(|w| w * w).collect();
+    for (intercept, gaps, weighted) in
+        [(true, 0, false), (true, 0, true), (true, 5, false), (false, 0, true), (false, 5, false)]
+    {
+        let (x, y) = with_categories(n, gaps);
+        let rows = Rows { weights: weighted.then_some(&weights[..]), offset: None };
+        let params = LeastSquares { l2: 0.0, intercept };
+        let plain = fit(&params, &x, p, &y, rows);
+        let chunk = Chunk { x: MatRef::new(&x, n, p).unwrap(), y: &y, rows, first_row: 0 };
+        let mut trainer = params.trainer::<f64>(p, n).unwrap().categories(vec![1..5, 6..10]).unwrap();
+        rounds::run(&mut trainer, &chunk, &Context::default()).unwrap();
+        let ours = trainer.finish().unwrap();
+        let of = |m: &LinearModel| [&m.coefficients[..], &m.intercepts].concat();
+        for (a, b) in of(&ours.model).iter().zip(of(&plain.model)) {
+            assert!((a - b).abs() < 1e-12, "intercept {intercept}, {gaps} gaps: {a} and {b}");
+        }
+        assert!(!plain.report.warnings.is_empty());
+        assert!(ours.report.warnings.is_empty(), "intercept {intercept}, {gaps} gaps: {:?}", ours.report);
+        assert!(ours.report.stopped.contains("Cholesky") && ours.report.rounds == 1, "{:?}", ours.report);
+        assert!((ours.report.objective - plain.report.objective).abs() < 1e-13);
+        assert!(ours.report.optimality < 1e-13);
+    }
+}
+
+#[test]
+fn dependence_beyond_categories_is_told() {
+    let (n, p) = (97, 10);
+    let (mut x, y) = with_categories(n, 0);
+    // The second number becomes the first.
+    x.chunks_mut(p).for_each(|row| row[5] = row[0]);
+    let plain = fit(&LeastSquares::default(), &x, p, &y, Rows::default());
+    let chunk = Chunk { x: MatRef::new(&x, n, p).unwrap(), y: &y, rows: Rows::default(), first_row: 0 };
+    let trainer = || LeastSquares::default().trainer::<f64>(p, n).unwrap();
+    let mut told = trainer().categories(vec![1..5, 6..10]).unwrap();
+    rounds::run(&mut told, &chunk, &Context::default()).unwrap();
+    let ours = told.finish().unwrap();
+    assert_eq!(ours.model, plain.model);
+    // Lost: two levels without rows, one level of each category, and the copy.
+    assert!(ours.report.warnings[0].contains("rank 5 of 10, 4 less for its categories"), "{:?}", ours.report);
+    for groups in [vec![1..5, 4..6], vec![1..5, 6..11]] {
+        assert!(trainer().categories(groups).err().unwrap().to_string().contains("categories"));
+    }
+}
