@@ -93,7 +93,7 @@ impl<'a, T: Copy> TensorMut<'a, T> {
         check(data.len(), items, item_stride, rows, cols)?;
         if items > 1 && item_stride < rows * cols {
             let strides = (item_stride as isize, cols as isize);
-            return Err(ShapeError::Overlap { shape: (items * rows, cols), strides });
+            return Err(ShapeError::Overlap { shape: (items.saturating_mul(rows), cols), strides });
         }
         Ok(Self { data, items, item_stride, rows, cols })
     }

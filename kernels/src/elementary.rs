@@ -50,7 +50,8 @@ pub fn sigmoid<T: Float>(x: &[T], out: &mut [T]) -> Result<(), ShapeError> {
     map::<T, Sigmoid>(x, out)
 }
 
-/// Row by row: out = x - max - ln(sum of e^(x - max)). A row that holds NaN or +inf becomes NaN; -inf stays -inf.
+/// Row by row: out = x - max - ln(sum of e^(x - max)). A row that holds NaN or +inf, or nothing but -inf,
+/// becomes NaN; elsewhere -inf stays -inf.
 ///
 /// # Errors
 /// When the shapes differ.

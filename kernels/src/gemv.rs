@@ -3,7 +3,9 @@
 //! Two orders, by the layout of A. Where rows are contiguous, each y is a dot product in the order of [`crate::dot`].
 //! Where columns are (or nothing is), y gathers alpha x_j times column j, one fused multiply-add per column; beyond
 //! [`COLUMNS_PER_CHUNK`] columns, chunks of columns are summed apart and merged in a fixed tree, which is what
-//! makes X^T r over many rows of X parallel. Neither order depends on the number of rows or threads.
+//! makes X^T r over many rows of X parallel. Neither order depends on the number of rows or threads, but the layout
+//! chooses between them: in a column-major A, a row has the bits it has in any other column-major A of two or more rows;
+//! a matrix of a single row has contiguous rows, however it was meant.
 
 use crate::matrix::same;
 use crate::simd::{Lanes, Task};

@@ -127,6 +127,14 @@ fn check_bounds(
     if low >= 0 && high < len as i128 { Ok(()) } else { Err(error) }
 }
 
+/// Strides along dimensions with nothing to step over say nothing: they become those of a row-major matrix, so that no
+/// arithmetic with them can leave the slice.
+fn canonical(rows: usize, cols: usize, rs: isize, cs: isize) -> (isize, isize) {
+    let empty = rows == 0 || cols == 0;
+    let rs = if empty || rows == 1 { cols as isize } else { rs };
+    (rs, if empty || cols == 1 { 1 } else { cs })
+}
+
 /// Whether distinct (row, column) pairs name distinct elements: the larger stride must step over the whole smaller
 /// dimension (or that dimension be of length 1). Sufficient for every layout in use; refuses exotic interleavings.
 fn distinct(rows: usize, cols: usize, rs: isize, cs: isize) -> bool {
@@ -173,6 +181,7 @@ impl<'a, T: Copy> MatRef<'a, T> {
         col_stride: isize,
     ) -> Result<Self, ShapeError> {
         check_bounds(data.len(), offset, rows, cols, row_stride, col_stride)?;
+        let (row_stride, col_stride) = canonical(rows, cols, row_stride, col_stride);
         // SAFETY: check_bounds made sure that offset <= data.len().
         let ptr = unsafe { data.as_ptr().add(offset) };
         Ok(Self { ptr, rows, cols, row_stride, col_stride, life: PhantomData })
@@ -269,7 +278,10 @@ impl<'a, T: Copy> MatRef<'a, T> {
     #[inline]
     pub fn row(&self, i: usize) -> Option<&'a [T]> {
         assert!(i < self.rows, "row {i} of {}", self.rows);
-        (self.col_stride == 1 || self.cols <= 1).then(|| {
+        if self.cols == 0 {
+            return Some(&[]);
+        }
+        (self.col_stride == 1 || self.cols == 1).then(|| {
             // SAFETY: constructors made sure that all elements of the row lie in the borrowed slice; stride 1 makes
             // them contiguous.
             unsafe { std::slice::from_raw_parts(self.ptr.offset(i as isize * self.row_stride), self.cols) }
@@ -331,6 +343,7 @@ impl<'a, T: Copy> MatMut<'a, T> {
         if !distinct(rows, cols, row_stride, col_stride) {
             return Err(ShapeError::Overlap { shape: (rows, cols), strides: (row_stride, col_stride) });
         }
+        let (row_stride, col_stride) = canonical(rows, cols, row_stride, col_stride);
         // SAFETY: check_bounds made sure that offset <= data.len().
         let ptr = unsafe { data.as_mut_ptr().add(offset) };
         Ok(Self { ptr, rows, cols, row_stride, col_stride, life: PhantomData })
@@ -423,7 +436,10 @@ impl<'a, T: Copy> MatMut<'a, T> {
     #[inline]
     pub fn row_mut(&mut self, i: usize) -> Option<&mut [T]> {
         assert!(i < self.rows, "row {i} of {}", self.rows);
-        (self.col_stride == 1 || self.cols <= 1).then(|| {
+        if self.cols == 0 {
+            return Some(&mut []);
+        }
+        (self.col_stride == 1 || self.cols == 1).then(|| {
             // SAFETY: the row's elements lie in the uniquely borrowed slice, contiguous by stride 1.
             unsafe {
                 std::slice::from_raw_parts_mut(self.ptr.offset(i as isize * self.row_stride), self.cols)
@@ -504,5 +520,22 @@ mod tests {
         assert!(MatMut::with_strides(&mut data, 0, 3, 3, 1, 1).is_err());
         assert!(MatMut::with_strides(&mut data, 0, 3, 2, 0, 1).is_err());
         assert!(MatMut::with_strides(&mut data, 0, 3, 2, 4, 1).is_ok());
+    }
+
+    #[test]
+    fn strides_of_empty_and_single_dimensions_lead_nowhere() {
+        let mut data = [1.0f64; 15];
+        let far = MatRef::<f64>::with_strides(&[], 0, 5, 0, 1 << 40, 1).unwrap();
+        assert_eq!((far.row(4), far.to_vec()), (Some(&[][..]), vec![]));
+        let columns = MatRef::with_strides(&data, 0, 5, 3, 1, 5).unwrap();
+        assert_eq!(columns.col_range(3..3).row(4), Some(&[][..]));
+        let row = MatRef::with_strides(&data, 0, 1, 15, isize::MIN, 1).unwrap();
+        assert_eq!(row.reverse_rows().row(0), Some(&data[..]));
+        let mut c = MatMut::with_strides(&mut data, 0, 1, 15, isize::MAX, 1).unwrap();
+        c.fill(2.0);
+        let (a, b) = ([3.0; 1], [1.0; 15]);
+        let (a, b) = (MatRef::new(&a, 1, 1).unwrap(), MatRef::new(&b, 1, 15).unwrap());
+        crate::gemm(1.0, a, b, 1.0, c.reborrow()).unwrap();
+        assert_eq!(data, [5.0; 15]);
     }
 }

@@ -72,7 +72,8 @@ impl Philox {
         ((self.bits(index) as u128 * n as u128) >> 64) as u64
     }
 
-    /// A standard normal number at `index` (Box and Muller 1958).
+    /// A standard normal number at `index` (Box and Muller 1958). Logarithm and cosine are the system's: the last bit may
+    /// differ from platform to platform.
     pub fn normal(&self, index: u64) -> f64 {
         let [a, b, c, d] = self.words(index);
         let scale = 1.0 / (1u64 << 53) as f64;

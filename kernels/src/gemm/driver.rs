@@ -235,7 +235,9 @@ impl<T: Float> Job<'_, T> {
                 }
                 let height = MR.min(self.rows.end - row);
                 let at = |row: usize| {
-                    self.out.ptr.wrapping_offset(row as isize * self.out.rs + col as isize * self.out.cs)
+                    let offset =
+                        (row as isize).wrapping_mul(self.out.rs).wrapping_add(col as isize * self.out.cs);
+                    self.out.ptr.wrapping_offset(offset)
                 };
                 let c = at(row);
                 // The next tile's rows of C are often a page apart: ask for them while this tile computes.
