@@ -24,7 +24,7 @@ test:
 	TILEWISE_BUILT=1 $(CARGO) test --workspace
 
 test-deep: test-valgrind test-asan
-	TILEWISE_BUILT=1 PROPTEST_CASES=$(DEEP_CASES) $(CARGO) test --workspace
+	TILEWISE_BUILT=1 TILEWISE_DEEP=1 PROPTEST_CASES=$(DEEP_CASES) $(CARGO) test --workspace
 
 # The same kernel tests on the portable and the AVX2 code, every access watched. Valgrind knows no AVX-512.
 test-valgrind:

@@ -124,7 +124,7 @@ impl<'a, T: Copy> TensorMut<'a, T> {
 }
 
 /// C_i = alpha A_i B_i + beta C_i for every item; items in parallel while they are small, tiles inside an item when each
-/// is large enough to occupy all threads. A bit of an item does not depend on which.
+/// is large enough to occupy all threads. A bit of an item does not depend on which. NaN and infinity as in [`gemm`].
 ///
 /// ```
 /// use tilewise_kernels::{TensorMut, TensorRef, gemm_batched};

@@ -17,7 +17,7 @@ pub(crate) const COLUMNS_PER_CHUNK: usize = 4096;
 
 /// y = alpha A x + beta y for `A` m x n, `x` n, `y` m. 2 m n operations; reads A once.
 ///
-/// y is not read when beta is 0; A and x are not read when alpha is 0.
+/// y is not read when beta is 0; A and x are not read when alpha is 0; otherwise NaN and infinity spread as in the sums.
 ///
 /// ```
 /// use tilewise_kernels::{MatRef, gemv};

@@ -17,7 +17,7 @@ use std::ops::Range;
 const WIDE: usize = 512;
 
 /// C = alpha A^T A + beta C for `A` m x n, `C` n x n; both triangles are written. C is not read when beta is 0, A is not
-/// read when alpha is 0. When beta is not 0, C must be symmetric: its lower triangle is not read. m n^2 operations.
+/// read when alpha is 0; otherwise NaN and infinity spread. When beta is not 0, C must be symmetric: its lower triangle is not read. m n^2 operations.
 ///
 /// ```
 /// use tilewise_kernels::{MatMut, MatRef, syrk};
@@ -53,7 +53,7 @@ pub fn syrk<S: Float>(
 }
 
 /// C = sum over rows r of weight_r (a_r - shift) (a_r - shift)^T for `A` m x n, `C` n x n, both triangles; no weights
-/// means ones, no shift zeros. C is not read. m n^2 operations.
+/// means ones, no shift zeros. C is not read; NaN and infinity in A spread, a weight of 0 does not hide them. m n^2 operations.
 ///
 /// This is the Hessian of generalised linear models, and with a shift by the means a covariance without cancellation.
 ///

@@ -29,7 +29,7 @@ pub fn sum<T: Float>(x: &[T]) -> T {
     in_parallel(x.len(), size_of_val(x), |range| T::dispatch(Sum { x: &x[range] }))
 }
 
-/// The inner product of `x` and `y`; 0 when empty.
+/// The inner product of `x` and `y`; 0 when empty. NaN and infinity spread as in any sum of products.
 ///
 /// ```
 /// assert_eq!(tilewise_kernels::dot(&[1.0f32, 2.0], &[3.0, 4.0]), Ok(11.0));
@@ -43,7 +43,7 @@ pub fn dot<T: Float>(x: &[T], y: &[T]) -> Result<T, ShapeError> {
     Ok(in_parallel(x.len(), bytes, |range| T::dispatch(Dot { x: &x[range.clone()], y: &y[range] })))
 }
 
-/// y += alpha x, one fused multiply-add per element (two roundings on portable code without FMA).
+/// y += alpha x; NaN and infinity as in the formula (alpha = 0 does not hide them). One fused multiply-add per element (two roundings on portable code without FMA).
 ///
 /// ```
 /// let mut y = [1.0, 1.0];

@@ -99,6 +99,32 @@ fn double_precision_within_the_stated_error() {
     });
 }
 
+/// Every length around the lanes, between guard pages, equals the same elements one at a time.
+fn check_lengths<T: Float>(function: impl Fn(&[T], &mut [T])) {
+    for len in LENGTHS {
+        for edge in [Edge::Front, Edge::Back] {
+            let x = Guarded::new(&normal::<T>(len, 1), edge);
+            let mut y = Guarded::new(&vec![T::ZERO; len], edge);
+            function(&x, &mut y);
+            for i in 0..len {
+                let mut one = [T::ZERO];
+                function(&x[i..=i], &mut one);
+                assert!(one[0] == y[i], "element {i} of {len}: {} but {}", y[i], one[0]);
+            }
+        }
+    }
+}
+
+#[test]
+fn lengths_and_guard_pages() {
+    on_every_isa(|_| {
+        check_lengths::<f32>(|x, y| exp(x, y).unwrap());
+        check_lengths::<f64>(|x, y| exp(x, y).unwrap());
+        check_lengths::<f32>(|x, y| sigmoid(x, y).unwrap());
+        check_lengths::<f64>(|x, y| sigmoid(x, y).unwrap());
+    });
+}
+
 fn special<T: Float>(function: impl Fn(&[T], &mut [T]), cases: &[(f64, f64)]) {
     for &(x, expected) in cases {
         let mut y = [T::ONE];
