@@ -66,6 +66,10 @@ impl Demo {
             return Err(Failure::Told("stopped".into()));
         }
         output::print(&speed::table(&speeds).text())?;
+        if let Some(speed) = speeds.iter().find(|speed| !speed.same) {
+            let what = format!("{} trains other bytes on one thread than on {threads}", speed.family);
+            return Err(Failure::Told(what));
+        }
 
         let (problem, model) = quality::to_serve(&problems, &outcomes)
             .ok_or_else(|| Failure::Told("no model was trained that could be served".into()))?;

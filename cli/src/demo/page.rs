@@ -33,7 +33,7 @@ pub(crate) fn page(outcomes: &[Outcome], speeds: &[Speed], served: &str, load: &
     let speed = Section::new("One thread and all")
         .with(Block::Prose(
             "The same training on a generated problem, one thread and all threads in turn, seven rounds; the ratio is the \
-             median of the ratios of the rounds. The model files of both have the same bytes."
+             median of the ratios of the rounds. The last column tells whether the model files of both have the same bytes."
                 .into(),
         ))
         .with(Block::Table(speed::table(speeds)))

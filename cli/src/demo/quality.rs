@@ -58,7 +58,7 @@ pub(crate) fn train(problem: &Problem, cancel: &AtomicBool) -> Result<Vec<Outcom
 
 /// What people look at first: accuracy and log loss, or RMSE and R2.
 pub(crate) fn table(outcomes: &[Outcome]) -> Table {
-    let columns = ["data", "family", "rows", "time", "measure", "model", "always the same", "converged"];
+    let columns = ["<data", "<family", "rows", "time", "<measure", "model", "always the same", "<converged"];
     let mut table = Table::new("Held-out quality", &columns);
     for outcome in outcomes {
         for (model, plain) in outcome.scores.iter().filter(|(s, _)| ["accuracy", "RMSE"].contains(&s.name)) {

@@ -78,7 +78,7 @@ fn train(family: &Family, table: &Dataset) -> Result<Vec<u8>> {
 
 pub(crate) fn table(speeds: &[Speed]) -> Table {
     let columns =
-        ["family", "rows x features", "one thread", "all threads", "threads", "speed-up", "same bytes"];
+        ["<family", "rows x features", "one thread", "all threads", "threads", "speed-up", "<same bytes"];
     let mut table = Table::new("Training on one thread and on all", &columns);
     for speed in speeds {
         table.push([
