@@ -164,11 +164,16 @@ impl Served {
                 let first = i * piece;
                 if let Err(e) = self.piece(&cells[first * width..(first + rows) * width], rows, out)
                     && let Ok(mut refused) = refused.lock()
+                    // The first of the rows that fail, not the first to fail in time.
+                    && refused.as_ref().is_none_or(|(known, _)| first < *known)
                 {
-                    refused.get_or_insert(e);
+                    *refused = Some((first, e));
                 }
             });
-            refused.into_inner().ok().flatten().map_or(Ok(()), Err)
+            match refused.into_inner().ok().flatten() {
+                None => Ok(()),
+                Some((first, e)) => Err(e.moved_down(first)),
+            }
         }));
         match outcome {
             Ok(Ok(())) => Ok(()),

@@ -34,7 +34,7 @@ impl Model for Fake {
     }
     fn predict(&self, cells: MatRef<'_, f64>, _: Option<&[f64]>, mut out: MatMut<'_, f64>) -> Result<()> {
         for i in 0..cells.rows() {
-            (self.row)(cells.row(i).unwrap(), out.row_mut(i).unwrap())?;
+            (self.row)(cells.row(i).unwrap(), out.row_mut(i).unwrap()).map_err(|e| e.moved_down(i))?;
         }
         Ok(())
     }
@@ -82,7 +82,7 @@ pub(crate) fn mixed() -> Arc<dyn Model> {
     fake(inputs, Task::Regression, |x, out| {
         let or = |x: f64, missing: f64| if x.is_nan() { missing } else { x };
         if x[0] > 1e300 {
-            return Err(Error::column("age", "is above 1e300"));
+            return Err(Error::cell(0, "age", "is above 1e300"));
         }
         out[0] = or(x[0], 1000.0) + 10.0 * or(x[1], 200.0) + 100.0 * or(x[2], 40.0);
         Ok(())

@@ -57,6 +57,19 @@ fn rows_that_do_not_fit() {
     assert_eq!(client.post("/predict", "[1,\"red\",true]").status, 200);
 }
 
+/// The rows of a large request are divided; the error is that of the first bad row all the same.
+#[test]
+fn a_bad_row_of_a_large_request_is_named() {
+    let (_server, mut client) = serve_one(mixed());
+    let mut rows = vec![r#"[1,"red",true]"#; 50_000];
+    for first in [49_999, 33_000, 21_000] {
+        rows[first] = r#"[2e300,"red",true]"#;
+        let reply = client.post("/predict", &format!("[{}]", rows.join(",")));
+        let named = format!("row {}, column \"age\": is above 1e300", first + 1);
+        assert_eq!((reply.status, reply.error()), (400, named));
+    }
+}
+
 #[test]
 fn tensors_that_do_not_fit() {
     let server = serve(&[("mixed", mixed()), ("wide", logistic())], Config::default());
