@@ -36,15 +36,20 @@ pub(crate) async fn run(
         tokio::spawn(signals(Arc::clone(&shared)));
     }
     accept(&listener, &shared, &workers).await;
-    // Whoever the system has already connected is served too. Asked of the system itself: the runtime may not have
-    // heard of them yet.
-    if let Ok(listener) = listener.into_std() {
-        while let Ok((stream, peer)) = listener.accept() {
-            hand_out(stream, peer, &shared, &workers);
+    drain(listener, &shared, &workers).await
+}
+
+/// Takes all connections that are waiting; whether none is left. An error may be one connection's, which has gone
+/// again, or the system's, which has no descriptor for the next until others are closed: both leave some waiting.
+fn take_waiting<C>(mut next: impl FnMut() -> io::Result<C>, mut take: impl FnMut(C)) -> bool {
+    loop {
+        match next() {
+            Ok(connection) => take(connection),
+            Err(e) if e.kind() == ErrorKind::WouldBlock => return true,
+            Err(e) if matches!(e.kind(), ErrorKind::ConnectionAborted | ErrorKind::Interrupted) => {}
+            Err(_) => return false,
         }
     }
-    drop(workers);
-    drain(&shared).await
 }
 
 /// Accepts while the server runs.
@@ -147,11 +152,21 @@ async fn signals(shared: Arc<Shared>) {
 }
 
 /// Waits for what is in flight, within the grace.
-async fn drain(shared: &Shared) -> End {
+async fn drain(listener: TcpListener, shared: &Arc<Shared>, workers: &[UnboundedSender<Accepted>]) -> End {
     let life = &shared.life;
     let start = Instant::now();
-    let gone = async |until: Instant| {
-        while life.open() > 0 && Instant::now() < until && life.phase() < Phase::Stopped {
+    // Whoever the system has already connected is served too. Asked of the system itself: the runtime may not have
+    // heard of them yet.
+    let mut listener = listener.into_std().ok();
+    let mut gone = async |until: Instant| {
+        loop {
+            listener = listener.take().filter(|listener| {
+                !take_waiting(|| listener.accept(), |(stream, peer)| hand_out(stream, peer, shared, workers))
+            });
+            let left = life.open() > 0 || listener.is_some();
+            if !left || Instant::now() >= until || life.phase() == Phase::Stopped {
+                return;
+            }
             sleep(LOOK).await;
         }
     };
@@ -165,4 +180,34 @@ async fn drain(shared: &Shared) -> End {
     let connections = life.open();
     life.advance(Phase::Stopped);
     if connections == 0 { End::Drained } else { End::Cut { connections } }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_an_empty_queue_ends_the_taking() {
+        use ErrorKind::{ConnectionAborted, Interrupted, Other, WouldBlock};
+        let mut answers = [
+            Ok(1),
+            Err(ConnectionAborted),
+            Ok(2),
+            Err(Interrupted),
+            Ok(3),
+            Err(Other),
+            Ok(4),
+            Err(WouldBlock),
+        ]
+        .into_iter();
+        let mut taken = Vec::new();
+        let mut none_left = || {
+            take_waiting(
+                || answers.next().unwrap().map_err(io::Error::from),
+                |connection| taken.push(connection),
+            )
+        };
+        assert_eq!((none_left(), none_left()), (false, true));
+        assert_eq!(taken, [1, 2, 3, 4]);
+    }
 }
