@@ -100,18 +100,46 @@ fn crates() -> Vec<(String, String, Vec<Section>)> {
     crates
 }
 
-/// Names in the sections called `dependencies`, `build-dependencies` and the like, of all targets.
+/// Names in the sections called `dependencies`, `build-dependencies` and the like, of all targets: as lines, as
+/// sections of their own, and those behind another name.
 fn dependencies(parts: &[Section], dev: bool) -> Vec<String> {
     let wanted = |section: &str| {
-        let last = section.rsplit('.').next().unwrap_or_default();
-        if dev { last == "dev-dependencies" } else { last == "dependencies" || last == "build-dependencies" }
+        if dev {
+            section == "dev-dependencies"
+        } else {
+            ["dependencies", "build-dependencies"].contains(&section)
+        }
     };
-    let name = |line: &String| line.split(['=', '.']).next().unwrap_or_default().trim().to_owned();
-    parts
-        .iter()
-        .filter(|(section, _)| wanted(section))
-        .flat_map(|(_, lines)| lines.iter().map(name))
-        .collect()
+    let bare = |name: &str| name.trim().trim_matches(['"', '\'']).to_owned();
+    let renamed = |line: &String| {
+        let (_, value) = line.split_once("package")?;
+        Some(bare(value.trim_start().strip_prefix('=')?.split([',', '}']).next()?))
+    };
+    let mut names = Vec::new();
+    for (section, lines) in parts {
+        let (before, last) = section.rsplit_once('.').unwrap_or(("", section));
+        if wanted(last) {
+            names.extend(lines.iter().map(|line| bare(line.split(['=', '.']).next().unwrap_or_default())));
+        } else if wanted(before.rsplit('.').next().unwrap_or_default()) {
+            names.push(bare(last));
+        } else {
+            continue;
+        }
+        names.extend(lines.iter().filter_map(renamed));
+    }
+    names
+}
+
+#[test]
+fn dependencies_are_found_in_every_form() {
+    let manifest = "[dependencies]\na = \"1\"\nb.workspace = true\n\"c\" = { version = \"1\", package = \"d\" }\n\
+        [dependencies.e]\nversion = \"1\"\n[target.'cfg(unix)'.dependencies.f]\npackage = \"g\"\n\
+        [target.'cfg(unix)'.build-dependencies]\nh = \"1\"\n[dev-dependencies.i]\nversion = \"1\"\n[features]\nj = []\n";
+    let parts = sections(manifest);
+    assert_eq!(dependencies(&parts, true), ["i"]);
+    let mut others = dependencies(&parts, false);
+    others.retain(|name| name != "version");
+    assert_eq!(others, ["a", "b", "c", "d", "e", "f", "g", "h"]);
 }
 
 fn report(rule: &str, broken: String) {
@@ -178,7 +206,7 @@ fn unsafe_stays_where_it_is_allowed() {
             .iter()
             .any(|place| if place.ends_with('/') { path.starts_with(place) } else { path == *place });
         for (i, line) in text.lines().enumerate() {
-            let code = code(line);
+            let code = &code(line);
             if !allowed && has_word(code, "unsafe") {
                 let _ = writeln!(broken, "{path}:{}: {}", i + 1, line.trim());
             }
@@ -202,13 +230,15 @@ fn only_kernels_name_threads_and_instructions() {
     let mut broken = String::new();
     for (path, text) in files(".rs") {
         for (i, line) in text.lines().enumerate() {
-            let code = code(line);
+            let code = &code(line);
             let arch = ["core", "std"].iter().any(|s| code.contains(&format!("{s}::arch::")));
             if arch && !path.starts_with("kernels/") {
                 let _ = writeln!(broken, "{path}:{}: instructions of a CPU are the kernels' business", i + 1);
             }
-            let threads = has_word(code, "rayon") && !code.contains('"');
-            if threads && path != "kernels/src/parallel.rs" && !path.starts_with("bench-harness/peers/") {
+            if has_word(code, "rayon")
+                && path != "kernels/src/parallel.rs"
+                && !path.starts_with("bench-harness/peers/")
+            {
                 let _ = writeln!(
                     broken,
                     "{path}:{}: threads come from tilewise_kernels::parallel, not rayon",
@@ -256,9 +286,41 @@ fn files_are_short_documented_and_clean() {
     report("Files have one look:", broken);
 }
 
-/// A line without its comment.
-fn code(line: &str) -> &str {
-    line.split("//").next().unwrap_or_default()
+/// A line without its comment and without what stands in quotes.
+fn code(line: &str) -> String {
+    let (mut code, mut rest) = (String::new(), line);
+    while let Some(c) = rest.chars().next().filter(|_| !rest.starts_with("//")) {
+        // A quote as a character begins no text.
+        let quote = ["'\"'", "'\\\"'"].into_iter().find(|quote| rest.starts_with(quote));
+        let mut taken = quote.map_or(c.len_utf8(), str::len);
+        code.push(c);
+        if c == '"' {
+            let mut escaped = false;
+            let end = rest[1..].find(|c| {
+                let ends = c == '"' && !escaped;
+                escaped = c == '\\' && !escaped;
+                ends
+            });
+            taken = end.map_or(rest.len(), |end| end + 2);
+            code.push('"');
+        }
+        rest = &rest[taken..];
+    }
+    code
+}
+
+#[test]
+fn code_is_what_stands_outside_quotes_and_comments() {
+    for (line, expected) in [
+        (r#"let x = rayon::join("a"); // rayon"#, r#"let x = rayon::join(""); "#),
+        (r#"f("http://a \" b", c)"#, r#"f("", c)"#),
+        (r#"x == '"' && rayon"#, "x == ' && rayon"),
+        (r#"say("begun"#, r#"say("""#),
+    ] {
+        assert_eq!(code(line), expected);
+    }
+    assert!(has_word(&code(r#"rayon::spawn(|| log("x"))"#), "rayon"));
+    assert!(!has_word(&code(r#"log("not rayon")"#), "rayon"));
 }
 
 /// Whether `word` stands in code, not as a part of a longer name and not in a lint's name or in quotes.
