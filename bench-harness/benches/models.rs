@@ -7,7 +7,9 @@ mod support;
 
 fn models(c: &mut criterion::Criterion) {
     let descent = ["descent rows", "descent tasks", "descent auto"];
-    support::bench(c, &[&["least squares", "logistic"], &descent[..]].concat());
+    // Beside each fit the same arithmetic without rounds: the ratio is what being written as rounds costs.
+    let fits = ["least squares", "least squares without rounds", "logistic", "logistic without rounds"];
+    support::bench(c, &[&fits[..], &descent[..]].concat());
 }
 
 criterion_group! { name = benches; config = support::config(); targets = models }

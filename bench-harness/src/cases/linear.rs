@@ -10,6 +10,7 @@ use tilewise_kernels::MatRef;
 use tilewise_kernels::parallel::Scheme;
 use tilewise_linear::{DescentLoss, GradientDescent, LeastSquares, LinearModel, Logistic, Rows};
 
+mod direct;
 mod plain;
 
 /// Rounds of gradient descent that are timed.
@@ -44,8 +45,14 @@ pub(super) fn cases() -> Vec<Case> {
         case("least squares", "min |X b + a - y|^2", FITS, |shape, draw| {
             Problem::boxed(shape, draw, Method::LeastSquares)
         }),
+        case("least squares without rounds", "min |X b + a - y|^2", FITS, |shape, draw| {
+            Problem::boxed(shape, draw, Method::LeastSquaresDirect)
+        }),
         case("logistic", "min log loss + |b|^2 / 2", FITS, |shape, draw| {
             Problem::boxed(shape, draw, Method::Logistic)
+        }),
+        case("logistic without rounds", "min log loss + |b|^2 / 2", FITS, |shape, draw| {
+            Problem::boxed(shape, draw, Method::LogisticDirect)
         }),
     ]
 }
@@ -55,6 +62,9 @@ enum Method {
     Descent(Scheme),
     LeastSquares,
     Logistic,
+    /// The same arithmetic as passes that follow each other: what being written as rounds costs a fit in memory.
+    LeastSquaresDirect,
+    LogisticDirect,
 }
 
 struct Problem {
@@ -115,6 +125,14 @@ impl Work for Problem {
             Method::Descent(_) => self.descent_of().fit(x, &self.y, Rows::default(), &context)?,
             Method::LeastSquares => LeastSquares::default().fit(x, &self.y, Rows::default(), &context)?,
             Method::Logistic => Logistic::default().fit(x, &self.labels, Rows::default(), &context)?,
+            Method::LeastSquaresDirect => {
+                self.fitted = direct::least_squares(x, &self.y)?;
+                return Ok(());
+            }
+            Method::LogisticDirect => {
+                self.fitted = direct::logistic(x, &self.labels)?;
+                return Ok(());
+            }
         };
         self.keep(fit);
         Ok(())
@@ -127,8 +145,12 @@ impl Work for Problem {
                 let fit = self.descent_of().fit_naive(x, &self.y, Rows::default(), &Context::default())?;
                 self.keep(fit);
             }
-            Method::LeastSquares => self.fitted = plain::least_squares(&self.x, &self.y, self.features),
-            Method::Logistic => self.fitted = plain::logistic(&self.x, &self.labels, self.features),
+            Method::LeastSquares | Method::LeastSquaresDirect => {
+                self.fitted = plain::least_squares(&self.x, &self.y, self.features)
+            }
+            Method::Logistic | Method::LogisticDirect => {
+                self.fitted = plain::logistic(&self.x, &self.labels, self.features)
+            }
         }
         Ok(())
     }
@@ -151,7 +173,7 @@ impl Work for Problem {
                 let rounds = ROUNDS as f64;
                 Cost { flops: 4.0 * rows * features * rounds, bytes: bytes * rounds }
             }
-            Method::LeastSquares | Method::Logistic => Cost { flops: gram, bytes },
+            _ => Cost { flops: gram, bytes },
         }
     }
 }

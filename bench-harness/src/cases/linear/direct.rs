@@ -1,0 +1,198 @@
+//! Least squares and Newton's logistic regression written as one would without rounds: passes over the rows that call
+//! each other's results, with the kernels, leaves and order of the model crate. What rounds cost is the difference.
+
+use tilewise_kernels::parallel::map_reduce;
+use tilewise_kernels::{MatMut, MatRef, ShapeError, axpy, dot, exp, gemv, gram};
+
+type Rows = std::ops::Range<usize>;
+type Sums<T> = Result<T, ShapeError>;
+
+/// Bytes of rows in cache, blocks in a leaf and, where leaves make a matrix, rows per column: as in the model crate.
+const BLOCK_BYTES: usize = 256 * 1024;
+const LEAF_BLOCKS: usize = 4;
+const LEAF_COLUMNS: usize = 2;
+
+/// As the default of logistic regression.
+const TOLERANCE: f64 = 1e-8;
+/// Far more rounds than Newton's method takes.
+const NEWTON_ROUNDS: usize = 50;
+
+/// Means and centred sums of some rows.
+struct Moments {
+    weight: f64,
+    mean: Vec<f64>,
+    target_mean: f64,
+    gram: Vec<f64>,
+    cross: Vec<f64>,
+}
+
+/// Coefficients and intercept.
+pub(super) fn least_squares(x: MatRef<'_, f64>, y: &[f64]) -> Sums<Vec<f64>> {
+    let p = x.cols();
+    let leaf = |rows: Rows| -> Sums<Moments> {
+        let (x, y) = (x.row_range(rows.clone()), &y[rows]);
+        let weight = x.rows() as f64;
+        let mean = means(x);
+        let target_mean = y.iter().sum::<f64>() / weight;
+        let deviations: Vec<f64> = y.iter().map(|y| y - target_mean).collect();
+        let (mut square, mut cross) = (vec![0.0; p * p], vec![0.0; p]);
+        gemv(1.0, x.transpose(), &deviations, 0.0, &mut cross)?;
+        gram(x, None, Some(&mean), MatMut::new(&mut square, p, p)?)?;
+        Ok(Moments { weight, mean, target_mean, gram: square, cross })
+    };
+    let merge = |a: Sums<Moments>, b: Sums<Moments>| -> Sums<Moments> {
+        let (mut a, b) = (a?, b?);
+        let share = b.weight / (a.weight + b.weight);
+        let delta: Vec<f64> = b.mean.iter().zip(&a.mean).map(|(b, a)| b - a).collect();
+        let target_delta = b.target_mean - a.target_mean;
+        for ((to, from), d) in a.gram.chunks_exact_mut(p).zip(b.gram.chunks_exact(p)).zip(&delta) {
+            let factor = a.weight * share * d;
+            to.iter_mut().zip(from).zip(&delta).for_each(|((a, b), d)| *a += b + factor * d);
+        }
+        axpy(1.0, &b.cross, &mut a.cross)?;
+        axpy(a.weight * share * target_delta, &delta, &mut a.cross)?;
+        axpy(share, &delta, &mut a.mean)?;
+        a.target_mean += target_delta * share;
+        a.weight += b.weight;
+        Ok(a)
+    };
+    let Some(moments) = map_reduce(x.rows(), leaf_rows(p, LEAF_COLUMNS * p), leaf, merge) else {
+        return Ok(Vec::new());
+    };
+    let mut moments = moments?;
+    solve(&mut moments.gram, &mut moments.cross)?;
+    let mut fitted = moments.cross;
+    fitted.push(moments.target_mean - dot(&moments.mean, &fitted)?);
+    Ok(fitted)
+}
+
+/// Loss, gradient and Hessian of some rows, in features less their means.
+struct Sweep {
+    loss: f64,
+    gradient: Vec<f64>,
+    hessian: Vec<f64>,
+}
+
+/// Coefficients and intercept with the penalty |b|^2 / 2.
+pub(super) fn logistic(x: MatRef<'_, f64>, labels: &[u32]) -> Sums<Vec<f64>> {
+    let (n, p) = (x.rows(), x.cols());
+    let order = p + 1;
+    // One pass for the means.
+    let sums = |rows: Rows| -> Sums<(f64, Vec<f64>)> {
+        let x = x.row_range(rows);
+        Ok((x.rows() as f64, means(x)))
+    };
+    let together = |a: Sums<(f64, Vec<f64>)>, b: Sums<(f64, Vec<f64>)>| -> Sums<(f64, Vec<f64>)> {
+        let ((a, mut mean), (b, other)) = (a?, b?);
+        mean.iter_mut().zip(&other).for_each(|(m, o)| *m += (o - *m) * b / (a + b));
+        Ok((a + b, mean))
+    };
+    let Some(centre) = map_reduce(n, leaf_rows(p, 1), sums, together) else { return Ok(Vec::new()) };
+    let (_, centre) = centre?;
+    // Then Newton's method from zero; the last entry is the intercept of centred features.
+    let mut w = vec![0.0; order];
+    for _ in 0..NEWTON_ROUNDS {
+        let intercept = w[p] - dot(&centre, &w[..p])?;
+        let leaf = |rows: Rows| sweep(x, labels, &centre, &w[..p], intercept, rows);
+        let merge = |a: Sums<Sweep>, b: Sums<Sweep>| -> Sums<Sweep> {
+            let (mut a, b) = (a?, b?);
+            a.loss += b.loss;
+            axpy(1.0, &b.gradient, &mut a.gradient)?;
+            axpy(1.0, &b.hessian, &mut a.hessian)?;
+            Ok(a)
+        };
+        let Some(sums) = map_reduce(n, leaf_rows(p, LEAF_COLUMNS * p), leaf, merge) else { break };
+        let Sweep { loss, mut gradient, mut hessian } = sums?;
+        let slope = gradient[p];
+        axpy(-slope, &centre, &mut gradient[..p])?;
+        for j in 0..p {
+            gradient[j] += w[j];
+            hessian[j * order + j] += 1.0;
+        }
+        let largest = gradient.iter().fold(0.0f64, |m, g| m.max(g.abs())) / n as f64;
+        if largest <= TOLERANCE || !loss.is_finite() {
+            break;
+        }
+        solve(&mut hessian, &mut gradient)?;
+        axpy(-1.0, &gradient, &mut w)?;
+    }
+    w[p] -= dot(&centre, &w[..p])?;
+    Ok(w)
+}
+
+fn sweep(
+    x: MatRef<'_, f64>,
+    labels: &[u32],
+    centre: &[f64],
+    coefficients: &[f64],
+    intercept: f64,
+    rows: Rows,
+) -> Sums<Sweep> {
+    let (p, block) = (x.cols(), block_rows(x.cols()));
+    let order = p + 1;
+    let mut out = Sweep { loss: 0.0, gradient: vec![0.0; order], hessian: vec![0.0; order * order] };
+    let mut curvature = Vec::with_capacity(rows.len());
+    for start in rows.clone().step_by(block) {
+        let range = start..(start + block).min(rows.end);
+        let (x, labels) = (x.row_range(range.clone()), &labels[range]);
+        let mut z = vec![intercept; x.rows()];
+        gemv(1.0, x, coefficients, 1.0, &mut z)?;
+        let mut residual: Vec<f64> = z.iter().map(|z| -z.abs()).collect();
+        let mut e = vec![0.0; z.len()];
+        exp(&residual, &mut e)?;
+        for (k, (&z, &e)) in z.iter().zip(&e).enumerate() {
+            let side = if labels[k] == 1 { 1.0 } else { -1.0 };
+            let (margin, inverse) = (side * z, 1.0 / (1.0 + e));
+            out.loss += (-margin).max(0.0) + e.ln_1p();
+            residual[k] = -side * if margin >= 0.0 { e * inverse } else { inverse };
+            curvature.push(e * inverse * inverse);
+        }
+        gemv(1.0, x.transpose(), &residual, 1.0, &mut out.gradient[..p])?;
+        out.gradient[p] += residual.iter().sum::<f64>();
+    }
+    let x = x.row_range(rows);
+    let square = MatMut::with_strides(&mut out.hessian, 0, p, p, order as isize, 1)?;
+    gram(x, Some(&curvature), Some(centre), square)?;
+    let (total, last) = (curvature.iter().sum::<f64>(), &mut out.hessian[p * order..]);
+    gemv(1.0, x.transpose(), &curvature, 0.0, &mut last[..p])?;
+    axpy(-total, centre, &mut last[..p])?;
+    last[p] = total;
+    Ok(out)
+}
+
+fn block_rows(features: usize) -> usize {
+    (BLOCK_BYTES / (8 * features) / 4 * 4).max(4)
+}
+
+fn leaf_rows(features: usize, least: usize) -> usize {
+    (LEAF_BLOCKS * block_rows(features)).max(least)
+}
+
+fn means(x: MatRef<'_, f64>) -> Vec<f64> {
+    let mut sums = vec![0.0; x.cols()];
+    for i in 0..x.rows() {
+        sums.iter_mut().zip(x.row(i).unwrap_or(&[])).for_each(|(s, x)| *s += x);
+    }
+    sums.iter_mut().for_each(|s| *s /= x.rows() as f64);
+    sums
+}
+
+/// Solves A x = b in place by Cholesky factorisation of the lower triangle.
+fn solve(a: &mut [f64], b: &mut [f64]) -> Sums<()> {
+    let n = b.len();
+    for i in 0..n {
+        let (above, row) = a.split_at_mut(i * n);
+        for j in 0..i {
+            let pivot = &above[j * n..][..=j];
+            row[j] = (row[j] - dot(&row[..j], &pivot[..j])?) / pivot[j];
+        }
+        row[i] = (row[i] - dot(&row[..i], &row[..i])?).sqrt();
+        b[i] = (b[i] - dot(&row[..i], &b[..i])?) / row[i];
+    }
+    for i in (0..n).rev() {
+        b[i] /= a[i * n + i];
+        let (known, x) = b.split_at_mut(i);
+        axpy(-x[0], &a[i * n..][..i], known)?;
+    }
+    Ok(())
+}
