@@ -69,19 +69,31 @@ impl Moments {
     ) -> Result<Self> {
         let p = x.cols();
         let weight: f64 = weights.iter().sum();
-        // About the first row: a constant column then has its value as mean, exactly.
-        let first = x.row(0).unwrap_or(&[]);
         let per_weight = if weight > 0.0 { 1.0 / weight } else { 0.0 };
-        let (mut sums, mut squares) = (vec![0.0; p], Vec::new());
+        // About the first row that counts: a constant column then has its value as mean, exactly, and what stands in
+        // rows without weight touches nothing. A second pass takes off what the first lost to an outlying first row.
+        let start = weights.iter().position(|w| *w > 0.0).unwrap_or(0);
+        let first = x.row(start).unwrap_or(&[]);
+        let mut mean = first.to_vec();
+        let mut sums = vec![0.0; p];
+        shifted_sums(x, first, weights, &mut sums);
+        axpy(per_weight, &sums, &mut mean)?;
+        sums.fill(0.0);
+        let mut squares = Vec::new();
         if second == Second::Squares {
             squares = vec![0.0; p];
-            shifted_squares(x, first, weights, &mut sums, &mut squares);
+            shifted_squares(x, &mean, weights, &mut sums, &mut squares);
             squares.iter_mut().zip(&sums).for_each(|(s, sum)| *s = (*s - sum * sum * per_weight).max(0.0));
         } else {
-            shifted_sums(x, first, weights, &mut sums);
+            shifted_sums(x, &mean, weights, &mut sums);
         }
-        let mean: Vec<f64> = first.iter().zip(&sums).map(|(f, s)| f + s * per_weight).collect();
-        let target_mean = targets.iter().zip(weights).map(|(y, w)| y * w).sum::<f64>() * per_weight;
+        axpy(per_weight, &sums, &mut mean)?;
+        let mut target_mean = targets.get(start).copied().unwrap_or(0.0);
+        for _ in 0..2 {
+            let about = target_mean;
+            let sum: f64 = targets.iter().zip(weights).map(|(y, w)| w * (y - about)).sum();
+            target_mean += sum * per_weight;
+        }
         let deviations: Vec<f64> = targets.iter().zip(weights).map(|(y, w)| w * (y - target_mean)).collect();
         let target_square = deviations.iter().zip(targets).map(|(d, y)| d * (y - target_mean)).sum();
         let mut cross = Vec::new();

@@ -1,0 +1,51 @@
+//! Inputs at the edge of what is sensible: sentinels in rows without weight.
+
+use crate::support::normal;
+use tilewise_base::Context;
+use tilewise_kernels::MatRef;
+use tilewise_linear::{LeastSquares, Logistic, LogisticSolver, Rows};
+
+#[test]
+fn rows_without_weight_change_nothing() {
+    let context = Context::default();
+    // The first row is where sums start; a sentinel there must not shift them.
+    for sentinel in [1e9, 1e17, 1e200] {
+        let (x, y) = ([sentinel, 1.0, 2.0, 3.0, 4.0], [sentinel, 1.0, 2.0, 3.0, 4.0]);
+        let rows = Rows { weights: Some(&[0.0, 1.0, 1.0, 1.0, 1.0]), offset: None };
+        let x = MatRef::new(&x, 5, 1).unwrap();
+        let model = LeastSquares::default().fit(x, &y, rows, &context).unwrap().model;
+        let (slope, intercept) = (model.coefficients[0], model.intercepts[0]);
+        assert!((slope - 1.0).abs() < 1e-14 && intercept.abs() < 1e-14, "{sentinel:e}: {slope}, {intercept}");
+    }
+    let (n, p) = (50, 3);
+    let mut x = normal(n, p, 1);
+    let noise = normal(n, 1, 2);
+    let y: Vec<u32> = (0..n).map(|i| u32::from(x[i * p] + noise[i] > 0.0)).collect();
+    let mut weights = vec![1.0; n];
+    x[..p].fill(1e17);
+    weights[0] = 0.0;
+    let without = MatRef::new(&x[p..], n - 1, p).unwrap();
+    for solver in [LogisticSolver::NewtonCholesky, LogisticSolver::Lbfgs] {
+        let params = Logistic { solver, ..Default::default() };
+        let rows = Rows { weights: Some(&weights), offset: None };
+        let with = params.fit(MatRef::new(&x, n, p).unwrap(), &y, rows, &context).unwrap().model;
+        let best = params.fit(without, &y[1..], Rows::default(), &context).unwrap().model;
+        for (a, b) in with.coefficients.iter().zip(&best.coefficients) {
+            assert!((a - b).abs() < 1e-7, "{solver:?}: {a} and {b}");
+        }
+    }
+}
+
+/// What an outlier of 1e9 among numbers near 1 may cost: its own rounding, 1e-7, spread over its weight of 1e-9.
+#[test]
+fn an_outlying_first_row_costs_no_digits_of_the_mean() {
+    let x: Vec<f64> = std::iter::once(1e9).chain((1..400).map(|i| f64::from(i) / 7.0)).collect();
+    let y: Vec<f64> = x.iter().map(|x| 3.0 - x).collect();
+    let mut weights = vec![1.0; 400];
+    weights[0] = 1e-18;
+    let rows = Rows { weights: Some(&weights), offset: None };
+    let fit =
+        LeastSquares::default().fit(MatRef::new(&x, 400, 1).unwrap(), &y, rows, &Context::default()).unwrap();
+    let (slope, intercept) = (fit.model.coefficients[0], fit.model.intercepts[0]);
+    assert!((slope + 1.0).abs() < 1e-13 && (intercept - 3.0).abs() < 1e-12, "{slope}, {intercept}");
+}
