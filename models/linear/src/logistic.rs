@@ -114,6 +114,14 @@ impl Logistic {
         check_shape(x.rows(), x.cols())?;
         same("targets against rows of x", x.rows(), y.len())?;
         let classes = y.iter().max().map_or(0, |&c| c as usize + 1);
+        if classes > y.len() {
+            // Before anything of their number is allocated: fewer rows than classes leave one without a row.
+            let mut seen = vec![false; y.len()];
+            y.iter().filter_map(|&c| usize::try_from(c).ok()).for_each(|c| {
+                seen.get_mut(c).into_iter().for_each(|seen| *seen = true);
+            });
+            return Err(no_row(seen.iter().position(|seen| !seen).unwrap_or(y.len())));
+        }
         let mut trainer = self.trainer::<T>(x.cols(), classes)?;
         rounds::run(&mut trainer, &Chunk { x, y, rows, first_row: 0 }, context)?;
         trainer.finish()
@@ -168,6 +176,10 @@ impl Logistic {
             LogisticSolver::Lbfgs => false,
         }
     }
+}
+
+fn no_row(class: usize) -> Error {
+    Error::Fit(format!("class {class} has no row of positive weight; every class from 0 on needs one"))
 }
 
 /// What workers are asked.
@@ -327,9 +339,7 @@ impl<T: Element> LogisticTrainer<T> {
             return Err(Error::Fit("all weights are zero; at least one row must count".into()));
         }
         if let Some(empty) = classes.iter().position(|&w| w == 0.0) {
-            let what =
-                format!("class {empty} has no row of positive weight; every class from 0 on needs one");
-            return Err(Error::Fit(what));
+            return Err(no_row(empty));
         }
         let class_weights = match &self.params.class_weights {
             ClassWeights::Ones => Vec::new(),

@@ -1,4 +1,4 @@
-//! Inputs at the edge of what is sensible: sentinels in rows without weight.
+//! Inputs at the edge of what is sensible: sentinels in rows without weight, class numbers with gaps.
 
 use crate::support::normal;
 use tilewise_base::Context;
@@ -48,4 +48,15 @@ fn an_outlying_first_row_costs_no_digits_of_the_mean() {
         LeastSquares::default().fit(MatRef::new(&x, 400, 1).unwrap(), &y, rows, &Context::default()).unwrap();
     let (slope, intercept) = (fit.model.coefficients[0], fit.model.intercepts[0]);
     assert!((slope + 1.0).abs() < 1e-13 && (intercept - 3.0).abs() < 1e-12, "{slope}, {intercept}");
+}
+
+#[test]
+fn class_numbers_with_gaps_are_refused_before_anything_is_allocated() {
+    let x = MatRef::new(&[1.0, 2.0, 3.0], 3, 1).unwrap();
+    for (y, missing) in
+        [([0, u32::MAX, 0], "class 1 "), ([0, 1, 4_000_000], "class 2 "), ([3, 1, 2], "class 0 ")]
+    {
+        let error = Logistic::default().fit(x, &y, Rows::default(), &Context::default()).unwrap_err();
+        assert!(error.to_string().contains(missing), "{y:?}: {error}");
+    }
 }
