@@ -44,12 +44,15 @@ impl LinearModel {
     /// When lengths do not fit.
     pub fn predict_row(&self, row: &[f64], offset: f64, out: &mut [f64]) -> Result<()> {
         let features = self.features();
+        same("coefficients", features * self.intercepts.len(), self.coefficients.len())?;
+        if self.link == Link::Logit {
+            same("linear predictors of two classes", 1, self.intercepts.len())?;
+        }
         same("features of the row", features, row.len())?;
         same("outputs of the row", self.outputs(), out.len())?;
-        for ((out, w), b) in
-            out.iter_mut().zip(self.coefficients.chunks_exact(features.max(1))).zip(&self.intercepts)
-        {
-            *out = dot(w, row)? + b + offset;
+        // Over the intercepts: a model without features has no coefficients, but answers.
+        for (i, (out, b)) in out.iter_mut().zip(&self.intercepts).enumerate() {
+            *out = dot(&self.coefficients[i * features..(i + 1) * features], row)? + b + offset;
         }
         match self.link {
             Link::Identity => {}
@@ -116,13 +119,19 @@ pub(crate) fn predict_rows(
             parallel::for_each_chunk_mut(slice, chunk * outputs, |number, slice| {
                 let mut scratch = Vec::new();
                 for (i, out) in slice.chunks_exact_mut(outputs).enumerate() {
-                    if let Err(e) = f(number * chunk + i, out, &mut scratch) {
-                        failure.lock().unwrap_or_else(std::sync::PoisonError::into_inner).get_or_insert(e);
+                    let row = number * chunk + i;
+                    if let Err(e) = f(row, out, &mut scratch) {
+                        // The first row is told, whichever thread was first.
+                        let mut failure = failure.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+                        if failure.as_ref().is_none_or(|(first, _)| row < *first) {
+                            *failure = Some((row, e));
+                        }
                         return;
                     }
                 }
             });
-            failure.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner).map_or(Ok(()), Err)
+            let failure = failure.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
+            failure.map_or(Ok(()), |(_, e)| Err(e))
         }
         Ok(slice) => {
             let mut scratch = Vec::new();
@@ -135,6 +144,31 @@ pub(crate) fn predict_rows(
                 answer.iter().enumerate().for_each(|(j, &a)| out.set(i, j, a));
             }
             Ok(())
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tilewise_base::Error;
+
+    #[test]
+    fn of_several_bad_rows_the_first_is_told() {
+        let (rows, cells) = (4000, 4000 * 64);
+        let mut out = vec![0.0; rows];
+        for _ in 0..50 {
+            let answer = parallel::with_threads(3, || {
+                // The first bad row lies at the end of a piece, others at the start of theirs.
+                predict_rows(MatMut::new(&mut out, rows, 1).unwrap(), cells, |i, _, _| match i {
+                    0..900 => {
+                        std::thread::yield_now();
+                        Ok(())
+                    }
+                    _ => Err(Error::Fit(format!("row {i}"))),
+                })
+            });
+            assert!(answer.unwrap_err().to_string().ends_with("row 900"));
         }
     }
 }

@@ -1,9 +1,10 @@
-//! Inputs at the edge of what is sensible: sentinels in rows without weight, class numbers with gaps.
+//! Inputs at the edge of what is sensible: sentinels in rows without weight, class numbers with gaps, models without
+//! features.
 
 use crate::support::normal;
 use tilewise_base::Context;
-use tilewise_kernels::MatRef;
-use tilewise_linear::{LeastSquares, Logistic, LogisticSolver, Rows};
+use tilewise_kernels::{MatMut, MatRef};
+use tilewise_linear::{LeastSquares, LinearModel, Link, Logistic, LogisticSolver, Rows};
 
 #[test]
 fn rows_without_weight_change_nothing() {
@@ -58,5 +59,27 @@ fn class_numbers_with_gaps_are_refused_before_anything_is_allocated() {
     {
         let error = Logistic::default().fit(x, &y, Rows::default(), &Context::default()).unwrap_err();
         assert!(error.to_string().contains(missing), "{y:?}: {error}");
+    }
+}
+
+#[test]
+fn without_features_the_intercepts_answer() {
+    let model = |link, coefficients: &[f64], intercepts: &[f64]| LinearModel {
+        coefficients: coefficients.to_vec(),
+        intercepts: intercepts.to_vec(),
+        link,
+    };
+    let mut out = [f64::NAN; 2];
+    model(Link::Identity, &[], &[2.5]).predict_row(&[], 1.0, &mut out[..1]).unwrap();
+    assert_eq!(out[0], 3.5);
+    model(Link::Logit, &[], &[0.0]).predict_row(&[], 0.0, &mut out).unwrap();
+    assert_eq!(out, [0.5, 0.5]);
+    let mut all = [f64::NAN; 6];
+    let softmax = model(Link::Softmax, &[], &[1.0, 1.0]);
+    softmax.predict(MatRef::new(&[], 3, 0).unwrap(), None, MatMut::new(&mut all, 3, 2).unwrap()).unwrap();
+    assert_eq!(all, [0.5; 6]);
+    // Coefficients that are not a row per predictor are refused, not cut.
+    for odd in [model(Link::Softmax, &[1.0; 5], &[0.0; 2]), model(Link::Identity, &[1.0; 2], &[])] {
+        assert!(odd.predict_row(&[1.0, 1.0], 0.0, &mut out[..odd.outputs()]).is_err(), "{odd:?}");
     }
 }
