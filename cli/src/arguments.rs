@@ -48,16 +48,21 @@ impl Table {
         }
     }
 
-    /// Reads the table; columns named in `categorical` are categories even if they look like numbers.
-    pub(crate) fn read(&self, categorical: &[String]) -> Result<Dataset, Failure> {
-        let options = ReadOptions { categorical: categorical.to_vec(), ..self.options() };
+    /// Reads the table; columns named in `categorical` are categories even if they look like numbers, those in
+    /// `ignored` are left out.
+    pub(crate) fn read(&self, categorical: &[String], ignored: Vec<String>) -> Result<Dataset, Failure> {
+        let options =
+            ReadOptions { categorical: categorical.to_vec(), columns_ignored: ignored, ..self.options() };
         read(&self.data, &options).map_err(Failure::from)
     }
 
-    /// Reads the table with the kinds that a model needs.
-    pub(crate) fn read_for(&self, inputs: &[Field]) -> Result<Dataset, Failure> {
+    /// Reads the columns that a model needs, with the kinds it needs, and the columns called `others`.
+    pub(crate) fn read_for(&self, inputs: &[Field], others: &[Option<&str>]) -> Result<Dataset, Failure> {
         let schema = Schema { fields: inputs.to_vec() };
-        read(&self.data, &ReadOptions { schema: Some(&schema), ..self.options() }).map_err(Failure::from)
+        let others = others.iter().flatten().map(|&name| name.to_owned());
+        let wanted = inputs.iter().map(|field| field.name.clone()).chain(others).collect();
+        let options = ReadOptions { schema: Some(&schema), columns_wanted: Some(wanted), ..self.options() };
+        read(&self.data, &options).map_err(Failure::from)
     }
 
     fn options(&self) -> ReadOptions<'static> {
@@ -79,7 +84,7 @@ pub(crate) struct Columns {
     /// Column that tells how much a row counts
     #[arg(long, value_name = "COLUMN")]
     pub(crate) weight: Option<String>,
-    /// Column that is added to the linear predictor
+    /// Column that is added to the linear predictor; the model remembers it
     #[arg(long, value_name = "COLUMN")]
     pub(crate) offset: Option<String>,
 }

@@ -113,11 +113,11 @@ fn a_model_is_trained_measured_used_and_shown() {
     };
     let told = train(&model, "1");
     for part in [
-        "60 rows, 5 columns",
+        "60 rows, 4 columns",
         "categorical, 3 values",
         "5 missing",
         "target",
-        "ignored",
+        "ignored: price",
         "converged",
         "on 15 rows held out",
         "log loss",
@@ -250,6 +250,25 @@ fn bad_tables_are_refused_by_place() {
 }
 
 #[test]
+fn columns_that_play_no_part_may_hold_anything() {
+    let folder = Folder::new("unread");
+    let (model, answers) = (folder.path("m.safetensors"), folder.path("answers.csv"));
+    // Numbers with a stray text are refused where they are read.
+    let stray = |i: usize| if i == 40 { "odd".to_owned() } else { i.to_string() };
+    let rows: String =
+        (0..60).map(|i| format!("{},{i},{},{}\n", 3 * i + i % 2, stray(i), stray(i))).collect();
+    let data = folder.file("data.csv", format!("y,x,note,note\n{rows}"));
+    let base = ["train", "--model", "linear", "--data", &data, "--target", "y", "--out", &model];
+    let train = |ignored: &'static [&'static str]| [&base[..], ignored].concat();
+    fails(&train(&[]), &["\"note\"", "used twice"]);
+    fails(&train(&["--ignore", "note,y"]), &["\"y\"", "both ignored and used"]);
+    fails(&train(&["--ignore", "note,nowhere"]), &["data.csv", "\"nowhere\""]);
+    works(&train(&["--ignore", "note"]));
+    works(&["predict", "--model", &model, "--data", &data, "--out", &answers]);
+    assert!(works(&["evaluate", "--model", &model, "--data", &data]).contains("60 rows"));
+}
+
+#[test]
 fn bad_columns_and_parameters_are_named() {
     let folder = Folder::new("columns");
     let data = folder.file("people.csv", people(ORDER));
@@ -324,6 +343,16 @@ fn weights_groups_and_offsets_play_their_part() {
     assert!(told.contains("on 28 rows, 1 inputs") && told.contains("on 12 rows held out"), "{told}");
     let new = folder.file("new.csv", "known,x\n1000,2\n0,5\n");
     let answers = works(&["predict", "--model", &model, "--data", &new, "--offset", "known"]);
+    // The model remembers its offset, and does not answer without it.
+    assert_eq!(works(&["predict", "--model", &model, "--data", &new]), answers);
+    let exact = works(&["evaluate", "--model", &model, "--data", &data, "--weight", "w"]);
+    assert_eq!(
+        exact,
+        works(&["evaluate", "--model", &model, "--data", &data, "--weight", "w", "--offset", "known"])
+    );
+    let without = folder.file("without.csv", "x\n2\n");
+    fails(&["predict", "--model", &model, "--data", &without], &["without.csv", "\"known\""]);
+    fails(&["serve", &model, "-b", "127.0.0.1:0"], &["\"known\"", "offset"]);
     let numbers: Vec<f64> = answers.lines().skip(1).map(|l| l.parse().unwrap()).collect();
     assert!((numbers[0] - 1006.0).abs() < 1e-6 && (numbers[1] - 15.0).abs() < 1e-6, "{answers}");
 }

@@ -104,6 +104,12 @@ impl Served {
         if !acceptable(&name) {
             return Err(refuse("a name has 1 to 128 of A-Z a-z 0-9 . _ - and does not begin with a dot"));
         }
+        if let Some(offset) = model.offset() {
+            return Err(refuse(&format!(
+                "it was trained with the offset column {offset:?}, which requests cannot give; models without an \
+                 offset are served, and tilewise predict takes this one"
+            )));
+        }
         let inputs: Vec<Input> = model
             .inputs()
             .iter()

@@ -39,11 +39,13 @@ impl Evaluate {
 
     fn measure(&self) -> Result<String, Failure> {
         let model = load(&self.model)?;
-        let table = self.table.read_for(model.inputs())?;
+        let target = self.target.as_deref().unwrap_or(model.target());
+        let mut roles = self.columns.roles(target);
+        roles.offset = roles.offset.or_else(|| model.offset().map(String::from));
+        let others = [Some(target), roles.weight.as_deref(), roles.offset.as_deref()];
+        let table = self.table.read_for(model.inputs(), &others)?;
         let file = self.table.name();
         let place = |e| Failure::in_table(&file, e);
-        let target = self.target.as_deref().unwrap_or(model.target());
-        let roles = self.columns.roles(target);
         let truth = roles::truth(&table, target, model.task()).map_err(place)?;
         let weights = roles.weights(&table).map_err(place)?;
         let offsets = roles.offsets(&table).map_err(place)?;

@@ -33,7 +33,7 @@ pub(crate) struct Predict {
     /// Add the probability of each class
     #[arg(long)]
     proba: bool,
-    /// Column that is added to the linear predictor
+    /// Column that is added to the linear predictor; by default the one that the model was trained with
     #[arg(long, value_name = "COLUMN")]
     offset: Option<String>,
     #[command(flatten)]
@@ -50,9 +50,10 @@ impl Predict {
             return Err(Failure::Told(format!("{}: {what} {:?}", self.model.display(), model.target())));
         }
         let answers = self.threads.run(|| {
-            let table = self.table.read_for(model.inputs())?;
+            let offset = self.offset.as_deref().or(model.offset());
+            let table = self.table.read_for(model.inputs(), &[offset])?;
             let place = |e| Failure::in_table(&self.table.name(), e);
-            let roles = Roles { offset: self.offset.clone(), ..Roles::default() };
+            let roles = Roles { offset: offset.map(String::from), ..Roles::default() };
             let offsets = roles.offsets(&table).map_err(place)?;
             let predictions = predict_dataset(&*model, &table, offsets.as_deref()).map_err(place)?;
             Ok::<_, Failure>(answers(model.task(), predictions, table.rows(), self.proba)?)

@@ -95,12 +95,12 @@ impl Train {
     fn train(&self, family: &Family, settings: &Settings) -> Result<(), Failure> {
         let file = self.table.name();
         let place = |e| Failure::in_table(&file, e);
-        let table = self.table.read(&self.categorical)?;
-        let roles = Roles {
-            group: self.group.clone(),
-            ignore: self.ignore.clone(),
-            ..self.columns.roles(&self.target)
-        };
+        let mut roles = Roles { group: self.group.clone(), ..self.columns.roles(&self.target) };
+        // Ignored columns are not even read; those that have a role too are refused below.
+        let ignored;
+        (roles.ignore, ignored) =
+            self.ignore.iter().cloned().partition(|name| !role(&roles, name).is_empty());
+        let table = self.table.read(&self.categorical, ignored.clone())?;
         // Everything is checked on the whole table, where row numbers are those of the file.
         let inputs = roles.inputs(&table).map_err(place)?;
         let truth = whole_truth(family, &table, &self.target).map_err(place)?;
@@ -109,6 +109,9 @@ impl Train {
         let role = |name: &str| role(&roles, name);
         output::print(&format!("{file}: {} rows, {} columns\n", table.rows(), table.columns().len()))?;
         output::print(&output::schema(&table, role))?;
+        if !ignored.is_empty() {
+            output::print(&format!("  ignored: {}\n", output::printable(&ignored.join(", "))))?;
+        }
 
         let parts = self.split(&table, &roles, &truth).map_err(place)?;
         let whole: Vec<usize>;
@@ -219,8 +222,6 @@ fn role(roles: &Roles, name: &str) -> &'static str {
         "offset"
     } else if is(&roles.group) {
         "group"
-    } else if roles.ignore.iter().any(|i| i == name) {
-        "ignored"
     } else {
         ""
     }

@@ -27,6 +27,11 @@ pub trait Model: Send + Sync {
     fn inputs(&self) -> &[Field];
     /// Name of the target column.
     fn target(&self) -> &str;
+    /// Name of the column that was added to the linear predictor in training, if there was one: predictions without
+    /// it are not those of this model.
+    fn offset(&self) -> Option<&str> {
+        None
+    }
     /// Meaning of the outputs.
     fn task(&self) -> &Task;
     /// How the fit went.

@@ -236,6 +236,14 @@ impl<'a> ModelFile<'a> {
         T::deserialize(value).map_err(|e| self.error(format!("the metadata's {key:?} is not valid: {e}")))
     }
 
+    /// The metadata under `key`, or `None` when there is none.
+    ///
+    /// # Errors
+    /// When it has another form; names the key.
+    pub fn optional<T: DeserializeOwned>(&self, key: &str) -> Result<Option<T>> {
+        self.metadata.get(key).map(|_| self.metadata(key)).transpose()
+    }
+
     /// The shape of a tensor, for models whose shape is not told by the metadata.
     ///
     /// # Errors

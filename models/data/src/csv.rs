@@ -219,16 +219,20 @@ pub(crate) fn plan(
         column: Some(column.to_owned()),
         what,
     };
+    let wanted = options.columns_wanted.as_ref();
+    let is_read =
+        |name: &String| wanted.is_none_or(|w| w.contains(name)) && !options.columns_ignored.contains(name);
     let mut positions: HashMap<&str, usize> = HashMap::new();
     for (i, name) in names.iter().enumerate() {
-        if let Some(earlier) = positions.insert(name, i) {
+        if let Some(earlier) = positions.insert(name, i)
+            && is_read(name)
+        {
             let hint = if line.is_some() { "; if this line holds data, say --no-header" } else { "" };
             let what = format!("the name is used twice, for columns {} and {}{hint}", earlier + 1, i + 1);
             return Err(place(name, what));
         }
     }
-    let wanted = options.columns_wanted.as_ref();
-    for name in wanted.into_iter().flatten().chain(&options.categorical) {
+    for name in wanted.into_iter().flatten().chain(&options.columns_ignored).chain(&options.categorical) {
         if !positions.contains_key(name.as_str()) {
             let what = format!("there is no such column; there are {}", names.join(", "));
             return Err(Error::Data { file: file.to_owned(), line: None, column: Some(name.clone()), what });
@@ -242,7 +246,7 @@ pub(crate) fn plan(
             None => Rule::PerhapsNumeric,
         }
     };
-    let plans = names.into_iter().enumerate().filter(|(_, name)| wanted.is_none_or(|w| w.contains(name)));
+    let plans = names.into_iter().enumerate().filter(|(_, name)| is_read(name));
     Ok(plans.map(|(at, name)| Plan { at, rule: rule(&name), name }).collect())
 }
 

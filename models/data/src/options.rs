@@ -76,8 +76,10 @@ pub struct ReadOptions<'a> {
     pub schema: Option<&'a Schema>,
     /// Columns that hold categories even if they look like numbers.
     pub categorical: Vec<String>,
-    /// Reads only these columns, in the order of the file.
+    /// Reads only these columns, in the order of the file. What the others hold, and how they are named, is no matter.
     pub columns_wanted: Option<Vec<String>>,
+    /// Does not read these columns.
+    pub columns_ignored: Vec<String>,
 }
 
 impl Default for ReadOptions<'_> {
@@ -91,6 +93,7 @@ impl Default for ReadOptions<'_> {
             schema: None,
             categorical: Vec::new(),
             columns_wanted: None,
+            columns_ignored: Vec::new(),
         }
     }
 }

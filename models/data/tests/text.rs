@@ -127,6 +127,18 @@ fn options_are_followed() {
         message(read_with(&absent)),
         "t.csv, column \"w\": there is no such column; there are x, y, z"
     );
+    let without = ReadOptions { columns_ignored: vec!["y".into()], ..options.clone() };
+    assert_eq!(read_with(&without).unwrap().names(), ["x", "z"]);
+    let without = ReadOptions { columns_ignored: vec!["w".into()], ..options.clone() };
+    assert_eq!(message(read_with(&without)), message(read_with(&absent)));
+    // A name that is used twice matters only where it is read.
+    let twice: Vec<String> = ["x", "y", "y"].map(String::from).to_vec();
+    let twice = ReadOptions { columns: Some(twice), categorical: vec![], ..options.clone() };
+    assert!(message(read_with(&twice)).contains("used twice"));
+    let once = ReadOptions { columns_wanted: Some(vec!["x".into()]), ..twice.clone() };
+    assert_eq!(read_with(&once).unwrap().names(), ["x"]);
+    let once = ReadOptions { columns_ignored: vec!["y".into()], ..twice };
+    assert_eq!(read_with(&once).unwrap().names(), ["x"]);
     let two = ReadOptions { columns: Some(columns[..2].to_vec()), ..options.clone() };
     assert_eq!(message(read_with(&two)), "t.csv, line 1: 2 names are given for 3 cells");
     let unnamed = ReadOptions { columns: None, categorical: vec![], ..options };

@@ -39,6 +39,7 @@ pub struct Pipeline {
     encoder: Encoder,
     model: LinearModel,
     target: String,
+    offset: Option<String>,
     task: Task,
     report: FitReport,
 }
@@ -96,7 +97,8 @@ impl Pipeline {
         let (model, mut report) = (fit.model, fit.report);
         report.warnings.splice(0..0, encoder.warnings());
         let (kind, estimator, target) = (kind.to_owned(), estimator.clone(), roles.target.clone());
-        Ok(Self { kind, estimator, encoder, model, target, task, report })
+        let offset = roles.offset.clone();
+        Ok(Self { kind, estimator, encoder, model, target, offset, task, report })
     }
 
     /// Reads a model from its file.
@@ -129,7 +131,8 @@ impl Pipeline {
         }
         let model = LinearModel { coefficients, intercepts, link };
         let (target, report) = (file.metadata("target")?, file.metadata("report")?);
-        Ok(Self { kind: file.kind().to_owned(), estimator, encoder, model, target, task, report })
+        let (kind, offset) = (file.kind().to_owned(), file.optional("offset")?);
+        Ok(Self { kind, estimator, encoder, model, target, offset, task, report })
     }
 
     /// The model behind the encoder.
@@ -202,6 +205,9 @@ impl Model for Pipeline {
     fn target(&self) -> &str {
         &self.target
     }
+    fn offset(&self) -> Option<&str> {
+        self.offset.as_deref()
+    }
     fn task(&self) -> &Task {
         &self.task
     }
@@ -230,13 +236,16 @@ impl Model for Pipeline {
 
     fn to_bytes(&self) -> Result<Vec<u8>> {
         let (predictors, width) = (self.model.intercepts.len(), self.encoder.width());
-        let metadata = serde_json::json!({
+        let mut metadata = serde_json::json!({
             "encoder": self.encoder,
             "params": self.estimator,
             "report": self.report,
             "target": self.target,
             "task": self.task,
         });
+        if let Some(offset) = &self.offset {
+            metadata["offset"] = offset.as_str().into();
+        }
         Writer::new(&self.kind, metadata)
             .tensor_f64("coefficients", &[predictors, width], &self.model.coefficients)
             .tensor_f64("intercepts", &[predictors], &self.model.intercepts)
