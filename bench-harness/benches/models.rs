@@ -7,8 +7,7 @@ mod support;
 
 fn models(c: &mut criterion::Criterion) {
     let descent = ["descent rows", "descent tasks", "descent auto"];
-    // Beside each fit the same arithmetic without rounds: the ratio is what being written as rounds costs.
-    let fits = ["least squares", "least squares without rounds", "logistic", "logistic without rounds"];
+    let fits = ["least squares", "logistic"];
     support::bench(c, &[&fits[..], &descent[..]].concat());
 }
 

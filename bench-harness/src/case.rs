@@ -38,6 +38,14 @@ pub trait Work: Send {
         self.naive()
     }
 
+    /// Runs the same computation in the way that the case's [`Case::beside`] names.
+    ///
+    /// # Errors
+    /// When it refuses.
+    fn beside(&mut self) -> Outcome {
+        self.ours()
+    }
+
     /// Puts back what a run overwrites.
     fn reset(&mut self) {}
 
@@ -68,6 +76,8 @@ pub struct Case {
     pub quick: &'static [usize],
     /// Longest dimensions in checks, so that the reference stays affordable.
     pub largest: &'static [usize],
+    /// Another way to compute the same that is timed beside ours on as many threads: what it lacks.
+    pub beside: Option<&'static str>,
     /// Makes the operands for a shape.
     pub make: fn(&[usize], &mut Draw) -> Box<dyn Work>,
 }

@@ -95,6 +95,11 @@ fn run(case: &Case, shape: &[usize], seed: u64, options: &Options) -> Result<(us
     work.reference().map_err(|error| format!("the reference refuses: {error}"))?;
     let expected = work.output();
     let (mut comparisons, mut worst) = (0, 0f64);
+    if let Some(way) = case.beside {
+        work.reset();
+        work.beside().map_err(|error| format!("{way}: {error}"))?;
+        worst = compare(&work.output(), &expected, &allowed).map_err(|what| format!("{way}: {what}"))?;
+    }
     for &set in &options.sets {
         let mut first: Option<Vec<f64>> = None;
         for &threads in &options.threads {
@@ -238,6 +243,7 @@ mod tests {
             timed: &[],
             quick: &[1],
             largest: &[5000],
+            beside: None,
             make: |shape, _| Box::new(Wrong(shape[0], Vec::new())),
         };
         let failure = check(&case, &Options::default()).failure.unwrap();

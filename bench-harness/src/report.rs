@@ -7,7 +7,7 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
-use tilewise_report::{Axis, BarChart, Block, Chart, Group, Machine, Page, Section, percent, ratio};
+use tilewise_report::{Axis, BarChart, Block, Chart, Group, Machine, Page, Section, median, percent, ratio};
 
 /// Bytes from which a case counts as streamed: several times the last cache of most machines.
 const STREAMED: f64 = 128e6;
@@ -90,19 +90,16 @@ impl Findings {
         };
         let mut figures = Vec::new();
         for title in ["gemm f32", "gemm f64"] {
-            let share = |scaled: &Scaled| {
-                scaled.flops / scaled.seconds(0) / self.scaling.roofs[0].flops(scaled.element)
-            };
-            let best = of(title).map(share).fold(f64::NAN, f64::max);
+            let best = of(title).map(|scaled| scaled.share_of_flops(0)).fold(f64::NAN, f64::max);
             figures.push((percent(best), format!("of one thread's FMA peak by {title}")));
         }
-        let bandwidth = |scaled: &Scaled| scaled.bytes / scaled.seconds(0) / self.scaling.roofs[0].add;
-        let largest = of("add f32").rfind(|scaled| scaled.bytes >= STREAMED).map_or(f64::NAN, bandwidth);
+        let largest = of("add f32").rfind(|scaled| scaled.bytes >= STREAMED);
+        let largest = largest.map_or(f64::NAN, |scaled| scaled.share_of_bandwidth(0));
         figures.push((percent(largest), "of the best streaming addition by add f32".into()));
-        let last = self.scaling.roofs.len() - 1;
+        let last = self.scaling.threads.len() - 1;
         if last > 0 {
             let best = of("gemm").map(|scaled| scaled.speed_up(last)).fold(f64::NAN, f64::max);
-            let threads = self.scaling.roofs[last].threads;
+            let threads = self.scaling.threads[last];
             figures.push((ratio(best), format!("as fast on {threads} threads as on one: gemm")));
         }
         figures.retain(|(value, _)| !value.starts_with('-'));
@@ -158,12 +155,7 @@ impl Findings {
 
     /// How near each case comes to whichever peak limits it.
     fn peak_chart(&self) -> Chart {
-        let roof = self.scaling.roofs[0];
-        let share = |scaled: &Scaled| {
-            let (flops, bytes) =
-                (scaled.flops / roof.flops(scaled.element), scaled.bytes / roof.add.max(roof.read));
-            Some(flops.max(bytes) / scaled.seconds(0))
-        };
+        let share = |scaled: &Scaled| Some(scaled.share_of_flops(0).max(scaled.share_of_bandwidth(0)));
         self.bars(
             "Share of the machine's limit, one thread",
             Axis::linear("share of the nearer peak, 1 = all"),
@@ -176,7 +168,7 @@ impl Findings {
         let section = Section::new("Parallel schemes side by side");
         let descents: Vec<&Scaled> =
             self.scaling.scaled.iter().filter(|scaled| scaled.title.starts_with("descent ")).collect();
-        let last = self.scaling.roofs.len() - 1;
+        let last = self.scaling.threads.len() - 1;
         let mut groups: Vec<Group> = Vec::new();
         for scaled in &descents {
             let name = crate::case::shape_text(&scaled.shape);
@@ -189,15 +181,17 @@ impl Findings {
         if groups.is_empty() || last == 0 {
             return section;
         }
-        let (first, roof) = (self.scaling.roofs[0], self.scaling.roofs[last]);
-        let title = format!("Gradient descent on {} threads, each scheme over itself on one", roof.threads);
-        let read = roof.read / first.read;
+        let threads = self.scaling.threads[last];
+        let title = format!("Gradient descent on {threads} threads, each scheme over itself on one");
+        let roofs = descents.iter().map(|scaled| (&scaled.roofs[0].read, &scaled.roofs[last].read));
+        let read = roofs.flat_map(|(one, all)| all.iter().zip(one).map(|(all, one)| all / one));
+        let read = median(&read.collect::<Vec<_>>());
         let text = format!(
             "Gradient descent cut by rows, by components of the weights, and as `auto` chooses. It reads all features \
              in every round, so a stream of reads, {} as fast on {} threads as on one here, bounds its speed-up on \
              features that exceed the caches (dashed).",
             ratio(read),
-            roof.threads
+            threads
         );
         let axis = Axis::linear("speed-up [x]");
         let chart = Chart::Bar(BarChart { title, axis, groups, reference: Some(read) });
@@ -226,8 +220,8 @@ fn method() -> Section {
         .with(Block::Prose(
             "Thread counts, the naive version and, in comparisons, all systems take samples in turn, the order rotating; \
              times are medians of the samples, ratios medians of the ratios of the rounds. Short work is repeated inside \
-             a sample. Peaks are measured in the same run: chains of fused multiply-adds in registers, reads of 128 MiB, \
-             additions with streaming stores."
+             a sample. Peaks take their turns in the same rounds: chains of fused multiply-adds in registers, reads of 128 MiB, \
+             additions with streaming stores; a share of a peak is the median of the shares of the rounds."
                 .into(),
         ))
         .with(Block::Note(

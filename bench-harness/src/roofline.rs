@@ -1,34 +1,18 @@
-//! What the machine itself can do, measured in the same run as what is judged by it: fused multiply-adds in registers,
-//! and bytes from memory.
+//! What the machine itself can do, measured in turn with what is judged by it: fused multiply-adds in registers, and
+//! bytes from memory.
 
 use std::hint::black_box;
-use std::sync::Barrier;
+use std::sync::{Barrier, Mutex};
 use std::time::Instant;
 use tilewise_kernels::Float;
 use tilewise_kernels::roofline::{fma_chain, stream_add, stream_read};
-use tilewise_report::median;
-
-/// The best of a machine at one thread count.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub struct Roofline {
-    /// Threads that worked at the same time.
-    pub threads: usize,
-    /// f32 operations per second.
-    pub flops_f32: f64,
-    /// f64 operations per second.
-    pub flops_f64: f64,
-    /// Bytes per second of a sum over memory.
-    pub read: f64,
-    /// Bytes per second (two read, one written) of c = a + b with streaming stores.
-    pub add: f64,
-}
+use tilewise_report::Entrant;
 
 /// How carefully to look.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Effort {
-    /// Samples; the median counts.
-    pub samples: usize,
-    /// Seconds of multiply-adds in a sample.
+    /// Seconds of multiply-adds in a sample: long enough that a burst of the clock does not make a peak which no longer
+    /// work can reach.
     pub seconds: f64,
     /// Bytes of each streamed array: several times the last cache.
     pub bytes: usize,
@@ -36,106 +20,176 @@ pub struct Effort {
 
 impl Default for Effort {
     fn default() -> Self {
-        Self { samples: 7, seconds: 0.05, bytes: 128 << 20 }
+        Self { seconds: 0.02, bytes: 128 << 20 }
     }
 }
 
-impl Roofline {
-    /// Measures with `threads` threads of our own, so that no thread pool stands between.
-    pub fn measure(threads: usize, effort: &Effort) -> Self {
+/// Operations or bytes per second at one thread count, a sample for every round of a measurement.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Roof {
+    /// Multiply-adds of the judged element type, two operations each.
+    pub flops: Vec<f64>,
+    /// Bytes of a read from end to end.
+    pub read: Vec<f64>,
+    /// Bytes (two read, one written) of c = a + b with streaming stores.
+    pub add: Vec<f64>,
+}
+
+/// Entrants of a measurement for each thread count.
+pub const PROBES: usize = 3;
+
+/// The pieces of work that show what the machine can do, and the arrays they stream.
+pub struct Probes {
+    effort: Effort,
+    steps: [u64; 2],
+    arrays: Mutex<[Vec<f32>; 3]>,
+}
+
+impl Probes {
+    /// Takes memory and finds out how much work fills the time.
+    pub fn new(effort: Effort) -> Self {
+        let n = effort.bytes / size_of::<f32>();
+        let arrays = Mutex::new([vec![1f32; n], vec![2f32; n], vec![0f32; n]]);
+        Self { effort, steps: [steps::<f32>(effort.seconds), steps::<f64>(effort.seconds)], arrays }
+    }
+
+    /// The [`PROBES`] entrants for an element type at a thread count; they run on threads of their own, so that no thread
+    /// pool stands between.
+    pub fn entrants(&self, element: &str, threads: usize) -> [Entrant<'_>; PROBES] {
         let threads = threads.max(1);
-        let (read, add) = stream(threads, effort);
-        Self {
-            threads,
-            flops_f32: flops::<f32>(threads, effort),
-            flops_f64: flops::<f64>(threads, effort),
-            read,
-            add,
-        }
-    }
-
-    /// The multiply-add peak of an element type.
-    pub fn flops(&self, element: &str) -> f64 {
-        if element == "f32" { self.flops_f32 } else { self.flops_f64 }
-    }
-}
-
-/// Runs `work(thread)` on all threads at once; seconds from the common start to the last end.
-fn together(threads: usize, work: impl Fn(usize) + Sync) -> f64 {
-    let barrier = Barrier::new(threads + 1);
-    std::thread::scope(|scope| {
-        let handles: Vec<_> = (0..threads)
-            .map(|thread| {
-                let (barrier, work) = (&barrier, &work);
-                scope.spawn(move || {
-                    barrier.wait();
-                    work(thread);
-                })
-            })
-            .collect();
-        barrier.wait();
-        let start = Instant::now();
-        for handle in handles {
-            // A thread that panicked makes the scope panic too; nothing else can go wrong here.
-            let _ = handle.join();
-        }
-        start.elapsed().as_secs_f64()
-    })
-}
-
-fn flops<T: Float>(threads: usize, effort: &Effort) -> f64 {
-    // How many iterations fill the time, found on one thread.
-    let mut iterations = 1_000u64;
-    let flops = loop {
-        let start = Instant::now();
-        let (flops, _) = black_box(fma_chain::<T>(black_box(iterations)));
-        let seconds = start.elapsed().as_secs_f64();
-        if seconds >= effort.seconds / 2.0 {
-            break flops;
-        }
-        iterations = (iterations as f64 * (effort.seconds / seconds.max(1e-9)).clamp(2.0, 100.0)) as u64;
-    };
-    let chain = |_| {
-        black_box(fma_chain::<T>(black_box(iterations)));
-    };
-    let rates: Vec<f64> =
-        (0..effort.samples).map(|_| flops * threads as f64 / together(threads, chain)).collect();
-    median(&rates)
-}
-
-fn stream(threads: usize, effort: &Effort) -> (f64, f64) {
-    let n = effort.bytes / size_of::<f32>();
-    let (a, b, mut c) = (vec![1f32; n], vec![2f32; n], vec![0f32; n]);
-    let part = n.div_ceil(threads);
-    let (mut reads, mut adds) = (Vec::new(), Vec::new());
-    for _ in 0..effort.samples {
-        let seconds = together(threads, |thread| {
-            black_box(a.chunks(part).nth(thread).map(stream_read));
-        });
-        reads.push((n * size_of::<f32>()) as f64 / seconds);
-        let parts: Vec<_> = c.chunks_mut(part).map(std::sync::Mutex::new).collect();
-        let seconds = together(threads, |thread| {
-            let (from, to) = ((thread * part).min(n), ((thread + 1) * part).min(n));
-            if let Some(Ok(mut c)) = parts.get(thread).map(std::sync::Mutex::lock) {
-                stream_add(&a[from..to], &b[from..to], &mut c);
+        let steps = self.steps_of(element);
+        let f32s = element == "f32";
+        let multiply = move |repetitions: u64| {
+            let chain = |_| {
+                for _ in 0..repetitions {
+                    if f32s {
+                        black_box(fma_chain::<f32>(black_box(steps)));
+                    } else {
+                        black_box(fma_chain::<f64>(black_box(steps)));
+                    }
+                }
+            };
+            Ok(together(threads, chain))
+        };
+        let read = move |repetitions: u64| {
+            let Ok(arrays) = self.arrays.lock() else { return Ok(f64::NAN) };
+            let parts = parts(arrays[0].len(), threads);
+            Ok(together(threads, |thread| {
+                for _ in 0..repetitions {
+                    black_box(stream_read(black_box(&arrays[0][parts(thread)])));
+                }
+            }))
+        };
+        let add = move |repetitions: u64| {
+            let Ok(mut arrays) = self.arrays.lock() else { return Ok(f64::NAN) };
+            let [a, b, c] = &mut *arrays;
+            let parts = parts(a.len(), threads);
+            let mut rest = &mut c[..];
+            let mut slices = Vec::new();
+            for thread in 0..threads {
+                let (slice, others) = rest.split_at_mut(parts(thread).len());
+                slices.push(Mutex::new(slice));
+                rest = others;
             }
-        });
-        adds.push((3 * n * size_of::<f32>()) as f64 / seconds);
-        black_box(&c);
+            Ok(together(threads, |thread| {
+                if let Ok(mut c) = slices[thread].lock() {
+                    (0..repetitions).for_each(|_| stream_add(&a[parts(thread)], &b[parts(thread)], &mut c));
+                }
+            }))
+        };
+        let name = |what: &str| format!("{what} on {threads} threads");
+        [
+            Entrant::timed(name("multiply-adds"), multiply),
+            Entrant::timed(name("reads"), read),
+            Entrant::timed(name("additions"), add),
+        ]
     }
-    (median(&reads), median(&adds))
+
+    /// Rates from the seconds that the entrants took.
+    pub fn roof(&self, element: &str, threads: usize, seconds: [&[f64]; PROBES]) -> Roof {
+        let lanes = if element == "f32" { fma_chain::<f32>(1).0 } else { fma_chain::<f64>(1).0 };
+        let flops = lanes * self.steps_of(element) as f64 * threads.max(1) as f64;
+        let bytes = (self.effort.bytes / size_of::<f32>() * size_of::<f32>()) as f64;
+        let rates = |work: f64, seconds: &[f64]| seconds.iter().map(|s| work / s).collect();
+        Roof {
+            flops: rates(flops, seconds[0]),
+            read: rates(bytes, seconds[1]),
+            add: rates(3.0 * bytes, seconds[2]),
+        }
+    }
+
+    fn steps_of(&self, element: &str) -> u64 {
+        self.steps[usize::from(element != "f32")]
+    }
+}
+
+/// The range of `n` elements that each of `threads` takes.
+fn parts(n: usize, threads: usize) -> impl Fn(usize) -> std::ops::Range<usize> + Copy + Sync {
+    let part = n.div_ceil(threads);
+    move |thread| (thread * part).min(n)..((thread + 1) * part).min(n)
+}
+
+/// Steps of multiply-adds that take about `seconds` on one thread.
+fn steps<T: Float>(seconds: f64) -> u64 {
+    let mut steps = 1_000u64;
+    loop {
+        let start = Instant::now();
+        black_box(fma_chain::<T>(black_box(steps)));
+        let took = start.elapsed().as_secs_f64();
+        let factor = (seconds / took.max(1e-9)).clamp(0.5, 100.0);
+        steps = (steps as f64 * factor) as u64;
+        if took >= seconds / 2.0 {
+            return steps;
+        }
+    }
+}
+
+/// Runs `work(thread)` on all threads at once; seconds from the first start to the last end. The threads look at the
+/// clock themselves: whoever waits for them may get no core before they have done half of their work.
+fn together(threads: usize, work: impl Fn(usize) + Sync) -> f64 {
+    let barrier = Barrier::new(threads);
+    std::thread::scope(|scope| {
+        let spawn = |thread| {
+            let (barrier, work) = (&barrier, &work);
+            scope.spawn(move || {
+                barrier.wait();
+                let start = Instant::now();
+                work(thread);
+                (start, Instant::now())
+            })
+        };
+        let handles: Vec<_> = (0..threads).map(spawn).collect();
+        // A thread that panicked makes the scope panic too; nothing else can go wrong here.
+        let times: Vec<_> = handles.into_iter().filter_map(|handle| handle.join().ok()).collect();
+        let (start, end) = (times.iter().map(|t| t.0).min(), times.iter().map(|t| t.1).max());
+        start.zip(end).map_or(f64::NAN, |(start, end)| (end - start).as_secs_f64())
+    })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use tilewise_report::{Settings, measure};
 
     #[test]
     fn rates_are_those_of_a_computer() {
-        let effort = Effort { samples: 3, seconds: 2e-3, bytes: 4 << 20 };
-        let roof = Roofline::measure(2, &effort);
-        for rate in [roof.flops_f32, roof.flops_f64, roof.read, roof.add] {
-            assert!((1e7..1e14).contains(&rate), "{roof:?}");
+        let probes = Probes::new(Effort { seconds: 2e-3, bytes: 4 << 20 });
+        for element in ["f32", "f64"] {
+            let settings = Settings { rounds: 3, ..Settings::default() };
+            let measured = measure(&settings, &mut probes.entrants(element, 2)).unwrap();
+            let roof = probes.roof(element, 2, [0, 1, 2].map(|i| &measured[i].seconds[..]));
+            for rates in [&roof.flops, &roof.read, &roof.add] {
+                assert!(rates.len() == 3 && rates.iter().all(|r| (1e7..1e14).contains(r)), "{roof:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn parts_cover_everything_once() {
+        for (n, threads) in [(10, 3), (2, 5), (0, 1), (8, 8)] {
+            let parts = parts(n, threads);
+            let all: Vec<usize> = (0..threads).flat_map(parts).collect();
+            assert_eq!(all, (0..n).collect::<Vec<_>>());
         }
     }
 }

@@ -1,13 +1,13 @@
 //! Scaling: every case on 1..N threads, next to the machine's own peaks at the same thread counts in the same run.
 
-use crate::case::{Case, shape_text};
+use crate::case::{Case, Outcome, Work, shape_text};
 use crate::operand::Draw;
-use crate::roofline::{Effort, Roofline};
+use crate::roofline::{Effort, PROBES, Probes, Roof};
 use std::io;
 use tilewise_kernels::parallel::with_threads;
 use tilewise_report::{
-    Chart, Csv, Entrant, LineChart, Measured, Series, Settings, Table, measure, percent, ratio, seconds,
-    significant,
+    Chart, Csv, Entrant, LineChart, Measured, Series, Settings, Table, measure, median, percent, ratio,
+    seconds, significant,
 };
 
 /// Fewer thread counts than this make no curve: two points fit any law.
@@ -43,7 +43,7 @@ impl Options {
     /// A try-out: small shapes, few samples.
     pub fn quick() -> Self {
         let settings = Settings { rounds: 3, sample_seconds: 5e-4, ..Settings::default() };
-        let effort = Effort { samples: 3, seconds: 5e-3, bytes: 32 << 20 };
+        let effort = Effort { seconds: 2e-3, bytes: 32 << 20 };
         Self { settings, effort, quick: true, ..Self::full() }
     }
 }
@@ -77,6 +77,10 @@ pub struct Scaled {
     pub bytes: f64,
     /// Thread counts with their samples, measured in turn.
     pub runs: Vec<(usize, Measured)>,
+    /// What the machine did at the same thread counts in the same rounds.
+    pub roofs: Vec<Roof>,
+    /// The way to compute the same that is timed beside, where there is one, in the order of the thread counts.
+    pub beside: Vec<Measured>,
     /// The naive version on one thread, where it is not too slow to wait for.
     pub naive: Option<Measured>,
 }
@@ -96,87 +100,134 @@ impl Scaled {
     pub fn over_naive(&self) -> Option<f64> {
         self.naive.as_ref().map(|naive| naive.ratio(&self.runs[0].1))
     }
+
+    /// Median of the ratios of run `i` over the other way at as many threads.
+    pub fn over_beside(&self, i: usize) -> Option<f64> {
+        Some(self.runs[i].1.ratio(self.beside.get(i)?))
+    }
+
+    /// Share of the multiply-add peak of run `i`: the median over its rounds.
+    pub fn share_of_flops(&self, i: usize) -> f64 {
+        self.over_rounds(i, |round, seconds| self.flops / seconds / self.roofs[i].flops[round])
+    }
+
+    /// Share of the bandwidth of run `i`, that of reads or of additions, whichever is larger.
+    pub fn share_of_bandwidth(&self, i: usize) -> f64 {
+        let roof = &self.roofs[i];
+        self.over_rounds(i, |round, seconds| self.bytes / seconds / roof.add[round].max(roof.read[round]))
+    }
+
+    /// Speed-up of run `i` over that of the peak which is nearer to the first run: multiply-adds or reads.
+    pub fn speed_up_of_limit(&self, i: usize) -> f64 {
+        let limit = if self.share_of_flops(0) >= self.share_of_bandwidth(0) {
+            |roof: &Roof, round: usize| roof.flops[round]
+        } else {
+            |roof: &Roof, round: usize| roof.read[round]
+        };
+        self.over_rounds(i, |round, seconds| {
+            let speed_up = self.runs[0].1.seconds[round] / seconds;
+            speed_up * limit(&self.roofs[0], round) / limit(&self.roofs[i], round)
+        })
+    }
+
+    fn over_rounds(&self, i: usize, value: impl Fn(usize, f64) -> f64) -> f64 {
+        let seconds = self.runs[i].1.seconds.iter().enumerate();
+        median(&seconds.map(|(round, &seconds)| value(round, seconds)).collect::<Vec<_>>())
+    }
 }
 
-/// Peaks and cases.
+/// All cases.
 #[derive(Clone, Debug)]
 pub struct Scaling {
-    /// The machine's peaks, one for every thread count.
-    pub roofs: Vec<Roofline>,
+    /// Thread counts.
+    pub threads: Vec<usize>,
     /// The cases.
     pub scaled: Vec<Scaled>,
 }
 
-/// Measures all `cases`, and the peaks before and after them.
+/// Measures all `cases`, and in turn with each what the machine can do.
 ///
 /// # Errors
 /// When a case refuses to run.
 pub fn scale(cases: &[Case], options: &Options, mut hear: impl FnMut(&str)) -> io::Result<Scaling> {
-    hear("machine peaks");
-    let roofs: Vec<Roofline> =
-        options.threads.iter().map(|&t| Roofline::measure(t, &options.effort)).collect();
+    let probes = Probes::new(options.effort);
     let mut scaled = Vec::new();
     for case in cases {
         let quick = [case.quick];
         for shape in if options.quick { &quick[..] } else { case.timed } {
             hear(&format!("{} {}", case.title(), shape_text(shape)));
-            scaled.push(one(case, shape, options)?);
+            scaled.push(one(case, shape, &probes, options)?);
         }
     }
-    Ok(Scaling { roofs, scaled })
+    Ok(Scaling { threads: options.threads.clone(), scaled })
 }
 
-fn one(case: &Case, shape: &[usize], options: &Options) -> io::Result<Scaled> {
+fn one(case: &Case, shape: &[usize], probes: &Probes, options: &Options) -> io::Result<Scaled> {
     let work = std::cell::RefCell::new((case.make)(shape, &mut Draw::packed(options.seed)));
     let cost = work.borrow().cost();
     let mut entrants: Vec<Entrant<'_>> = Vec::new();
-    for &threads in &options.threads {
+    let sample = |threads: usize, run: fn(&mut dyn Work) -> Outcome| {
         let work = &work;
-        let sample = move |repetitions: u64| {
+        move |repetitions: u64| {
             let mut work = work.borrow_mut();
             let work = work.as_mut();
             with_threads(threads, || {
                 let start = std::time::Instant::now();
-                (0..repetitions).try_for_each(|_| work.ours())?;
+                (0..repetitions).try_for_each(|_| run(work))?;
                 Ok(start.elapsed().as_secs_f64())
             })
             .map_err(|error: Box<dyn std::error::Error + Send + Sync>| io::Error::other(error.to_string()))
-        };
-        entrants.push(Entrant::timed(format!("{} at {threads} threads", case.title()), sample));
+        }
+    };
+    for &threads in &options.threads {
+        // After the probes on as many threads: a core that slept is slow for several milliseconds in a virtual machine.
+        entrants.extend(probes.entrants(case.element, threads));
+        let name = format!("{} at {threads} threads", case.title());
+        if let Some(beside) = case.beside {
+            entrants.push(Entrant::timed(format!("{name}, {beside}"), sample(threads, |work| work.beside())));
+        }
+        entrants.push(Entrant::timed(name, sample(threads, |work| work.ours())));
     }
     if cost.flops.max(cost.bytes) / NAIVE_RATE < NAIVE_SECONDS {
-        let sample = |repetitions: u64| {
-            let mut work = work.borrow_mut();
-            let start = std::time::Instant::now();
-            let ran = (0..repetitions).try_for_each(|_| work.naive());
-            ran.map_err(|error| io::Error::other(error.to_string()))?;
-            Ok(start.elapsed().as_secs_f64())
-        };
-        entrants.push(Entrant::timed(format!("naive {}", case.title()), sample));
+        entrants.push(Entrant::timed(format!("naive {}", case.title()), sample(1, |work| work.naive())));
     }
-    let mut measured = measure(&options.settings, &mut entrants)?;
-    let naive = if measured.len() > options.threads.len() { measured.pop() } else { None };
-    let runs = options.threads.iter().copied().zip(measured).collect();
-    let (title, element, shape) = (case.title(), case.element, shape.to_vec());
-    Ok(Scaled { title, element, shape, flops: cost.flops, bytes: cost.bytes, runs, naive })
+    let mut measured = measure(&options.settings, &mut entrants)?.into_iter();
+    let (mut runs, mut roofs, mut beside) = (Vec::new(), Vec::new(), Vec::new());
+    for &threads in &options.threads {
+        let mut next = || measured.next().unwrap_or_default();
+        let seconds: [Measured; PROBES] = std::array::from_fn(|_| next());
+        beside.extend(case.beside.map(|_| next()));
+        runs.push((threads, next()));
+        roofs.push(probes.roof(case.element, threads, seconds.each_ref().map(|m| &m.seconds[..])));
+    }
+    let (title, element, shape, naive) = (case.title(), case.element, shape.to_vec(), measured.next());
+    Ok(Scaled { title, element, shape, flops: cost.flops, bytes: cost.bytes, runs, roofs, beside, naive })
 }
 
 impl Scaling {
-    /// The machine's peaks as a table.
+    /// The machine's peaks as a table: medians over the rounds of all cases.
     pub fn roof_table(&self) -> Table {
         let columns =
-            ["threads", "FMA f32", "FMA f64", "memory read", "memory add", "FMA f32 scaling", "add scaling"];
+            ["threads", "FMA f32", "FMA f64", "memory read", "memory add", "read scaling", "add scaling"];
         let mut table = Table::new("Machine peaks in this run", &columns);
-        for roof in &self.roofs {
-            let giga = |x: f64| significant(x / 1e9, 3);
+        for (i, threads) in self.threads.iter().enumerate() {
+            let rate = |i: usize, element: &str, of: fn(&Roof) -> &[f64]| {
+                let cases = self.scaled.iter().filter(|scaled| scaled.element.contains(element));
+                median(&cases.flat_map(|scaled| of(&scaled.roofs[i])).copied().collect::<Vec<_>>())
+            };
+            let giga = |x: f64, unit: &str| match x.is_finite() {
+                true => format!("{} {unit}", significant(x / 1e9, 3)),
+                false => "-".into(),
+            };
+            let (read, add) = (|i| rate(i, "", |roof| &roof.read), |i| rate(i, "", |roof| &roof.add));
             table.push([
-                roof.threads.to_string(),
-                format!("{} Gflop/s", giga(roof.flops_f32)),
-                format!("{} Gflop/s", giga(roof.flops_f64)),
-                format!("{} GB/s", giga(roof.read)),
-                format!("{} GB/s", giga(roof.add)),
-                ratio(roof.flops_f32 / self.roofs[0].flops_f32),
-                ratio(roof.add / self.roofs[0].add),
+                threads.to_string(),
+                giga(rate(i, "f32", |roof| &roof.flops), "Gflop/s"),
+                giga(rate(i, "f64", |roof| &roof.flops), "Gflop/s"),
+                giga(read(i), "GB/s"),
+                giga(add(i), "GB/s"),
+                ratio(read(i) / read(0)),
+                ratio(add(i) / add(0)),
             ]);
         }
         table
@@ -191,14 +242,16 @@ impl Scaling {
             "time",
             "speed-up",
             "efficiency",
+            "of limit's",
             "Gflop/s",
             "of FMA peak",
             "GB/s",
             "of bandwidth",
             "naive / ours",
+            "ours / direct",
         ];
         let mut table = Table::new("", &columns);
-        self.each(|scaled, roof, i| {
+        self.each(|scaled, i| {
             let time = scaled.seconds(i);
             let naive = if i == 0 { scaled.over_naive().map_or("-".into(), ratio) } else { String::new() };
             table.push([
@@ -208,11 +261,13 @@ impl Scaling {
                 seconds(time),
                 ratio(scaled.speed_up(i)),
                 percent(scaled.speed_up(i) * scaled.runs[0].0 as f64 / scaled.runs[i].0 as f64),
+                ratio(scaled.speed_up_of_limit(i)),
                 significant(scaled.flops / time / 1e9, 3),
-                percent(scaled.flops / time / roof.flops(scaled.element)),
+                percent(scaled.share_of_flops(i)),
                 significant(scaled.bytes / time / 1e9, 3),
-                percent(scaled.bytes / time / roof.add.max(roof.read)),
+                percent(scaled.share_of_bandwidth(i)),
                 naive,
+                scaled.over_beside(i).map_or(String::new(), ratio),
             ]);
         });
         table
@@ -227,14 +282,16 @@ impl Scaling {
             "seconds",
             "speed_up",
             "efficiency",
+            "speed_up_over_that_of_limit",
             "flops_per_second",
             "share_of_fma_peak",
             "bytes_per_second",
             "share_of_bandwidth",
             "naive_seconds",
             "naive_over_ours",
+            "ours_over_direct",
         ]);
-        self.each(|scaled, roof, i| {
+        self.each(|scaled, i| {
             let (time, threads) = (scaled.seconds(i), scaled.runs[i].0);
             let optional = |x: Option<f64>| x.map_or(String::new(), |x| x.to_string());
             csv.push(&[
@@ -244,31 +301,31 @@ impl Scaling {
                 time.to_string(),
                 scaled.speed_up(i).to_string(),
                 (scaled.speed_up(i) * scaled.runs[0].0 as f64 / threads as f64).to_string(),
+                scaled.speed_up_of_limit(i).to_string(),
                 (scaled.flops / time).to_string(),
-                (scaled.flops / time / roof.flops(scaled.element)).to_string(),
+                scaled.share_of_flops(i).to_string(),
                 (scaled.bytes / time).to_string(),
-                (scaled.bytes / time / roof.add.max(roof.read)).to_string(),
+                scaled.share_of_bandwidth(i).to_string(),
                 optional(scaled.naive.as_ref().map(Measured::median)),
                 optional(scaled.over_naive()),
+                optional(scaled.over_beside(i)),
             ]);
         });
         csv
     }
 
-    fn each(&self, mut see: impl FnMut(&Scaled, &Roofline, usize)) {
+    fn each(&self, mut see: impl FnMut(&Scaled, usize)) {
         for scaled in &self.scaled {
-            for (i, roof) in self.roofs.iter().enumerate() {
-                see(scaled, roof, i);
-            }
+            (0..scaled.runs.len()).for_each(|i| see(scaled, i));
         }
     }
 
     /// Speed-up curves, a chart for every case name; none for fewer than [`CURVE_POINTS`] thread counts.
     pub fn curves(&self) -> Vec<Chart> {
-        if self.roofs.len() < CURVE_POINTS {
+        if self.threads.len() < CURVE_POINTS {
             return Vec::new();
         }
-        let threads: Vec<f64> = self.roofs.iter().map(|roof| roof.threads as f64).collect();
+        let threads: Vec<f64> = self.threads.iter().map(|&threads| threads as f64).collect();
         let mut titles: Vec<&str> = self.scaled.iter().map(|scaled| scaled.title.as_str()).collect();
         titles.dedup();
         let chart = |title: &&str| {
@@ -304,7 +361,7 @@ mod tests {
         };
         let two = scaling(vec![1, 2]);
         assert_eq!(two.scaled.len(), 1);
-        assert_eq!(two.scaled[0].speed_up(0), 1.0);
+        assert_eq!((two.scaled[0].speed_up(0), two.scaled[0].speed_up_of_limit(0)), (1.0, 1.0));
         assert!(two.scaled[0].over_naive().unwrap() > 0.0);
         assert_eq!((two.table().rows().len(), two.csv().text().lines().count()), (2, 3));
         assert!(two.curves().is_empty());

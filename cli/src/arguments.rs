@@ -107,10 +107,8 @@ pub(crate) struct Threads {
 impl Threads {
     /// Runs `f` with the threads asked for.
     pub(crate) fn run<R: Send>(&self, f: impl FnOnce() -> R + Send) -> R {
-        match self.threads {
-            Some(threads) => tilewise_kernels::parallel::with_threads(usize::from(threads), f),
-            None => f(),
-        }
+        let all = || std::thread::available_parallelism().map_or(1, usize::from);
+        tilewise_kernels::parallel::with_threads(self.threads.map_or_else(all, usize::from), f)
     }
 }
 

@@ -2,6 +2,7 @@
 
 mod add;
 pub mod batched;
+mod centred;
 mod elementary;
 mod float;
 mod gemm;
@@ -18,6 +19,7 @@ mod vector;
 
 pub use add::add;
 pub use batched::{TensorMut, TensorRef, gemm_batched};
+pub use centred::centred_sums;
 pub use elementary::{EXP_ULP, SIGMOID_ULP, exp, log_softmax, sigmoid};
 pub use float::Float;
 pub use gemm::gemm;

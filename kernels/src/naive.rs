@@ -4,6 +4,7 @@
 
 mod add;
 mod batched;
+mod centred;
 mod elementary;
 mod gemm;
 mod gemv;
@@ -12,6 +13,7 @@ mod vector;
 
 pub use add::add;
 pub use batched::gemm_batched;
+pub use centred::centred_sums;
 pub use elementary::{exp, log_softmax, sigmoid};
 pub use gemm::{gemm, gemm_loops};
 pub use gemv::gemv;

@@ -56,7 +56,7 @@ impl<'a> Entrant<'a> {
 }
 
 /// The samples of one entrant, in the order of the rounds.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Measured {
     /// The entrant's name.
     pub name: String,

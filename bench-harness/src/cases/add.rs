@@ -14,6 +14,7 @@ pub(super) fn cases<T: Float>() -> Vec<Case> {
         timed: &[&[128, 128], &[4096, 4096]],
         quick: &[512, 512],
         largest: &[600, 600],
+        beside: None,
         make: |shape, draw: &mut Draw| {
             let (m, n) = (shape[0], shape[1]);
             let (a, b, c) = (draw.matrix::<T>(m, n), draw.matrix(m, n), draw.matrix(m, n));

@@ -13,6 +13,7 @@ pub(super) fn cases<T: Float>() -> Vec<Case> {
         timed: &[&[256, 64, 64, 64], &[4096, 16, 16, 16]],
         quick: &[32, 32, 32, 32],
         largest: &[40, 40, 40, 40],
+        beside: None,
         make: |shape, draw: &mut Draw| {
             let (items, m, n, k) = (shape[0], shape[1], shape[2], shape[3]);
             // Items need not follow each other closely; one B may serve them all.

@@ -18,6 +18,7 @@ pub(super) fn cases<T: Float>() -> Vec<Case> {
         timed: &[&[16_384], &[4_194_304]],
         quick: &[65_536],
         largest: &[200_000],
+        beside: None,
         make,
     };
     vec![
@@ -33,6 +34,7 @@ pub(super) fn cases<T: Float>() -> Vec<Case> {
             timed: &[&[10_000, 10], &[1000, 1000]],
             quick: &[1000, 10],
             largest: &[300, 300],
+            beside: None,
             make: |shape, draw: &mut Draw| {
                 let (x, out) = (draw.matrix::<T>(shape[0], shape[1]), draw.matrix(shape[0], shape[1]));
                 Box::new(LogSoftmax { x, before: out.clone(), out })

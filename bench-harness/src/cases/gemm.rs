@@ -13,6 +13,7 @@ pub(super) fn cases<T: Float>() -> Vec<Case> {
         timed: &[&[64, 64, 64], &[256, 256, 256], &[1024, 1024, 1024], &[2048, 2048, 2048], &[4096, 64, 64]],
         quick: &[128, 128, 128],
         largest: &[160, 160, 400],
+        beside: None,
         make: |shape, draw: &mut Draw| {
             let (m, n, k) = (shape[0], shape[1], shape[2]);
             let (a, b, c) = (draw.matrix::<T>(m, k), draw.matrix(k, n), draw.matrix(m, n));

@@ -13,6 +13,7 @@ pub(super) fn cases<T: Float>() -> Vec<Case> {
         timed: &[&[256, 256], &[4096, 4096]],
         quick: &[512, 512],
         largest: &[700, 700],
+        beside: None,
         make: |shape, draw: &mut Draw| {
             let (a, x) = (draw.matrix::<T>(shape[0], shape[1]), draw.vector(shape[1], 1.0));
             let y = draw.vector(shape[0], 1.0);

@@ -18,6 +18,7 @@ pub(super) fn cases<S: Float>() -> Vec<Case> {
         timed: TIMED,
         quick: QUICK,
         largest: LARGEST,
+        beside: None,
         make,
     };
     vec![

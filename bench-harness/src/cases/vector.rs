@@ -19,6 +19,7 @@ pub(super) fn cases<T: Float>() -> Vec<Case> {
         timed: TIMED,
         quick: QUICK,
         largest: LARGEST,
+        beside: None,
         make,
     };
     vec![

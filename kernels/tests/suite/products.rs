@@ -5,7 +5,7 @@ use crate::inputs::{LAYOUTS, Layout, normal, small_integers, strides, view, view
 use crate::on_every_isa;
 use proptest::prelude::*;
 use tilewise_kernels::{
-    Float, MatMut, MatRef, TensorMut, TensorRef, gemm, gemm_batched, gemv, gram, naive, syrk,
+    Float, MatMut, MatRef, TensorMut, TensorRef, centred_sums, gemm, gemm_batched, gemv, gram, naive, syrk,
 };
 
 /// gamma_n = n u / (1 - n u): the bound of Higham, "Accuracy and stability of numerical algorithms", for a sum of
@@ -135,9 +135,19 @@ fn gemm_in_every_layout() {
 
 #[test]
 fn gemm_across_blocks() {
-    // Beyond one block of depth (256), one job (96 x 512), and the size from which threads share.
+    // Beyond one block of depth (512), one job (96 x 512), one block of rows (1536) and columns (2048), and the size from
+    // which threads share.
     on_every_isa(|isa| {
-        for (m, n, k) in [(100, 530, 300), (193, 17, 513), (1, 600, 700), (300, 1, 300), (97, 96, 257)] {
+        let shapes = [
+            (100, 530, 300),
+            (193, 17, 513),
+            (1, 600, 700),
+            (300, 1, 300),
+            (97, 96, 257),
+            (1600, 3, 5),
+            (3, 2100, 5),
+        ];
+        for (m, n, k) in shapes {
             for a in [Layout::RowMajor, Layout::ColumnMajor] {
                 let layouts = [a, Layout::Padded, Layout::RowMajor];
                 check_gemm::<f32>((m, n, k), layouts, (1.0, 1.0), Edge::Back, normal, false, isa.name());
@@ -255,6 +265,55 @@ fn gemv_in_every_layout() {
     });
 }
 
+fn check_centred_sums<T: Float>(m: usize, n: usize, layout: Layout, edge: Edge, name: &str) {
+    let data = Guarded::new(&normal::<T>(strides(layout, m, n).3, 1), edge);
+    let a = view(&data, layout, m, n);
+    let shift = Guarded::new(&normal::<T>(n, 2), edge);
+    let factors = [3, 4].map(|key| Guarded::new(&normal::<T>(m, key), edge));
+    let old = [5, 6].map(|key| normal::<T>(n, key));
+    let mut got = old.each_ref().map(|old| Guarded::new(old, edge));
+    let mut expected = old.clone();
+    let [first, second] = &mut got;
+    centred_sums(a, &shift, [&factors[0], &factors[1]], [first, second]).unwrap();
+    let [first, second] = &mut expected;
+    naive::centred_sums(a, &shift, [&factors[0], &factors[1]], [first, second]);
+    // One set alone has the bits that it has beside another.
+    let mut alone = old[1].clone();
+    centred_sums(a, &shift, [&factors[1]], [&mut alone]).unwrap();
+    assert!(alone.iter().zip(&*got[1]).all(|(a, b)| a.to_f64().to_bits() == b.to_f64().to_bits()));
+    for k in 0..2 {
+        for j in 0..n {
+            let size = |i: usize| a.get(i, j).to_f64().abs() + shift[j].to_f64().abs();
+            let absolute: f64 = (0..m).map(|i| factors[k][i].to_f64().abs() * size(i)).sum();
+            let bound = gamma::<T>(m + 1) * (absolute + old[k][j].to_f64().abs());
+            let (g, e) = (got[k][j].to_f64(), expected[k][j].to_f64());
+            assert!(
+                (g - e).abs() <= bound,
+                "{name} {m}x{n} {layout:?} column {j}: {g} but {e}, bound {bound:e}"
+            );
+        }
+    }
+}
+
+#[test]
+fn centred_sums_in_every_layout() {
+    on_every_isa(|isa| {
+        for layout in LAYOUTS {
+            for (m, n) in [(0, 3), (3, 0), (1, 1), (5, 7), (17, 33), (64, 100), (3, 65), (700, 20)] {
+                for edge in [Edge::Back, Edge::Front] {
+                    check_centred_sums::<f32>(m, n, layout, edge, isa.name());
+                    check_centred_sums::<f64>(m, n, layout, edge, isa.name());
+                }
+            }
+        }
+        // A column that equals its shift gives exact zeros; NaN is not hidden by a factor of 0.
+        let a = [0.1, f64::NAN, 0.1, 1.0, 0.1, 2.0];
+        let mut sums = [0.0; 2];
+        centred_sums(MatRef::new(&a, 3, 2).unwrap(), &[0.1, 0.0], [&[0.0, 1.0, 3.0]], [&mut sums]).unwrap();
+        assert!(sums[0] == 0.0 && sums[1].is_nan());
+    });
+}
+
 fn check_gram<S: Float>(m: usize, n: usize, layout: Layout, weighted: bool, shifted: bool, name: &str) {
     let data = Guarded::new(&normal::<S>(strides(layout, m, n).3, 1), Edge::Back);
     let a = view(&data, layout, m, n);
@@ -334,6 +393,7 @@ fn shapes_that_do_not_fit_are_errors() {
     let error = gemm(1.0, a, a, 0.0, MatMut::new(&mut c, 2, 2).unwrap()).unwrap_err();
     assert_eq!(error.to_string(), "rows of B against columns of A: expected 3, found 2");
     assert!(gemv(1.0, a, &data, 0.0, &mut c[..2]).is_err());
+    assert!(centred_sums(a, &data[..3], [&data[..3]], [&mut c[..3]]).is_err());
     assert!(syrk(1.0, a, 0.0, MatMut::new(&mut c, 2, 2).unwrap()).is_err());
     assert!(gram(a.transpose(), Some(&data), None, MatMut::new(&mut c, 2, 2).unwrap()).is_err());
 }

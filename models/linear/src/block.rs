@@ -56,25 +56,6 @@ fn copy<'a, T: Float>(x: MatRef<'a, T>, scratch: &'a mut Vec<f64>) -> Result<Mat
     Ok(MatRef::new(scratch, rows, cols)?)
 }
 
-/// out_j += sum over rows i of c_i (x_ij - shift_j). Differences before products: a constant column gives exact zeros.
-/// Rows are taken four at a time so that `out` is read and written once for four.
-pub(crate) fn shifted_sums(x: MatRef<'_, f64>, shift: &[f64], c: &[f64], out: &mut [f64]) {
-    let row = |i: usize| x.row(i).unwrap_or(&[]);
-    let full = x.rows() / 4 * 4;
-    for i in (0..full).step_by(4) {
-        let (a, b, d, e) = (row(i), row(i + 1), row(i + 2), row(i + 3));
-        let (ca, cb, cd, ce) = (c[i], c[i + 1], c[i + 2], c[i + 3]);
-        for (((((o, s), a), b), d), e) in out.iter_mut().zip(shift).zip(a).zip(b).zip(d).zip(e) {
-            *o += (ca * (a - s) + cb * (b - s)) + (cd * (d - s) + ce * (e - s));
-        }
-    }
-    for (i, c) in c.iter().enumerate().take(x.rows()).skip(full) {
-        for ((o, s), a) in out.iter_mut().zip(shift).zip(row(i)) {
-            *o += c * (a - s);
-        }
-    }
-}
-
 /// sums_j += sum of c_i d, squares_j += sum of c_i d^2 with d = x_ij - shift_j.
 pub(crate) fn shifted_squares(
     x: MatRef<'_, f64>,

@@ -3,11 +3,11 @@
 //! A leaf centres its rows about its own means before multiplying, so nothing large is ever subtracted; two leaves
 //! merge by the update of Chan, Golub and LeVeque (1983).
 
-use crate::block::{leaf_rows, shifted_squares, shifted_sums};
+use crate::block::{leaf_rows, shifted_squares};
 use crate::{Chunk, Element};
 use serde::{Deserialize, Serialize};
 use tilewise_base::{Error, Result};
-use tilewise_kernels::{MatMut, MatRef, axpy, gram, parallel};
+use tilewise_kernels::{MatMut, MatRef, axpy, centred_sums, gram, parallel};
 
 /// Which second moments are wanted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -71,22 +71,12 @@ impl Moments {
         let weight: f64 = weights.iter().sum();
         let per_weight = if weight > 0.0 { 1.0 / weight } else { 0.0 };
         // About the first row that counts: a constant column then has its value as mean, exactly, and what stands in
-        // rows without weight touches nothing. A second pass takes off what the first lost to an outlying first row.
+        // rows without weight touches nothing.
         let start = weights.iter().position(|w| *w > 0.0).unwrap_or(0);
         let first = x.row(start).unwrap_or(&[]);
         let mut mean = first.to_vec();
         let mut sums = vec![0.0; p];
-        shifted_sums(x, first, weights, &mut sums);
-        axpy(per_weight, &sums, &mut mean)?;
-        sums.fill(0.0);
-        let mut squares = Vec::new();
-        if second == Second::Squares {
-            squares = vec![0.0; p];
-            shifted_squares(x, &mean, weights, &mut sums, &mut squares);
-            squares.iter_mut().zip(&sums).for_each(|(s, sum)| *s = (*s - sum * sum * per_weight).max(0.0));
-        } else {
-            shifted_sums(x, &mean, weights, &mut sums);
-        }
+        centred_sums(x, first, [weights], [&mut sums])?;
         axpy(per_weight, &sums, &mut mean)?;
         let mut target_mean = targets.get(start).copied().unwrap_or(0.0);
         for _ in 0..2 {
@@ -96,13 +86,34 @@ impl Moments {
         }
         let deviations: Vec<f64> = targets.iter().zip(weights).map(|(y, w)| w * (y - target_mean)).collect();
         let target_square = deviations.iter().zip(targets).map(|(d, y)| d * (y - target_mean)).sum();
-        let mut cross = Vec::new();
-        if second == Second::Gram {
-            cross = vec![0.0; p];
-            shifted_sums(x, &mean, &deviations, &mut cross);
-            squares = vec![0.0; p * p];
-            gram(x, weighted.then_some(weights), Some(&mean), MatMut::new(&mut squares, p, p)?)?;
+        // What the mean lost to an outlying first row shows in the sums about it, which ride along with another pass
+        // and are taken off mean and products afterwards.
+        sums.fill(0.0);
+        let (mut squares, mut cross) = (Vec::new(), Vec::new());
+        match second {
+            Second::None => centred_sums(x, &mean, [weights], [&mut sums])?,
+            Second::Squares => {
+                squares = vec![0.0; p];
+                shifted_squares(x, &mean, weights, &mut sums, &mut squares);
+                squares
+                    .iter_mut()
+                    .zip(&sums)
+                    .for_each(|(s, sum)| *s = (*s - sum * sum * per_weight).max(0.0));
+            }
+            Second::Gram => {
+                cross = vec![0.0; p];
+                centred_sums(x, &mean, [weights, &deviations], [&mut sums, &mut cross])?;
+                squares = vec![0.0; p * p];
+                gram(x, weighted.then_some(weights), Some(&mean), MatMut::new(&mut squares, p, p)?)?;
+                for (row, sum) in squares.chunks_exact_mut(p).zip(&sums) {
+                    // Nearly always nothing but the rounding of the mean: not worth a pass over the matrix.
+                    if sum.abs() * per_weight > 0.0 {
+                        axpy(-sum * per_weight, &sums, row)?;
+                    }
+                }
+            }
         }
+        axpy(per_weight, &sums, &mut mean)?;
         Ok(Self { weight, mean, target_mean, second: squares, cross, target_square })
     }
 

@@ -1,7 +1,7 @@
 //! Sums over the rows of the residual of a linear model, in one sweep: margins and gradient of a block of rows while
 //! the block is in cache.
 
-use crate::block::{block_rows, leaf_rows, shifted_sums};
+use crate::block::{block_rows, leaf_rows};
 use crate::{Chunk, Element};
 use serde::{Deserialize, Serialize};
 use tilewise_base::{Error, Result};
@@ -25,7 +25,6 @@ impl Residual {
         intercept: f64,
     ) -> Result<Self> {
         let p = chunk.x.cols();
-        let zeros = vec![0.0; p];
         let map = |range: std::ops::Range<usize>| {
             let mut out = Self { square: 0.0, sum: 0.0, gradient: vec![0.0; p] };
             let (mut scratch, mut margins) = (Vec::new(), Vec::new());
@@ -41,7 +40,7 @@ impl Residual {
                     out.sum += weighted;
                     *r = weighted;
                 }
-                shifted_sums(x, &zeros, &margins, &mut out.gradient);
+                gemv(1.0, x.transpose(), &margins, 1.0, &mut out.gradient)?;
             }
             Ok(out)
         };

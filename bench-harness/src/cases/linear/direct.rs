@@ -2,7 +2,7 @@
 //! each other's results, with the kernels, leaves and order of the model crate. What rounds cost is the difference.
 
 use tilewise_kernels::parallel::map_reduce;
-use tilewise_kernels::{MatMut, MatRef, ShapeError, axpy, dot, exp, gemv, gram};
+use tilewise_kernels::{MatMut, MatRef, ShapeError, axpy, centred_sums, dot, exp, gemv, gram};
 
 type Rows = std::ops::Range<usize>;
 type Sums<T> = Result<T, ShapeError>;
@@ -32,12 +32,17 @@ pub(super) fn least_squares(x: MatRef<'_, f64>, y: &[f64]) -> Sums<Vec<f64>> {
     let leaf = |rows: Rows| -> Sums<Moments> {
         let (x, y) = (x.row_range(rows.clone()), &y[rows]);
         let weight = x.rows() as f64;
-        let mean = means(x);
+        let ones = vec![1.0; x.rows()];
+        let mut mean = means(x, &ones)?;
         let target_mean = y.iter().sum::<f64>() / weight;
         let deviations: Vec<f64> = y.iter().map(|y| y - target_mean).collect();
-        let (mut square, mut cross) = (vec![0.0; p * p], vec![0.0; p]);
-        gemv(1.0, x.transpose(), &deviations, 0.0, &mut cross)?;
+        let (mut square, mut cross, mut lost) = (vec![0.0; p * p], vec![0.0; p], vec![0.0; p]);
+        centred_sums(x, &mean, [&ones, &deviations], [&mut lost, &mut cross])?;
         gram(x, None, Some(&mean), MatMut::new(&mut square, p, p)?)?;
+        for (row, sum) in square.chunks_exact_mut(p).zip(&lost) {
+            axpy(-sum / weight, &lost, row)?;
+        }
+        axpy(1.0 / weight, &lost, &mut mean)?;
         Ok(Moments { weight, mean, target_mean, gram: square, cross })
     };
     let merge = |a: Sums<Moments>, b: Sums<Moments>| -> Sums<Moments> {
@@ -80,7 +85,7 @@ pub(super) fn logistic(x: MatRef<'_, f64>, labels: &[u32]) -> Sums<Vec<f64>> {
     // One pass for the means.
     let sums = |rows: Rows| -> Sums<(f64, Vec<f64>)> {
         let x = x.row_range(rows);
-        Ok((x.rows() as f64, means(x)))
+        Ok((x.rows() as f64, means(x, &vec![1.0; x.rows()])?))
     };
     let together = |a: Sums<(f64, Vec<f64>)>, b: Sums<(f64, Vec<f64>)>| -> Sums<(f64, Vec<f64>)> {
         let ((a, mut mean), (b, other)) = (a?, b?);
@@ -168,13 +173,13 @@ fn leaf_rows(features: usize, least: usize) -> usize {
     (LEAF_BLOCKS * block_rows(features)).max(least)
 }
 
-fn means(x: MatRef<'_, f64>) -> Vec<f64> {
-    let mut sums = vec![0.0; x.cols()];
-    for i in 0..x.rows() {
-        sums.iter_mut().zip(x.row(i).unwrap_or(&[])).for_each(|(s, x)| *s += x);
-    }
-    sums.iter_mut().for_each(|s| *s /= x.rows() as f64);
-    sums
+/// About the first row, so that a constant column has its value as mean.
+fn means(x: MatRef<'_, f64>, ones: &[f64]) -> Sums<Vec<f64>> {
+    let first = x.row(0).unwrap_or(&[]);
+    let (mut mean, mut sums) = (first.to_vec(), vec![0.0; x.cols()]);
+    centred_sums(x, first, [ones], [&mut sums])?;
+    axpy(1.0 / x.rows() as f64, &sums, &mut mean)?;
+    Ok(mean)
 }
 
 /// Solves A x = b in place by Cholesky factorisation of the lower triangle.

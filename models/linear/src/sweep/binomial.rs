@@ -5,11 +5,10 @@
 //! e / (1 + e)^2.
 
 use super::{Point, Sweep, blocks, weight};
-use crate::block::shifted_sums;
 use crate::{Chunk, Element};
 use std::ops::Range;
 use tilewise_base::Result;
-use tilewise_kernels::{MatMut, exp, gemv, gram};
+use tilewise_kernels::{MatMut, centred_sums, exp, gemv, gram};
 
 /// Factors 1 + e <= 2 whose product stays far from overflow: one logarithm serves so many rows.
 const PRODUCT: usize = 512;
@@ -75,7 +74,7 @@ pub(super) fn leaf<T: Element>(
             MatMut::with_strides(&mut out.hessian, 0, p, p, order as isize, 1)?,
         )?;
         let last = &mut out.hessian[p * order..];
-        shifted_sums(x, centre, &curvature, &mut last[..p]);
+        centred_sums(x, centre, [&curvature], [&mut last[..p]])?;
         last[p] = curvature.iter().sum();
     }
     Ok(out)

@@ -4,11 +4,10 @@
 //! matrices with weights w p_k p_l, negated; since rows of blocks sum to zero, those on the diagonal are free.
 
 use super::{Point, Sweep, blocks, weight};
-use crate::block::shifted_sums;
 use crate::{Chunk, Element};
 use std::ops::Range;
 use tilewise_base::Result;
-use tilewise_kernels::{MatMut, MatRef, exp, gemm, gram, log_softmax};
+use tilewise_kernels::{MatMut, MatRef, centred_sums, exp, gemm, gram, log_softmax};
 
 pub(super) fn leaf<T: Element>(
     chunk: &Chunk<'_, T, u32>,
@@ -92,7 +91,7 @@ fn hessian(
                 MatMut::with_strides(&mut block, 0, p, p, q as isize, 1)?,
             )?;
             let mut edge = vec![0.0; p];
-            shifted_sums(x, centre, &curvature, &mut edge);
+            centred_sums(x, centre, [&curvature], [&mut edge])?;
             for (j, e) in edge.iter().enumerate() {
                 block[j * q + p] = *e;
                 block[p * q + j] = *e;
