@@ -2,10 +2,12 @@
 
 use crate::binary::{Folder, embedded};
 use crate::counting::peak;
+use serde_json::Value;
 use std::fs;
 use tilewise_base::{Context, Roles};
 use tilewise_data::{ReadOptions, read};
 use tilewise_kernels::random::Philox;
+use tilewise_kernels::{MatMut, MatRef};
 use tilewise_models::{Settings, load, load_bytes, train};
 
 /// Room for what does not grow with the file: a path, an error's text, a reader's state.
@@ -73,5 +75,82 @@ fn flipped_bits_are_refused() {
         bytes[bit / 8] ^= 1 << (bit % 8);
         let file = (i % 100 == 0).then(|| folder.path("flip.safetensors"));
         refused(&format!("{name} with bit {bit} flipped"), &bytes, file.as_deref());
+    }
+}
+
+/// Bytes whose last 16 are the checksum of the others.
+fn resummed(mut bytes: Vec<u8>) -> Vec<u8> {
+    let body = bytes.len() - 16;
+    let sum = xxhash_rust::xxh3::xxh3_128(&bytes[..body]).to_le_bytes();
+    bytes[body..].copy_from_slice(&sum);
+    bytes
+}
+
+#[test]
+fn damage_with_a_right_checksum_is_refused_or_harmless() {
+    const LETTERS: &[u8] = b"0123456789abcz-.,:{}[]\"\\ \0";
+    let draw = Philox::new(2, Philox::purpose("damage"));
+    let mut loaded = 0;
+    for (name, bytes) in models() {
+        assert_eq!(resummed(bytes.clone()), bytes);
+        let header = 8 + u64::from_le_bytes(*bytes.first_chunk().unwrap());
+        for i in 0..3000u64 {
+            let mut damaged = bytes.clone();
+            // One to three bytes, of the header three times of four, become other digits or letters.
+            for j in 0..=draw.below(8 * i, 3) {
+                let within = if i % 4 == 0 { bytes.len() as u64 } else { header };
+                let at = draw.below(8 * i + 2 * j + 1, within) as usize;
+                damaged[at] = LETTERS[draw.below(8 * i + 2 * j + 2, LETTERS.len() as u64) as usize];
+            }
+            let (result, most) = peak(|| load_bytes(&resummed(damaged)));
+            assert!(most < 40 * bytes.len(), "{name}, damage {i}: {most} bytes for {}", bytes.len());
+            let Ok(model) = result else { continue };
+            loaded += 1;
+            // Whatever loads answers or refuses, and can be written and described.
+            let cells: Vec<f64> = (0..3 * model.inputs().len()).map(|i| (i % 7) as f64).collect();
+            let cells = MatRef::new(&cells, 3, model.inputs().len()).unwrap();
+            let mut out = vec![0.0; 3 * model.outputs()];
+            let _ = model.predict(cells, None, MatMut::new(&mut out, 3, model.outputs()).unwrap());
+            assert!(model.to_bytes().is_ok() && !model.describe().is_empty());
+        }
+    }
+    // Most damage that loads hit a digit of a number.
+    assert!(loaded > 100, "{loaded} loaded: nothing behind the checksum was tried");
+}
+
+/// A model file with parts that do not fit each other, written as models are.
+#[test]
+fn parts_that_do_not_fit_are_refused() {
+    type Change<'a> = &'a dyn Fn(&mut Value);
+    let models = models();
+    let edit = |i: usize, change: Change<'_>| {
+        let bytes = &models[i].1;
+        let header = 8 + u64::from_le_bytes(*bytes.first_chunk().unwrap()) as usize;
+        let mut parsed: Value = serde_json::from_slice(&bytes[8..header]).unwrap();
+        let mut metadata: Value =
+            serde_json::from_str(parsed["__metadata__"]["tilewise"].as_str().unwrap()).unwrap();
+        change(&mut metadata);
+        parsed["__metadata__"]["tilewise"] = metadata.to_string().into();
+        let mut text = parsed.to_string();
+        while !text.len().is_multiple_of(8) {
+            text.push(' ');
+        }
+        resummed([&(text.len() as u64).to_le_bytes(), text.as_bytes(), &bytes[header..]].concat())
+    };
+    assert!(load_bytes(&edit(0, &|_| ())).is_ok());
+    let cases: [(usize, &str, Change<'_>); 6] = [
+        (0, "inputs are called", &|m| m["encoder"]["inputs"][1] = m["encoder"]["inputs"][0].clone()),
+        (0, "no column with a value", &|m| {
+            m["encoder"]["inputs"] = Vec::<Value>::new().into();
+            m["encoder"]["steps"] = Vec::<Value>::new().into();
+        }),
+        (0, "its task is not", &|m| m["kind"] = "logistic".into()),
+        (1, "its task is not", &|m| m["kind"] = "ridge".into()),
+        (1, "its task is not", &|m| m["task"] = serde_json::json!({"task": "regression"})),
+        (2, "known are", &|m| m["kind"] = "forest".into()),
+    ];
+    for (i, expected, change) in cases {
+        let message = load_bytes(&edit(i, change)).err().map(|e| e.to_string()).unwrap_or_default();
+        assert!(message.contains(expected), "{expected}: {message:?}");
     }
 }

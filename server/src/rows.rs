@@ -72,7 +72,7 @@ fn body_of(reader: &mut Reader<'_>, served: &Served, cells: &mut Vec<f64>, outer
                     _ => Err(reader.refuse("a row (an object or an array)")),
                 };
                 row.map_err(|mut e| {
-                    e.message = format!("row {count}: {}", e.message);
+                    e.message = format!("row {}: {}", count + 1, e.message);
                     e
                 })?;
                 count += 1;

@@ -6,7 +6,7 @@ use std::collections::HashMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use tilewise_base::model::UNSEEN;
-use tilewise_base::{Kind, Model, Task};
+use tilewise_base::{Field, Kind, Model, Task};
 use tilewise_kernels::{MatMut, MatRef, parallel};
 
 /// Cells in a piece of a large request: about a tenth of a millisecond for a linear model, so that pieces cost far
@@ -21,7 +21,7 @@ pub(crate) enum Accepts {
     Boolean,
 }
 
-/// A column of the model's inputs.
+/// A column of the model's inputs, or its offset.
 pub(crate) struct Input {
     pub(crate) name: String,
     /// The name as JSON writes it, quotes included.
@@ -75,6 +75,7 @@ impl Input {
 pub(crate) struct Served {
     pub(crate) name: String,
     pub(crate) model: Arc<dyn Model>,
+    /// What a row holds: the inputs of the model, then its offset if it has one.
     pub(crate) inputs: Vec<Input>,
     positions: HashMap<String, usize>,
     /// Class names as JSON writes them, quotes included; empty for regression.
@@ -104,27 +105,20 @@ impl Served {
         if !acceptable(&name) {
             return Err(refuse("a name has 1 to 128 of A-Z a-z 0-9 . _ - and does not begin with a dot"));
         }
-        if let Some(offset) = model.offset() {
-            return Err(refuse(&format!(
-                "it was trained with the offset column {offset:?}, which requests cannot give; models without an \
-                 offset are served, and tilewise predict takes this one"
-            )));
-        }
-        let inputs: Vec<Input> = model
-            .inputs()
-            .iter()
-            .map(|field| Input {
-                name: field.name.clone(),
-                quoted: quote(&field.name).into_bytes(),
-                accepts: match &field.kind {
-                    Kind::Numeric => Accepts::Number,
-                    Kind::Boolean => Accepts::Boolean,
-                    Kind::Categorical { dictionary } => {
-                        Accepts::Category(dictionary.iter().cloned().zip((0..).map(f64::from)).collect())
-                    }
-                },
-            })
-            .collect();
+        let input =
+            |name: &str, accepts| Input { name: name.to_owned(), quoted: quote(name).into_bytes(), accepts };
+        let of_field = |field: &Field| {
+            let accepts = match &field.kind {
+                Kind::Numeric => Accepts::Number,
+                Kind::Boolean => Accepts::Boolean,
+                Kind::Categorical { dictionary } => {
+                    Accepts::Category(dictionary.iter().cloned().zip((0..).map(f64::from)).collect())
+                }
+            };
+            input(&field.name, accepts)
+        };
+        let offset = model.offset().map(|name| input(name, Accepts::Number));
+        let inputs: Vec<Input> = model.inputs().iter().map(of_field).chain(offset).collect();
         let positions: HashMap<_, _> = inputs.iter().enumerate().map(|(i, c)| (c.name.clone(), i)).collect();
         if inputs.is_empty() || positions.len() != inputs.len() {
             return Err(refuse("a model needs inputs, each with a name of its own"));
@@ -193,7 +187,13 @@ impl Served {
     }
 
     fn piece(&self, cells: &[f64], rows: usize, out: &mut [f64]) -> tilewise_base::Result<()> {
-        let cells = MatRef::new(cells, rows, self.inputs.len())?;
-        self.model.predict(cells, None, MatMut::new(out, rows, self.outputs)?)
+        let (all, inputs) = (MatRef::new(cells, rows, self.inputs.len())?, self.model.inputs().len());
+        let out = MatMut::new(out, rows, self.outputs)?;
+        let Some(column) = self.inputs.get(inputs) else { return self.model.predict(all, None, out) };
+        let offsets = all.col_range(inputs..inputs + 1).to_vec();
+        if let Some(row) = offsets.iter().position(|offset| !offset.is_finite()) {
+            return Err(tilewise_base::Error::cell(row, &column.name, "the offset is a number, not null"));
+        }
+        self.model.predict(all.col_range(0..inputs), Some(&offsets), out)
     }
 }

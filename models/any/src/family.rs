@@ -2,7 +2,7 @@
 
 use crate::{Setting, Settings, linear};
 use std::path::Path;
-use tilewise_base::{Column, Context, Dataset, Error, Model, ModelFile, Result, Roles, roles};
+use tilewise_base::{Column, Context, Dataset, Error, Model, ModelFile, Result, Roles, Task, roles};
 
 /// What a family can predict.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -88,10 +88,11 @@ pub fn train(
 fn check_target(family: &Family, dataset: &Dataset, roles: &Roles) -> Result<()> {
     let target = &roles.target;
     let column = dataset.column(target)?;
-    let values: Vec<f64> = if family.classifies(column) {
-        roles::classes(dataset, target)?.0.into_iter().map(f64::from).collect()
+    let (values, classes): (Vec<f64>, _) = if family.classifies(column) {
+        let (codes, classes) = roles::classes(dataset, target)?;
+        (codes.into_iter().map(f64::from).collect(), classes)
     } else {
-        roles::numbers(dataset, target)?
+        (roles::numbers(dataset, target)?, Vec::new())
     };
     let weights = roles.weights(dataset)?;
     let mut counted =
@@ -110,10 +111,7 @@ fn check_target(family: &Family, dataset: &Dataset, roles: &Roles) -> Result<()>
     if varies {
         return Ok(());
     }
-    let value = match column {
-        Column::Categorical { dictionary, codes } => format!("{:?}", dictionary[codes[0] as usize]),
-        _ => first.to_string(),
-    };
+    let value = classes.get(*first as usize).map_or_else(|| first.to_string(), |class| format!("{class:?}"));
     Err(Error::column(
         target,
         format!("is {value} in every row: there is nothing to learn; it needs two values"),
@@ -138,7 +136,13 @@ pub fn load_bytes(bytes: &[u8]) -> Result<Box<dyn Model>> {
 
 fn open(file: &ModelFile<'_>) -> Result<Box<dyn Model>> {
     match FAMILIES.iter().find(|f| f.name == file.kind()) {
-        Some(family) => (family.load)(file),
+        Some(family) => {
+            let model = (family.load)(file)?;
+            if (*model.task() == Task::Regression) == (family.purpose == Purpose::Regression) {
+                return Ok(model);
+            }
+            Err(file.error(format!("its task is not one of family {:?}", family.name)))
+        }
         None => {
             let names = FAMILIES.iter().map(|f| f.name).collect::<Vec<_>>().join(", ");
             Err(file.error(format!("holds a model of kind {:?}; known are {names}", file.kind())))
@@ -150,7 +154,7 @@ fn open(file: &ModelFile<'_>) -> Result<Box<dyn Model>> {
 mod tests {
     use super::*;
     use tilewise_base::model_file::Writer;
-    use tilewise_base::{Task, predict_dataset};
+    use tilewise_base::predict_dataset;
 
     fn table() -> Dataset {
         let x = Column::F64((0..30).map(f64::from).collect());
@@ -212,6 +216,21 @@ mod tests {
         let (data, plain) = (table(), roles(&linear::LINEAR));
         assert!(error(&data.take(&[3]), &plain).contains("only one row"));
         assert!(error(&data.take(&[3, 3, 3]), &plain).contains("9 in every row"));
+        // A class by its name, that of the first row that counts.
+        let of_class = |target: Column| {
+            let x = Column::F64(vec![1.0, 2.0, 3.0]);
+            let w = Column::F64(vec![0.0, 1.0, 1.0]);
+            let columns = [("x", x), ("t", target), ("w", w)].map(|(n, c)| (n.to_owned(), c));
+            let roles = Roles { weight: Some("w".into()), ..Roles::target("t") };
+            let data = Dataset::new(columns.into()).unwrap();
+            let fitted = train("logistic", &data, &roles, &Settings::default(), &Context::default());
+            fitted.err().map(|e| e.to_string()).unwrap_or_default()
+        };
+        let dictionary = vec!["no".into(), "yes".into()];
+        let message = of_class(Column::Categorical { codes: vec![0, 1, 1], dictionary });
+        assert!(message.contains("\"yes\" in every row"), "{message}");
+        let message = of_class(Column::F64(vec![3.0, 7.0, 7.0]));
+        assert!(message.contains("\"7\" in every row"), "{message}");
         let weighted = Roles { weight: Some("w".into()), ignore: vec!["label".into()], ..plain };
         assert!(error(&data, &weighted).contains("only one row"));
         assert!(family("forrest").err().unwrap().to_string().contains("linear, ridge, logistic"));

@@ -85,7 +85,7 @@ impl Dataset {
     /// A table of `columns`, in order.
     ///
     /// # Errors
-    /// When names repeat or lengths differ.
+    /// When names repeat, lengths differ, or a code is outside its dictionary.
     pub fn new(columns: Vec<(String, Column)>) -> Result<Self> {
         let rows = columns.first().map_or(0, |(_, c)| c.len());
         let mut seen = std::collections::HashSet::new();
@@ -95,6 +95,13 @@ impl Dataset {
                     name,
                     format!("has {} cells where others have {rows}", column.len()),
                 ));
+            }
+            if let Column::Categorical { codes, dictionary } = column
+                && let Some(row) =
+                    codes.iter().position(|&c| c != MISSING_CODE && c as usize >= dictionary.len())
+            {
+                let what = format!("code {} of a dictionary of {}", codes[row], dictionary.len());
+                return Err(Error::cell(row, name, what));
             }
             if !seen.insert(name) {
                 return Err(Error::column(name, "the name is used twice"));

@@ -76,6 +76,11 @@ impl TryFrom<Stored> for Encoder {
         if inputs.len() != steps.len() {
             return Err(format!("the encoder has {} steps for {} inputs", steps.len(), inputs.len()));
         }
+        let mut names: Vec<&str> = inputs.iter().map(|field| field.name.as_str()).collect();
+        names.sort_unstable();
+        if let Some(pair) = names.windows(2).find(|pair| pair[0] == pair[1]) {
+            return Err(format!("two inputs are called {:?}", pair[0]));
+        }
         let mut width = 0usize;
         for (field, step) in inputs.iter().zip(&steps) {
             let fits = match (&field.kind, *step) {

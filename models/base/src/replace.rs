@@ -41,12 +41,18 @@ impl Replacement {
         }
         let name = target.file_name().ok_or_else(|| failed(io::ErrorKind::InvalidFilename.into()))?;
         static COUNT: AtomicU64 = AtomicU64::new(0);
-        let mut hidden = std::ffi::OsString::from(".");
-        hidden.push(name);
-        hidden.push(format!(".{}.{}.tmp", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed)));
-        let aside = folder(&target).join(hidden);
-        let to = OpenOptions::new().write(true).create_new(true).open(&aside).map_err(failed)?;
-        Ok(Self { target, aside: Some(aside), to: Some(BufWriter::new(to)) })
+        loop {
+            let mut hidden = std::ffi::OsString::from(".");
+            hidden.push(name);
+            hidden.push(format!(".{}.{}.tmp", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed)));
+            let aside = folder(&target).join(hidden);
+            match OpenOptions::new().write(true).create_new(true).open(&aside) {
+                Ok(to) => return Ok(Self { target, aside: Some(aside), to: Some(BufWriter::new(to)) }),
+                // Left by a process that was killed and had the number that this one has now.
+                Err(e) if e.kind() == io::ErrorKind::AlreadyExists => {}
+                Err(e) => return Err(failed(e)),
+            }
+        }
     }
 
     /// Puts what was written in the target's place, safely on disk.
@@ -128,6 +134,12 @@ mod tests {
         write(&path, b"new").unwrap();
         assert_eq!(fs::read(&path).unwrap(), b"new");
         assert_eq!(fs::read_dir(&folder).unwrap().count(), 1);
+        // What a killed process of the same number left is in nobody's way.
+        let left = |i: u64| folder.join(format!(".file.{}.{i}.tmp", std::process::id()));
+        (0..20).for_each(|i| fs::write(left(i), b"left").unwrap());
+        write(&path, b"newer").unwrap();
+        assert_eq!(fs::read(&path).unwrap(), b"newer");
+        (0..20).for_each(|i| fs::remove_file(left(i)).unwrap());
         let message = write(&folder.join("missing/file"), b"").unwrap_err().to_string();
         assert!(message.contains("missing"), "{message}");
         assert!(write(&folder, b"").is_err());

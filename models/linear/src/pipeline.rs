@@ -108,6 +108,9 @@ impl Pipeline {
     pub fn from_file(file: &ModelFile<'_>) -> Result<Self> {
         let estimator: Estimator = file.metadata("params")?;
         let encoder: Encoder = file.metadata("encoder")?;
+        if encoder.width() == 0 {
+            return Err(file.error("its inputs have no column with a value"));
+        }
         let task: Task = file.metadata("task")?;
         let classifies = match &estimator {
             Estimator::LeastSquares(_) => false,

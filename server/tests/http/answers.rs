@@ -1,7 +1,7 @@
 //! What comes back is what the model says in this process.
 
 use crate::client::{Client, serve, serve_one};
-use crate::models::{answers, logistic, mixed, moody};
+use crate::models::{answers, logistic, mixed, moody, shifted};
 use proptest::prelude::*;
 use serde_json::{Value, json};
 use std::sync::Arc;
@@ -49,6 +49,27 @@ fn a_row_by_name_by_position_wrapped_or_bare() {
     ] {
         assert_eq!(client.post("/predict/m", body).json(), json!({"predictions": expected}), "{body}");
     }
+}
+
+#[test]
+fn an_offset_is_a_column_like_others() {
+    let (_server, mut client) = serve_one(shifted());
+    for body in [r#"[{"known": 0.5, "x": 1}, {"x": 2, "known": -1}]"#, "[[1, 0.5], [2, -1]]"] {
+        assert_eq!(client.post("/predict", body).json(), json!({"predictions": [10.5, 19.0]}), "{body}");
+    }
+    let tensors = r#"{"inputs": [{"name": "x", "shape": [2], "datatype": "FP64", "data": [1, 2]},
+        {"name": "known", "shape": [2], "datatype": "FP64", "data": [0.5, -1]}]}"#;
+    let reply = client.post("/v2/models/m/infer", tensors).json();
+    assert_eq!(numbers(&reply["outputs"][0]["data"]), [10.5, 19.0]);
+    for (body, expected) in [
+        (r#"{"x": 1}"#, "\"known\" is not given"),
+        ("[[1, 2], [1, null]]", "row 2, column \"known\": the offset is a number"),
+    ] {
+        let reply = client.post("/predict", body);
+        assert!(reply.status == 400 && reply.error().contains(expected), "{}", reply.error());
+    }
+    let metadata = client.get("/v2/models/m").json();
+    assert_eq!(metadata["inputs"][1]["name"], "known");
 }
 
 #[test]

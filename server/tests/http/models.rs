@@ -13,6 +13,7 @@ pub(crate) struct Fake {
     inputs: Vec<Field>,
     task: Task,
     report: FitReport,
+    offset: Option<&'static str>,
     row: Box<Row>,
 }
 
@@ -32,9 +33,20 @@ impl Model for Fake {
     fn report(&self) -> &FitReport {
         &self.report
     }
-    fn predict(&self, cells: MatRef<'_, f64>, _: Option<&[f64]>, mut out: MatMut<'_, f64>) -> Result<()> {
+    fn offset(&self) -> Option<&str> {
+        self.offset
+    }
+    fn predict(
+        &self,
+        cells: MatRef<'_, f64>,
+        offset: Option<&[f64]>,
+        mut out: MatMut<'_, f64>,
+    ) -> Result<()> {
+        assert_eq!(offset.map(<[f64]>::len), self.offset.map(|_| cells.rows()));
         for i in 0..cells.rows() {
-            (self.row)(cells.row(i).unwrap(), out.row_mut(i).unwrap()).map_err(|e| e.moved_down(i))?;
+            let out = out.row_mut(i).unwrap();
+            (self.row)(cells.row(i).unwrap(), out).map_err(|e| e.moved_down(i))?;
+            out.iter_mut().for_each(|out| *out += offset.map_or(0.0, |offset| offset[i]));
         }
         Ok(())
     }
@@ -51,7 +63,18 @@ fn fake(
     task: Task,
     row: impl Fn(&[f64], &mut [f64]) -> Result<()> + Send + Sync + 'static,
 ) -> Arc<dyn Model> {
-    Arc::new(Fake { inputs, task, report: FitReport::default(), row: Box::new(row) })
+    Arc::new(Fake { inputs, task, report: FitReport::default(), offset: None, row: Box::new(row) })
+}
+
+/// Ten times "x" plus the offset "known".
+pub(crate) fn shifted() -> Arc<dyn Model> {
+    let row = |x: &[f64], out: &mut [f64]| {
+        out[0] = 10.0 * x[0];
+        Ok(())
+    };
+    let report = FitReport::default();
+    let (inputs, task, offset) = (vec![numeric("x")], Task::Regression, Some("known"));
+    Arc::new(Fake { inputs, task, report, offset, row: Box::new(row) })
 }
 
 fn numeric(name: impl Into<String>) -> Field {

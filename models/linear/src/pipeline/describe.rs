@@ -23,6 +23,9 @@ pub(super) fn describe(pipeline: &Pipeline) -> String {
     for line in encoder.describe() {
         text += &format!("  {line}\n");
     }
+    if let Some(offset) = &pipeline.offset {
+        text += &format!("  offset {offset:?}, added to the linear predictor\n");
+    }
     let width = names.iter().map(|n| n.chars().count()).max().unwrap_or(0).max("intercept".len());
     for (k, (row, intercept)) in
         model.coefficients.chunks_exact(names.len().max(1)).zip(&model.intercepts).enumerate()
