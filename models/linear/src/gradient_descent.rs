@@ -3,8 +3,8 @@
 //! minimum in far fewer passes over the data.
 //!
 //! Every round computes residuals r = prediction - target and the gradient X^T r, then steps along it with a fixed
-//! step, by default one over the largest curvature, which power iteration estimates. The objectives are those of
-//! [`crate::LeastSquares`] and [`crate::Logistic`].
+//! step, by default one over the largest curvature, which power iteration estimates; where that turns out too long, it
+//! is halved. The objectives are those of [`crate::LeastSquares`] and [`crate::Logistic`].
 //!
 //! - `rows`: a block of rows yields margins, residuals and its share of the gradient while it is in cache, so that X is
 //!   read from memory once a round. Shares merge in a fixed tree.
@@ -33,6 +33,10 @@ const POWER_TOLERANCE: f64 = 1e-2;
 
 /// The estimate comes from below; descent converges for any step under twice the one it gives.
 const SAFETY: f64 = 1.05;
+
+/// Growth of the gradient's norm, which no step short enough lets grow at all, that shows an estimated step to be too
+/// long; less may be rounding.
+const GROWTH: f64 = 2.0;
 
 /// Rows after which a sum in the type of the features is added to one in `f64`.
 const ROWS: usize = 1024;
@@ -93,6 +97,13 @@ enum Shape {
     Product,
 }
 
+/// The point of the smallest gradient so far: where a step that turns out too long is taken back to.
+struct Best {
+    norm: f64,
+    b: Vec<f64>,
+    gradient: Vec<f64>,
+}
+
 struct Problem<'a, T> {
     chunk: Chunk<'a, T, f64>,
 }
@@ -129,14 +140,6 @@ impl<T: Element> Problem<'_, T> {
     }
 }
 
-/// The scheme that `Auto` stands for: one pass over X beats two wherever a gradient is small beside a leaf of rows.
-fn choose(scheme: Scheme, _rows: usize, _features: usize) -> Scheme {
-    match scheme {
-        Scheme::Auto => Scheme::Rows,
-        forced => forced,
-    }
-}
-
 impl GradientDescent {
     /// Descends with the scheme of `context`. Targets are numbers, for the logistic loss from 0 to 1.
     ///
@@ -150,9 +153,10 @@ impl GradientDescent {
         rows: Rows<'_>,
         context: &Context<'_>,
     ) -> Result<Fit<LinearModel>> {
-        match choose(context.scheme, x.rows(), x.cols()) {
+        match context.scheme {
             Scheme::Tasks => self.descend(x, y, rows, context, strips::gradient),
-            _ => self.descend(x, y, rows, context, row_blocks::gradient),
+            // One pass over X beats two on every shape measured, from 1,000 x 10 to 2,000 x 20,000.
+            Scheme::Rows | Scheme::Auto => self.descend(x, y, rows, context, row_blocks::gradient),
         }
     }
 
@@ -209,12 +213,13 @@ impl GradientDescent {
             DescentLoss::Squared => (Shape::Squared, 2.0),
             DescentLoss::Logistic => (Shape::Logistic, 1.0),
         };
-        let step = match self.step {
+        let mut step = match self.step {
             Some(step) => step,
             None => 1.0 / (SAFETY * self.curvature(&problem, weight, context, sums)?),
         };
         let mut report = FitReport::default();
         let mut b = vec![0.0; p + 1];
+        let mut best = Best { norm: f64::INFINITY, b: Vec::new(), gradient: Vec::new() };
         loop {
             let mut gradient = sums(&problem, &b, shape)?;
             report.rounds += 1;
@@ -222,8 +227,23 @@ impl GradientDescent {
                 *g = (*g + self.l2 * b) * factor / weight;
             }
             gradient[p] *= if self.intercept { factor / weight } else { 0.0 };
-            // `max` would hide a NaN.
-            report.optimality = gradient.iter().fold(0.0, |m, g| if g.abs() <= m { m } else { g.abs() });
+            // `max` would hide a NaN, and so would a comparison once one is the largest.
+            let largest = |m: f64, g: &f64| if m.is_nan() || g.abs() <= m { m } else { g.abs() };
+            report.optimality = gradient.iter().fold(0.0, largest);
+            let norm = gradient.iter().map(|g| g * g).sum::<f64>().sqrt();
+            if norm < best.norm {
+                best = Best { norm, b: b.clone(), gradient: gradient.clone() };
+            } else if self.step.is_none()
+                && !(norm <= GROWTH * best.norm)
+                && best.norm.is_finite()
+                && report.rounds < self.max_rounds
+                && !context.cancelled()
+            {
+                step *= 0.5;
+                b.clone_from(&best.b);
+                b.iter_mut().zip(&best.gradient).for_each(|(b, g)| *b -= step * g);
+                continue;
+            }
             if !report.optimality.is_finite() {
                 return Err(self.not_finite(&problem.chunk, step));
             }
@@ -275,7 +295,7 @@ impl GradientDescent {
     ) -> Result<f64> {
         let p = problem.chunk.x.cols();
         let random = Philox::new(context.seed, Philox::purpose("gradient descent curvature"));
-        let mut v: Vec<f64> = (0..=p as u64).map(|i| 1.0 + random.uniform(i)).collect();
+        let mut v: Vec<f64> = (0..=p as u64).map(|i| random.normal(i)).collect();
         let mut largest = 0.0;
         for _ in 0..POWER_ROUNDS {
             if !self.intercept {

@@ -133,3 +133,19 @@ fn bad_input_and_long_steps_are_reported() {
             && fit.report.warnings[0].contains("did not converge")
     );
 }
+
+#[test]
+fn the_automatic_step_never_diverges() {
+    // Two rows of 400 features: one of ones, one that alternates and bends 2.5 times as much. A start nearly orthogonal to
+    // the second, as any positive vector is, makes power iteration stop at the first, and a step for that diverges.
+    let p = 400;
+    let alternating = (0..p).map(|j| if j % 2 == 0 { 2.5f64.sqrt() } else { -2.5f64.sqrt() });
+    let x: Vec<f64> = std::iter::repeat_n(1.0, p).chain(alternating).collect();
+    let params = GradientDescent { intercept: false, tolerance: 1e-9, ..Default::default() };
+    let view = MatRef::new(&x, 2, p).unwrap();
+    for seed in 0..300 {
+        let context = Context { seed, ..Default::default() };
+        let fit = params.fit(view, &[1.0, 2.0], Rows::default(), &context).unwrap();
+        assert!(fit.report.converged && fit.report.objective < 1e-9, "seed {seed}: {:?}", fit.report);
+    }
+}
