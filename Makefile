@@ -45,4 +45,4 @@ bench:
 	$(CARGO) bench --workspace
 
 report:
-	$(CARGO) run --release -p tilewise-bench -- report
+	$(CARGO) run --release -p tilewise-bench -- report --compare gemm,add,linear

@@ -7,7 +7,7 @@ mod support;
 
 fn models(c: &mut criterion::Criterion) {
     let descent = ["descent rows", "descent tasks", "descent auto"];
-    let fits = ["least squares", "logistic"];
+    let fits = ["least squares", "logistic newton"];
     support::bench(c, &[&fits[..], &descent[..]].concat());
 }
 

@@ -8,7 +8,9 @@ use crate::operand::Draw;
 use tilewise_base::{Context, Fit};
 use tilewise_kernels::MatRef;
 use tilewise_kernels::parallel::Scheme;
-use tilewise_linear::{DescentLoss, GradientDescent, LeastSquares, LinearModel, Logistic, Rows};
+use tilewise_linear::{
+    DescentLoss, GradientDescent, LeastSquares, LinearModel, Logistic, LogisticSolver, Rows,
+};
 
 mod direct;
 mod plain;
@@ -54,7 +56,7 @@ pub(super) fn cases() -> Vec<Case> {
         },
         Case {
             beside: Some(WITHOUT_ROUNDS),
-            ..case("logistic", "min log loss + |b|^2 / 2", FITS, |shape, draw| {
+            ..case("logistic newton", "min log loss + |b|^2 / 2", FITS, |shape, draw| {
                 Problem::boxed(shape, draw, Method::Logistic)
             })
         },
@@ -132,7 +134,11 @@ impl Work for Problem {
         let fit = match self.method {
             Method::Descent(_) => self.descent_of().fit(x, &self.y, Rows::default(), &context)?,
             Method::LeastSquares => LeastSquares::default().fit(x, &self.y, Rows::default(), &context)?,
-            Method::Logistic => Logistic::default().fit(x, &self.labels, Rows::default(), &context)?,
+            Method::Logistic => {
+                // The default tries L-BFGS first; the same without rounds is Newton's method.
+                let newton = Logistic { solver: LogisticSolver::NewtonCholesky, ..Logistic::default() };
+                newton.fit(x, &self.labels, Rows::default(), &context)?
+            }
         };
         self.keep(fit);
         Ok(())

@@ -234,7 +234,7 @@ impl GradientDescent {
             if norm < best.norm {
                 best = Best { norm, b: b.clone(), gradient: gradient.clone() };
             } else if self.step.is_none()
-                && !(norm <= GROWTH * best.norm)
+                && (norm.is_nan() || norm > GROWTH * best.norm)
                 && best.norm.is_finite()
                 && report.rounds < self.max_rounds
                 && !context.cancelled()

@@ -185,14 +185,47 @@ fn bad_input_is_named() {
     }
 }
 
+struct StopAt(u64, std::sync::atomic::AtomicBool);
+impl Progress for StopAt {
+    fn round(&self, done: u64, _: u64, _: &str) {
+        self.1.store(done >= self.0, std::sync::atomic::Ordering::Relaxed);
+    }
+}
+
 #[test]
-fn cancelled_fits_keep_what_they_have() {
-    struct StopAt(u64, std::sync::atomic::AtomicBool);
-    impl Progress for StopAt {
-        fn round(&self, done: u64, _: u64, _: &str) {
-            self.1.store(done >= self.0, std::sync::atomic::Ordering::Relaxed);
+fn auto_turns_from_lbfgs_to_newton() {
+    let (n, p) = (600, 40);
+    for classes in [2, 3] {
+        let (mut x, y) = problem(n, p, classes, 12);
+        // Columns that nearly agree: L-BFGS needs over a hundred rounds.
+        for row in x.chunks_mut(p) {
+            let common = row[p - 1];
+            row[3..].iter_mut().for_each(|x| *x = common + 0.02 * *x);
+        }
+        let params = |solver| Logistic { l2: 0.1, tolerance: 1e-10, solver, ..Default::default() };
+        let [newton, lbfgs] = SOLVERS.map(|s| fit(&params(s), &x, p, &y, Rows::default()));
+        let auto = fit(&params(LogisticSolver::Auto), &x, p, &y, Rows::default());
+        // One round for the moments, 8 + 40 / 4 of L-BFGS, few of Newton's method.
+        assert!(lbfgs.report.rounds > 40 && (20..30).contains(&auto.report.rounds), "{auto:?} {lbfgs:?}");
+        assert!(auto.report.converged && auto.report.warnings.is_empty(), "{:?}", auto.report);
+        for (a, b) in auto.model.coefficients.iter().zip(&newton.model.coefficients) {
+            assert!((a - b).abs() < 1e-7, "{a} and {b}");
+        }
+        // Interrupted just where the solvers change, it keeps where L-BFGS was.
+        let stop = StopAt(19, false.into());
+        let context = Context { progress: &stop, cancel: &stop.1, ..Default::default() };
+        let view = MatRef::new(&x, n, p).unwrap();
+        let kept = params(LogisticSolver::Auto).fit(view, &y, Rows::default(), &context).unwrap();
+        let cut = Logistic { max_rounds: 18, ..params(LogisticSolver::Lbfgs) };
+        let same = fit(&cut, &x, p, &y, Rows::default());
+        for (a, b) in kept.model.coefficients.iter().zip(&same.model.coefficients) {
+            assert!((a - b).abs() <= 1e-12 * b.abs(), "{a} and {b}");
         }
     }
+}
+
+#[test]
+fn cancelled_fits_keep_what_they_have() {
     let (x, y) = problem(100, 3, 2, 10);
     let x = MatRef::new(&x, 100, 3).unwrap();
     for at in [1, 3] {
