@@ -1,7 +1,9 @@
 //! The `tilewise` binary, built once and run as a person would.
 
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpStream;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::{Child, Command, Output, Stdio};
 use std::sync::OnceLock;
 
 /// The binary in the target folder and profile of this test. `make test` says that it is as fresh as the sources (by
@@ -40,6 +42,45 @@ pub(crate) fn embedded(name: &str) -> String {
 
 pub(crate) fn tilewise(arguments: &[&str]) -> Output {
     Command::new(path()).args(arguments).output().expect("tilewise runs")
+}
+
+/// `tilewise serve` of one model on a free port; killed when dropped.
+pub(crate) struct Server {
+    child: Child,
+    address: String,
+}
+
+impl Server {
+    pub(crate) fn start(model: &str) -> Self {
+        let mut child = Command::new(path())
+            .args(["serve", model, "-b", "127.0.0.1:0", "-w", "1"])
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("tilewise serves");
+        let mut line = String::new();
+        BufReader::new(child.stdout.take().expect("a pipe")).read_line(&mut line).expect("a line");
+        let address = line.strip_prefix("listening on http://").and_then(|l| l.split(',').next());
+        Self { child, address: address.expect("an address").to_owned() }
+    }
+
+    /// The body of the reply to `POST /predict`.
+    pub(crate) fn predict(&self, body: &str) -> String {
+        let mut stream = TcpStream::connect(&self.address).expect("the server listens");
+        let length = body.len();
+        let head = "POST /predict HTTP/1.1\r\nhost: tilewise\r\nconnection: close\r\n";
+        write!(stream, "{head}content-length: {length}\r\n\r\n{body}").expect("the server reads");
+        let mut reply = String::new();
+        stream.read_to_string(&mut reply).expect("the server answers");
+        assert!(reply.starts_with("HTTP/1.1 200"), "{reply}");
+        reply.split_once("\r\n\r\n").expect("a head").1.to_owned()
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
 }
 
 /// Runs and expects success; what it printed.
