@@ -102,13 +102,15 @@ fn same_bits_on_every_set_with_fused_multiply_add() {
 #[test]
 fn a_row_has_the_same_bits_alone_and_in_any_batch() {
     on_every_isa(|isa| {
-        for (m, n, k) in [(50, 40, 300), (50, 1, 77), (200, 3, 5000)] {
+        for (m, n, k) in
+            [(50, 40, 300), (50, 1, 77), (200, 3, 5000), (20, 1300, 4096), (20, 33, 2), (20, 33, 1)]
+        {
             let (a, b): (Vec<f32>, Vec<f32>) = (normal(m * k, 1), normal(k * n, 2));
             let b = MatRef::new(&b, k, n).unwrap();
             let product = |rows: std::ops::Range<usize>| {
-                let mut c = vec![0.0; rows.len() * n];
+                let mut c = vec![0.3; rows.len() * n];
                 let part = MatRef::new(&a, m, k).unwrap().row_range(rows.clone());
-                gemm(1.0, part, b, 0.0, MatMut::new(&mut c, rows.len(), n).unwrap()).unwrap();
+                gemm(1.1, part, b, 0.7, MatMut::new(&mut c, rows.len(), n).unwrap()).unwrap();
                 c
             };
             let all = product(0..m);
