@@ -69,12 +69,12 @@ impl Probes {
                     }
                 }
             };
-            Ok(together(threads, chain))
+            Ok(self.together(threads, chain))
         };
         let read = move |repetitions: u64| {
             let Ok(arrays) = self.arrays.lock() else { return Ok(f64::NAN) };
             let parts = parts(arrays[0].len(), threads);
-            Ok(together(threads, |thread| {
+            Ok(self.together(threads, |thread| {
                 for _ in 0..repetitions {
                     black_box(stream_read(black_box(&arrays[0][parts(thread)])));
                 }
@@ -91,7 +91,7 @@ impl Probes {
                 slices.push(Mutex::new(slice));
                 rest = others;
             }
-            Ok(together(threads, |thread| {
+            Ok(self.together(threads, |thread| {
                 if let Ok(mut c) = slices[thread].lock() {
                     (0..repetitions).for_each(|_| stream_add(&a[parts(thread)], &b[parts(thread)], &mut c));
                 }
@@ -126,6 +126,29 @@ impl Probes {
         black_box(fma_chain::<f64>(black_box((self.steps[1] as f64 * share) as u64)));
     }
 
+    /// Runs `work(thread)` on all threads at once; seconds from the first start to the last end. The threads look at the
+    /// clock themselves: whoever waits for them may get no core before they have done half of their work.
+    fn together(&self, threads: usize, work: impl Fn(usize) + Sync) -> f64 {
+        let barrier = Barrier::new(threads);
+        std::thread::scope(|scope| {
+            let spawn = |thread| {
+                let (barrier, work) = (&barrier, &work);
+                scope.spawn(move || {
+                    self.warm_up();
+                    barrier.wait();
+                    let start = Instant::now();
+                    work(thread);
+                    (start, Instant::now())
+                })
+            };
+            let handles: Vec<_> = (0..threads).map(spawn).collect();
+            // A thread that panicked makes the scope panic too; nothing else can go wrong here.
+            let times: Vec<_> = handles.into_iter().filter_map(|handle| handle.join().ok()).collect();
+            let (start, end) = (times.iter().map(|t| t.0).min(), times.iter().map(|t| t.1).max());
+            start.zip(end).map_or(f64::NAN, |(start, end)| (end - start).as_secs_f64())
+        })
+    }
+
     fn steps_of(&self, element: &str) -> u64 {
         self.steps[usize::from(element != "f32")]
     }
@@ -150,28 +173,6 @@ fn steps<T: Float>(seconds: f64) -> u64 {
             return steps;
         }
     }
-}
-
-/// Runs `work(thread)` on all threads at once; seconds from the first start to the last end. The threads look at the
-/// clock themselves: whoever waits for them may get no core before they have done half of their work.
-fn together(threads: usize, work: impl Fn(usize) + Sync) -> f64 {
-    let barrier = Barrier::new(threads);
-    std::thread::scope(|scope| {
-        let spawn = |thread| {
-            let (barrier, work) = (&barrier, &work);
-            scope.spawn(move || {
-                barrier.wait();
-                let start = Instant::now();
-                work(thread);
-                (start, Instant::now())
-            })
-        };
-        let handles: Vec<_> = (0..threads).map(spawn).collect();
-        // A thread that panicked makes the scope panic too; nothing else can go wrong here.
-        let times: Vec<_> = handles.into_iter().filter_map(|handle| handle.join().ok()).collect();
-        let (start, end) = (times.iter().map(|t| t.0).min(), times.iter().map(|t| t.1).max());
-        start.zip(end).map_or(f64::NAN, |(start, end)| (end - start).as_secs_f64())
-    })
 }
 
 #[cfg(test)]

@@ -94,8 +94,10 @@ impl<T: Float> Task<T> for Rows<'_, T> {
 
 fn by_columns<T: Float>(alpha: T, a: MatRef<'_, T>, x: &[T], beta: T, y: &mut [T]) {
     if a.cols() <= COLUMNS_PER_CHUNK {
-        // Wide, so that a column is read for kilobytes: 1024 x 1024 took twice as long in pieces of 256 rows.
-        let rows = rows_per_piece(a).max(1024);
+        // Wide, so that a column is read for kilobytes (in pieces of 256 rows 1024 x 1024 took twice as long), but four
+        // pieces where there is much to read.
+        let much = size_of::<T>() * a.rows() * a.cols() > 8 * parallel::GRAIN_BYTES;
+        let rows = rows_per_piece(a).max(if much { (a.rows() / 4).clamp(256, 1024) } else { 1024 });
         parallel::for_each_chunk_mut(y, rows, |piece, y| {
             let first = piece * rows;
             y.iter_mut().for_each(|y| *y = seed(beta, *y));

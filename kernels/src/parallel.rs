@@ -48,8 +48,8 @@ pub fn threads() -> usize {
 
 /// Runs `f` with exactly `threads` threads (at least 1) for everything it starts. Pools are made once per size and kept.
 ///
-/// `f` itself runs on one of them. On Linux, as many threads as processors are bound to one each, and so are threads
-/// that `f` spawns by other means: start those outside.
+/// `f` itself runs on one of them. On Linux, as many threads as processors are bound to one each, but for the one that
+/// runs `f`; a pool has the processors of whoever first asked for its size.
 ///
 /// ```
 /// use tilewise_kernels::parallel;
@@ -71,7 +71,11 @@ pub fn with_threads<R: Send>(threads: usize, f: impl FnOnce() -> R + Send) -> R 
         }
     };
     match pool {
-        Some(pool) => pool.install(f),
+        Some(pool) => pool.install(|| {
+            #[cfg(target_os = "linux")]
+            let _free = binding::Free::new();
+            f()
+        }),
         None => f(),
     }
 }
@@ -81,27 +85,79 @@ pub fn with_threads<R: Send>(threads: usize, f: impl FnOnce() -> R + Send) -> R 
 /// In a virtual machine under KVM, Linux takes a processor that sleeps for one that the host has taken away, and wakes
 /// the second worker on the first one's processor: after some single-threaded work, a 256-cubed product took 0.90 ms on
 /// two threads and 0.39 on one; bound workers take 0.34. With fewer workers than processors nothing is bound, since
-/// other pools would be bound to the same few.
+/// other pools would be bound to the same few. The worker that runs the function given to [`with_threads`] is free while
+/// it does, so that serial parts move where there is room and threads started there are not bound.
 fn builder(threads: usize) -> rayon::ThreadPoolBuilder {
     let builder = rayon::ThreadPoolBuilder::new().num_threads(threads);
     #[cfg(target_os = "linux")]
-    {
-        use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
-        // Those of the first thread: the calling one may be a bound worker.
-        let Ok(all) = sched_getaffinity(Some(rustix::process::getpid())) else { return builder };
-        let processors: Vec<usize> = (0..CpuSet::MAX_CPU).filter(|&cpu| all.is_set(cpu)).collect();
-        builder.start_handler(move |worker| {
-            let mut own = all;
-            if threads == processors.len() {
-                own.clear();
-                own.set(processors[worker]);
-            }
-            // Where the system refuses, the worker runs wherever it is put.
-            let _ = sched_setaffinity(None, &own);
-        })
-    }
-    #[cfg(not(target_os = "linux"))]
+    let builder = match binding::allowed() {
+        Some(all) => builder.start_handler(move |worker| binding::begin(worker, threads, &all)),
+        None => builder,
+    };
     builder
+}
+
+#[cfg(target_os = "linux")]
+mod binding {
+    use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
+    use std::cell::Cell;
+
+    /// What a worker is bound to, and where it may run when it is free.
+    #[derive(Clone, Copy)]
+    struct Binding {
+        own: CpuSet,
+        all: CpuSet,
+        /// Functions of `with_threads` that it is running, one inside the other.
+        free: usize,
+    }
+
+    thread_local! {
+        static BINDING: Cell<Option<Binding>> = const { Cell::new(None) };
+    }
+
+    /// Where this thread, were it not bound, may run.
+    pub(super) fn allowed() -> Option<CpuSet> {
+        BINDING.get().map(|binding| binding.all).or_else(|| sched_getaffinity(None).ok())
+    }
+
+    /// Binds a new worker, or makes it as free as the thread that asked for the pool.
+    pub(super) fn begin(worker: usize, threads: usize, all: &CpuSet) {
+        let processors = || (0..CpuSet::MAX_CPU).filter(|&cpu| all.is_set(cpu));
+        let mut own = *all;
+        if let Some(processor) = processors().nth(worker).filter(|_| threads == processors().count()) {
+            own.clear();
+            own.set(processor);
+            BINDING.set(Some(Binding { own, all: *all, free: 0 }));
+        }
+        // Where the system refuses, the worker runs wherever it is put.
+        let _ = sched_setaffinity(None, &own);
+    }
+
+    /// While this lives, a bound worker may run anywhere.
+    pub(super) struct Free;
+
+    impl Free {
+        pub(super) fn new() -> Self {
+            change(1, 0);
+            Self
+        }
+    }
+
+    impl Drop for Free {
+        fn drop(&mut self) {
+            change(0, 1);
+        }
+    }
+
+    fn change(more: usize, less: usize) {
+        let Some(mut binding) = BINDING.get() else { return };
+        let before = binding.free;
+        binding.free = before + more - less;
+        BINDING.set(Some(binding));
+        if (before == 0) != (binding.free == 0) {
+            let _ = sched_setaffinity(None, if binding.free > 0 { &binding.all } else { &binding.own });
+        }
+    }
 }
 
 /// Runs `f` without other threads: [`map_reduce`] and its kin inside run here. For work too small to share.
@@ -261,11 +317,23 @@ mod tests {
         let allowed = || rustix::thread::sched_getaffinity(None).map_or(0, |set| set.count() as usize);
         let all = allowed();
         for threads in [all, all + 1, 2 * all + 1] {
-            // From a bound worker, whose processor must not be handed down.
-            let inside = with_threads(all, || with_threads(threads, || map(4 * threads, |_| allowed())));
-            let expected = if threads == all { 1 } else { all };
-            assert!(inside.iter().all(|&count| count == expected), "{threads} of {all}: {inside:?}");
+            let inside = || with_threads(threads, || rayon::broadcast(|_| allowed()));
+            // From outside, and from workers, whose processor must not be handed down.
+            let both = [inside(), with_threads(all, || map(2 * all, |_| inside())).concat()].concat();
+            let bound = both.iter().filter(|&&count| count < all).count();
+            assert!(bound == 0 || threads == all, "{threads} of {all}: {both:?}");
         }
+        let spawned = || std::thread::spawn(allowed).join().unwrap();
+        assert_eq!(with_threads(all, spawned), all);
+        // Whoever was free is bound again. Other tests use the same pool, so this may have to wait for them.
+        let others_bound = || {
+            let masks = with_threads(all, || rayon::broadcast(|_| allowed()));
+            masks.iter().filter(|&&count| count == 1).count() >= all - 1
+        };
+        assert!((0..1000).any(|_| {
+            std::thread::sleep(std::time::Duration::from_millis(1));
+            others_bound()
+        }));
     }
 
     #[test]

@@ -12,7 +12,7 @@ use crate::matrix::same;
 use crate::{Float, MatMut, MatRef, ShapeError, parallel};
 use std::ops::Range;
 
-/// Columns from which tiles of C, not chunks of rows, are shared among threads: 16 jobs of 96 x 512 above the diagonal;
+/// Columns from which tiles of C, not chunks of rows, are shared among threads: enough jobs above the diagonal;
 /// a partial sum of this width takes 2 MB.
 const WIDE: usize = 512;
 

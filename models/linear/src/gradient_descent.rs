@@ -236,13 +236,11 @@ impl GradientDescent {
             } else if self.step.is_none()
                 && (norm.is_nan() || norm > GROWTH * best.norm)
                 && best.norm.is_finite()
-                && report.rounds < self.max_rounds
-                && !context.cancelled()
             {
-                step *= 0.5;
                 b.clone_from(&best.b);
-                b.iter_mut().zip(&best.gradient).for_each(|(b, g)| *b -= step * g);
-                continue;
+                gradient.clone_from(&best.gradient);
+                report.optimality = gradient.iter().fold(0.0, largest);
+                step *= 0.5;
             }
             if !report.optimality.is_finite() {
                 return Err(self.not_finite(&problem.chunk, step));

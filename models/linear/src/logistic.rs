@@ -42,6 +42,10 @@ const LBFGS_COLUMNS: usize = 32;
 /// Rounds of L-BFGS after which `Auto` turns to Newton's method. A Newton round costs about 2 + columns / 20 of them, so
 /// these cost what the better start saves of Newton's rounds: 20,000 rows of 500 features took 0.09 s instead of 1.0
 /// where features are independent, and no longer where they are not.
+/// Largest share that the tolerance may have of the penalty per unit of weight where L-BFGS comes first: it stops at a
+/// gradient of the tolerance, where coefficients may still be off by the tolerance over the least curvature.
+const PENALTY_SHARE: f64 = 0.1;
+
 fn patience(columns_per_predictor: usize) -> u64 {
     8 + columns_per_predictor as u64 / 4
 }
@@ -53,8 +57,8 @@ const SEPARATED_LOSS: f64 = 1e-6;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum LogisticSolver {
-    /// By the numbers of features and classes: Newton's method for few, L-BFGS for many; between, and with a penalty,
-    /// L-BFGS and then Newton's method if that takes long.
+    /// By the numbers of features and classes: Newton's method for few, L-BFGS for many; between, and with a penalty worth
+    /// the name, L-BFGS and then Newton's method if that takes long or fails.
     #[default]
     Auto,
     /// Newton's method; few rounds, memory for a matrix of (features x classes)^2.
@@ -176,15 +180,18 @@ impl Logistic {
         })
     }
 
-    /// Rounds of L-BFGS before Newton's method takes over, by shape and penalty alone: 0 begins with it.
-    fn rounds_of_lbfgs(&self, features: usize, predictors: usize) -> u64 {
+    /// Rounds of L-BFGS before Newton's method takes over, by shape and penalty alone: 0 begins with it. With next to no
+    /// penalty that is best, as the Hessian tells whether the solution is unique.
+    fn rounds_of_lbfgs(&self, features: usize, predictors: usize, weight: f64) -> u64 {
         let order = predictors * (features + 1);
         let columns = features * (predictors * (predictors - 1) / 2).max(1);
         match self.solver {
             LogisticSolver::Auto if order > NEWTON_ORDER || columns > NEWTON_COLUMNS => u64::MAX,
             // Without penalty the Hessian tells whether the solution is unique.
-            LogisticSolver::Auto if columns < LBFGS_COLUMNS || self.l2 == 0.0 => 0,
-            LogisticSolver::Auto => patience(columns / predictors),
+            LogisticSolver::Auto if columns < LBFGS_COLUMNS => 0,
+            LogisticSolver::Auto if self.tolerance > PENALTY_SHARE * self.l2 / weight => 0,
+            // Half of the rounds at most, so that Newton's method has as many.
+            LogisticSolver::Auto => patience(columns / predictors).min(self.max_rounds / 2),
             LogisticSolver::NewtonCholesky => 0,
             LogisticSolver::Lbfgs => u64::MAX,
         }
@@ -321,11 +328,17 @@ impl<T: Element> rounds::Rounds for LogisticTrainer<T> {
                 }
                 // One round was for the moments.
                 let sweeps = self.report.rounds - 1;
+                let rounds_left = sweeps < self.params.max_rounds;
+                let in_tolerance = problem.solver.accepted().is_some_and(|b| b.norm <= self.params.tolerance);
                 self.stage = match outcome {
-                    None => {
-                        if sweeps == problem.rounds_of_lbfgs {
-                            problem.turn_to_newton(self.params.tolerance, self.params.max_rounds - sweeps);
-                        }
+                    None if sweeps == problem.rounds_of_lbfgs => {
+                        problem.turn_to_newton(&self.params, sweeps);
+                        Stage::Solve(problem)
+                    }
+                    None => Stage::Solve(problem),
+                    // L-BFGS gave up.
+                    Some(_) if !in_tolerance && rounds_left && problem.newton_follows() => {
+                        problem.turn_to_newton(&self.params, sweeps);
                         Stage::Solve(problem)
                     }
                     Some(outcome) => {
@@ -344,7 +357,9 @@ impl<T: Element> rounds::Rounds for LogisticTrainer<T> {
 
     fn note(&self) -> String {
         match &self.stage {
-            Stage::Solve(problem) if problem.solver.accepted().is_none() => "means and deviations".into(),
+            Stage::Solve(problem) if problem.solver.accepted().or(problem.before.as_ref()).is_none() => {
+                "means and deviations".into()
+            }
             _ => format!("loss {:.6}, gradient {:.1e}", self.report.objective, self.report.optimality),
         }
     }
@@ -377,7 +392,7 @@ impl<T: Element> LogisticTrainer<T> {
         let variance = |s: &f64| s / moments.weight;
         let deviation =
             moments.second.iter().map(|s| if *s > 0.0 { variance(s).sqrt() } else { 1.0 }).collect();
-        let rounds_of_lbfgs = self.params.rounds_of_lbfgs(p, self.predictors);
+        let rounds_of_lbfgs = self.params.rounds_of_lbfgs(p, self.predictors, weight);
         let mut scale = vec![1.0; p];
         if rounds_of_lbfgs > 0 {
             // The Hessian's diagonal at zero: curvature 1/4, or (1 - 1/K) / K, times the mean square.
@@ -527,15 +542,21 @@ impl<T: Element> LogisticTrainer<T> {
 }
 
 impl Problem {
-    /// Goes on from the best point with Newton's method, in its coordinates.
-    fn turn_to_newton(&mut self, tolerance: f64, rounds: u64) {
+    /// Whether the solver is L-BFGS and will not stay it.
+    fn newton_follows(&self) -> bool {
+        self.before.is_none() && (1..u64::MAX).contains(&self.rounds_of_lbfgs)
+    }
+
+    /// Goes on from the best point with Newton's method, in its coordinates, after so many rounds.
+    fn turn_to_newton(&mut self, params: &Logistic, rounds: u64) {
         let Some(best) = self.solver.accepted() else { return };
         let mut before = best.clone();
         for u in before.point.chunks_exact_mut(self.scale.len() + 1) {
             u.iter_mut().zip(&self.scale).for_each(|(u, s)| *u /= s);
         }
         self.scale.fill(1.0);
-        self.solver = Box::new(Newton::new(before.point.clone(), tolerance, rounds.max(1)));
+        let newton = Newton::new(before.point.clone(), params.tolerance, params.max_rounds);
+        self.solver = Box::new(newton.after(rounds));
         self.before = Some(before);
     }
 

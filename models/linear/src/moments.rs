@@ -101,15 +101,21 @@ impl Moments {
                     .for_each(|(s, sum)| *s = (*s - sum * sum * per_weight).max(0.0));
             }
             Second::Gram => {
-                cross = vec![0.0; p];
-                centred_sums(x, &mean, [weights, &deviations], [&mut sums, &mut cross])?;
                 squares = vec![0.0; p * p];
-                gram(x, weighted.then_some(weights), Some(&mean), MatMut::new(&mut squares, p, p)?)?;
-                for (row, sum) in squares.chunks_exact_mut(p).zip(&sums) {
-                    // Nearly always nothing but the rounding of the mean: not worth a pass over the matrix.
-                    if sum.abs() * per_weight > 0.0 {
-                        axpy(-sum * per_weight, &sums, row)?;
+                for attempt in 0..2 {
+                    cross = vec![0.0; p];
+                    sums.fill(0.0);
+                    centred_sums(x, &mean, [weights, &deviations], [&mut sums, &mut cross])?;
+                    gram(x, weighted.then_some(weights), Some(&mean), MatMut::new(&mut squares, p, p)?)?;
+                    let large = |j: usize| sums[j] * sums[j] * per_weight > 0.01 * squares[j * p + j];
+                    if attempt == 1 || !(0..p).any(large) {
+                        break;
                     }
+                    // A first row far out, of next to no weight: taking this off would leave nothing but rounding.
+                    axpy(per_weight, &sums, &mut mean)?;
+                }
+                for (row, sum) in squares.chunks_exact_mut(p).zip(&sums) {
+                    axpy(-sum * per_weight, &sums, row)?;
                 }
             }
         }

@@ -48,6 +48,12 @@ impl Newton {
         }
     }
 
+    /// Counts rounds that another solver had before.
+    pub(crate) fn after(mut self, rounds: u64) -> Self {
+        self.rounds = rounds;
+        self
+    }
+
     fn go(&mut self) {
         if let Some(base) = &self.accepted {
             for ((t, b), d) in self.trial.iter_mut().zip(&base.point).zip(&self.direction) {

@@ -18,6 +18,13 @@ fn rows_without_weight_change_nothing() {
         let (slope, intercept) = (model.coefficients[0], model.intercepts[0]);
         assert!((slope - 1.0).abs() < 1e-14 && intercept.abs() < 1e-14, "{sentinel:e}: {slope}, {intercept}");
     }
+    // Nor with a weight that makes it count for nothing, 1e-10 of the squares.
+    let x = [1e30, 1.0, 2.0, 3.0, 4.0];
+    let rows = Rows { weights: Some(&[1e-70, 1.0, 1.0, 1.0, 1.0]), offset: None };
+    let y = [0.0, 1.0, 2.0, 3.0, 4.0];
+    let model =
+        LeastSquares::default().fit(MatRef::new(&x, 5, 1).unwrap(), &y, rows, &context).unwrap().model;
+    assert!((model.coefficients[0] - 1.0).abs() < 1e-9, "{:?}", model.coefficients);
     let (n, p) = (50, 3);
     let mut x = normal(n, p, 1);
     let noise = normal(n, 1, 2);

@@ -147,5 +147,11 @@ fn the_automatic_step_never_diverges() {
         let context = Context { seed, ..Default::default() };
         let fit = params.fit(view, &[1.0, 2.0], Rows::default(), &context).unwrap();
         assert!(fit.report.converged && fit.report.objective < 1e-9, "seed {seed}: {:?}", fit.report);
+        // Wherever it ends, it is not at a point that overshot: zero has the objective 2.5.
+        for max_rounds in 1..8 {
+            let cut = GradientDescent { max_rounds, ..params.clone() };
+            let fit = cut.fit(view, &[1.0, 2.0], Rows::default(), &context).unwrap();
+            assert!(fit.report.objective < 10.0, "seed {seed}, {max_rounds} rounds: {:?}", fit.report);
+        }
     }
 }

@@ -211,6 +211,14 @@ fn auto_turns_from_lbfgs_to_newton() {
         for (a, b) in auto.model.coefficients.iter().zip(&newton.model.coefficients) {
             assert!((a - b).abs() < 1e-7, "{a} and {b}");
         }
+        // With few rounds Newton's method has its half of them, and the report counts those of both.
+        let few = |max_rounds| Logistic { max_rounds, ..params(LogisticSolver::Auto) };
+        assert!(fit(&few(20), &x, p, &y, Rows::default()).report.converged);
+        let short = fit(&few(6), &x, p, &y, Rows::default()).report;
+        assert!(!short.converged && short.stopped.contains("6 rounds"), "{short:?}");
+        // With next to no penalty it is Newton's method alone.
+        let free = |solver| fit(&Logistic { l2: 1e-9, ..params(solver) }, &x, p, &y, Rows::default());
+        assert_eq!(free(LogisticSolver::Auto).model, free(SOLVERS[0]).model);
         // Interrupted just where the solvers change, it keeps where L-BFGS was.
         let stop = StopAt(19, false.into());
         let context = Context { progress: &stop, cancel: &stop.1, ..Default::default() };
