@@ -5,6 +5,7 @@ use std::hint::black_box;
 use std::sync::{Barrier, Mutex};
 use std::time::Instant;
 use tilewise_kernels::Float;
+use tilewise_kernels::parallel::{on_every_thread, with_threads};
 use tilewise_kernels::roofline::{fma_chain, stream_add, stream_read};
 use tilewise_report::Entrant;
 
@@ -53,8 +54,7 @@ impl Probes {
         Self { effort, steps: [steps::<f32>(effort.seconds), steps::<f64>(effort.seconds)], arrays }
     }
 
-    /// The [`PROBES`] entrants for an element type at a thread count; they run on threads of their own, so that no thread
-    /// pool stands between.
+    /// The [`PROBES`] entrants for an element type at a thread count.
     pub fn entrants(&self, element: &str, threads: usize) -> [Entrant<'_>; PROBES] {
         let threads = threads.max(1);
         let steps = self.steps_of(element);
@@ -126,27 +126,21 @@ impl Probes {
         black_box(fma_chain::<f64>(black_box((self.steps[1] as f64 * share) as u64)));
     }
 
-    /// Runs `work(thread)` on all threads at once; seconds from the first start to the last end. The threads look at the
-    /// clock themselves: whoever waits for them may get no core before they have done half of their work.
+    /// Runs `work(thread)` on all threads of the pool that judged work runs on, which binds them as there; seconds from
+    /// the first start to the last end. The threads look at the clock themselves: whoever waits for them may get no
+    /// processor before they have done half of their work.
     fn together(&self, threads: usize, work: impl Fn(usize) + Sync) -> f64 {
         let barrier = Barrier::new(threads);
-        std::thread::scope(|scope| {
-            let spawn = |thread| {
-                let (barrier, work) = (&barrier, &work);
-                scope.spawn(move || {
-                    self.warm_up();
-                    barrier.wait();
-                    let start = Instant::now();
-                    work(thread);
-                    (start, Instant::now())
-                })
-            };
-            let handles: Vec<_> = (0..threads).map(spawn).collect();
-            // A thread that panicked makes the scope panic too; nothing else can go wrong here.
-            let times: Vec<_> = handles.into_iter().filter_map(|handle| handle.join().ok()).collect();
-            let (start, end) = (times.iter().map(|t| t.0).min(), times.iter().map(|t| t.1).max());
-            start.zip(end).map_or(f64::NAN, |(start, end)| (end - start).as_secs_f64())
-        })
+        let run = |thread| {
+            self.warm_up();
+            barrier.wait();
+            let start = Instant::now();
+            work(thread);
+            (start, Instant::now())
+        };
+        let times = with_threads(threads, || on_every_thread(run));
+        let (start, end) = (times.iter().map(|t| t.0).min(), times.iter().map(|t| t.1).max());
+        start.zip(end).map_or(f64::NAN, |(start, end)| (end - start).as_secs_f64())
     }
 
     fn steps_of(&self, element: &str) -> u64 {

@@ -4,7 +4,7 @@ use crate::case::{Case, Outcome, Work, shape_text};
 use crate::operand::Draw;
 use crate::roofline::{Effort, PROBES, Probes, Roof};
 use std::io;
-use tilewise_kernels::parallel::{map, with_threads};
+use tilewise_kernels::parallel::{on_every_thread, with_threads};
 use tilewise_report::{
     Chart, Csv, Entrant, LineChart, Measured, Series, Settings, Table, measure, median, percent, ratio,
     seconds, significant,
@@ -172,7 +172,7 @@ fn one(case: &Case, shape: &[usize], probes: &Probes, options: &Options) -> io::
             let mut work = work.borrow_mut();
             let work = work.as_mut();
             with_threads(threads, || {
-                map(threads, |_| probes.warm_up());
+                on_every_thread(|_| probes.warm_up());
                 let start = std::time::Instant::now();
                 (0..repetitions).try_for_each(|_| run(work))?;
                 Ok(start.elapsed().as_secs_f64())

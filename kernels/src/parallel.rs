@@ -187,6 +187,12 @@ pub fn join<A: Send, B: Send>(a: impl FnOnce() -> A + Send, b: impl FnOnce() -> 
     if alone() { (a(), b()) } else { rayon::join(a, b) }
 }
 
+/// `f(i)` on every thread i that work started here would run on, at the same time where the machine has as many
+/// processors. For measuring; work is divided by the others.
+pub fn on_every_thread<A: Send>(f: impl Fn(usize) -> A + Sync) -> Vec<A> {
+    rayon::broadcast(|thread| f(thread.index()))
+}
+
 /// Calls `f(i)` for every i in `0..items`, in any order, perhaps at the same time.
 pub fn for_each(items: usize, f: impl Fn(usize) + Sync) {
     if items <= 1 || alone() {
@@ -334,6 +340,13 @@ mod tests {
             std::thread::sleep(std::time::Duration::from_millis(1));
             others_bound()
         }));
+    }
+
+    #[test]
+    fn every_thread_is_told_its_number() {
+        for threads in [1, 2, 5] {
+            assert_eq!(with_threads(threads, || on_every_thread(|i| i)), (0..threads).collect::<Vec<_>>());
+        }
     }
 
     #[test]
