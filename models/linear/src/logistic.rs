@@ -39,13 +39,13 @@ const NEWTON_COLUMNS: usize = 4096;
 /// Gram columns from which `Auto` tries L-BFGS first: below, its 15 rounds cost as much as Newton's 7.
 const LBFGS_COLUMNS: usize = 32;
 
-/// Rounds of L-BFGS after which `Auto` turns to Newton's method. A Newton round costs about 2 + columns / 20 of them, so
-/// these cost what the better start saves of Newton's rounds: 20,000 rows of 500 features took 0.09 s instead of 1.0
-/// where features are independent, and no longer where they are not.
 /// Largest share that the tolerance may have of the penalty per unit of weight where L-BFGS comes first: it stops at a
 /// gradient of the tolerance, where coefficients may still be off by the tolerance over the least curvature.
 const PENALTY_SHARE: f64 = 0.1;
 
+/// Rounds of L-BFGS after which `Auto` turns to Newton's method. A Newton round costs about 2 + columns / 20 of them, so
+/// these cost what the better start saves of Newton's rounds: 20,000 rows of 500 features took 0.09 s instead of 1.0
+/// where features are independent, and no longer where they are not.
 fn patience(columns_per_predictor: usize) -> u64 {
     8 + columns_per_predictor as u64 / 4
 }
