@@ -163,6 +163,16 @@ pub trait Lanes<T>: Simd {
     /// # Safety
     /// `p` must be valid for writing `LANES` elements; any alignment of `T`.
     unsafe fn store(self, p: *mut T, v: Self::V);
+    /// The `n` elements at `p`, then zeros.
+    ///
+    /// # Safety
+    /// `n` must be at most `LANES`, and `p` valid for reading `n` elements; any alignment of `T`.
+    unsafe fn load_first(self, p: *const T, n: usize) -> Self::V;
+    /// Writes the first `n` elements to `p`.
+    ///
+    /// # Safety
+    /// `n` must be at most `LANES`, and `p` valid for writing `n` elements; any alignment of `T`.
+    unsafe fn store_first(self, p: *mut T, v: Self::V, n: usize);
     /// Writes past the caches where the set can; [`Simd::fence`] must follow before others read.
     ///
     /// # Safety
@@ -190,6 +200,21 @@ pub trait Lanes<T>: Simd {
     fn abs(self, a: Self::V) -> Self::V;
     /// `if_set` where the sign bit of `sign` is set, else `otherwise`.
     fn select_sign(self, sign: Self::V, if_set: Self::V, otherwise: Self::V) -> Self::V;
+    /// The elements of both by turns, a first: the vector of the lower halves, then that of the upper ones.
+    fn zip(self, a: Self::V, b: Self::V) -> (Self::V, Self::V);
+    /// Transposes the first `LANES` vectors as a square.
+    ///
+    /// A zip of vector i with vector i + LANES / 2 into 2 i and 2 i + 1 moves the element at (vector, lane), read as
+    /// one number of 2 log2(LANES) bits, to that number rotated by one bit; so log2(LANES) rounds swap the two.
+    #[inline(always)]
+    fn transpose(self, x: &mut [Self::V; 16]) {
+        for _ in 0..Self::LANES.ilog2() {
+            let old = *x;
+            for i in 0..Self::LANES / 2 {
+                (x[2 * i], x[2 * i + 1]) = self.zip(old[i], old[i + Self::LANES / 2]);
+            }
+        }
+    }
     /// 2^n for integers n inside the exponent range of normal numbers (-126..=127, -1022..=1023).
     fn pow2(self, n: Self::V) -> Self::V;
 }

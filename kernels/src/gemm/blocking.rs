@@ -3,10 +3,8 @@
 use crate::Float;
 use crate::simd::Lanes;
 
-/// Bytes of a packed panel of B.
-const B_PANEL_BYTES: usize = 32 << 10;
-/// Bytes of the packed rows of A that a job goes through again and again.
-const A_JOB_BYTES: usize = 192 << 10;
+/// Bytes of a packed row of A or column of B.
+const LINE_BYTES: usize = 2 << 10;
 
 /// How a product is cut. Only speed depends on it.
 #[derive(Clone, Copy, Debug)]
@@ -15,13 +13,12 @@ pub(crate) struct Blocking {
     pub(crate) tile_rows: usize,
     /// Columns of the register tile: two vectors.
     pub(crate) tile_cols: usize,
-    /// Steps of k per packed block. Every block reads and writes C once, at about 100 cycles per tile, so deep is good
-    /// until a panel of B no longer passes through L1: 32 KiB gave 92 % of the peak at 2048 cubed (AVX2, Zen 3), 16 KiB
-    /// 86 %.
+    /// Steps of k per packed block. Every block reads and writes C once, so deep is good as long as a panel of A stays
+    /// in L1 (12 to 24 KiB of 32 or 48) while the panels of B pass by.
     pub(crate) depth: usize,
-    /// Rows of a job: `rows_per_job x depth` of packed A stay in L2 (192 KiB of 512).
+    /// Rows of a job: how often its columns of B are used while they are in L2.
     pub(crate) rows_per_job: usize,
-    /// Columns of a job.
+    /// Columns of a job: `cols_per_job x depth` of packed B stay in L2 (256 KiB of 512 or more).
     pub(crate) cols_per_job: usize,
     /// Rows of A packed at a time.
     pub(crate) rows_per_block: usize,
@@ -32,13 +29,12 @@ pub(crate) struct Blocking {
 impl Blocking {
     pub(crate) fn of<T: Float, S: Lanes<T>>() -> Self {
         let (tile_rows, tile_cols) = (S::TILE_ROWS, 2 * S::LANES);
-        let depth = (B_PANEL_BYTES / (tile_cols * size_of::<T>())).min(512);
         Self {
             tile_rows,
             tile_cols,
-            depth,
-            rows_per_job: A_JOB_BYTES / (depth * size_of::<T>()),
-            cols_per_job: 512,
+            depth: LINE_BYTES / size_of::<T>(),
+            rows_per_job: 192,
+            cols_per_job: 128,
             rows_per_block: 1536,
             cols_per_block: 2048,
         }

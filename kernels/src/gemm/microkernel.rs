@@ -2,6 +2,9 @@
 //!
 //! Per step of k: two loads of B, `MR` broadcasts of A, `2 MR` fused multiply-adds. With 12 or more independent
 //! accumulators the multiply-adds (4 cycles latency, 2 a cycle) never wait for each other.
+//!
+//! On panels in L2 and a small C the tile reaches 96 % of the peak (AVX-512, Zen 5, 256 steps). Prefetching the panels
+//! of either operand, or C 64 steps before it is needed, changed a 1024 or 2048-cubed product by less than 1 %.
 
 use crate::Float;
 use crate::simd::Lanes;

@@ -40,12 +40,24 @@ impl Simd for Avx2 {
     }
 }
 
+/// A mask of `LANES` lanes in a register whose first `n` are set; `n` at most `LANES`.
+#[inline(always)]
+fn first<const LANES: usize>(n: usize) -> __m256i {
+    /// The mask of n starts n lanes before the middle.
+    static MASKS: [i32; 16] = [-1, -1, -1, -1, -1, -1, -1, -1, 0, 0, 0, 0, 0, 0, 0, 0];
+    let words = 8 / LANES;
+    assert!(n <= LANES);
+    // SAFETY: 8 words from an index of 0 to 8 on lie inside the table; the load needs AVX, which the token of the
+    // calling operation proves.
+    unsafe { _mm256_loadu_si256(MASKS.as_ptr().add(8 - n * words).cast()) }
+}
+
 // SAFETY of every block below without a pointer: the intrinsic needs only avx2 and fma, which `self` proves.
 // 6 x 2 accumulators + 2 columns + 1 broadcast = 15 of 16 registers.
 macro_rules! avx2 {
     ($t:ty, $v:ty, $lanes:literal, $set1:ident, $load:ident, $store:ident, $stream:ident, $add:ident, $sub:ident,
      $mul:ident, $div:ident, $fmadd:ident, $min:ident, $max:ident, $round:ident, $andnot:ident, $blend:ident,
-     |$n:ident| $pow2:expr) => {
+     $maskload:ident, $maskstore:ident, $unpacklo:ident, $unpackhi:ident, $permute2:ident, |$n:ident| $pow2:expr) => {
         impl Lanes<$t> for Avx2 {
             type V = $v;
             const LANES: usize = $lanes;
@@ -65,6 +77,16 @@ macro_rules! avx2 {
             unsafe fn store(self, p: *mut $t, v: $v) {
                 // SAFETY: the caller promises LANES writable elements; the instruction allows any alignment.
                 unsafe { $store(p, v) }
+            }
+            #[inline(always)]
+            unsafe fn load_first(self, p: *const $t, n: usize) -> $v {
+                // SAFETY: the caller promises n readable elements; lanes whose mask is clear are not accessed.
+                unsafe { $maskload(p, first::<$lanes>(n)) }
+            }
+            #[inline(always)]
+            unsafe fn store_first(self, p: *mut $t, v: $v, n: usize) {
+                // SAFETY: the caller promises n writable elements; lanes whose mask is clear are not accessed.
+                unsafe { $maskstore(p, first::<$lanes>(n), v) }
             }
             #[inline(always)]
             unsafe fn stream(self, p: *mut $t, v: $v) {
@@ -127,6 +149,15 @@ macro_rules! avx2 {
                 unsafe { $blend(otherwise, if_set, sign) }
             }
             #[inline(always)]
+            fn zip(self, a: $v, b: $v) -> ($v, $v) {
+                // SAFETY: see above the macro. The unpacking works in each half of a register; the halves are then
+                // put together.
+                unsafe {
+                    let (low, high) = ($unpacklo(a, b), $unpackhi(a, b));
+                    ($permute2::<0x20>(low, high), $permute2::<0x31>(low, high))
+                }
+            }
+            #[inline(always)]
             fn pow2(self, $n: $v) -> $v {
                 // SAFETY: see above the macro.
                 unsafe { $pow2 }
@@ -153,6 +184,11 @@ avx2!(
     _mm256_round_ps,
     _mm256_andnot_ps,
     _mm256_blendv_ps,
+    _mm256_maskload_ps,
+    _mm256_maskstore_ps,
+    _mm256_unpacklo_ps,
+    _mm256_unpackhi_ps,
+    _mm256_permute2f128_ps,
     |n| {
         // Adding 1.5 * 2^23 leaves n + 127 in the low bits of the mantissa; they become the exponent.
         let biased = _mm256_add_ps(n, _mm256_set1_ps(127.0 + 12_582_912.0));
@@ -177,6 +213,11 @@ avx2!(
     _mm256_round_pd,
     _mm256_andnot_pd,
     _mm256_blendv_pd,
+    _mm256_maskload_pd,
+    _mm256_maskstore_pd,
+    _mm256_unpacklo_pd,
+    _mm256_unpackhi_pd,
+    _mm256_permute2f128_pd,
     |n| {
         // As above with 1.5 * 2^52.
         let biased = _mm256_add_pd(n, _mm256_set1_pd(1023.0 + 6_755_399_441_055_744.0));

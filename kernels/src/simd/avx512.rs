@@ -49,7 +49,7 @@ impl Simd for Avx512 {
 macro_rules! avx512 {
     ($t:ty, $v:ty, $lanes:literal, $set1:ident, $load:ident, $store:ident, $stream:ident, $add:ident, $sub:ident,
      $mul:ident, $div:ident, $fmadd:ident, $min:ident, $max:ident, $round:ident, $abs:ident, $blend:ident,
-     $signs:expr, |$n:ident| $pow2:expr) => {
+     $maskload:ident, $maskstore:ident, $mask:ty, $permute2:ident, $loadint:ident, $int:ty, $signs:expr, |$n:ident| $pow2:expr) => {
         impl Lanes<$t> for Avx512 {
             type V = $v;
             const LANES: usize = $lanes;
@@ -69,6 +69,16 @@ macro_rules! avx512 {
             unsafe fn store(self, p: *mut $t, v: $v) {
                 // SAFETY: the caller promises LANES writable elements; the instruction allows any alignment.
                 unsafe { $store(p, v) }
+            }
+            #[inline(always)]
+            unsafe fn load_first(self, p: *const $t, n: usize) -> $v {
+                // SAFETY: the caller promises n readable elements; lanes whose mask is clear are not accessed.
+                unsafe { $maskload(((1_u32 << n) - 1) as $mask, p) }
+            }
+            #[inline(always)]
+            unsafe fn store_first(self, p: *mut $t, v: $v, n: usize) {
+                // SAFETY: the caller promises n writable elements; lanes whose mask is clear are not accessed.
+                unsafe { $maskstore(p, ((1_u32 << n) - 1) as $mask, v) }
             }
             #[inline(always)]
             unsafe fn stream(self, p: *mut $t, v: $v) {
@@ -131,6 +141,24 @@ macro_rules! avx512 {
                 unsafe { $blend($signs(sign), otherwise, if_set) }
             }
             #[inline(always)]
+            fn zip(self, a: $v, b: $v) -> ($v, $v) {
+                // Lanes of a count from 0, those of b from LANES.
+                const PICK: [[$int; $lanes]; 2] = {
+                    let mut pick = [[0; $lanes]; 2];
+                    let mut i = 0;
+                    while i < 2 * $lanes {
+                        pick[i / $lanes][i % $lanes] = (i / 2 + i % 2 * $lanes) as $int;
+                        i += 1;
+                    }
+                    pick
+                };
+                // SAFETY: see above the macro; each index vector holds LANES integers.
+                unsafe {
+                    let (low, high) = ($loadint(PICK[0].as_ptr()), $loadint(PICK[1].as_ptr()));
+                    ($permute2(a, low, b), $permute2(a, high, b))
+                }
+            }
+            #[inline(always)]
             fn pow2(self, $n: $v) -> $v {
                 // SAFETY: see above the macro.
                 unsafe { $pow2 }
@@ -157,6 +185,12 @@ avx512!(
     _mm512_roundscale_ps,
     _mm512_abs_ps,
     _mm512_mask_blend_ps,
+    _mm512_maskz_loadu_ps,
+    _mm512_mask_storeu_ps,
+    __mmask16,
+    _mm512_permutex2var_ps,
+    _mm512_loadu_epi32,
+    i32,
     |sign| _mm512_movepi32_mask(_mm512_castps_si512(sign)),
     |n| {
         // Adding 1.5 * 2^23 leaves n + 127 in the low bits of the mantissa; they become the exponent.
@@ -182,6 +216,12 @@ avx512!(
     _mm512_roundscale_pd,
     _mm512_abs_pd,
     _mm512_mask_blend_pd,
+    _mm512_maskz_loadu_pd,
+    _mm512_mask_storeu_pd,
+    __mmask8,
+    _mm512_permutex2var_pd,
+    _mm512_loadu_epi64,
+    i64,
     |sign| _mm512_movepi64_mask(_mm512_castpd_si512(sign)),
     |n| {
         // As above with 1.5 * 2^52.

@@ -37,7 +37,8 @@ impl Simd for Neon {
 // 8 x 2 accumulators + 2 columns + 8 broadcasts = 26 of 32 registers.
 macro_rules! neon {
     ($t:ty, $v:ty, $lanes:literal, $set1:ident, $load:ident, $store:ident, $add:ident, $sub:ident, $mul:ident,
-     $div:ident, $fma:ident, $lt:ident, $gt:ident, $select:ident, $round:ident, $abs:ident, $signs:expr,
+     $div:ident, $fma:ident, $lt:ident, $gt:ident, $select:ident, $round:ident, $abs:ident, $zip1:ident,
+     $zip2:ident, $signs:expr,
      |$n:ident| $pow2:expr) => {
         impl Lanes<$t> for Neon {
             type V = $v;
@@ -58,6 +59,23 @@ macro_rules! neon {
             unsafe fn store(self, p: *mut $t, v: $v) {
                 // SAFETY: the caller promises LANES writable elements.
                 unsafe { $store(p, v) }
+            }
+            #[inline(always)]
+            unsafe fn load_first(self, p: *const $t, n: usize) -> $v {
+                // SAFETY: the caller promises n readable elements.
+                let x: [$t; $lanes] = std::array::from_fn(|i| if i < n { unsafe { *p.add(i) } } else { 0.0 });
+                // SAFETY: the array holds LANES elements.
+                unsafe { $load(x.as_ptr()) }
+            }
+            #[inline(always)]
+            unsafe fn store_first(self, p: *mut $t, v: $v, n: usize) {
+                let mut x = [0.0; $lanes];
+                // SAFETY: the array holds LANES elements.
+                unsafe { $store(x.as_mut_ptr(), v) };
+                for (i, x) in x.into_iter().enumerate().take(n) {
+                    // SAFETY: the caller promises n writable elements.
+                    unsafe { *p.add(i) = x };
+                }
             }
             #[inline(always)]
             unsafe fn stream(self, p: *mut $t, v: $v) {
@@ -120,6 +138,11 @@ macro_rules! neon {
                 unsafe { $select($signs(sign), if_set, otherwise) }
             }
             #[inline(always)]
+            fn zip(self, a: $v, b: $v) -> ($v, $v) {
+                // SAFETY: see above the macro.
+                unsafe { ($zip1(a, b), $zip2(a, b)) }
+            }
+            #[inline(always)]
             fn pow2(self, $n: $v) -> $v {
                 // SAFETY: see above the macro.
                 unsafe { $pow2 }
@@ -145,6 +168,8 @@ neon!(
     vbslq_f32,
     vrndnq_f32,
     vabsq_f32,
+    vzip1q_f32,
+    vzip2q_f32,
     |sign| vreinterpretq_u32_s32(vshrq_n_s32::<31>(vreinterpretq_s32_f32(sign))),
     |n| vreinterpretq_f32_s32(vshlq_n_s32::<23>(vaddq_s32(vcvtq_s32_f32(n), vdupq_n_s32(127))))
 );
@@ -165,6 +190,8 @@ neon!(
     vbslq_f64,
     vrndnq_f64,
     vabsq_f64,
+    vzip1q_f64,
+    vzip2q_f64,
     |sign| vreinterpretq_u64_s64(vshrq_n_s64::<63>(vreinterpretq_s64_f64(sign))),
     |n| vreinterpretq_f64_s64(vshlq_n_s64::<52>(vaddq_s64(vcvtq_s64_f64(n), vdupq_n_s64(1023))))
 );

@@ -57,6 +57,18 @@ macro_rules! portable {
                 unsafe { p.cast::<Self::V>().write_unaligned(v) }
             }
             #[inline(always)]
+            unsafe fn load_first(self, p: *const $t, n: usize) -> Self::V {
+                // SAFETY: the caller promises n readable elements.
+                std::array::from_fn(|i| if i < n { unsafe { *p.add(i) } } else { 0.0 })
+            }
+            #[inline(always)]
+            unsafe fn store_first(self, p: *mut $t, v: Self::V, n: usize) {
+                for (i, x) in v.into_iter().enumerate().take(n) {
+                    // SAFETY: the caller promises n writable elements.
+                    unsafe { *p.add(i) = x };
+                }
+            }
+            #[inline(always)]
             unsafe fn stream(self, p: *mut $t, v: Self::V) {
                 // SAFETY: the caller promises LANES writable elements.
                 unsafe { p.cast::<Self::V>().write_unaligned(v) }
@@ -104,6 +116,11 @@ macro_rules! portable {
             #[inline(always)]
             fn select_sign(self, sign: Self::V, if_set: Self::V, otherwise: Self::V) -> Self::V {
                 std::array::from_fn(|i| if sign[i].is_sign_negative() { if_set[i] } else { otherwise[i] })
+            }
+            #[inline(always)]
+            fn zip(self, a: Self::V, b: Self::V) -> (Self::V, Self::V) {
+                let at = |i: usize| if i % 2 == 0 { a[i / 2] } else { b[i / 2] };
+                (std::array::from_fn(at), std::array::from_fn(|i| at($lanes + i)))
             }
             #[inline(always)]
             fn pow2(self, n: Self::V) -> Self::V {
