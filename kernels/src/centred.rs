@@ -74,9 +74,7 @@ impl<T: Float, const K: usize> Centred<'_, T, K> {
                 None => contiguous = false,
             }
         }
-        let mut whole = 0;
         if contiguous {
-            whole = n - n % S::LANES;
             for row in rows {
                 assert!(row.len() == n);
             }
@@ -87,25 +85,27 @@ impl<T: Float, const K: usize> Centred<'_, T, K> {
                     *splat = simd.splat(factor);
                 }
             }
-            for at in (0..whole).step_by(S::LANES) {
-                // SAFETY: at + LANES <= n, the length of shift, of every row and of all sums.
+            for at in (0..n).step_by(S::LANES) {
+                let count = S::LANES.min(n - at);
+                // SAFETY: at + count <= n, the length of shift, of every row and of all sums.
                 unsafe {
-                    let shift = simd.load(self.shift.as_ptr().add(at));
+                    let shift = simd.load_first(self.shift.as_ptr().add(at), count);
                     let mut centred = [shift; N];
                     for i in 0..N {
-                        centred[i] = simd.sub(simd.load(rows[i].as_ptr().add(at)), shift);
+                        centred[i] = simd.sub(simd.load_first(rows[i].as_ptr().add(at), count), shift);
                     }
                     for (sums, splats) in self.sums.iter_mut().zip(&splats) {
-                        let mut sum = simd.load(sums.as_ptr().add(at));
+                        let mut sum = simd.load_first(sums.as_ptr().add(at), count);
                         for i in 0..N {
                             sum = simd.mul_add(splats[i], centred[i], sum);
                         }
-                        simd.store(sums.as_mut_ptr().add(at), sum);
+                        simd.store_first(sums.as_mut_ptr().add(at), sum, count);
                     }
                 }
             }
+            return;
         }
-        for at in whole..n {
+        for at in 0..n {
             for i in 0..N {
                 let centred = self.a.get(first + i, at) - self.shift[at];
                 for k in 0..K {

@@ -12,7 +12,7 @@ use crate::{Float, ShapeError, parallel};
 use std::ops::Range;
 
 /// Elements summed in one go.
-const LEAF: usize = 4096;
+pub(crate) const LEAF: usize = 4096;
 
 /// Bytes of the virtual lanes.
 const VIRTUAL_LANES: usize = 256;
@@ -118,8 +118,12 @@ impl<T: Float> Task<T> for Axpy<'_, T> {
                 simd.store(y.as_mut_ptr().add(i), v);
             }
         }
-        for i in whole..y.len() {
-            y[i] = crate::gemv::mul_add_as_lanes(simd, alpha, x[i], y[i]);
+        let rest = y.len() - whole;
+        // SAFETY: rest < LANES elements from whole on lie in both.
+        unsafe {
+            let v = simd.load_first(y.as_ptr().add(whole), rest);
+            let v = simd.mul_add(alpha_v, simd.load_first(x.as_ptr().add(whole), rest), v);
+            simd.store_first(y.as_mut_ptr().add(whole), v, rest);
         }
     }
 }
@@ -171,9 +175,40 @@ pub(crate) fn in_tree<T: Float, S: Lanes<T>, K: Step>(simd: S, x: &[T], y: &[T])
     heights.fold(partial[lowest], |right, h| partial[h] + right)
 }
 
-/// At most [`LEAF`] elements: the virtual lanes, then added by halves.
+/// At most [`LEAF`] elements.
 #[inline(always)]
 fn leaf<T: Float, S: Lanes<T>, K: Step>(simd: S, x: &[T], y: &[T]) -> T {
+    let v = leaf_lanes::<T, S, K>(simd, x, y);
+    let mut lanes = [T::ZERO; 16];
+    // SAFETY: LANES <= 16.
+    unsafe { simd.store(lanes.as_mut_ptr(), v) };
+    let mut half = S::LANES / 2;
+    while half > 0 {
+        for i in 0..half {
+            lanes[i] += lanes[i + half];
+        }
+        half /= 2;
+    }
+    lanes[0]
+}
+
+/// The sums of `LANES` leaves at once from what [`leaf_lanes`] gave of each, added as [`leaf`] adds them.
+#[inline(always)]
+pub(crate) fn fold_leaves<T: Float, S: Lanes<T>>(simd: S, mut leaves: [S::V; 16]) -> S::V {
+    simd.transpose(&mut leaves);
+    let mut half = S::LANES / 2;
+    while half > 0 {
+        for i in 0..half {
+            leaves[i] = simd.add(leaves[i], leaves[i + half]);
+        }
+        half /= 2;
+    }
+    leaves[0]
+}
+
+/// At most [`LEAF`] elements: the virtual lanes, added by halves until they fill one register.
+#[inline(always)]
+pub(crate) fn leaf_lanes<T: Float, S: Lanes<T>, K: Step>(simd: S, x: &[T], y: &[T]) -> S::V {
     let virtual_lanes = const { VIRTUAL_LANES / size_of::<T>() };
     let registers = virtual_lanes / S::LANES;
     assert!(x.len() == y.len());
@@ -191,24 +226,17 @@ fn leaf<T: Float, S: Lanes<T>, K: Step>(simd: S, x: &[T], y: &[T]) -> T {
     }
     let rest = x.len() - whole;
     if rest > 0 {
-        // Zeros add nothing: an accumulator is never -0, because it began with +0.
-        let (mut tail_x, mut tail_y) = ([T::ZERO; 16], [T::ZERO; 16]);
-        let last = rest % S::LANES;
-        tail_x[..last].copy_from_slice(&x[x.len() - last..]);
-        tail_y[..last].copy_from_slice(&y[y.len() - last..]);
-        // Over all registers with tests inside: an index known only at run time would keep them in memory.
+        // Over all registers with tests inside: an index known only at run time would keep them in memory. The zeros
+        // that fill up the last one add nothing: an accumulator is never -0, because it began with +0.
         for (r, acc) in acc[..registers].iter_mut().enumerate() {
             let at = r * S::LANES;
-            if at + S::LANES <= rest {
-                // SAFETY: whole + at + LANES <= the length of both.
+            if at < rest {
+                let n = (rest - at).min(S::LANES);
+                // SAFETY: whole + at + n <= the length of both.
                 unsafe {
-                    let (x, y) =
-                        (simd.load(x.as_ptr().add(whole + at)), simd.load(y.as_ptr().add(whole + at)));
-                    *acc = K::step(simd, *acc, x, y);
+                    let (x, y) = (x.as_ptr().add(whole + at), y.as_ptr().add(whole + at));
+                    *acc = K::step(simd, *acc, simd.load_first(x, n), simd.load_first(y, n));
                 }
-            } else if at < rest {
-                // SAFETY: LANES <= 16.
-                *acc = unsafe { K::step(simd, *acc, simd.load(tail_x.as_ptr()), simd.load(tail_y.as_ptr())) };
             }
         }
     }
@@ -219,16 +247,6 @@ fn leaf<T: Float, S: Lanes<T>, K: Step>(simd: S, x: &[T], y: &[T]) -> T {
         }
         half /= 2;
     }
-    // Sets with fewer lanes have done more halvings among registers; all sets do the same ones.
-    let mut last = [T::ZERO; 16];
-    // SAFETY: LANES <= 16.
-    unsafe { simd.store(last.as_mut_ptr(), acc[0]) };
-    let mut half = S::LANES / 2;
-    while half > 0 {
-        for i in 0..half {
-            last[i] += last[i + half];
-        }
-        half /= 2;
-    }
-    last[0]
+    // Sets with fewer lanes do more halvings among registers and fewer among lanes; all sets do the same ones.
+    acc[0]
 }

@@ -81,12 +81,13 @@ macro_rules! avx2 {
             #[inline(always)]
             unsafe fn load_first(self, p: *const $t, n: usize) -> $v {
                 // SAFETY: the caller promises n readable elements; lanes whose mask is clear are not accessed.
-                unsafe { $maskload(p, first::<$lanes>(n)) }
+                unsafe { if n == $lanes { $load(p) } else { $maskload(p, first::<$lanes>(n)) } }
             }
             #[inline(always)]
             unsafe fn store_first(self, p: *mut $t, v: $v, n: usize) {
-                // SAFETY: the caller promises n writable elements; lanes whose mask is clear are not accessed.
-                unsafe { $maskstore(p, first::<$lanes>(n), v) }
+                // SAFETY: the caller promises n writable elements; lanes whose mask is clear are not accessed. A masked
+                // store is microcode on Zen 3 and earlier.
+                unsafe { if n == $lanes { $store(p, v) } else { $maskstore(p, first::<$lanes>(n), v) } }
             }
             #[inline(always)]
             unsafe fn stream(self, p: *mut $t, v: $v) {

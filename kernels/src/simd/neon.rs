@@ -62,13 +62,21 @@ macro_rules! neon {
             }
             #[inline(always)]
             unsafe fn load_first(self, p: *const $t, n: usize) -> $v {
-                // SAFETY: the caller promises n readable elements.
+                if n == $lanes {
+                    // SAFETY: the caller promises n readable elements.
+                    return unsafe { $load(p) };
+                }
+                // SAFETY: as above.
                 let x: [$t; $lanes] = std::array::from_fn(|i| if i < n { unsafe { *p.add(i) } } else { 0.0 });
                 // SAFETY: the array holds LANES elements.
                 unsafe { $load(x.as_ptr()) }
             }
             #[inline(always)]
             unsafe fn store_first(self, p: *mut $t, v: $v, n: usize) {
+                if n == $lanes {
+                    // SAFETY: the caller promises n writable elements.
+                    return unsafe { $store(p, v) };
+                }
                 let mut x = [0.0; $lanes];
                 // SAFETY: the array holds LANES elements.
                 unsafe { $store(x.as_mut_ptr(), v) };

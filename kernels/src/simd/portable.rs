@@ -58,11 +58,19 @@ macro_rules! portable {
             }
             #[inline(always)]
             unsafe fn load_first(self, p: *const $t, n: usize) -> Self::V {
-                // SAFETY: the caller promises n readable elements.
+                if n == $lanes {
+                    // SAFETY: the caller promises n readable elements.
+                    return unsafe { self.load(p) };
+                }
+                // SAFETY: as above.
                 std::array::from_fn(|i| if i < n { unsafe { *p.add(i) } } else { 0.0 })
             }
             #[inline(always)]
             unsafe fn store_first(self, p: *mut $t, v: Self::V, n: usize) {
+                if n == $lanes {
+                    // SAFETY: the caller promises n writable elements.
+                    return unsafe { self.store(p, v) };
+                }
                 for (i, x) in v.into_iter().enumerate().take(n) {
                     // SAFETY: the caller promises n writable elements.
                     unsafe { *p.add(i) = x };
