@@ -188,10 +188,13 @@ impl Served {
 
     fn piece(&self, cells: &[f64], rows: usize, out: &mut [f64]) -> tilewise_base::Result<()> {
         let (all, inputs) = (MatRef::new(cells, rows, self.inputs.len())?, self.model.inputs().len());
-        let out = MatMut::new(out, rows, self.outputs)?;
+        let mut out = MatMut::new(out, rows, self.outputs)?;
         let Some(column) = self.inputs.get(inputs) else { return self.model.predict(all, None, out) };
         let offsets = all.col_range(inputs..inputs + 1).to_vec();
         if let Some(row) = offsets.iter().position(|offset| !offset.is_finite()) {
+            // What the model refuses in a row before this one is told first.
+            let before = all.row_range(0..row).col_range(0..inputs);
+            self.model.predict(before, Some(&offsets[..row]), out.reborrow().split_rows_at(row).0)?;
             return Err(tilewise_base::Error::cell(row, &column.name, "the offset is a number, not null"));
         }
         self.model.predict(all.col_range(0..inputs), Some(&offsets), out)

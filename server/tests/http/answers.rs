@@ -64,6 +64,9 @@ fn an_offset_is_a_column_like_others() {
     for (body, expected) in [
         (r#"{"x": 1}"#, "\"known\" is not given"),
         ("[[1, 2], [1, null]]", "row 2, column \"known\": the offset is a number"),
+        // The first of two faults is told, whichever it is.
+        ("[[1, 2], [1, null], [2e300, 1]]", "row 2, column \"known\": the offset is a number"),
+        ("[[1, 2], [2e300, 1], [1, null]]", "row 2, column \"x\": is above"),
     ] {
         let reply = client.post("/predict", body);
         assert!(reply.status == 400 && reply.error().contains(expected), "{}", reply.error());

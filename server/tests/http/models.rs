@@ -66,9 +66,12 @@ fn fake(
     Arc::new(Fake { inputs, task, report: FitReport::default(), offset: None, row: Box::new(row) })
 }
 
-/// Ten times "x" plus the offset "known".
+/// Ten times "x" plus the offset "known". Refuses x above 1e300.
 pub(crate) fn shifted() -> Arc<dyn Model> {
     let row = |x: &[f64], out: &mut [f64]| {
+        if x[0] > 1e300 {
+            return Err(Error::cell(0, "x", "is above 1e300"));
+        }
         out[0] = 10.0 * x[0];
         Ok(())
     };

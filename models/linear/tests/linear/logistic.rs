@@ -6,6 +6,7 @@ use tilewise_base::{Context, Fit, Progress, rounds};
 use tilewise_kernels::{MatMut, MatRef, parallel};
 use tilewise_linear::{Chunk, ClassWeights, Element, LinearModel, Logistic, LogisticSolver, Rows};
 
+const ALL: [LogisticSolver; 3] = [SOLVERS[0], SOLVERS[1], LogisticSolver::Auto];
 const SOLVERS: [LogisticSolver; 2] = [LogisticSolver::NewtonCholesky, LogisticSolver::Lbfgs];
 
 fn fit<T: Element>(params: &Logistic, x: &[T], cols: usize, y: &[u32], rows: Rows<'_>) -> Fit<LinearModel> {
@@ -192,16 +193,21 @@ impl Progress for StopAt {
     }
 }
 
+/// Columns that nearly agree: L-BFGS needs over a hundred rounds, so `Auto` begins with it and turns to Newton's method.
+fn nearly_collinear(n: usize, p: usize, classes: usize) -> (Vec<f64>, Vec<u32>) {
+    let (mut x, y) = problem(n, p, classes, 12);
+    for row in x.chunks_mut(p) {
+        let common = row[p - 1];
+        row[3..].iter_mut().for_each(|x| *x = common + 0.02 * *x);
+    }
+    (x, y)
+}
+
 #[test]
 fn auto_turns_from_lbfgs_to_newton() {
     let (n, p) = (600, 40);
     for classes in [2, 3] {
-        let (mut x, y) = problem(n, p, classes, 12);
-        // Columns that nearly agree: L-BFGS needs over a hundred rounds.
-        for row in x.chunks_mut(p) {
-            let common = row[p - 1];
-            row[3..].iter_mut().for_each(|x| *x = common + 0.02 * *x);
-        }
+        let (x, y) = nearly_collinear(n, p, classes);
         let params = |solver| Logistic { l2: 0.1, tolerance: 1e-10, solver, ..Default::default() };
         let [newton, lbfgs] = SOLVERS.map(|s| fit(&params(s), &x, p, &y, Rows::default()));
         let auto = fit(&params(LogisticSolver::Auto), &x, p, &y, Rows::default());
@@ -252,9 +258,12 @@ const CHUNKING: f64 = 1e-8;
 
 #[test]
 fn chunks_through_bytes_give_the_same_fit() {
-    for (classes, solver) in [(2, SOLVERS[0]), (2, SOLVERS[1]), (3, SOLVERS[0]), (3, SOLVERS[1])] {
-        let (n, p) = (500, 5);
-        let (x, y) = problem(n, p, classes, 11);
+    for (classes, solver) in [2, 3].into_iter().flat_map(|classes| ALL.map(|solver| (classes, solver))) {
+        let n = 500;
+        let (p, (x, y)) = match solver {
+            LogisticSolver::Auto => (40, nearly_collinear(n, 40, classes)),
+            _ => (5, problem(n, 5, classes, 11)),
+        };
         let params = Logistic {
             solver,
             tolerance: 1e-10,
@@ -262,6 +271,8 @@ fn chunks_through_bytes_give_the_same_fit() {
             ..Default::default()
         };
         let whole = fit(&params, &x, p, &y, Rows::default());
+        // One round for the moments and 8 + 40 / 4 of L-BFGS, so Newton's method came after.
+        assert!(solver != LogisticSolver::Auto || whole.report.rounds > 19, "{:?}", whole.report);
         let step = n.div_ceil(7);
         let chunks: Vec<_> = x
             .chunks(step * p)
@@ -285,9 +296,9 @@ fn chunks_through_bytes_give_the_same_fit() {
 
 #[test]
 fn same_bits_at_any_thread_count_and_batch() {
-    for (classes, solver) in [(2, SOLVERS[0]), (2, SOLVERS[1]), (4, SOLVERS[0]), (4, SOLVERS[1])] {
+    for (classes, solver) in [2, 4].into_iter().flat_map(|classes| ALL.map(|solver| (classes, solver))) {
         let (n, p) = (5000, 60);
-        let (x, y) = problem(n, p, classes, 12);
+        let (x, y) = nearly_collinear(n, p, classes);
         let params = Logistic { solver, ..Default::default() };
         let view = MatRef::new(&x, n, p).unwrap();
         let run = |threads| {
