@@ -14,6 +14,8 @@ pub struct Cost {
     pub flops: f64,
     /// Bytes between memory and core when every operand is read once and every result written once.
     pub bytes: f64,
+    /// How many of these bytes are written.
+    pub written: f64,
 }
 
 /// A case with its operands, ready to run.

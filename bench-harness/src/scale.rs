@@ -1,6 +1,6 @@
 //! Scaling: every case on 1..N threads, next to the machine's own peaks at the same thread counts in the same run.
 
-use crate::case::{Case, Outcome, Work, shape_text};
+use crate::case::{Case, Cost, Outcome, Work, shape_text};
 use crate::operand::Draw;
 use crate::roofline::{Effort, PROBES, Probes, Roof};
 use std::io;
@@ -75,6 +75,8 @@ pub struct Scaled {
     pub flops: f64,
     /// Bytes of a run.
     pub bytes: f64,
+    /// How many of them are written.
+    pub written: f64,
     /// Thread counts with their samples, measured in turn.
     pub runs: Vec<(usize, Measured)>,
     /// What the machine did at the same thread counts in the same rounds.
@@ -117,10 +119,13 @@ impl Scaled {
         self.over_rounds(i, |round, seconds| self.bytes / seconds / roof.add[round].max(roof.read[round]))
     }
 
-    /// Speed-up of run `i` over that of the peak which is nearer to the first run: multiply-adds or reads.
+    /// Speed-up of run `i` over that of the peak which is nearer to the first run: multiply-adds or memory. Memory is
+    /// that of additions for what writes as much of its bytes as they do (a third), else that of reads.
     pub fn speed_up_of_limit(&self, i: usize) -> f64 {
         let limit = if self.share_of_flops(0) >= self.share_of_bandwidth(0) {
             |roof: &Roof, round: usize| roof.flops[round]
+        } else if 3.0 * self.written >= self.bytes {
+            |roof: &Roof, round: usize| roof.add[round]
         } else {
             |roof: &Roof, round: usize| roof.read[round]
         };
@@ -201,7 +206,8 @@ fn one(case: &Case, shape: &[usize], probes: &Probes, options: &Options) -> io::
         roofs.push(probes.roof(case.element, threads, seconds.each_ref().map(|m| &m.seconds[..])));
     }
     let (title, element, shape, naive) = (case.title(), case.element, shape.to_vec(), measured.next());
-    Ok(Scaled { title, element, shape, flops: cost.flops, bytes: cost.bytes, runs, roofs, beside, naive })
+    let Cost { flops, bytes, written } = cost;
+    Ok(Scaled { title, element, shape, flops, bytes, written, runs, roofs, beside, naive })
 }
 
 impl Scaling {

@@ -217,22 +217,14 @@ impl<T: Float, F: Function> Task<T> for Map<'_, T, F> {
     }
 }
 
-/// Vector by vector; `f` must be marked `#[inline(always)]`, or its operations become calls. A rest shorter than a vector goes through a buffer.
+/// Vector by vector; `f` must be marked `#[inline(always)]`, or its operations become calls.
 #[inline(always)]
 fn map_vectors<T: Float, S: Lanes<T>>(simd: S, x: &[T], out: &mut [T], f: impl Fn(S::V) -> S::V) {
     assert!(x.len() == out.len());
-    let whole = x.len() - x.len() % S::LANES;
-    for i in (0..whole).step_by(S::LANES) {
-        // SAFETY: i + LANES <= the length of both.
-        unsafe { simd.store(out.as_mut_ptr().add(i), f(simd.load(x.as_ptr().add(i)))) };
-    }
-    let rest = x.len() - whole;
-    if rest > 0 {
-        let mut buffer = [T::ZERO; 16];
-        buffer[..rest].copy_from_slice(&x[whole..]);
-        // SAFETY: no set has more than 16 lanes.
-        unsafe { simd.store(buffer.as_mut_ptr(), f(simd.load(buffer.as_ptr()))) };
-        out[whole..].copy_from_slice(&buffer[..rest]);
+    for i in (0..x.len()).step_by(S::LANES) {
+        let n = S::LANES.min(x.len() - i);
+        // SAFETY: i + n <= the length of both.
+        unsafe { simd.store_first(out.as_mut_ptr().add(i), f(simd.load_first(x.as_ptr().add(i), n)), n) };
     }
 }
 
@@ -269,7 +261,9 @@ impl<T: Float> Task<T> for LogSoftmax<'_, T> {
 
 /// The natural logarithm of a positive normal number or infinity, the same bits on every platform (the standard library's
 /// is the system's). x = 2^n m with m in [1/sqrt 2, sqrt 2); ln m = 2 artanh(s), s = (m - 1) / (m + 1), |s| < 0.172, by
-/// its series to s^21 (truncated below 1e-17). Used once per row, so not vectorised.
+/// its series to s^21 (truncated below 1e-17). Used once per row, so not vectorised; but inlined, because outside of a set
+/// with fused multiply-add each of its ten is a call.
+#[inline(always)]
 fn ln(x: f64) -> f64 {
     if !(x.is_normal() && x > 0.0) {
         return x.ln();

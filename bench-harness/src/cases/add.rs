@@ -50,6 +50,6 @@ impl<T: Float> Work for Add<T> {
     }
     fn cost(&self) -> Cost {
         let n = self.a.rows() * self.a.cols();
-        Cost { flops: n as f64, bytes: bytes::<T>(3 * n) }
+        Cost { flops: n as f64, bytes: bytes::<T>(3 * n), written: bytes::<T>(n) }
     }
 }

@@ -101,7 +101,7 @@ impl<T: Float> Work for Batched<T> {
     }
     fn cost(&self) -> Cost {
         let Self { items, m, n, k, .. } = *self;
-        let elements = items * (m * k + m * n) + self.b.get().len();
-        Cost { flops: 2.0 * (items * m * n * k) as f64, bytes: bytes::<T>(elements) }
+        let (read, written) = (bytes::<T>(items * m * k + self.b.get().len()), bytes::<T>(items * m * n));
+        Cost { flops: 2.0 * (items * m * n * k) as f64, bytes: read + written, written }
     }
 }

@@ -76,7 +76,7 @@ impl<T: Float> Work for Map<T> {
     }
     fn cost(&self) -> Cost {
         let n = self.x.get().len();
-        Cost { flops: EXP_FLOPS * n as f64, bytes: bytes::<T>(2 * n) }
+        Cost { flops: EXP_FLOPS * n as f64, bytes: bytes::<T>(2 * n), written: bytes::<T>(n) }
     }
 }
 
@@ -110,6 +110,6 @@ impl<T: Float> Work for LogSoftmax<T> {
     }
     fn cost(&self) -> Cost {
         let n = self.x.rows() * self.x.cols();
-        Cost { flops: (EXP_FLOPS + 4.0) * n as f64, bytes: bytes::<T>(2 * n) }
+        Cost { flops: (EXP_FLOPS + 4.0) * n as f64, bytes: bytes::<T>(2 * n), written: bytes::<T>(n) }
     }
 }

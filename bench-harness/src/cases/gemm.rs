@@ -63,7 +63,8 @@ impl<T: Float> Work for Gemm<T> {
     }
     fn cost(&self) -> Cost {
         let (m, n, k) = (self.a.rows(), self.b.cols(), self.a.cols());
-        Cost { flops: 2.0 * (m * n * k) as f64, bytes: bytes::<T>(m * k + k * n + m * n) }
+        let (flops, written) = (2.0 * (m * n * k) as f64, bytes::<T>(m * n));
+        Cost { flops, bytes: bytes::<T>(m * k + k * n) + written, written }
     }
 }
 

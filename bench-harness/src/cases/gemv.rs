@@ -58,6 +58,6 @@ impl<T: Float> Work for Gemv<T> {
     }
     fn cost(&self) -> Cost {
         let (m, n) = (self.a.rows(), self.a.cols());
-        Cost { flops: 2.0 * (m * n) as f64, bytes: bytes::<T>(m * n + m + n) }
+        Cost { flops: 2.0 * (m * n) as f64, bytes: bytes::<T>(m * n + m + n), written: bytes::<T>(m) }
     }
 }

@@ -45,7 +45,8 @@ pub(super) fn cases<S: Float>() -> Vec<Case> {
 fn cost<S: Float>(a: &Matrix<S>) -> Cost {
     let (rows, cols) = (a.rows(), a.cols());
     let flops = rows as f64 * cols as f64 * (cols + 1) as f64;
-    Cost { flops, bytes: bytes::<S>(rows * cols) + bytes::<f64>(cols * cols) }
+    let written = bytes::<f64>(cols * cols);
+    Cost { flops, bytes: bytes::<S>(rows * cols) + written, written }
 }
 
 struct Syrk<S> {

@@ -183,9 +183,9 @@ impl Work for Problem {
         match self.method {
             Method::Descent(_) => {
                 let rounds = ROUNDS as f64;
-                Cost { flops: 4.0 * rows * features * rounds, bytes: bytes * rounds }
+                Cost { flops: 4.0 * rows * features * rounds, bytes: bytes * rounds, written: 0.0 }
             }
-            _ => Cost { flops: gram, bytes },
+            _ => Cost { flops: gram, bytes, written: 0.0 },
         }
     }
 }

@@ -60,7 +60,7 @@ impl<T: Float> Work for Sum<T> {
     }
     fn cost(&self) -> Cost {
         let n = self.x.get().len();
-        Cost { flops: n as f64, bytes: bytes::<T>(n) }
+        Cost { flops: n as f64, bytes: bytes::<T>(n), written: 0.0 }
     }
 }
 
@@ -88,7 +88,7 @@ impl<T: Float> Work for Dot<T> {
     }
     fn cost(&self) -> Cost {
         let n = self.x.get().len();
-        Cost { flops: 2.0 * n as f64, bytes: bytes::<T>(2 * n) }
+        Cost { flops: 2.0 * n as f64, bytes: bytes::<T>(2 * n), written: 0.0 }
     }
 }
 
@@ -120,6 +120,6 @@ impl<T: Float> Work for Axpy<T> {
     }
     fn cost(&self) -> Cost {
         let n = self.x.get().len();
-        Cost { flops: 2.0 * n as f64, bytes: bytes::<T>(3 * n) }
+        Cost { flops: 2.0 * n as f64, bytes: bytes::<T>(3 * n), written: bytes::<T>(n) }
     }
 }
