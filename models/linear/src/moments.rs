@@ -7,7 +7,7 @@ use crate::block::{leaf_rows, shifted_squares};
 use crate::{Chunk, Element};
 use serde::{Deserialize, Serialize};
 use tilewise_base::{Error, Result};
-use tilewise_kernels::{MatMut, MatRef, axpy, centred_sums, gram, parallel};
+use tilewise_kernels::{MatMut, MatRef, axpy, centred_sums, dot, gram, parallel, sum};
 
 /// Which second moments are wanted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -68,7 +68,7 @@ impl Moments {
         second: Second,
     ) -> Result<Self> {
         let p = x.cols();
-        let weight: f64 = weights.iter().sum();
+        let weight = sum(weights);
         let per_weight = if weight > 0.0 { 1.0 / weight } else { 0.0 };
         // About the first row that counts: a constant column then has its value as mean, exactly, and what stands in
         // rows without weight touches nothing.
@@ -79,13 +79,14 @@ impl Moments {
         centred_sums(x, first, [weights], [&mut sums])?;
         axpy(per_weight, &sums, &mut mean)?;
         let mut target_mean = targets.get(start).copied().unwrap_or(0.0);
+        let mut centred = vec![0.0; targets.len()];
         for _ in 0..2 {
-            let about = target_mean;
-            let sum: f64 = targets.iter().zip(weights).map(|(y, w)| w * (y - about)).sum();
-            target_mean += sum * per_weight;
+            centred.iter_mut().zip(targets).for_each(|(c, y)| *c = y - target_mean);
+            target_mean += dot(weights, &centred)? * per_weight;
         }
-        let deviations: Vec<f64> = targets.iter().zip(weights).map(|(y, w)| w * (y - target_mean)).collect();
-        let target_square = deviations.iter().zip(targets).map(|(d, y)| d * (y - target_mean)).sum();
+        centred.iter_mut().zip(targets).for_each(|(c, y)| *c = y - target_mean);
+        let deviations: Vec<f64> = centred.iter().zip(weights).map(|(c, w)| w * c).collect();
+        let target_square = dot(&deviations, &centred)?;
         // What the mean lost to an outlying first row shows in the sums about it, which ride along with another pass
         // and are taken off mean and products afterwards.
         sums.fill(0.0);

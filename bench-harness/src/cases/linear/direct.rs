@@ -2,7 +2,7 @@
 //! each other's results, with the kernels, leaves and order of the model crate. What rounds cost is the difference.
 
 use tilewise_kernels::parallel::map_reduce;
-use tilewise_kernels::{MatMut, MatRef, ShapeError, axpy, centred_sums, dot, exp, gemv, gram};
+use tilewise_kernels::{MatMut, MatRef, ShapeError, axpy, centred_sums, dot, exp, gemv, gram, sum};
 
 type Rows = std::ops::Range<usize>;
 type Sums<T> = Result<T, ShapeError>;
@@ -34,7 +34,7 @@ pub(super) fn least_squares(x: MatRef<'_, f64>, y: &[f64]) -> Sums<Vec<f64>> {
         let weight = x.rows() as f64;
         let ones = vec![1.0; x.rows()];
         let mut mean = means(x, &ones)?;
-        let target_mean = y.iter().sum::<f64>() / weight;
+        let target_mean = sum(y) / weight;
         let deviations: Vec<f64> = y.iter().map(|y| y - target_mean).collect();
         let (mut square, mut cross, mut lost) = (vec![0.0; p * p], vec![0.0; p], vec![0.0; p]);
         centred_sums(x, &mean, [&ones, &deviations], [&mut lost, &mut cross])?;
