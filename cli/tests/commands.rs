@@ -358,6 +358,24 @@ fn weights_groups_and_offsets_play_their_part() {
 }
 
 #[test]
+fn a_target_of_many_numbers_is_warned_of() {
+    let folder = Folder::new("many");
+    let table = |count: usize, prefix: &str| {
+        let rows: String = (0..2 * count).map(|i| format!("{},{prefix}{}\n", i % 7, i % count)).collect();
+        folder.file("t.csv", format!("x,y\n{rows}"))
+    };
+    for (count, prefix, warned) in [(100, "", false), (101, "", true), (101, "c", false)] {
+        let data = table(count, prefix);
+        let args = ["train", "--model", "logistic", "--data", &data, "--target", "y", "--set", "max_rounds=1"];
+        let output = tilewise(&args);
+        let (out, error) = (text(&output.stdout), text(&output.stderr));
+        assert!(out.contains(&format!("1 inputs, {count} classes")), "{out}");
+        let warning = format!("\"y\" holds {count} different numbers");
+        assert_eq!(error.contains(&warning) && error.contains("--model linear fits them"), warned, "{error}");
+    }
+}
+
+#[test]
 fn a_reader_that_goes_away_ends_the_command_quietly() {
     let folder = Folder::new("pipe");
     let data = folder.file("people.csv", people(ORDER));

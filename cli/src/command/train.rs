@@ -9,9 +9,13 @@ use std::time::Instant;
 use tilewise_base::fit::Silent;
 use tilewise_base::metric::Truth;
 use tilewise_base::replace::{self, Replacement};
-use tilewise_base::{Context, Dataset, Error, Model, Progress, Roles, predict_dataset, roles, split};
+use tilewise_base::{Column, Context, Dataset, Error, Model, Progress, Roles, predict_dataset, roles, split};
 use tilewise_kernels::parallel::Scheme;
 use tilewise_models::{FAMILIES, Family, Settings, family};
+
+/// Different numbers in a target beyond which it hardly holds classes: the largest well-known label sets of small tables,
+/// letters and digits, have 62.
+const MANY_NUMBERS: usize = 100;
 
 /// Rows for training and for testing.
 type Parts = (Vec<usize>, Vec<usize>);
@@ -122,12 +126,31 @@ impl Train {
                 (&whole, &table)
             }
         };
+        let classes = match truth {
+            Truth::Classes { classes, .. } => format!(", {classes} classes"),
+            Truth::Numbers(_) => String::new(),
+        };
         output::print(&format!(
-            "training {} on {} rows, {} inputs\n",
+            "training {} on {} rows, {} inputs{classes}\n",
             family.name,
             rows.len(),
             inputs.len()
         ))?;
+        let target = table.column(&self.target).map_err(place)?;
+        if let Truth::Classes { classes, .. } = truth
+            && classes > MANY_NUMBERS
+            && let Some(other) = FAMILIES.iter().find(|family| !family.classifies(target))
+            && matches!(target, Column::F32(_) | Column::F64(_))
+        {
+            let (target, other) = (output::printable(&self.target), other.name);
+            note(
+                "warning",
+                format!(
+                    "{target:?} holds {classes} different numbers, and each counts as a class of its own; \
+                     --model {other} fits them as numbers"
+                ),
+            );
+        }
         let shown = progress::Shown::new(self.quiet);
         let hears: &dyn Progress = shown.as_ref().map_or(&Silent, |s| s as &dyn Progress);
         let context =
