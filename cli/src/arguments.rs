@@ -1,6 +1,7 @@
 //! Options that several commands share.
 
 use crate::failure::Failure;
+use crate::output::is_standard;
 use clap::Args;
 use std::path::{Path, PathBuf};
 use tilewise_base::{Dataset, Field, Roles, Schema};
@@ -41,11 +42,7 @@ fn delimiter(text: &str) -> Result<u8, String> {
 impl Table {
     /// The file's name, for messages.
     pub(crate) fn name(&self) -> String {
-        if crate::output::is_standard(&self.data) {
-            "<stdin>".into()
-        } else {
-            self.data.display().to_string()
-        }
+        if is_standard(&self.data) { "<stdin>".into() } else { self.data.display().to_string() }
     }
 
     /// Reads the table; columns named in `categorical` are categories even if they look like numbers, those in
@@ -110,6 +107,18 @@ impl Threads {
         let all = || std::thread::available_parallelism().map_or(1, usize::from);
         tilewise_kernels::parallel::with_threads(self.threads.map_or_else(all, usize::from), f)
     }
+}
+
+/// Refuses an output that is one of the inputs, which `(option, path)` name: writing would destroy it.
+pub(crate) fn keep_apart(out: &Path, inputs: &[(&str, &Path)]) -> Result<(), Failure> {
+    let Ok(out_file) = out.canonicalize() else { return Ok(()) };
+    for (option, path) in inputs {
+        if !is_standard(out) && !is_standard(path) && path.canonicalize().is_ok_and(|path| path == out_file) {
+            let what = format!("--out is the file of {option}, which would be lost; give it another name");
+            return Err(Failure::Told(format!("{}: {what}", out.display())));
+        }
+    }
+    Ok(())
 }
 
 /// The model in a file.

@@ -5,9 +5,14 @@ use std::io;
 use std::process::ExitCode;
 use tilewise_base::Error;
 
+/// The shell's number for a program ended by Ctrl-C.
+pub(crate) const INTERRUPTED: u8 = 130;
+
 pub(crate) enum Failure {
     /// Something is wrong with data, a file or a parameter; the text is one line.
     Told(String),
+    /// Ctrl-C ended the work early. What was done is kept, and the person was told.
+    Interrupted,
     /// Whoever read our stdout went away: nobody is left to be told.
     ReaderGone,
 }
@@ -30,6 +35,7 @@ impl Failure {
                 note("error", one_line(&text));
                 ExitCode::FAILURE
             }
+            Self::Interrupted => ExitCode::from(INTERRUPTED),
             Self::ReaderGone => ExitCode::SUCCESS,
         }
     }

@@ -8,8 +8,7 @@ static ASKED: AtomicBool = AtomicBool::new(false);
 pub(crate) fn flag() -> &'static AtomicBool {
     let handler = || {
         if ASKED.swap(true, Ordering::Relaxed) {
-            // The shell's number for a program ended by Ctrl-C.
-            std::process::exit(130);
+            std::process::exit(i32::from(crate::failure::INTERRUPTED));
         }
         crate::failure::note(
             "stopping",

@@ -1,7 +1,7 @@
 //! The tilewise command: train, evaluate, predict, inspect, serve, demo, a file each under `command/`.
 //!
 //! Results go to stdout, progress, warnings and errors to stderr. Exit code 0 is success, 1 a failure told in one line,
-//! 2 a misused command line. A reader of stdout that goes away early ends the command quietly.
+//! 2 a misused command line, 130 training that Ctrl-C ended early. A reader of stdout that goes away early ends the command quietly.
 
 mod arguments;
 mod command;

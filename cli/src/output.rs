@@ -4,7 +4,7 @@ use crate::failure::{Failure, note};
 use std::io::Write;
 use std::path::Path;
 use tilewise_base::metric::{Score, Truth, baseline, confusion, most_probable, summary};
-use tilewise_base::{Column, Dataset, FitReport, Result, Task};
+use tilewise_base::{Column, Dataset, Error, Field, FitReport, Kind, Result, Task};
 
 /// Classes up to which a confusion matrix is printed.
 const SHOWN_CLASSES: usize = 10;
@@ -46,7 +46,9 @@ pub(crate) fn schema(table: &Dataset, role: impl Fn(&str) -> &'static str) -> St
     let mut rows = Vec::new();
     for (name, column) in table.names().iter().zip(table.columns()).take(SHOWN_COLUMNS) {
         let kind = match column {
-            Column::Categorical { dictionary, .. } => format!("categorical, {} values", dictionary.len()),
+            Column::Categorical { dictionary, .. } => {
+                format!("categorical, {}", count(dictionary.len(), "value"))
+            }
             other => other.kind().name().to_owned(),
         };
         let missing = (0..table.rows()).filter(|&row| column.cell(row).is_nan()).count();
@@ -58,6 +60,11 @@ pub(crate) fn schema(table: &Dataset, role: impl Fn(&str) -> &'static str) -> St
         text += &format!("  and {} more columns\n", table.columns().len() - SHOWN_COLUMNS);
     }
     text
+}
+
+/// How many there are of something whose plural takes an s.
+pub(crate) fn count(n: usize, what: &str) -> String {
+    format!("{n} {what}{}", if n == 1 { "" } else { "s" })
 }
 
 /// Names and cells come from files: control characters are shown, not obeyed.
@@ -124,6 +131,65 @@ pub(crate) fn warn(report: &FitReport) {
     }
     for warning in &report.warnings {
         note("warning", printable(warning));
+    }
+}
+
+/// Different texts in a column beyond which they are hardly categories, if most rows have one of their own.
+const MANY_CATEGORIES: usize = 20;
+
+/// Tells which of the `inputs` are text that differs nearly everywhere: names, identifiers, numbers in a form that was
+/// not understood.
+pub(crate) fn warn_of_many_categories(table: &Dataset, inputs: &[String]) {
+    for (name, column) in table.names().iter().zip(table.columns()) {
+        if let Column::Categorical { dictionary, .. } = column
+            && inputs.contains(name)
+            && dictionary.len() > MANY_CATEGORIES.max(table.rows() / 2)
+        {
+            let (name, values) = (printable(name), dictionary.len());
+            let example = dictionary.first().map(|text| printable(text)).unwrap_or_default();
+            note(
+                "warning",
+                format!(
+                    "column {name:?} holds {values} different texts in {} rows, such as {example:?}; --ignore \
+                     leaves it out",
+                    table.rows()
+                ),
+            );
+        }
+    }
+}
+
+/// Tells which columns hold categories that the model has not met.
+pub(crate) fn warn_of_unseen(inputs: &[Field], table: &Dataset) {
+    for field in inputs {
+        let Kind::Categorical { dictionary: known } = &field.kind else { continue };
+        let Ok(Column::Categorical { codes, dictionary }) = table.column(&field.name) else { continue };
+        let is_new: Vec<bool> = dictionary.iter().map(|text| known.binary_search(text).is_err()).collect();
+        let new = |code: &u32| is_new.get(*code as usize).copied().unwrap_or(false);
+        let count = codes.iter().filter(|code| new(code)).count();
+        if let Some(&first) = codes.iter().find(|code| new(code)) {
+            let (name, text) = (printable(&field.name), printable(&dictionary[first as usize]));
+            let rows = if count == 1 { "row holds a value" } else { "rows hold values" };
+            note(
+                "warning",
+                format!(
+                    "column {name:?}: {count} {rows} that the model has not met, such as {text:?}; to it they are \
+                     none of its categories"
+                ),
+            );
+        }
+    }
+}
+
+/// An error for the first row whose scores overflowed: nothing can be measured there.
+pub(crate) fn all_answered(predictions: &[f64], outputs: usize, target: &str) -> Result<()> {
+    match predictions.chunks(outputs).position(|answer| !answer.iter().all(|x| x.is_finite())) {
+        None => Ok(()),
+        Some(row) => {
+            let what =
+                "there is no prediction to measure: the row's numbers are so large that the scores overflow";
+            Err(Error::cell(row, target, what))
+        }
     }
 }
 

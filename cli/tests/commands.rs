@@ -340,7 +340,7 @@ fn weights_groups_and_offsets_play_their_part() {
         "--out",
         &model,
     ]);
-    assert!(told.contains("on 28 rows, 1 inputs") && told.contains("on 12 rows held out"), "{told}");
+    assert!(told.contains("on 28 rows, 1 input") && told.contains("on 12 rows held out"), "{told}");
     let new = folder.file("new.csv", "known,x\n1000,2\n0,5\n");
     let answers = works(&["predict", "--model", &model, "--data", &new, "--offset", "known"]);
     // The model remembers its offset, and does not answer without it.
@@ -358,6 +358,58 @@ fn weights_groups_and_offsets_play_their_part() {
 }
 
 #[test]
+fn an_output_never_replaces_an_input() {
+    let folder = Folder::new("apart");
+    let data = folder.file("people.csv", people(ORDER));
+    let model = folder.path("m.safetensors");
+    let train = ["train", "--model", "linear", "--data", &data, "--target", "price", "--out"];
+    works(&[&train[..], &[&model]].concat());
+    let kept = [fs::read(&data).unwrap(), fs::read(&model).unwrap()];
+    // The same file by another path.
+    let beside = folder.path("./people.csv");
+    fails(&[&train[..], &[&beside]].concat(), &["people.csv", "--out is the file of --data"]);
+    fails(&[&train[..], &["-"]].concat(), &["not to stdout"]);
+    let predict = ["predict", "--model", &model, "--data", &data, "--out"];
+    fails(&[&predict[..], &[&data]].concat(), &["--out is the file of --data"]);
+    fails(&[&predict[..], &[&model]].concat(), &["--out is the file of --model"]);
+    assert_eq!([fs::read(&data).unwrap(), fs::read(&model).unwrap()], kept);
+    assert_eq!(folder.names(), ["m.safetensors", "people.csv"]);
+}
+
+#[test]
+fn rows_without_an_answer_and_unmet_categories_are_told() {
+    let folder = Folder::new("unmet");
+    let row =
+        |i: usize| format!("0.{},0.{},c{},{}\n", i % 5, i % 4, i % 3, if i % 5 > i % 4 { "a" } else { "b" });
+    let rows: String = (0..40).map(row).collect();
+    let data = folder.file("t.csv", format!("x,z,colour,y\n{rows}"));
+    let model = folder.path("m.safetensors");
+    works(&["train", "--model", "logistic", "--data", &data, "--target", "y", "--out", &model]);
+    let new =
+        folder.file("new.csv", "x,z,colour,y\n1,0,c1,a\n1e308,1e308,c9,b\n-1e308,-1e308,,a\n2,0,c2,a\n");
+    let predicted = tilewise(&["predict", "--model", &model, "--data", &new, "--proba"]);
+    let (out, error) = (text(&predicted.stdout), text(&predicted.stderr));
+    let lines: Vec<&str> = out.lines().collect();
+    assert!(predicted.status.success() && lines[1].len() > 5 && lines[4].len() > 5, "{out}");
+    assert_eq!(lines[2..4], [",,", ",,"]);
+    assert!(
+        error.contains("2 rows have numbers so large") && error.contains("row 2 is the first"),
+        "{error}"
+    );
+    assert!(
+        error.contains("\"colour\": 1 row holds a value that the model has not met, such as \"c9\""),
+        "{error}"
+    );
+    fails(&["evaluate", "--model", &model, "--data", &new], &["row 2", "there is no prediction to measure"]);
+    // Text that differs nearly everywhere is hardly a category.
+    let rows: String = (0..60).map(|i| format!("{i},name{i},{}\n", i % 7)).collect();
+    let names = folder.file("names.csv", format!("x,name,y\n{rows}"));
+    let output = tilewise(&["train", "--model", "ridge", "--data", &names, "--target", "y"]);
+    let warning = "column \"name\" holds 60 different texts in 60 rows, such as \"name0\"; --ignore";
+    assert!(text(&output.stderr).contains(warning), "{}", text(&output.stderr));
+}
+
+#[test]
 fn a_target_of_many_numbers_is_warned_of() {
     let folder = Folder::new("many");
     let table = |count: usize, prefix: &str| {
@@ -366,10 +418,11 @@ fn a_target_of_many_numbers_is_warned_of() {
     };
     for (count, prefix, warned) in [(100, "", false), (101, "", true), (101, "c", false)] {
         let data = table(count, prefix);
-        let args = ["train", "--model", "logistic", "--data", &data, "--target", "y", "--set", "max_rounds=1"];
+        let args =
+            ["train", "--model", "logistic", "--data", &data, "--target", "y", "--set", "max_rounds=1"];
         let output = tilewise(&args);
         let (out, error) = (text(&output.stdout), text(&output.stderr));
-        assert!(out.contains(&format!("1 inputs, {count} classes")), "{out}");
+        assert!(out.contains(&format!("1 input, {count} classes")), "{out}");
         let warning = format!("\"y\" holds {count} different numbers");
         assert_eq!(error.contains(&warning) && error.contains("--model linear fits them"), warned, "{error}");
     }

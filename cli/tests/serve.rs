@@ -147,6 +147,21 @@ fn answers_what_predict_answers_and_drains() {
 }
 
 #[test]
+fn the_line_to_try_holds_the_offset() {
+    let folder = folder("offset");
+    let (data, model) = (folder.join("t.csv"), folder.join("m.safetensors"));
+    std::fs::write(&data, "x,known,y\n1,0,1\n2,5,7\n3,1,4\n").unwrap();
+    let (data, model) = (data.to_str().unwrap(), model.to_str().unwrap());
+    tilewise(&[
+        "train", "--model", "linear", "--data", data, "--target", "y", "--offset", "known", "--out", model,
+    ]);
+    let server = Server::start(&[model]);
+    let row = server.curl.split('\'').nth(1).unwrap();
+    assert!(row.contains("known") && server.post("/predict", row).0.starts_with("{\"prediction\":"), "{row}");
+    assert!(tilewise(&["inspect", "--model", model]).contains("known  numeric, the offset"));
+}
+
+#[test]
 fn several_models_and_what_is_refused() {
     let folder = folder("several");
     let (model, _) = trained(&folder);

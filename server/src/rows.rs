@@ -138,9 +138,12 @@ fn object(reader: &mut Reader<'_>, served: &Served, cells: &mut Vec<f64>) -> Res
         }
     }
     if filled < row.len() {
-        let missing = served.inputs.iter().zip(row.iter()).find(|(_, x)| x.to_bits() == ABSENT);
-        let name = missing.map_or("", |(input, _)| &input.name);
-        return Err(Failure::bad(format!("column {name:?} is not given; a missing value is null")));
+        let missing = row.iter().position(|x| x.to_bits() == ABSENT);
+        let name = missing.and_then(|at| served.inputs.get(at)).map_or("", |input| &input.name);
+        // The model's offset stands behind its inputs.
+        let is_offset = missing.is_some_and(|at| at >= served.model.inputs().len());
+        let hint = if is_offset { "it is the model's offset, a number" } else { "a missing value is null" };
+        return Err(Failure::bad(format!("column {name:?} is not given; {hint}")));
     }
     Ok(())
 }

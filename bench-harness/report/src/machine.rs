@@ -73,9 +73,13 @@ impl Machine {
         Self { commit: commit.unwrap_or_default(), ..self }
     }
 
-    /// A name for a folder: the processor's in lower case, words joined by `-`, e.g. `amd-epyc-7b13-2-cores`.
+    /// A name for a folder: the processor's in lower case, words joined by `-`, e.g. `amd-epyc-avx512-2-cores`. Its
+    /// widest vectors are in it, because virtual machines often hide the generation of their processor.
     pub fn slug(&self) -> String {
-        let text = format!("{} {} cores", self.cpu.replace("(R)", "").replace("(TM)", ""), self.cores);
+        let widest =
+            ["avx512", "avx2"].into_iter().find(|set| self.features.iter().any(|f| f.starts_with(set)));
+        let cpu = self.cpu.replace("(R)", "").replace("(TM)", "");
+        let text = format!("{cpu} {} {} cores", widest.unwrap_or_default(), self.cores);
         let words = text.split(|c: char| !c.is_ascii_alphanumeric()).filter(|word| !word.is_empty());
         words.map(str::to_ascii_lowercase).collect::<Vec<_>>().join("-")
     }
@@ -222,9 +226,10 @@ mod tests {
 
     #[test]
     fn the_slug_is_a_folder_name() {
-        let machine =
-            Machine { cpu: "Intel(R) Xeon(R) CPU @ 2.60GHz".into(), cores: 2, ..Machine::default() };
-        assert_eq!(machine.slug(), "intel-xeon-cpu-2-60ghz-2-cores");
+        let features = ["avx2", "avx512f"].map(String::from).to_vec();
+        let cpu = "Intel(R) Xeon(R) CPU @ 2.60GHz".into();
+        let machine = Machine { cpu, cores: 2, features, ..Machine::default() };
+        assert_eq!(machine.slug(), "intel-xeon-cpu-2-60ghz-avx512-2-cores");
         assert_eq!(Machine { cpu: "../../x".into(), cores: 1, ..Machine::default() }.slug(), "x-1-cores");
     }
 

@@ -44,11 +44,14 @@ impl Inspect {
             .iter()
             .map(|field| {
                 let kind = match &field.kind {
-                    Kind::Categorical { dictionary } => format!("categorical, {} values", dictionary.len()),
+                    Kind::Categorical { dictionary } => {
+                        format!("categorical, {}", output::count(dictionary.len(), "value"))
+                    }
                     other => other.name().to_owned(),
                 };
                 vec![output::printable(&field.name), kind]
             })
+            .chain(model.offset().map(|name| vec![output::printable(name), "numeric, the offset".to_owned()]))
             .collect();
         text += &output::aligned(&rows);
         text += model.describe().trim_end();

@@ -1,14 +1,14 @@
 //! `tilewise predict`: a model's answers for the rows of a table, as CSV.
 
-use crate::arguments::{Table, Threads, load};
+use crate::arguments::{Table, Threads, keep_apart, load};
 use crate::failure::{Failure, note};
-use crate::output::is_standard;
+use crate::output::{self, is_standard};
 use clap::Args;
 use std::io::{BufWriter, Write};
 use std::path::PathBuf;
 use tilewise_base::metric::most_probable;
 use tilewise_base::replace::Replacement;
-use tilewise_base::{Column, Dataset, Error, Roles, Task, predict_dataset};
+use tilewise_base::{Column, Dataset, Error, MISSING_CODE, Roles, Task, predict_dataset};
 use tilewise_data::write_csv;
 
 const EXAMPLES: &str = "\
@@ -44,6 +44,7 @@ pub(crate) struct Predict {
 
 impl Predict {
     pub(crate) fn run(self) -> Result<(), Failure> {
+        keep_apart(&self.out, &[("--data", &self.table.data), ("--model", &self.model)])?;
         let model = load(&self.model)?;
         if self.proba && *model.task() == Task::Regression {
             let what = "--proba needs a model of classes; this one predicts the number";
@@ -55,7 +56,17 @@ impl Predict {
             let place = |e| Failure::in_table(&self.table.name(), e);
             let roles = Roles { offset: offset.map(String::from), ..Roles::default() };
             let offsets = roles.offsets(&table).map_err(place)?;
-            let predictions = predict_dataset(&*model, &table, offsets.as_deref()).map_err(place)?;
+            let mut predictions = predict_dataset(&*model, &table, offsets.as_deref()).map_err(place)?;
+            output::warn_of_unseen(model.inputs(), &table);
+            let without = rows_without_answer(&mut predictions, model.outputs());
+            if let Some(first) = without.first() {
+                let (count, rows) = (without.len(), if without.len() == 1 { "row has" } else { "rows have" });
+                let what = "numbers so large that the model's scores overflow";
+                note(
+                    "warning",
+                    format!("{count} {rows} {what}, and no answer; row {} is the first", first + 1),
+                );
+            }
             Ok::<_, Failure>(answers(model.task(), predictions, table.rows(), self.proba)?)
         })?;
         if is_standard(&self.out) {
@@ -71,6 +82,18 @@ impl Predict {
     }
 }
 
+/// Rows whose scores overflowed. All that a model says of them becomes missing, as in the server's answers.
+fn rows_without_answer(predictions: &mut [f64], outputs: usize) -> Vec<usize> {
+    let mut without = Vec::new();
+    for (row, answer) in predictions.chunks_mut(outputs).enumerate() {
+        if !answer.iter().all(|x| x.is_finite()) {
+            answer.fill(f64::NAN);
+            without.push(row);
+        }
+    }
+    without
+}
+
 /// Predictions as a table: the number, or the most probable class and perhaps the probability of each.
 fn answers(task: &Task, predictions: Vec<f64>, rows: usize, proba: bool) -> tilewise_base::Result<Dataset> {
     const PREDICTION: &str = "prediction";
@@ -78,10 +101,13 @@ fn answers(task: &Task, predictions: Vec<f64>, rows: usize, proba: bool) -> tile
         Task::Regression => return Dataset::new(vec![(PREDICTION.into(), Column::F64(predictions))]),
         Task::Classification { classes } => classes,
     };
-    let called = Column::Categorical {
-        codes: most_probable(&predictions, classes.len()),
-        dictionary: classes.clone(),
-    };
+    let mut codes = most_probable(&predictions, classes.len());
+    for (code, answer) in codes.iter_mut().zip(predictions.chunks(classes.len())) {
+        if answer[0].is_nan() {
+            *code = MISSING_CODE;
+        }
+    }
+    let called = Column::Categorical { codes, dictionary: classes.clone() };
     let mut columns = vec![(PREDICTION.to_owned(), called)];
     for (j, class) in classes.iter().enumerate().filter(|_| proba) {
         let probability = (0..rows).map(|i| predictions[i * classes.len() + j]).collect();

@@ -135,12 +135,11 @@ fn example(model: &dyn Model) -> String {
         Kind::Categorical { dictionary } => dictionary.first().map_or("null".to_owned(), |text| quoted(text)),
     };
     let named = model.inputs().len() <= NAMED_COLUMNS;
-    let cells: Vec<String> = model
-        .inputs()
-        .iter()
-        .map(|field| {
-            if named { format!("{}: {}", quoted(&field.name), cell(&field.kind)) } else { cell(&field.kind) }
-        })
+    let inputs = model.inputs().iter().map(|field| (&field.name[..], cell(&field.kind)));
+    let offset = model.offset().map(|name| (name, cell(&Kind::Numeric)));
+    let cells: Vec<String> = inputs
+        .chain(offset)
+        .map(|(name, cell)| if named { format!("{}: {cell}", quoted(name)) } else { cell })
         .collect();
     let (open, close) = if named { ("{", "}") } else { ("[", "]") };
     format!("{open}{}{close}", cells.join(", "))

@@ -1,6 +1,6 @@
 //! `tilewise train`: from a table to a model file, with measures on rows held out.
 
-use crate::arguments::{Columns, Table, Threads};
+use crate::arguments::{Columns, Table, Threads, keep_apart};
 use crate::failure::{Failure, note};
 use crate::{interrupt, output, progress};
 use clap::Args;
@@ -81,7 +81,7 @@ Examples:
       --out houses.safetensors
   tilewise train --model linear --data raw.csv --no-header --columns a,b,y --na '?' --target y
 
-Ctrl-C ends training at the next round and keeps the model."
+Ctrl-C ends training at the next round and keeps the model; the exit code is then 130."
 }
 
 impl Train {
@@ -91,6 +91,11 @@ impl Train {
         family.check(&settings)?;
         // Tried before the work, so that a folder that cannot be written costs no training.
         if let Some(out) = &self.out {
+            if output::is_standard(out) {
+                let what = "a model goes to a file, not to stdout; give --out a name";
+                return Err(Failure::Told(format!("{}: {what}", out.display())));
+            }
+            keep_apart(out, &[("--data", &self.table.data)])?;
             drop(Replacement::new(out)?);
         }
         self.threads.run(|| self.train(family, &settings))
@@ -111,8 +116,13 @@ impl Train {
         roles.weights(&table).map_err(place)?;
         roles.offsets(&table).map_err(place)?;
         let role = |name: &str| role(&roles, name);
-        output::print(&format!("{file}: {} rows, {} columns\n", table.rows(), table.columns().len()))?;
+        output::print(&format!(
+            "{file}: {}, {}\n",
+            output::count(table.rows(), "row"),
+            output::count(table.columns().len(), "column")
+        ))?;
         output::print(&output::schema(&table, role))?;
+        output::warn_of_many_categories(&table, &inputs);
         if !ignored.is_empty() {
             output::print(&format!("  ignored: {}\n", output::printable(&ignored.join(", "))))?;
         }
@@ -131,10 +141,10 @@ impl Train {
             Truth::Numbers(_) => String::new(),
         };
         output::print(&format!(
-            "training {} on {} rows, {} inputs{classes}\n",
+            "training {} on {}, {}{classes}\n",
             family.name,
-            rows.len(),
-            inputs.len()
+            output::count(rows.len(), "row"),
+            output::count(inputs.len(), "input")
         ))?;
         let target = table.column(&self.target).map_err(place)?;
         if let Truth::Classes { classes, .. } = truth
@@ -163,7 +173,8 @@ impl Train {
         }
         let model = fitted.map_err(|e| place(in_file(e, rows)))?;
         output::print(&format!("{} in {seconds:.2} s\n", output::report(model.report())))?;
-        if interrupt::asked() {
+        let interrupted = interrupt::asked();
+        if interrupted {
             note(
                 "stopped",
                 format!("by Ctrl-C after round {}; the model so far is kept", model.report().rounds),
@@ -172,11 +183,14 @@ impl Train {
         output::warn(model.report());
         self.save(&*model)?;
         let (test, what) = match &parts {
-            Some((_, test)) => (&table.take(test), format!("on {} rows held out", test.len())),
+            Some((_, test)) => {
+                (&table.take(test), format!("on {} held out", output::count(test.len(), "row")))
+            }
             None => (&table, "on the training rows (use --test-fraction for an honest measure)".to_owned()),
         };
         let text = measure(&*model, training, test, &roles).map_err(place)?;
-        output::print(&format!("{what}:\n{text}"))
+        output::print(&format!("{what}:\n{text}"))?;
+        if interrupted { Err(Failure::Interrupted) } else { Ok(()) }
     }
 
     /// Rows for training and for testing. Classes keep their shares; groups stay together.

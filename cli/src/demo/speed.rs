@@ -2,13 +2,16 @@
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use tilewise_base::{Column, Context, Dataset, Error, Result, Roles};
-use tilewise_kernels::parallel::{map, threads, with_threads};
+use tilewise_kernels::parallel::{map, on_every_thread, threads, with_threads};
 use tilewise_kernels::random::Philox;
+use tilewise_kernels::roofline::fma_chain;
 use tilewise_models::{FAMILIES, Family, Purpose, Settings};
 use tilewise_report::{Entrant, Settings as Timing, Table, measure as side_by_side};
 
 const ROWS: usize = 200_000;
 const FEATURES: usize = 50;
+/// Steps of bare multiply-adds, about 10 milliseconds.
+const CHAIN: u64 = 2_000_000;
 
 pub(crate) struct Speed {
     pub(crate) family: &'static str,
@@ -17,6 +20,8 @@ pub(crate) struct Speed {
     pub(crate) seconds: [f64; 2],
     /// Median over rounds of one thread's time over that of all.
     pub(crate) ratio: f64,
+    /// The same of bare multiply-adds, as many on each thread: what the machine had to give in these rounds.
+    pub(crate) machine: f64,
     /// Whether both trained the same bytes.
     pub(crate) same: bool,
 }
@@ -52,7 +57,14 @@ pub(crate) fn measure(cancel: &AtomicBool) -> Result<Vec<Speed>> {
         // Each training succeeded above on the same table.
         let entrant =
             |name: &str, threads| Entrant::work(name, move || drop(std::hint::black_box(train(threads))));
-        let mut entrants = [entrant("one", 1), entrant("all", all)];
+        let bare = |name: &str, threads| {
+            Entrant::work(name, move || {
+                let chain = |_| std::hint::black_box(fma_chain::<f64>(CHAIN));
+                with_threads(threads, || drop(on_every_thread(chain)));
+            })
+        };
+        let mut entrants =
+            [entrant("one", 1), entrant("all", all), bare("bare one", 1), bare("bare all", all)];
         let timing = Timing { rounds: 7, sample_seconds: 1e-3, ..Timing::default() };
         let measured = side_by_side(&timing, &mut entrants)
             .map_err(|e| Error::Fit(format!("the measurement failed: {e}")))?;
@@ -61,6 +73,7 @@ pub(crate) fn measure(cancel: &AtomicBool) -> Result<Vec<Speed>> {
             threads: all,
             seconds: [measured[0].median(), measured[1].median()],
             ratio: measured[0].ratio(&measured[1]),
+            machine: all as f64 * measured[2].ratio(&measured[3]),
             same,
         });
     }
@@ -77,8 +90,16 @@ fn train(family: &Family, table: &Dataset) -> Result<Vec<u8>> {
 }
 
 pub(crate) fn table(speeds: &[Speed]) -> Table {
-    let columns =
-        ["<family", "rows x features", "one thread", "all threads", "threads", "speed-up", "<same bytes"];
+    let columns = [
+        "<family",
+        "rows x features",
+        "one thread",
+        "all threads",
+        "threads",
+        "speed-up",
+        "machine's own",
+        "<same bytes",
+    ];
     let mut table = Table::new("Training on one thread and on all", &columns);
     for speed in speeds {
         table.push([
@@ -88,6 +109,7 @@ pub(crate) fn table(speeds: &[Speed]) -> Table {
             tilewise_report::seconds(speed.seconds[1]),
             speed.threads.to_string(),
             format!("{:.2}", speed.ratio),
+            format!("{:.2}", speed.machine),
             if speed.same { "yes" } else { "NO" }.to_owned(),
         ]);
     }

@@ -3,6 +3,7 @@
 //! A [`Binder`] is made once from what a model needs and what a table holds. It finds columns by name, in any order,
 //! and translates dictionaries by text, so that a file written elsewhere gives the same cells as the training file.
 
+use crate::error::listed;
 use crate::{Column, Dataset, Error, Field, Kind, MISSING_CODE, Model, Result, Schema, model::UNSEEN};
 use std::collections::HashMap;
 use std::ops::Range;
@@ -51,7 +52,7 @@ impl Binder {
                 let what = format!(
                     "is missing: the model needs it ({}); there are {}",
                     input.kind.name(),
-                    list(&names)
+                    listed(&names)
                 );
                 return Err(Error::column(&input.name, what));
             };
@@ -133,16 +134,6 @@ fn source(input: &Field, found: &Kind) -> Result<Source> {
             Err(Error::column(&input.name, what))
         }
     }
-}
-
-/// Names for an error message; long lists are cut.
-fn list(names: &[&str]) -> String {
-    const SHOWN: usize = 40;
-    let mut text = names[..names.len().min(SHOWN)].join(", ");
-    if names.len() > SHOWN {
-        text += &format!(" and {} more", names.len() - SHOWN);
-    }
-    text
 }
 
 /// Predicts every row of a table: rows x outputs, row-major. Blocks of [`BLOCK_ROWS`] rows run in parallel; since a

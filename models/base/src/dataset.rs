@@ -1,5 +1,6 @@
 //! Tables in memory, a typed vector per column.
 
+use crate::error::listed;
 use crate::{Error, Field, Kind, Result, Schema};
 
 /// The code of a missing category.
@@ -133,7 +134,7 @@ impl Dataset {
             Some(i) => Ok(&self.columns[i]),
             None => Err(Error::column(
                 name,
-                format!("there is no such column; there are {}", self.names.join(", ")),
+                format!("there is no such column; there are {}", listed(&self.names)),
             )),
         }
     }

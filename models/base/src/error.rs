@@ -113,3 +113,14 @@ impl Error {
         Self::Parameter { name: name.into(), value: value.to_string(), accepted: accepted.into() }
     }
 }
+
+/// Names for an error message; a long list is cut.
+pub fn listed<S: AsRef<str>>(names: &[S]) -> String {
+    const SHOWN: usize = 40;
+    let shown: Vec<&str> = names.iter().take(SHOWN).map(AsRef::as_ref).collect();
+    let mut text = shown.join(", ");
+    if names.len() > SHOWN {
+        text += &format!(" and {} more", names.len() - SHOWN);
+    }
+    text
+}

@@ -17,6 +17,7 @@ use crate::column::{Builder, Fault, Rule, speaks_for_text};
 use crate::options::{Missing, ReadOptions};
 use records::{Cell, Records, Step};
 use std::collections::HashMap;
+use tilewise_base::error::listed;
 use tilewise_base::{Column, Dataset, Error, Result};
 
 /// Text that is read at a time: some milliseconds of work, and thousands of records.
@@ -234,7 +235,12 @@ pub(crate) fn plan(
     }
     for name in wanted.into_iter().flatten().chain(&options.columns_ignored).chain(&options.categorical) {
         if !positions.contains_key(name.as_str()) {
-            let what = format!("there is no such column; there are {}", names.join(", "));
+            let field = options.schema.and_then(|s| s.position(name).map(|i| &s.fields[i]));
+            let what = match field {
+                Some(field) => format!("is missing: the model needs it ({})", field.kind.name()),
+                None => "there is no such column".to_owned(),
+            };
+            let what = format!("{what}; there are {}", listed(&names));
             return Err(Error::Data { file: file.to_owned(), line: None, column: Some(name.clone()), what });
         }
     }
@@ -266,7 +272,7 @@ pub(crate) fn text(bytes: &[u8], line: u64, whole: bool) -> Result<&str, Fault> 
     } else if bytes.starts_with(b"ARROW1") {
         "this is an Arrow file; give --format arrow".to_owned()
     } else {
-        format!("the byte 0x{:02x} is not UTF-8 text; a CSV file in UTF-8 is needed", bytes[bad])
+        format!("the byte 0x{:02x} is not UTF-8 text; a file of text in UTF-8 is needed", bytes[bad])
     };
     let line = line + bytes[..bad].iter().filter(|&&b| b == b'\n').count() as u64;
     Err(Fault { line, column: None, what })

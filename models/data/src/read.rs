@@ -44,6 +44,9 @@ pub(crate) fn format(path: &Path, options: &ReadOptions<'_>) -> Result<Format> {
     match options.format {
         Some(format) => Ok(format),
         None if path == Path::new("-") => Ok(Format::Csv),
+        None if path.is_dir() => {
+            Err(Error::Io { path: path.to_owned(), source: std::io::ErrorKind::IsADirectory.into() })
+        }
         None => Format::of(path),
     }
 }

@@ -75,11 +75,11 @@ fn mistakes_name_their_place() {
         ),
         (
             b"a,b\n1,\xff\n".into(),
-            "t.csv, line 2: the byte 0xff is not UTF-8 text; a CSV file in UTF-8 is needed",
+            "t.csv, line 2: the byte 0xff is not UTF-8 text; a file of text in UTF-8 is needed",
         ),
         (
             b"a,b\n1,\0\n".into(),
-            "t.csv, line 2: the byte 0x00 is not UTF-8 text; a CSV file in UTF-8 is needed",
+            "t.csv, line 2: the byte 0x00 is not UTF-8 text; a file of text in UTF-8 is needed",
         ),
         (b"PAR1\x15\x04\0".into(), "t.csv, line 1: this is a Parquet file; give --format parquet"),
         (

@@ -62,7 +62,7 @@ fn an_offset_is_a_column_like_others() {
     let reply = client.post("/v2/models/m/infer", tensors).json();
     assert_eq!(numbers(&reply["outputs"][0]["data"]), [10.5, 19.0]);
     for (body, expected) in [
-        (r#"{"x": 1}"#, "\"known\" is not given"),
+        (r#"{"x": 1}"#, "\"known\" is not given; it is the model's offset"),
         ("[[1, 2], [1, null]]", "row 2, column \"known\": the offset is a number"),
         // The first of two faults is told, whichever it is.
         ("[[1, 2], [1, null], [2e300, 1]]", "row 2, column \"known\": the offset is a number"),
