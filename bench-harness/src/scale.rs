@@ -167,22 +167,32 @@ pub fn scale(cases: &[Case], options: &Options, mut hear: impl FnMut(&str)) -> i
     Ok(Scaling { threads: options.threads.clone(), scaled })
 }
 
+/// Seconds beyond which a run is not preceded by an untimed one: caches and buffers matter little then.
+const LONG: f64 = 0.25;
+
 fn one(case: &Case, shape: &[usize], probes: &Probes, options: &Options) -> io::Result<Scaled> {
     let work = std::cell::RefCell::new((case.make)(shape, &mut Draw::packed(options.seed)));
     let cost = work.borrow().cost();
     let mut entrants: Vec<Entrant<'_>> = Vec::new();
     let sample = |threads: usize, run: fn(&mut dyn Work) -> Outcome| {
         let work = &work;
+        let mut last = 0.0;
         move |repetitions: u64| {
             let mut work = work.borrow_mut();
             let work = work.as_mut();
-            with_threads(threads, || {
+            let seconds = with_threads(threads, || {
                 on_every_thread(|_| probes.warm_up());
+                // The threads are new and own no buffers yet, and what else was timed has filled the caches.
+                if last < LONG {
+                    run(work)?;
+                }
                 let start = std::time::Instant::now();
                 (0..repetitions).try_for_each(|_| run(work))?;
                 Ok(start.elapsed().as_secs_f64())
             })
-            .map_err(|error: Box<dyn std::error::Error + Send + Sync>| io::Error::other(error.to_string()))
+            .map_err(|error: Box<dyn std::error::Error + Send + Sync>| io::Error::other(error.to_string()))?;
+            last = seconds / repetitions as f64;
+            Ok(seconds)
         }
     };
     for &threads in &options.threads {

@@ -5,6 +5,7 @@ mod bits;
 mod elementary;
 mod guard;
 mod inputs;
+mod lanes;
 mod products;
 mod vectors;
 
