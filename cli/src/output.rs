@@ -181,9 +181,17 @@ pub(crate) fn warn_of_unseen(inputs: &[Field], table: &Dataset) {
     }
 }
 
-/// An error for the first row whose scores overflowed: nothing can be measured there.
-pub(crate) fn all_answered(predictions: &[f64], outputs: usize, target: &str) -> Result<()> {
-    match predictions.chunks(outputs).position(|answer| !answer.iter().all(|x| x.is_finite())) {
+/// An error for the first row that counts and whose scores overflowed: nothing can be measured there.
+pub(crate) fn all_answered(
+    predictions: &[f64],
+    outputs: usize,
+    weights: Option<&[f64]>,
+    target: &str,
+) -> Result<()> {
+    let counts = |row: usize| weights.is_none_or(|weights| weights[row] > 0.0);
+    let mut answers = predictions.chunks(outputs).enumerate();
+    let without = answers.find(|(row, answer)| counts(*row) && !answer.iter().all(|x| x.is_finite()));
+    match without.map(|(row, _)| row) {
         None => Ok(()),
         Some(row) => {
             let what =

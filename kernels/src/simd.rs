@@ -141,8 +141,8 @@ pub trait Simd: Copy + Send + Sync + 'static {
     fn prefetch<T>(self, p: *const T);
 }
 
-/// Operations on vectors of `T` under one instruction set. All are element-wise and give the same bits on every set,
-/// except [`Lanes::mul_add`], which portable code may round twice.
+/// Operations on vectors of `T` under one instruction set. They compute element by element, or move elements, and give
+/// the same bits on every set, except [`Lanes::mul_add`], which portable code may round twice.
 pub trait Lanes<T>: Simd {
     /// A vector.
     type V: Copy;

@@ -189,7 +189,8 @@ fn leaf<T: Float, S: Lanes<T>, K: Step>(simd: S, x: &[T], y: &[T]) -> T {
         }
         half /= 2;
     }
-    lanes[0]
+    // Products may underflow to -0, and how many zeros then fill up lanes depends on the set: a sum of zero is +0.
+    lanes[0] + T::ZERO
 }
 
 /// The sums of `LANES` leaves at once from what [`leaf_lanes`] gave of each, added as [`leaf`] adds them.
@@ -203,7 +204,7 @@ pub(crate) fn fold_leaves<T: Float, S: Lanes<T>>(simd: S, mut leaves: [S::V; 16]
         }
         half /= 2;
     }
-    leaves[0]
+    simd.add(leaves[0], simd.splat(T::ZERO))
 }
 
 /// At most [`LEAF`] elements: the virtual lanes, added by halves until they fill one register.
@@ -227,7 +228,7 @@ pub(crate) fn leaf_lanes<T: Float, S: Lanes<T>, K: Step>(simd: S, x: &[T], y: &[
     let rest = x.len() - whole;
     if rest > 0 {
         // Over all registers with tests inside: an index known only at run time would keep them in memory. The zeros
-        // that fill up the last one add nothing: an accumulator is never -0, because it began with +0.
+        // that fill up the last one change at most the sign of a zero, which is settled at the end of a leaf.
         for (r, acc) in acc[..registers].iter_mut().enumerate() {
             let at = r * S::LANES;
             if at < rest {

@@ -51,7 +51,7 @@ impl Evaluate {
         let offsets = roles.offsets(&table).map_err(place)?;
         let predictions = predict_dataset(&*model, &table, offsets.as_deref()).map_err(place)?;
         output::warn_of_unseen(model.inputs(), &table);
-        output::all_answered(&predictions, model.outputs(), target).map_err(place)?;
+        output::all_answered(&predictions, model.outputs(), weights.as_deref(), target).map_err(place)?;
         let constant = output::constant(&truth, weights.as_deref());
         let scores = output::scores(&truth, &predictions, &constant, weights.as_deref(), model.task())?;
         let what = match model.task() {

@@ -136,8 +136,11 @@ impl Train {
                 (&whole, &table)
             }
         };
-        let classes = match truth {
-            Truth::Classes { classes, .. } => format!(", {classes} classes"),
+        let classes = match &truth {
+            Truth::Classes { codes, .. } => {
+                let distinct: std::collections::HashSet<u32> = rows.iter().map(|&row| codes[row]).collect();
+                format!(", {} classes", distinct.len())
+            }
             Truth::Numbers(_) => String::new(),
         };
         output::print(&format!(
@@ -171,14 +174,17 @@ impl Train {
         if let Some(shown) = &shown {
             shown.finish();
         }
-        let model = fitted.map_err(|e| place(in_file(e, rows)))?;
+        let model = match fitted {
+            Err(Error::Cancelled) => {
+                note("stopped", "by Ctrl-C before there was a model");
+                return Err(Failure::Interrupted);
+            }
+            fitted => fitted.map_err(|e| place(in_file(e, rows)))?,
+        };
         output::print(&format!("{} in {seconds:.2} s\n", output::report(model.report())))?;
-        let interrupted = interrupt::asked();
+        let interrupted = interrupt::asked() && !model.report().converged;
         if interrupted {
-            note(
-                "stopped",
-                format!("by Ctrl-C after round {}; the model so far is kept", model.report().rounds),
-            );
+            note("stopped", format!("by Ctrl-C after round {}", model.report().rounds));
         }
         output::warn(model.report());
         self.save(&*model)?;
@@ -188,7 +194,8 @@ impl Train {
             }
             None => (&table, "on the training rows (use --test-fraction for an honest measure)".to_owned()),
         };
-        let text = measure(&*model, training, test, &roles).map_err(place)?;
+        let tested = parts.as_ref().map_or(rows, |(_, test)| test);
+        let text = measure(&*model, training, test, &roles).map_err(|e| place(in_file(e, tested)))?;
         output::print(&format!("{what}:\n{text}"))?;
         if interrupted { Err(Failure::Interrupted) } else { Ok(()) }
     }
@@ -236,6 +243,7 @@ fn measure(model: &dyn Model, training: &Dataset, test: &Dataset, roles: &Roles)
     let predictions = predict_dataset(model, test, offsets.as_deref())?;
     // Rows held out may all have weight 0; measures are then undefined, not an error.
     let weights = roles.weights(test).unwrap_or_else(|_| Some(vec![0.0; test.rows()]));
+    output::all_answered(&predictions, model.outputs(), weights.as_deref(), &roles.target)?;
     output::scores(&truth_of(test)?, &predictions, &constant, weights.as_deref(), model.task())
 }
 

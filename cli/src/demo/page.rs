@@ -37,8 +37,8 @@ pub(crate) fn page(outcomes: &[Outcome], speeds: &[Speed], served: &str, load: &
         .with(Block::Prose(
             "The same training on a generated problem, one thread and all threads in turn, seven rounds; the ratio is the \
              median of the ratios of the rounds. Beside it stands the speed-up of bare multiply-adds in the same rounds: less \
-             than the number of threads where other programs keep cores busy or one core drives two threads. The last \
-             column tells whether the model files of both have the same bytes."
+             than the number of threads where other programs keep cores busy or one core drives two threads. \"Same bytes\" is \
+             said of their model files."
                 .into(),
         ))
         .with(Block::Table(speed::table(speeds)))

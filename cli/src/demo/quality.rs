@@ -58,18 +58,18 @@ pub(crate) fn train(problem: &Problem, cancel: &AtomicBool) -> Result<Vec<Outcom
 
 /// What people look at first: accuracy and log loss, or RMSE and R2.
 pub(crate) fn table(outcomes: &[Outcome]) -> Table {
-    let columns = ["<data", "<family", "rows", "time", "<measure", "model", "always the same", "<converged"];
+    let columns = ["<data", "<family", "<measure", "model", "always the same", "rows", "time", "<converged"];
     let mut table = Table::new("Held-out quality", &columns);
     for outcome in outcomes {
         for (model, plain) in outcome.scores.iter().filter(|(s, _)| ["accuracy", "RMSE"].contains(&s.name)) {
             table.push([
                 outcome.problem.to_owned(),
                 outcome.family.to_owned(),
-                outcome.rows.to_string(),
-                tilewise_report::seconds(outcome.seconds),
                 model.name.to_owned(),
                 format!("{:.4}", model.value),
                 format!("{:.4}", plain.value),
+                outcome.rows.to_string(),
+                tilewise_report::seconds(outcome.seconds),
                 if outcome.model.report().converged { "yes" } else { "no" }.to_owned(),
             ]);
         }

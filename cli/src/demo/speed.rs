@@ -90,27 +90,28 @@ fn train(family: &Family, table: &Dataset) -> Result<Vec<u8>> {
 }
 
 pub(crate) fn table(speeds: &[Speed]) -> Table {
+    // What decides comes first: a narrow screen shows the left columns.
     let columns = [
         "<family",
-        "rows x features",
-        "one thread",
-        "all threads",
         "threads",
         "speed-up",
         "machine's own",
         "<same bytes",
+        "one thread",
+        "all threads",
+        "rows x features",
     ];
     let mut table = Table::new("Training on one thread and on all", &columns);
     for speed in speeds {
         table.push([
             speed.family.to_owned(),
-            format!("{ROWS} x {FEATURES}"),
-            tilewise_report::seconds(speed.seconds[0]),
-            tilewise_report::seconds(speed.seconds[1]),
             speed.threads.to_string(),
             format!("{:.2}", speed.ratio),
             format!("{:.2}", speed.machine),
             if speed.same { "yes" } else { "NO" }.to_owned(),
+            tilewise_report::seconds(speed.seconds[0]),
+            tilewise_report::seconds(speed.seconds[1]),
+            format!("{ROWS} x {FEATURES}"),
         ]);
     }
     table

@@ -106,20 +106,29 @@ fn panels<S: Float, T: Float, L: Lanes<T>, const W: usize>(
         }
     }
     let same_type = TypeId::of::<S>() == TypeId::of::<T>();
+    // What comes after a panel is asked for while it is packed: lines are often a page apart, where no hardware
+    // prefetcher follows.
+    let vectors = |l: usize, n: usize, line: usize| {
+        let source = at(l, line);
+        // SAFETY: steps l..l + n of the line lie in the view, contiguous along k; a pointer to S is one to T only where
+        // they are the same.
+        let x = unsafe {
+            if same_type {
+                simd.load_first(source.cast::<T>(), n)
+            } else {
+                let mut buffer = [T::ZERO; 16];
+                for (i, x) in buffer[..n].iter_mut().enumerate() {
+                    *x = T::from_f64((*source.add(i)).to_f64());
+                }
+                simd.load(buffer.as_ptr())
+            }
+        };
+        values(l, n, line, x)
+    };
     for (p, panel) in out.chunks_exact_mut(W * depth).take(count.div_ceil(W)).enumerate().skip(done) {
         let line = p * W;
         let lines = W.min(count - line);
-        if along_k == 1 && same_type {
-            let vectors = |l: usize, n: usize, line: usize| {
-                // SAFETY: steps l..l + n of the line lie in the view, contiguous along k, and S is T.
-                let x = unsafe {
-                    let source = at(l, line).cast::<T>();
-                    if n == L::LANES { simd.load(source) } else { simd.load_first(source, n) }
-                };
-                values(l, n, line, x)
-            };
-            // The lines are often a page apart, where no hardware prefetcher follows, so the next panel's are asked
-            // for while this one is packed.
+        if along_k == 1 {
             for (steps, sides) in panel.chunks_mut(W * L::LANES).enumerate() {
                 let l = steps * L::LANES;
                 (0..W).for_each(|i| simd.prefetch(at(l, line + W + i)));
@@ -156,6 +165,7 @@ fn transpose<T: Float, L: Lanes<T>, const W: usize>(
     assert!(sides.len() == n * W && n <= L::LANES);
     // Squares side by side, the last of them perhaps with lines of zeros beyond W: at most 4 (NEON f64, W = 8).
     let squares = W.div_ceil(L::LANES);
+    assert!(squares * L::LANES <= 2 * W);
     let mut x = [[simd.splat(T::ZERO); 16]; 4];
     for i in 0..W {
         x[i / L::LANES][i % L::LANES] = line(n, i);
@@ -165,7 +175,8 @@ fn transpose<T: Float, L: Lanes<T>, const W: usize>(
     for step in 0..n {
         for (q, square) in x[..squares].iter().enumerate() {
             // SAFETY: what is written begins in step `step` of the n. It ends there too, except for a last square
-            // written whole: its zeros go into the next step, which there is, and which is written after it.
+            // written whole: its zeros go into the next step, which there is, and which is written after it; the squares
+            // are at most twice as wide as a step.
             unsafe {
                 let to = sides.as_mut_ptr().add(step * W + q * L::LANES);
                 if q + 1 < squares || step + 1 < n {

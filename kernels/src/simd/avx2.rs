@@ -42,13 +42,12 @@ impl Simd for Avx2 {
 
 /// A mask of `LANES` lanes in a register whose first `n` are set; `n` at most `LANES`.
 #[inline(always)]
-fn first<const LANES: usize>(n: usize) -> __m256i {
+fn first<const LANES: usize>(_: Avx2, n: usize) -> __m256i {
     /// The mask of n starts n lanes before the middle.
     static MASKS: [i32; 16] = [-1, -1, -1, -1, -1, -1, -1, -1, 0, 0, 0, 0, 0, 0, 0, 0];
     let words = 8 / LANES;
     assert!(n <= LANES);
-    // SAFETY: 8 words from an index of 0 to 8 on lie inside the table; the load needs AVX, which the token of the
-    // calling operation proves.
+    // SAFETY: 8 words from an index of 0 to 8 on lie inside the table; the load needs AVX, which the token proves.
     unsafe { _mm256_loadu_si256(MASKS.as_ptr().add(8 - n * words).cast()) }
 }
 
@@ -81,13 +80,13 @@ macro_rules! avx2 {
             #[inline(always)]
             unsafe fn load_first(self, p: *const $t, n: usize) -> $v {
                 // SAFETY: the caller promises n readable elements; lanes whose mask is clear are not accessed.
-                unsafe { if n == $lanes { $load(p) } else { $maskload(p, first::<$lanes>(n)) } }
+                unsafe { if n == $lanes { $load(p) } else { $maskload(p, first::<$lanes>(self, n)) } }
             }
             #[inline(always)]
             unsafe fn store_first(self, p: *mut $t, v: $v, n: usize) {
                 // SAFETY: the caller promises n writable elements; lanes whose mask is clear are not accessed. A masked
                 // store is microcode on Zen 3 and earlier.
-                unsafe { if n == $lanes { $store(p, v) } else { $maskstore(p, first::<$lanes>(n), v) } }
+                unsafe { if n == $lanes { $store(p, v) } else { $maskstore(p, first::<$lanes>(self, n), v) } }
             }
             #[inline(always)]
             unsafe fn stream(self, p: *mut $t, v: $v) {

@@ -22,6 +22,16 @@ fn everything<T: Float>() -> Bits {
     let mut z = y.clone();
     axpy(T::from_f64(0.3), &x, &mut z).unwrap();
     out.push(("axpy", bits(&z)));
+    // Products that underflow to -0.
+    let next_to_nothing = if size_of::<T>() == 4 { 1e-30 } else { 1e-200 };
+    let (small, negative) =
+        (vec![T::from_f64(next_to_nothing); 100], vec![T::from_f64(-next_to_nothing); 100]);
+    for n in 0..100 {
+        let (a, x) = (MatRef::new(&small[..n], 1, n).unwrap(), &negative[..n]);
+        let mut y = [T::ONE];
+        gemv(T::ONE, a, x, T::ZERO, &mut y).unwrap();
+        out.push(("dot of next to nothing", bits(&[dot(&small[..n], x).unwrap(), y[0]])));
+    }
     let square = |data, rows| MatRef::new(data, rows, (1 << 20) / rows).unwrap();
     add(square(&x, 64), square(&y, 64), MatMut::new(&mut z, 64, 1 << 14).unwrap()).unwrap();
     out.push(("add", bits(&z)));

@@ -59,11 +59,16 @@ fn parts_and_squares<T: Float>() {
                 let x = Guarded::new(&numbers, edge);
                 let mut y = Guarded::new(&vec![T::ZERO; n], edge);
                 let lanes = T::dispatch(Part { x: &x, y: &mut y });
+                // And with room behind.
+                let mut longer = vec![T::from_f64(-2.0); n + 16];
+                T::dispatch(Part { x: &x, y: &mut longer });
                 let counted = n.min(lanes.len());
                 assert_eq!(lanes[..counted], numbers[..counted], "{}", isa.name());
                 assert!(lanes[counted..].iter().all(|x| *x == T::ZERO), "{}", isa.name());
                 assert_eq!(y[..counted], numbers[..counted], "{}", isa.name());
                 assert!(y[counted..].iter().all(|y| *y == T::ZERO), "{}", isa.name());
+                assert_eq!(longer[..counted], numbers[..counted], "{}", isa.name());
+                assert!(longer[counted..].iter().all(|y| *y == T::from_f64(-2.0)), "{}", isa.name());
             }
         }
         for (i, row) in T::dispatch(Square).iter().enumerate() {

@@ -94,7 +94,7 @@ pub struct Logistic {
     /// The fit has converged when no entry of the gradient, per unit of weight and for features scaled to deviation
     /// 1, is larger.
     pub tolerance: f64,
-    /// Passes over the data after which the fit ends with a warning.
+    /// Passes over the data, besides a first one for the means, after which the fit ends with a warning.
     pub max_rounds: u64,
 }
 

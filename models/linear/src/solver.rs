@@ -58,7 +58,7 @@ impl Outcome {
     }
 
     pub(crate) fn out_of_rounds(rounds: u64, norm: f64, tolerance: f64) -> Self {
-        let stopped = format!("the limit of {rounds} rounds after that for means was reached");
+        let stopped = format!("the limit of {rounds} after the one for means was reached");
         let warning = Some(format!(
             "did not converge: {stopped} with gradient {norm:.1e} above the tolerance {tolerance:.1e}"
         ));
