@@ -4,7 +4,7 @@ use crate::failure::Failure;
 use crate::output::is_standard;
 use clap::Args;
 use std::path::{Path, PathBuf};
-use tilewise_base::{Dataset, Field, Roles, Schema};
+use tilewise_base::{Dataset, Field, Kind, Roles, Schema};
 use tilewise_data::{Format, ReadOptions, read};
 
 /// How a table is read.
@@ -53,11 +53,18 @@ impl Table {
         read(&self.data, &options).map_err(Failure::from)
     }
 
-    /// Reads the columns that a model needs, with the kinds it needs, and the columns called `others`.
-    pub(crate) fn read_for(&self, inputs: &[Field], others: &[Option<&str>]) -> Result<Dataset, Failure> {
-        let schema = Schema { fields: inputs.to_vec() };
+    /// Reads the columns that a model needs, with the kinds it needs, its offset among them, and the columns called
+    /// `others`.
+    pub(crate) fn read_for(
+        &self,
+        inputs: &[Field],
+        offset: Option<&str>,
+        others: &[Option<&str>],
+    ) -> Result<Dataset, Failure> {
+        let offset = offset.map(|name| Field { name: name.to_owned(), kind: Kind::Numeric });
+        let schema = Schema { fields: inputs.iter().cloned().chain(offset).collect() };
         let others = others.iter().flatten().map(|&name| name.to_owned());
-        let wanted = inputs.iter().map(|field| field.name.clone()).chain(others).collect();
+        let wanted = schema.fields.iter().map(|field| field.name.clone()).chain(others).collect();
         let options = ReadOptions { schema: Some(&schema), columns_wanted: Some(wanted), ..self.options() };
         read(&self.data, &options).map_err(Failure::from)
     }

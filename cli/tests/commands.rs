@@ -351,7 +351,10 @@ fn weights_groups_and_offsets_play_their_part() {
         works(&["evaluate", "--model", &model, "--data", &data, "--weight", "w", "--offset", "known"])
     );
     let without = folder.file("without.csv", "x\n2\n");
-    fails(&["predict", "--model", &model, "--data", &without], &["without.csv", "\"known\""]);
+    fails(
+        &["predict", "--model", &model, "--data", &without],
+        &["without.csv", "\"known\"", "the model needs it"],
+    );
     assert!(works(&["inspect", "--model", &model]).contains("offset \"known\""));
     let numbers: Vec<f64> = answers.lines().skip(1).map(|l| l.parse().unwrap()).collect();
     assert!((numbers[0] - 1006.0).abs() < 1e-6 && (numbers[1] - 15.0).abs() < 1e-6, "{answers}");

@@ -42,8 +42,8 @@ impl Evaluate {
         let target = self.target.as_deref().unwrap_or(model.target());
         let mut roles = self.columns.roles(target);
         roles.offset = roles.offset.or_else(|| model.offset().map(String::from));
-        let others = [Some(target), roles.weight.as_deref(), roles.offset.as_deref()];
-        let table = self.table.read_for(model.inputs(), &others)?;
+        let others = [Some(target), roles.weight.as_deref()];
+        let table = self.table.read_for(model.inputs(), roles.offset.as_deref(), &others)?;
         let file = self.table.name();
         let place = |e| Failure::in_table(&file, e);
         let truth = roles::truth(&table, target, model.task()).map_err(place)?;

@@ -52,7 +52,7 @@ impl Predict {
         }
         let answers = self.threads.run(|| {
             let offset = self.offset.as_deref().or(model.offset());
-            let table = self.table.read_for(model.inputs(), &[offset])?;
+            let table = self.table.read_for(model.inputs(), offset, &[])?;
             let place = |e| Failure::in_table(&self.table.name(), e);
             let roles = Roles { offset: offset.map(String::from), ..Roles::default() };
             let offsets = roles.offsets(&table).map_err(place)?;
