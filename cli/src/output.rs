@@ -181,6 +181,11 @@ pub(crate) fn warn_of_unseen(inputs: &[Field], table: &Dataset) {
     }
 }
 
+/// Whether a model's scores of a row did not overflow.
+pub(crate) fn is_answered(scores: &[f64]) -> bool {
+    scores.iter().all(|x| x.is_finite())
+}
+
 /// An error for the first row that counts and whose scores overflowed: nothing can be measured there.
 pub(crate) fn all_answered(
     predictions: &[f64],
@@ -190,7 +195,7 @@ pub(crate) fn all_answered(
 ) -> Result<()> {
     let counts = |row: usize| weights.is_none_or(|weights| weights[row] > 0.0);
     let mut answers = predictions.chunks(outputs).enumerate();
-    let without = answers.find(|(row, answer)| counts(*row) && !answer.iter().all(|x| x.is_finite()));
+    let without = answers.find(|(row, answer)| counts(*row) && !is_answered(answer));
     match without.map(|(row, _)| row) {
         None => Ok(()),
         Some(row) => {

@@ -86,7 +86,7 @@ impl Predict {
 fn rows_without_answer(predictions: &mut [f64], outputs: usize) -> Vec<usize> {
     let mut without = Vec::new();
     for (row, answer) in predictions.chunks_mut(outputs).enumerate() {
-        if !answer.iter().all(|x| x.is_finite()) {
+        if !output::is_answered(answer) {
             answer.fill(f64::NAN);
             without.push(row);
         }
