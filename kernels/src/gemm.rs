@@ -4,12 +4,12 @@
 //! multiplication" (2008), as refined by BLIS (Van Zee, van de Geijn 2015):
 //!
 //! ```text
-//! for a block of columns of B             (columns_per_block: packed B stays in L3)
+//! for a block of columns of B             (cols_per_block: packed B stays in L3)
 //!   for a block of k                      (depth: a panel of A stays in L1)
-//!     for a block of rows of A            (rows_per_block: packed A stays in L3)
-//!       pack both, in parallel: A into panels of TILE_ROWS rows, B into panels of two vectors of columns
-//!       for each job = rows_per_job x columns_per_job of C, in parallel
-//!         for each panel of A             (in L1)
+//!     pack the block of B, in parallel, into panels of two vectors of columns
+//!     for each job = rows_per_job rows of C, in parallel
+//!       for a group of columns            (cols_in_l2: its panels of B stay in L2)
+//!         for each panel of A             (TILE_ROWS rows, packed by the job when it first needs them, in L1)
 //!           for each panel of B           (from L2)
 //!             register tile: TILE_ROWS x 2 vectors of C += panel of A x panel of B, one k after another
 //! ```

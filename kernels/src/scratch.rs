@@ -9,9 +9,9 @@ use std::cell::Cell;
 struct Line([u8; 64]);
 
 thread_local! {
-    /// The largest buffer that this thread has given back. A nested call (a worker that waits may pick up another
-    /// product) finds it taken and allocates its own.
-    static SPARE: Cell<Vec<Line>> = const { Cell::new(Vec::new()) };
+    /// The buffers that this thread has given back, the last one last: products nest (a job packs into one buffer what
+    /// it multiplies with another; a worker that waits may pick up another product), so each depth finds its own again.
+    static SPARE: Cell<Vec<Vec<Line>>> = const { Cell::new(Vec::new()) };
 }
 
 /// A buffer on loan; its content is arbitrary but initialised.
@@ -23,9 +23,11 @@ impl Scratch {
     /// A buffer for `len` elements.
     pub(crate) fn new<T: Float>(len: usize) -> Self {
         let needed = (len * size_of::<T>()).div_ceil(64);
-        let mut lines = SPARE.take();
+        let mut spare = SPARE.take();
+        let mut lines = spare.pop().unwrap_or_default();
+        SPARE.set(spare);
         if lines.len() < needed {
-            lines.resize(needed, Line([0; 64]));
+            lines = vec![Line([0; 64]); needed];
         }
         Self { lines }
     }
@@ -40,7 +42,8 @@ impl Scratch {
 
 impl Drop for Scratch {
     fn drop(&mut self) {
-        let spare = SPARE.take();
-        SPARE.set(if spare.len() > self.lines.len() { spare } else { std::mem::take(&mut self.lines) });
+        let mut spare = SPARE.take();
+        spare.push(std::mem::take(&mut self.lines));
+        SPARE.set(spare);
     }
 }

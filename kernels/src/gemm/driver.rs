@@ -1,7 +1,7 @@
 //! The loops around the register tile: packing and jobs, in parallel when there is enough to do.
 
 use super::blocking::{Blocking, even_piece};
-use super::microkernel::{Seed, tile};
+use super::microkernel::{Seed, Spot, tile};
 use super::pack::{Block, pack};
 use crate::scratch::Scratch;
 use crate::simd::{Isa, Lanes, Task};
@@ -62,17 +62,17 @@ pub(crate) fn product<S: Float, T: Float>(
     let blocking = T::dispatch_on(isa, BlockingOf);
     let serial = c.rows().saturating_mul(c.cols()).saturating_mul(left.view.rows()) < SERIAL_BELOW;
     let (m, n, k) = (c.rows(), c.cols(), left.view.rows());
-    let Blocking { tile_rows, tile_cols, .. } = blocking;
-    let rows_per_block = even_piece(m, blocking.rows_per_block, tile_rows);
-    let cols_per_block = even_piece(n, blocking.cols_per_block, tile_cols);
+    let cols_per_block = even_piece(n, blocking.cols_per_block, blocking.tile_cols);
+    let threads = if serial { 1 } else { parallel::threads() };
     let depth = even_piece(k, blocking.depth, 1);
-    let (room_a, room_b) = (rows_per_block * depth, cols_per_block * depth);
-    let mut scratch = Scratch::new::<T>(room_a.next_multiple_of(64) + room_b);
-    let (packed_a, packed_b) = scratch.as_mut_slice::<T>().split_at_mut(room_a.next_multiple_of(64));
+    let mut scratch = Scratch::new::<T>(cols_per_block * depth);
+    let packed_b = scratch.as_mut_slice::<T>();
     let out = Output { ptr: c.as_mut_ptr(), rs: c.row_stride(), cs: c.col_stride() };
 
     for col in (0..n).step_by(cols_per_block) {
         let cols = cols_per_block.min(n - col);
+        let (rows_per_job, cols_per_job) = blocking.job(m, cols, threads);
+        let jobs_down = m.div_ceil(rows_per_job);
         for from in (0..k).step_by(depth) {
             let depth = depth.min(k - from);
             let seed = match (from, beta) {
@@ -80,45 +80,27 @@ pub(crate) fn product<S: Float, T: Float>(
                 (0, beta) if beta != T::ONE => Seed::Scale(beta),
                 _ => Seed::Keep,
             };
-            for row in (0..m).step_by(rows_per_block) {
-                let rows = rows_per_block.min(m - row);
-                // B is packed with the first block of rows and used by all.
-                let lines_b = if row == 0 { cols } else { 0 };
-                let range = (from, depth);
-                let mut pack_a =
-                    || pack_side::<_, _, true>(serial, isa, left, (row, rows), range, tile_rows, packed_a);
-                let mut pack_b = || {
-                    pack_side::<_, _, false>(serial, isa, right, (col, lines_b), range, tile_cols, packed_b)
-                };
-                if serial {
-                    pack_a();
-                    pack_b();
-                } else {
-                    parallel::join(pack_a, pack_b);
-                }
-                let rows_per_job = even_piece(rows, blocking.rows_per_job, tile_rows);
-                let cols_per_job = even_piece(cols, blocking.cols_per_job, tile_cols);
-                let jobs_down = rows.div_ceil(rows_per_job);
-                let jobs = jobs_down * cols.div_ceil(cols_per_job);
-                let (packed_a, packed_b) = (&*packed_a, &*packed_b);
-                let run = |job: usize| {
-                    let (top, start) = (job % jobs_down * rows_per_job, job / jobs_down * cols_per_job);
-                    T::dispatch_on(
-                        isa,
-                        Job {
-                            packed_a: &packed_a[top * depth..],
-                            packed_b: &packed_b[start * depth..],
-                            depth,
-                            rows: row + top..row + (top + rows_per_job).min(rows),
-                            cols: col + start..col + (start + cols_per_job).min(cols),
-                            out,
-                            seed,
-                            part,
-                        },
-                    );
-                };
-                if serial { (0..jobs).for_each(run) } else { parallel::for_each(jobs, run) }
-            }
+            pack_right(serial, isa, right, (col, cols), (from, depth), blocking.tile_cols, packed_b);
+            let jobs = jobs_down * cols.div_ceil(cols_per_job);
+            let packed_b = &*packed_b;
+            let run = |job: usize| {
+                let (row, start) = (job % jobs_down * rows_per_job, job / jobs_down * cols_per_job);
+                T::dispatch_on(
+                    isa,
+                    Job {
+                        left,
+                        packed_b: &packed_b[start * depth..],
+                        from,
+                        depth,
+                        rows: row..(row + rows_per_job).min(m),
+                        cols: col + start..col + (start + cols_per_job).min(cols),
+                        out,
+                        seed,
+                        part,
+                    },
+                );
+            };
+            if serial { (0..jobs).for_each(run) } else { parallel::for_each(jobs, run) }
         }
     }
 }
@@ -132,8 +114,8 @@ impl<T: Float> Task<T> for BlockingOf {
     }
 }
 
-/// Packs `count` lines from `first` on, in pieces of whole panels.
-fn pack_side<S: Float, T: Float, const LEFT: bool>(
+/// Packs `count` columns of B from `first` on, in pieces of whole panels.
+fn pack_right<S: Float, T: Float>(
     serial: bool,
     isa: Isa,
     operand: &Operand<'_, S, T>,
@@ -142,14 +124,14 @@ fn pack_side<S: Float, T: Float, const LEFT: bool>(
     width: usize,
     packed: &mut [T],
 ) {
-    /// Lines of a piece: 96 x 512 elements take some 20 to 40 microseconds.
-    const LINES: usize = 96;
-    let lines = LINES.next_multiple_of(width);
+    /// Columns of a piece: 96 x 512 elements take some 20 to 40 microseconds.
+    const COLUMNS: usize = 96;
+    let lines = COLUMNS.next_multiple_of(width);
     let packed = &mut packed[..count.next_multiple_of(width) * depth];
     let piece = |i: usize, out: &mut [T]| {
         let start = i * lines;
         let block = Block { first: first + start, count: lines.min(count - start), from, depth };
-        T::dispatch_on(isa, Pack::<S, T, LEFT> { operand, block, out });
+        T::dispatch_on(isa, PackRight::<S, T> { operand, block, out });
     };
     if serial {
         packed.chunks_mut(lines * depth).enumerate().for_each(|(i, out)| piece(i, out));
@@ -158,25 +140,23 @@ fn pack_side<S: Float, T: Float, const LEFT: bool>(
     }
 }
 
-struct Pack<'a, 'b, S, T, const LEFT: bool> {
+struct PackRight<'a, 'b, S, T> {
     operand: &'a Operand<'b, S, T>,
     block: Block,
     out: &'a mut [T],
 }
 
-impl<S: Float, T: Float, const LEFT: bool> Task<T> for Pack<'_, '_, S, T, LEFT> {
+impl<S: Float, T: Float> Task<T> for PackRight<'_, '_, S, T> {
     type Output = ();
     #[inline(always)]
     fn run<L: Lanes<T>>(self, simd: L) {
         let Self { operand, block, out } = self;
-        match const { if LEFT { L::TILE_ROWS } else { 2 * L::LANES } } {
-            4 => pack::<S, T, L, 4>(simd, operand, block, out),
-            6 => pack::<S, T, L, 6>(simd, operand, block, out),
-            8 => pack::<S, T, L, 8>(simd, operand, block, out),
-            12 => pack::<S, T, L, 12>(simd, operand, block, out),
-            16 => pack::<S, T, L, 16>(simd, operand, block, out),
-            32 => pack::<S, T, L, 32>(simd, operand, block, out),
-            _ => unreachable!("a set whose tile is not listed here"),
+        match L::LANES {
+            2 => pack::<S, T, L, 4>(simd, operand, block, out),
+            4 => pack::<S, T, L, 8>(simd, operand, block, out),
+            8 => pack::<S, T, L, 16>(simd, operand, block, out),
+            16 => pack::<S, T, L, 32>(simd, operand, block, out),
+            _ => unreachable!("a set whose lanes are not listed here"),
         }
     }
 }
@@ -193,10 +173,11 @@ unsafe impl<T: Send> Send for Output<T> {}
 // SAFETY: as above.
 unsafe impl<T: Send> Sync for Output<T> {}
 
-/// A rectangle of C from packed panels.
-struct Job<'a, T> {
-    packed_a: &'a [T],
+/// A rectangle of C, from the operand A and packed panels of B.
+struct Job<'a, 'b, S, T> {
+    left: &'a Operand<'b, S, T>,
     packed_b: &'a [T],
+    from: usize,
     depth: usize,
     rows: Range<usize>,
     cols: Range<usize>,
@@ -205,15 +186,15 @@ struct Job<'a, T> {
     part: Part,
 }
 
-impl<T: Float> Task<T> for Job<'_, T> {
+impl<S: Float, T: Float> Task<T> for Job<'_, '_, S, T> {
     type Output = ();
     #[inline(always)]
-    fn run<S: Lanes<T>>(self, simd: S) {
-        match S::TILE_ROWS {
-            4 => self.tiles::<S, 4>(simd),
-            6 => self.tiles::<S, 6>(simd),
-            8 => self.tiles::<S, 8>(simd),
-            12 => self.tiles::<S, 12>(simd),
+    fn run<L: Lanes<T>>(self, simd: L) {
+        match L::TILE_ROWS {
+            4 => self.tiles::<L, 4>(simd),
+            6 => self.tiles::<L, 6>(simd),
+            8 => self.tiles::<L, 8>(simd),
+            12 => self.tiles::<L, 12>(simd),
             _ => unreachable!("a set whose tile height is not listed here"),
         }
     }
@@ -222,48 +203,68 @@ impl<T: Float> Task<T> for Job<'_, T> {
 /// Elements of the largest register tile (12 x 32, AVX-512 f32).
 const LARGEST_TILE: usize = 12 * 32;
 
-impl<T: Float> Job<'_, T> {
+impl<S: Float, T: Float> Job<'_, '_, S, T> {
     /// Along the rows of C: a panel of A stays in L1, and the lines of C that the tiles of a panel touch lie side by
-    /// side. Down the columns, with prefetches of C, gave 80 instead of 88 % of the peak at 2048 cubed (AVX-512, Zen 5)
-    /// and 1 to 4 % less with AVX2: rows of C are often a power of two of bytes apart, and then evict each other.
+    /// side. Down the columns gave 80 instead of 88 % of the peak at 2048 cubed (AVX-512, Zen 5) and 1 to 4 % less with
+    /// AVX2: rows of C are often a power of two of bytes apart, and then evict each other.
+    ///
+    /// A panel of A is packed just before its first use, into this thread's own memory: packing all of A beforehand,
+    /// for all threads, sent it to L3 and back and cost 3 % at 2048 cubed.
     #[inline(always)]
-    fn tiles<S: Lanes<T>, const MR: usize>(&self, simd: S) {
-        let nr = 2 * S::LANES;
-        let panels_b = self.cols.clone().step_by(nr).zip(self.packed_b.chunks_exact(nr * self.depth));
-        for (row, a) in self.rows.clone().step_by(MR).zip(self.packed_a.chunks_exact(MR * self.depth)) {
-            let height = MR.min(self.rows.end - row);
-            for (col, b) in panels_b.clone() {
-                let width = nr.min(self.cols.end - col);
-                if self.part == Part::Upper && col + width <= row {
-                    continue;
+    fn tiles<L: Lanes<T>, const MR: usize>(&self, simd: L) {
+        if self.part == Part::Upper && self.cols.end <= self.rows.start {
+            return;
+        }
+        let (nr, depth, from) = (2 * L::LANES, self.depth, self.from);
+        let group = Blocking::of::<T, L>().cols_in_l2;
+        let mut scratch = Scratch::new::<T>(self.rows.len().next_multiple_of(MR) * depth);
+        let packed_a = scratch.as_mut_slice::<T>();
+        for (start, packed_b) in self.cols.clone().step_by(group).zip(self.packed_b.chunks(group * depth)) {
+            let end = self.cols.end.min(start + group);
+            for (row, a) in self.rows.clone().step_by(MR).zip(packed_a.chunks_exact_mut(MR * depth)) {
+                let height = MR.min(self.rows.end - row);
+                if start == self.cols.start {
+                    let block = Block { first: row, count: height, from, depth };
+                    pack::<S, T, L, MR>(simd, self.left, block, a);
                 }
-                let offset = row as isize * self.out.rs + col as isize * self.out.cs;
-                let c = self.out.ptr.wrapping_offset(offset);
-                if height == MR && width == nr && self.out.cs == 1 {
-                    // SAFETY: a and b hold depth steps; rows row..row + MR and columns col..col + nr lie inside C,
-                    // whose elements this job alone writes.
-                    unsafe {
-                        tile::<T, S, MR>(simd, self.depth, a.as_ptr(), b.as_ptr(), c, self.out.rs, self.seed)
-                    };
-                } else {
-                    self.edge::<S, MR>(simd, a, b, c, height, width);
+                for (col, b) in (start..end).step_by(nr).zip(packed_b.chunks_exact(nr * depth)) {
+                    let width = nr.min(end - col);
+                    if self.part == Part::Upper && col + width <= row {
+                        continue;
+                    }
+                    let c = self.at(row, col);
+                    if height == MR && width == nr && self.out.cs == 1 {
+                        let next =
+                            if col + nr < end { self.at(row, col + nr) } else { self.at(row + MR, start) };
+                        let spot = Spot { c, row_stride: self.out.rs, next };
+                        // SAFETY: a and b hold depth steps; rows row..row + MR and columns col..col + nr lie inside C,
+                        // whose elements this job alone writes.
+                        unsafe { tile::<T, L, MR>(simd, depth, a.as_ptr(), b.as_ptr(), spot, self.seed) };
+                    } else {
+                        self.edge::<L, MR>(simd, a, b, c, height, width);
+                    }
                 }
             }
         }
     }
 
+    /// Where the element of C is, or would be.
+    fn at(&self, row: usize, col: usize) -> *mut T {
+        self.out.ptr.wrapping_offset(row as isize * self.out.rs + col as isize * self.out.cs)
+    }
+
     /// A tile that reaches past C, or a C whose rows are not contiguous: computed in a buffer by the same operations.
     #[inline(never)]
-    fn edge<S: Lanes<T>, const MR: usize>(
+    fn edge<L: Lanes<T>, const MR: usize>(
         &self,
-        simd: S,
+        simd: L,
         a: &[T],
         b: &[T],
         c: *mut T,
         height: usize,
         width: usize,
     ) {
-        let nr = 2 * S::LANES;
+        let nr = 2 * L::LANES;
         let mut buffer = [T::ZERO; LARGEST_TILE];
         let at = |i: usize, j: usize| c.wrapping_offset(i as isize * self.out.rs + j as isize * self.out.cs);
         if !matches!(self.seed, Seed::Zero) {
@@ -275,13 +276,12 @@ impl<T: Float> Job<'_, T> {
             }
         }
         let out = buffer.as_mut_ptr();
+        let spot = Spot { c: out, row_stride: nr as isize, next: out };
         simd.vectorize(
             #[inline(always)]
             || {
                 // SAFETY: a and b hold depth steps; the buffer holds MR rows of nr elements.
-                unsafe {
-                    tile::<T, S, MR>(simd, self.depth, a.as_ptr(), b.as_ptr(), out, nr as isize, self.seed)
-                };
+                unsafe { tile::<T, L, MR>(simd, self.depth, a.as_ptr(), b.as_ptr(), spot, self.seed) };
             },
         );
         for i in 0..height {

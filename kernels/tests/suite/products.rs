@@ -135,8 +135,8 @@ fn gemm_in_every_layout() {
 
 #[test]
 fn gemm_across_blocks() {
-    // Beyond one block of depth (512), one job (96 x 512), one block of rows (1536) and columns (2048), and the size from
-    // which threads share.
+    // Beyond one block of depth (3 KiB: 768 f32, 384 f64), one job (64 rows), one group of columns in L2 (128), one block
+    // of columns (2048), and the size from which threads share.
     on_every_isa(|isa| {
         let shapes = [
             (100, 530, 300),
@@ -144,6 +144,7 @@ fn gemm_across_blocks() {
             (1, 600, 700),
             (300, 1, 300),
             (97, 96, 257),
+            (70, 30, 1600),
             (1600, 3, 5),
             (3, 2100, 5),
         ];
