@@ -12,8 +12,9 @@ const DEFAULT_PORT: u16 = 8000;
 pub struct Config {
     /// Where to listen; port 0 takes a free one (see [`crate::Handle::address`]).
     pub bind: SocketAddr,
-    /// Threads that hold connections and predict small requests; 0 is one per core. What gunicorn's `-w` means,
-    /// without its processes: workers share the models.
+    /// Threads that hold connections and predict small requests; 0 is one per core but one, which
+    /// is left to large requests, the system and whatever else runs. What gunicorn's `-w` means, without its processes:
+    /// workers share the models.
     pub workers: usize,
     /// Threads for large requests; 0 is as many as workers.
     pub compute_threads: usize,
@@ -88,7 +89,9 @@ impl Config {
     /// Workers, as a number of threads.
     pub fn worker_threads(&self) -> usize {
         match self.workers {
-            0 => std::thread::available_parallelism().map_or(1, usize::from),
+            // With a client beside it on two cores, one worker answered 130,000 requests a second within 0.8 ms (99 %),
+            // two workers 90,000 within 3.6 ms.
+            0 => std::thread::available_parallelism().map_or(1, |cores| (cores.get() - 1).max(1)),
             n => n,
         }
     }

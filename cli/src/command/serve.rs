@@ -31,7 +31,7 @@ pub(crate) struct Serve {
     /// Address to listen on: HOST:PORT, HOST or :PORT; port 0 takes a free one
     #[arg(short, long, value_name = "ADDRESS", default_value = "127.0.0.1:8000")]
     bind: String,
-    /// Threads that answer requests; 0 is one per core
+    /// Threads that answer requests; 0 is one per core but one
     #[arg(short, long, value_name = "N", default_value_t = 0)]
     workers: usize,
     /// Threads for large requests; 0 is as many as workers
