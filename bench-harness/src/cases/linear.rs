@@ -26,6 +26,9 @@ const COEFFICIENTS: f64 = 1e-6;
 /// The same arithmetic as passes that follow each other: what being written as rounds costs a fit in memory.
 const WITHOUT_ROUNDS: &str = "without rounds";
 
+const NOT_FITTED: &str =
+    "the version without rounds found numbers that are not finite or labels that are not 0 or 1";
+
 const DIMS: &[&str] = &["rows", "features"];
 /// Tall, wide, square and small: the shapes on which the schemes of gradient descent differ.
 const DESCENT: &[&[usize]] = &[&[500_000, 100], &[2000, 20_000], &[10_000, 1000], &[1000, 10]];
@@ -80,6 +83,8 @@ struct Problem {
     /// Classes for logistic regression.
     labels: Vec<u32>,
     fitted: Vec<f64>,
+    /// Objective and largest entry of the gradient, as reported.
+    reported: [f64; 2],
 }
 
 impl Problem {
@@ -108,7 +113,7 @@ impl Problem {
         // The first two rows differ, so that there are always two classes.
         let labels =
             y.iter().enumerate().map(|(i, &y)| if i < 2 { i as u32 } else { u32::from(y > 0.0) }).collect();
-        Self { method, rows, features, x, y, labels, fitted: Vec::new() }
+        Self { method, rows, features, x, y, labels, fitted: Vec::new(), reported: [0.0; 2] }
     }
 
     fn descent_of(&self) -> GradientDescent {
@@ -123,6 +128,15 @@ impl Problem {
     fn keep(&mut self, fit: Fit<LinearModel>) {
         self.fitted = fit.model.coefficients;
         self.fitted.extend(fit.model.intercepts);
+        self.reported = [fit.report.objective, fit.report.optimality];
+    }
+}
+
+impl Problem {
+    fn keep_direct(&mut self, fitted: Option<direct::Fitted>) -> Outcome {
+        let direct::Fitted { weights, objective, optimality } = fitted.ok_or(NOT_FITTED)?;
+        (self.fitted, self.reported) = (weights, [objective, optimality]);
+        Ok(())
     }
 }
 
@@ -160,11 +174,10 @@ impl Work for Problem {
     fn beside(&mut self) -> Outcome {
         let x = MatRef::new(&self.x, self.rows, self.features)?;
         match self.method {
-            Method::Descent(_) => return self.ours(),
-            Method::LeastSquares => self.fitted = direct::least_squares(x, &self.y)?,
-            Method::Logistic => self.fitted = direct::logistic(x, &self.labels)?,
+            Method::Descent(_) => self.ours(),
+            Method::LeastSquares => self.keep_direct(direct::least_squares(x, &self.y)?),
+            Method::Logistic => self.keep_direct(direct::logistic(x, &self.labels)?),
         }
-        Ok(())
     }
 
     fn output(&self) -> Vec<f64> {
@@ -206,6 +219,24 @@ mod tests {
             let after: f64 = rows.map(|(row, y)| (y - product(row)).powi(2)).sum();
             let before: f64 = problem.y.iter().map(|y| y * y).sum();
             assert!(after < before, "{after} after, {before} before");
+        }
+    }
+
+    #[test]
+    fn the_version_without_rounds_gives_the_same_answer_and_report() {
+        for method in [Method::LeastSquares, Method::Logistic] {
+            for shape in [[40, 3], [3000, 20]] {
+                let mut problem = Problem::new(&shape, &mut Draw::packed(2), method);
+                problem.ours().unwrap();
+                let (fitted, [objective, _]) = (problem.fitted.clone(), problem.reported);
+                problem.beside().unwrap();
+                let apart =
+                    fitted.iter().zip(&problem.fitted).map(|(a, b)| (a - b).abs()).fold(0.0, f64::max);
+                assert!(apart < 1e-8, "coefficients {apart} apart");
+                let [other, optimality] = problem.reported;
+                assert!((objective - other).abs() < 1e-12 * objective, "{objective} and {other}");
+                assert!(optimality < 1e-8, "gradient {optimality}");
+            }
         }
     }
 }

@@ -166,7 +166,13 @@ impl<T: Element> rounds::Rounds for LeastSquaresTrainer<T> {
     }
 
     fn partial(request: &Request, chunk: &Chunk<'_, T, f64>) -> Result<Partial> {
-        let target = |i: usize| chunk.y[i] - chunk.offset(i);
+        let targets = |rows: Range<usize>| {
+            let mut targets = chunk.y[rows.clone()].to_vec();
+            if let Some(offset) = chunk.rows.offset {
+                targets.iter_mut().zip(&offset[rows]).for_each(|(y, o)| *y -= o);
+            }
+            targets
+        };
         Ok(Partial(match &request.0 {
             Ask::Moments { gram } => {
                 chunk.check()?;
@@ -174,7 +180,7 @@ impl<T: Element> rounds::Rounds for LeastSquaresTrainer<T> {
                     return Err(chunk.bad(i, "target", "targets are finite"));
                 }
                 let second = if *gram { Second::Gram } else { Second::None };
-                Answer::Moments(Moments::of(chunk, second, target)?)
+                Answer::Moments(Moments::of(chunk, second, targets)?)
             }
             Ask::Triangle { mean, target_mean } => Answer::Triangle(triangle(chunk, mean, *target_mean)?),
             Ask::Residual { coefficients, intercept } => {

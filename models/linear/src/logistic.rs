@@ -295,7 +295,7 @@ impl<T: Element> rounds::Rounds for LogisticTrainer<T> {
                 }
                 let mut totals = vec![0.0; *classes];
                 chunk.y.iter().enumerate().for_each(|(i, &y)| totals[y as usize] += chunk.weight(i));
-                let moments = Moments::of(chunk, Second::Squares, |_| 0.0)?;
+                let moments = Moments::of(chunk, Second::Squares, |rows| vec![0.0; rows.len()])?;
                 Ok(Partial(Answer::Moments { moments, classes: totals }))
             }
             Ask::Sweep(point) => Ok(Partial(Answer::Sweep(Sweep::of(chunk, point)?))),

@@ -6,6 +6,7 @@
 use crate::block::{leaf_rows, shifted_squares};
 use crate::{Chunk, Element};
 use serde::{Deserialize, Serialize};
+use std::ops::Range;
 use tilewise_base::{Error, Result};
 use tilewise_kernels::{MatMut, MatRef, axpy, centred_sums, dot, gram, parallel, sum};
 
@@ -35,21 +36,23 @@ pub(crate) struct Moments {
 }
 
 impl Moments {
-    /// The moments of a chunk's rows; `target` gives the number that row i should have, offset taken off.
+    /// The moments of a chunk's rows; `targets` gives the numbers that rows should have, offset taken off.
     pub(crate) fn of<T: Element, Y: Copy + Sync>(
         chunk: &Chunk<'_, T, Y>,
         second: Second,
-        target: impl Fn(usize) -> f64 + Sync,
+        targets: impl Fn(Range<usize>) -> Vec<f64> + Sync,
     ) -> Result<Self> {
         let (n, p) = (chunk.x.rows(), chunk.x.cols());
         // A Gram matrix of fewer than 2 p rows would cost less than merging it.
         let leaf = leaf_rows(p, if second == Second::Gram { 2 * p } else { 1 });
-        let map = |range: std::ops::Range<usize>| {
+        let map = |range: Range<usize>| {
             let mut scratch = Vec::new();
             let x = T::widen(chunk.x.row_range(range.clone()), &mut scratch)?;
-            let targets: Vec<f64> = range.clone().map(&target).collect();
-            let weights: Vec<f64> = range.map(|i| chunk.weight(i)).collect();
-            Self::leaf(x, &targets, &weights, chunk.rows.weights.is_some(), second)
+            let weights = match chunk.rows.weights {
+                Some(weights) => weights[range.clone()].to_vec(),
+                None => vec![1.0; range.len()],
+            };
+            Self::leaf(x, &targets(range), &weights, chunk.rows.weights.is_some(), second)
         };
         let merge = |a: Result<Self>, b: Result<Self>| Ok(a?.merge(b?));
         let moments = parallel::map_reduce(n, leaf, map, merge)

@@ -1,5 +1,6 @@
 //! Least squares and Newton's logistic regression written as one would without rounds: passes over the rows that call
-//! each other's results, with the kernels, leaves and order of the model crate. What rounds cost is the difference.
+//! each other's results, with the kernels, leaves, order, checks of the data and report of the model crate. What rounds
+//! cost is the difference.
 
 use tilewise_kernels::parallel::map_reduce;
 use tilewise_kernels::{MatMut, MatRef, ShapeError, axpy, centred_sums, dot, exp, gemv, gram, sum};
@@ -17,6 +18,17 @@ const TOLERANCE: f64 = 1e-8;
 /// Far more rounds than Newton's method takes.
 const NEWTON_ROUNDS: usize = 50;
 
+/// What a fit gives.
+#[derive(Default)]
+pub(super) struct Fitted {
+    /// Coefficients and intercept.
+    pub(super) weights: Vec<f64>,
+    /// Objective per row.
+    pub(super) objective: f64,
+    /// Largest entry of its gradient.
+    pub(super) optimality: f64,
+}
+
 /// Means and centred sums of some rows.
 struct Moments {
     weight: f64,
@@ -24,18 +36,25 @@ struct Moments {
     target_mean: f64,
     gram: Vec<f64>,
     cross: Vec<f64>,
+    target_square: f64,
 }
 
-/// Coefficients and intercept.
-pub(super) fn least_squares(x: MatRef<'_, f64>, y: &[f64]) -> Sums<Vec<f64>> {
+/// `None` when a number is not finite.
+pub(super) fn least_squares(x: MatRef<'_, f64>, y: &[f64]) -> Sums<Option<Fitted>> {
     let p = x.cols();
+    if y.iter().any(|y| !y.is_finite()) {
+        return Ok(None);
+    }
     let leaf = |rows: Rows| -> Sums<Moments> {
         let (x, y) = (x.row_range(rows.clone()), &y[rows]);
         let weight = x.rows() as f64;
         let ones = vec![1.0; x.rows()];
         let mut mean = means(x, &ones)?;
-        let target_mean = sum(y) / weight;
-        let deviations: Vec<f64> = y.iter().map(|y| y - target_mean).collect();
+        let mut target_mean = sum(y) / weight;
+        let mut deviations: Vec<f64> = y.iter().map(|y| y - target_mean).collect();
+        target_mean += sum(&deviations) / weight;
+        deviations.iter_mut().zip(y).for_each(|(d, y)| *d = y - target_mean);
+        let target_square = dot(&deviations, &deviations)?;
         let (mut square, mut cross, mut lost) = (vec![0.0; p * p], vec![0.0; p], vec![0.0; p]);
         centred_sums(x, &mean, [&ones, &deviations], [&mut lost, &mut cross])?;
         gram(x, None, Some(&mean), MatMut::new(&mut square, p, p)?)?;
@@ -43,7 +62,7 @@ pub(super) fn least_squares(x: MatRef<'_, f64>, y: &[f64]) -> Sums<Vec<f64>> {
             axpy(-sum / weight, &lost, row)?;
         }
         axpy(1.0 / weight, &lost, &mut mean)?;
-        Ok(Moments { weight, mean, target_mean, gram: square, cross })
+        Ok(Moments { weight, mean, target_mean, gram: square, cross, target_square })
     };
     let merge = |a: Sums<Moments>, b: Sums<Moments>| -> Sums<Moments> {
         let (mut a, b) = (a?, b?);
@@ -57,18 +76,29 @@ pub(super) fn least_squares(x: MatRef<'_, f64>, y: &[f64]) -> Sums<Vec<f64>> {
         axpy(1.0, &b.cross, &mut a.cross)?;
         axpy(a.weight * share * target_delta, &delta, &mut a.cross)?;
         axpy(share, &delta, &mut a.mean)?;
+        a.target_square += b.target_square + a.weight * share * target_delta * target_delta;
         a.target_mean += target_delta * share;
         a.weight += b.weight;
         Ok(a)
     };
     let Some(moments) = map_reduce(x.rows(), leaf_rows(p, LEAF_COLUMNS * p), leaf, merge) else {
-        return Ok(Vec::new());
+        return Ok(None);
     };
-    let mut moments = moments?;
-    solve(&mut moments.gram, &mut moments.cross)?;
-    let mut fitted = moments.cross;
-    fitted.push(moments.target_mean - dot(&moments.mean, &fitted)?);
-    Ok(fitted)
+    let Moments { weight, mean, target_mean, gram, cross, target_square } = moments?;
+    if mean.iter().chain(&gram).any(|m| !m.is_finite()) {
+        return Ok(None);
+    }
+    let (mut factor, mut weights) = (gram.clone(), cross.clone());
+    solve(&mut factor, &mut weights)?;
+    let mut gradient = vec![0.0; p];
+    for ((g, row), c) in gradient.iter_mut().zip(gram.chunks_exact(p)).zip(&cross) {
+        *g = dot(row, &weights)? - c;
+    }
+    let square = target_square - dot(&cross, &weights)? + dot(&gradient, &weights)?;
+    let objective = square.max(0.0) / weight;
+    let optimality = largest(&gradient) * 2.0 / weight;
+    weights.push(target_mean - dot(&mean, &weights)?);
+    Ok(weights.iter().all(|w| w.is_finite()).then_some(Fitted { weights, objective, optimality }))
 }
 
 /// Loss, gradient and Hessian of some rows, in features less their means.
@@ -78,24 +108,47 @@ struct Sweep {
     hessian: Vec<f64>,
 }
 
-/// Coefficients and intercept with the penalty |b|^2 / 2.
-pub(super) fn logistic(x: MatRef<'_, f64>, labels: &[u32]) -> Sums<Vec<f64>> {
+/// With the penalty |b|^2 / 2; `None` when a number is not finite or a label is not 0 or 1.
+pub(super) fn logistic(x: MatRef<'_, f64>, labels: &[u32]) -> Sums<Option<Fitted>> {
     let (n, p) = (x.rows(), x.cols());
     let order = p + 1;
-    // One pass for the means.
-    let sums = |rows: Rows| -> Sums<(f64, Vec<f64>)> {
+    let mut rows_of_class = [0.0; 2];
+    for &label in labels {
+        let Some(rows) = rows_of_class.get_mut(label as usize) else { return Ok(None) };
+        *rows += 1.0;
+    }
+    // One pass for means and deviations.
+    let sums = |rows: Rows| -> Sums<(f64, Vec<f64>, Vec<f64>)> {
         let x = x.row_range(rows);
-        Ok((x.rows() as f64, means(x, &vec![1.0; x.rows()])?))
+        let mean = means(x, &vec![1.0; x.rows()])?;
+        let mut squares = vec![0.0; p];
+        for i in 0..x.rows() {
+            let row = x.row(i).unwrap_or(&[]);
+            for ((square, x), m) in squares.iter_mut().zip(row).zip(&mean) {
+                *square += (x - m) * (x - m);
+            }
+        }
+        Ok((x.rows() as f64, mean, squares))
     };
-    let together = |a: Sums<(f64, Vec<f64>)>, b: Sums<(f64, Vec<f64>)>| -> Sums<(f64, Vec<f64>)> {
-        let ((a, mut mean), (b, other)) = (a?, b?);
-        mean.iter_mut().zip(&other).for_each(|(m, o)| *m += (o - *m) * b / (a + b));
-        Ok((a + b, mean))
+    type Spread = Sums<(f64, Vec<f64>, Vec<f64>)>;
+    let together = |a: Spread, b: Spread| -> Spread {
+        let ((a, mut mean, mut squares), (b, other, more)) = (a?, b?);
+        for j in 0..p {
+            let delta = other[j] - mean[j];
+            mean[j] += delta * b / (a + b);
+            squares[j] += more[j] + delta * delta * a * b / (a + b);
+        }
+        Ok((a + b, mean, squares))
     };
-    let Some(centre) = map_reduce(n, leaf_rows(p, 1), sums, together) else { return Ok(Vec::new()) };
-    let (_, centre) = centre?;
+    let Some(spread) = map_reduce(n, leaf_rows(p, 1), sums, together) else { return Ok(None) };
+    let (_, centre, mut deviation) = spread?;
+    if rows_of_class.contains(&0.0) || centre.iter().chain(&deviation).any(|m| !m.is_finite()) {
+        return Ok(None);
+    }
+    deviation.iter_mut().for_each(|d| *d = if *d > 0.0 { (*d / n as f64).sqrt() } else { 1.0 });
     // Then Newton's method from zero; the last entry is the intercept of centred features.
     let mut w = vec![0.0; order];
+    let (mut objective, mut optimality) = (0.0, 0.0);
     for _ in 0..NEWTON_ROUNDS {
         let intercept = w[p] - dot(&centre, &w[..p])?;
         let leaf = |rows: Rows| sweep(x, labels, &centre, &w[..p], intercept, rows);
@@ -108,21 +161,26 @@ pub(super) fn logistic(x: MatRef<'_, f64>, labels: &[u32]) -> Sums<Vec<f64>> {
         };
         let Some(sums) = map_reduce(n, leaf_rows(p, LEAF_COLUMNS * p), leaf, merge) else { break };
         let Sweep { loss, mut gradient, mut hessian } = sums?;
-        let slope = gradient[p];
-        axpy(-slope, &centre, &mut gradient[..p])?;
+        let (slope, per_row) = (gradient[p], 1.0 / n as f64);
+        let (mut value, mut norm) = (loss, slope.abs());
+        optimality = slope.abs();
         for j in 0..p {
-            gradient[j] += w[j];
+            value += 0.5 * w[j] * w[j];
+            let raw = gradient[j] + w[j];
+            gradient[j] = raw - centre[j] * slope;
             hessian[j * order + j] += 1.0;
+            optimality = raw.abs().max(optimality);
+            norm = (gradient[j] / deviation[j]).abs().max(norm);
         }
-        let largest = gradient.iter().fold(0.0f64, |m, g| m.max(g.abs())) / n as f64;
-        if largest <= TOLERANCE || !loss.is_finite() {
+        (objective, optimality) = (value * per_row, optimality * per_row);
+        if norm * per_row <= TOLERANCE || !loss.is_finite() {
             break;
         }
         solve(&mut hessian, &mut gradient)?;
         axpy(-1.0, &gradient, &mut w)?;
     }
     w[p] -= dot(&centre, &w[..p])?;
-    Ok(w)
+    Ok(w.iter().all(|w| w.is_finite()).then_some(Fitted { weights: w, objective, optimality }))
 }
 
 fn sweep(
@@ -180,6 +238,10 @@ fn means(x: MatRef<'_, f64>, ones: &[f64]) -> Sums<Vec<f64>> {
     centred_sums(x, first, [ones], [&mut sums])?;
     axpy(1.0 / x.rows() as f64, &sums, &mut mean)?;
     Ok(mean)
+}
+
+fn largest(gradient: &[f64]) -> f64 {
+    gradient.iter().fold(0.0, |m, g| g.abs().max(m))
 }
 
 /// Solves A x = b in place by Cholesky factorisation of the lower triangle.
