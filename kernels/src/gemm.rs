@@ -7,7 +7,7 @@
 //! for a block of columns of B             (cols_per_block: packed B stays in L3)
 //!   for a block of k                      (depth: a panel of A stays in L1)
 //!     pack the block of B, in parallel, into panels of two vectors of columns
-//!     for each job = rows_per_job rows of C, in parallel
+//!     for each job = a rectangle of C, in parallel
 //!       for a group of columns            (cols_in_l2: its panels of B stay in L2)
 //!         for each panel of A             (TILE_ROWS rows, packed by the job when it first needs them, in L1)
 //!           for each panel of B           (from L2)
@@ -21,6 +21,7 @@
 //! A product with a single column is a [`gemv`], whose rows sum in the order of [`crate::dot`].
 
 mod blocking;
+mod direct;
 mod driver;
 mod microkernel;
 mod pack;
@@ -68,10 +69,21 @@ pub fn gemm<T: Float>(
         gemv::gemv_column(alpha, b.transpose(), a.transpose(), beta, c.transpose());
         return Ok(());
     }
+    // Tiles store whole vectors along a row of C. A column-major C is the row-major C^T = B^T A^T.
+    let by_columns = c.col_stride() != 1 && c.row_stride() == 1;
+    if by_columns {
+        let (a, b, c) = (b.transpose(), a.transpose(), &mut c.reborrow().transpose());
+        if direct::suits(alpha, a, b, c) {
+            direct::product(a, b, beta, c);
+            return Ok(());
+        }
+    } else if direct::suits(alpha, a, b, &c) {
+        direct::product(a, b, beta, &mut c);
+        return Ok(());
+    }
     let left = Operand { view: a.transpose(), change: Change::Scale(alpha) };
     let right = Operand { view: b, change: Change::Scale(T::ONE) };
-    // Tiles store whole vectors along a row of C. A column-major C is the row-major C^T = B^T A^T.
-    if c.col_stride() != 1 && c.row_stride() == 1 {
+    if by_columns {
         product(&right, &left, beta, &mut c.reborrow().transpose(), Part::All);
     } else {
         product(&left, &right, beta, &mut c, Part::All);

@@ -44,7 +44,7 @@ impl std::str::FromStr for Scheme {
 
 /// Threads that work started here would run on.
 pub fn threads() -> usize {
-    rayon::current_num_threads()
+    if alone() { 1 } else { rayon::current_num_threads() }
 }
 
 /// Runs `f` with exactly `threads` threads (at least 1) for everything it starts. Pools are made once per size and kept.

@@ -8,9 +8,12 @@ use std::cell::Cell;
 #[repr(C, align(64))]
 struct Line([u8; 64]);
 
+/// One for A, one for B.
+const KEPT: usize = 2;
+
 thread_local! {
-    /// The buffers that this thread has given back, the last one last: products nest (a job packs into one buffer what
-    /// it multiplies with another; a worker that waits may pick up another product), so each depth finds its own again.
+    /// The buffers that this thread has given back, the last one last, [`KEPT`] at most: a job packs A into one while
+    /// the thread's product holds B in another. A worker that waits may pick up more products, which allocate theirs.
     static SPARE: Cell<Vec<Vec<Line>>> = const { Cell::new(Vec::new()) };
 }
 
@@ -27,6 +30,7 @@ impl Scratch {
         let mut lines = spare.pop().unwrap_or_default();
         SPARE.set(spare);
         if lines.len() < needed {
+            drop(lines);
             lines = vec![Line([0; 64]); needed];
         }
         Self { lines }
@@ -43,7 +47,9 @@ impl Scratch {
 impl Drop for Scratch {
     fn drop(&mut self) {
         let mut spare = SPARE.take();
-        spare.push(std::mem::take(&mut self.lines));
+        if spare.len() < KEPT {
+            spare.push(std::mem::take(&mut self.lines));
+        }
         SPARE.set(spare);
     }
 }

@@ -11,11 +11,12 @@ pub(crate) struct Blocking {
     /// Columns of the register tile: two vectors.
     pub(crate) tile_cols: usize,
     /// Steps of k per packed block. Every block reads and writes C once, so deep is good as long as a panel of A stays
-    /// in L1. A line takes 3 KiB with 64-byte vectors, which meet C twice as often (panels of 36 KiB; 2 KiB gave 2 %
-    /// less at 2048 cubed), else 2 KiB (12 to 16 KiB; 3 KiB gave up to 8 % less, AVX2 on Zen 5).
+    /// in L1. A line takes 3 KiB with 64-byte vectors, which meet C twice as often (panels of 36 KiB for the 48 KiB of
+    /// Zen 5 and Ice Lake; 2 KiB gave 2 % less at 2048 cubed, Zen 5; not measured where L1 has 32 KiB), else 2 KiB (12
+    /// to 16 KiB; 3 KiB gave up to 8 % less, AVX2 on Zen 5).
     pub(crate) depth: usize,
-    /// Rows of a job at most: the more, the less often B comes from L3, but its A shares L2 with `cols_in_l2` (96 rows
-    /// cost 2 % at 2048 cubed).
+    /// Rows of a job at most, before rounding up to whole tiles: the more, the less often B comes from L3, but its A
+    /// shares L2 with `cols_in_l2` (96 rows cost 2 % at 2048 cubed).
     pub(crate) rows_per_job: usize,
     /// Columns of B that one panel of A after another meets: `cols_in_l2 x depth` of packed B stay in L2.
     pub(crate) cols_in_l2: usize,
@@ -37,9 +38,10 @@ impl Blocking {
         }
     }
 
-    /// Rows and columns of a job of `m x n`: as large as leaves each of the threads ten jobs to share out evenly, or
-    /// four of them many. Wide rather than high, because each job packs its own rows of A, which is 1 to 3 % of the
-    /// work of 512 columns. No bit depends on the shape.
+    /// Rows and columns of a job of `m x n`: as large as leaves at least 20 jobs, so that two threads share them evenly,
+    /// and four for each of many threads. Wide rather than high, because each job packs its own rows of A: 1 to 3 % of
+    /// the work of 512 columns, so four times that of the narrowest jobs, of 128. No bit depends on the shape. Two
+    /// threads were measured, more were not.
     pub(crate) fn job(&self, m: usize, n: usize, threads: usize) -> (usize, usize) {
         let wanted = if threads == 1 { 1 } else { (4 * threads).max(20) };
         let rows = |most: usize| even_piece(m, most, self.tile_rows);

@@ -1,7 +1,7 @@
 //! The loops around the register tile: packing and jobs, in parallel when there is enough to do.
 
 use super::blocking::{Blocking, even_piece};
-use super::microkernel::{Seed, Spot, tile};
+use super::microkernel::{Packed, Seed, Spot, tile};
 use super::pack::{Block, pack};
 use crate::scratch::Scratch;
 use crate::simd::{Isa, Lanes, Task};
@@ -10,7 +10,7 @@ use std::ops::Range;
 
 /// Multiply-adds below which a product stays on the calling thread: about 40 microseconds of work at 50 G/s, a few
 /// times what waking a worker costs.
-const SERIAL_BELOW: usize = 2_000_000;
+pub(super) const SERIAL_BELOW: usize = 2_000_000;
 
 /// One side of a product as k x lines: A transposed, or B as it is.
 #[derive(Clone, Copy)]
@@ -57,6 +57,9 @@ pub(crate) fn product<S: Float, T: Float>(
             && left.view.cols() == c.rows()
             && right.view.cols() == c.cols()
     );
+    if c.rows() == 0 || c.cols() == 0 {
+        return;
+    }
     // Asked once: panels packed for one set must not meet the tile of another.
     let isa = Isa::current();
     let blocking = T::dispatch_on(isa, BlockingOf);
@@ -105,7 +108,7 @@ pub(crate) fn product<S: Float, T: Float>(
     }
 }
 
-struct BlockingOf;
+pub(super) struct BlockingOf;
 impl<T: Float> Task<T> for BlockingOf {
     type Output = Blocking;
     #[inline(always)]
@@ -163,10 +166,10 @@ impl<S: Float, T: Float> Task<T> for PackRight<'_, '_, S, T> {
 
 /// Where C is. Jobs write disjoint tiles of it.
 #[derive(Clone, Copy)]
-struct Output<T> {
-    ptr: *mut T,
-    rs: isize,
-    cs: isize,
+pub(super) struct Output<T> {
+    pub(super) ptr: *mut T,
+    pub(super) rs: isize,
+    pub(super) cs: isize,
 }
 // SAFETY: the pointer comes from a MatMut that outlives all jobs, and no two jobs touch the same element.
 unsafe impl<T: Send> Send for Output<T> {}
@@ -217,6 +220,8 @@ impl<S: Float, T: Float> Job<'_, '_, S, T> {
         }
         let (nr, depth, from) = (2 * L::LANES, self.depth, self.from);
         let group = Blocking::of::<T, L>().cols_in_l2;
+        // Panels are told apart by their place alone.
+        debug_assert!(group.is_multiple_of(nr) && self.rows.start.is_multiple_of(MR));
         let mut scratch = Scratch::new::<T>(self.rows.len().next_multiple_of(MR) * depth);
         let packed_a = scratch.as_mut_slice::<T>();
         for (start, packed_b) in self.cols.clone().step_by(group).zip(self.packed_b.chunks(group * depth)) {
@@ -236,10 +241,19 @@ impl<S: Float, T: Float> Job<'_, '_, S, T> {
                     if height == MR && width == nr && self.out.cs == 1 {
                         let next =
                             if col + nr < end { self.at(row, col + nr) } else { self.at(row + MR, start) };
-                        let spot = Spot { c, row_stride: self.out.rs, next };
+                        let spot = Spot { c, row_stride: self.out.rs, cols: nr, next };
                         // SAFETY: a and b hold depth steps; rows row..row + MR and columns col..col + nr lie inside C,
                         // whose elements this job alone writes.
-                        unsafe { tile::<T, L, MR>(simd, depth, a.as_ptr(), b.as_ptr(), spot, self.seed) };
+                        unsafe {
+                            tile::<T, L, _, MR, 2, true>(
+                                simd,
+                                depth,
+                                Packed::<T, MR>(a.as_ptr()),
+                                (b.as_ptr(), nr as isize),
+                                spot,
+                                self.seed,
+                            )
+                        };
                     } else {
                         self.edge::<L, MR>(simd, a, b, c, height, width);
                     }
@@ -276,12 +290,21 @@ impl<S: Float, T: Float> Job<'_, '_, S, T> {
             }
         }
         let out = buffer.as_mut_ptr();
-        let spot = Spot { c: out, row_stride: nr as isize, next: out };
+        let spot = Spot { c: out, row_stride: nr as isize, cols: nr, next: out };
         simd.vectorize(
             #[inline(always)]
             || {
                 // SAFETY: a and b hold depth steps; the buffer holds MR rows of nr elements.
-                unsafe { tile::<T, L, MR>(simd, self.depth, a.as_ptr(), b.as_ptr(), spot, self.seed) };
+                unsafe {
+                    tile::<T, L, _, MR, 2, true>(
+                        simd,
+                        self.depth,
+                        Packed::<T, MR>(a.as_ptr()),
+                        (b.as_ptr(), nr as isize),
+                        spot,
+                        self.seed,
+                    )
+                };
             },
         );
         for i in 0..height {

@@ -1,9 +1,9 @@
 //! Least squares and Newton's logistic regression written as one would without rounds: passes over the rows that call
-//! each other's results, with the kernels, leaves, order, checks of the data and report of the model crate. What rounds
-//! cost is the difference.
+//! each other's results, with the kernels, leaves, factorisation, checks of the data and report of the model crate. What
+//! rounds cost is the difference, and what weights and offsets that might be there cost.
 
 use tilewise_kernels::parallel::map_reduce;
-use tilewise_kernels::{MatMut, MatRef, ShapeError, axpy, centred_sums, dot, exp, gemv, gram, sum};
+use tilewise_kernels::{MatMut, MatRef, ShapeError, axpy, centred_sums, dot, exp, gemm, gemv, gram, sum};
 
 type Rows = std::ops::Range<usize>;
 type Sums<T> = Result<T, ShapeError>;
@@ -15,6 +15,10 @@ const LEAF_COLUMNS: usize = 2;
 
 /// As the default of logistic regression.
 const TOLERANCE: f64 = 1e-8;
+/// Factors 1 + e that share a logarithm, as in the model crate.
+const PRODUCT: usize = 512;
+/// Columns of a panel of the Cholesky factorisation, as in the model crate.
+const PANEL: usize = 64;
 /// Far more rounds than Newton's method takes.
 const NEWTON_ROUNDS: usize = 50;
 
@@ -195,21 +199,31 @@ fn sweep(
     let order = p + 1;
     let mut out = Sweep { loss: 0.0, gradient: vec![0.0; order], hessian: vec![0.0; order * order] };
     let mut curvature = Vec::with_capacity(rows.len());
+    let (mut z, mut e, mut residual) = (Vec::new(), Vec::new(), Vec::new());
     for start in rows.clone().step_by(block) {
         let range = start..(start + block).min(rows.end);
         let (x, labels) = (x.row_range(range.clone()), &labels[range]);
-        let mut z = vec![intercept; x.rows()];
+        z.clear();
+        z.resize(x.rows(), intercept);
         gemv(1.0, x, coefficients, 1.0, &mut z)?;
-        let mut residual: Vec<f64> = z.iter().map(|z| -z.abs()).collect();
-        let mut e = vec![0.0; z.len()];
+        residual.clear();
+        residual.extend(z.iter().map(|z| -z.abs()));
+        e.resize(z.len(), 0.0);
         exp(&residual, &mut e)?;
+        let mut product = 1.0;
         for (k, (&z, &e)) in z.iter().zip(&e).enumerate() {
             let side = if labels[k] == 1 { 1.0 } else { -1.0 };
             let (margin, inverse) = (side * z, 1.0 / (1.0 + e));
-            out.loss += (-margin).max(0.0) + e.ln_1p();
+            out.loss += (-margin).max(0.0);
+            product *= 1.0 + e;
+            if k % PRODUCT == PRODUCT - 1 {
+                out.loss += f64::ln(product);
+                product = 1.0;
+            }
             residual[k] = -side * if margin >= 0.0 { e * inverse } else { inverse };
             curvature.push(e * inverse * inverse);
         }
+        out.loss += product.ln();
         gemv(1.0, x.transpose(), &residual, 1.0, &mut out.gradient[..p])?;
         out.gradient[p] += residual.iter().sum::<f64>();
     }
@@ -244,17 +258,40 @@ fn largest(gradient: &[f64]) -> f64 {
     gradient.iter().fold(0.0, |m, g| g.abs().max(m))
 }
 
-/// Solves A x = b in place by Cholesky factorisation of the lower triangle.
+/// Solves A x = b in place by Cholesky factorisation of the lower triangle, panel by panel.
 fn solve(a: &mut [f64], b: &mut [f64]) -> Sums<()> {
     let n = b.len();
-    for i in 0..n {
-        let (above, row) = a.split_at_mut(i * n);
-        for j in 0..i {
-            let pivot = &above[j * n..][..=j];
-            row[j] = (row[j] - dot(&row[..j], &pivot[..j])?) / pivot[j];
+    for first in (0..n).step_by(PANEL) {
+        let width = PANEL.min(n - first);
+        // What the columns before explain of this panel.
+        let mut panel = vec![0.0; (n - first) * width];
+        {
+            let rows = MatRef::new(a, n, n)?.row_range(first..n);
+            let left = rows.col_range(0..first);
+            for i in 0..n - first {
+                for j in 0..width.min(i + 1) {
+                    panel[i * width + j] = rows.get(i, first + j);
+                }
+            }
+            if first > 0 {
+                let top = left.row_range(0..width).transpose();
+                gemm(-1.0, left, top, 1.0, MatMut::new(&mut panel, n - first, width)?)?;
+            }
         }
-        row[i] = (row[i] - dot(&row[..i], &row[..i])?).sqrt();
-        b[i] = (b[i] - dot(&row[..i], &b[..i])?) / row[i];
+        for i in 0..n - first {
+            let (above, row) = panel.split_at_mut(i * width);
+            for j in 0..width.min(i) {
+                let pivot = &above[j * width..][..=j];
+                row[j] = (row[j] - dot(&row[..j], &pivot[..j])?) / pivot[j];
+            }
+            if i < width {
+                row[i] = (row[i] - dot(&row[..i], &row[..i])?).sqrt();
+            }
+            a[(first + i) * n + first..][..width].copy_from_slice(&row[..width]);
+        }
+    }
+    for i in 0..n {
+        b[i] = (b[i] - dot(&a[i * n..][..i], &b[..i])?) / a[i * n + i];
     }
     for i in (0..n).rev() {
         b[i] /= a[i * n + i];
