@@ -69,25 +69,18 @@ pub fn gemm<T: Float>(
         gemv::gemv_column(alpha, b.transpose(), a.transpose(), beta, c.transpose());
         return Ok(());
     }
+    let (mut left, mut right) = ((alpha, a), (T::ONE, b));
     // Tiles store whole vectors along a row of C. A column-major C is the row-major C^T = B^T A^T.
-    let by_columns = c.col_stride() != 1 && c.row_stride() == 1;
-    if by_columns {
-        let (a, b, c) = (b.transpose(), a.transpose(), &mut c.reborrow().transpose());
-        if direct::suits(alpha, a, b, c) {
-            direct::product(a, b, beta, c);
-            return Ok(());
-        }
-    } else if direct::suits(alpha, a, b, &c) {
-        direct::product(a, b, beta, &mut c);
+    if c.col_stride() != 1 && c.row_stride() == 1 {
+        (left, right, c) = ((T::ONE, b.transpose()), (alpha, a.transpose()), c.transpose());
+    }
+    if alpha == T::ONE && direct::suits(left.1, right.1, &c) {
+        direct::product(left.1, right.1, beta, &mut c);
         return Ok(());
     }
-    let left = Operand { view: a.transpose(), change: Change::Scale(alpha) };
-    let right = Operand { view: b, change: Change::Scale(T::ONE) };
-    if by_columns {
-        product(&right, &left, beta, &mut c.reborrow().transpose(), Part::All);
-    } else {
-        product(&left, &right, beta, &mut c, Part::All);
-    }
+    let left = Operand { view: left.1.transpose(), change: Change::Scale(left.0) };
+    let right = Operand { view: right.1, change: Change::Scale(right.0) };
+    product(&left, &right, beta, &mut c, Part::All);
     Ok(())
 }
 

@@ -21,14 +21,14 @@ const CACHED: usize = 400 << 10;
 const FEW_ROWS: usize = 128;
 
 /// Steps of k that all columns take before the next ones, where B is not cached: so many rows of B are read side by
-/// side from end to end, as hardware prefetchers like it. C comes and goes with each. 64 x 1024 x 1024 with 32, 64, 96, 128 steps: 73, 86, 89,
-/// 90 % of the peak.
+/// side from end to end, as hardware prefetchers like it. C comes and goes with each. 64 x 1024 x 1024 with 32, 64, 96
+/// and 128 steps: 73, 86, 89 and 90 % of the peak (f32).
 const STEPS: usize = 128;
 
-/// Whether a product is to be computed here. B and C must have contiguous rows, and alpha must be one: packing is where
-/// A is multiplied by it.
-pub(super) fn suits<T: Float>(alpha: T, a: MatRef<'_, T>, b: MatRef<'_, T>, c: &MatMut<'_, T>) -> bool {
-    let possible = alpha == T::ONE && b.col_stride() == 1 && c.col_stride() == 1;
+/// Whether a product with alpha = 1 is to be computed here (an operand is multiplied by alpha where it is packed). B and C
+/// must have contiguous rows.
+pub(super) fn suits<T: Float>(a: MatRef<'_, T>, b: MatRef<'_, T>, c: &MatMut<'_, T>) -> bool {
+    let possible = b.col_stride() == 1 && c.col_stride() == 1;
     possible && (a.rows() <= FEW_ROWS || b.rows() * b.cols() * size_of::<T>() <= CACHED)
 }
 
@@ -72,11 +72,7 @@ impl<T: Float> Task<T> for Job<'_, T> {
         let high = even_piece(self.rows.len(), S::TILE_ROWS, 1);
         for from in (0..k).step_by(depth) {
             let steps = depth.min(k - from);
-            let seed = match (from, self.beta) {
-                (0, beta) if beta == T::ZERO => Seed::Zero,
-                (0, beta) if beta != T::ONE => Seed::Scale(beta),
-                _ => Seed::Keep,
-            };
+            let seed = Seed::of(from, self.beta);
             for row in self.rows.clone().step_by(high) {
                 let height = high.min(self.rows.end - row);
                 for col in self.cols.clone().step_by(nr) {

@@ -78,11 +78,7 @@ pub(crate) fn product<S: Float, T: Float>(
         let jobs_down = m.div_ceil(rows_per_job);
         for from in (0..k).step_by(depth) {
             let depth = depth.min(k - from);
-            let seed = match (from, beta) {
-                (0, beta) if beta == T::ZERO => Seed::Zero,
-                (0, beta) if beta != T::ONE => Seed::Scale(beta),
-                _ => Seed::Keep,
-            };
+            let seed = Seed::of(from, beta);
             pack_right(serial, isa, right, (col, cols), (from, depth), blocking.tile_cols, packed_b);
             let jobs = jobs_down * cols.div_ceil(cols_per_job);
             let packed_b = &*packed_b;

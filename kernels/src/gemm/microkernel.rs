@@ -26,6 +26,19 @@ pub(crate) enum Seed<T> {
     Scale(T),
 }
 
+impl<T: Float> Seed<T> {
+    /// What the block of k from `from` on begins with.
+    pub(crate) fn of(from: usize, beta: T) -> Self {
+        if from > 0 || beta == T::ONE {
+            Self::Keep
+        } else if beta == T::ZERO {
+            Self::Zero
+        } else {
+            Self::Scale(beta)
+        }
+    }
+}
+
 /// Where a tile of C is, and where the next one.
 #[derive(Clone, Copy)]
 pub(crate) struct Spot<T> {

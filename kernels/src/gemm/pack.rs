@@ -8,13 +8,13 @@
 //! a transposition became scattered stores on AVX-512 and took 8 % of a 1024-cubed f32 product, where it now takes
 //! about 3 %.
 
-/// Steps of a panel that are copied before the next panel's.
-const STEPS: usize = 16;
-
 use super::driver::{Change, Operand};
 use crate::Float;
 use crate::simd::Lanes;
 use std::any::TypeId;
+
+/// Steps of a panel that are copied before the next panel's.
+const STEPS: usize = 16;
 
 /// Which part of an operand goes where.
 #[derive(Clone, Copy)]

@@ -145,7 +145,7 @@ fn gemm_across_blocks() {
             (300, 1, 300),
             (97, 96, 257),
             (70, 300, 800),
-            // Where operands are packed though rows are few enough for one job: B beyond 400 KiB, more than 128 rows.
+            // Packed even with alpha = 1: more than 128 rows, and B beyond 400 KiB.
             (131, 300, 800),
             (1600, 3, 5),
             (3, 2100, 5),
