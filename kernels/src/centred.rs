@@ -3,7 +3,7 @@
 //! Differences come before products, so a column that equals its shift gives exact zeros and nothing large is ever
 //! subtracted from something large. **Order:** every sum is one chain of fused multiply-adds over ascending rows.
 
-use crate::gemv::mul_add_as_lanes;
+use crate::gemv::{mul_add_as_lanes, vector};
 use crate::matrix::same;
 use crate::simd::{Lanes, Task};
 use crate::{Float, MatRef, ShapeError};
@@ -48,69 +48,80 @@ struct Centred<'a, T, const K: usize> {
 
 impl<T: Float, const K: usize> Task<T> for Centred<'_, T, K> {
     type Output = ();
-    /// Four rows a pass: the same chains as one by one with a quarter of the traffic of the sums.
+    /// Strips of columns whose shifts and sums stay in registers over all rows: with K = 2 four vectors of columns take
+    /// 4 shifts and 8 sums of 16 registers.
     #[inline(always)]
     fn run<S: Lanes<T>>(mut self, simd: S) {
-        let four = self.a.rows() / 4 * 4;
-        for i in (0..four).step_by(4) {
-            self.rows::<S, 4>(simd, i);
+        let n = self.shift.len();
+        if !(self.a.col_stride() == 1 || n == 1) {
+            return self.one_by_one(simd);
         }
-        for i in four..self.a.rows() {
-            self.rows::<S, 1>(simd, i);
+        let mut first = 0;
+        while first < n {
+            match (n - first).div_ceil(S::LANES) {
+                1 => self.strip::<S, 1>(simd, first),
+                2 => self.strip::<S, 2>(simd, first),
+                3 => self.strip::<S, 3>(simd, first),
+                _ => self.strip::<S, 4>(simd, first),
+            }
+            first += 4 * S::LANES;
         }
     }
 }
 
 impl<T: Float, const K: usize> Centred<'_, T, K> {
-    /// Adds N rows from `first` on.
+    /// Adds all rows of R vectors of columns from `first` on, the last of them perhaps not full.
     #[inline(always)]
-    fn rows<S: Lanes<T>, const N: usize>(&mut self, simd: S, first: usize) {
-        let n = self.shift.len();
-        let mut rows: [&[T]; N] = [&[]; N];
-        let mut contiguous = true;
-        for (i, row) in rows.iter_mut().enumerate() {
-            match self.a.row(first + i) {
-                Some(found) => *row = found,
-                None => contiguous = false,
-            }
-        }
-        if contiguous {
-            for row in rows {
-                assert!(row.len() == n);
-            }
-            let mut splats = [[simd.splat(T::ZERO); N]; K];
-            for ((splats, factors), sums) in splats.iter_mut().zip(&self.factors).zip(&self.sums) {
-                assert!(sums.len() == n);
-                for (splat, &factor) in splats.iter_mut().zip(&factors[first..first + N]) {
-                    *splat = simd.splat(factor);
+    fn strip<S: Lanes<T>, const R: usize>(&mut self, simd: S, first: usize) {
+        let (m, n) = (self.a.rows(), self.shift.len());
+        let width = (n - first).min(R * S::LANES);
+        let last = width - (R - 1) * S::LANES;
+        assert!(self.a.cols() == n && last >= 1 && self.factors.iter().all(|f| f.len() == m));
+        assert!(self.sums.iter().all(|s| s.len() == n));
+        let mut shift = [simd.splat(T::ZERO); R];
+        let mut acc = [[simd.splat(T::ZERO); R]; K];
+        for r in 0..R {
+            // SAFETY: R - 1 whole vectors and `last` elements more from `first` on lie within shift and sums.
+            unsafe {
+                shift[r] = vector::<T, S, R>(simd, self.shift.as_ptr().add(first), r, last);
+                for (acc, sums) in acc.iter_mut().zip(&self.sums) {
+                    acc[r] = vector::<T, S, R>(simd, sums.as_ptr().add(first), r, last);
                 }
             }
-            for at in (0..n).step_by(S::LANES) {
-                let count = S::LANES.min(n - at);
-                // SAFETY: at + count <= n, the length of shift, of every row and of all sums.
+        }
+        for i in 0..m {
+            let row = self.a.as_ptr().wrapping_offset(i as isize * self.a.row_stride()).wrapping_add(first);
+            let mut factors = [simd.splat(T::ZERO); K];
+            for (splat, factors) in factors.iter_mut().zip(&self.factors) {
+                *splat = simd.splat(factors[i]);
+            }
+            for r in 0..R {
+                // SAFETY: row i is contiguous and holds n elements.
+                let centred = simd.sub(unsafe { vector::<T, S, R>(simd, row, r, last) }, shift[r]);
+                for (acc, factor) in acc.iter_mut().zip(factors) {
+                    acc[r] = simd.mul_add(factor, centred, acc[r]);
+                }
+            }
+        }
+        for (acc, sums) in acc.iter().zip(&mut self.sums) {
+            for (r, &acc) in acc.iter().enumerate() {
+                // SAFETY: as above, of sums.
                 unsafe {
-                    let shift = simd.load_first(self.shift.as_ptr().add(at), count);
-                    let mut centred = [shift; N];
-                    for i in 0..N {
-                        centred[i] = simd.sub(simd.load_first(rows[i].as_ptr().add(at), count), shift);
-                    }
-                    for (sums, splats) in self.sums.iter_mut().zip(&splats) {
-                        let mut sum = simd.load_first(sums.as_ptr().add(at), count);
-                        for i in 0..N {
-                            sum = simd.mul_add(splats[i], centred[i], sum);
-                        }
-                        simd.store_first(sums.as_mut_ptr().add(at), sum, count);
-                    }
+                    let p = sums.as_mut_ptr().add(first + r * S::LANES);
+                    if r + 1 < R { simd.store(p, acc) } else { simd.store_first(p, acc, last) }
                 }
             }
-            return;
         }
-        for at in 0..n {
-            for i in 0..N {
-                let centred = self.a.get(first + i, at) - self.shift[at];
-                for k in 0..K {
-                    let sum = &mut self.sums[k][at];
-                    *sum = mul_add_as_lanes(simd, self.factors[k][first + i], centred, *sum);
+    }
+
+    /// Adds rows that are not contiguous.
+    #[inline(always)]
+    fn one_by_one<S: Lanes<T>>(&mut self, simd: S) {
+        for i in 0..self.a.rows() {
+            for (j, &shift) in self.shift.iter().enumerate() {
+                let centred = self.a.get(i, j) - shift;
+                for (sums, factors) in self.sums.iter_mut().zip(&self.factors) {
+                    sums[j] = mul_add_as_lanes(simd, factors[i], centred, sums[j]);
                 }
             }
         }

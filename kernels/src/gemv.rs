@@ -257,7 +257,12 @@ impl<T: Float> Columns<'_, T> {
 /// # Safety
 /// `r` must be below `R`, and `p` valid for reading R - 1 vectors and `last` elements more.
 #[inline(always)]
-unsafe fn vector<T: Float, S: Lanes<T>, const R: usize>(simd: S, p: *const T, r: usize, last: usize) -> S::V {
+pub(crate) unsafe fn vector<T: Float, S: Lanes<T>, const R: usize>(
+    simd: S,
+    p: *const T,
+    r: usize,
+    last: usize,
+) -> S::V {
     // SAFETY: the caller promises it.
     unsafe {
         let p = p.add(r * S::LANES);

@@ -271,7 +271,9 @@ impl<T: Element> rounds::Rounds for LogisticTrainer<T> {
                 let (coefficients, intercepts) = problem.model(problem.solver.point(), self.predictors);
                 let class_weights = problem.class_weights.clone();
                 let centre = problem.solver.wants_hessian().then(|| problem.centre.clone());
-                Some(Request(Ask::Sweep(Point { coefficients, intercepts, class_weights, centre })))
+                // With a penalty nothing grows without bound, separated or not.
+                let margin = self.params.l2 == 0.0;
+                Some(Request(Ask::Sweep(Point { coefficients, intercepts, class_weights, centre, margin })))
             }
             Stage::Done(_) => None,
         }

@@ -21,6 +21,8 @@ pub(crate) struct Point {
     pub(crate) class_weights: Vec<f64>,
     /// The Hessian is wanted, for features with this taken off.
     pub(crate) centre: Option<Vec<f64>>,
+    /// The smallest margin is wanted.
+    pub(crate) margin: bool,
 }
 
 /// Sums over rows.
@@ -31,7 +33,8 @@ pub(crate) struct Sweep {
     pub(crate) gradient: Vec<f64>,
     /// Row-major in the gradient's order; its lower triangle holds.
     pub(crate) hessian: Vec<f64>,
-    /// The smallest margin by which a row of positive weight is on its own side, offset apart.
+    /// The smallest margin by which a row of positive weight is on its own side, offset apart; infinite where it was not
+    /// wanted.
     pub(crate) margin: f64,
 }
 

@@ -199,7 +199,7 @@ fn sweep(
     let order = p + 1;
     let mut out = Sweep { loss: 0.0, gradient: vec![0.0; order], hessian: vec![0.0; order * order] };
     let mut curvature = Vec::with_capacity(rows.len());
-    let (mut z, mut e, mut residual) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut z, mut e, mut residual, mut side) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
     for start in rows.clone().step_by(block) {
         let range = start..(start + block).min(rows.end);
         let (x, labels) = (x.row_range(range.clone()), &labels[range]);
@@ -210,31 +210,38 @@ fn sweep(
         residual.extend(z.iter().map(|z| -z.abs()));
         e.resize(z.len(), 0.0);
         exp(&residual, &mut e)?;
-        let mut product = 1.0;
-        for (k, (&z, &e)) in z.iter().zip(&e).enumerate() {
-            let side = if labels[k] == 1 { 1.0 } else { -1.0 };
-            let (margin, inverse) = (side * z, 1.0 / (1.0 + e));
-            out.loss += (-margin).max(0.0);
-            product *= 1.0 + e;
-            if k % PRODUCT == PRODUCT - 1 {
-                out.loss += f64::ln(product);
-                product = 1.0;
-            }
-            residual[k] = -side * if margin >= 0.0 { e * inverse } else { inverse };
-            curvature.push(e * inverse * inverse);
+        side.clear();
+        side.extend(labels.iter().map(|&label| if label == 1 { 1.0 } else { -1.0 }));
+        z.iter_mut().zip(&side).for_each(|(z, side)| *z *= side);
+        for (r, ((&margin, &e), &side)) in residual.iter_mut().zip(z.iter().zip(&e).zip(&side)) {
+            *r = -side * (if margin >= 0.0 { e } else { 1.0 } / (1.0 + e));
         }
-        out.loss += product.ln();
+        curvature.extend(e.iter().map(|e| e / ((1.0 + e) * (1.0 + e))));
+        out.loss += in_lanes(&z, 0.0, |margin| (-margin).max(0.0), |a, b| a + b);
+        for e in e.chunks(PRODUCT) {
+            out.loss += in_lanes(e, 1.0, |e| 1.0 + e, |a, b| a * b).ln();
+        }
         gemv(1.0, x.transpose(), &residual, 1.0, &mut out.gradient[..p])?;
-        out.gradient[p] += residual.iter().sum::<f64>();
+        out.gradient[p] += sum(&residual);
     }
     let x = x.row_range(rows);
     let square = MatMut::with_strides(&mut out.hessian, 0, p, p, order as isize, 1)?;
     gram(x, Some(&curvature), Some(centre), square)?;
-    let (total, last) = (curvature.iter().sum::<f64>(), &mut out.hessian[p * order..]);
-    gemv(1.0, x.transpose(), &curvature, 0.0, &mut last[..p])?;
-    axpy(-total, centre, &mut last[..p])?;
-    last[p] = total;
+    let last = &mut out.hessian[p * order..];
+    centred_sums(x, centre, [&curvature], [&mut last[..p]])?;
+    last[p] = sum(&curvature);
     Ok(out)
+}
+
+/// Eight folds side by side, of which compilers make vectors.
+fn in_lanes(v: &[f64], identity: f64, map: impl Fn(f64) -> f64, join: impl Fn(f64, f64) -> f64) -> f64 {
+    let mut lanes = [identity; 8];
+    let eights = v.chunks_exact(lanes.len());
+    let rest = eights.remainder().iter().fold(identity, |rest, &v| join(rest, map(v)));
+    for eight in eights {
+        lanes.iter_mut().zip(eight).for_each(|(lane, &v)| *lane = join(*lane, map(v)));
+    }
+    join(lanes.into_iter().fold(identity, &join), rest)
 }
 
 fn block_rows(features: usize) -> usize {

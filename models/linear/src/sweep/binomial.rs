@@ -8,7 +8,7 @@ use super::{Point, Sweep, blocks, weight};
 use crate::{Chunk, Element};
 use std::ops::Range;
 use tilewise_base::Result;
-use tilewise_kernels::{MatMut, centred_sums, exp, gemv, gram};
+use tilewise_kernels::{MatMut, centred_sums, exp, gemv, gram, sum};
 
 /// Factors 1 + e <= 2 whose product stays far from overflow: one logarithm serves so many rows.
 const PRODUCT: usize = 512;
@@ -20,9 +20,9 @@ pub(super) fn leaf<T: Element>(
 ) -> Result<Sweep> {
     let p = chunk.x.cols();
     let mut out = Sweep::new(1, p, point.centre.is_some());
-    let unweighted = chunk.rows.weights.is_none() && point.class_weights.is_empty();
+    let weighted = chunk.rows.weights.is_some() || !point.class_weights.is_empty();
     let (mut scratch, mut z, mut e, mut residual) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
-    let mut curvature = Vec::new();
+    let (mut side, mut margin, mut weights, mut curvature) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
     for block in blocks(range.clone(), p) {
         let x = T::widen(chunk.x.row_range(block.clone()), &mut scratch)?;
         z.clear();
@@ -33,36 +33,53 @@ pub(super) fn leaf<T: Element>(
         e.clear();
         e.resize(z.len(), 0.0);
         exp(&residual, &mut e)?;
-        let mut product = 1.0;
-        for (k, i) in block.clone().enumerate() {
-            let side = if chunk.y[i] == 1 { 1.0 } else { -1.0 };
-            let (e, inverse) = (e[k], 1.0 / (1.0 + e[k]));
-            let margin = side * z[k];
+        // From here on loops that each do little and that compilers turn into vectors: one loop for all of it made a
+        // fit of ten features 1.15 times as long, mostly by branches on classes.
+        side.clear();
+        side.extend(chunk.y[block.clone()].iter().map(|&y| if y == 1 { 1.0 } else { -1.0 }));
+        margin.clear();
+        margin.extend(z.iter().zip(&side).map(|(z, side): (&f64, &f64)| z * side));
+        for (r, ((&margin, &e), &side)) in residual.iter_mut().zip(margin.iter().zip(&e).zip(&side)) {
             // Share of the other class.
-            let other = if margin >= 0.0 { e * inverse } else { inverse };
-            let w = if unweighted { 1.0 } else { weight(chunk, point, i) };
-            if w > 0.0 {
-                out.margin = out.margin.min(side * (z[k] - chunk.offset(i)));
-            }
-            if unweighted {
-                out.loss += (-margin).max(0.0);
-                product *= 1.0 + e;
-                if k % PRODUCT == PRODUCT - 1 {
-                    out.loss += f64::ln(product);
-                    product = 1.0;
-                }
-            } else {
+            let other = if margin >= 0.0 { e } else { 1.0 } / (1.0 + e);
+            *r = -side * other;
+        }
+        let first = curvature.len();
+        if point.centre.is_some() {
+            curvature.extend(e.iter().map(|e| e / ((1.0 + e) * (1.0 + e))));
+        }
+        if weighted {
+            weights.clear();
+            weights.extend(block.clone().map(|i| weight(chunk, point, i)));
+            residual.iter_mut().zip(&weights).for_each(|(r, w)| *r *= w);
+            curvature[first..].iter_mut().zip(&weights).for_each(|(c, w)| *c *= w);
+            for ((margin, e), w) in margin.iter().zip(&e).zip(&weights) {
                 out.loss += w * ((-margin).max(0.0) + e.ln_1p());
             }
-            residual[k] = -side * w * other;
-            if point.centre.is_some() {
-                curvature.push(w * e * inverse * inverse);
+        } else {
+            out.loss += in_lanes(&margin, 0.0, |margin| (-margin).max(0.0), |a, b| a + b);
+            for e in e.chunks(PRODUCT) {
+                out.loss += in_lanes(e, 1.0, |e| 1.0 + e, |a, b| a * b).ln();
             }
         }
-        out.loss += product.ln();
+        if point.margin {
+            if let Some(offset) = chunk.rows.offset {
+                for ((margin, side), offset) in margin.iter_mut().zip(&side).zip(&offset[block]) {
+                    *margin -= side * offset;
+                }
+            }
+            if weighted {
+                let without_weight = margin.iter_mut().zip(&weights).filter(|(_, w)| **w <= 0.0);
+                without_weight.for_each(|(margin, _)| *margin = f64::INFINITY);
+            }
+            // As min, which also looks for NaN.
+            let smallest =
+                in_lanes(&margin, f64::INFINITY, |margin| margin, |a, b| if b < a { b } else { a });
+            out.margin = out.margin.min(smallest);
+        }
         let (gradient, intercept) = out.gradient.split_at_mut(p);
         gemv(1.0, x.transpose(), &residual, 1.0, gradient)?;
-        intercept[0] += residual.iter().sum::<f64>();
+        intercept[0] += sum(&residual);
     }
     if let Some(centre) = &point.centre {
         let x = T::widen(chunk.x.row_range(range), &mut scratch)?;
@@ -75,7 +92,18 @@ pub(super) fn leaf<T: Element>(
         )?;
         let last = &mut out.hessian[p * order..];
         centred_sums(x, centre, [&curvature], [&mut last[..p]])?;
-        last[p] = curvature.iter().sum();
+        last[p] = sum(&curvature);
     }
     Ok(out)
+}
+
+/// Joins what `map` makes of the values: every eighth from a lane on, then the lanes, then those that filled no eight.
+fn in_lanes(values: &[f64], identity: f64, map: impl Fn(f64) -> f64, join: impl Fn(f64, f64) -> f64) -> f64 {
+    let mut lanes = [identity; 8];
+    let eights = values.chunks_exact(lanes.len());
+    let rest = eights.remainder().iter().fold(identity, |rest, &v| join(rest, map(v)));
+    for eight in eights {
+        lanes.iter_mut().zip(eight).for_each(|(lane, &v)| *lane = join(*lane, map(v)));
+    }
+    join(lanes.into_iter().fold(identity, &join), rest)
 }

@@ -36,7 +36,7 @@ pub(super) fn leaf<T: Element>(
             let (w, y) = (weight(chunk, point, i), chunk.y[i] as usize);
             let row = k * classes..(k + 1) * classes;
             out.loss -= w * logs[row.clone()][y];
-            if w > 0.0 {
+            if point.margin && w > 0.0 {
                 let z = &z[row.clone()];
                 let best_other = z
                     .iter()
