@@ -43,7 +43,7 @@ pub(super) const LINEAR: &[Peer] = &[
     Peer {
         name: "scikit-learn newton-cholesky",
         launch: Launch::Python("scikit_learn_peer.py", "newton-cholesky"),
-        only: None,
+        only: Some("logistic"),
     },
 ];
 
