@@ -21,6 +21,9 @@ pub const SIGMOID_ULP: f64 = 2.5;
 /// Elements of a task: 64 KiB of f32 take about 10 microseconds.
 const TASK: usize = 16 * 1024;
 
+/// Columns up to which [`log_softmax`] takes a row per lane: as many vectors as half of AVX-512's registers.
+const NARROW: usize = 16;
+
 /// out = e^x, element by element. e^NaN is NaN, e^inf inf, e^-inf 0. Error at most [`EXP_ULP`].
 ///
 /// ```
@@ -67,18 +70,21 @@ pub fn log_softmax<T: Float>(x: MatRef<'_, T>, mut out: MatMut<'_, T>) -> Result
         );
         return first.and(second);
     }
-    let mut copies = (Vec::new(), Vec::new());
-    for i in 0..x.rows() {
-        match (x.row(i), out.row_mut(i)) {
-            (Some(row), Some(out)) => T::dispatch(LogSoftmax { row, out }),
-            _ => {
-                copies.0.clear();
-                copies.0.extend((0..x.cols()).map(|j| x.get(i, j)));
-                copies.1.resize(x.cols(), T::ZERO);
-                T::dispatch(LogSoftmax { row: &copies.0, out: &mut copies.1 });
-                copies.1.iter().enumerate().for_each(|(j, &v)| out.set(i, j, v));
-            }
-        }
+    if x.rows() == 0 || x.cols() == 0 {
+        return Ok(());
+    }
+    if x.row(0).is_some() && out.row_mut(0).is_some() {
+        T::dispatch(LogSoftmax { x, out });
+        return Ok(());
+    }
+    let (rows, cols) = (x.rows(), x.cols());
+    let mut copy = vec![T::ZERO; rows * cols];
+    T::dispatch(LogSoftmax {
+        x: MatRef::new(&x.to_vec(), rows, cols)?,
+        out: MatMut::new(&mut copy, rows, cols)?,
+    });
+    for i in 0..rows {
+        (0..cols).for_each(|j| out.set(i, j, copy[i * cols + j]));
     }
     Ok(())
 }
@@ -232,35 +238,102 @@ fn map_vectors<T: Float, S: Lanes<T>>(simd: S, x: &[T], out: &mut [T], f: impl F
     }
 }
 
-struct LogSoftmax<'a, T> {
-    row: &'a [T],
-    out: &'a mut [T],
+struct LogSoftmax<'a, T: Float> {
+    x: MatRef<'a, T>,
+    out: MatMut<'a, T>,
 }
 
 impl<T: Float> Task<T> for LogSoftmax<'_, T> {
     type Output = ();
     #[inline(always)]
-    fn run<S: Lanes<T>>(self, simd: S) {
-        let Self { row, out } = self;
-        let max = row.iter().fold(T::from_f64(f64::NEG_INFINITY), |max, &x| if x > max { x } else { max });
-        let shift = simd.splat(max);
-        map_vectors(
-            simd,
-            row,
-            out,
-            #[inline(always)]
-            |v| Exp::of(simd, simd.sub(v, shift)),
-        );
-        let sum = in_tree::<T, S, Terms>(simd, out, out);
-        let log_sum = simd.splat(T::from_f64(ln(sum.to_f64())));
-        map_vectors(
-            simd,
-            row,
-            out,
-            #[inline(always)]
-            |v| simd.sub(simd.sub(v, shift), log_sum),
-        );
+    fn run<S: Lanes<T>>(mut self, simd: S) {
+        if self.x.cols() <= NARROW {
+            for first in (0..self.x.rows()).step_by(S::LANES) {
+                self.narrow(simd, first);
+            }
+            return;
+        }
+        for i in 0..self.x.rows() {
+            if let (Some(row), Some(out)) = (self.x.row(i), self.out.row_mut(i)) {
+                wide(simd, row, out);
+            }
+        }
     }
+}
+
+impl<T: Float> LogSoftmax<'_, T> {
+    /// A row per lane, from row `first` on: what a row alone waits for, one result after the other, is done for
+    /// [`Lanes::LANES`] rows at once. Terms are added from the first column to the last.
+    #[inline(always)]
+    fn narrow<S: Lanes<T>>(&mut self, simd: S, first: usize) {
+        let cols = self.x.cols();
+        let rows = S::LANES.min(self.x.rows() - first);
+        let mut columns = [simd.splat(T::ZERO); NARROW];
+        for left in (0..cols).step_by(S::LANES) {
+            let width = S::LANES.min(cols - left);
+            let mut square = [simd.splat(T::ZERO); 16];
+            for (i, piece) in square.iter_mut().enumerate().take(rows) {
+                if let Some(row) = self.x.row(first + i) {
+                    // SAFETY: left + width <= cols, the length of a row.
+                    *piece = unsafe { simd.load_first(row[left..].as_ptr(), width) };
+                }
+            }
+            simd.transpose(&mut square);
+            columns[left..left + width].copy_from_slice(&square[..width]);
+        }
+        let columns = &mut columns[..cols];
+        let mut max = simd.splat(T::from_f64(f64::NEG_INFINITY));
+        for column in &*columns {
+            // Gives its second operand where a comparison fails: NaN is no maximum.
+            max = simd.max(*column, max);
+        }
+        let mut sum = simd.splat(T::ZERO);
+        for column in &mut *columns {
+            *column = simd.sub(*column, max);
+            sum = simd.add(sum, Exp::of(simd, *column));
+        }
+        let mut sums = [T::ZERO; 16];
+        // SAFETY: no set has more than 16 lanes.
+        unsafe { simd.store(sums.as_mut_ptr(), sum) };
+        sums[..rows].iter_mut().for_each(|sum| *sum = T::from_f64(ln(sum.to_f64())));
+        // SAFETY: as above.
+        let log_sum = unsafe { simd.load(sums.as_ptr()) };
+        columns.iter_mut().for_each(|column| *column = simd.sub(*column, log_sum));
+        for left in (0..cols).step_by(S::LANES) {
+            let width = S::LANES.min(cols - left);
+            let mut square = [simd.splat(T::ZERO); 16];
+            square[..width].copy_from_slice(&columns[left..left + width]);
+            simd.transpose(&mut square);
+            for (i, piece) in square.into_iter().enumerate().take(rows) {
+                if let Some(row) = self.out.row_mut(first + i) {
+                    // SAFETY: as above, of the row of out.
+                    unsafe { simd.store_first(row[left..].as_mut_ptr(), piece, width) };
+                }
+            }
+        }
+    }
+}
+
+#[inline(always)]
+fn wide<T: Float, S: Lanes<T>>(simd: S, row: &[T], out: &mut [T]) {
+    let max = row.iter().fold(T::from_f64(f64::NEG_INFINITY), |max, &x| if x > max { x } else { max });
+    let shift = simd.splat(max);
+    map_vectors(
+        simd,
+        row,
+        out,
+        #[inline(always)]
+        |v| Exp::of(simd, simd.sub(v, shift)),
+    );
+    let sum = in_tree::<T, S, Terms>(simd, out, out);
+    let log_sum = simd.splat(T::from_f64(ln(sum.to_f64())));
+    map_vectors(
+        simd,
+        row,
+        out,
+        #[inline(always)]
+        |v| simd.sub(simd.sub(v, shift), log_sum),
+    );
 }
 
 /// The natural logarithm of a positive normal number or infinity, the same bits on every platform (the standard library's

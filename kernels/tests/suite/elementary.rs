@@ -165,17 +165,15 @@ fn same_bits_on_every_instruction_set() {
         sigmoid(&x32, &mut z32).unwrap();
         exp(&x64, &mut y64).unwrap();
         sigmoid(&x64, &mut z64).unwrap();
-        let mut l64 = vec![0.0; 3000];
-        log_softmax(
-            view(&x64, crate::inputs::Layout::RowMajor, 30, 100),
-            view_mut(&mut l64, LAYOUTS[0], 30, 100),
-        )
-        .unwrap();
+        let (mut l64, mut n64) = (vec![0.0; 3000], vec![0.0; 3000]);
+        let row_major = crate::inputs::Layout::RowMajor;
+        log_softmax(view(&x64, row_major, 30, 100), view_mut(&mut l64, LAYOUTS[0], 30, 100)).unwrap();
+        log_softmax(view(&x64, row_major, 300, 10), view_mut(&mut n64, LAYOUTS[0], 300, 10)).unwrap();
         // A NaN has many bit patterns, and which one comes out is left open.
         let bits32 =
             |v: &[f32]| v.iter().map(|x| if x.is_nan() { 0 } else { x.to_bits() }).collect::<Vec<_>>();
         let bits64 = |v: &[f64]| v.iter().map(|x| x.to_bits()).collect::<Vec<_>>();
-        let all = (bits32(&y32), bits32(&z32), bits64(&y64), bits64(&z64), bits64(&l64));
+        let all = (bits32(&y32), bits32(&z32), bits64(&y64), bits64(&z64), bits64(&l64), bits64(&n64));
         let mut first = first.borrow_mut();
         assert!(*first.get_or_insert_with(|| all.clone()) == all, "{} differs", isa.name());
     });
@@ -197,6 +195,36 @@ fn check_log_softmax<T: Float>(rows: usize, cols: usize, name: &str) {
             assert!((g - e).abs() <= bound, "{name} {rows} x {cols} {la:?}: {g} but {e}");
         }
     }
+}
+
+/// Rows share vectors where they are short: none may see another.
+#[test]
+fn a_row_of_log_softmax_depends_on_no_other() {
+    let (nan, inf) = (f64::NAN, f64::INFINITY);
+    let known = |v: f64| if v.is_nan() { 0 } else { v.to_bits() };
+    on_every_isa(|isa| {
+        for cols in [1, 2, 3, 10, 16, 17] {
+            let mut x: Vec<f64> = normal(37 * cols, 1);
+            for (row, value) in [(5, nan), (9, -inf), (12, inf), (20, 800.0), (36, nan)] {
+                x[row * cols] = value;
+            }
+            x[9 * cols..10 * cols].fill(-inf);
+            let mut all = vec![0.0; 37 * cols];
+            log_softmax(view(&x, LAYOUTS[0], 37, cols), view_mut(&mut all, LAYOUTS[0], 37, cols)).unwrap();
+            for (i, (row, expected)) in x.chunks_exact(cols).zip(all.chunks_exact(cols)).enumerate() {
+                let mut alone = vec![0.0; cols];
+                log_softmax(view(row, LAYOUTS[0], 1, cols), view_mut(&mut alone, LAYOUTS[0], 1, cols))
+                    .unwrap();
+                let name = isa.name();
+                assert!(
+                    alone.iter().zip(expected).all(|(a, b)| known(*a) == known(*b)),
+                    "{name} {i} of {cols}"
+                );
+                let hopeless = [5, 9, 12, 36].contains(&i);
+                assert_eq!(hopeless, alone.iter().any(|v| v.is_nan()), "{name} {i} of {cols}: {alone:?}");
+            }
+        }
+    });
 }
 
 #[test]
