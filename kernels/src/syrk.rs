@@ -70,6 +70,10 @@ pub fn gram<S: Float>(
     check(a, &c)?;
     same("weights against rows of A", a.rows(), weights.map_or(a.rows(), <[f64]>::len))?;
     same("shift against columns of A", a.cols(), shift.map_or(a.cols(), <[f64]>::len))?;
+    if c.col_stride() != 1 && c.row_stride() == 1 {
+        // The same matrix, in rows that whole vectors can be written to.
+        c = c.transpose();
+    }
     upper(a, weights, shift, &mut c);
     mirror(&mut c);
     Ok(())
@@ -121,7 +125,7 @@ fn upper<S: Float>(
     c: &mut MatMut<'_, f64>,
 ) {
     let n = a.cols();
-    if a.rows() == 0 {
+    if n == 0 || a.rows() == 0 {
         return c.fill(0.0);
     }
     let rows = if n > WIDE { a.rows() } else { rows_per_chunk(n) };
@@ -149,7 +153,7 @@ fn upper<S: Float>(
         left
     };
     if let Some(total) = parallel::map_reduce(a.rows(), rows, leaf, merge) {
-        for (i, row) in total.chunks_exact(n.max(1)).enumerate() {
+        for (i, row) in total.chunks_exact(n).enumerate() {
             row.iter().enumerate().skip(i).for_each(|(j, &sum)| c.set(i, j, sum));
         }
     }

@@ -145,7 +145,7 @@ fn gemm_across_blocks() {
             (300, 1, 300),
             (97, 96, 257),
             (70, 300, 800),
-            // Packed even with alpha = 1: more than 128 rows, and B beyond 400 KiB.
+            // Packed in row-major layouts even with alpha = 1: more than 128 rows, and B beyond 400 KiB.
             (131, 300, 800),
             (1600, 3, 5),
             (3, 2100, 5),
@@ -361,6 +361,37 @@ fn gram_and_syrk() {
         syrk(0.5, a, 2.0, MatMut::new(&mut got, 9, 9).unwrap()).unwrap();
         naive::syrk(0.5, a, 2.0, MatMut::new(&mut expected, 9, 9).unwrap());
         assert_eq!(got, expected);
+    });
+}
+
+/// C in any layout, between guard pages and full of NaN: the bits of a packed C, and nothing between its elements touched.
+#[test]
+fn gram_into_any_layout() {
+    on_every_isa(|isa| {
+        for (m, n) in [(5, 1), (30, 15), (30, 16), (40, 17), (3000, 9), (50, 33), (20, 530)] {
+            let a = normal::<f64>(m * n, 1);
+            let a = MatRef::new(&a, m, n).unwrap();
+            let mut packed = vec![f64::NAN; n * n];
+            gram(a, None, None, MatMut::new(&mut packed, n, n).unwrap()).unwrap();
+            let packed = MatRef::new(&packed, n, n).unwrap();
+            for layout in LAYOUTS {
+                let len = strides(layout, n, n).3;
+                let mut c = Guarded::new(&vec![f64::NAN; len], Edge::Back);
+                gram(a, None, None, view_mut(&mut c, layout, n, n)).unwrap();
+                assert_eq!(c.iter().filter(|v| v.is_nan()).count(), len - n * n, "{} {m}x{n}", isa.name());
+                let c = view(&c, layout, n, n);
+                for i in 0..n {
+                    for j in 0..n {
+                        let (got, expected) = (c.get(i, j), packed.get(i, j));
+                        assert_eq!(got.to_bits(), expected.to_bits(), "{} {m}x{n} {layout:?}", isa.name());
+                    }
+                }
+            }
+        }
+        // No columns: nothing is made of however many rows.
+        let a = MatRef::<f64>::new(&[], 1 << 45, 0).unwrap();
+        gram(a, None, None, MatMut::new(&mut [], 0, 0).unwrap()).unwrap();
+        syrk(1.0, a, 0.0, MatMut::new(&mut [], 0, 0).unwrap()).unwrap();
     });
 }
 

@@ -12,7 +12,7 @@ const BLOCK_BYTES: usize = 256 * 1024;
 /// Blocks per leaf of the parallel tree: about 100 microseconds of streaming, a few times the cost of a task.
 const LEAF_BLOCKS: usize = 4;
 
-/// Rows of one block of `cols` elements of `T`: a multiple of the four rows that kernels take together.
+/// Rows of one block of `cols` elements of `T`: a multiple of the four rows that a transposed `gemv` takes together.
 pub(crate) fn block_rows<T>(cols: usize) -> usize {
     (BLOCK_BYTES / (cols.max(1) * size_of::<T>()) / 4 * 4).max(4)
 }

@@ -69,8 +69,9 @@ pub(super) fn leaf<T: Element>(
                 }
             }
             if weighted {
-                let without_weight = margin.iter_mut().zip(&weights).filter(|(_, w)| **w <= 0.0);
-                without_weight.for_each(|(margin, _)| *margin = f64::INFINITY);
+                for (margin, &w) in margin.iter_mut().zip(&weights) {
+                    *margin = if w > 0.0 { *margin } else { f64::INFINITY };
+                }
             }
             // As min, which also looks for NaN.
             let smallest =
