@@ -30,6 +30,7 @@ pub trait Float:
     + SubAssign
     + MulAssign
     + DivAssign
+    + crate::scratch::AnyBits
     + crate::simd::LanesOfEverySet
 {
     /// Zero.

@@ -28,7 +28,8 @@ mod pack;
 
 use crate::matrix::check_product;
 use crate::{Float, MatMut, MatRef, ShapeError, gemv};
-pub(crate) use driver::{Change, Operand, Part, product};
+pub(crate) use blocking::{Blocking, even_piece};
+pub(crate) use driver::{Change, Operand, Output, Part, product};
 
 /// C = alpha A B + beta C for `A` m x k, `B` k x n, `C` m x n, any strides. 2 m n k operations, parallel over tiles.
 ///

@@ -10,6 +10,7 @@ mod gemv;
 mod matrix;
 pub mod naive;
 pub mod parallel;
+mod quantised;
 pub mod random;
 pub mod roofline;
 mod scratch;
@@ -25,5 +26,8 @@ pub use float::Float;
 pub use gemm::gemm;
 pub use gemv::gemv;
 pub use matrix::{MatMut, MatRef, ShapeError, same};
+pub use quantised::{
+    I8Kernel, PackedI8, Quantisation, Quantised, Scales, dequantise, gemm_i8, gemm_i8_scaled, quantise,
+};
 pub use syrk::{gram, syrk};
 pub use vector::{axpy, dot, sum};

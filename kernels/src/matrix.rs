@@ -4,7 +4,6 @@
 //! mirrored and broadcast (zero stride, read only) matrices are all the same type. Constructors check once that every
 //! element lies inside the slice given, so that kernels can trust a view without checking again.
 
-use crate::Float;
 use std::fmt;
 use std::marker::PhantomData;
 use std::ops::Range;
@@ -38,6 +37,15 @@ pub enum ShapeError {
         /// Strides asked for: row, column.
         strides: (isize, isize),
     },
+    /// A dimension is longer than the result's type can hold the sums of.
+    TooLong {
+        /// Which dimension, in words.
+        what: &'static str,
+        /// The longest that is accepted.
+        most: usize,
+        /// The length found.
+        found: usize,
+    },
 }
 
 impl fmt::Display for ShapeError {
@@ -55,6 +63,7 @@ impl fmt::Display for ShapeError {
             Self::Overlap { shape: (m, n), strides: (rs, cs) } => {
                 write!(f, "a mutable {m} x {n} view with strides ({rs}, {cs}) names an element twice")
             }
+            Self::TooLong { what, most, found } => write!(f, "{what}: at most {most}, found {found}"),
         }
     }
 }
@@ -484,10 +493,10 @@ impl<'a, T: Copy> MatMut<'a, T> {
 }
 
 /// Checks the shapes of C = A B.
-pub(crate) fn check_product<S: Copy, T: Float>(
-    a: MatRef<'_, S>,
-    b: MatRef<'_, S>,
-    c: &MatMut<'_, T>,
+pub(crate) fn check_product<A: Copy, B: Copy, C: Copy>(
+    a: MatRef<'_, A>,
+    b: MatRef<'_, B>,
+    c: &MatMut<'_, C>,
 ) -> Result<(), ShapeError> {
     same("rows of B against columns of A", a.cols(), b.rows())?;
     same("rows of C against rows of A", a.rows(), c.rows())?;

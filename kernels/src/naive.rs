@@ -8,6 +8,7 @@ mod centred;
 mod elementary;
 mod gemm;
 mod gemv;
+mod quantised;
 mod syrk;
 mod vector;
 
@@ -17,5 +18,6 @@ pub use centred::centred_sums;
 pub use elementary::{exp, log_softmax, sigmoid};
 pub use gemm::{gemm, gemm_loops};
 pub use gemv::gemv;
+pub use quantised::{dequantise, gemm_i8, gemm_i8_scaled, quantise};
 pub use syrk::{gram, syrk};
 pub use vector::{axpy, dot, sum};

@@ -1,7 +1,24 @@
 //! Working memory of the kernels: aligned to cache lines, kept per thread between calls, growing only.
 
-use crate::Float;
 use std::cell::Cell;
+
+/// Numbers for which any bits are a value, of at most 64 bytes and aligned to no more.
+///
+/// # Safety
+/// Implementors have no invalid bit patterns and no padding.
+pub unsafe trait AnyBits: Copy {}
+// SAFETY: numbers of 1 to 8 bytes without invalid patterns.
+unsafe impl AnyBits for u8 {}
+// SAFETY: as above.
+unsafe impl AnyBits for i8 {}
+// SAFETY: as above.
+unsafe impl AnyBits for i16 {}
+// SAFETY: as above.
+unsafe impl AnyBits for i32 {}
+// SAFETY: as above.
+unsafe impl AnyBits for f32 {}
+// SAFETY: as above.
+unsafe impl AnyBits for f64 {}
 
 /// A cache line; every bit pattern is valid.
 #[derive(Clone, Copy)]
@@ -24,7 +41,7 @@ pub(crate) struct Scratch {
 
 impl Scratch {
     /// A buffer for `len` elements.
-    pub(crate) fn new<T: Float>(len: usize) -> Self {
+    pub(crate) fn new<T: AnyBits>(len: usize) -> Self {
         let needed = (len * size_of::<T>()).div_ceil(64);
         let mut spare = SPARE.take();
         let mut lines = spare.pop().unwrap_or_default();
@@ -36,10 +53,22 @@ impl Scratch {
         Self { lines }
     }
 
+    /// The same, but of the length asked for: to be kept.
+    pub(crate) fn to_keep<T: AnyBits>(len: usize) -> Self {
+        Self { lines: vec![Line([0; 64]); (len * size_of::<T>()).div_ceil(64)] }
+    }
+
     /// The elements; at least as many as asked for.
-    pub(crate) fn as_mut_slice<T: Float>(&mut self) -> &mut [T] {
+    pub(crate) fn as_slice<T: AnyBits>(&self) -> &[T] {
         let len = self.lines.len() * 64 / size_of::<T>();
-        // SAFETY: the lines are initialised and contiguous, aligned to 64 bytes, and f32 and f64 allow any bits.
+        // SAFETY: the lines are initialised and contiguous, aligned to 64 bytes, and T allows any bits.
+        unsafe { std::slice::from_raw_parts(self.lines.as_ptr().cast(), len) }
+    }
+
+    /// The elements; at least as many as asked for.
+    pub(crate) fn as_mut_slice<T: AnyBits>(&mut self) -> &mut [T] {
+        let len = self.lines.len() * 64 / size_of::<T>();
+        // SAFETY: as above, borrowed uniquely.
         unsafe { std::slice::from_raw_parts_mut(self.lines.as_mut_ptr().cast(), len) }
     }
 }

@@ -162,10 +162,10 @@ impl<S: Float, T: Float> Task<T> for PackRight<'_, '_, S, T> {
 
 /// Where C is. Jobs write disjoint tiles of it.
 #[derive(Clone, Copy)]
-pub(super) struct Output<T> {
-    pub(super) ptr: *mut T,
-    pub(super) rs: isize,
-    pub(super) cs: isize,
+pub(crate) struct Output<T> {
+    pub(crate) ptr: *mut T,
+    pub(crate) rs: isize,
+    pub(crate) cs: isize,
 }
 // SAFETY: the pointer comes from a MatMut that outlives all jobs, and no two jobs touch the same element.
 unsafe impl<T: Send> Send for Output<T> {}

@@ -1,7 +1,5 @@
 //! Operands between pages that may not be touched: a read or write one element outside ends the process.
 
-use tilewise_kernels::Float;
-
 /// A slice that ends (or begins) exactly where a forbidden page begins (or ends).
 pub(crate) struct Guarded<T> {
     map: *mut libc::c_void,
@@ -17,7 +15,7 @@ pub(crate) enum Edge {
     Back,
 }
 
-impl<T: Float> Guarded<T> {
+impl<T: Copy> Guarded<T> {
     pub(crate) fn new(values: &[T], edge: Edge) -> Self {
         // SAFETY: sysconf only reads.
         let page = unsafe { libc::sysconf(libc::_SC_PAGESIZE) } as usize;

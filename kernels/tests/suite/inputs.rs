@@ -49,12 +49,12 @@ pub(crate) fn strides(layout: Layout, rows: usize, cols: usize) -> (usize, isize
     }
 }
 
-pub(crate) fn view<T: Float>(data: &[T], layout: Layout, rows: usize, cols: usize) -> MatRef<'_, T> {
+pub(crate) fn view<T: Copy>(data: &[T], layout: Layout, rows: usize, cols: usize) -> MatRef<'_, T> {
     let (offset, rs, cs, _) = strides(layout, rows, cols);
     MatRef::with_strides(data, offset, rows, cols, rs, cs).unwrap()
 }
 
-pub(crate) fn view_mut<T: Float>(data: &mut [T], layout: Layout, rows: usize, cols: usize) -> MatMut<'_, T> {
+pub(crate) fn view_mut<T: Copy>(data: &mut [T], layout: Layout, rows: usize, cols: usize) -> MatMut<'_, T> {
     let (offset, rs, cs, _) = strides(layout, rows, cols);
     MatMut::with_strides(data, offset, rows, cols, rs, cs).unwrap()
 }

@@ -7,6 +7,7 @@ mod guard;
 mod inputs;
 mod lanes;
 mod products;
+mod quantised;
 mod vectors;
 
 use tilewise_kernels::simd::{Isa, with_isa};

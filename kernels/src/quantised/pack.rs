@@ -1,0 +1,84 @@
+//! Packing of bytes: panels of `width` lines (rows of A or columns of B), group after group of steps of k; in a group
+//! the steps of a line lie side by side, as one lane takes them. What lies beyond the operand is zero.
+
+use crate::MatRef;
+
+/// Steps of k of one line that are copied before the next line's: a cache line of bytes.
+const STEPS: usize = 64;
+
+/// Packs lines `first..first + count` and steps `from..from + steps` of `view`, k x lines, into consecutive panels of
+/// `width` lines and `steps`, rounded up to groups of `group`, at `out`.
+#[inline(always)]
+pub(super) fn pack<S: Copy + Default, P: Copy + From<S>>(
+    view: MatRef<'_, S>,
+    lines: (usize, usize),
+    steps: (usize, usize),
+    (width, group): (usize, usize),
+    out: &mut [P],
+) {
+    match group {
+        1 => pack_groups::<S, P, 1>(view, lines, steps, width, out),
+        2 => pack_groups::<S, P, 2>(view, lines, steps, width, out),
+        4 => pack_groups::<S, P, 4>(view, lines, steps, width, out),
+        _ => unreachable!("a way of multiplying whose groups are not listed here"),
+    }
+}
+
+/// The same with the length of a group known, so that a group is copied as one number.
+#[inline(always)]
+fn pack_groups<S: Copy + Default, P: Copy + From<S>, const G: usize>(
+    view: MatRef<'_, S>,
+    (first, count): (usize, usize),
+    (from, steps): (usize, usize),
+    width: usize,
+    out: &mut [P],
+) {
+    assert!(first + count <= view.cols() && from + steps <= view.rows());
+    let (along_k, along_line) = (view.row_stride(), view.col_stride());
+    let at = |step: usize, line: usize| {
+        let offset = (from + step) as isize * along_k + (first + line) as isize * along_line;
+        view.as_ptr().wrapping_offset(offset)
+    };
+    let deep = steps.next_multiple_of(G);
+    for (p, panel) in out.chunks_exact_mut(width * deep).take(count.div_ceil(width)).enumerate() {
+        let line = p * width;
+        let lines = width.min(count - line);
+        let whole = if lines == width { steps / G * G } else { 0 };
+        let (panel, _) = panel.as_chunks_mut::<G>();
+        let mut done = 0;
+        if along_line == 1 {
+            for (g, side) in panel.chunks_exact_mut(width).take(whole / G).enumerate() {
+                // SAFETY: the elements of all lines of the panel at these steps lie in the view, contiguous by stride 1.
+                let sources: [&[S]; G] = std::array::from_fn(|t| unsafe {
+                    std::slice::from_raw_parts(at(g * G + t, line), width)
+                });
+                for (i, to) in side.iter_mut().enumerate() {
+                    *to = std::array::from_fn(|t| P::from(sources[t][i]));
+                }
+            }
+            done = whole;
+        } else if along_k == 1 {
+            for start in (0..whole).step_by(STEPS) {
+                let end = whole.min(start + STEPS);
+                for i in 0..width {
+                    // SAFETY: steps start..end of the line lie in the view, contiguous by stride 1.
+                    let source = unsafe { std::slice::from_raw_parts(at(start, line + i), end - start) };
+                    let (source, _) = source.as_chunks::<G>();
+                    let column = panel[start / G * width + i..].iter_mut().step_by(width);
+                    for (to, &from) in column.zip(source) {
+                        *to = from.map(P::from);
+                    }
+                }
+            }
+            done = whole;
+        }
+        for step in done..deep {
+            let side = &mut panel[step / G * width..][..width];
+            for (i, to) in side.iter_mut().enumerate() {
+                let inside = step < steps && i < lines;
+                // SAFETY: a step and a line of the view.
+                to[step % G] = P::from(if inside { unsafe { *at(step, line + i) } } else { S::default() });
+            }
+        }
+    }
+}
