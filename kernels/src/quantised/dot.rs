@@ -154,7 +154,7 @@ impl I8Kernel {
 // p, which is 32 bits but for NEON, where it is a word.
 macro_rules! x86 {
     ($token:ty, $a:ty, $b:ty, $group:literal, $lanes:literal, $rows:literal, $v:ty, $zero:ident, $set1:ident,
-     |$row:ident, $columns:ident, $sums:ident| $dot:expr) => {
+     ($row:ident, $columns:ident, $sums:ident) => $dot:expr) => {
         #[cfg(target_arch = "x86_64")]
         impl Dot for $token {
             type A = $a;
@@ -185,27 +185,14 @@ macro_rules! x86 {
     };
 }
 
-x86!(
-    Avx512Vnni,
-    u8,
-    i8,
-    4,
-    16,
-    12,
-    __m512i,
-    _mm512_setzero_si512,
-    _mm512_set1_epi32,
-    |row, columns, sums| { _mm512_dpbusd_epi32(sums, row, columns) }
-);
-x86!(Avx512, i16, i16, 2, 16, 12, __m512i, _mm512_setzero_si512, _mm512_set1_epi32, |row, columns, sums| {
-    _mm512_add_epi32(sums, _mm512_madd_epi16(row, columns))
-});
-x86!(AvxVnni, u8, i8, 4, 8, 6, __m256i, _mm256_setzero_si256, _mm256_set1_epi32, |row, columns, sums| {
-    _mm256_dpbusd_avx_epi32(sums, row, columns)
-});
-x86!(Avx2, i16, i16, 2, 8, 6, __m256i, _mm256_setzero_si256, _mm256_set1_epi32, |row, columns, sums| {
-    _mm256_add_epi32(sums, _mm256_madd_epi16(row, columns))
-});
+x86!(Avx512Vnni, u8, i8, 4, 16, 12, __m512i, _mm512_setzero_si512, _mm512_set1_epi32,
+    (row, columns, sums) => _mm512_dpbusd_epi32(sums, row, columns));
+x86!(Avx512, i16, i16, 2, 16, 12, __m512i, _mm512_setzero_si512, _mm512_set1_epi32,
+    (row, columns, sums) => _mm512_add_epi32(sums, _mm512_madd_epi16(row, columns)));
+x86!(AvxVnni, u8, i8, 4, 8, 6, __m256i, _mm256_setzero_si256, _mm256_set1_epi32,
+    (row, columns, sums) => _mm256_dpbusd_avx_epi32(sums, row, columns));
+x86!(Avx2, i16, i16, 2, 8, 6, __m256i, _mm256_setzero_si256, _mm256_set1_epi32,
+    (row, columns, sums) => _mm256_add_epi32(sums, _mm256_madd_epi16(row, columns)));
 
 /// Two registers of sums to a vector of columns: 6 x 4 sums + 2 columns + 1 row = 27 of 32 registers.
 #[cfg(target_arch = "aarch64")]
