@@ -1,4 +1,4 @@
-//! The two element types of every kernel.
+//! The two element types of every kernel, and what numbers may be stored as.
 
 use std::fmt::{Debug, Display};
 use std::ops::{Add, AddAssign, Div, DivAssign, Mul, MulAssign, Neg, Sub, SubAssign};
@@ -7,20 +7,23 @@ mod sealed {
     pub trait Sealed {}
     impl Sealed for f32 {}
     impl Sealed for f64 {}
+    impl Sealed for crate::Bf16 {}
+}
+
+/// `f32`, `f64` or [`crate::Bf16`]: what a product can read, converting while it packs. Sealed.
+pub trait Storage: sealed::Sealed + Copy + Send + Sync + 'static {
+    /// The number as `T`, rounded (ties to even) where `T` is narrower.
+    fn to<T: Float>(self) -> T;
 }
 
 /// `f32` or `f64`: what matrices hold. Sealed; SIMD for a type is reached through `crate::simd`.
 pub trait Float:
-    sealed::Sealed
-    + Copy
+    Storage
     + Default
     + Debug
     + Display
     + PartialEq
     + PartialOrd
-    + Send
-    + Sync
-    + 'static
     + Add<Output = Self>
     + Sub<Output = Self>
     + Mul<Output = Self>
@@ -55,6 +58,12 @@ pub trait Float:
 
 macro_rules! float {
     ($t:ty) => {
+        impl Storage for $t {
+            #[inline(always)]
+            fn to<T: Float>(self) -> T {
+                T::from_f64(self.to_f64())
+            }
+        }
         impl Float for $t {
             const ZERO: Self = 0.0;
             const ONE: Self = 1.0;

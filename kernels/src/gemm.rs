@@ -86,7 +86,7 @@ pub fn gemm<T: Float>(
 }
 
 /// C = beta C without reading C when beta is 0.
-fn scale<T: Float>(beta: T, mut c: MatMut<'_, T>) {
+pub(crate) fn scale<T: Float>(beta: T, mut c: MatMut<'_, T>) {
     if beta == T::ZERO {
         c.fill(T::ZERO);
     } else if beta != T::ONE {

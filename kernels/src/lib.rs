@@ -2,12 +2,14 @@
 
 mod add;
 pub mod batched;
+mod bf16;
 mod centred;
 mod elementary;
 mod float;
 mod gemm;
 mod gemv;
 mod matrix;
+mod mixed;
 pub mod naive;
 pub mod parallel;
 mod quantised;
@@ -20,12 +22,14 @@ mod vector;
 
 pub use add::add;
 pub use batched::{TensorMut, TensorRef, gemm_batched};
+pub use bf16::{Bf16, narrow_bf16, widen_bf16};
 pub use centred::centred_sums;
 pub use elementary::{EXP_ULP, SIGMOID_ULP, exp, log_softmax, sigmoid};
-pub use float::Float;
+pub use float::{Float, Storage};
 pub use gemm::gemm;
 pub use gemv::gemv;
 pub use matrix::{MatMut, MatRef, ShapeError, same};
+pub use mixed::gemm_mixed;
 pub use quantised::{
     I8Kernel, PackedI8, Quantisation, Quantised, Scales, dequantise, gemm_i8, gemm_i8_scaled, quantise,
 };

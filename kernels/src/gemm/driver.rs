@@ -5,7 +5,7 @@ use super::microkernel::{Packed, Seed, Spot, tile};
 use super::pack::{Block, pack};
 use crate::scratch::Scratch;
 use crate::simd::{Isa, Lanes, Task};
-use crate::{Float, MatMut, MatRef, parallel};
+use crate::{Float, MatMut, MatRef, Storage, parallel};
 use std::ops::Range;
 
 /// Multiply-adds below which a product stays on the calling thread: about 40 microseconds of work at 50 G/s, a few
@@ -45,9 +45,9 @@ pub(crate) enum Part {
 }
 
 /// C = left^T right + beta C, with left k x m and right k x n, k at least 1. Shapes were checked by the caller.
-pub(crate) fn product<S: Float, T: Float>(
-    left: &Operand<'_, S, T>,
-    right: &Operand<'_, S, T>,
+pub(crate) fn product<A: Storage, B: Storage, T: Float>(
+    left: &Operand<'_, A, T>,
+    right: &Operand<'_, B, T>,
     beta: T,
     c: &mut MatMut<'_, T>,
     part: Part,
@@ -114,7 +114,7 @@ impl<T: Float> Task<T> for BlockingOf {
 }
 
 /// Packs `count` columns of B from `first` on, in pieces of whole panels.
-fn pack_right<S: Float, T: Float>(
+fn pack_right<S: Storage, T: Float>(
     serial: bool,
     isa: Isa,
     operand: &Operand<'_, S, T>,
@@ -145,7 +145,7 @@ struct PackRight<'a, 'b, S, T> {
     out: &'a mut [T],
 }
 
-impl<S: Float, T: Float> Task<T> for PackRight<'_, '_, S, T> {
+impl<S: Storage, T: Float> Task<T> for PackRight<'_, '_, S, T> {
     type Output = ();
     #[inline(always)]
     fn run<L: Lanes<T>>(self, simd: L) {
@@ -185,7 +185,7 @@ struct Job<'a, 'b, S, T> {
     part: Part,
 }
 
-impl<S: Float, T: Float> Task<T> for Job<'_, '_, S, T> {
+impl<S: Storage, T: Float> Task<T> for Job<'_, '_, S, T> {
     type Output = ();
     #[inline(always)]
     fn run<L: Lanes<T>>(self, simd: L) {
@@ -202,7 +202,7 @@ impl<S: Float, T: Float> Task<T> for Job<'_, '_, S, T> {
 /// Elements of the largest register tile (12 x 32, AVX-512 f32).
 const LARGEST_TILE: usize = 12 * 32;
 
-impl<S: Float, T: Float> Job<'_, '_, S, T> {
+impl<S: Storage, T: Float> Job<'_, '_, S, T> {
     /// Along the rows of C: a panel of A stays in L1, and the lines of C that the tiles of a panel touch lie side by
     /// side. Down the columns gave 80 instead of 88 % of the peak at 2048 cubed (AVX-512, Zen 5) and 1 to 4 % less with
     /// AVX2: rows of C are often a power of two of bytes apart, and then evict each other.

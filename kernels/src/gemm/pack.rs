@@ -9,8 +9,8 @@
 //! about 3 %.
 
 use super::driver::{Change, Operand};
-use crate::Float;
 use crate::simd::Lanes;
+use crate::{Float, Storage};
 use std::any::TypeId;
 
 /// Steps of a panel that are copied before the next panel's.
@@ -32,7 +32,7 @@ pub(crate) struct Block {
 /// Packs a block into consecutive panels of `W` lines at `out`, which has room for
 /// `count.next_multiple_of(W) * depth` elements.
 #[inline(always)]
-pub(crate) fn pack<S: Float, T: Float, L: Lanes<T>, const W: usize>(
+pub(crate) fn pack<S: Storage, T: Float, L: Lanes<T>, const W: usize>(
     simd: L,
     operand: &Operand<'_, S, T>,
     block: Block,
@@ -77,7 +77,7 @@ pub(crate) fn pack<S: Float, T: Float, L: Lanes<T>, const W: usize>(
 /// The loops. `value` says what is done to element `x` at (k, line), both counted inside the block, and `values` the
 /// same of a vector along k, of which `n` elements count: `values(k, n, line, x)`.
 #[inline(always)]
-fn panels<S: Float, T: Float, L: Lanes<T>, const W: usize>(
+fn panels<S: Storage, T: Float, L: Lanes<T>, const W: usize>(
     simd: L,
     operand: &Operand<'_, S, T>,
     Block { first, count, from, depth }: Block,
@@ -106,8 +106,7 @@ fn panels<S: Float, T: Float, L: Lanes<T>, const W: usize>(
                     // SAFETY: elements p W..(p + 1) W of step start + l lie in the view, contiguous by stride 1. Reading
                     // all before the first is written tells the compiler that they do not depend on each other.
                     let x: [S; W] = unsafe { source.cast::<[S; W]>().read_unaligned() };
-                    let x: [T; W] =
-                        std::array::from_fn(|i| value(start + l, p * W + i, T::from_f64(x[i].to_f64())));
+                    let x: [T; W] = std::array::from_fn(|i| value(start + l, p * W + i, x[i].to::<T>()));
                     side.copy_from_slice(&x);
                     source = source.wrapping_offset(along_k);
                 }
@@ -158,7 +157,7 @@ fn panels<S: Float, T: Float, L: Lanes<T>, const W: usize>(
                 for (i, slot) in side.iter_mut().enumerate() {
                     *slot = if i < lines {
                         // SAFETY: l < depth and line + i < count, so inside the view by the assertion.
-                        value(l, line + i, T::from_f64(unsafe { *at(l, line + i) }.to_f64()))
+                        value(l, line + i, unsafe { *at(l, line + i) }.to::<T>())
                     } else {
                         T::ZERO
                     };
@@ -173,7 +172,7 @@ fn panels<S: Float, T: Float, L: Lanes<T>, const W: usize>(
 /// # Safety
 /// `n` elements must be readable.
 #[inline(always)]
-unsafe fn load<S: Float, T: Float, L: Lanes<T>>(simd: L, source: *const S, n: usize) -> L::V {
+unsafe fn load<S: Storage, T: Float, L: Lanes<T>>(simd: L, source: *const S, n: usize) -> L::V {
     // SAFETY: the caller promises n elements, the buffer holds 16; a pointer to S is one to T where they are the same.
     unsafe {
         if TypeId::of::<S>() == TypeId::of::<T>() {
@@ -181,7 +180,7 @@ unsafe fn load<S: Float, T: Float, L: Lanes<T>>(simd: L, source: *const S, n: us
         } else {
             let mut buffer = [T::ZERO; 16];
             for (i, x) in buffer[..n].iter_mut().enumerate() {
-                *x = T::from_f64((*source.add(i)).to_f64());
+                *x = (*source.add(i)).to::<T>();
             }
             simd.load(buffer.as_ptr())
         }

@@ -66,6 +66,23 @@ fn everything<T: Float>() -> Bits {
     gemm_batched(T::ONE, items(&x), items(&y), T::ZERO, TensorMut::new(&mut c, 1000, 256, 16, 16).unwrap())
         .unwrap();
     out.push(("gemm_batched", bits(&c)));
+    let (single, mut narrow) = (x.iter().map(|x| x.to_f64() as f32), vec![Bf16::default(); x.len()]);
+    narrow_bf16(&single.collect::<Vec<_>>(), &mut narrow).unwrap();
+    out.push(("narrow_bf16", narrow.iter().map(|x| x.to_bits().into()).collect()));
+    let mut c = vec![T::ZERO; 300 * 200];
+    let (a, b) = (MatRef::new(&narrow[..300 * 400], 300, 400), MatRef::new(&y[..400 * 200], 400, 200));
+    gemm_mixed(T::ONE, a.unwrap(), b.unwrap(), T::ZERO, MatMut::new(&mut c, 300, 200).unwrap()).unwrap();
+    out.push(("gemm_mixed", bits(&c)));
+    let mut bytes = vec![0u8; x.len()];
+    let (single, by) = (narrow.iter().map(|x| x.to_f32()), Quantisation { scale: 0.02, zero_point: 128 });
+    quantise(&single.collect::<Vec<_>>(), by, &mut bytes).unwrap();
+    out.push(("quantise", bytes.iter().map(|&x| x.into()).collect()));
+    let signed: Vec<i8> = bytes.iter().map(|&x| x as i8).collect();
+    let mut c = vec![0.0; 300 * 200];
+    let (a, b) = (MatRef::new(&bytes[..300 * 400], 300, 400), MatRef::new(&signed[..400 * 200], 400, 200));
+    let c_mut = MatMut::new(&mut c, 300, 200).unwrap();
+    gemm_i8_scaled(a.unwrap(), by, b.unwrap(), 1, Scales::Same(0.1), c_mut).unwrap();
+    out.push(("gemm_i8_scaled", c.iter().map(|x| x.to_bits().into()).collect()));
     exp(&x, &mut z).unwrap();
     out.push(("exp", bits(&z)));
     sigmoid(&x, &mut z).unwrap();

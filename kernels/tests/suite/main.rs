@@ -6,6 +6,7 @@ mod elementary;
 mod guard;
 mod inputs;
 mod lanes;
+mod mixed;
 mod products;
 mod quantised;
 mod vectors;
