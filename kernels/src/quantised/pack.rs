@@ -16,21 +16,31 @@ pub(super) fn pack<S: Copy + Default, P: Copy + From<S>>(
     (width, group): (usize, usize),
     out: &mut [P],
 ) {
-    match group {
-        1 => pack_groups::<S, P, 1>(view, lines, steps, width, out),
-        2 => pack_groups::<S, P, 2>(view, lines, steps, width, out),
-        4 => pack_groups::<S, P, 4>(view, lines, steps, width, out),
-        _ => unreachable!("a way of multiplying whose groups are not listed here"),
+    match (width, group) {
+        (32, 4) => panels::<S, P, 32, 4>(view, lines, steps, out),
+        (16, 4) => panels::<S, P, 16, 4>(view, lines, steps, out),
+        (12, 4) => panels::<S, P, 12, 4>(view, lines, steps, out),
+        (6, 4) => panels::<S, P, 6, 4>(view, lines, steps, out),
+        (32, 2) => panels::<S, P, 32, 2>(view, lines, steps, out),
+        (16, 2) => panels::<S, P, 16, 2>(view, lines, steps, out),
+        (12, 2) => panels::<S, P, 12, 2>(view, lines, steps, out),
+        (8, 2) => panels::<S, P, 8, 2>(view, lines, steps, out),
+        (6, 2) => panels::<S, P, 6, 2>(view, lines, steps, out),
+        (4, 2) => panels::<S, P, 4, 2>(view, lines, steps, out),
+        (16, 1) => panels::<S, P, 16, 1>(view, lines, steps, out),
+        (6, 1) => panels::<S, P, 6, 1>(view, lines, steps, out),
+        _ => unreachable!("a way of multiplying whose panels are not listed here"),
     }
 }
 
-/// The same with the length of a group known, so that a group is copied as one number.
+/// The same for `W` lines and groups of `G`: known lengths let a group be copied as one number and, where the lines are
+/// contiguous, whole vectors of groups be put together. With a width known only to the inliner, packing 1 MiB of B took
+/// 230 microseconds.
 #[inline(always)]
-fn pack_groups<S: Copy + Default, P: Copy + From<S>, const G: usize>(
+fn panels<S: Copy + Default, P: Copy + From<S>, const W: usize, const G: usize>(
     view: MatRef<'_, S>,
     (first, count): (usize, usize),
     (from, steps): (usize, usize),
-    width: usize,
     out: &mut [P],
 ) {
     assert!(first + count <= view.cols() && from + steps <= view.rows());
@@ -40,18 +50,17 @@ fn pack_groups<S: Copy + Default, P: Copy + From<S>, const G: usize>(
         view.as_ptr().wrapping_offset(offset)
     };
     let deep = steps.next_multiple_of(G);
-    for (p, panel) in out.chunks_exact_mut(width * deep).take(count.div_ceil(width)).enumerate() {
-        let line = p * width;
-        let lines = width.min(count - line);
-        let whole = if lines == width { steps / G * G } else { 0 };
+    for (p, panel) in out.chunks_exact_mut(W * deep).take(count.div_ceil(W)).enumerate() {
+        let line = p * W;
+        let lines = W.min(count - line);
+        let whole = if lines == W { steps / G * G } else { 0 };
         let (panel, _) = panel.as_chunks_mut::<G>();
         let mut done = 0;
         if along_line == 1 {
-            for (g, side) in panel.chunks_exact_mut(width).take(whole / G).enumerate() {
+            for (g, side) in panel.chunks_exact_mut(W).take(whole / G).enumerate() {
                 // SAFETY: the elements of all lines of the panel at these steps lie in the view, contiguous by stride 1.
-                let sources: [&[S]; G] = std::array::from_fn(|t| unsafe {
-                    std::slice::from_raw_parts(at(g * G + t, line), width)
-                });
+                let sources: [[S; W]; G] =
+                    std::array::from_fn(|t| unsafe { at(g * G + t, line).cast::<[S; W]>().read_unaligned() });
                 for (i, to) in side.iter_mut().enumerate() {
                     *to = std::array::from_fn(|t| P::from(sources[t][i]));
                 }
@@ -60,11 +69,11 @@ fn pack_groups<S: Copy + Default, P: Copy + From<S>, const G: usize>(
         } else if along_k == 1 {
             for start in (0..whole).step_by(STEPS) {
                 let end = whole.min(start + STEPS);
-                for i in 0..width {
+                for i in 0..W {
                     // SAFETY: steps start..end of the line lie in the view, contiguous by stride 1.
                     let source = unsafe { std::slice::from_raw_parts(at(start, line + i), end - start) };
                     let (source, _) = source.as_chunks::<G>();
-                    let column = panel[start / G * width + i..].iter_mut().step_by(width);
+                    let column = panel[start / G * W + i..].iter_mut().step_by(W);
                     for (to, &from) in column.zip(source) {
                         *to = from.map(P::from);
                     }
@@ -73,7 +82,7 @@ fn pack_groups<S: Copy + Default, P: Copy + From<S>, const G: usize>(
             done = whole;
         }
         for step in done..deep {
-            let side = &mut panel[step / G * width..][..width];
+            let side = &mut panel[step / G * W..][..W];
             for (i, to) in side.iter_mut().enumerate() {
                 let inside = step < steps && i < lines;
                 // SAFETY: a step and a line of the view.
