@@ -3,9 +3,6 @@
 
 use crate::MatRef;
 
-/// Steps of k of one line that are copied before the next line's: a cache line of bytes.
-const STEPS: usize = 64;
-
 /// Packs lines `first..first + count` and steps `from..from + steps` of `view`, k x lines, into consecutive panels of
 /// `width` lines and `steps`, rounded up to groups of `group`, at `out`.
 #[inline(always)]
@@ -53,10 +50,10 @@ fn panels<S: Copy + Default, P: Copy + From<S>, const W: usize, const G: usize>(
     for (p, panel) in out.chunks_exact_mut(W * deep).take(count.div_ceil(W)).enumerate() {
         let line = p * W;
         let lines = W.min(count - line);
-        let whole = if lines == W { steps / G * G } else { 0 };
+        let whole = steps / G * G;
         let (panel, _) = panel.as_chunks_mut::<G>();
         let mut done = 0;
-        if along_line == 1 {
+        if along_line == 1 && lines == W {
             for (g, side) in panel.chunks_exact_mut(W).take(whole / G).enumerate() {
                 // SAFETY: the elements of all lines of the panel at these steps lie in the view, contiguous by stride 1.
                 let sources: [[S; W]; G] =
@@ -67,26 +64,26 @@ fn panels<S: Copy + Default, P: Copy + From<S>, const W: usize, const G: usize>(
             }
             done = whole;
         } else if along_k == 1 {
-            for start in (0..whole).step_by(STEPS) {
-                let end = whole.min(start + STEPS);
-                for i in 0..W {
-                    // SAFETY: steps start..end of the line lie in the view, contiguous by stride 1.
-                    let source = unsafe { std::slice::from_raw_parts(at(start, line + i), end - start) };
-                    let (source, _) = source.as_chunks::<G>();
-                    let column = panel[start / G * W + i..].iter_mut().step_by(W);
-                    for (to, &from) in column.zip(source) {
-                        *to = from.map(P::from);
-                    }
+            for (g, side) in panel.chunks_exact_mut(W).take(whole / G).enumerate() {
+                let sources: [[S; G]; W] = std::array::from_fn(|i| {
+                    // Where there are fewer lines, the last one again, to be zeroed below.
+                    let source = at(g * G, line + i.min(lines - 1)).cast::<[S; G]>();
+                    // SAFETY: a group of steps of a line lies in the view, contiguous by stride 1.
+                    unsafe { source.read_unaligned() }
+                });
+                for (to, from) in side.iter_mut().zip(sources) {
+                    *to = from.map(P::from);
                 }
+                side[lines..].fill([P::from(S::default()); G]);
             }
             done = whole;
         }
-        for step in done..deep {
-            let side = &mut panel[step / G * W..][..W];
+        panel[done / G * W..].as_flattened_mut().fill(P::from(S::default()));
+        for step in done..steps {
+            let side = &mut panel[step / G * W..][..lines];
             for (i, to) in side.iter_mut().enumerate() {
-                let inside = step < steps && i < lines;
                 // SAFETY: a step and a line of the view.
-                to[step % G] = P::from(if inside { unsafe { *at(step, line + i) } } else { S::default() });
+                to[step % G] = P::from(unsafe { *at(step, line + i) });
             }
         }
     }
