@@ -9,6 +9,7 @@ mod gemm;
 mod gemv;
 mod gram;
 mod linear;
+mod quantised;
 mod vector;
 
 /// Every case: what `check`, `scale`, `report` and the criterion benches go through.
@@ -28,6 +29,7 @@ pub fn all() -> Vec<Case> {
         gram::cases::<f64>(),
         elementary::cases::<f32>(),
         elementary::cases::<f64>(),
+        quantised::cases(),
         linear::cases(),
     ]
     .concat()

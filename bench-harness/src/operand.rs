@@ -112,7 +112,12 @@ pub struct Matrix<T> {
     col_stride: isize,
 }
 
-impl<T: Float> Matrix<T> {
+impl<T: Copy> Matrix<T> {
+    /// The same layout with `f` of every element.
+    pub fn map<U>(&self, f: impl Fn(T) -> U) -> Matrix<U> {
+        let Self { offset, rows, cols, row_stride, col_stride, .. } = *self;
+        Matrix { data: self.data.iter().map(|&x| f(x)).collect(), offset, rows, cols, row_stride, col_stride }
+    }
     /// A view of it.
     ///
     /// # Errors
@@ -142,6 +147,9 @@ impl<T: Float> Matrix<T> {
     pub fn cols(&self) -> usize {
         self.cols
     }
+}
+
+impl<T: Float> Matrix<T> {
     /// The elements in row-major order, then what lies between them in the slice, which kernels must leave alone.
     pub fn everything(&self) -> Vec<f64> {
         let mut between = vec![true; self.data.len()];
