@@ -3,16 +3,11 @@
 //! Differences come before products, so a column that equals its shift gives exact zeros and nothing large is ever
 //! subtracted from something large. **Order:** every sum is one chain of fused multiply-adds over ascending rows.
 
-use crate::gemv::{mul_add_as_lanes, vector};
+use crate::columns::{ColumnStep, strips};
+use crate::gemv::mul_add_as_lanes;
 use crate::matrix::same;
 use crate::simd::{Lanes, Task};
 use crate::{Float, MatRef, ShapeError};
-use std::ops::Range;
-
-/// Rows that all strips are added for before the next rows: at 2,000 columns of f64 they take 1 MB, second-level cache.
-/// Without blocks that took 1.6 times as long with AVX2, whose strips are two lines wide, as four whole rows a pass; with
-/// them 1.25 times, at 500 columns 1.1; AVX-512 gains or ties from 64 rows up. The sums are 1/p of a Gram matrix.
-const BLOCK: usize = 64;
 
 /// sums_kj += sum over rows i of factors_ki (a_ij - shift_j), for `A` m x n, K sets of m factors, `shift` n, K sets of n
 /// sums. (1 + 2 K) m n operations; reads A once for all sets.
@@ -54,77 +49,45 @@ struct Centred<'a, T, const K: usize> {
 
 impl<T: Float, const K: usize> Task<T> for Centred<'_, T, K> {
     type Output = ();
-    /// Strips of columns whose shifts and sums stay in registers over all rows: with K = 2 four vectors of columns take
-    /// 4 shifts and 8 sums of 16 registers.
     #[inline(always)]
     fn run<S: Lanes<T>>(mut self, simd: S) {
-        let n = self.shift.len();
-        if !(self.a.col_stride() == 1 || n == 1) {
-            return self.one_by_one(simd);
-        }
-        let m = self.a.rows();
-        let block = if n <= 4 * S::LANES { m.max(1) } else { BLOCK };
-        for top in (0..m).step_by(block) {
-            let rows = top..m.min(top + block);
-            for first in (0..n).step_by(4 * S::LANES) {
-                match (n - first).div_ceil(S::LANES) {
-                    1 => self.strip::<S, 1>(simd, rows.clone(), first),
-                    2 => self.strip::<S, 2>(simd, rows.clone(), first),
-                    3 => self.strip::<S, 3>(simd, rows.clone(), first),
-                    _ => self.strip::<S, 4>(simd, rows.clone(), first),
-                }
-            }
+        if self.a.col_stride() == 1 || self.a.cols() == 1 {
+            strips::<T, S, _, K>(simd, &Factors(self.factors), self.a, self.shift, &mut self.sums);
+        } else {
+            self.one_by_one(simd);
         }
     }
 }
 
-impl<T: Float, const K: usize> Centred<'_, T, K> {
-    /// Adds all rows of R vectors of columns from `first` on, the last of them perhaps not full.
-    #[inline(always)]
-    fn strip<S: Lanes<T>, const R: usize>(&mut self, simd: S, rows: Range<usize>, first: usize) {
-        let (m, n) = (self.a.rows(), self.shift.len());
-        let width = (n - first).min(R * S::LANES);
-        let last = width - (R - 1) * S::LANES;
-        assert!(
-            self.a.cols() == n && last >= 1 && rows.end <= m && self.factors.iter().all(|f| f.len() == m)
-        );
-        assert!(self.sums.iter().all(|s| s.len() == n));
-        let mut shift = [simd.splat(T::ZERO); R];
-        let mut acc = [[simd.splat(T::ZERO); R]; K];
-        for r in 0..R {
-            // SAFETY: R - 1 whole vectors and `last` elements more from `first` on lie within shift and sums.
-            unsafe {
-                shift[r] = vector::<T, S, R>(simd, self.shift.as_ptr().add(first), r, last);
-                for (acc, sums) in acc.iter_mut().zip(&self.sums) {
-                    acc[r] = vector::<T, S, R>(simd, sums.as_ptr().add(first), r, last);
-                }
-            }
-        }
-        for i in rows {
-            let row = self.a.as_ptr().wrapping_offset(i as isize * self.a.row_stride()).wrapping_add(first);
-            let mut factors = [simd.splat(T::ZERO); K];
-            for (splat, factors) in factors.iter_mut().zip(&self.factors) {
-                *splat = simd.splat(factors[i]);
-            }
-            for r in 0..R {
-                // SAFETY: row i is contiguous and holds n elements.
-                let centred = simd.sub(unsafe { vector::<T, S, R>(simd, row, r, last) }, shift[r]);
-                for (acc, factor) in acc.iter_mut().zip(factors) {
-                    acc[r] = simd.mul_add(factor, centred, acc[r]);
-                }
-            }
-        }
-        for (acc, sums) in acc.iter().zip(&mut self.sums) {
-            for (r, &acc) in acc.iter().enumerate() {
-                // SAFETY: as above, of sums.
-                unsafe {
-                    let p = sums.as_mut_ptr().add(first + r * S::LANES);
-                    if r + 1 < R { simd.store(p, acc) } else { simd.store_first(p, acc, last) }
-                }
-            }
-        }
-    }
+/// A factor per row and set of sums.
+struct Factors<'a, T, const K: usize>([&'a [T]; K]);
 
+impl<T: Float, const K: usize> ColumnStep<T, K> for Factors<'_, T, K> {
+    #[inline(always)]
+    fn row<S: Lanes<T>>(&self, simd: S, i: usize) -> [S::V; K] {
+        let mut factors = [simd.splat(T::ZERO); K];
+        for (splat, factors) in factors.iter_mut().zip(&self.0) {
+            *splat = simd.splat(factors[i]);
+        }
+        factors
+    }
+    #[inline(always)]
+    fn step<S: Lanes<T>>(
+        simd: S,
+        mut sums: [S::V; K],
+        x: S::V,
+        shift: S::V,
+        factors: [S::V; K],
+    ) -> [S::V; K] {
+        let centred = simd.sub(x, shift);
+        for (sum, factor) in sums.iter_mut().zip(factors) {
+            *sum = simd.mul_add(factor, centred, *sum);
+        }
+        sums
+    }
+}
+
+impl<T: Float, const K: usize> Centred<'_, T, K> {
     /// Adds rows that are not contiguous.
     #[inline(always)]
     fn one_by_one<S: Lanes<T>>(&mut self, simd: S) {

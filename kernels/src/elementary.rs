@@ -7,8 +7,8 @@
 //! the largest become infinity. Within [`EXP_ULP`] of the true value, as the tests assert.
 
 use crate::matrix::same;
+use crate::reduce::{Terms, in_tree};
 use crate::simd::{Lanes, Task};
-use crate::vector::{Terms, in_tree};
 use crate::{Float, MatMut, MatRef, ShapeError, parallel};
 use std::marker::PhantomData;
 

@@ -54,6 +54,8 @@ pub trait Float:
     fn sqrt(self) -> Self;
     /// Whether neither NaN nor infinite.
     fn is_finite(self) -> bool;
+    /// Whether NaN.
+    fn is_nan(self) -> bool;
 }
 
 macro_rules! float {
@@ -91,6 +93,10 @@ macro_rules! float {
             #[inline(always)]
             fn is_finite(self) -> bool {
                 <$t>::is_finite(self)
+            }
+            #[inline(always)]
+            fn is_nan(self) -> bool {
+                <$t>::is_nan(self)
             }
         }
     };

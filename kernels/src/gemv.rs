@@ -8,8 +8,8 @@
 //! a matrix of a single row has contiguous rows, however it was meant.
 
 use crate::matrix::same;
+use crate::reduce::{LEAF, Products, fold_leaves, in_tree, leaf_lanes};
 use crate::simd::{Lanes, Task};
-use crate::vector::{LEAF, Products, fold_leaves, in_tree, leaf_lanes};
 use crate::{Float, MatMut, MatRef, ShapeError, parallel};
 
 /// Columns whose contributions form one chain: 4096 keeps a chunk of 100 rows at 3 MB (f64), 0.2 ms of streaming.
@@ -98,12 +98,13 @@ impl<T: Float> Task<T> for Rows<'_, T> {
                 let mut leaves = [simd.splat(T::ZERO); 16];
                 for (i, leaf) in leaves[..S::LANES].iter_mut().enumerate() {
                     if let Some(row) = a.row(block * S::LANES + i) {
-                        *leaf = leaf_lanes::<T, S, Products>(simd, row, x);
+                        [*leaf] = leaf_lanes::<T, S, Products, 1>(simd, row, x);
                     }
                 }
                 let mut products = [T::ZERO; 16];
+                let [sums] = fold_leaves::<T, S, Products, 1>(simd, [leaves]);
                 // SAFETY: LANES <= 16.
-                unsafe { simd.store(products.as_mut_ptr(), fold_leaves(simd, leaves)) };
+                unsafe { simd.store(products.as_mut_ptr(), sums) };
                 y.iter_mut().zip(products).for_each(|(y, product)| *y = scaled(alpha, product, beta, *y));
                 done += S::LANES;
             }

@@ -22,6 +22,17 @@ fn everything<T: Float>() -> Bits {
     let mut z = y.clone();
     axpy(T::from_f64(0.3), &x, &mut z).unwrap();
     out.push(("axpy", bits(&z)));
+    scale(T::from_f64(0.3), &mut z);
+    out.push(("scale", bits(&z)));
+    out.push(("norms", bits(&[norm1(&x), norm2(&x), norm_inf(&x)])));
+    out.push(("extremes", [arg_max(&x), arg_min(&x)].map(|at| at.unwrap() as u64).to_vec()));
+    let (least, most) = min_max(&x).unwrap();
+    out.push(("min_max", bits(&[least, most])));
+    let of_moments = |all: &[Moments]| {
+        let both = all.iter().flat_map(|one| [one.mean, one.squares]);
+        both.map(f64::to_bits).collect::<Vec<_>>()
+    };
+    out.push(("moments", of_moments(&[moments(&x)])));
     // Products that underflow to -0.
     let next_to_nothing = if size_of::<T>() == 4 { 1e-30 } else { 1e-200 };
     let (small, negative) =
@@ -43,6 +54,25 @@ fn everything<T: Float>() -> Bits {
         gemv(T::ONE, a.transpose(), &y[..a.rows()], T::ZERO, &mut by_columns).unwrap();
         out.push(("gemv", bits(&by_rows)));
         out.push(("gemv transposed", bits(&by_columns)));
+    }
+    for rows in [8, 1 << 10, 1 << 17] {
+        let a = square(&x, rows);
+        let mut by_rows = vec![T::ZERO; a.rows()];
+        row_sums(a, &mut by_rows).unwrap();
+        out.push(("row_sums", bits(&by_rows)));
+        row_max(a, &mut by_rows).unwrap();
+        out.push(("row_max", bits(&by_rows)));
+        let mut places = vec![0; a.rows()];
+        row_arg_max(a, &mut places).unwrap();
+        out.push(("row_arg_max", places.iter().map(|&place| place as u64).collect()));
+        let mut by_columns = vec![T::ZERO; a.cols()];
+        column_sums(a, &mut by_columns).unwrap();
+        out.push(("column_sums", bits(&by_columns)));
+        row_max(a.transpose(), &mut by_columns).unwrap();
+        out.push(("row_max of columns", bits(&by_columns)));
+        let mut columns = vec![Moments::default(); a.cols()];
+        column_moments(a, &mut columns).unwrap();
+        out.push(("column_moments", of_moments(&columns)));
     }
     let mut sums = vec![T::ZERO; 1000];
     let a = MatRef::new(&x[..1_000_000], 1000, 1000).unwrap();

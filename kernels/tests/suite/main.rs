@@ -9,6 +9,7 @@ mod lanes;
 mod mixed;
 mod products;
 mod quantised;
+mod reductions;
 mod vectors;
 
 use tilewise_kernels::simd::{Isa, with_isa};
