@@ -123,18 +123,17 @@ fn better<T: Float, const LARGEST: bool>(a: T, b: T) -> T {
 }
 
 fn arg<T: Float, const LARGEST: bool>(x: &[T]) -> Option<usize> {
-    // The best leaf of every task, then the place in the best of these.
-    let (start, extreme) = in_parallel(
-        x.len(),
-        size_of_val(x),
-        |range| {
-            let (leaf, extreme) = T::dispatch(BestLeaf::<T, LARGEST> { x: &x[range.clone()] });
-            (range.start + leaf, extreme)
-        },
-        |left, right| if beats::<T, LARGEST>(right.1, left.1) { right } else { left },
-    )?;
-    let leaf = &x[start..x.len().min(start + LEAF)];
-    Some(start + T::dispatch(Find { x: leaf, extreme }))
+    if x.len() <= LEAF {
+        return (!x.is_empty()).then(|| T::dispatch(ArgOfLeaf::<T, LARGEST> { x }));
+    }
+    let task = |range: std::ops::Range<usize>| {
+        let (leaf, extreme) = T::dispatch(BestLeaf::<T, LARGEST> { x: &x[range.clone()] });
+        (range.start + leaf, extreme)
+    };
+    let first =
+        |left: (usize, T), right: (usize, T)| if beats::<T, LARGEST>(right.1, left.1) { right } else { left };
+    let (leaf, _) = in_parallel(x.len(), size_of_val(x), task, first)?;
+    Some(leaf + T::dispatch(ArgOfLeaf::<T, LARGEST> { x: &x[leaf..x.len().min(leaf + LEAF)] }))
 }
 
 /// Where the first leaf with the extreme begins, and the extreme.
@@ -154,6 +153,40 @@ impl<T: Float, const LARGEST: bool> Task<T> for BestLeaf<'_, T, LARGEST> {
             }
         }
         best
+    }
+}
+
+/// The index of the extreme of at most [`LEAF`] elements.
+struct ArgOfLeaf<'a, T, const LARGEST: bool> {
+    x: &'a [T],
+}
+
+impl<T: Float, const LARGEST: bool> Task<T> for ArgOfLeaf<'_, T, LARGEST> {
+    type Output = usize;
+    #[inline(always)]
+    fn run<S: Lanes<T>>(self, simd: S) -> usize {
+        let x = self.x;
+        let extreme = extreme::<T, S, LARGEST>(simd, x);
+        if extreme.is_nan() {
+            return x.iter().position(|x| x.is_nan()).unwrap_or(0);
+        }
+        // Pieces first, without a way out inside, which the compiler turns into vectors.
+        const PIECE: usize = 64;
+        let mut place = 0;
+        for piece in x.chunks_exact(PIECE) {
+            let mut found = false;
+            for &x in piece {
+                found |= x == extreme;
+            }
+            if found {
+                break;
+            }
+            place += PIECE;
+        }
+        while place + 1 < x.len() && x[place] != extreme {
+            place += 1;
+        }
+        place
     }
 }
 
@@ -181,38 +214,6 @@ impl<T: Float> Task<T> for BothEnds<'_, T> {
 #[inline(always)]
 fn extreme<T: Float, S: Lanes<T>, const LARGEST: bool>(simd: S, x: &[T]) -> T {
     seen(leaves::<T, S, Extreme<LARGEST>, 2>(simd, x, x), x.iter().copied())
-}
-
-/// The index of the first element that equals the extreme, which is among them.
-struct Find<'a, T> {
-    x: &'a [T],
-    extreme: T,
-}
-
-impl<T: Float> Task<T> for Find<'_, T> {
-    type Output = usize;
-    #[inline(always)]
-    fn run<S: Lanes<T>>(self, _: S) -> usize {
-        // Pieces first, without a way out inside, which the compiler turns into vectors.
-        const PIECE: usize = 64;
-        let nan = self.extreme.is_nan();
-        let mut start = 0;
-        for piece in self.x.chunks(PIECE) {
-            let mut found = false;
-            for &x in piece {
-                found |= (x == self.extreme) | (nan & x.is_nan());
-            }
-            if found {
-                break;
-            }
-            start += PIECE;
-        }
-        let mut place = start.min(self.x.len());
-        while place + 1 < self.x.len() && self.x[place] != self.extreme && !(nan && self.x[place].is_nan()) {
-            place += 1;
-        }
-        place
-    }
 }
 
 /// As [`arg_max`], for a few elements.
