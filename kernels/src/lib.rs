@@ -30,7 +30,10 @@ pub use add::add;
 pub use batched::{TensorMut, TensorRef, gemm_batched};
 pub use bf16::{Bf16, narrow_bf16, widen_bf16};
 pub use centred::centred_sums;
-pub use elementary::{EXP_ULP, SIGMOID_ULP, exp, log_softmax, sigmoid};
+pub use elementary::{
+    ERF_ULP, EXP_ULP, Elementary, GELU_ULP, LOG_ULP, SIGMOID_ULP, SOFTPLUS_ULP, TANH_ULP, erf, exp, gelu,
+    log, log_softmax, sigmoid, softmax, softplus, tanh,
+};
 pub use extremes::{arg_max, arg_min, min_max, row_arg_max, row_max};
 pub use float::{Float, Storage};
 pub use gemm::gemm;

@@ -19,7 +19,7 @@ mod vector;
 pub use add::add;
 pub use batched::gemm_batched;
 pub use centred::centred_sums;
-pub use elementary::{exp, log_softmax, sigmoid};
+pub use elementary::{erf, exp, gelu, log, log_softmax, sigmoid, softmax, softplus, tanh};
 pub use extremes::{arg_max, arg_min, min_max, row_arg_max, row_max};
 pub use gemm::{gemm, gemm_loops};
 pub use gemv::gemv;

@@ -9,6 +9,7 @@
 //! The set is chosen once: the best the CPU has, or what `TILEWISE_ISA` names (`avx512`, `avx2`, `neon`, `portable`);
 //! a name that is unknown or that the CPU lacks panics, so that a test run pinned to a set cannot pass on another.
 
+use crate::Float;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU8, Ordering};
 
@@ -204,6 +205,8 @@ pub trait Lanes<T>: Simd {
     fn abs(self, a: Self::V) -> Self::V;
     /// `if_set` where the sign bit of `sign` is set, else `otherwise`.
     fn select_sign(self, sign: Self::V, if_set: Self::V, otherwise: Self::V) -> Self::V;
+    /// `if_less` where a < b, else `otherwise` (so `otherwise` where either is NaN).
+    fn select_less(self, a: Self::V, b: Self::V, if_less: Self::V, otherwise: Self::V) -> Self::V;
     /// The elements of both by turns, a first: the vector of the lower halves, then that of the upper ones.
     fn zip(self, a: Self::V, b: Self::V) -> (Self::V, Self::V);
     /// Transposes the first `LANES` vectors as a square.
@@ -221,6 +224,40 @@ pub trait Lanes<T>: Simd {
     }
     /// 2^n for integers n inside the exponent range of normal numbers (-126..=127, -1022..=1023).
     fn pow2(self, n: Self::V) -> Self::V;
+    /// x 2^n rounded once, for integers n with n/2 in the range of [`Lanes::pow2`], as long as x 2^(n/2) is normal. NaN
+    /// where x is.
+    #[inline(always)]
+    fn scale(self, x: Self::V, n: Self::V) -> Self::V
+    where
+        T: Float,
+    {
+        // In two steps, the first of which is exact.
+        let half = self.round(self.mul(n, self.splat(T::from_f64(0.5))));
+        self.mul(self.mul(x, self.pow2(half)), self.pow2(self.sub(n, half)))
+    }
+    /// (n, m) with x = m 2^n, n an integer and 0.75 <= m < 1.5, for positive normal numbers x; anything for others.
+    fn split_normal(self, x: Self::V) -> (Self::V, Self::V);
+    /// As [`Lanes::split_normal`], for subnormal numbers too. n is -inf for zeros and inf for infinity, with m = 1; n is
+    /// NaN for NaN and negative numbers.
+    #[inline(always)]
+    fn split(self, x: Self::V) -> (Self::V, Self::V)
+    where
+        T: Float,
+    {
+        let (smallest, up) = if size_of::<T>() == 4 {
+            (f64::from(f32::MIN_POSITIVE), 32.0_f64)
+        } else {
+            (f64::MIN_POSITIVE, 64.0)
+        };
+        let (zero, smallest) = (self.splat(T::ZERO), self.splat(T::from_f64(smallest)));
+        let (shift, factor) = (self.splat(T::from_f64(up)), self.splat(T::from_f64(up.exp2())));
+        let (nan, inf) = (self.splat(T::from_f64(f64::NAN)), self.splat(T::from_f64(f64::INFINITY)));
+        let minus_inf = self.sub(zero, inf);
+        let (n, m) = self.split_normal(self.select_less(x, smallest, self.mul(x, factor), x));
+        let n = self.sub(n, self.select_less(x, smallest, shift, zero));
+        let n = self.select_less(zero, x, n, self.select_less(x, zero, nan, minus_inf));
+        (self.select_less(x, inf, n, x), m)
+    }
 }
 
 /// A kernel body, written once for all sets.

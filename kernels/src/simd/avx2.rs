@@ -56,7 +56,8 @@ fn first<const LANES: usize>(_: Avx2, n: usize) -> __m256i {
 macro_rules! avx2 {
     ($t:ty, $v:ty, $lanes:literal, $set1:ident, $load:ident, $store:ident, $stream:ident, $add:ident, $sub:ident,
      $mul:ident, $div:ident, $fmadd:ident, $min:ident, $max:ident, $round:ident, $andnot:ident, $blend:ident,
-     $maskload:ident, $maskstore:ident, $unpacklo:ident, $unpackhi:ident, $permute2:ident, |$n:ident| $pow2:expr) => {
+     $maskload:ident, $maskstore:ident, $unpacklo:ident, $unpackhi:ident, $permute2:ident, $less:ident,
+     |$n:ident| $pow2:expr, |$x:ident| $split:expr) => {
         impl Lanes<$t> for Avx2 {
             type V = $v;
             const LANES: usize = $lanes;
@@ -149,6 +150,11 @@ macro_rules! avx2 {
                 unsafe { $blend(otherwise, if_set, sign) }
             }
             #[inline(always)]
+            fn select_less(self, a: $v, b: $v, if_less: $v, otherwise: $v) -> $v {
+                // SAFETY: see above the macro. Ordered: false where either is NaN.
+                unsafe { $blend(otherwise, if_less, $less::<_CMP_LT_OQ>(a, b)) }
+            }
+            #[inline(always)]
             fn zip(self, a: $v, b: $v) -> ($v, $v) {
                 // SAFETY: see above the macro. The unpacking works in each half of a register; the halves are then
                 // put together.
@@ -161,6 +167,11 @@ macro_rules! avx2 {
             fn pow2(self, $n: $v) -> $v {
                 // SAFETY: see above the macro.
                 unsafe { $pow2 }
+            }
+            #[inline(always)]
+            fn split_normal(self, $x: $v) -> ($v, $v) {
+                // SAFETY: see above the macro.
+                unsafe { $split }
             }
         }
     };
@@ -189,10 +200,18 @@ avx2!(
     _mm256_unpacklo_ps,
     _mm256_unpackhi_ps,
     _mm256_permute2f128_ps,
+    _mm256_cmp_ps,
     |n| {
         // Adding 1.5 * 2^23 leaves n + 127 in the low bits of the mantissa; they become the exponent.
         let biased = _mm256_add_ps(n, _mm256_set1_ps(127.0 + 12_582_912.0));
         _mm256_castsi256_ps(_mm256_slli_epi32::<23>(_mm256_castps_si256(biased)))
+    },
+    |x| {
+        // Counted from the bits of 0.75, the exponent changes where m does.
+        let bits = _mm256_castps_si256(x);
+        let n = _mm256_srai_epi32::<23>(_mm256_sub_epi32(bits, _mm256_castps_si256(_mm256_set1_ps(0.75))));
+        let m = _mm256_sub_epi32(bits, _mm256_slli_epi32::<23>(n));
+        (_mm256_cvtepi32_ps(n), _mm256_castsi256_ps(m))
     }
 );
 avx2!(
@@ -218,9 +237,21 @@ avx2!(
     _mm256_unpacklo_pd,
     _mm256_unpackhi_pd,
     _mm256_permute2f128_pd,
+    _mm256_cmp_pd,
     |n| {
         // As above with 1.5 * 2^52.
         let biased = _mm256_add_pd(n, _mm256_set1_pd(1023.0 + 6_755_399_441_055_744.0));
         _mm256_castsi256_pd(_mm256_slli_epi64::<52>(_mm256_castpd_si256(biased)))
+    },
+    |x| {
+        // As above, but there is neither an arithmetic shift nor a conversion of 64 bits: n + 1024, which is positive, is
+        // shifted and becomes the low bits of the mantissa of 2^52.
+        let bits = _mm256_castpd_si256(x);
+        let (origin, bias) = (_mm256_castpd_si256(_mm256_set1_pd(0.75)), _mm256_set1_epi64x(1024 << 52));
+        let biased = _mm256_srli_epi64::<52>(_mm256_add_epi64(_mm256_sub_epi64(bits, origin), bias));
+        let m = _mm256_sub_epi64(bits, _mm256_sub_epi64(_mm256_slli_epi64::<52>(biased), bias));
+        let two_52 = _mm256_set1_pd(4_503_599_627_370_496.0);
+        let n = _mm256_castsi256_pd(_mm256_or_si256(biased, _mm256_castpd_si256(two_52)));
+        (_mm256_sub_pd(_mm256_sub_pd(n, two_52), _mm256_set1_pd(1024.0)), _mm256_castsi256_pd(m))
     }
 );

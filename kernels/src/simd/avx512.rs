@@ -49,7 +49,8 @@ impl Simd for Avx512 {
 macro_rules! avx512 {
     ($t:ty, $v:ty, $lanes:literal, $set1:ident, $load:ident, $store:ident, $stream:ident, $add:ident, $sub:ident,
      $mul:ident, $div:ident, $fmadd:ident, $min:ident, $max:ident, $round:ident, $abs:ident, $blend:ident,
-     $maskload:ident, $maskstore:ident, $mask:ty, $permute2:ident, $loadint:ident, $int:ty, $signs:expr, |$n:ident| $pow2:expr) => {
+     $maskload:ident, $maskstore:ident, $mask:ty, $permute2:ident, $loadint:ident, $int:ty, $signs:expr, $less:ident,
+     $scalef:ident, $getexp:ident, $getmant:ident, |$n:ident| $pow2:expr) => {
         impl Lanes<$t> for Avx512 {
             type V = $v;
             const LANES: usize = $lanes;
@@ -144,6 +145,11 @@ macro_rules! avx512 {
                 unsafe { $blend($signs(sign), otherwise, if_set) }
             }
             #[inline(always)]
+            fn select_less(self, a: $v, b: $v, if_less: $v, otherwise: $v) -> $v {
+                // SAFETY: see above the macro. Ordered: false where either is NaN.
+                unsafe { $blend($less::<_CMP_LT_OQ>(a, b), otherwise, if_less) }
+            }
+            #[inline(always)]
             fn zip(self, a: $v, b: $v) -> ($v, $v) {
                 // Lanes of a count from 0, those of b from LANES.
                 const PICK: [[$int; $lanes]; 2] = {
@@ -165,6 +171,24 @@ macro_rules! avx512 {
             fn pow2(self, $n: $v) -> $v {
                 // SAFETY: see above the macro.
                 unsafe { $pow2 }
+            }
+            #[inline(always)]
+            fn scale(self, x: $v, n: $v) -> $v {
+                // SAFETY: see above the macro.
+                unsafe { $scalef(x, n) }
+            }
+            #[inline(always)]
+            fn split_normal(self, x: $v) -> ($v, $v) {
+                Lanes::<$t>::split(self, x)
+            }
+            #[inline(always)]
+            fn split(self, x: $v) -> ($v, $v) {
+                // SAFETY: see above the macro. Immediate 3 drops the sign of -0 and makes NaN of negative numbers; the
+                // exponent of the mantissa is -1 or 0.
+                unsafe {
+                    let m = $getmant::<_MM_MANT_NORM_P75_1P5, 3>(x);
+                    ($sub($getexp(x), $getexp(m)), m)
+                }
             }
         }
     };
@@ -195,6 +219,10 @@ avx512!(
     _mm512_loadu_epi32,
     i32,
     |sign| _mm512_movepi32_mask(_mm512_castps_si512(sign)),
+    _mm512_cmp_ps_mask,
+    _mm512_scalef_ps,
+    _mm512_getexp_ps,
+    _mm512_getmant_ps,
     |n| {
         // Adding 1.5 * 2^23 leaves n + 127 in the low bits of the mantissa; they become the exponent.
         let biased = _mm512_add_ps(n, _mm512_set1_ps(127.0 + 12_582_912.0));
@@ -226,6 +254,10 @@ avx512!(
     _mm512_loadu_epi64,
     i64,
     |sign| _mm512_movepi64_mask(_mm512_castpd_si512(sign)),
+    _mm512_cmp_pd_mask,
+    _mm512_scalef_pd,
+    _mm512_getexp_pd,
+    _mm512_getmant_pd,
     |n| {
         // As above with 1.5 * 2^52.
         let biased = _mm512_add_pd(n, _mm512_set1_pd(1023.0 + 6_755_399_441_055_744.0));

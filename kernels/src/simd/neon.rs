@@ -39,7 +39,7 @@ macro_rules! neon {
     ($t:ty, $v:ty, $lanes:literal, $set1:ident, $load:ident, $store:ident, $add:ident, $sub:ident, $mul:ident,
      $div:ident, $fma:ident, $lt:ident, $gt:ident, $select:ident, $round:ident, $abs:ident, $zip1:ident,
      $zip2:ident, $signs:expr,
-     |$n:ident| $pow2:expr) => {
+     |$n:ident| $pow2:expr, |$x:ident| $split:expr) => {
         impl Lanes<$t> for Neon {
             type V = $v;
             const LANES: usize = $lanes;
@@ -146,6 +146,11 @@ macro_rules! neon {
                 unsafe { $select($signs(sign), if_set, otherwise) }
             }
             #[inline(always)]
+            fn select_less(self, a: $v, b: $v, if_less: $v, otherwise: $v) -> $v {
+                // SAFETY: see above the macro.
+                unsafe { $select($lt(a, b), if_less, otherwise) }
+            }
+            #[inline(always)]
             fn zip(self, a: $v, b: $v) -> ($v, $v) {
                 // SAFETY: see above the macro.
                 unsafe { ($zip1(a, b), $zip2(a, b)) }
@@ -154,6 +159,11 @@ macro_rules! neon {
             fn pow2(self, $n: $v) -> $v {
                 // SAFETY: see above the macro.
                 unsafe { $pow2 }
+            }
+            #[inline(always)]
+            fn split_normal(self, $x: $v) -> ($v, $v) {
+                // SAFETY: see above the macro.
+                unsafe { $split }
             }
         }
     };
@@ -179,7 +189,13 @@ neon!(
     vzip1q_f32,
     vzip2q_f32,
     |sign| vreinterpretq_u32_s32(vshrq_n_s32::<31>(vreinterpretq_s32_f32(sign))),
-    |n| vreinterpretq_f32_s32(vshlq_n_s32::<23>(vaddq_s32(vcvtq_s32_f32(n), vdupq_n_s32(127))))
+    |n| vreinterpretq_f32_s32(vshlq_n_s32::<23>(vaddq_s32(vcvtq_s32_f32(n), vdupq_n_s32(127)))),
+    |x| {
+        // Counted from the bits of 0.75, the exponent changes where m does.
+        let bits = vreinterpretq_s32_f32(x);
+        let n = vshrq_n_s32::<23>(vsubq_s32(bits, vreinterpretq_s32_f32(vdupq_n_f32(0.75))));
+        (vcvtq_f32_s32(n), vreinterpretq_f32_s32(vsubq_s32(bits, vshlq_n_s32::<23>(n))))
+    }
 );
 neon!(
     f64,
@@ -201,5 +217,10 @@ neon!(
     vzip1q_f64,
     vzip2q_f64,
     |sign| vreinterpretq_u64_s64(vshrq_n_s64::<63>(vreinterpretq_s64_f64(sign))),
-    |n| vreinterpretq_f64_s64(vshlq_n_s64::<52>(vaddq_s64(vcvtq_s64_f64(n), vdupq_n_s64(1023))))
+    |n| vreinterpretq_f64_s64(vshlq_n_s64::<52>(vaddq_s64(vcvtq_s64_f64(n), vdupq_n_s64(1023)))),
+    |x| {
+        let bits = vreinterpretq_s64_f64(x);
+        let n = vshrq_n_s64::<52>(vsubq_s64(bits, vreinterpretq_s64_f64(vdupq_n_f64(0.75))));
+        (vcvtq_f64_s64(n), vreinterpretq_f64_s64(vsubq_s64(bits, vshlq_n_s64::<52>(n))))
+    }
 );

@@ -36,7 +36,7 @@ impl Simd for Portable {
 const HAS_FMA: bool = cfg!(any(target_feature = "fma", target_arch = "aarch64"));
 
 macro_rules! portable {
-    ($t:ty, $bits:ty, $lanes:literal) => {
+    ($t:ty, $bits:ty, $int:ty, $lanes:literal) => {
         impl Lanes<$t> for Portable {
             type V = [$t; $lanes];
             const LANES: usize = $lanes;
@@ -126,6 +126,10 @@ macro_rules! portable {
                 std::array::from_fn(|i| if sign[i].is_sign_negative() { if_set[i] } else { otherwise[i] })
             }
             #[inline(always)]
+            fn select_less(self, a: Self::V, b: Self::V, if_less: Self::V, otherwise: Self::V) -> Self::V {
+                std::array::from_fn(|i| if a[i] < b[i] { if_less[i] } else { otherwise[i] })
+            }
+            #[inline(always)]
             fn zip(self, a: Self::V, b: Self::V) -> (Self::V, Self::V) {
                 let at = |i: usize| if i % 2 == 0 { a[i / 2] } else { b[i / 2] };
                 (std::array::from_fn(at), std::array::from_fn(|i| at($lanes + i)))
@@ -136,8 +140,18 @@ macro_rules! portable {
                 const SHIFT: u32 = <$t>::MANTISSA_DIGITS - 1;
                 std::array::from_fn(|i| <$t>::from_bits(((n[i] as i64 + BIAS) as $bits) << SHIFT))
             }
+            #[inline(always)]
+            fn split_normal(self, x: Self::V) -> (Self::V, Self::V) {
+                const SHIFT: u32 = <$t>::MANTISSA_DIGITS - 1;
+                // Counted from the bits of 0.75, the exponent changes where m does.
+                let n: [$int; $lanes] = std::array::from_fn(|i| {
+                    (x[i].to_bits() as $int).wrapping_sub((0.75 as $t).to_bits() as $int) >> SHIFT
+                });
+                let m = |i: usize| <$t>::from_bits(x[i].to_bits().wrapping_sub((n[i] << SHIFT) as $bits));
+                (n.map(|n| n as $t), std::array::from_fn(m))
+            }
         }
     };
 }
-portable!(f32, u32, 4);
-portable!(f64, u64, 2);
+portable!(f32, u32, i32, 4);
+portable!(f64, u64, i64, 2);

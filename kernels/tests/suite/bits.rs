@@ -113,10 +113,23 @@ fn everything<T: Float>() -> Bits {
     let c_mut = MatMut::new(&mut c, 300, 200).unwrap();
     gemm_i8_scaled(a.unwrap(), by, b.unwrap(), 1, Scales::Same(0.1), c_mut).unwrap();
     out.push(("gemm_i8_scaled", c.iter().map(|x| x.to_bits().into()).collect()));
-    exp(&x, &mut z).unwrap();
-    out.push(("exp", bits(&z)));
-    sigmoid(&x, &mut z).unwrap();
-    out.push(("sigmoid", bits(&z)));
+    for (name, function) in [
+        ("exp", exp as fn(&[T], &mut [T]) -> Result<(), ShapeError>),
+        ("sigmoid", sigmoid),
+        ("tanh", tanh),
+        ("softplus", softplus),
+        ("erf", erf),
+        ("gelu", gelu),
+    ] {
+        function(&x, &mut z).unwrap();
+        out.push((name, bits(&z)));
+    }
+    // Of positive numbers.
+    Elementary::Exp.in_place(&mut z);
+    Elementary::Log.in_place(&mut z);
+    out.push(("log", bits(&z)));
+    softmax(square(&x, 1 << 16), MatMut::new(&mut z, 1 << 16, 16).unwrap()).unwrap();
+    out.push(("softmax", bits(&z)));
     log_softmax(square(&x, 1 << 16), MatMut::new(&mut z, 1 << 16, 16).unwrap()).unwrap();
     out.push(("log_softmax", bits(&z)));
     out

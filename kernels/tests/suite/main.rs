@@ -10,6 +10,7 @@ mod mixed;
 mod products;
 mod quantised;
 mod reductions;
+mod softmax;
 mod vectors;
 
 use tilewise_kernels::simd::{Isa, with_isa};
