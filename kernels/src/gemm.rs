@@ -27,6 +27,7 @@ mod microkernel;
 mod pack;
 
 use crate::matrix::check_product;
+use crate::scratch::Scratch;
 use crate::{Float, MatMut, MatRef, ShapeError, gemv};
 pub(crate) use blocking::{Blocking, even_piece};
 pub(crate) use driver::{Change, Operand, Output, Part, product};
@@ -70,19 +71,37 @@ pub fn gemm<T: Float>(
         gemv::gemv_column(alpha, b.transpose(), a.transpose(), beta, c.transpose());
         return Ok(());
     }
-    let (mut left, mut right) = ((alpha, a), (T::ONE, b));
     // Tiles store whole vectors along a row of C. A column-major C is the row-major C^T = B^T A^T.
     if c.col_stride() != 1 && c.row_stride() == 1 {
-        (left, right, c) = ((T::ONE, b.transpose()), (alpha, a.transpose()), c.transpose());
+        rows_of_c(T::ONE, &b.transpose(), alpha, &a.transpose(), beta, &mut c.transpose());
+    } else {
+        rows_of_c(alpha, &a, T::ONE, &b, beta, &mut c);
     }
-    if alpha == T::ONE && direct::suits(left.1, right.1, &c) {
-        direct::product(left.1, right.1, beta, &mut c);
-        return Ok(());
-    }
-    let left = Operand { view: left.1.transpose(), change: Change::Scale(left.0) };
-    let right = Operand { view: right.1, change: Change::Scale(right.0) };
-    product(&left, &right, beta, &mut c, Part::All);
     Ok(())
+}
+
+/// C = (x A) (y B) + beta C, one of x and y being 1.
+#[inline]
+fn rows_of_c<T: Float>(x: T, a: &MatRef<'_, T>, y: T, b: &MatRef<'_, T>, beta: T, c: &mut MatMut<'_, T>) {
+    if y == T::ONE && direct::suits(a, b, c) {
+        if x == T::ONE {
+            return direct::product(a, b, beta, c);
+        }
+        // A panel of few rows is scaled in no time; packing all of B for them would cost as much as the product.
+        if a.rows() <= direct::FEW_ROWS {
+            let mut scaled = Scratch::new::<T>(a.rows() * a.cols());
+            let scaled = &mut scaled.as_mut_slice::<T>()[..a.rows() * a.cols()];
+            for (i, row) in scaled.chunks_exact_mut(a.cols()).enumerate() {
+                row.iter_mut().enumerate().for_each(|(l, slot)| *slot = x * a.get(i, l));
+            }
+            if let Ok(scaled) = MatRef::new(scaled, a.rows(), a.cols()) {
+                return direct::product(&scaled, b, beta, c);
+            }
+        }
+    }
+    let left = Operand { view: a.transpose(), change: Change::Scale(x) };
+    let right = Operand { view: *b, change: Change::Scale(y) };
+    product(&left, &right, beta, c, Part::All);
 }
 
 /// C = beta C without reading C when beta is 0.

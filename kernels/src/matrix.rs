@@ -169,11 +169,13 @@ impl<'a, T: Copy> MatRef<'a, T> {
     /// # Errors
     /// When `data.len()` is not `rows * cols`.
     pub fn new(data: &'a [T], rows: usize, cols: usize) -> Result<Self, ShapeError> {
-        let strides = (cols as isize, 1);
+        let (row_stride, col_stride) = (cols as isize, 1);
         if rows.checked_mul(cols) != Some(data.len()) {
+            let strides = (row_stride, col_stride);
             return Err(ShapeError::OutOfBounds { shape: (rows, cols), strides, len: data.len() });
         }
-        Self::with_strides(data, 0, rows, cols, strides.0, strides.1)
+        let (row_stride, col_stride) = canonical(rows, cols, row_stride, col_stride);
+        Ok(Self { ptr: data.as_ptr(), rows, cols, row_stride, col_stride, life: PhantomData })
     }
 
     /// A view whose element (i, j) is `data[offset + i * row_stride + j * col_stride]`. Strides may be negative
@@ -329,11 +331,13 @@ impl<'a, T: Copy> MatMut<'a, T> {
     /// # Errors
     /// When `data.len()` is not `rows * cols`.
     pub fn new(data: &'a mut [T], rows: usize, cols: usize) -> Result<Self, ShapeError> {
-        let strides = (cols as isize, 1);
+        let (row_stride, col_stride) = (cols as isize, 1);
         if rows.checked_mul(cols) != Some(data.len()) {
+            let strides = (row_stride, col_stride);
             return Err(ShapeError::OutOfBounds { shape: (rows, cols), strides, len: data.len() });
         }
-        Self::with_strides(data, 0, rows, cols, strides.0, strides.1)
+        let (row_stride, col_stride) = canonical(rows, cols, row_stride, col_stride);
+        Ok(Self { ptr: data.as_mut_ptr(), rows, cols, row_stride, col_stride, life: PhantomData })
     }
 
     /// A view whose element (i, j) is `data[offset + i * row_stride + j * col_stride]`.

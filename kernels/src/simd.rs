@@ -155,6 +155,8 @@ pub trait Lanes<T>: Simd {
     const LANES: usize;
     /// Rows of the register tile of a product whose columns are two vectors: as many as registers allow.
     const TILE_ROWS: usize;
+    /// Registers that a tile of another shape may fill with accumulators, one row of columns and one broadcast.
+    const TILE_REGISTERS: usize;
 
     /// All lanes `x`.
     fn splat(self, x: T) -> Self::V;

@@ -4,6 +4,15 @@
 //! C the elements of B are used in few; and where B is small it is in L1 or L2 anyway: 64 cubed went from 66 to 93 % of
 //! the peak, 256 cubed from 87 to 96 %, 4096 x 64 x 64 from 79 to 95 % (f32, AVX-512, Zen 5).
 //!
+//! Tiles have as many vectors as their rows leave registers for: 2 x 8, 4 x 6, 6 x 4, 9 x 3, 12 x 2 (rows x vectors,
+//! AVX-512). B is then read in long pieces, which decides the speed with few rows: 2 x 1024 x 1024 went from 47 to 90
+//! G/s, 4 x from 97 to 150, 16 x from 212 to 240 (f32). And three vectors of nine rows serve an odd number of vectors
+//! better than a pair and one: 48 cubed from 82 to 100 % of the best peer, 255 cubed from 82 to 100 %.
+//!
+//! Tried and not kept: all of k for one strip of columns after another reads B in pieces a power of two apart, which share
+//! few sets of L2 (one vector wide 19 GB/s, eight 63, whole rows 117, 1024 x 1024 in L3); a prefetch in every step
+//! cost 20 % where B is cached; and 16 rows of A at a time, often a power of two apart too, do not fit the 12 ways of L1.
+//!
 //! The sums are those of the packed product: one chain for each element of C, over ascending k, through C itself.
 
 use super::blocking::even_piece;
@@ -13,33 +22,41 @@ use crate::simd::{Isa, Lanes, Task};
 use crate::{Float, MatMut, MatRef, parallel};
 use std::ops::Range;
 
-/// Bytes of B that stay in a cache while all rows of A pass: most of a small L2.
-const CACHED: usize = 400 << 10;
+/// Bytes of B that stay in a cache while all rows of A pass: most of an L2 of 1 MiB. With 400 KiB 4096 x 64 x 1024 (f64)
+/// was packed and reached 73 instead of 92 % of the peak, 256 cubed 89 instead of 98.
+const CACHED: usize = 800 << 10;
 
 /// Rows of C up to which B is not packed, however large: at 128 x 1024 x 1024 packing gave 87 instead of 91 % of the
 /// peak (f32; f64 81 and 86).
-const FEW_ROWS: usize = 128;
+pub(super) const FEW_ROWS: usize = 128;
 
 /// Steps of k that all columns take before the next ones, where B is not cached: so many rows of B are read side by
 /// side from end to end, as hardware prefetchers like it. C comes and goes with each. 64 x 1024 x 1024 with 32, 64, 96
 /// and 128 steps: 73, 86, 89 and 90 % of the peak (f32).
 const STEPS: usize = 128;
 
+/// Steps of k up to which a product is bound by writing C. Tiles half as high and twice as wide then touch fewer rows of it at
+/// a time: 2048 x 2048 x 1, 4, 16, 32 (f32) from 23, 81, 182, 203 to 42, 114, 194, 220 G/s.
+const SHALLOW: usize = 64;
+
+/// Bytes of C up to which that holds: past L3 more rows at a time are faster, 2048 x 2048 x 4 in f64 37 instead of 28 G/s.
+const L3: usize = 24 << 20;
+
 /// Whether a product with alpha = 1 is to be computed here (an operand is multiplied by alpha where it is packed). B and C
 /// must have contiguous rows.
-pub(super) fn suits<T: Float>(a: MatRef<'_, T>, b: MatRef<'_, T>, c: &MatMut<'_, T>) -> bool {
+pub(super) fn suits<T: Float>(a: &MatRef<'_, T>, b: &MatRef<'_, T>, c: &MatMut<'_, T>) -> bool {
     let possible = b.col_stride() == 1 && c.col_stride() == 1;
     possible && (a.rows() <= FEW_ROWS || b.rows() * b.cols() * size_of::<T>() <= CACHED)
 }
 
 /// C = A B + beta C, k at least 1. Shapes were checked by the caller.
-pub(super) fn product<T: Float>(a: MatRef<'_, T>, b: MatRef<'_, T>, beta: T, c: &mut MatMut<'_, T>) {
+pub(super) fn product<T: Float>(a: &MatRef<'_, T>, b: &MatRef<'_, T>, beta: T, c: &mut MatMut<'_, T>) {
     let (m, n, k) = (c.rows(), c.cols(), a.cols());
     assert!(b.col_stride() == 1 && c.col_stride() == 1);
     assert!(a.rows() == m && b.cols() == n && b.rows() == k);
     let isa = Isa::current();
     let out = Output { ptr: c.as_mut_ptr(), rs: c.row_stride(), cs: 1 };
-    let job = |rows, cols| T::dispatch_on(isa, Job { a, b, beta, out, rows, cols });
+    let job = |rows, cols| T::dispatch_on(isa, &Job { a, b, beta, out: &out, rows, cols });
     if m.saturating_mul(n).saturating_mul(k) < SERIAL_BELOW || parallel::threads() == 1 {
         return job(0..m, 0..n);
     }
@@ -54,89 +71,161 @@ pub(super) fn product<T: Float>(a: MatRef<'_, T>, b: MatRef<'_, T>, beta: T, c: 
 
 /// A rectangle of C.
 struct Job<'a, T> {
-    a: MatRef<'a, T>,
-    b: MatRef<'a, T>,
+    a: &'a MatRef<'a, T>,
+    b: &'a MatRef<'a, T>,
     beta: T,
-    out: Output<T>,
+    out: &'a Output<T>,
     rows: Range<usize>,
     cols: Range<usize>,
 }
 
-impl<T: Float> Task<T> for Job<'_, T> {
+/// Vectors of the widest tile of so many rows that leaves registers for a row of B and a broadcast element of A.
+const fn widest(rows: usize, registers: usize) -> usize {
+    existing((registers - 1) / (rows + 1))
+}
+
+/// The number of vectors of the widest tile that is no wider.
+const fn existing(vectors: usize) -> usize {
+    match vectors {
+        0 | 1 => 1,
+        2 | 3 | 4 | 6 => vectors,
+        5 => 4,
+        7 => 6,
+        _ => 8,
+    }
+}
+
+/// Rows of a tile at most.
+#[inline(always)]
+fn tallest<T: Float, S: Lanes<T>>(m: usize, n: usize, k: usize) -> usize {
+    let three = (S::TILE_REGISTERS - 1) / 3 - 1;
+    match n.div_ceil(S::LANES) {
+        3 | 5 | 7 | 9 | 11 => three.min(S::TILE_ROWS),
+        4.. if k <= SHALLOW && m * n * size_of::<T>() <= L3 => S::TILE_ROWS / 2,
+        _ => S::TILE_ROWS,
+    }
+}
+
+// By reference, as the views are: a copy reads by vectors what was just written by words, and waits. Such copies took
+// half of the time of a 4-cubed product.
+impl<T: Float> Task<T> for &Job<'_, T> {
     type Output = ();
     #[inline(always)]
     fn run<S: Lanes<T>>(self, simd: S) {
-        let (k, nr) = (self.b.rows(), 2 * S::LANES);
-        let cached = k * self.cols.len() * size_of::<T>() <= CACHED;
-        let depth = if cached { k } else { STEPS };
-        let high = even_piece(self.rows.len(), S::TILE_ROWS, 1);
-        for from in (0..k).step_by(depth) {
+        let (m, n, k) = (self.rows.len(), self.cols.len(), self.b.rows());
+        let tallest = tallest::<T, S>(m, n, k);
+        let high = if m <= tallest { m } else { even_piece(m, tallest, 1) };
+        let depth = if k * n * size_of::<T>() <= CACHED { k } else { STEPS };
+        // No `step_by`, which divides: 10 ns of the 50 of a 4-cubed product.
+        let mut from = 0;
+        while from < k {
             let steps = depth.min(k - from);
             let seed = Seed::of(from, self.beta);
-            for row in self.rows.clone().step_by(high) {
+            let mut row = self.rows.start;
+            while row < self.rows.end {
                 let height = high.min(self.rows.end - row);
-                for col in self.cols.clone().step_by(nr) {
-                    let place = Place { row, col, from, steps, cols: nr.min(self.cols.end - col), seed };
-                    match height {
-                        1 => self.place::<S, 1>(simd, place),
-                        2 => self.place::<S, 2>(simd, place),
-                        3 => self.place::<S, 3>(simd, place),
-                        4 => self.place::<S, 4>(simd, place),
-                        5 => self.place::<S, 5>(simd, place),
-                        6 => self.place::<S, 6>(simd, place),
-                        7 => self.place::<S, 7>(simd, place),
-                        8 => self.place::<S, 8>(simd, place),
-                        9 => self.place::<S, 9>(simd, place),
-                        10 => self.place::<S, 10>(simd, place),
-                        11 => self.place::<S, 11>(simd, place),
-                        12 => self.place::<S, 12>(simd, place),
-                        _ => unreachable!("no set has a higher tile"),
-                    }
-                }
+                self.strip(simd, &Place { row, col: self.cols.start, from, steps, height, cols: n, seed });
+                row += height;
             }
+            from += steps;
         }
     }
 }
 
-/// A tile and the steps of k it is to take.
+/// A rectangle of C, as high as a tile, and the steps of k it is to take.
 #[derive(Clone, Copy)]
 struct Place<T> {
     row: usize,
     col: usize,
     from: usize,
     steps: usize,
+    height: usize,
     cols: usize,
     seed: Seed<T>,
 }
 
-impl<T: Float> Job<'_, T> {
-    #[inline(always)]
-    fn place<S: Lanes<T>, const MR: usize>(&self, simd: S, place: Place<T>) {
-        if MR > S::TILE_ROWS {
-            return;
+/// Calls the tile of the place's height and so many vectors.
+macro_rules! tiles {
+    ($job:ident, $simd:ident, $place:ident, $vectors:expr, $($rows:literal)*) => {
+        match ($place.height, $vectors) {
+            $(
+                ($rows, 1) => $job.tiles_if_any::<S, $rows, 1>($simd, &$place),
+                ($rows, 2) => $job.tiles_if_any::<S, $rows, 2>($simd, &$place),
+                ($rows, 3) => $job.tiles_if_any::<S, $rows, 3>($simd, &$place),
+                ($rows, 4) => $job.tiles_if_any::<S, $rows, 4>($simd, &$place),
+                ($rows, 6) => $job.tiles_if_any::<S, $rows, 6>($simd, &$place),
+                ($rows, 8) => $job.tiles_if_any::<S, $rows, 8>($simd, &$place),
+            )*
+            _ => unreachable!("no tile of this shape"),
         }
-        let Place { row, col, from, steps, cols, seed } = place;
+    };
+}
+
+impl<T: Float> Job<'_, T> {
+    /// The rectangle in as few tiles as there are for it.
+    #[inline(always)]
+    fn strip<S: Lanes<T>>(&self, simd: S, place: &Place<T>) {
+        let wide = widest(place.height, S::TILE_REGISTERS);
+        let (mut at, end) = (*place, place.col + place.cols);
+        while at.col < end {
+            let left = (end - at.col).div_ceil(S::LANES);
+            let (vectors, count) = if left <= wide {
+                (existing(left), 1)
+            } else {
+                // As even as can be: 3 + 2 + 2 for 7 rather than 3 + 3 + 1.
+                let vectors = existing(left.div_ceil(left.div_ceil(wide)));
+                (vectors, (left / vectors - usize::from(!left.is_multiple_of(vectors))).max(1))
+            };
+            at.cols = (count * vectors * S::LANES).min(end - at.col);
+            tiles!(self, simd, at, vectors, 1 2 3 4 5 6 7 8 9 10 11 12);
+            at.col += at.cols;
+        }
+    }
+
+    #[inline(always)]
+    fn tiles_if_any<S: Lanes<T>, const MR: usize, const NV: usize>(&self, simd: S, place: &Place<T>) {
+        if const { NV <= widest(MR, S::TILE_REGISTERS) && MR <= S::TILE_ROWS } {
+            self.tiles::<S, MR, NV>(simd, place);
+        }
+    }
+
+    /// Tiles of one shape side by side. A function of its own: in one with all others the compiler kept accumulators in
+    /// memory, and took ten times as long.
+    #[inline(never)]
+    fn tiles<S: Lanes<T>, const MR: usize, const NV: usize>(&self, simd: S, place: &Place<T>) {
+        let &Place { row, col, from, steps, cols, seed, .. } = place;
         let offset = |view: &MatRef<'_, T>, i: usize, j: usize| {
             view.as_ptr().wrapping_offset(i as isize * view.row_stride() + j as isize * view.col_stride())
         };
         let a = InPlace {
-            at: offset(&self.a, row, from),
+            at: offset(self.a, row, from),
             row_stride: self.a.row_stride(),
             col_stride: self.a.col_stride(),
         };
-        let b = (offset(&self.b, from, col), self.b.row_stride());
+        let (b, b_step) = (offset(self.b, from, col), self.b.row_stride());
         let c = self.out.ptr.wrapping_offset(row as isize * self.out.rs + col as isize);
-        let spot = Spot { c, row_stride: self.out.rs, cols, next: c };
-        // SAFETY: rows row..row + MR of A and C, steps from..from + steps of A and B, and `cols` columns of B and C from
-        // col on lie inside the views, columns of B and C one element apart; this job alone writes these of C.
-        unsafe {
-            if cols == 2 * S::LANES {
-                tile::<T, S, _, MR, 2, true>(simd, steps, a, b, spot, seed);
-            } else if cols > S::LANES {
-                tile::<T, S, _, MR, 2, false>(simd, steps, a, b, spot, seed);
-            } else {
-                tile::<T, S, _, MR, 1, false>(simd, steps, a, b, spot, seed);
-            }
-        }
+        let nr = NV * S::LANES;
+        simd.vectorize(
+            #[inline(always)]
+            || {
+                let mut at = 0;
+                while at < cols {
+                    let c = c.wrapping_add(at);
+                    let b = (b.wrapping_add(at), b_step);
+                    let spot = Spot { c, row_stride: self.out.rs, cols: nr.min(cols - at), next: c };
+                    // SAFETY: rows row..row + MR of A and C, steps from..from + steps of A and B, and `cols` columns of B
+                    // and C from col on lie inside the views, columns of B and C one element apart; this job alone writes
+                    // these of C.
+                    unsafe {
+                        if spot.cols == nr {
+                            tile::<T, S, _, MR, NV, true>(simd, steps, a, b, spot, seed);
+                        } else {
+                            tile::<T, S, _, MR, NV, false>(simd, steps, a, b, spot, seed);
+                        }
+                    }
+                    at += nr;
+                }
+            },
+        );
     }
 }

@@ -130,7 +130,8 @@ pub(crate) unsafe fn tile<T, S, A, const MR: usize, const NV: usize, const FULL:
             for (v, acc) in acc.iter_mut().enumerate() {
                 let at = row(i).wrapping_add(v * S::LANES);
                 // SAFETY: the caller promises these elements at each of MR rows.
-                *acc = unsafe { if FULL { simd.load(at) } else { simd.load_first(at, lanes(v)) } };
+                *acc =
+                    unsafe { if FULL || v + 1 < NV { simd.load(at) } else { simd.load_first(at, lanes(v)) } };
                 if let Seed::Scale(beta) = seed {
                     *acc = simd.mul(simd.splat(beta), *acc);
                 }
@@ -151,7 +152,8 @@ pub(crate) unsafe fn tile<T, S, A, const MR: usize, const NV: usize, const FULL:
             for (v, columns) in columns.iter_mut().enumerate() {
                 let at = b.wrapping_add(v * S::LANES);
                 // SAFETY: there are depth steps in all, and the caller promises these elements at each of them.
-                *columns = unsafe { if FULL { simd.load(at) } else { simd.load_first(at, lanes(v)) } };
+                *columns =
+                    unsafe { if FULL || v + 1 < NV { simd.load(at) } else { simd.load_first(at, lanes(v)) } };
             }
             for (i, acc) in acc.iter_mut().enumerate() {
                 // SAFETY: the caller promises MR lines at each of depth steps.
@@ -167,7 +169,9 @@ pub(crate) unsafe fn tile<T, S, A, const MR: usize, const NV: usize, const FULL:
         for (v, &acc) in acc.iter().enumerate() {
             let at = row(i).wrapping_add(v * S::LANES);
             // SAFETY: the caller promises these elements at each of MR rows.
-            unsafe { if FULL { simd.store(at, acc) } else { simd.store_first(at, acc, lanes(v)) } };
+            unsafe {
+                if FULL || v + 1 < NV { simd.store(at, acc) } else { simd.store_first(at, acc, lanes(v)) }
+            };
         }
     }
 }

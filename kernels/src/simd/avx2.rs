@@ -62,6 +62,7 @@ macro_rules! avx2 {
             type V = $v;
             const LANES: usize = $lanes;
             const TILE_ROWS: usize = 6;
+            const TILE_REGISTERS: usize = 16;
 
             #[inline(always)]
             fn splat(self, x: $t) -> $v {

@@ -55,6 +55,7 @@ macro_rules! avx512 {
             type V = $v;
             const LANES: usize = $lanes;
             const TILE_ROWS: usize = 12;
+            const TILE_REGISTERS: usize = 32;
 
             #[inline(always)]
             fn splat(self, x: $t) -> $v {

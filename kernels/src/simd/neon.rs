@@ -44,6 +44,7 @@ macro_rules! neon {
             type V = $v;
             const LANES: usize = $lanes;
             const TILE_ROWS: usize = 8;
+            const TILE_REGISTERS: usize = 27;
 
             #[inline(always)]
             fn splat(self, x: $t) -> $v {

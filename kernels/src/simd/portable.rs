@@ -41,6 +41,7 @@ macro_rules! portable {
             type V = [$t; $lanes];
             const LANES: usize = $lanes;
             const TILE_ROWS: usize = 4;
+            const TILE_REGISTERS: usize = 12;
 
             #[inline(always)]
             fn splat(self, x: $t) -> Self::V {

@@ -101,6 +101,51 @@ fn gemm_is_exact_on_small_integers() {
     });
 }
 
+/// Tiles of every height and width, whole and ragged, at the end of readable memory.
+#[test]
+fn gemm_with_every_tile() {
+    on_every_isa(|isa| {
+        for m in 1..=13 {
+            for vectors in 1..=12 {
+                for n in [16 * vectors - 1, 8 * vectors + 1, 4 * vectors] {
+                    let (rm, name) = ([Layout::RowMajor; 3], isa.name());
+                    check_gemm::<f32>((m, n, 3), rm, (1.0, 1.0), Edge::Back, small_integers, true, name);
+                    check_gemm::<f64>((m, n, 3), rm, (3.0, 0.0), Edge::Back, small_integers, true, name);
+                }
+            }
+        }
+    });
+}
+
+fn every_shape_is_exact<T: Float>(most: usize, name: &str) {
+    let (a_data, b_data): (Vec<T>, Vec<T>) = (small_integers(most * most, 1), small_integers(most * most, 2));
+    let view = |data, rows, cols| MatRef::with_strides(data, 0, rows, cols, most as isize, 1).unwrap();
+    let mut largest = vec![T::ZERO; most * most];
+    for k in 1..=most {
+        // The product of the largest shape holds those of all others.
+        let (a, b) = (view(&a_data, most, k), view(&b_data, k, most));
+        naive::gemm(T::ONE, a, b, T::ZERO, MatMut::new(&mut largest, most, most).unwrap());
+        for m in 1..=most {
+            for n in 1..=most {
+                let (a, b) = (view(&a_data, m, k), view(&b_data, k, n));
+                let mut c = vec![T::from_f64(f64::NAN); m * n];
+                gemm(T::ONE, a, b, T::ZERO, MatMut::new(&mut c, m, n).unwrap()).unwrap();
+                for (row, expected) in c.chunks_exact(n).zip(largest.chunks_exact(most)) {
+                    assert_eq!(row, &expected[..n], "{name} {m}x{n}x{k}");
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn gemm_of_every_shape_up_to_40_cubed_is_exact() {
+    on_every_isa(|isa| {
+        every_shape_is_exact::<f32>(40, isa.name());
+        every_shape_is_exact::<f64>(40, isa.name());
+    });
+}
+
 #[test]
 fn gemm_in_every_layout() {
     on_every_isa(|isa| {
