@@ -17,10 +17,12 @@ mod polynomial;
 mod sigmoid;
 mod softmax;
 
+pub(crate) use erf::Gelu;
 pub use erf::{ERF_ULP, GELU_ULP, erf, gelu};
 pub use exp::{EXP_ULP, exp};
 pub use log::{LOG_ULP, log};
 pub use sigmoid::{SIGMOID_ULP, SOFTPLUS_ULP, TANH_ULP, sigmoid, softplus, tanh};
+pub(crate) use sigmoid::{Sigmoid, Softplus, Tanh};
 pub use softmax::{log_softmax, softmax};
 
 /// Elements of a task.

@@ -21,16 +21,23 @@
 //! A product with a single column is a [`gemv`], whose rows sum in the order of [`crate::dot`].
 
 mod blocking;
+mod builder;
 mod direct;
 mod driver;
+mod epilogue;
 mod microkernel;
 mod pack;
+mod packed;
 
 use crate::matrix::check_product;
 use crate::scratch::Scratch;
 use crate::{Float, MatMut, MatRef, ShapeError, gemv};
 pub(crate) use blocking::{Blocking, even_piece};
-pub(crate) use driver::{Change, Operand, Output, Part, product};
+pub use builder::{Gemm, RightSide};
+pub(crate) use driver::{Change, Operand, Output, Part, Right, product};
+pub use epilogue::Activation;
+pub(crate) use epilogue::Epilogue;
+pub use packed::PackedB;
 
 /// C = alpha A B + beta C for `A` m x k, `B` k x n, `C` m x n, any strides. 2 m n k operations, parallel over tiles.
 ///
@@ -56,52 +63,105 @@ pub fn gemm<T: Float>(
     mut c: MatMut<'_, T>,
 ) -> Result<(), ShapeError> {
     check_product(a, b, &c)?;
+    multiply(alpha, &a, &b, beta, &mut c, &Epilogue::NONE);
+    Ok(())
+}
+
+/// C = epilogue(alpha A B + beta C). Shapes were checked.
+#[inline]
+fn multiply<T: Float>(
+    alpha: T,
+    a: &MatRef<'_, T>,
+    b: &MatRef<'_, T>,
+    beta: T,
+    c: &mut MatMut<'_, T>,
+    epilogue: &Epilogue<'_, T>,
+) {
     if alpha == T::ZERO || a.cols() == 0 {
-        scale(beta, c);
-        return Ok(());
+        scale(beta, c.reborrow());
+        epilogue.apply(c);
+        return;
     }
     if c.cols() == 1 {
-        gemv::gemv_column(alpha, a, b, beta, c);
-        return Ok(());
+        gemv::gemv_column(alpha, *a, *b, beta, c.reborrow());
+        epilogue.apply(c);
+        return;
     }
     let by_rows_of_b =
         b.col_stride() == 1 && b.row_stride() != 1 && (2..=gemv::COLUMNS_PER_CHUNK).contains(&a.cols());
     if c.rows() == 1 && by_rows_of_b {
         // The same chains as below, without packing all of B for one use: 0.07 ms for 1 x 1024 x 1024 instead of 0.34.
-        gemv::gemv_column(alpha, b.transpose(), a.transpose(), beta, c.transpose());
-        return Ok(());
+        gemv::gemv_column(alpha, b.transpose(), a.transpose(), beta, c.reborrow().transpose());
+        epilogue.apply(c);
+        return;
     }
     // Tiles store whole vectors along a row of C. A column-major C is the row-major C^T = B^T A^T.
     if c.col_stride() != 1 && c.row_stride() == 1 {
-        rows_of_c(T::ONE, &b.transpose(), alpha, &a.transpose(), beta, &mut c.transpose());
+        let (a, b, mut c) = (a.transpose(), b.transpose(), c.reborrow().transpose());
+        multiply_rows(T::ONE, &b, alpha, &a, beta, &mut c, &epilogue.transpose());
     } else {
-        rows_of_c(alpha, &a, T::ONE, &b, beta, &mut c);
+        multiply_rows(alpha, a, T::ONE, b, beta, c, epilogue);
     }
-    Ok(())
 }
 
-/// C = (x A) (y B) + beta C, one of x and y being 1.
+/// C = epilogue((x A) (y B) + beta C), one of x and y being 1.
 #[inline]
-fn rows_of_c<T: Float>(x: T, a: &MatRef<'_, T>, y: T, b: &MatRef<'_, T>, beta: T, c: &mut MatMut<'_, T>) {
-    if y == T::ONE && direct::suits(a, b, c) {
-        if x == T::ONE {
-            return direct::product(a, b, beta, c);
-        }
-        // A panel of few rows is scaled in no time; packing all of B for them would cost as much as the product.
-        if a.rows() <= direct::FEW_ROWS {
-            let mut scaled = Scratch::new::<T>(a.rows() * a.cols());
-            let scaled = &mut scaled.as_mut_slice::<T>()[..a.rows() * a.cols()];
-            for (i, row) in scaled.chunks_exact_mut(a.cols()).enumerate() {
-                row.iter_mut().enumerate().for_each(|(l, slot)| *slot = x * a.get(i, l));
-            }
-            if let Ok(scaled) = MatRef::new(scaled, a.rows(), a.cols()) {
-                return direct::product(&scaled, b, beta, c);
-            }
-        }
+fn multiply_rows<T: Float>(
+    x: T,
+    a: &MatRef<'_, T>,
+    y: T,
+    b: &MatRef<'_, T>,
+    beta: T,
+    c: &mut MatMut<'_, T>,
+    epilogue: &Epilogue<'_, T>,
+) {
+    // A panel of few rows is scaled in no time; packing all of B for them would cost as much as the product.
+    if y == T::ONE && direct::suits(a, b, c) && (x == T::ONE || a.rows() <= direct::FEW_ROWS) {
+        return scaled(x, a, |a| direct::product(a, b, beta, c, epilogue));
     }
     let left = Operand { view: a.transpose(), change: Change::Scale(x) };
     let right = Operand { view: *b, change: Change::Scale(y) };
-    product(&left, &right, beta, c, Part::All);
+    product(&left, Right::Operand(&right), beta, c, Part::All, epilogue);
+}
+
+/// The same with a packed B.
+fn multiply_packed<T: Float>(
+    alpha: T,
+    a: &MatRef<'_, T>,
+    b: &PackedB<T>,
+    beta: T,
+    c: &mut MatMut<'_, T>,
+    epilogue: &Epilogue<'_, T>,
+) {
+    if alpha == T::ZERO || a.cols() == 0 {
+        scale(beta, c.reborrow());
+        epilogue.apply(c);
+    } else if let Some(column) = b.column() {
+        gemv::gemv_column(alpha, *a, column, beta, c.reborrow());
+        epilogue.apply(c);
+    } else if a.rows() <= direct::FEW_ROWS && c.col_stride() == 1 {
+        scaled(alpha, a, |a| direct::packed_product(a, b, beta, c, epilogue));
+    } else {
+        let left = Operand { view: a.transpose(), change: Change::Scale(alpha) };
+        product(&left, Right::<T, T>::Packed(b), beta, c, Part::All, epilogue);
+    }
+}
+
+/// Calls `f` with x A.
+#[inline]
+fn scaled<T: Float>(x: T, a: &MatRef<'_, T>, f: impl FnOnce(&MatRef<'_, T>)) {
+    if x == T::ONE {
+        return f(a);
+    }
+    let (m, k) = (a.rows(), a.cols());
+    let mut scratch = Scratch::new::<T>(m * k);
+    let copy = &mut scratch.as_mut_slice::<T>()[..m * k];
+    for (i, row) in copy.chunks_exact_mut(k).enumerate() {
+        row.iter_mut().enumerate().for_each(|(l, slot)| *slot = x * a.get(i, l));
+    }
+    if let Ok(copy) = MatRef::new(copy, m, k) {
+        f(&copy);
+    }
 }
 
 /// C = beta C without reading C when beta is 0.

@@ -4,7 +4,7 @@
 //! Elements are converted while panels are packed, so arithmetic, order of sums and speed are those of [`crate::gemm`]'s
 //! packed products, and what is saved is memory: bf16 operands are half as large as f32 ones.
 
-use crate::gemm::{Change, Operand, Part, product, scale};
+use crate::gemm::{Change, Epilogue, Operand, Part, Right, product, scale};
 use crate::matrix::check_product;
 use crate::{Float, MatMut, MatRef, ShapeError, Storage};
 
@@ -44,11 +44,11 @@ pub fn gemm_mixed<A: Storage, B: Storage, T: Float>(
     if c.col_stride() != 1 && c.row_stride() == 1 {
         let (left, right) =
             (Operand { view: b, change: one }, Operand { view: a.transpose(), change: alpha });
-        product(&left, &right, beta, &mut c.transpose(), Part::All);
+        product(&left, Right::Operand(&right), beta, &mut c.transpose(), Part::All, &Epilogue::NONE);
     } else {
         let (left, right) =
             (Operand { view: a.transpose(), change: alpha }, Operand { view: b, change: one });
-        product(&left, &right, beta, &mut c, Part::All);
+        product(&left, Right::Operand(&right), beta, &mut c, Part::All, &Epilogue::NONE);
     }
     Ok(())
 }

@@ -21,7 +21,7 @@ pub use batched::gemm_batched;
 pub use centred::centred_sums;
 pub use elementary::{erf, exp, gelu, log, log_softmax, sigmoid, softmax, softplus, tanh};
 pub use extremes::{arg_max, arg_min, min_max, row_arg_max, row_max};
-pub use gemm::{gemm, gemm_loops};
+pub use gemm::{activation, gemm, gemm_fused, gemm_loops};
 pub use gemv::gemv;
 pub use mixed::{gemm_mixed, to_bf16};
 pub use moments::{column_moments, moments};

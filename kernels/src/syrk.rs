@@ -7,7 +7,7 @@
 //! product of its own and chunks merge in the fixed tree of [`parallel::map_reduce`]. Beyond, there are enough tiles
 //! for all threads, and each element is one chain over all rows.
 
-use crate::gemm::{Change, Operand, Part, product};
+use crate::gemm::{Change, Epilogue, Operand, Part, Right, product};
 use crate::matrix::same;
 use crate::{Float, MatMut, MatRef, ShapeError, parallel};
 use std::ops::Range;
@@ -136,7 +136,7 @@ fn upper<S: Float>(
         let view = a.row_range(range.clone());
         let left = Operand { view, change: Change::Centre { weights: &weights[range.clone()], shift } };
         let right = Operand { view, change: Change::Centre { weights: &ones[range], shift } };
-        product(&left, &right, 0.0, out, Part::Upper);
+        product(&left, Right::Operand(&right), 0.0, out, Part::Upper, &Epilogue::NONE);
     };
     if a.rows() <= rows {
         return chunk(0..a.rows(), c);

@@ -17,7 +17,9 @@
 
 use super::blocking::even_piece;
 use super::driver::{BlockingOf, Output, SERIAL_BELOW};
-use super::microkernel::{InPlace, Seed, Spot, tile};
+use super::epilogue::Epilogue;
+use super::microkernel::{Columns, InPlace, Panels, Rows, Seed, Spot, tile};
+use super::packed::PackedB;
 use crate::simd::{Isa, Lanes, Task};
 use crate::{Float, MatMut, MatRef, parallel};
 use std::ops::Range;
@@ -49,44 +51,144 @@ pub(super) fn suits<T: Float>(a: &MatRef<'_, T>, b: &MatRef<'_, T>, c: &MatMut<'
     possible && (a.rows() <= FEW_ROWS || b.rows() * b.cols() * size_of::<T>() <= CACHED)
 }
 
-/// C = A B + beta C, k at least 1. Shapes were checked by the caller.
-pub(super) fn product<T: Float>(a: &MatRef<'_, T>, b: &MatRef<'_, T>, beta: T, c: &mut MatMut<'_, T>) {
-    let (m, n, k) = (c.rows(), c.cols(), a.cols());
+/// C = epilogue(A B + beta C), k at least 1. Shapes were checked by the caller.
+pub(super) fn product<T: Float>(
+    a: &MatRef<'_, T>,
+    b: &MatRef<'_, T>,
+    beta: T,
+    c: &mut MatMut<'_, T>,
+    epilogue: &Epilogue<'_, T>,
+) {
     assert!(b.col_stride() == 1 && c.col_stride() == 1);
-    assert!(a.rows() == m && b.cols() == n && b.rows() == k);
-    let isa = Isa::current();
+    assert!(a.rows() == c.rows() && b.cols() == c.cols() && b.rows() == a.cols());
+    let cols = 0..c.cols();
+    columns(Isa::current(), a, b, beta, c, cols, epilogue);
+}
+
+/// The same for a B that is packed: few rows of A need not be.
+pub(super) fn packed_product<T: Float>(
+    a: &MatRef<'_, T>,
+    packed: &PackedB<T>,
+    beta: T,
+    c: &mut MatMut<'_, T>,
+    epilogue: &Epilogue<'_, T>,
+) {
+    let n = c.cols();
+    assert!(c.col_stride() == 1);
+    assert!(a.rows() == c.rows() && packed.cols() == n && packed.rows() == a.cols());
+    let wide = packed.cols_per_block();
+    for first in (0..n).step_by(wide) {
+        let block = PackedBlock { packed, first, count: wide.min(n - first) };
+        columns(packed.isa, a, &block, beta, c, first..first + block.count, epilogue);
+    }
+}
+
+/// Some columns of C, in parallel where there is enough to do.
+#[inline(always)]
+fn columns<T: Float, B: Right<T>>(
+    isa: Isa,
+    a: &MatRef<'_, T>,
+    b: &B,
+    beta: T,
+    c: &mut MatMut<'_, T>,
+    cols: Range<usize>,
+    epilogue: &Epilogue<'_, T>,
+) {
+    let (m, n, k) = (c.rows(), cols.len(), a.cols());
     let out = Output { ptr: c.as_mut_ptr(), rs: c.row_stride(), cs: 1 };
-    let job = |rows, cols| T::dispatch_on(isa, &Job { a, b, beta, out: &out, rows, cols });
+    let job = |rows, cols| T::dispatch_on(isa, &Job { a, b, beta, out: &out, rows, cols, epilogue });
     if m.saturating_mul(n).saturating_mul(k) < SERIAL_BELOW || parallel::threads() == 1 {
-        return job(0..m, 0..n);
+        return job(0..m, cols);
     }
     let blocking = T::dispatch_on(isa, BlockingOf);
-    let (rows, cols) = blocking.job(m, n, parallel::threads());
-    let down = m.div_ceil(rows);
-    parallel::for_each(down * n.div_ceil(cols), |i| {
-        let (row, col) = (i % down * rows, i / down * cols);
-        job(row..(row + rows).min(m), col..(col + cols).min(n));
+    let (high, wide) = blocking.job(m, n, parallel::threads());
+    let down = m.div_ceil(high);
+    parallel::for_each(down * n.div_ceil(wide), |i| {
+        let (row, col) = (i % down * high, cols.start + i / down * wide);
+        job(row..(row + high).min(m), col..(col + wide).min(cols.end));
     });
 }
 
+/// B, k x n, as it lies in memory.
+trait Right<T: Float>: Sync {
+    /// What a tile reads.
+    type Columns: Columns<T>;
+    /// Whether vectors come in pairs only.
+    const PAIRS: bool;
+    /// Steps of k that so many columns take before the next ones.
+    fn steps(&self, k: usize, cols: usize) -> usize;
+    /// Columns that all rows of a job pass before the next ones, given those of the job.
+    fn group(&self, cols: usize) -> usize;
+    /// Columns from `col` on, a multiple of a panel's, at a multiple of those steps.
+    fn columns(&self, from: usize, col: usize) -> Self::Columns;
+}
+
+impl<T: Float> Right<T> for MatRef<'_, T> {
+    type Columns = Rows<T>;
+    const PAIRS: bool = false;
+    #[inline(always)]
+    fn steps(&self, k: usize, cols: usize) -> usize {
+        if k * cols * size_of::<T>() <= CACHED { k } else { STEPS }
+    }
+    #[inline(always)]
+    fn group(&self, cols: usize) -> usize {
+        cols
+    }
+    #[inline(always)]
+    fn columns(&self, from: usize, col: usize) -> Rows<T> {
+        let at = self.as_ptr().wrapping_offset(from as isize * self.row_stride()).wrapping_add(col);
+        Rows { at, apart: self.row_stride() }
+    }
+}
+
+/// The columns `first..first + count` of a packed B, which are a block.
+struct PackedBlock<'a, T> {
+    packed: &'a PackedB<T>,
+    first: usize,
+    count: usize,
+}
+
+impl<T: Float> Right<T> for PackedBlock<'_, T> {
+    type Columns = Panels<T>;
+    const PAIRS: bool = true;
+    #[inline(always)]
+    fn steps(&self, _: usize, _: usize) -> usize {
+        self.packed.depth()
+    }
+    #[inline(always)]
+    fn group(&self, _: usize) -> usize {
+        self.packed.blocking.cols_in_l2
+    }
+    #[inline(always)]
+    fn columns(&self, from: usize, col: usize) -> Panels<T> {
+        let (width, depth) = (self.packed.blocking.tile_cols, self.packed.depth());
+        let depth = depth.min(self.packed.rows() - from);
+        let block = self.packed.block((self.first, self.count), (from, depth));
+        Panels { at: block.as_ptr(), apart: width * depth, width }.skip(col - self.first)
+    }
+}
+
 /// A rectangle of C.
-struct Job<'a, T> {
+struct Job<'a, T, B> {
     a: &'a MatRef<'a, T>,
-    b: &'a MatRef<'a, T>,
+    b: &'a B,
     beta: T,
     out: &'a Output<T>,
     rows: Range<usize>,
     cols: Range<usize>,
+    epilogue: &'a Epilogue<'a, T>,
 }
 
 /// Vectors of the widest tile of so many rows that leaves registers for a row of B and a broadcast element of A.
-const fn widest(rows: usize, registers: usize) -> usize {
-    existing((registers - 1) / (rows + 1))
+const fn widest(rows: usize, registers: usize, pairs: bool) -> usize {
+    existing((registers - 1) / (rows + 1), pairs)
 }
 
-/// The number of vectors of the widest tile that is no wider.
-const fn existing(vectors: usize) -> usize {
+/// The number of vectors of the widest tile that is no wider; two at least where they come in pairs.
+const fn existing(vectors: usize, pairs: bool) -> usize {
     match vectors {
+        0 | 1 if pairs => 2,
+        3 if pairs => 2,
         0 | 1 => 1,
         2 | 3 | 4 | 6 => vectors,
         5 => 4,
@@ -97,10 +199,10 @@ const fn existing(vectors: usize) -> usize {
 
 /// Rows of a tile at most.
 #[inline(always)]
-fn tallest<T: Float, S: Lanes<T>>(m: usize, n: usize, k: usize) -> usize {
+fn tallest<T: Float, S: Lanes<T>>(m: usize, n: usize, k: usize, pairs: bool) -> usize {
     let three = (S::TILE_REGISTERS - 1) / 3 - 1;
     match n.div_ceil(S::LANES) {
-        3 | 5 | 7 | 9 | 11 => three.min(S::TILE_ROWS),
+        3 | 5 | 7 | 9 | 11 if !pairs => three.min(S::TILE_ROWS),
         4.. if k <= SHALLOW && m * n * size_of::<T>() <= L3 => S::TILE_ROWS / 2,
         _ => S::TILE_ROWS,
     }
@@ -108,24 +210,32 @@ fn tallest<T: Float, S: Lanes<T>>(m: usize, n: usize, k: usize) -> usize {
 
 // By reference, as the views are: a copy reads by vectors what was just written by words, and waits. Such copies took
 // half of the time of a 4-cubed product.
-impl<T: Float> Task<T> for &Job<'_, T> {
+impl<T: Float, B: Right<T>> Task<T> for &Job<'_, T, B> {
     type Output = ();
     #[inline(always)]
     fn run<S: Lanes<T>>(self, simd: S) {
-        let (m, n, k) = (self.rows.len(), self.cols.len(), self.b.rows());
-        let tallest = tallest::<T, S>(m, n, k);
+        let (m, n, k) = (self.rows.len(), self.cols.len(), self.a.cols());
+        let tallest = tallest::<T, S>(m, n, k, B::PAIRS);
         let high = if m <= tallest { m } else { even_piece(m, tallest, 1) };
-        let depth = if k * n * size_of::<T>() <= CACHED { k } else { STEPS };
+        let (depth, group) = (self.b.steps(k, n), self.b.group(n));
         // No `step_by`, which divides: 10 ns of the 50 of a 4-cubed product.
         let mut from = 0;
         while from < k {
             let steps = depth.min(k - from);
             let seed = Seed::of(from, self.beta);
-            let mut row = self.rows.start;
-            while row < self.rows.end {
-                let height = high.min(self.rows.end - row);
-                self.strip(simd, &Place { row, col: self.cols.start, from, steps, height, cols: n, seed });
-                row += height;
+            let mut col = self.cols.start;
+            while col < self.cols.end {
+                let cols = group.min(self.cols.end - col);
+                let mut row = self.rows.start;
+                while row < self.rows.end {
+                    let height = high.min(self.rows.end - row);
+                    self.strip(simd, &Place { row, col, from, steps, height, cols, seed });
+                    if from + steps == k {
+                        self.epilogue.finish(simd, self.out, row..row + height, col..col + cols);
+                    }
+                    row += height;
+                }
+                col += cols;
             }
             from += steps;
         }
@@ -161,19 +271,20 @@ macro_rules! tiles {
     };
 }
 
-impl<T: Float> Job<'_, T> {
+impl<T: Float, B: Right<T>> Job<'_, T, B> {
     /// The rectangle in as few tiles as there are for it.
     #[inline(always)]
     fn strip<S: Lanes<T>>(&self, simd: S, place: &Place<T>) {
-        let wide = widest(place.height, S::TILE_REGISTERS);
+        let unit = if B::PAIRS { 2 } else { 1 };
+        let wide = widest(place.height, S::TILE_REGISTERS, B::PAIRS);
         let (mut at, end) = (*place, place.col + place.cols);
         while at.col < end {
-            let left = (end - at.col).div_ceil(S::LANES);
+            let left = (end - at.col).div_ceil(S::LANES).next_multiple_of(unit);
             let (vectors, count) = if left <= wide {
-                (existing(left), 1)
+                (existing(left, B::PAIRS), 1)
             } else {
                 // As even as can be: 3 + 2 + 2 for 7 rather than 3 + 3 + 1.
-                let vectors = existing(left.div_ceil(left.div_ceil(wide)));
+                let vectors = existing(left.div_ceil(left.div_ceil(wide)).next_multiple_of(unit), B::PAIRS);
                 (vectors, (left / vectors - usize::from(!left.is_multiple_of(vectors))).max(1))
             };
             at.cols = (count * vectors * S::LANES).min(end - at.col);
@@ -184,7 +295,11 @@ impl<T: Float> Job<'_, T> {
 
     #[inline(always)]
     fn tiles_if_any<S: Lanes<T>, const MR: usize, const NV: usize>(&self, simd: S, place: &Place<T>) {
-        if const { NV <= widest(MR, S::TILE_REGISTERS) && MR <= S::TILE_ROWS } {
+        if const {
+            NV <= widest(MR, S::TILE_REGISTERS, B::PAIRS)
+                && MR <= S::TILE_ROWS
+                && (NV.is_multiple_of(2) || !B::PAIRS)
+        } {
             self.tiles::<S, MR, NV>(simd, place);
         }
     }
@@ -194,15 +309,10 @@ impl<T: Float> Job<'_, T> {
     #[inline(never)]
     fn tiles<S: Lanes<T>, const MR: usize, const NV: usize>(&self, simd: S, place: &Place<T>) {
         let &Place { row, col, from, steps, cols, seed, .. } = place;
-        let offset = |view: &MatRef<'_, T>, i: usize, j: usize| {
-            view.as_ptr().wrapping_offset(i as isize * view.row_stride() + j as isize * view.col_stride())
-        };
-        let a = InPlace {
-            at: offset(self.a, row, from),
-            row_stride: self.a.row_stride(),
-            col_stride: self.a.col_stride(),
-        };
-        let (b, b_step) = (offset(self.b, from, col), self.b.row_stride());
+        let (row_stride, col_stride) = (self.a.row_stride(), self.a.col_stride());
+        let at = self.a.as_ptr().wrapping_offset(row as isize * row_stride + from as isize * col_stride);
+        let a = InPlace { at, row_stride, col_stride };
+        let b = self.b.columns(from, col);
         let c = self.out.ptr.wrapping_offset(row as isize * self.out.rs + col as isize);
         let nr = NV * S::LANES;
         simd.vectorize(
@@ -210,17 +320,16 @@ impl<T: Float> Job<'_, T> {
             || {
                 let mut at = 0;
                 while at < cols {
-                    let c = c.wrapping_add(at);
-                    let b = (b.wrapping_add(at), b_step);
+                    let (b, c) = (b.skip(at), c.wrapping_add(at));
                     let spot = Spot { c, row_stride: self.out.rs, cols: nr.min(cols - at), next: c };
                     // SAFETY: rows row..row + MR of A and C, steps from..from + steps of A and B, and `cols` columns of B
-                    // and C from col on lie inside the views, columns of B and C one element apart; this job alone writes
-                    // these of C.
+                    // and C from col on lie inside the views or panels, the lanes of a vector one element apart; this job
+                    // alone writes these of C.
                     unsafe {
                         if spot.cols == nr {
-                            tile::<T, S, _, MR, NV, true>(simd, steps, a, b, spot, seed);
+                            tile::<T, S, _, _, MR, NV, true>(simd, steps, a, b, spot, seed);
                         } else {
-                            tile::<T, S, _, MR, NV, false>(simd, steps, a, b, spot, seed);
+                            tile::<T, S, _, _, MR, NV, false>(simd, steps, a, b, spot, seed);
                         }
                     }
                     at += nr;

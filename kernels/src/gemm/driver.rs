@@ -1,8 +1,10 @@
 //! The loops around the register tile: packing and jobs, in parallel when there is enough to do.
 
 use super::blocking::{Blocking, even_piece};
-use super::microkernel::{Packed, Seed, Spot, tile};
+use super::epilogue::Epilogue;
+use super::microkernel::{Packed, Rows, Seed, Spot, tile};
 use super::pack::{Block, pack};
+use super::packed::PackedB;
 use crate::scratch::Scratch;
 use crate::simd::{Isa, Lanes, Task};
 use crate::{Float, MatMut, MatRef, Storage, parallel};
@@ -44,32 +46,49 @@ pub(crate) enum Part {
     Upper,
 }
 
-/// C = left^T right + beta C, with left k x m and right k x n, k at least 1. Shapes were checked by the caller.
+/// The right side of a product.
+#[derive(Clone, Copy)]
+pub(crate) enum Right<'a, S, T> {
+    /// To be packed, block by block.
+    Operand(&'a Operand<'a, S, T>),
+    /// Packed already.
+    Packed(&'a PackedB<T>),
+}
+
+/// C = epilogue(left^T right + beta C), with left k x m and right k x n, k at least 1. Shapes were checked by the caller.
 pub(crate) fn product<A: Storage, B: Storage, T: Float>(
     left: &Operand<'_, A, T>,
-    right: &Operand<'_, B, T>,
+    right: Right<'_, B, T>,
     beta: T,
     c: &mut MatMut<'_, T>,
     part: Part,
+    epilogue: &Epilogue<'_, T>,
 ) {
-    assert!(
-        left.view.rows() == right.view.rows()
-            && left.view.cols() == c.rows()
-            && right.view.cols() == c.cols()
-    );
-    if c.rows() == 0 || c.cols() == 0 {
+    let (m, n, k) = (c.rows(), c.cols(), left.view.rows());
+    let (right_k, right_n) = match right {
+        Right::Operand(operand) => (operand.view.rows(), operand.view.cols()),
+        Right::Packed(packed) => (packed.rows(), packed.cols()),
+    };
+    assert!(right_k == k && left.view.cols() == m && right_n == n);
+    if m == 0 || n == 0 {
         return;
     }
     // Asked once: panels packed for one set must not meet the tile of another.
-    let isa = Isa::current();
-    let blocking = T::dispatch_on(isa, BlockingOf);
-    let serial = c.rows().saturating_mul(c.cols()).saturating_mul(left.view.rows()) < SERIAL_BELOW;
-    let (m, n, k) = (c.rows(), c.cols(), left.view.rows());
+    let (isa, blocking) = match right {
+        Right::Operand(_) => {
+            let isa = Isa::current();
+            (isa, T::dispatch_on(isa, BlockingOf))
+        }
+        Right::Packed(packed) => (packed.isa, packed.blocking),
+    };
+    let serial = m.saturating_mul(n).saturating_mul(k) < SERIAL_BELOW;
     let cols_per_block = even_piece(n, blocking.cols_per_block, blocking.tile_cols);
     let threads = if serial { 1 } else { parallel::threads() };
     let depth = even_piece(k, blocking.depth, 1);
-    let mut scratch = Scratch::new::<T>(cols_per_block * depth);
-    let packed_b = scratch.as_mut_slice::<T>();
+    let mut scratch = match right {
+        Right::Operand(_) => Some(Scratch::new::<T>(cols_per_block * depth)),
+        Right::Packed(_) => None,
+    };
     let out = Output { ptr: c.as_mut_ptr(), rs: c.row_stride(), cs: c.col_stride() };
 
     for col in (0..n).step_by(cols_per_block) {
@@ -79,9 +98,17 @@ pub(crate) fn product<A: Storage, B: Storage, T: Float>(
         for from in (0..k).step_by(depth) {
             let depth = depth.min(k - from);
             let seed = Seed::of(from, beta);
-            pack_right(serial, isa, right, (col, cols), (from, depth), blocking.tile_cols, packed_b);
+            let packed_b: &[T] = match (right, &mut scratch) {
+                (Right::Packed(packed), _) => packed.block((col, cols), (from, depth)),
+                (Right::Operand(operand), Some(scratch)) => {
+                    let panels = scratch.as_mut_slice();
+                    pack_right(serial, isa, operand, (col, cols), (from, depth), blocking.tile_cols, panels);
+                    panels
+                }
+                (Right::Operand(_), None) => unreachable!("there is room for an operand"),
+            };
             let jobs = jobs_down * cols.div_ceil(cols_per_job);
-            let packed_b = &*packed_b;
+            let epilogue = (from + depth == k).then_some(epilogue).filter(|epilogue| !epilogue.is_none());
             let run = |job: usize| {
                 let (row, start) = (job % jobs_down * rows_per_job, job / jobs_down * cols_per_job);
                 T::dispatch_on(
@@ -96,6 +123,7 @@ pub(crate) fn product<A: Storage, B: Storage, T: Float>(
                         out,
                         seed,
                         part,
+                        epilogue,
                     },
                 );
             };
@@ -114,7 +142,7 @@ impl<T: Float> Task<T> for BlockingOf {
 }
 
 /// Packs `count` columns of B from `first` on, in pieces of whole panels.
-fn pack_right<S: Storage, T: Float>(
+pub(super) fn pack_right<S: Storage, T: Float>(
     serial: bool,
     isa: Isa,
     operand: &Operand<'_, S, T>,
@@ -183,6 +211,8 @@ struct Job<'a, 'b, S, T> {
     out: Output<T>,
     seed: Seed<T>,
     part: Part,
+    /// What is left to do to C, after its last steps of k.
+    epilogue: Option<&'a Epilogue<'b, T>>,
 }
 
 impl<S: Storage, T: Float> Task<T> for Job<'_, '_, S, T> {
@@ -241,11 +271,11 @@ impl<S: Storage, T: Float> Job<'_, '_, S, T> {
                         // SAFETY: a and b hold depth steps; rows row..row + MR and columns col..col + nr lie inside C,
                         // whose elements this job alone writes.
                         unsafe {
-                            tile::<T, L, _, MR, 2, true>(
+                            tile::<T, L, _, _, MR, 2, true>(
                                 simd,
                                 depth,
                                 Packed::<T, MR>(a.as_ptr()),
-                                (b.as_ptr(), nr as isize),
+                                Rows { at: b.as_ptr(), apart: nr as isize },
                                 spot,
                                 self.seed,
                             )
@@ -253,6 +283,9 @@ impl<S: Storage, T: Float> Job<'_, '_, S, T> {
                     } else {
                         self.edge::<L, MR>(simd, a, b, c, height, width);
                     }
+                }
+                if let Some(epilogue) = self.epilogue {
+                    epilogue.finish(simd, &self.out, row..row + height, start..end);
                 }
             }
         }
@@ -292,11 +325,11 @@ impl<S: Storage, T: Float> Job<'_, '_, S, T> {
             || {
                 // SAFETY: a and b hold depth steps; the buffer holds MR rows of nr elements.
                 unsafe {
-                    tile::<T, L, _, MR, 2, true>(
+                    tile::<T, L, _, _, MR, 2, true>(
                         simd,
                         self.depth,
                         Packed::<T, MR>(a.as_ptr()),
-                        (b.as_ptr(), nr as isize),
+                        Rows { at: b.as_ptr(), apart: nr as isize },
                         spot,
                         self.seed,
                     )

@@ -101,25 +101,86 @@ impl<T: Float> Steps<T> for InPlace<T> {
     }
 }
 
-/// C = seed + A x B for a tile of `MR` rows and `NV` vectors, all of its columns (`FULL`) or the first `spot.cols`.
-/// Step l of B is at `b + l b_step`.
+/// The vectors of B that a tile reads: `vector(v)` is where the v-th begins at the current step of k.
+pub(crate) trait Columns<T>: Copy {
+    /// Where vector v of `LANES` columns begins.
+    fn vector<S: Lanes<T>>(self, v: usize) -> *const T;
+    /// The same one step of k further.
+    fn step(self) -> Self;
+    /// The same `columns` further, a multiple of the columns of a tile.
+    fn skip(self, columns: usize) -> Self;
+}
+
+/// Vectors side by side: a matrix whose rows are contiguous, or one panel.
+#[derive(Clone, Copy)]
+pub(crate) struct Rows<T> {
+    /// The first column at the current step.
+    pub(crate) at: *const T,
+    /// Elements from step to step.
+    pub(crate) apart: isize,
+}
+
+impl<T: Float> Columns<T> for Rows<T> {
+    #[inline(always)]
+    fn vector<S: Lanes<T>>(self, v: usize) -> *const T {
+        self.at.wrapping_add(v * S::LANES)
+    }
+    #[inline(always)]
+    fn step(self) -> Self {
+        Self { at: self.at.wrapping_offset(self.apart), ..self }
+    }
+    #[inline(always)]
+    fn skip(self, columns: usize) -> Self {
+        Self { at: self.at.wrapping_add(columns), ..self }
+    }
+}
+
+/// Panels of two vectors, one after another.
+#[derive(Clone, Copy)]
+pub(crate) struct Panels<T> {
+    /// The first panel at the current step.
+    pub(crate) at: *const T,
+    /// Elements from panel to panel.
+    pub(crate) apart: usize,
+    /// Elements from step to step: the columns of a panel.
+    pub(crate) width: usize,
+}
+
+impl<T: Float> Columns<T> for Panels<T> {
+    #[inline(always)]
+    fn vector<S: Lanes<T>>(self, v: usize) -> *const T {
+        self.at.wrapping_add(v / 2 * self.apart + v % 2 * S::LANES)
+    }
+    #[inline(always)]
+    fn step(self) -> Self {
+        Self { at: self.at.wrapping_add(self.width), ..self }
+    }
+    #[inline(always)]
+    fn skip(self, columns: usize) -> Self {
+        Self { at: self.at.wrapping_add(columns / self.width * self.apart), ..self }
+    }
+}
+
+/// C = seed + A x B for a tile of `MR` rows and `NV` vectors, all of its columns (`FULL`) or the first `spot.cols`, which reach
+/// into one of the last two vectors.
 ///
 /// # Safety
-/// `MR` lines of `a` must be readable for `depth` steps, `spot.cols` (all `NV * LANES` if `FULL`) elements of `b` at
-/// each of `depth` steps, and `spot.c` for reading and writing as many at each of `MR` rows that are `spot.row_stride`
-/// apart.
+/// `MR` lines of `a` must be readable for `depth` steps, the first `spot.cols` (all `NV * LANES` if `FULL`) elements of
+/// the vectors of `b` at each of `depth` steps, and `spot.c` for reading and writing as many at each of `MR` rows that are
+/// `spot.row_stride` apart.
 #[inline(always)]
-pub(crate) unsafe fn tile<T, S, A, const MR: usize, const NV: usize, const FULL: bool>(
+pub(crate) unsafe fn tile<T, S, A, B, const MR: usize, const NV: usize, const FULL: bool>(
     simd: S,
     depth: usize,
     a: A,
-    (b, b_step): (*const T, isize),
+    b: B,
     spot: Spot<T>,
     seed: Seed<T>,
 ) where
     T: Float,
     S: Lanes<T>,
     A: Steps<T>,
+    B: Columns<T>,
 {
     let Spot { c, row_stride, cols, next } = spot;
     let row = |i: usize| c.wrapping_offset(i as isize * row_stride);
@@ -131,7 +192,7 @@ pub(crate) unsafe fn tile<T, S, A, const MR: usize, const NV: usize, const FULL:
                 let at = row(i).wrapping_add(v * S::LANES);
                 // SAFETY: the caller promises these elements at each of MR rows.
                 *acc =
-                    unsafe { if FULL || v + 1 < NV { simd.load(at) } else { simd.load_first(at, lanes(v)) } };
+                    unsafe { if FULL || v + 2 < NV { simd.load(at) } else { simd.load_first(at, lanes(v)) } };
                 if let Seed::Scale(beta) = seed {
                     *acc = simd.mul(simd.splat(beta), *acc);
                 }
@@ -150,10 +211,10 @@ pub(crate) unsafe fn tile<T, S, A, const MR: usize, const NV: usize, const FULL:
         for _ in 0..steps {
             let mut columns = [simd.splat(T::ZERO); NV];
             for (v, columns) in columns.iter_mut().enumerate() {
-                let at = b.wrapping_add(v * S::LANES);
+                let at = b.vector::<S>(v);
                 // SAFETY: there are depth steps in all, and the caller promises these elements at each of them.
                 *columns =
-                    unsafe { if FULL || v + 1 < NV { simd.load(at) } else { simd.load_first(at, lanes(v)) } };
+                    unsafe { if FULL || v + 2 < NV { simd.load(at) } else { simd.load_first(at, lanes(v)) } };
             }
             for (i, acc) in acc.iter_mut().enumerate() {
                 // SAFETY: the caller promises MR lines at each of depth steps.
@@ -162,7 +223,7 @@ pub(crate) unsafe fn tile<T, S, A, const MR: usize, const NV: usize, const FULL:
                     *acc = simd.mul_add(x, column, *acc);
                 }
             }
-            (a, b) = (a.step(), b.wrapping_offset(b_step));
+            (a, b) = (a.step(), b.step());
         }
     }
     for (i, acc) in acc.iter().enumerate() {
@@ -170,7 +231,7 @@ pub(crate) unsafe fn tile<T, S, A, const MR: usize, const NV: usize, const FULL:
             let at = row(i).wrapping_add(v * S::LANES);
             // SAFETY: the caller promises these elements at each of MR rows.
             unsafe {
-                if FULL || v + 1 < NV { simd.store(at, acc) } else { simd.store_first(at, acc, lanes(v)) }
+                if FULL || v + 2 < NV { simd.store(at, acc) } else { simd.store_first(at, acc, lanes(v)) }
             };
         }
     }

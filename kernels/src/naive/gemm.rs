@@ -1,6 +1,7 @@
 //! Matrix times matrix: the definition.
 
-use crate::{Float, MatMut, MatRef};
+use super::{gelu, sigmoid, softplus, tanh};
+use crate::{Activation, Float, MatMut, MatRef};
 
 /// C = alpha A B + beta C; C is not read when beta is 0, A and B are not read when alpha is 0. Sums in `f64`: the
 /// reference for accuracy.
@@ -17,6 +18,49 @@ pub fn gemm<T: Float>(alpha: T, a: MatRef<'_, T>, b: MatRef<'_, T>, beta: T, mut
             }
             c.set(i, j, T::from_f64(sum));
         }
+    }
+}
+
+/// C = activation(alpha A B + beta C + bias + residual) as [`crate::Gemm`] computes it: the product, then what follows
+/// element by element, each rounded.
+///
+/// # Panics
+/// When the shapes do not fit.
+#[allow(clippy::too_many_arguments, reason = "a product has this many parts, and the definition no builder")]
+pub fn gemm_fused<T: Float>(
+    alpha: T,
+    a: MatRef<'_, T>,
+    b: MatRef<'_, T>,
+    beta: T,
+    bias: Option<&[T]>,
+    residual: Option<MatRef<'_, T>>,
+    function: Option<Activation>,
+    mut c: MatMut<'_, T>,
+) {
+    gemm(alpha, a, b, beta, c.reborrow());
+    for i in 0..c.rows() {
+        for j in 0..c.cols() {
+            let mut x = c.get(i, j);
+            if let Some(bias) = bias {
+                x += bias[j];
+            }
+            if let Some(d) = residual {
+                x += d.get(i, j);
+            }
+            c.set(i, j, function.map_or(x, |function| activation(function, x)));
+        }
+    }
+}
+
+/// The function of one number.
+pub fn activation<T: Float>(function: Activation, x: T) -> T {
+    match function {
+        Activation::Relu if x < T::ZERO => T::ZERO,
+        Activation::Relu => x,
+        Activation::Sigmoid => sigmoid(x),
+        Activation::Tanh => tanh(x),
+        Activation::Softplus => softplus(x),
+        Activation::Gelu => gelu(x),
     }
 }
 

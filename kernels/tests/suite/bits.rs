@@ -74,6 +74,16 @@ fn everything<T: Float>() -> Bits {
         column_moments(a, &mut columns).unwrap();
         out.push(("column_moments", of_moments(&columns)));
     }
+    for (m, n, k) in [(1, 1000, 1000), (60, 500, 1000), (500, 60, 1000), (400, 500, 300)] {
+        let (a, b) = (MatRef::new(&x[..m * k], m, k).unwrap(), MatRef::new(&y[..k * n], k, n).unwrap());
+        let packed = PackedB::new(b);
+        let mut c = vec![T::ZERO; m * n];
+        for right in [RightSide::from(b), RightSide::from(&packed)] {
+            let product = Gemm::new().bias(&x[..n]).activation(Activation::Gelu);
+            product.run(a, right, MatMut::new(&mut c, m, n).unwrap()).unwrap();
+            out.push(("Gemm", bits(&c)));
+        }
+    }
     let mut sums = vec![T::ZERO; 1000];
     let a = MatRef::new(&x[..1_000_000], 1000, 1000).unwrap();
     centred_sums(a, &y[..1000], [&y[1000..2000]], [&mut sums]).unwrap();

@@ -3,6 +3,7 @@
 
 mod bits;
 mod elementary;
+mod fused;
 mod guard;
 mod inputs;
 mod lanes;

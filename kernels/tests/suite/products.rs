@@ -206,7 +206,7 @@ fn gemm_across_blocks() {
 }
 
 /// 64 cases, or what PROPTEST_CASES asks for.
-fn config() -> ProptestConfig {
+pub(crate) fn config() -> ProptestConfig {
     let asked = ProptestConfig::default();
     let cases = if std::env::var_os("PROPTEST_CASES").is_some() { asked.cases } else { 64 };
     ProptestConfig { cases, failure_persistence: None, ..asked }
