@@ -106,11 +106,15 @@ fn sample(entrant: &mut Entrant<'_>, repetitions: u64) -> io::Result<f64> {
 
 /// Runs the entrant with growing repetitions until a sample is long enough; answers how many that takes.
 fn warm_up(settings: &Settings, entrant: &mut Entrant<'_>) -> io::Result<u64> {
-    let most = settings.max_repetitions.max(1);
+    let (most, enough) = (settings.max_repetitions.max(1), settings.sample_seconds);
     let mut repetitions = 1;
     loop {
-        let seconds = sample(entrant, repetitions)?;
-        if seconds >= settings.sample_seconds || repetitions == most {
+        let mut seconds = sample(entrant, repetitions)?;
+        // A pool that starts its threads, or a neighbour, makes one sample long; then all would be too short.
+        if (enough..10.0 * enough).contains(&seconds) {
+            seconds = seconds.min(2.0 * sample(entrant, repetitions)?);
+        }
+        if seconds >= enough || repetitions == most {
             return Ok(repetitions);
         }
         // The first calls are slow (page faults, cold caches): grow at most tenfold and look again.
@@ -205,6 +209,18 @@ mod tests {
         assert_eq!((measured[0].repetitions, measured[2].repetitions), (1, 1));
         assert!((100..=1000).contains(&measured[1].repetitions), "{}", measured[1].repetitions);
         assert!(measured.iter().all(|m| m.seconds.len() == 4));
+    }
+
+    #[test]
+    fn a_slow_start_does_not_shorten_samples() {
+        let calls = RefCell::new(0);
+        let entrant = Entrant::timed("e", |repetitions| {
+            *calls.borrow_mut() += 1;
+            Ok(if *calls.borrow() == 1 { 5e-3 } else { 1e-6 * repetitions as f64 })
+        });
+        let settings = Settings { sample_seconds: 1e-3, ..Settings::default() };
+        let measured = measure(&settings, &mut [entrant]).unwrap();
+        assert!(measured[0].repetitions >= 1000, "{}", measured[0].repetitions);
     }
 
     #[test]

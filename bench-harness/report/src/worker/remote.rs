@@ -1,0 +1,130 @@
+//! A worker seen from outside.
+
+use super::Problem;
+use super::doubles;
+use std::io::{self, BufRead, BufReader, Write};
+use std::path::Path;
+use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+
+/// A worker in a process of its own, seen from outside. It ends with this value.
+pub struct Remote {
+    child: Child,
+    input: ChildStdin,
+    output: BufReader<ChildStdout>,
+    /// Stopped whenever it is not asked anything.
+    paused: bool,
+}
+
+impl Remote {
+    /// Starts the process.
+    ///
+    /// # Errors
+    /// When it cannot be started.
+    pub fn start(mut command: Command) -> io::Result<Self> {
+        let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn()?;
+        match (child.stdin.take(), child.stdout.take()) {
+            (Some(input), Some(output)) => {
+                Ok(Self { child, input, output: BufReader::new(output), paused: false })
+            }
+            _ => Err(io::Error::other("the worker has no pipes")),
+        }
+    }
+
+    /// Asks one line and waits for the answer.
+    ///
+    /// # Errors
+    /// What the worker refused, or that it ended.
+    pub fn ask(&mut self, line: &str) -> io::Result<String> {
+        self.signal(false)?;
+        writeln!(self.input, "{line}")?;
+        self.input.flush()?;
+        let mut answer = String::new();
+        self.output.read_line(&mut answer)?;
+        match answer.trim_end().split_once(' ').unwrap_or((answer.trim_end(), "")) {
+            ("ok", text) => Ok(text.into()),
+            ("no", reason) => Err(io::Error::other(reason.to_string())),
+            ("", _) => Err(io::Error::new(io::ErrorKind::UnexpectedEof, "the worker ended")),
+            _ => Err(io::Error::other(format!("the worker answered `{}`", answer.trim_end()))),
+        }
+    }
+
+    /// Loads a problem.
+    ///
+    /// # Errors
+    /// As [`Remote::ask`].
+    pub fn load(&mut self, problem: &Problem) -> io::Result<()> {
+        self.ask(&problem.line()).map(|_| ())
+    }
+
+    /// Runs `repetitions` times, then stops the process until it is asked again: a pool whose threads spin after a call
+    /// keeps its own pace and yet cannot slow whoever runs next.
+    ///
+    /// # Errors
+    /// As [`Remote::ask`].
+    pub fn run(&mut self, repetitions: u64) -> io::Result<f64> {
+        let answer = self.ask(&format!("run {repetitions}"))?;
+        self.pause()?;
+        answer.parse().map_err(|_| io::Error::other(format!("`{answer}` is not a number of seconds")))
+    }
+
+    /// What the last run computed, by way of a file.
+    ///
+    /// # Errors
+    /// As [`Remote::ask`].
+    pub fn result(&mut self, file: &Path) -> io::Result<Vec<f64>> {
+        self.ask(&format!("result {}", file.display()))?;
+        let values = doubles(&std::fs::read(file)?);
+        std::fs::remove_file(file)?;
+        Ok(values)
+    }
+
+    /// Stops the process until it is asked again.
+    ///
+    /// # Errors
+    /// When the signal cannot be sent.
+    pub fn pause(&mut self) -> io::Result<()> {
+        self.signal(true)
+    }
+
+    /// Stops or continues the process. The shell sends the signal, for that needs no unsafe code.
+    fn signal(&mut self, pause: bool) -> io::Result<()> {
+        if pause != self.paused {
+            let script = if pause { "kill -STOP \"$0\"" } else { "kill -CONT \"$0\"" };
+            let status = Command::new("sh").args(["-c", script, &self.child.id().to_string()]).status()?;
+            if !status.success() {
+                return Err(io::Error::other("the worker could not be signalled"));
+            }
+            self.paused = pause;
+        }
+        Ok(())
+    }
+}
+
+impl Drop for Remote {
+    fn drop(&mut self) {
+        // It may have ended by itself; killing works on stopped processes too.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[cfg(unix)]
+    #[test]
+    fn a_remote_is_paused_between_runs() {
+        // Answers every line with the number of lines so far.
+        let mut command = Command::new("sh");
+        command.args(["-c", "n=0; while read -r line; do n=$((n+1)); echo \"ok $n\"; done"]);
+        let mut remote = Remote::start(command).unwrap();
+        assert_eq!(remote.ask("version").unwrap(), "1");
+        assert_eq!(remote.run(5).unwrap(), 2.0);
+        assert!(remote.paused);
+        assert_eq!((remote.run(5).unwrap(), remote.ask("version").unwrap()), (3.0, "4".into()));
+        assert!(!remote.paused);
+        let mut ended = Remote::start(Command::new("true")).unwrap();
+        assert!(ended.ask("version").is_err());
+    }
+}
