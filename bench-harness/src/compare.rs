@@ -3,20 +3,25 @@
 //! Before anything is timed every system solves the problem once and all results must agree: products and sums element
 //! by element, fits by the objective they reach. Systems that are missing, refuse or disagree are left out and named.
 
+use crate::roofline::{Effort, Probes};
 use std::io;
-use std::path::{Path, PathBuf};
-use tilewise_report::worker::{Problem, Remote};
-use tilewise_report::{
-    Axis, BarChart, Chart, Csv, Entrant, Group, Measured, Settings, Table, measure, ratio, seconds,
-};
+use std::path::PathBuf;
+use std::time::Instant;
+use tilewise_report::worker::Problem;
+use tilewise_report::{Entrant, Measured, Settings, measure, median, ratio, seconds};
 
 mod ours;
+mod outcome;
 mod peers;
 mod problems;
+mod summary;
+mod system;
 
 pub use ours::work;
+pub use outcome::{Compared, Row, SpeedUp};
 use peers::{OURS, Peer, Place};
 use problems::{Agreement, Listed};
+use system::System;
 
 /// A set of problems and the systems that solve them.
 pub struct Comparison {
@@ -25,14 +30,14 @@ pub struct Comparison {
     /// What is compared, in a sentence.
     pub about: &'static str,
     peers: &'static [Peer],
-    problems: fn(bool) -> Listed,
+    problems: fn(bool) -> Vec<Listed>,
 }
 
 /// All comparisons there are.
 pub const ALL: &[Comparison] = &[
     Comparison {
         name: "gemm",
-        about: "C = A B on packed row-major matrices",
+        about: "C = A B, all row-major, or transposed or with a leading dimension where said",
         peers: peers::GEMM,
         problems: problems::gemm,
     },
@@ -59,44 +64,13 @@ pub struct Options {
     pub settings: Settings,
     /// Small problems only.
     pub quick: bool,
+    /// Only problems whose description, e.g. `gemm f32 64 x 64 x 64, cubes`, contains every one of these.
+    pub only: Vec<String>,
     /// Thread pools of peers are told to sleep at once after a call. Without it they do as they like: processes are
     /// stopped between their turns anyway.
     pub passive: bool,
     /// Where operands, environments and builds are kept: the workspace's target folder.
     pub target: PathBuf,
-}
-
-/// One system on one problem at one thread count.
-#[derive(Clone, Debug)]
-pub struct Row {
-    /// Kind of problem and element type.
-    pub case: String,
-    /// Dimensions, joined by ` x `.
-    pub shape: String,
-    /// Threads that every system was given.
-    pub threads: usize,
-    /// The system.
-    pub system: &'static str,
-    /// Its version, in its own words.
-    pub version: String,
-    /// Median seconds.
-    pub seconds: f64,
-    /// Time of the best peer over this time, the median over rounds: above 1 is faster than the best peer. NaN when no
-    /// peer took part.
-    pub ratio: f64,
-    /// The objective reached, for fits.
-    pub objective: Option<f64>,
-}
-
-/// What a comparison gave.
-#[derive(Clone, Debug, Default)]
-pub struct Compared {
-    /// All measurements.
-    pub rows: Vec<Row>,
-    /// What could not be measured, in words.
-    pub missing: Vec<String>,
-    /// Results that differ, in words: these times mean nothing.
-    pub disagreements: Vec<String>,
 }
 
 /// The comparison with this name.
@@ -115,192 +89,240 @@ impl Comparison {
     /// # Errors
     /// When operands cannot be written or our own side fails; trouble with peers is reported in the answer.
     pub fn run(&self, options: &Options, mut hear: impl FnMut(&str)) -> io::Result<Compared> {
+        let listed = self.listed(options)?;
         let mut compared = Compared::default();
         let place = Place::prepare(self.name, self.peers, &options.target, &mut compared.missing, &mut hear)?;
+        let probes = Probes::new(PEAK);
+        let work: f64 = listed.iter().map(effort).sum::<f64>() * options.threads.len() as f64;
+        let (start, mut done) = (Instant::now(), 0.0);
         for &threads in &options.threads {
-            for (kind, element, shape) in (self.problems)(options.quick) {
-                let folder = place.folder.clone();
-                let problem = Problem { kind: kind.into(), element: element.into(), shape, folder };
-                hear(&format!("{} at {threads} threads", describe(&problem)));
-                let agreement = problems::write(&problem)?;
-                self.solve(&problem, &agreement, threads, options, &place, &mut compared)?;
+            let mut run = Run::new(self, threads, options, &place, &probes);
+            for problem in &listed {
+                let left = start.elapsed().as_secs_f64() * (work - done) / done.max(1e-9);
+                let left = if done > 0.0 { format!(", about {} left", seconds(left)) } else { String::new() };
+                let percent = 100.0 * done / work;
+                let with = threads_text(threads);
+                hear(&format!("{percent:3.0} %{left}: {}, {with}", problem.describe()));
+                let first = compared.rows.len();
+                run.solve(problem, &mut compared)?;
+                done += effort(problem);
+                compared.rows[first..].first().inspect(|ours| {
+                    hear(&format!("      {}, {} of the best peer", seconds(ours.seconds), ratio(ours.ratio)))
+                });
             }
+            run.tell_systems(&mut compared);
         }
+        compared.incomplete = self.incomplete(&compared, listed.len() * options.threads.len());
         Ok(compared)
     }
 
-    /// One problem at one thread count: start, load, agree, time.
-    fn solve(
-        &self,
-        problem: &Problem,
-        agreement: &Agreement,
+    fn listed(&self, options: &Options) -> io::Result<Vec<Listed>> {
+        let mut listed = (self.problems)(options.quick);
+        let text = |problem: &Listed| format!("{}, {}", problem.describe(), problem.group);
+        listed.retain(|problem| options.only.iter().all(|word| text(problem).contains(word.as_str())));
+        if listed.is_empty() {
+            return Err(io::Error::other(format!("no problem contains {}", options.only.join(" and "))));
+        }
+        Ok(listed)
+    }
+
+    /// The systems without which the comparison means nothing and that did not take part in all of it, in words.
+    fn incomplete(&self, compared: &Compared, problems: usize) -> Vec<String> {
+        let required = self.peers.iter().filter(|peer| peer.required);
+        let lacking = required.filter_map(|peer| {
+            let solved = compared.rows.iter().filter(|row| row.system == peer.name).count();
+            let name = peer.name;
+            let told = compared.missing.iter().filter_map(|what| what.strip_prefix(name)?.strip_prefix(": "));
+            let why = told.collect::<Vec<_>>().join("; ");
+            let why = if why.is_empty() { why } else { format!(": {why}") };
+            (solved < problems).then(|| format!("{name} took part in {solved} of {problems} problems{why}"))
+        });
+        lacking.collect()
+    }
+}
+
+/// How the peak of multiply-adds is sampled beside products; nothing is streamed.
+const PEAK: Effort = Effort { seconds: 0.02, bytes: 1 << 16 };
+
+/// Roughly the seconds that a dozen systems take for a problem; only proportions matter, for the time left.
+fn effort(problem: &Listed) -> f64 {
+    4.0 + problem.flops() / 1e9
+}
+
+/// `1 thread`, `2 threads` ...
+fn threads_text(threads: usize) -> String {
+    format!("{threads} {}", if threads == 1 { "thread" } else { "threads" })
+}
+
+/// All problems at one thread count.
+struct Run<'a> {
+    threads: usize,
+    options: &'a Options,
+    place: &'a Place,
+    probes: &'a Probes,
+    /// Ours first.
+    systems: Vec<System<'a>>,
+    /// Ours on one thread, beside more.
+    alone: Option<System<'a>>,
+}
+
+impl<'a> Run<'a> {
+    fn new(
+        comparison: &'a Comparison,
         threads: usize,
-        options: &Options,
-        place: &Place,
-        compared: &mut Compared,
-    ) -> io::Result<()> {
-        let file = place.folder.join("result.bin");
-        let mut systems: Vec<(&Peer, Remote, String, Vec<f64>)> = Vec::new();
-        for peer in std::iter::once(&OURS).chain(self.peers).filter(|peer| peer.takes(&problem.kind)) {
-            match start(peer, problem, threads, options.passive, place, &file) {
-                Ok((remote, version, result)) => systems.push((peer, remote, version, result)),
-                Err(error) if peer.name == OURS.name => return Err(error),
-                Err(error) => note(&mut compared.missing, format!("{}: {error}", peer.name)),
+        options: &'a Options,
+        place: &'a Place,
+        probes: &'a Probes,
+    ) -> Self {
+        let system = |peer, threads| System::new(peer, threads, place, options.passive);
+        let systems =
+            std::iter::once(&OURS).chain(comparison.peers).map(|peer| system(peer, threads)).collect();
+        let alone = (threads > 1).then(|| system(&OURS, 1));
+        Self { threads, options, place, probes, systems, alone }
+    }
+
+    /// One problem: load, agree, time.
+    fn solve(&mut self, listed: &Listed, compared: &mut Compared) -> io::Result<()> {
+        let problem = Problem {
+            kind: listed.kind.into(),
+            element: listed.element.into(),
+            shape: listed.shape.clone(),
+            layout: listed.layout,
+            folder: self.place.folder.clone(),
+        };
+        let agreement = problems::write(&problem)?;
+        let agreeing = agree(&mut self.systems, &problem, &agreement, &listed.describe(), compared)?;
+        // Peaks and our own single thread take their turns only where operations count.
+        let mut alone = self.alone.as_mut().filter(|_| listed.flops() > 0.0);
+        if let Some(alone) = &mut alone {
+            alone.solve(&problem)?;
+        }
+        let mut entrants: Vec<Entrant<'_>> = Vec::new();
+        let (mut taking_part, mut objectives) = (Vec::new(), Vec::new());
+        for (system, judged) in self.systems.iter_mut().zip(agreeing) {
+            if let Some(objective) = judged {
+                taking_part.push((system.peer, system.version.clone()));
+                objectives.push(objective);
+                entrants.push(Entrant::timed(system.peer.name, |repetitions| system.run(repetitions)));
             }
         }
-        let results: Vec<&[f64]> = systems.iter().map(|system| system.3.as_slice()).collect();
-        let judged = agreement.judge(&results);
-        let mut agreeing = Vec::new();
-        for ((peer, remote, version, _), judged) in systems.into_iter().zip(judged) {
-            match judged {
-                Ok(objective) => agreeing.push((peer.name, remote, version, objective)),
-                Err(what) => {
-                    compared.disagreements.push(format!("{} on {}: {what}", peer.name, describe(problem)))
-                }
+        let systems = entrants.len();
+        if listed.flops() > 0.0 {
+            entrants.extend(self.probes.peak(listed.element, self.threads));
+            if let Some(alone) = alone {
+                entrants.push(Entrant::timed("alone", |repetitions| alone.run(repetitions)));
+                entrants.extend(self.probes.peak(listed.element, 1));
             }
         }
-        let mut entrants: Vec<Entrant<'_>> = agreeing
-            .iter_mut()
-            .map(|(name, remote, ..)| Entrant::timed(*name, |repetitions| remote.run(repetitions)))
-            .collect();
-        let measured = measure(&options.settings, &mut entrants)?;
+        let measured = measure(&self.options.settings, &mut entrants)?;
         drop(entrants);
-        let peers = measured.iter().filter(|one| one.name != OURS.name);
-        let best = peers.min_by(|a, b| a.median().total_cmp(&b.median()));
-        for ((system, _, version, objective), one) in agreeing.iter().zip(&measured) {
+        self.systems.iter_mut().filter_map(System::failed).for_each(|what| compared.leave_out(what));
+        let (measured, beside) = measured.split_at(systems);
+        let ours = &measured[0];
+        let ended = |one: &Measured| one.seconds.iter().all(|seconds| seconds.is_finite());
+        let peers = measured[1..].iter().filter(|one| ended(one));
+        let best = peers.min_by(|a, b| a.ratio(ours).total_cmp(&b.ratio(ours)));
+        let peak = beside.first().map(|peak| self.probes.flops(listed.element, self.threads, &peak.seconds));
+        for (i, one) in measured.iter().enumerate().filter(|(_, one)| ended(one)) {
+            let share = |peak: &Vec<f64>| {
+                let shares = one.seconds.iter().zip(peak).map(|(s, peak)| listed.flops() / s / peak);
+                median(&shares.collect::<Vec<_>>())
+            };
             compared.rows.push(Row {
-                case: format!("{} {}", problem.kind, problem.element),
-                shape: crate::case::shape_text(&problem.shape),
-                threads,
-                system,
-                version: version.clone(),
+                case: format!("{} {}", listed.kind, listed.element),
+                group: listed.group,
+                shape: listed.shape_text(),
+                flops: listed.flops(),
+                threads: self.threads,
+                system: taking_part[i].0.name,
+                version: taking_part[i].1.clone(),
                 seconds: one.median(),
                 ratio: best.map_or(f64::NAN, |best: &Measured| best.ratio(one)),
-                objective: *objective,
+                behind: one.ratio(ours),
+                share: peak.as_ref().map(share),
+                speed_up: match (i, beside) {
+                    (0, [peak, alone, peak_alone]) => {
+                        let threads = self.threads as f64;
+                        Some(SpeedUp { ours: alone.ratio(one), peak: threads * peak_alone.ratio(peak) })
+                    }
+                    _ => None,
+                },
+                objective: objectives[i],
             });
         }
         Ok(())
     }
-}
 
-fn note(notes: &mut Vec<String>, text: String) {
-    if !notes.contains(&text) {
-        notes.push(text);
-    }
-}
-
-fn describe(problem: &Problem) -> String {
-    format!("{} {} {}", problem.kind, problem.element, crate::case::shape_text(&problem.shape))
-}
-
-/// Starts a system and has it solve the problem once.
-fn start(
-    peer: &Peer,
-    problem: &Problem,
-    threads: usize,
-    passive: bool,
-    place: &Place,
-    file: &Path,
-) -> io::Result<(Remote, String, Vec<f64>)> {
-    let mut remote = Remote::start(place.command(peer, threads, passive)?)?;
-    let version = remote.ask("version")?;
-    remote.load(problem)?;
-    remote.run(1)?;
-    let result = remote.result(file)?;
-    remote.pause()?;
-    Ok((remote, version, result))
-}
-
-impl Compared {
-    /// The measurements as a table.
-    pub fn table(&self) -> Table {
-        let columns =
-            ["<case", "<shape", "threads", "<system", "<version", "time", "speed / best peer", "objective"];
-        let mut table = Table::new("", &columns);
-        for row in &self.rows {
-            let version: String = row.version.chars().take(40).collect();
-            table.push([
-                row.case.clone(),
-                row.shape.clone(),
-                row.threads.to_string(),
-                row.system.into(),
-                version,
-                seconds(row.seconds),
-                ratio(row.ratio),
-                row.objective.map_or(String::new(), |objective| format!("{objective:.8}")),
-            ]);
-        }
-        table
-    }
-
-    /// The measurements in full precision.
-    pub fn csv(&self) -> Csv {
-        let columns = ["case", "shape", "threads", "system", "version", "seconds", "ratio", "objective"];
-        let mut csv = Csv::new(&columns);
-        for row in &self.rows {
-            csv.push(&[
-                row.case.clone(),
-                row.shape.clone(),
-                row.threads.to_string(),
-                row.system.into(),
-                row.version.clone(),
-                row.seconds.to_string(),
-                row.ratio.to_string(),
-                row.objective.map_or(String::new(), |objective| objective.to_string()),
-            ]);
-        }
-        csv
-    }
-
-    /// Speeds against the best peer, a chart for every case and thread count.
-    pub fn charts(&self) -> Vec<Chart> {
-        let mut keys: Vec<(&str, usize)> =
-            self.rows.iter().map(|row| (row.case.as_str(), row.threads)).collect();
-        keys.sort_unstable();
-        keys.dedup();
-        let chart = |&(case, threads): &(&str, usize)| {
-            let mut groups: Vec<Group> = Vec::new();
-            for row in self.rows.iter().filter(|row| row.case == case && row.threads == threads) {
-                if groups.last().is_none_or(|group| group.name != row.shape) {
-                    groups.push(Group { name: row.shape.clone(), bars: Vec::new() });
-                }
-                if let Some(group) = groups.last_mut() {
-                    group.bars.push((row.system.into(), row.ratio));
-                }
+    /// Notes who took part.
+    fn tell_systems(&self, compared: &mut Compared) {
+        for system in &self.systems {
+            let told = [system.peer.name, &system.version, &system.configuration].map(String::from);
+            if !system.version.is_empty() && !compared.systems.contains(&told) {
+                compared.systems.push(told);
             }
-            let title = format!("{case}, {threads} {}", if threads == 1 { "thread" } else { "threads" });
-            let axis = Axis::linear("speed, best peer = 1 [x]");
-            Chart::Bar(BarChart { title, axis, groups, reference: Some(1.0) })
-        };
-        keys.iter().map(chart).collect()
+        }
     }
+}
+
+/// Has all systems solve the problem once. For each that agrees the objective it reached, if there is one.
+fn agree(
+    systems: &mut [System<'_>],
+    problem: &Problem,
+    agreement: &Agreement,
+    described: &str,
+    compared: &mut Compared,
+) -> io::Result<Vec<Option<Option<f64>>>> {
+    let mut results: Vec<Option<Vec<f64>>> = Vec::new();
+    for system in systems.iter_mut() {
+        let solved = (system.peer.takes)(problem).then(|| system.solve(problem)).transpose();
+        results.push(match solved {
+            Ok(result) => result,
+            Err(error) if system.peer.name == OURS.name => return Err(error),
+            Err(error) => {
+                compared.leave_out(format!("{}: {error}", system.peer.name));
+                None
+            }
+        });
+    }
+    let given: Vec<&[f64]> = results.iter().flatten().map(Vec::as_slice).collect();
+    let mut judged = agreement.judge(&given).into_iter();
+    let mut agreeing = Vec::new();
+    for (system, result) in systems.iter().zip(&results) {
+        agreeing.push(match result.as_ref().and_then(|_| judged.next()) {
+            Some(Ok(objective)) => Some(objective),
+            Some(Err(what)) => {
+                compared.disagreements.push(format!("{} on {described}: {what}", system.peer.name));
+                None
+            }
+            None => None,
+        });
+    }
+    Ok(agreeing)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn row(system: &'static str, shape: &str, ratio: f64) -> Row {
-        let (case, version) = ("gemm f32".to_string(), "1, \"x\"".to_string());
-        Row { case, shape: shape.into(), threads: 2, system, version, seconds: 0.5, ratio, objective: None }
+    #[test]
+    fn comparisons_are_found_by_name() {
+        assert!(find("gemm").is_ok());
+        assert!(find("nonsense").is_err_and(|error| error.to_string().contains("gemm, add, linear")));
     }
 
     #[test]
-    fn csv_and_charts_hold_every_row() {
-        let rows = vec![
-            row("tilewise", "4 x 4", 1.5),
-            row("faer", "4 x 4", 1.0),
-            row("tilewise", "8 x 8", f64::NAN),
-        ];
+    fn a_comparison_without_its_required_peers_says_so() {
+        let comparison = find("gemm").unwrap();
+        let row = |system| Row { system, ..outcome::tests::row("4 x 4 x 4", 1.0) };
+        let rows = ["tilewise", "MKL", "OpenBLAS", "gemm", "faer", "MKL"].map(row).to_vec();
         let compared = Compared { rows, ..Compared::default() };
-        let csv = compared.csv();
-        let lines: Vec<&str> = csv.text().lines().collect();
-        assert_eq!(lines[0], "case,shape,threads,system,version,seconds,ratio,objective");
-        assert_eq!(lines[1], "gemm f32,4 x 4,2,tilewise,\"1, \"\"x\"\"\",0.5,1.5,");
-        let charts = compared.charts();
-        assert_eq!(charts.len(), 1);
-        let Chart::Bar(chart) = &charts[0] else { panic!("bars") };
-        assert_eq!((chart.groups.len(), chart.groups[0].bars.len()), (2, 2));
-        assert!(find("nonsense").is_err_and(|error| error.to_string().contains("gemm, add, linear")));
+        assert_eq!(comparison.incomplete(&compared, 1), Vec::<String>::new());
+        let lacking = comparison.incomplete(&compared, 2);
+        assert_eq!(lacking.len(), 3);
+        assert_eq!(lacking[0], "OpenBLAS took part in 1 of 2 problems");
+        let missing = ["OpenBLAS: gone", "gemmkit: gone", "OpenBLAS: no library"].map(String::from).to_vec();
+        let lacking = comparison.incomplete(&Compared { missing, ..compared }, 2);
+        assert_eq!(lacking[0], "OpenBLAS took part in 1 of 2 problems: gone; no library");
+        assert_eq!(lacking[1], "gemm took part in 1 of 2 problems");
     }
 }

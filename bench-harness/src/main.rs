@@ -47,6 +47,9 @@ enum Command {
         name: String,
         #[command(flatten)]
         measuring: Measuring,
+        /// Only problems whose description contains all of these words, e.g. `f32,cubes` or `"f64 16 x 16"`.
+        #[arg(long, value_delimiter = ',')]
+        only: Vec<String>,
         /// Tell thread pools of peers to sleep at once after each call.
         #[arg(long)]
         passive: bool,
@@ -98,13 +101,13 @@ impl Measuring {
         options
     }
 
-    fn comparing(&self, passive: bool) -> compare::Options {
+    fn comparing(&self, only: Vec<String>, passive: bool) -> compare::Options {
         let options = self.options();
-        // Samples of other processes hold a wake-up, which must not count.
-        let sample_seconds = options.settings.sample_seconds * 10.0;
+        // Samples of other processes hold a wake-up, which must count less than 1 %.
+        let sample_seconds = options.settings.sample_seconds * 5.0;
         let settings = Settings { sample_seconds, ..options.settings };
         let target = Path::new(env!("CARGO_MANIFEST_DIR")).join("../target");
-        compare::Options { threads: options.threads, settings, quick: self.quick, passive, target }
+        compare::Options { threads: options.threads, settings, quick: self.quick, only, passive, target }
     }
 }
 
@@ -148,14 +151,17 @@ fn run(command: Command) -> io::Result<bool> {
             csv.map_or(Ok(()), |file| write(&file, scaling.csv().text()))?;
             Ok(true)
         }
-        Command::Compare { name, measuring, passive, csv } => {
+        Command::Compare { name, measuring, only, passive, csv } => {
             let comparison = compare::find(&name)?;
-            let compared = comparison.run(&measuring.comparing(passive), |what| eprintln!("{what}"))?;
-            println!("{}: {}\n{}", comparison.name, comparison.about, compared.table().text());
+            let compared = comparison.run(&measuring.comparing(only, passive), |what| eprintln!("{what}"))?;
+            println!("{}: {}\n", comparison.name, comparison.about);
+            println!("{}\n{}", machine().table().text(), compared.table().text());
+            compared.summary().iter().for_each(|table| println!("{}", table.text()));
+            println!("{}", compared.systems().text());
             compared.missing.iter().for_each(|what| println!("left out: {what}"));
-            compared.disagreements.iter().for_each(|what| println!("DISAGREES: {what}"));
             csv.map_or(Ok(()), |file| write(&file, compared.csv().text()))?;
-            Ok(compared.disagreements.is_empty())
+            compared.faults().iter().for_each(|what| println!("{what}"));
+            Ok(compared.is_sound())
         }
         Command::Report { filter, measuring, compare, out } => {
             let comparisons =
@@ -173,20 +179,26 @@ fn run(command: Command) -> io::Result<bool> {
             for comparison in comparisons {
                 compared.push((
                     comparison,
-                    comparison.run(&measuring.comparing(false), |what| eprintln!("{what}"))?,
+                    comparison.run(&measuring.comparing(Vec::new(), false), |what| eprintln!("{what}"))?,
                 ));
             }
-            let harness = Path::new(env!("CARGO_MANIFEST_DIR"));
-            let machine = Machine::detect(report::today()).at_commit(tilewise_report::commit(harness));
+            let machine = machine();
             let agrees = checked.iter().all(|one| one.failure.is_none())
-                && compared.iter().all(|(_, one)| one.disagreements.is_empty());
+                && compared.iter().all(|(_, one)| one.is_sound());
             let findings = report::Findings { machine, checked, scaling, compared };
-            let folder = findings.write(&out.unwrap_or_else(|| harness.join("../reports")))?;
+            let reports = Path::new(env!("CARGO_MANIFEST_DIR")).join("../reports");
+            let folder = findings.write(&out.unwrap_or(reports))?;
             println!("{}", folder.join("report.html").display());
             Ok(agrees)
         }
         Command::Worker => compare::work().map(|()| true),
     }
+}
+
+/// This machine at this commit.
+fn machine() -> Machine {
+    let commit = tilewise_report::commit(Path::new(env!("CARGO_MANIFEST_DIR")));
+    Machine::detect(report::today()).at_commit(commit)
 }
 
 fn matching(filter: &str) -> io::Result<Vec<Case>> {

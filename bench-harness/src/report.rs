@@ -210,13 +210,17 @@ fn comparison_section(comparison: &Comparison, compared: &Compared) -> Section {
         comparison.about
     );
     let mut section = Section::new(format!("Compared: {}", comparison.name)).with(Block::Prose(text));
-    for what in &compared.disagreements {
-        section = section.with(Block::Note(format!("Disagrees: {what}")));
+    for what in compared.faults() {
+        section = section.with(Block::Note(what));
     }
     for what in &compared.missing {
         section = section.with(Block::Note(format!("Left out: {what}")));
     }
-    section.with(Block::Charts(compared.charts())).with(Block::Table(compared.table()))
+    for table in compared.summary() {
+        section = section.with(Block::Table(table));
+    }
+    section = section.with(Block::Charts(compared.charts())).with(Block::Table(compared.table()));
+    section.with(Block::Table(compared.systems()))
 }
 
 fn method() -> Section {

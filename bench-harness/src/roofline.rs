@@ -105,14 +105,24 @@ impl Probes {
         ]
     }
 
-    /// Rates from the seconds that the entrants took.
-    pub fn roof(&self, element: &str, threads: usize, seconds: [&[f64]; PROBES]) -> Roof {
+    /// Multiply-adds alone.
+    pub fn peak(&self, element: &str, threads: usize) -> Option<Entrant<'_>> {
+        self.entrants(element, threads).into_iter().next()
+    }
+
+    /// Operations per second of multiply-adds from the seconds that they took.
+    pub fn flops(&self, element: &str, threads: usize, seconds: &[f64]) -> Vec<f64> {
         let lanes = if element == "f32" { fma_chain::<f32>(1).0 } else { fma_chain::<f64>(1).0 };
         let flops = lanes * self.steps_of(element) as f64 * threads.max(1) as f64;
+        seconds.iter().map(|s| flops / s).collect()
+    }
+
+    /// Rates from the seconds that the entrants took.
+    pub fn roof(&self, element: &str, threads: usize, seconds: [&[f64]; PROBES]) -> Roof {
         let bytes = (self.effort.bytes / size_of::<f32>() * size_of::<f32>()) as f64;
         let rates = |work: f64, seconds: &[f64]| seconds.iter().map(|s| work / s).collect();
         Roof {
-            flops: rates(flops, seconds[0]),
+            flops: self.flops(element, threads, seconds[0]),
             read: rates(bytes, seconds[1]),
             add: rates(3.0 * bytes, seconds[2]),
         }

@@ -1,23 +1,10 @@
-//! What the peer processes share: the matrix product they are all asked for.
+//! What the peer processes share: reading operands, and the loop over repetitions.
 
 use std::io;
-use tilewise_report::worker::{Problem, Worker, serve};
+use tilewise_report::worker::{Problem, Product, Worker, serve};
 
-/// Operands of C = A B, row-major and packed.
-pub struct Product<T> {
-    /// Rows of A and C.
-    pub m: usize,
-    /// Columns of B and C.
-    pub n: usize,
-    /// Columns of A, rows of B.
-    pub k: usize,
-    /// A.
-    pub a: Vec<T>,
-    /// B.
-    pub b: Vec<T>,
-    /// C.
-    pub c: Vec<T>,
-}
+/// What a peer answers: nothing, or why it does not do this.
+pub type Outcome = Result<(), String>;
 
 enum Loaded {
     Nothing,
@@ -26,62 +13,65 @@ enum Loaded {
 }
 
 /// A peer that multiplies matrices.
-pub struct Gemm<F, G> {
+struct Gemm<F, G> {
     version: String,
+    configuration: String,
     f32: F,
     f64: G,
     loaded: Loaded,
 }
 
-/// Serves a peer until its input ends; `f32` and `f64` compute C = A B.
+/// Serves a peer until its input ends; `f32` and `f64` compute C = A B as often as they are told.
 ///
 /// # Errors
 /// When the streams break.
 pub fn serve_gemm(
     version: String,
-    f32: impl FnMut(&mut Product<f32>),
-    f64: impl FnMut(&mut Product<f64>),
+    configuration: String,
+    f32: impl FnMut(&mut Product<f32>, u64) -> Outcome,
+    f64: impl FnMut(&mut Product<f64>, u64) -> Outcome,
 ) -> io::Result<()> {
-    let mut worker = Gemm { version, f32, f64, loaded: Loaded::Nothing };
+    let mut worker = Gemm { version, configuration, f32, f64, loaded: Loaded::Nothing };
     serve(&mut worker, io::stdin().lock(), io::stdout().lock())
 }
 
-impl<F: FnMut(&mut Product<f32>), G: FnMut(&mut Product<f64>)> Worker for Gemm<F, G> {
+impl<F, G> Worker for Gemm<F, G>
+where
+    F: FnMut(&mut Product<f32>, u64) -> Outcome,
+    G: FnMut(&mut Product<f64>, u64) -> Outcome,
+{
     fn version(&self) -> String {
         self.version.clone()
     }
 
-    fn load(&mut self, problem: &Problem) -> Result<(), String> {
-        let ("gemm", &[m, n, k]) = (problem.kind.as_str(), problem.shape.as_slice()) else {
-            return Err(format!("{} is not what this peer does", problem.kind));
-        };
+    fn configuration(&self) -> String {
+        self.configuration.clone()
+    }
+
+    fn load(&mut self, problem: &Problem) -> Outcome {
+        // The operands before go first: two sets of the largest need not fit.
+        self.loaded = Loaded::Nothing;
         let text = |error: io::Error| error.to_string();
-        self.loaded = if problem.element == "f32" {
-            let (a, b) =
-                (problem.read_f32("a", m * k).map_err(text)?, problem.read_f32("b", k * n).map_err(text)?);
-            Loaded::F32(Product { m, n, k, a, b, c: vec![0.0; m * n] })
-        } else {
-            let (a, b) =
-                (problem.read_f64("a", m * k).map_err(text)?, problem.read_f64("b", k * n).map_err(text)?);
-            Loaded::F64(Product { m, n, k, a, b, c: vec![0.0; m * n] })
+        self.loaded = match problem.element.as_str() {
+            "f32" => Loaded::F32(Product::read(problem).map_err(text)?),
+            _ => Loaded::F64(Product::read(problem).map_err(text)?),
         };
         Ok(())
     }
 
-    fn run(&mut self) -> Result<(), String> {
+    fn run(&mut self, times: u64) -> Outcome {
         match &mut self.loaded {
-            Loaded::Nothing => return Err("nothing is loaded".into()),
-            Loaded::F32(product) => (self.f32)(product),
-            Loaded::F64(product) => (self.f64)(product),
+            Loaded::Nothing => Err("nothing is loaded".into()),
+            Loaded::F32(product) => (self.f32)(product, times),
+            Loaded::F64(product) => (self.f64)(product, times),
         }
-        Ok(())
     }
 
     fn result(&self) -> Vec<f64> {
         match &self.loaded {
             Loaded::Nothing => Vec::new(),
-            Loaded::F32(product) => product.c.iter().map(|&x| x as f64).collect(),
-            Loaded::F64(product) => product.c.clone(),
+            Loaded::F32(product) => product.result(),
+            Loaded::F64(product) => product.result(),
         }
     }
 }
@@ -97,4 +87,18 @@ pub fn version(package: &str) -> String {
     let lock = include_str!("../Cargo.lock");
     let after = lock.lines().skip_while(|line| *line != name).nth(1);
     after.and_then(|line| line.split('"').nth(1)).unwrap_or("unknown").into()
+}
+
+/// The widest vectors of this processor, which peers in Rust choose by.
+pub fn vectors() -> &'static str {
+    #[cfg(target_arch = "x86_64")]
+    {
+        if is_x86_feature_detected!("avx512f") {
+            return "avx512f";
+        }
+        if is_x86_feature_detected!("fma") {
+            return "fma";
+        }
+    }
+    std::env::consts::ARCH
 }

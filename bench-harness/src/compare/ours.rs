@@ -3,9 +3,10 @@
 use std::io;
 use tilewise_base::Context;
 use tilewise_kernels::parallel::with_threads;
+use tilewise_kernels::simd::Isa;
 use tilewise_kernels::{Float, MatMut, MatRef, add, gemm};
 use tilewise_linear::{LeastSquares, Logistic, Rows};
-use tilewise_report::worker::{Problem, Worker, serve};
+use tilewise_report::worker::{Element, Memory, Problem, Product, Worker, serve};
 
 /// Serves on standard input and output until the input ends, on the threads that the environment names.
 ///
@@ -19,7 +20,7 @@ pub fn work() -> io::Result<()> {
 struct Ours(Option<Box<dyn Job>>);
 
 trait Job {
-    fn run(&mut self) -> Result<(), String>;
+    fn run(&mut self, times: u64) -> Result<(), String>;
     fn result(&self) -> Vec<f64>;
 }
 
@@ -28,14 +29,20 @@ impl Worker for Ours {
         env!("CARGO_PKG_VERSION").into()
     }
 
+    fn configuration(&self) -> String {
+        Isa::current().name().into()
+    }
+
     fn load(&mut self, problem: &Problem) -> Result<(), String> {
+        // The operands before go first: two sets of the largest need not fit.
+        self.0 = None;
         let job = if problem.element == "f32" { load::<f32>(problem) } else { load::<f64>(problem) };
         self.0 = Some(job.map_err(|error| error.to_string())?);
         Ok(())
     }
 
-    fn run(&mut self) -> Result<(), String> {
-        self.0.as_mut().map_or(Err("nothing is loaded".into()), |job| job.run())
+    fn run(&mut self, times: u64) -> Result<(), String> {
+        self.0.as_mut().map_or(Err("nothing is loaded".into()), |job| job.run(times))
     }
 
     fn result(&self) -> Vec<f64> {
@@ -43,26 +50,17 @@ impl Worker for Ours {
     }
 }
 
-fn read<T: Float>(problem: &Problem, name: &str, len: usize) -> io::Result<Vec<T>> {
-    Ok(if problem.element == "f32" {
-        problem.read_f32(name, len)?.into_iter().map(|x| T::from_f64(x.into())).collect()
-    } else {
-        problem.read_f64(name, len)?.into_iter().map(T::from_f64).collect()
-    })
-}
-
-fn load<T: Float>(problem: &Problem) -> io::Result<Box<dyn Job>> {
+fn load<T: Float + Element>(problem: &Problem) -> io::Result<Box<dyn Job>> {
     match (problem.kind.as_str(), problem.shape.as_slice()) {
-        ("gemm", &[m, n, k]) => {
-            let (a, b) = (read::<T>(problem, "a", m * k)?, read(problem, "b", k * n)?);
-            Ok(Box::new(Product { m, n, k, a, b, c: vec![T::ZERO; m * n] }))
-        }
+        ("gemm", _) => Ok(Box::new(Product::<T>::read(problem)?)),
         ("add", &[m, n]) => {
-            let (a, b) = (read::<T>(problem, "a", m * n)?, read(problem, "b", m * n)?);
-            Ok(Box::new(Addition { m, n, a, b, c: vec![T::ZERO; m * n] }))
+            let mut memory = Memory::<T, 3>::new([m * n; 3])?;
+            memory.read(0, problem, "a")?;
+            memory.read(1, problem, "b")?;
+            Ok(Box::new(Addition { m, n, memory }))
         }
         ("least_squares" | "ridge" | "logistic", &[rows, features]) if problem.element == "f64" => {
-            let (x, y) = (problem.read_f64("x", rows * features)?, problem.read_f64("y", rows)?);
+            let (x, y) = (problem.doubles("x", rows * features)?, problem.doubles("y", rows)?);
             let classes = y.iter().map(|&y| y as u32).collect();
             Ok(Box::new(Linear {
                 kind: problem.kind.clone(),
@@ -78,45 +76,41 @@ fn load<T: Float>(problem: &Problem) -> io::Result<Box<dyn Job>> {
     }
 }
 
-struct Product<T> {
-    m: usize,
-    n: usize,
-    k: usize,
-    a: Vec<T>,
-    b: Vec<T>,
-    c: Vec<T>,
-}
-
-impl<T: Float> Job for Product<T> {
-    fn run(&mut self) -> Result<(), String> {
-        let Self { m, n, k, a, b, c } = self;
-        let mut product = || {
-            let (a, b, c) = (MatRef::new(a, *m, *k)?, MatRef::new(b, *k, *n)?, MatMut::new(c, *m, *n)?);
-            gemm(T::ONE, a, b, T::ZERO, c)
+impl<T: Float + Element> Job for Product<T> {
+    fn run(&mut self, times: u64) -> Result<(), String> {
+        let ((m, n, k), a, b, c) = (self.shape(), self.a, self.b, self.c);
+        let arrays = self.arrays();
+        let mut products = || {
+            let a = MatRef::with_strides(arrays.0, 0, m, k, a.row_stride(), a.col_stride())?;
+            let b = MatRef::with_strides(arrays.1, 0, k, n, b.row_stride(), b.col_stride())?;
+            let mut c = MatMut::with_strides(arrays.2, 0, m, n, c.row_stride(), c.col_stride())?;
+            (0..times).try_for_each(|_| gemm(T::ONE, a, b, T::ZERO, c.reborrow()))
         };
-        product().map_err(|error| error.to_string())
+        products().map_err(|error| error.to_string())
     }
     fn result(&self) -> Vec<f64> {
-        crate::case::widen(&self.c)
+        Product::result(self)
     }
 }
 
 struct Addition<T> {
     m: usize,
     n: usize,
-    a: Vec<T>,
-    b: Vec<T>,
-    c: Vec<T>,
+    memory: Memory<T, 3>,
 }
 
-impl<T: Float> Job for Addition<T> {
-    fn run(&mut self) -> Result<(), String> {
-        let Self { m, n, a, b, c } = self;
-        let mut addition = || add(MatRef::new(a, *m, *n)?, MatRef::new(b, *m, *n)?, MatMut::new(c, *m, *n)?);
-        addition().map_err(|error| error.to_string())
+impl<T: Float + Element> Job for Addition<T> {
+    fn run(&mut self, times: u64) -> Result<(), String> {
+        let (m, n) = (self.m, self.n);
+        let [a, b, c] = self.memory.arrays();
+        let mut additions = || {
+            let (a, b, mut c) = (MatRef::new(a, m, n)?, MatRef::new(b, m, n)?, MatMut::new(c, m, n)?);
+            (0..times).try_for_each(|_| add(a, b, c.reborrow()))
+        };
+        additions().map_err(|error| error.to_string())
     }
     fn result(&self) -> Vec<f64> {
-        crate::case::widen(&self.c)
+        self.memory.wide(2)
     }
 }
 
@@ -131,7 +125,16 @@ struct Linear {
 }
 
 impl Job for Linear {
-    fn run(&mut self) -> Result<(), String> {
+    fn run(&mut self, times: u64) -> Result<(), String> {
+        (0..times).try_for_each(|_| self.fit())
+    }
+    fn result(&self) -> Vec<f64> {
+        self.fitted.clone()
+    }
+}
+
+impl Linear {
+    fn fit(&mut self) -> Result<(), String> {
         let x = MatRef::new(&self.x, self.rows, self.features).map_err(|error| error.to_string())?;
         let (rows, context) = (Rows::default(), Context::default());
         let fit = match self.kind.as_str() {
@@ -144,8 +147,5 @@ impl Job for Linear {
         let model = fit.map_err(|error| error.to_string())?.model;
         self.fitted = [model.coefficients, model.intercepts].concat();
         Ok(())
-    }
-    fn result(&self) -> Vec<f64> {
-        self.fitted.clone()
     }
 }

@@ -4,13 +4,16 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use tilewise_report::worker::Problem;
 
 /// A system.
 pub(super) struct Peer {
     pub(super) name: &'static str,
     launch: Launch,
-    /// The only kind of problem it takes part in; none for all.
-    only: Option<&'static str>,
+    /// Whether it does such a problem at all; where it does not it is left out without a word.
+    pub(super) takes: fn(&Problem) -> bool,
+    /// Whether the comparison means something without it.
+    pub(super) required: bool,
 }
 
 enum Launch {
@@ -18,42 +21,94 @@ enum Launch {
     Ours,
     /// A program of `bench-harness/peers`.
     Crate(&'static str),
-    /// A shared library out of the comparison's Python environment: beginning of its file name, prefix of its symbols.
-    Blas(&'static str, &'static str),
+    /// A BLAS for the program of that name.
+    Blas(Blas),
     /// A script of `bench-harness/python` and its argument.
     Python(&'static str, &'static str),
 }
 
-pub(super) const OURS: Peer = Peer { name: "tilewise", launch: Launch::Ours, only: None };
+/// A shared library with the C interface of BLAS.
+struct Blas {
+    /// What our program calls it.
+    name: &'static str,
+    /// Beginning of its file name.
+    file: &'static str,
+    /// Prefix of its symbols, or `-`.
+    prefix: &'static str,
+    /// Debian's packages that hold it; without any it lies in the comparison's Python environment.
+    packages: &'static [&'static str],
+    /// The variable and value that choose its AVX-512 code where it would not by itself, see [`overlooked`].
+    avx512: Option<(&'static str, &'static str)>,
+}
+
+impl Peer {
+    const fn new(name: &'static str, launch: Launch) -> Self {
+        Self { name, launch, takes: |_| true, required: false }
+    }
+
+    const fn required(self) -> Self {
+        Self { required: true, ..self }
+    }
+
+    const fn taking(self, takes: fn(&Problem) -> bool) -> Self {
+        Self { takes, ..self }
+    }
+}
+
+pub(super) const OURS: Peer = Peer::new("tilewise", Launch::Ours);
+
+const MKL: Blas = Blas { name: "mkl", file: "libmkl_rt.so", prefix: "-", packages: &[], avx512: None };
+const OPENBLAS: Blas = Blas {
+    name: "openblas",
+    file: "libscipy_openblas.so",
+    prefix: "scipy_",
+    packages: &[],
+    avx512: Some(("OPENBLAS_CORETYPE", "SkylakeX")),
+};
+const BLIS: Blas = Blas {
+    name: "blis",
+    file: "libblis.so",
+    prefix: "-",
+    packages: &["libblis4-openmp", "libgomp1"],
+    // The number of its configuration `skx`.
+    avx512: Some(("BLIS_ARCH_TYPE", "0")),
+};
+const NUMPY: Launch = Launch::Python("numpy_peer.py", "");
 
 pub(super) const GEMM: &[Peer] = &[
-    Peer { name: "MKL", launch: Launch::Blas("libmkl_rt.so", "-"), only: None },
-    Peer { name: "OpenBLAS", launch: Launch::Blas("libscipy_openblas.so", "scipy_"), only: None },
-    Peer { name: "gemm", launch: Launch::Crate("gemm"), only: None },
-    Peer { name: "faer", launch: Launch::Crate("faer"), only: None },
-    Peer { name: "matrixmultiply", launch: Launch::Crate("matrixmultiply"), only: None },
-    Peer { name: "NumPy", launch: Launch::Python("numpy_peer.py", ""), only: None },
+    Peer::new("MKL", Launch::Blas(MKL)).required(),
+    Peer::new("OpenBLAS", Launch::Blas(OPENBLAS)).required(),
+    Peer::new("BLIS", Launch::Blas(BLIS)),
+    Peer::new("gemm", Launch::Crate("gemm")).required(),
+    Peer::new("faer", Launch::Crate("faer")).required(),
+    Peer::new("gemmkit", Launch::Crate("gemmkit")),
+    Peer::new("rten-gemm", Launch::Crate("rten-gemm"))
+        .taking(|problem| problem.element == "f32" && problem.layout.leading == 0),
+    Peer::new("nano-gemm", Launch::Crate("nano-gemm"))
+        .taking(|problem| problem.shape.iter().all(|&n| n <= NANO)),
+    Peer::new("matrixmultiply", Launch::Crate("matrixmultiply")),
+    Peer::new("NumPy", NUMPY),
 ];
 
-pub(super) const ADD: &[Peer] =
-    &[Peer { name: "NumPy", launch: Launch::Python("numpy_peer.py", ""), only: None }];
+/// The longest dimension of products that nano-gemm is made for.
+const NANO: usize = 64;
+
+pub(super) const ADD: &[Peer] = &[Peer::new("NumPy", NUMPY)];
 
 pub(super) const LINEAR: &[Peer] = &[
-    Peer { name: "scikit-learn", launch: Launch::Python("scikit_learn_peer.py", "lbfgs"), only: None },
-    Peer {
-        name: "scikit-learn newton-cholesky",
-        launch: Launch::Python("scikit_learn_peer.py", "newton-cholesky"),
-        only: Some("logistic"),
-    },
+    Peer::new("scikit-learn", Launch::Python("scikit_learn_peer.py", "lbfgs")),
+    Peer::new("scikit-learn newton-cholesky", Launch::Python("scikit_learn_peer.py", "newton-cholesky"))
+        .taking(|problem| problem.kind == "logistic"),
 ];
 
 /// Variables by which thread pools learn their size.
-const THREAD_VARIABLES: [&str; 6] = [
+const THREAD_VARIABLES: [&str; 7] = [
     "TILEWISE_THREADS",
     "RAYON_NUM_THREADS",
     "OMP_NUM_THREADS",
     "OPENBLAS_NUM_THREADS",
     "MKL_NUM_THREADS",
+    "BLIS_NUM_THREADS",
     "MATMUL_NUM_THREADS",
 ];
 
@@ -70,12 +125,6 @@ fn harness() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
 
-impl Peer {
-    pub(super) fn takes(&self, kind: &str) -> bool {
-        self.only.is_none_or(|only| only == kind)
-    }
-}
-
 impl Place {
     /// Builds and installs what the peers need. What fails is added to `missing`; the peers concerned then do not start.
     pub(super) fn prepare(
@@ -89,11 +138,14 @@ impl Place {
         let (environment, programs) = (folder.join("python"), target.join("peers"));
         fs::create_dir_all(&folder)?;
         let place = Self { folder, environment, programs };
-        if peers.iter().any(|peer| matches!(peer.launch, Launch::Crate(_) | Launch::Blas(..))) {
+        if peers.iter().any(|peer| matches!(peer.launch, Launch::Crate(_) | Launch::Blas(_))) {
             hear("building peers in Rust");
             note(missing, "the peers in Rust", place.build());
         }
-        if peers.iter().any(|peer| matches!(peer.launch, Launch::Python(..) | Launch::Blas(..))) {
+        if peers
+            .iter()
+            .any(|peer| matches!(peer.launch, Launch::Python(..) | Launch::Blas(Blas { packages: [], .. })))
+        {
             hear("installing peers from PyPI");
             note(
                 missing,
@@ -101,7 +153,40 @@ impl Place {
                 place.install(&harness().join("python").join(format!("{name}.txt"))),
             );
         }
+        for peer in peers {
+            if let Launch::Blas(blas) = &peer.launch
+                && !blas.packages.is_empty()
+                && place.find(blas).is_err()
+            {
+                hear(&format!("unpacking {} of Debian", blas.packages.join(", ")));
+                note(missing, peer.name, place.unpack(blas.packages));
+            }
+        }
         Ok(place)
+    }
+
+    /// Fetches packages of Debian and unpacks them here, for which nobody needs to be root.
+    fn unpack(&self, packages: &[&str]) -> io::Result<()> {
+        let folder = self.folder.join("debian");
+        let archives = folder.join("archives");
+        fs::create_dir_all(&archives)?;
+        succeed(Command::new("apt-get").args(["--quiet", "download"]).args(packages).current_dir(&archives))?;
+        for archive in fs::read_dir(&archives)? {
+            succeed(Command::new("dpkg-deb").arg("--extract").arg(archive?.path()).arg(&folder))?;
+        }
+        Ok(())
+    }
+
+    /// Where a library lies: in the Python environment, or among Debian's packages, those installed first.
+    fn find(&self, blas: &Blas) -> io::Result<PathBuf> {
+        let unpacked = self.folder.join("debian");
+        let folders: &[&Path] = match blas.packages {
+            [] => &[&self.environment],
+            _ => &[Path::new("/usr/lib"), Path::new("/usr/local/lib"), &unpacked],
+        };
+        let found = folders.iter().find_map(|folder| search(folder, blas.file));
+        found
+            .ok_or_else(|| io::Error::new(io::ErrorKind::NotFound, format!("{} is not installed", blas.file)))
     }
 
     fn build(&self) -> io::Result<()> {
@@ -138,15 +223,15 @@ impl Place {
                 command
             }
             Launch::Crate(name) => Command::new(program(name)),
-            Launch::Blas(file, prefix) => {
-                let library = search(&self.environment, file).ok_or_else(|| {
-                    io::Error::new(io::ErrorKind::NotFound, format!("{file} is not installed"))
-                })?;
+            Launch::Blas(ref blas) => {
+                let library = self.find(blas)?;
                 let mut command = Command::new(program("blas"));
-                let name = if file.contains("mkl") { "mkl" } else { "openblas" };
-                command.arg(&library).args([prefix, name]);
-                // MKL finds its kernels and its OpenMP beside itself.
-                command.env("LD_LIBRARY_PATH", library.parent().unwrap_or(&library));
+                command.arg(&library).args([blas.prefix, blas.name]);
+                // MKL finds its kernels and its OpenMP beside itself, BLIS its OpenMP in another package.
+                let places = [Some(library.clone()), search(&self.folder.join("debian"), "libgomp.so")];
+                let folders = places.iter().flatten().filter_map(|file| file.parent());
+                command.envs(blas.avx512.filter(|_| overlooked()));
+                command.env("LD_LIBRARY_PATH", std::env::join_paths(folders).unwrap_or_default());
                 command
             }
             Launch::Python(script, argument) => {
@@ -164,6 +249,13 @@ impl Place {
         }
         Ok(command)
     }
+}
+
+/// Whether a library that knows processors by their models may miss that this one has AVX-512: OpenBLAS 0.3.34 takes a
+/// Zen 5 for a Haswell, BLIS 0.9.0 for nothing it knows. Those of Intel are told by their features.
+fn overlooked() -> bool {
+    let processor = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+    processor.contains(" avx512f ") && !processor.contains("GenuineIntel")
 }
 
 fn note(missing: &mut Vec<String>, what: &str, outcome: io::Result<()>) {

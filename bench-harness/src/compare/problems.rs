@@ -1,8 +1,9 @@
 //! The problems of comparisons, their operands, and when results count as the same.
 
+use crate::case::shape_text;
 use crate::operand::Draw;
 use std::io;
-use tilewise_report::worker::Problem;
+use tilewise_report::worker::{Layout, Problem};
 
 /// Errors of a product of random numbers that are let pass, in units of k u: one standard deviation of the rounding
 /// error is about 0.24 of it, and the largest of some million elements five times that.
@@ -11,44 +12,115 @@ const PRODUCT_ERROR: f64 = 8.0;
 /// How much more than the best objective a fit may reach, relatively. Looser solvers would be timed for less work.
 const OBJECTIVE_GAP: f64 = 1e-8;
 
-/// Kind, element type and shape of every problem.
-pub(super) type Listed = Vec<(&'static str, &'static str, Vec<usize>)>;
-
 /// The objective that coefficients and intercept reach.
 type Objective = Box<dyn Fn(&[f64]) -> f64>;
 
-pub(super) fn gemm(quick: bool) -> Listed {
-    let square = |n: usize| vec![n, n, n];
-    let shapes = if quick {
-        vec![square(32), square(200)]
-    } else {
-        let odd = [[1, 1024, 1024], [8, 1024, 1024], [64, 1024, 1024], [4096, 64, 64], [32, 128, 784]];
-        let squares = [16, 64, 256, 512, 1024, 2048].map(square);
-        squares.into_iter().chain(odd.map(Vec::from)).collect()
-    };
-    both(&["gemm"], &["f32", "f64"], &shapes)
+/// A problem and the heading it stands under.
+#[derive(Clone, Debug)]
+pub(super) struct Listed {
+    pub(super) group: &'static str,
+    pub(super) kind: &'static str,
+    pub(super) element: &'static str,
+    pub(super) shape: Vec<usize>,
+    pub(super) layout: Layout,
 }
 
-pub(super) fn add(quick: bool) -> Listed {
+impl Listed {
+    /// Floating-point operations of a product; 0 where they are not what counts.
+    pub(super) fn flops(&self) -> f64 {
+        if self.kind == "gemm" { 2.0 * self.shape.iter().map(|&n| n as f64).product::<f64>() } else { 0.0 }
+    }
+
+    /// Dimensions and layout.
+    pub(super) fn shape_text(&self) -> String {
+        shape_text(&self.shape) + &self.layout.words()
+    }
+
+    /// What is computed on what.
+    pub(super) fn describe(&self) -> String {
+        format!("{} {} {}", self.kind, self.element, self.shape_text())
+    }
+}
+
+/// Heading of square products.
+pub(super) const CUBES: &str = "cubes";
+
+const CUBE_SIZES: [usize; 21] =
+    [4, 8, 16, 17, 32, 48, 64, 96, 100, 128, 192, 255, 256, 384, 512, 777, 1000, 1024, 1536, 2048, 3072];
+
+/// m x n x k.
+const THIN: [[usize; 3]; 20] = [
+    [1, 1024, 1024],
+    [2, 1024, 1024],
+    [4, 1024, 1024],
+    [7, 1024, 1024],
+    [8, 1024, 1024],
+    [16, 1024, 1024],
+    [64, 1024, 1024],
+    [4096, 1, 1024],
+    [4096, 4, 1024],
+    [4096, 8, 1024],
+    [4096, 16, 1024],
+    [4096, 64, 1024],
+    [4096, 64, 64],
+    [2048, 2048, 1],
+    [2048, 2048, 4],
+    [2048, 2048, 16],
+    [2048, 2048, 32],
+    [16, 16, 100_000],
+    [128, 4096, 128],
+    [32, 784, 128],
+];
+
+pub(super) fn gemm(quick: bool) -> Vec<Listed> {
+    let packed = Layout::default();
+    let (a, b) = (Layout { a_transposed: true, ..packed }, Layout { b_transposed: true, ..packed });
+    let both = Layout { b_transposed: true, ..a };
+    let leading = |leading| Layout { leading, ..packed };
+    // At 1024 cubed a leading dimension of 1024 is the packed cube.
+    let (sizes, thin, n, layouts): (&[usize], &[[usize; 3]], _, _) = if quick {
+        (&[32, 200], &[[8, 256, 256]], 100, [a, b, both, leading(101), leading(104)])
+    } else {
+        (&CUBE_SIZES, &THIN, 1024, [a, b, both, leading(1025), leading(1040)])
+    };
+    let mut all = Vec::new();
+    for element in ["f32", "f64"] {
+        let mut push =
+            |group, shape, layout| all.push(Listed { group, kind: "gemm", element, shape, layout });
+        sizes.iter().for_each(|&n| push(CUBES, vec![n; 3], packed));
+        thin.iter().for_each(|&shape| push("thin and small", shape.into(), packed));
+        layouts.iter().for_each(|&layout| push("layouts", vec![n; 3], layout));
+    }
+    all
+}
+
+pub(super) fn add(quick: bool) -> Vec<Listed> {
     let shapes =
         if quick { vec![vec![256, 256]] } else { vec![vec![128, 128], vec![1024, 1024], vec![4096, 4096]] };
-    both(&["add"], &["f32", "f64"], &shapes)
+    every(&["add"], &["f32", "f64"], &shapes)
 }
 
-pub(super) fn linear(quick: bool) -> Listed {
+pub(super) fn linear(quick: bool) -> Vec<Listed> {
     let shapes = if quick {
         vec![vec![5000, 20]]
     } else {
         vec![vec![1000, 10], vec![20_000, 500], vec![500_000, 100]]
     };
-    both(&["least_squares", "ridge", "logistic"], &["f64"], &shapes)
+    every(&["least_squares", "ridge", "logistic"], &["f64"], &shapes)
 }
 
-fn both(kinds: &[&'static str], elements: &[&'static str], shapes: &[Vec<usize>]) -> Listed {
-    let mut all = Listed::new();
+fn every(kinds: &[&'static str], elements: &[&'static str], shapes: &[Vec<usize>]) -> Vec<Listed> {
+    let mut all = Vec::new();
     for &kind in kinds {
         for &element in elements {
-            all.extend(shapes.iter().map(|shape| (kind, element, shape.clone())));
+            let listed = |shape: &Vec<usize>| Listed {
+                group: "",
+                kind,
+                element,
+                shape: shape.clone(),
+                layout: Layout::default(),
+            };
+            all.extend(shapes.iter().map(listed));
         }
     }
     all

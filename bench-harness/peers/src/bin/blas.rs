@@ -1,9 +1,10 @@
-//! Any shared library with the C interface of BLAS: `blas LIBRARY PREFIX NAME`, with NAME openblas or mkl, and PREFIX
-//! what the library puts before names, or `-`.
+//! Any shared library with the C interface of BLAS: `blas LIBRARY PREFIX NAME`, with NAME openblas, mkl or blis, and
+//! PREFIX what the library puts before names, or `-`.
 
 use libloading::{Library, Symbol};
 use std::ffi::{CStr, c_char, c_int};
-use tilewise_peers::{Product, serve_gemm};
+use tilewise_peers::{Outcome, serve_gemm};
+use tilewise_report::worker::{Element, Product};
 
 type Gemm<T> = unsafe extern "C" fn(
     c_int,
@@ -22,15 +23,43 @@ type Gemm<T> = unsafe extern "C" fn(
     c_int,
 );
 
-/// CBLAS's numbers for row-major and not transposed.
+/// CBLAS's numbers for row-major, not transposed and transposed.
 const ROW_MAJOR: c_int = 101;
-const NO_TRANSPOSE: c_int = 111;
+const TRANSPOSE: [c_int; 2] = [111, 112];
 
-fn multiply<T: Copy>(function: &Symbol<'_, Gemm<T>>, p: &mut Product<T>, zero: T, one: T) {
-    let (m, n, k) = (p.m as c_int, p.n as c_int, p.k as c_int);
-    let (a, b, c) = (p.a.as_ptr(), p.b.as_ptr(), p.c.as_mut_ptr());
-    // SAFETY: the function has CBLAS's signature; the slices hold m * k, k * n and m * n packed elements.
-    unsafe { function(ROW_MAJOR, NO_TRANSPOSE, NO_TRANSPOSE, m, n, k, one, a, k, b, n, zero, c, n) };
+fn multiply<T: Element>(
+    function: &Symbol<'_, Gemm<T>>,
+    p: &mut Product<T>,
+    times: u64,
+    zero: T,
+    one: T,
+) -> Outcome {
+    let ((m, n, k), sa, sb, sc) = (p.shape(), p.a, p.b, p.c);
+    let (m, n, k) = (m as c_int, n as c_int, k as c_int);
+    let (lda, ldb, ldc) = (sa.leading as c_int, sb.leading as c_int, sc.leading as c_int);
+    let (ta, tb) = (TRANSPOSE[usize::from(sa.transposed)], TRANSPOSE[usize::from(sb.transposed)]);
+    let (a, b, c) = p.arrays();
+    let (a, b, c) = (a.as_ptr(), b.as_ptr(), c.as_mut_ptr());
+    for _ in 0..times {
+        // SAFETY: the function has CBLAS's signature; the arrays hold m x k, k x n and m x n elements, stored by rows, or
+        // by columns where transposed, with these leading dimensions, and C overlaps neither.
+        unsafe { function(ROW_MAJOR, ta, tb, m, n, k, one, a, lda, b, ldb, zero, c, ldc) };
+    }
+    Ok(())
+}
+
+/// Functions that tell a text.
+type Text = unsafe extern "C" fn() -> *const c_char;
+
+/// What `name`, a function without arguments that answers a static text, says; empty without such a function.
+fn told(library: &Library, name: &str) -> String {
+    // SAFETY: the callers name functions whose documented signature is const char *(void).
+    unsafe {
+        match library.get::<Text>(name.as_bytes()) {
+            Ok(function) => CStr::from_ptr(function()).to_string_lossy().trim().into(),
+            Err(_) => String::new(),
+        }
+    }
 }
 
 /// The word after `mark` in the long text with which libraries introduce themselves.
@@ -38,32 +67,43 @@ fn word_after(text: &str, mark: &str) -> String {
     text.split_whitespace().skip_while(|word| *word != mark).nth(1).unwrap_or("unknown").into()
 }
 
-fn version(library: &Library, name: &str, prefix: &str) -> String {
+fn mkl_version(library: &Library) -> String {
     let mut buffer = [0 as c_char; 256];
-    if name == "mkl" {
-        // SAFETY: MKL documents mkl_get_version_string(char *, int).
-        let found =
-            unsafe { library.get::<unsafe extern "C" fn(*mut c_char, c_int)>(b"mkl_get_version_string") };
-        if let Ok(function) = found {
-            // SAFETY: the buffer has one byte more than is told.
-            unsafe { function(buffer.as_mut_ptr(), 255) };
+    // SAFETY: MKL documents mkl_get_version_string(char *, int); the buffer has one byte more than is told, which stays 0.
+    unsafe {
+        if let Ok(function) =
+            library.get::<unsafe extern "C" fn(*mut c_char, c_int)>(b"mkl_get_version_string")
+        {
+            function(buffer.as_mut_ptr(), 255);
         }
-    } else {
-        // SAFETY: OpenBLAS documents const char *openblas_get_config(void).
-        let found = unsafe {
-            library.get::<unsafe extern "C" fn() -> *const c_char>(
-                format!("{prefix}openblas_get_config").as_bytes(),
-            )
-        };
-        if let Ok(function) = found {
-            // SAFETY: the function takes nothing and answers a static text.
-            let text = unsafe { CStr::from_ptr(function()) };
-            return word_after(&text.to_string_lossy(), "OpenBLAS");
+        CStr::from_ptr(buffer.as_ptr()).to_string_lossy().trim().into()
+    }
+}
+
+/// MKL loads the library of kernels that it chose for the processor when it first multiplies: `libmkl_avx512.so.3` or
+/// another. There is no function that tells.
+fn mkl_kernels() -> String {
+    let maps = std::fs::read_to_string("/proc/self/maps").unwrap_or_default();
+    let names = maps.lines().filter_map(|line| line.rsplit('/').next());
+    let mut kernels: Vec<&str> = names.filter(|name| name.starts_with("libmkl_")).collect();
+    kernels.sort_unstable();
+    kernels.dedup();
+    kernels.join(" ")
+}
+
+/// What BLIS took this processor for.
+fn blis_configuration(library: &Library) -> String {
+    // SAFETY: BLIS declares arch_t bli_arch_query_id(void) and char *bli_arch_string(arch_t), an enum being an int.
+    unsafe {
+        let id = library.get::<unsafe extern "C" fn() -> c_int>(b"bli_arch_query_id");
+        let name = library.get::<unsafe extern "C" fn(c_int) -> *const c_char>(b"bli_arch_string");
+        match (id, name) {
+            (Ok(id), Ok(name)) => {
+                format!("configuration {}", CStr::from_ptr(name(id())).to_string_lossy())
+            }
+            _ => String::new(),
         }
     }
-    // SAFETY: the last byte was never written, so the text ends.
-    let text = unsafe { CStr::from_ptr(buffer.as_ptr()) }.to_string_lossy();
-    word_after(&text, "Version")
 }
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -80,8 +120,23 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         let dgemm: Symbol<'_, Gemm<f64>> = library.get(format!("{prefix}cblas_dgemm").as_bytes())?;
         (sgemm, dgemm)
     };
-    let f32 = |p: &mut Product<f32>| multiply(&sgemm, p, 0.0, 1.0);
-    let f64 = |p: &mut Product<f64>| multiply(&dgemm, p, 0.0, 1.0);
-    serve_gemm(version(&library, name, prefix), f32, f64)?;
+    let [x, mut y] = [[1f32]; 2];
+    // SAFETY: matrices of one element.
+    unsafe { sgemm(ROW_MAJOR, 111, 111, 1, 1, 1, 1.0, x.as_ptr(), 1, x.as_ptr(), 1, 0.0, y.as_mut_ptr(), 1) };
+    let (version, configuration) = match name.as_str() {
+        "mkl" => {
+            let text = mkl_version(&library);
+            (word_after(&text, "Version"), format!("{text}, {}", mkl_kernels()))
+        }
+        "openblas" => {
+            let config = told(&library, &format!("{prefix}openblas_get_config"));
+            let core = told(&library, &format!("{prefix}openblas_get_corename"));
+            (word_after(&config, "OpenBLAS"), format!("{config}, core {core}"))
+        }
+        _ => (told(&library, "bli_info_get_version_str"), blis_configuration(&library)),
+    };
+    let f32 = |p: &mut Product<f32>, times| multiply(&sgemm, p, times, 0.0, 1.0);
+    let f64 = |p: &mut Product<f64>, times| multiply(&dgemm, p, times, 0.0, 1.0);
+    serve_gemm(version, configuration, f32, f64)?;
     Ok(())
 }

@@ -1,40 +1,46 @@
 //! The `gemm` crate with its AVX-512 kernels.
 
 use gemm::Parallelism;
-use tilewise_peers::{Product, serve_gemm, threads, version};
+use tilewise_peers::{Outcome, serve_gemm, threads, vectors, version};
+use tilewise_report::worker::{Element, Product};
 
-fn multiply<T: 'static>(p: &mut Product<T>, zero: T, one: T, parallelism: Parallelism) {
-    let (k, n) = (p.k as isize, p.n as isize);
-    let (a, b, c) = (p.a.as_ptr(), p.b.as_ptr(), p.c.as_mut_ptr());
-    // SAFETY: the slices hold m * k, k * n and m * n packed elements, and C overlaps neither.
-    unsafe {
-        gemm::gemm(
-            p.m,
-            p.n,
-            p.k,
-            c,
-            1,
-            n,
-            false,
-            a,
-            1,
-            k,
-            b,
-            1,
-            n,
-            zero,
-            one,
-            false,
-            false,
-            false,
-            parallelism,
-        )
-    };
+fn multiply<T: Element>(p: &mut Product<T>, times: u64, zero: T, one: T) -> Outcome {
+    let parallelism = if threads() == 1 { Parallelism::None } else { Parallelism::Rayon(threads()) };
+    let ((m, n, k), sa, sb, sc) = (p.shape(), p.a, p.b, p.c);
+    let (a, b, c) = p.arrays();
+    let (a, b, c) = (a.as_ptr(), b.as_ptr(), c.as_mut_ptr());
+    for _ in 0..times {
+        // SAFETY: the arrays hold m x k, k x n and m x n elements at these strides, and C overlaps neither.
+        unsafe {
+            gemm::gemm(
+                m,
+                n,
+                k,
+                c,
+                sc.col_stride(),
+                sc.row_stride(),
+                false,
+                a,
+                sa.col_stride(),
+                sa.row_stride(),
+                b,
+                sb.col_stride(),
+                sb.row_stride(),
+                zero,
+                one,
+                false,
+                false,
+                false,
+                parallelism,
+            )
+        };
+    }
+    Ok(())
 }
 
 fn main() -> std::io::Result<()> {
-    let parallelism = if threads() == 1 { Parallelism::None } else { Parallelism::Rayon(threads()) };
-    let f32 = |p: &mut Product<f32>| multiply(p, 0.0, 1.0, parallelism);
-    let f64 = |p: &mut Product<f64>| multiply(p, 0.0, 1.0, parallelism);
-    serve_gemm(version("gemm"), f32, f64)
+    let configuration = format!("feature x86-v4, {}", vectors());
+    let f32 = |p: &mut Product<f32>, times| multiply(p, times, 0.0, 1.0);
+    let f64 = |p: &mut Product<f64>, times| multiply(p, times, 0.0, 1.0);
+    serve_gemm(version("gemm"), configuration, f32, f64)
 }
