@@ -6,7 +6,10 @@ use criterion::{criterion_group, criterion_main};
 mod support;
 
 fn elementary(c: &mut criterion::Criterion) {
-    support::bench(c, &["exp", "sigmoid", "log_softmax"]);
+    support::bench(
+        c,
+        &["exp", "log", "sigmoid", "tanh", "softplus", "erf", "gelu", "softmax", "log_softmax"],
+    );
 }
 
 criterion_group! { name = benches; config = support::config(); targets = elementary }

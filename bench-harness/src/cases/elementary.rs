@@ -2,15 +2,15 @@
 
 use crate::case::{Case, Cost, Outcome, Work, bytes, element, gamma, widen};
 use crate::operand::{Draw, Matrix, Vector};
-use tilewise_kernels::{self as kernels, Float, ShapeError, naive};
+use tilewise_kernels::{self as kernels, Float, MatMut, MatRef, ShapeError, naive};
 
-/// How many units in the last place an elementary function may be off; the kernels' own tests hold them tighter.
-const ULP: f64 = 4.0;
+/// Units in the last place by which the reference itself may be off.
+const REFERENCE_ULP: f64 = 1.0;
 /// Operations counted for one exponential: a range reduction, a polynomial of degree about seven, a scaling.
 const EXP_FLOPS: f64 = 20.0;
 
 pub(super) fn cases<T: Float>() -> Vec<Case> {
-    let function = |name, formula, make| Case {
+    let function = |name, formula, make: fn(&[usize], &mut Draw) -> Box<dyn Work>| Case {
         name,
         element: element::<T>(),
         formula,
@@ -21,43 +21,69 @@ pub(super) fn cases<T: Float>() -> Vec<Case> {
         beside: None,
         make,
     };
+    let of_rows = |name, formula, make: fn(&[usize], &mut Draw) -> Box<dyn Work>| Case {
+        dims: &["rows", "columns"],
+        timed: &[&[10_000, 10], &[1000, 1000]],
+        quick: &[1000, 10],
+        largest: &[300, 300],
+        ..function(name, formula, make)
+    };
     vec![
-        function("exp", "y_i = e^(x_i)", |shape, draw| map::<T>(shape, draw, kernels::exp, naive::exp)),
-        function("sigmoid", "y_i = 1 / (1 + e^(-x_i))", |shape, draw| {
-            map::<T>(shape, draw, kernels::sigmoid, naive::sigmoid)
+        function("exp", "y_i = e^(x_i)", |shape, draw| {
+            map::<T>(shape, draw, kernels::exp, naive::exp, kernels::EXP_ULP)
         }),
-        Case {
-            name: "log_softmax",
-            element: element::<T>(),
-            formula: "y_rj = x_rj - ln(sum of e^(x_ri))",
-            dims: &["rows", "columns"],
-            timed: &[&[10_000, 10], &[1000, 1000]],
-            quick: &[1000, 10],
-            largest: &[300, 300],
-            beside: None,
-            make: |shape, draw: &mut Draw| {
-                let (x, out) = (draw.matrix::<T>(shape[0], shape[1]), draw.matrix(shape[0], shape[1]));
-                Box::new(LogSoftmax { x, before: out.clone(), out })
-            },
-        },
+        function("log", "y_i = ln |x_i|", |shape, draw| {
+            let mut work = map::<T>(shape, draw, kernels::log, naive::log, kernels::LOG_ULP);
+            work.x.get_mut().iter_mut().for_each(|x| *x = x.abs());
+            work
+        }),
+        function("sigmoid", "y_i = 1 / (1 + e^(-x_i))", |shape, draw| {
+            map::<T>(shape, draw, kernels::sigmoid, naive::sigmoid, kernels::SIGMOID_ULP)
+        }),
+        function("tanh", "y_i = tanh(x_i)", |shape, draw| {
+            map::<T>(shape, draw, kernels::tanh, naive::tanh, kernels::TANH_ULP)
+        }),
+        function("softplus", "y_i = ln(1 + e^(x_i))", |shape, draw| {
+            map::<T>(shape, draw, kernels::softplus, naive::softplus, kernels::SOFTPLUS_ULP)
+        }),
+        function("erf", "y_i = erf(x_i)", |shape, draw| {
+            map::<T>(shape, draw, kernels::erf, naive::erf, kernels::ERF_ULP)
+        }),
+        function("gelu", "y_i = x_i / 2 (1 + erf(x_i / sqrt 2))", |shape, draw| {
+            map::<T>(shape, draw, kernels::gelu, naive::gelu, kernels::GELU_ULP)
+        }),
+        of_rows("log_softmax", "y_rj = x_rj - ln(sum of e^(x_ri))", |shape, draw| {
+            let largest = 2.0 + (shape[1].max(1) as f64).ln();
+            rows::<T>(shape, draw, kernels::log_softmax, naive::log_softmax, largest)
+        }),
+        of_rows("softmax", "y_rj = e^(x_rj) / sum of e^(x_ri)", |shape, draw| {
+            rows::<T>(shape, draw, kernels::softmax, naive::softmax, 1.0)
+        }),
     ]
 }
+
+/// A function of vectors.
+type OfVectors<T> = fn(&[T], &mut [T]) -> Result<(), ShapeError>;
+/// A function of the rows of a matrix.
+type OfRows<T> = for<'a> fn(MatRef<'a, T>, MatMut<'a, T>) -> Result<(), ShapeError>;
 
 struct Map<T> {
     x: Vector<T>,
     out: Vector<T>,
-    ours: fn(&[T], &mut [T]) -> Result<(), ShapeError>,
+    ours: OfVectors<T>,
     naive: fn(T) -> T,
+    ulp: f64,
 }
 
 fn map<T: Float>(
     shape: &[usize],
     draw: &mut Draw,
-    ours: fn(&[T], &mut [T]) -> Result<(), ShapeError>,
+    ours: OfVectors<T>,
     naive: fn(T) -> T,
-) -> Box<dyn Work> {
+    stated: f64,
+) -> Box<Map<T>> {
     let (x, out) = (draw.vector(shape[0], 20.0), draw.vector(shape[0], 1.0));
-    Box::new(Map { x, out, ours, naive })
+    Box::new(Map { x, out, ours, naive, ulp: stated + REFERENCE_ULP })
 }
 
 impl<T: Float> Work for Map<T> {
@@ -72,7 +98,10 @@ impl<T: Float> Work for Map<T> {
         widen(self.out.get())
     }
     fn allowed(&self) -> Vec<f64> {
-        self.x.get().iter().map(|&x| ULP * T::EPSILON.to_f64() * (self.naive)(x).to_f64().abs()).collect()
+        // Below the smallest normal number the unit is the smallest number there is.
+        let least = if size_of::<T>() == 4 { f64::from(f32::from_bits(1)) } else { f64::from_bits(1) };
+        let unit = |x: T| (T::EPSILON.to_f64() * (self.naive)(x).to_f64().abs()).max(least);
+        self.x.get().iter().map(|&x| self.ulp * unit(x)).collect()
     }
     fn cost(&self) -> Cost {
         let n = self.x.get().len();
@@ -80,18 +109,33 @@ impl<T: Float> Work for Map<T> {
     }
 }
 
-struct LogSoftmax<T> {
+struct Rows<T> {
     x: Matrix<T>,
     out: Matrix<T>,
     before: Matrix<T>,
+    ours: OfRows<T>,
+    naive: for<'a> fn(MatRef<'a, T>, MatMut<'a, T>),
+    /// The largest result there can be.
+    largest: f64,
 }
 
-impl<T: Float> Work for LogSoftmax<T> {
+fn rows<T: Float>(
+    shape: &[usize],
+    draw: &mut Draw,
+    ours: OfRows<T>,
+    naive: for<'a> fn(MatRef<'a, T>, MatMut<'a, T>),
+    largest: f64,
+) -> Box<dyn Work> {
+    let (x, out) = (draw.matrix::<T>(shape[0], shape[1]), draw.matrix(shape[0], shape[1]));
+    Box::new(Rows { x, before: out.clone(), out, ours, naive, largest })
+}
+
+impl<T: Float> Work for Rows<T> {
     fn ours(&mut self) -> Outcome {
-        Ok(kernels::log_softmax(self.x.get()?, self.out.get_mut()?)?)
+        Ok((self.ours)(self.x.get()?, self.out.get_mut()?)?)
     }
     fn naive(&mut self) -> Outcome {
-        naive::log_softmax(self.x.get()?, self.out.get_mut()?);
+        (self.naive)(self.x.get()?, self.out.get_mut()?);
         Ok(())
     }
     fn reset(&mut self) {
@@ -101,11 +145,9 @@ impl<T: Float> Work for LogSoftmax<T> {
         self.out.everything()
     }
     fn allowed(&self) -> Vec<f64> {
-        // The logarithm turns a relative error of the sum into an absolute one; entries lie in [-1, 1), so that no
-        // result exceeds 2 + ln(columns).
+        // Entries lie in [-1, 1). A relative error of the sum is one of a softmax, and an absolute one of its logarithm.
         let cols = self.x.cols();
-        let size = 2.0 + (cols.max(1) as f64).ln();
-        let bound = gamma::<T>(cols + 2) + ULP * T::EPSILON.to_f64() * (1.0 + size);
+        let bound = gamma::<T>(cols + 2) + 4.0 * T::EPSILON.to_f64() * (1.0 + self.largest);
         self.out.allow(std::iter::repeat_n(bound, self.x.rows() * cols))
     }
     fn cost(&self) -> Cost {
