@@ -28,6 +28,7 @@ mod epilogue;
 mod microkernel;
 mod pack;
 mod packed;
+mod skinny;
 
 use crate::matrix::check_product;
 use crate::scratch::Scratch;
@@ -94,6 +95,9 @@ fn multiply<T: Float>(
         gemv::gemv_column(alpha, b.transpose(), a.transpose(), beta, c.reborrow().transpose());
         epilogue.apply(c);
         return;
+    }
+    if skinny::suits(a, c) {
+        return skinny::product(alpha, a, b, beta, c, epilogue);
     }
     // Tiles store whole vectors along a row of C. A column-major C is the row-major C^T = B^T A^T.
     if c.col_stride() != 1 && c.row_stride() == 1 {

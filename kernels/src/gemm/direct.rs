@@ -110,7 +110,7 @@ fn columns<T: Float, B: Right<T>>(
 }
 
 /// B, k x n, as it lies in memory.
-trait Right<T: Float>: Sync {
+pub(super) trait Right<T: Float>: Sync {
     /// What a tile reads.
     type Columns: Columns<T>;
     /// Whether vectors come in pairs only.
@@ -169,14 +169,14 @@ impl<T: Float> Right<T> for PackedBlock<'_, T> {
 }
 
 /// A rectangle of C.
-struct Job<'a, T, B> {
-    a: &'a MatRef<'a, T>,
-    b: &'a B,
-    beta: T,
-    out: &'a Output<T>,
-    rows: Range<usize>,
-    cols: Range<usize>,
-    epilogue: &'a Epilogue<'a, T>,
+pub(super) struct Job<'a, T, B> {
+    pub(super) a: &'a MatRef<'a, T>,
+    pub(super) b: &'a B,
+    pub(super) beta: T,
+    pub(super) out: &'a Output<T>,
+    pub(super) rows: Range<usize>,
+    pub(super) cols: Range<usize>,
+    pub(super) epilogue: &'a Epilogue<'a, T>,
 }
 
 /// Vectors of the widest tile of so many rows that leaves registers for a row of B and a broadcast element of A.

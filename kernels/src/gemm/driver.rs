@@ -167,10 +167,10 @@ pub(super) fn pack_right<S: Storage, T: Float>(
     }
 }
 
-struct PackRight<'a, 'b, S, T> {
-    operand: &'a Operand<'b, S, T>,
-    block: Block,
-    out: &'a mut [T],
+pub(super) struct PackRight<'a, 'b, S, T> {
+    pub(super) operand: &'a Operand<'b, S, T>,
+    pub(super) block: Block,
+    pub(super) out: &'a mut [T],
 }
 
 impl<S: Storage, T: Float> Task<T> for PackRight<'_, '_, S, T> {

@@ -6,7 +6,7 @@
 
 use super::driver::Output;
 use crate::elementary::{Function, Gelu, Sigmoid, Softplus, Tanh};
-use crate::simd::{Lanes, Task};
+use crate::simd::{Isa, Lanes, Task};
 use crate::{Float, MatMut, MatRef, parallel};
 use std::ops::Range;
 
@@ -67,14 +67,18 @@ impl<'a, T: Float> Epilogue<'a, T> {
         }
         let out = Output { ptr: c.as_mut_ptr(), rs: c.row_stride(), cs: c.col_stride() };
         let rows = (parallel::GRAIN_BYTES / (n * size_of::<T>())).clamp(1, m);
-        let piece = |i: usize| {
-            let rows = i * rows..m.min((i + 1) * rows);
-            T::dispatch(Finish { epilogue: self, out: &out, rows, cols: 0..n });
-        };
+        let piece = |i: usize| self.range(Isa::current(), &out, i * rows..m.min((i + 1) * rows), 0..n);
         parallel::for_each(m.div_ceil(rows), piece);
     }
 
-    /// Does it to a rectangle of C, which no other thread touches meanwhile. Nothing if there is nothing to do.
+    /// Does it to a rectangle of C, which no other thread touches meanwhile.
+    pub(super) fn range(&self, isa: Isa, out: &Output<T>, rows: Range<usize>, cols: Range<usize>) {
+        if !self.is_none() {
+            T::dispatch_on(isa, Finish { epilogue: self, out, rows, cols });
+        }
+    }
+
+    /// The same inside a kernel.
     #[inline(always)]
     pub(super) fn finish<S: Lanes<T>>(
         &self,

@@ -109,8 +109,9 @@ fn check<T: Float>(case: &Case, edge: Edge, name: &str) {
     }
 }
 
-/// Shapes around every change of path: one row or column, none, few rows and more, several blocks of k and of columns.
-const SHAPES: [(usize, usize, usize); 14] = [
+/// Shapes around every change of path: one row or column, none, few rows or columns and more, several blocks of k and of
+/// columns.
+const SHAPES: [(usize, usize, usize); 16] = [
     (0, 5, 3),
     (5, 0, 3),
     (4, 6, 0),
@@ -125,6 +126,8 @@ const SHAPES: [(usize, usize, usize); 14] = [
     (129, 37, 30),
     (3, 2100, 5),
     (140, 40, 800),
+    (100, 5, 70),
+    (400, 8, 600),
 ];
 
 #[test]
@@ -150,7 +153,7 @@ fn fused_and_packed_products_have_the_bits_of_passes() {
 /// More operations than a thread takes alone, so that tiles are shared.
 #[test]
 fn fused_products_of_several_tasks() {
-    let shapes = [(100, 300, 100), (200, 150, 120), (64, 2100, 40)];
+    let shapes = [(100, 300, 100), (200, 150, 120), (64, 2100, 40), (3000, 7, 100)];
     for (i, shape) in shapes.into_iter().enumerate() {
         let case = Case {
             shape,

@@ -190,9 +190,11 @@ fn gemm_across_blocks() {
             (300, 1, 300),
             (97, 96, 257),
             (70, 300, 800),
-            // Packed in row-major layouts even with alpha = 1: more than 128 rows, and B beyond 400 KiB.
+            // Packed in row-major layouts even with alpha = 1: more than 128 rows, and B beyond 800 KiB.
             (131, 300, 800),
             (1600, 3, 5),
+            // Few columns.
+            (200, 7, 300),
             (3, 2100, 5),
         ];
         for (m, n, k) in shapes {
