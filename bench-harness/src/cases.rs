@@ -10,6 +10,7 @@ mod gemv;
 mod gram;
 mod linear;
 mod quantised;
+mod tree;
 mod vector;
 
 /// Every case: what `check`, `scale`, `report` and the criterion benches go through.
@@ -30,6 +31,7 @@ pub fn all() -> Vec<Case> {
         elementary::cases::<f32>(),
         elementary::cases::<f64>(),
         quantised::cases(),
+        tree::cases(),
         linear::cases(),
     ]
     .concat()

@@ -24,6 +24,7 @@ mod rows;
 mod scratch;
 pub mod simd;
 mod syrk;
+pub mod tree;
 mod vector;
 
 pub use add::add;

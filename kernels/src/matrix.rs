@@ -21,6 +21,15 @@ pub enum ShapeError {
         /// The length found.
         found: usize,
     },
+    /// A number that must be below a limit is not.
+    TooLarge {
+        /// Which number, in words.
+        what: &'static str,
+        /// What it must be below.
+        limit: usize,
+        /// The number found.
+        found: usize,
+    },
     /// A view would reach outside its slice.
     OutOfBounds {
         /// Shape asked for: rows, columns.
@@ -54,6 +63,9 @@ impl fmt::Display for ShapeError {
             Self::Mismatch { what, expected, found } => {
                 write!(f, "{what}: expected {expected}, found {found}")
             }
+            Self::TooLarge { what, limit, found } => {
+                write!(f, "{what}: expected below {limit}, found {found}")
+            }
             Self::OutOfBounds { shape: (m, n), strides: (rs, cs), len } => {
                 write!(
                     f,
@@ -76,6 +88,14 @@ impl std::error::Error for ShapeError {}
 /// [`ShapeError::Mismatch`] naming `what` when they differ.
 pub fn same(what: &'static str, expected: usize, found: usize) -> Result<(), ShapeError> {
     if expected == found { Ok(()) } else { Err(ShapeError::Mismatch { what, expected, found }) }
+}
+
+/// Checks that a number is below a limit.
+///
+/// # Errors
+/// [`ShapeError::TooLarge`] naming `what` when it is not.
+pub(crate) fn below(what: &'static str, limit: usize, found: usize) -> Result<(), ShapeError> {
+    if found < limit { Ok(()) } else { Err(ShapeError::TooLarge { what, limit, found }) }
 }
 
 /// A read-only view of a matrix.

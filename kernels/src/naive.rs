@@ -14,6 +14,7 @@ mod moments;
 mod quantised;
 mod rows;
 mod syrk;
+pub mod tree;
 mod vector;
 
 pub use add::add;

@@ -12,6 +12,7 @@ mod products;
 mod quantised;
 mod reductions;
 mod softmax;
+mod trees;
 mod vectors;
 
 use tilewise_kernels::simd::{Isa, with_isa};

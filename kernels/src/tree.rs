@@ -1,0 +1,19 @@
+//! What decision trees, forests and boosting spend their time in: histograms over bins, their difference, the scan for
+//! the best split, the stable partition of rows, binning, and the walk down a finished tree.
+//!
+//! A column's values are replaced once by small integers, their *bins* ([`Bins`]). A node of a tree is a list of rows
+//! ([`Rows`]); its histogram holds, for every bin of every feature, the sum over the node's rows of what each row brings.
+//! These sums are integers ([`Packed`], [`Pair`], counts), so no order of additions, number of threads, block size or
+//! instruction set can change them, and a parent's histogram is exactly the sum of its children's. Real gradients are
+//! made integers by the caller, who multiplies by a power of two, with sample weights folded in.
+//!
+//! Histograms of gradients: Chen and Guestrin, *XGBoost*, KDD 2016; Ke et al., *LightGBM*, NeurIPS 2017. Integers in
+//! place of real gradients: Shi et al., *Quantized Training of Gradient Boosting Decision Trees*, NeurIPS 2022.
+
+mod bins;
+mod cells;
+mod histogram;
+
+pub use bins::{Bin, Bins, OwnedBins, Rows};
+pub use cells::{ClassWeight, Gradients, Labels, Packed, Pair};
+pub use histogram::{class_histogram, histogram, histogram_pairs, histogram_wide};
