@@ -376,8 +376,8 @@ impl<B: Bin, S: Sum> Part<'_, B, S> {
     ) {
         let mut add = |copy: usize, row: &[B], value: S::Value| {
             if let Some(row) = row.first_chunk::<K>() {
-                for k in 0..K {
-                    add(copy * K + k, row[k].into(), value);
+                for (k, &bin) in row.iter().enumerate() {
+                    add(copy * K + k, bin.into(), value);
                 }
             }
         };
