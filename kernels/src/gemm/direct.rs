@@ -96,16 +96,16 @@ fn columns<T: Float, B: Right<T>>(
 ) {
     let (m, n, k) = (c.rows(), cols.len(), a.cols());
     let out = Output { ptr: c.as_mut_ptr(), rs: c.row_stride(), cs: 1 };
-    let job = |rows, cols| T::dispatch_on(isa, &Job { a, b, beta, out: &out, rows, cols, epilogue });
     if m.saturating_mul(n).saturating_mul(k) < SERIAL_BELOW || parallel::threads() == 1 {
-        return job(0..m, cols);
+        return T::dispatch_on(isa, &Job { a, b, beta, out: &out, rows: 0..m, cols, epilogue });
     }
     let blocking = T::dispatch_on(isa, BlockingOf);
     let (high, wide) = blocking.job(m, n, parallel::threads());
     let down = m.div_ceil(high);
     parallel::for_each(down * n.div_ceil(wide), |i| {
         let (row, col) = (i % down * high, cols.start + i / down * wide);
-        job(row..(row + high).min(m), col..(col + wide).min(cols.end));
+        let (rows, cols) = (row..(row + high).min(m), col..(col + wide).min(cols.end));
+        T::dispatch_on(isa, &Job { a, b, beta, out: &out, rows, cols, epilogue });
     });
 }
 
@@ -308,6 +308,15 @@ impl<T: Float, B: Right<T>> Job<'_, T, B> {
     /// memory, and took ten times as long.
     #[inline(never)]
     fn tiles<S: Lanes<T>, const MR: usize, const NV: usize>(&self, simd: S, place: &Place<T>) {
+        // All inside: what is computed outside goes through memory into the function of the set.
+        simd.vectorize(
+            #[inline(always)]
+            move || self.side_by_side::<S, MR, NV>(simd, place),
+        );
+    }
+
+    #[inline(always)]
+    fn side_by_side<S: Lanes<T>, const MR: usize, const NV: usize>(&self, simd: S, place: &Place<T>) {
         let &Place { row, col, from, steps, cols, seed, .. } = place;
         let (row_stride, col_stride) = (self.a.row_stride(), self.a.col_stride());
         let at = self.a.as_ptr().wrapping_offset(row as isize * row_stride + from as isize * col_stride);
@@ -315,26 +324,21 @@ impl<T: Float, B: Right<T>> Job<'_, T, B> {
         let b = self.b.columns(from, col);
         let c = self.out.ptr.wrapping_offset(row as isize * self.out.rs + col as isize);
         let nr = NV * S::LANES;
-        simd.vectorize(
-            #[inline(always)]
-            || {
-                let mut at = 0;
-                while at < cols {
-                    let (b, c) = (b.skip(at), c.wrapping_add(at));
-                    let spot = Spot { c, row_stride: self.out.rs, cols: nr.min(cols - at), next: c };
-                    // SAFETY: rows row..row + MR of A and C, steps from..from + steps of A and B, and `cols` columns of B
-                    // and C from col on lie inside the views or panels, the lanes of a vector one element apart; this job
-                    // alone writes these of C.
-                    unsafe {
-                        if spot.cols == nr {
-                            tile::<T, S, _, _, MR, NV, true>(simd, steps, a, b, spot, seed);
-                        } else {
-                            tile::<T, S, _, _, MR, NV, false>(simd, steps, a, b, spot, seed);
-                        }
-                    }
-                    at += nr;
+        let mut at = 0;
+        while at < cols {
+            let (b, c) = (b.skip(at), c.wrapping_add(at));
+            let spot = Spot { c, row_stride: self.out.rs, cols: nr.min(cols - at), next: c };
+            // SAFETY: rows row..row + MR of A and C, steps from..from + steps of A and B, and `cols` columns of B and C from
+            // col on lie inside the views or panels, the lanes of a vector one element apart; this job alone writes these
+            // of C.
+            unsafe {
+                if spot.cols == nr {
+                    tile::<T, S, _, _, MR, NV, true>(simd, steps, a, b, spot, seed);
+                } else {
+                    tile::<T, S, _, _, MR, NV, false>(simd, steps, a, b, spot, seed);
                 }
-            },
-        );
+            }
+            at += nr;
+        }
     }
 }

@@ -18,7 +18,7 @@ fn multiply<T: Element + faer::traits::ComplexField>(p: &mut Product<T>, times: 
             MatMut::from_raw_parts_mut(c.as_mut_ptr(), m, n, sc.row_stride(), sc.col_stride()),
         )
     };
-    (0..times).for_each(|_| matmul(c.rb_mut(), Accum::Replace, a, b, one.clone(), parallelism));
+    (0..times).for_each(|_| matmul(c.rb_mut(), Accum::Replace, a, b, one, parallelism));
     Ok(())
 }
 
