@@ -10,10 +10,20 @@
 //! Histograms of gradients: Chen and Guestrin, *XGBoost*, KDD 2016; Ke et al., *LightGBM*, NeurIPS 2017. Integers in
 //! place of real gradients: Shi et al., *Quantized Training of Gradient Boosting Decision Trees*, NeurIPS 2022.
 
+mod binning;
 mod bins;
 mod cells;
 mod histogram;
+mod partition;
+mod split;
+mod subtract;
+mod walk;
 
+pub use binning::bin_values;
 pub use bins::{Bin, Bins, OwnedBins, Rows};
-pub use cells::{ClassWeight, Gradients, Labels, Packed, Pair};
+pub use cells::{Cell, ClassWeight, Gradients, Labels, Packed, Pair};
 pub use histogram::{class_histogram, histogram, histogram_pairs, histogram_wide};
+pub use partition::{LeftBins, partition};
+pub use split::{ClassRule, Impurity, NewtonRule, Split, best_class_split, best_split};
+pub use subtract::subtract;
+pub use walk::{Node, OwnedTrees, Trees, predict};

@@ -2,8 +2,10 @@
 
 use crate::case::{Case, Cost, Outcome, Work};
 use crate::operand::Draw;
-use tilewise_kernels::tree::{self, Bin, Gradients, OwnedBins, Packed, Pair, Rows};
-use tilewise_kernels::{naive, parallel};
+use tilewise_kernels::tree::{
+    self, Bin, Gradients, LeftBins, NewtonRule, Node, OwnedBins, OwnedTrees, Packed, Pair, Rows, Split,
+};
+use tilewise_kernels::{MatRef, naive, parallel};
 
 pub(super) fn cases() -> Vec<Case> {
     let histogram = |name, formula, make| Case {
@@ -32,6 +34,50 @@ pub(super) fn cases() -> Vec<Case> {
             "sums of (gradient, hessian) of listed rows in 256 bins",
             |shape, draw| Box::new(Histogram::<u8>::new(shape, 256, true, draw)),
         ),
+        Case {
+            name: "best_split",
+            element: "i64",
+            formula: "largest gain over the splits of a histogram",
+            dims: &["features", "bins"],
+            timed: &[&[28, 256], &[1000, 64]],
+            quick: &[28, 64],
+            largest: &[100, 256],
+            beside: None,
+            make: |shape, draw| Box::new(Scan::new(shape, draw)),
+        },
+        Case {
+            name: "partition",
+            element: "u32",
+            formula: "rows of a node divided between its children",
+            dims: &["n"],
+            timed: &[&[10_000], &[1_000_000]],
+            quick: &[50_000],
+            largest: &[100_000],
+            beside: None,
+            make: |shape, draw| Box::new(Divide::new(shape, draw)),
+        },
+        Case {
+            name: "bin_values",
+            element: "f32",
+            formula: "bins of values between 255 cuts",
+            dims: &["n"],
+            timed: &[&[10_000], &[1_000_000]],
+            quick: &[50_000],
+            largest: &[100_000],
+            beside: None,
+            make: |shape, draw| Box::new(Cut::new(shape, draw)),
+        },
+        Case {
+            name: "predict",
+            element: "f64",
+            formula: "sums of the leaves that rows reach in trees of 255 nodes",
+            dims: &["n", "features", "trees"],
+            timed: &[&[50_000, 28, 100], &[1, 28, 100]],
+            quick: &[1_000, 28, 10],
+            largest: &[2_000, 20, 20],
+            beside: None,
+            make: |shape, draw| Box::new(Predict::new(shape, draw)),
+        },
     ]
 }
 
@@ -158,5 +204,206 @@ impl<B: Bin> Work for Histogram<B> {
         let written = 8.0 * cells;
         let flops = rows * features;
         Cost { flops, bytes: flops * size_of::<B>() as f64 + 8.0 * rows + written, written }
+    }
+}
+
+/// A histogram to be scanned.
+struct Scan {
+    cells: Vec<Packed>,
+    offsets: Vec<usize>,
+    missing: Vec<bool>,
+    best: Option<Split>,
+}
+
+impl Scan {
+    const RULE: NewtonRule =
+        NewtonRule { gradient_unit: 0.125, hessian_unit: 0.5, l2: 1.0, min_hessian: 20, min_gain: 0.0 };
+
+    fn new(shape: &[usize], draw: &mut Draw) -> Self {
+        let (features, bins) = (shape[0], shape[1]);
+        let mut part = |below: usize| integers(draw, features * bins, below).collect::<Vec<_>>();
+        let (gradients, hessians) = (part(2_000), part(1_000));
+        let cell = |(g, h): (usize, usize)| Packed::new(g as i32 - 1_000, h as i32);
+        Self {
+            cells: gradients.into_iter().zip(hessians).map(cell).collect(),
+            offsets: (0..=features).map(|f| f * bins).collect(),
+            missing: (0..features).map(|f| f % 2 == 1).collect(),
+            best: None,
+        }
+    }
+}
+
+impl Work for Scan {
+    fn ours(&mut self) -> Outcome {
+        self.best = tree::best_split(&self.cells, &self.offsets, &self.missing, Self::RULE)?;
+        Ok(())
+    }
+    fn naive(&mut self) -> Outcome {
+        let cells: Vec<Pair> = self.cells.iter().map(|&cell| cell.into()).collect();
+        self.best = naive::tree::best_split(&cells, &self.offsets, &self.missing, Self::RULE);
+        Ok(())
+    }
+    fn output(&self) -> Vec<f64> {
+        let best = |best: Split| vec![best.feature as f64, best.bin as f64, best.gain];
+        self.best.map_or(vec![-1.0; 3], best)
+    }
+    fn allowed(&self) -> Vec<f64> {
+        vec![0.0; 3]
+    }
+    fn cost(&self) -> Cost {
+        // A bin is a candidate, and one more where there are missing values; each gain has two quotients.
+        let cells = self.cells.len() as f64;
+        Cost { flops: 12.0 * 1.5 * cells, bytes: 8.0 * cells, written: 0.0 }
+    }
+}
+
+/// The rows of a node and the feature that divides them.
+struct Divide {
+    bins: OwnedBins<u8>,
+    rows: Vec<u32>,
+    out: Vec<u32>,
+    lefts: usize,
+}
+
+impl Divide {
+    const LEFT: LeftBins<'static> = LeftBins::UpTo { bin: 100, missing: Some(true) };
+
+    fn new(shape: &[usize], draw: &mut Draw) -> Self {
+        let n = shape[0];
+        let data = integers(draw, 2 * n, 256).map(u8::from_low_bits).collect();
+        Self {
+            bins: OwnedBins::column_major(data, 2 * n, vec![0, 256]).expect("bins that fit"),
+            rows: (0..n as u32).map(|i| 2 * i + i % 2).collect(),
+            out: vec![0; n],
+            lefts: 0,
+        }
+    }
+}
+
+impl Work for Divide {
+    fn ours(&mut self) -> Outcome {
+        let rows = Rows::List(&self.rows);
+        self.lefts = tree::partition(self.bins.get(), 0, &rows, Self::LEFT, &mut self.out)?;
+        Ok(())
+    }
+    fn naive(&mut self) -> Outcome {
+        let rows = Rows::List(&self.rows);
+        (self.out, self.lefts) = naive::tree::partition(self.bins.get(), 0, &rows, Self::LEFT);
+        Ok(())
+    }
+    fn output(&self) -> Vec<f64> {
+        self.out.iter().map(|&row| row.into()).chain([self.lefts as f64]).collect()
+    }
+    fn allowed(&self) -> Vec<f64> {
+        vec![0.0; self.out.len() + 1]
+    }
+    fn cost(&self) -> Cost {
+        let n = self.rows.len() as f64;
+        Cost { flops: n, bytes: 9.0 * n, written: 4.0 * n }
+    }
+}
+
+/// Values and the cuts between their bins.
+struct Cut {
+    x: Vec<f32>,
+    cuts: Vec<f32>,
+    out: Vec<u8>,
+}
+
+impl Cut {
+    fn new(shape: &[usize], draw: &mut Draw) -> Self {
+        let x = draw.vector(shape[0], 1.0).get().to_vec();
+        let cuts = (0..255).map(|i| (i - 127) as f32 / 128.0).collect();
+        Self { out: vec![0; x.len()], x, cuts }
+    }
+}
+
+impl Work for Cut {
+    fn ours(&mut self) -> Outcome {
+        Ok(tree::bin_values(&self.x, &self.cuts, 255, &mut self.out)?)
+    }
+    fn naive(&mut self) -> Outcome {
+        let bin = |&x: &f32| u8::from_low_bits(naive::tree::bin_value(x, &self.cuts, 255));
+        self.out = self.x.iter().map(bin).collect();
+        Ok(())
+    }
+    fn output(&self) -> Vec<f64> {
+        self.out.iter().map(|&bin| bin.into()).collect()
+    }
+    fn allowed(&self) -> Vec<f64> {
+        vec![0.0; self.out.len()]
+    }
+    fn cost(&self) -> Cost {
+        let n = self.x.len() as f64;
+        Cost { flops: n, bytes: 5.0 * n, written: n }
+    }
+}
+
+/// Full trees of seven levels of splits.
+struct Predict {
+    nodes: Vec<Node>,
+    values: Vec<f64>,
+    roots: Vec<u32>,
+    checked: OwnedTrees,
+    x: Vec<f32>,
+    features: usize,
+    out: Vec<f64>,
+}
+
+impl Predict {
+    const LEVELS: u32 = 7;
+
+    fn new(shape: &[usize], draw: &mut Draw) -> Self {
+        let (rows, features, trees) = (shape[0], shape[1].max(1), shape[2]);
+        let (size, splits) = ((2 << Self::LEVELS) - 1, (1 << Self::LEVELS) - 1);
+        let thresholds = draw.vector::<f32>(size * trees, 1.0).get().to_vec();
+        let used = integers(draw, size * trees, 2 * features).collect::<Vec<_>>();
+        let node = |i: usize| {
+            let (root, at) = (i / size * size, i % size);
+            let child = |side: usize| (if at < splits { root + 2 * at + 1 + side } else { i }) as u32;
+            Node { threshold: thresholds[i], feature: used[i] as u32, left: child(0), right: child(1) }
+        };
+        let nodes: Vec<Node> = (0..size * trees).map(node).collect();
+        let values = draw.vector(size * trees, 1.0).get().to_vec();
+        let roots: Vec<u32> = (0..trees).map(|tree| (tree * size) as u32).collect();
+        Self {
+            checked: OwnedTrees::new(nodes.clone(), values.clone(), roots.clone(), features)
+                .expect("full trees"),
+            nodes,
+            values,
+            roots,
+            x: draw.vector(rows * features, 1.0).get().to_vec(),
+            features,
+            out: vec![0.0; rows],
+        }
+    }
+    fn x(&self) -> Result<MatRef<'_, f32>, tilewise_kernels::ShapeError> {
+        MatRef::new(&self.x, self.out.len(), self.features)
+    }
+}
+
+impl Work for Predict {
+    fn ours(&mut self) -> Outcome {
+        let mut out = vec![0.0; self.out.len()];
+        tree::predict(self.checked.get(), self.x()?, &mut out)?;
+        self.out = out;
+        Ok(())
+    }
+    fn naive(&mut self) -> Outcome {
+        let mut out = vec![0.0; self.out.len()];
+        naive::tree::predict(&self.nodes, &self.values, &self.roots, self.x()?, &mut out);
+        self.out = out;
+        Ok(())
+    }
+    fn output(&self) -> Vec<f64> {
+        self.out.clone()
+    }
+    fn allowed(&self) -> Vec<f64> {
+        vec![0.0; self.out.len()]
+    }
+    fn cost(&self) -> Cost {
+        let (n, size) = (self.out.len() as f64, self.nodes.len() as f64);
+        let steps = n * self.roots.len() as f64 * f64::from(Self::LEVELS);
+        Cost { flops: steps, bytes: 4.0 * self.x.len() as f64 + 24.0 * size + 8.0 * n, written: 8.0 * n }
     }
 }

@@ -1,6 +1,9 @@
 //! Kernels of trees: the definitions.
 
-use crate::tree::{Bin, Bins, ClassWeight, Packed, Pair, Rows};
+use crate::tree::{
+    Bin, Bins, ClassRule, ClassWeight, Impurity, LeftBins, NewtonRule, Node, Packed, Pair, Rows, Split,
+};
+use crate::{Float, MatRef};
 
 /// Adds each row's pair to the cells of its bins.
 ///
@@ -41,6 +44,125 @@ pub fn class_histogram<B: Bin>(
         for (feature, &offset) in bins.offsets().iter().take(bins.features()).enumerate() {
             let bin = bins.get(row, feature).into();
             out[(offset + bin) * classes + labels[row].class as usize] += labels[row].weight;
+        }
+    }
+}
+
+/// The best split: every candidate summed from nothing.
+///
+/// # Panics
+/// When the shapes do not fit.
+pub fn best_split(cells: &[Pair], offsets: &[usize], missing: &[bool], rule: NewtonRule) -> Option<Split> {
+    best(offsets, missing, |feature, is_left| {
+        let mut sides = [Pair::default(); 2];
+        for bin in offsets[feature]..offsets[feature + 1] {
+            let side = &mut sides[usize::from(!is_left(bin - offsets[feature]))];
+            *side = *side + cells[bin];
+        }
+        let score = |side: Pair| {
+            let g = side.gradient as f64 * rule.gradient_unit;
+            g * g / (side.hessian as f64 * rule.hessian_unit + rule.l2)
+        };
+        let allowed = sides.iter().all(|side| side.hessian >= rule.min_hessian.max(1));
+        let gain = score(sides[0]) + score(sides[1]) - score(sides[0] + sides[1]);
+        (allowed && gain > rule.min_gain).then_some(gain)
+    })
+}
+
+/// The best split of class counts: every candidate summed from nothing.
+///
+/// # Panics
+/// When the shapes do not fit.
+pub fn best_class_split(
+    counts: &[u32],
+    classes: usize,
+    offsets: &[usize],
+    missing: &[bool],
+    rule: ClassRule,
+) -> Option<Split> {
+    best(offsets, missing, |feature, is_left| {
+        let mut sides = [vec![0.0; classes], vec![0.0; classes]];
+        for bin in offsets[feature]..offsets[feature + 1] {
+            let side = &mut sides[usize::from(!is_left(bin - offsets[feature]))];
+            (0..classes).for_each(|c| side[c] += f64::from(counts[bin * classes + c]));
+        }
+        let impurity = |side: &[f64]| {
+            let n: f64 = side.iter().sum();
+            n * match rule.impurity {
+                Impurity::Gini => 1.0 - side.iter().map(|c| (c / n) * (c / n)).sum::<f64>(),
+                Impurity::Entropy => {
+                    -side.iter().filter(|&&c| c > 0.0).map(|c| c / n * (c / n).ln()).sum::<f64>()
+                }
+            }
+        };
+        let all: Vec<f64> = sides[0].iter().zip(&sides[1]).map(|(a, b)| a + b).collect();
+        let allowed = sides.iter().all(|side| side.iter().sum::<f64>() >= rule.min_weight.max(1) as f64);
+        let gain = impurity(&all) - impurity(&sides[0]) - impurity(&sides[1]);
+        (allowed && gain > rule.min_gain).then_some(gain)
+    })
+}
+
+/// The first of the best by `gain(feature, which bins go left)`.
+fn best(
+    offsets: &[usize],
+    missing: &[bool],
+    gain: impl Fn(usize, &dyn Fn(usize) -> bool) -> Option<f64>,
+) -> Option<Split> {
+    let mut best: Option<Split> = None;
+    for (feature, &missing) in missing.iter().enumerate() {
+        let bins = offsets[feature + 1] - offsets[feature];
+        let numeric = if missing { bins.saturating_sub(1) } else { bins };
+        for bin in 0..numeric {
+            for missing_left in [false, true] {
+                let is_left = |b: usize| if b < numeric { b <= bin } else { missing_left };
+                let Some(gain) = gain(feature, &is_left) else { continue };
+                if best.is_none_or(|best| gain > best.gain) {
+                    best = Some(Split { feature, bin, missing_left, gain });
+                }
+            }
+        }
+    }
+    best
+}
+
+/// The number of cuts below x; `missing` for NaN.
+pub fn bin_value<T: Float>(x: T, cuts: &[T], missing: usize) -> usize {
+    if x.is_nan() { missing } else { cuts.iter().filter(|&&cut| cut < x).count() }
+}
+
+/// The rows that go left, then the others; answers how many go left.
+///
+/// # Panics
+/// When there is no such feature or row.
+pub fn partition<B: Bin>(
+    bins: Bins<'_, B>,
+    feature: usize,
+    rows: &Rows<'_>,
+    left: LeftBins<'_>,
+) -> (Vec<u32>, usize) {
+    let goes_left = |&row: &u32| left.has(bins.get(row as usize, feature).into(), bins.count(feature));
+    let rows = (0..rows.len()).map(|place| rows.get(place) as u32);
+    let (mut out, right): (Vec<u32>, Vec<u32>) = rows.partition(goes_left);
+    let lefts = out.len();
+    out.extend(right);
+    (out, lefts)
+}
+
+/// Adds the values of the leaves that each row reaches, tree after tree.
+///
+/// # Panics
+/// When a node, value or feature does not exist.
+pub fn predict(nodes: &[Node], values: &[f64], roots: &[u32], x: MatRef<'_, f32>, out: &mut [f64]) {
+    for (row, out) in out.iter_mut().enumerate() {
+        for &root in roots {
+            let mut at = root as usize;
+            while nodes[at].left as usize != at {
+                let node = nodes[at];
+                let x = x.get(row, node.feature as usize / 2);
+                let left = if x.is_nan() { node.feature % 2 == 1 } else { x <= node.threshold };
+                at = if left { node.left } else { node.right } as usize;
+            }
+            *out += values[at];
         }
     }
 }

@@ -160,14 +160,30 @@ impl<'a> Labels<'a> {
     }
 }
 
-/// Numbers that cells hold: additions wrap, so that their order cannot matter even where the total does not fit.
-pub(super) trait Cell: Copy + Default + Send + Sync {
+mod sealed {
+    pub trait Sealed {}
+    impl Sealed for super::Packed {}
+    impl Sealed for super::Pair {}
+    impl Sealed for u32 {}
+}
+
+/// What cells of a histogram hold: [`Packed`], [`Pair`] or `u32`.
+pub trait Cell:
+    sealed::Sealed + Copy + Default + PartialEq + std::fmt::Debug + Send + Sync + 'static
+{
+    /// The sum; it wraps, so that order cannot matter even where the total does not fit.
     fn plus(self, other: Self) -> Self;
+    /// The difference; it wraps.
+    fn minus(self, other: Self) -> Self;
 }
 impl Cell for Packed {
     #[inline(always)]
     fn plus(self, other: Self) -> Self {
         self + other
+    }
+    #[inline(always)]
+    fn minus(self, other: Self) -> Self {
+        self - other
     }
 }
 impl Cell for Pair {
@@ -175,10 +191,18 @@ impl Cell for Pair {
     fn plus(self, other: Self) -> Self {
         self + other
     }
+    #[inline(always)]
+    fn minus(self, other: Self) -> Self {
+        self - other
+    }
 }
 impl Cell for u32 {
     #[inline(always)]
     fn plus(self, other: Self) -> Self {
         self.wrapping_add(other)
+    }
+    #[inline(always)]
+    fn minus(self, other: Self) -> Self {
+        self.wrapping_sub(other)
     }
 }

@@ -4,7 +4,7 @@ use crate::on_every_isa;
 use proptest::prelude::*;
 use tilewise_kernels::random::Philox;
 use tilewise_kernels::tree::*;
-use tilewise_kernels::{naive, parallel};
+use tilewise_kernels::{MatRef, ShapeError, naive, parallel};
 
 /// Bins of random features, some of one bin, some of few.
 struct Data<B> {
@@ -165,4 +165,253 @@ fn packed_parts_come_back() {
             assert_eq!(Pair::from(packed), Pair { gradient: g.into(), hessian: h.into() });
         }
     }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+    #[test]
+    fn a_parent_less_a_child_is_the_other(rows in 0usize..2000, cut in 0usize..2000, seed in 0u64..1000) {
+        let data = Data::<u8>::new(rows, 5, 40, true, seed);
+        let cut = cut.min(rows);
+        let values = gradients(rows, 1000, seed);
+        on_every_isa(|_| {
+            let of = |rows| {
+                let mut cells = vec![Packed::default(); data.get().cells()];
+                histogram(data.get(), &rows, Gradients::new(&values), &mut cells).unwrap();
+                cells
+            };
+            let mut parent = of(Rows::Range(0..rows));
+            subtract(&mut parent, &of(Rows::Range(0..cut))).unwrap();
+            assert!(parent == of(Rows::Range(cut..rows)));
+            assert!(parent.is_empty() || subtract(&mut parent, &[]).is_err());
+        });
+    }
+
+    #[test]
+    fn splits(
+        counts in proptest::collection::vec((0usize..200, any::<bool>()), 0..6),
+        // Few values: many ties.
+        largest in prop_oneof![0i64..3, Just(1000i64)],
+        min_hessian in 0i64..200,
+        l2 in prop_oneof![Just(0.0), 0.0..10.0],
+        classes in 1usize..5,
+        seed in 0u64..1000,
+    ) {
+        let stream = Philox::new(seed, Philox::purpose("kernel tests: splits"));
+        let offsets: Vec<usize> =
+            (0..=counts.len()).map(|f| counts[..f].iter().map(|c| c.0).sum()).collect();
+        let missing: Vec<bool> = counts.iter().map(|c| c.1).collect();
+        let cells: Vec<Packed> = gradients(offsets[counts.len()], largest, seed)
+            .into_iter()
+            .map(|cell| Packed::new(cell.gradient(), cell.hessian().abs()))
+            .collect();
+        let pairs: Vec<Pair> = cells.iter().map(|&cell| cell.into()).collect();
+        let rule = NewtonRule { gradient_unit: 0.125, hessian_unit: 0.5, l2, min_hessian, min_gain: 0.0 };
+        let expected = naive::tree::best_split(&pairs, &offsets, &missing, rule);
+        on_every_isa(|_| {
+            assert_eq!(best_split(&pairs, &offsets, &missing, rule).unwrap(), expected);
+            assert_eq!(best_split(&cells, &offsets, &missing, rule).unwrap(), expected);
+        });
+        let counts: Vec<u32> =
+            (0..offsets[offsets.len() - 1] * classes).map(|i| stream.below(i as u64, 1 + largest as u64) as u32).collect();
+        for impurity in [Impurity::Gini, Impurity::Entropy] {
+            let rule = ClassRule { impurity, min_weight: min_hessian as u64, min_gain: 1e-6 };
+            let expected = naive::tree::best_class_split(&counts, classes, &offsets, &missing, rule);
+            on_every_isa(|_| {
+                let found = best_class_split(&counts, classes, &offsets, &missing, rule).unwrap();
+                // Other roundings: the gain agrees, and which of equals is taken may differ.
+                let gains = [found, expected].map(|split| split.map_or(0.0, |split| split.gain));
+                assert!((gains[0] - gains[1]).abs() <= 1e-9 * (1.0 + gains[1]) + 2e-6, "{found:?} {expected:?}");
+            });
+        }
+    }
+}
+
+#[test]
+fn splits_refuse_what_does_not_fit() {
+    let rule = NewtonRule { gradient_unit: 1.0, hessian_unit: 1.0, l2: 0.0, min_hessian: 1, min_gain: 0.0 };
+    let cells = [Pair { gradient: 1, hessian: 1 }; 3];
+    assert_eq!(best_split(&cells, &[0, 3], &[false], rule), Ok(None));
+    assert!(best_split(&cells, &[0, 4], &[false], rule).is_err());
+    assert!(best_split(&cells, &[0, 3], &[], rule).is_err());
+    assert!(best_split(&cells, &[], &[], rule).is_err());
+    assert!(best_split(&cells, &[0, 9, 3], &[false; 2], rule).is_err());
+    assert!(best_split(&cells, &[4, 3], &[false], rule).is_err());
+    let rule = ClassRule { impurity: Impurity::Gini, min_weight: 1, min_gain: 0.0 };
+    assert_eq!(best_class_split(&[], 0, &[0, 3], &[true], rule), Ok(None));
+    assert!(best_class_split(&[1; 5], 2, &[0, 3], &[true], rule).is_err());
+}
+
+/// Numbers of which many are equal, some infinite and some missing.
+fn values(len: usize, different: usize, seed: u64) -> Vec<f32> {
+    let stream = Philox::new(seed, Philox::purpose("kernel tests: values"));
+    let one = |i| match stream.below(i, different as u64 + 3) {
+        0 => f32::NAN,
+        1 => f32::INFINITY,
+        2 => f32::NEG_INFINITY,
+        x => x as f32 / 2.0 - different as f32 / 4.0,
+    };
+    (0..len as u64).map(one).collect()
+}
+
+fn binned<B: Bin>(x: &[f32], cuts: &[f32], missing: usize) -> Result<(), ShapeError> {
+    let expected: Vec<usize> = x.iter().map(|&x| naive::tree::bin_value(x, cuts, missing)).collect();
+    let mut out = vec![B::default(); x.len()];
+    bin_values(x, cuts, missing, &mut out)?;
+    assert!(out.iter().map(|&bin| bin.into()).eq(expected.iter().copied()), "f32");
+    let wide = |x: &[f32]| x.iter().map(|&x| f64::from(x)).collect::<Vec<_>>();
+    bin_values(&wide(x), &wide(cuts), missing, &mut out)?;
+    assert!(out.iter().map(|&bin| bin.into()).eq(expected), "f64");
+    Ok(())
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+    #[test]
+    fn values_go_to_bins(
+        len in 0usize..200,
+        cuts in prop_oneof![0usize..20, 14usize..18, 250usize..256, 200usize..5000],
+        different in 1usize..300,
+        missing in 0usize..256,
+        seed in 0u64..1000,
+    ) {
+        let mut cuts = values(cuts, different, seed);
+        cuts.retain(|cut| !cut.is_nan());
+        cuts.sort_by(f32::total_cmp);
+        let x = values(len, different + 5, seed + 1);
+        on_every_isa(|_| {
+            assert_eq!(binned::<u8>(&x, &cuts, missing).is_ok(), cuts.len() < 256);
+            binned::<u16>(&x, &cuts, missing).unwrap();
+        });
+    }
+
+    #[test]
+    fn rows_are_divided(
+        rows in prop_oneof![0usize..4, 0usize..3000],
+        most in prop_oneof![1usize..9, 1usize..256],
+        row_major: bool,
+        listed in proptest::option::of(0usize..4000),
+        missing in proptest::option::of(any::<bool>()),
+        words in proptest::option::of(proptest::collection::vec(any::<u64>(), 0..4)),
+        seed in 0u64..1000,
+    ) {
+        let data = Data::<u8>::new(rows, 3, most, row_major, seed);
+        let list = list(rows, listed.unwrap_or(0), seed);
+        let rows = if listed.is_some() { Rows::List(&list) } else { Rows::Range(rows / 3..rows) };
+        for feature in 0..3 {
+            let bin = seed as usize % most;
+            let left = words.as_ref().map_or(LeftBins::UpTo { bin, missing }, |words| LeftBins::Set(words));
+            divided(data.get(), feature, &rows, left);
+        }
+    }
+
+    #[test]
+    fn rows_reach_their_leaves(
+        rows in 0usize..150,
+        features in 1usize..6,
+        trees in 0usize..5,
+        transposed: bool,
+        seed in 0u64..1000,
+    ) {
+        let (nodes, leaves, roots) = grown(trees, features, seed);
+        let x = values(rows * features, 40, seed);
+        let x = if transposed {
+            MatRef::new(&x, features, rows).unwrap().transpose()
+        } else {
+            MatRef::new(&x, rows, features).unwrap()
+        };
+        let mut expected: Vec<f64> = (0..rows).map(|i| i as f64 / 3.0).collect();
+        let mut out = expected.clone();
+        naive::tree::predict(&nodes, &leaves, &roots, x, &mut expected);
+        predict(Trees::new(&nodes, &leaves, &roots, features).unwrap(), x, &mut out).unwrap();
+        assert_eq!(out, expected);
+    }
+}
+
+fn divided<B: Bin>(bins: Bins<'_, B>, feature: usize, rows: &Rows<'_>, left: LeftBins<'_>) {
+    let (expected, lefts) = naive::tree::partition(bins, feature, rows, left);
+    let mut out = vec![u32::MAX; rows.len()];
+    assert_eq!(partition(bins, feature, rows, left, &mut out), Ok(lefts));
+    assert!(out == expected, "feature {feature}, {left:?}");
+}
+
+/// Trees of up to 40 nodes: nodes, values of the leaves, roots.
+fn grown(trees: usize, features: usize, seed: u64) -> (Vec<Node>, Vec<f64>, Vec<u32>) {
+    let stream = Philox::new(seed, Philox::purpose("kernel tests: grown"));
+    let (mut nodes, mut roots) = (Vec::new(), Vec::new());
+    for _ in 0..trees {
+        let start = nodes.len() as u64;
+        roots.push(start as u32);
+        let mut end = start + 1;
+        let mut at = start;
+        while at < end {
+            let split = end - start < 40 && stream.below(3 * at, 4) > 0;
+            nodes.push(if split {
+                let threshold = values(1, 40, seed + at)[0];
+                end += 2;
+                let feature = stream.below(3 * at + 1, 2 * features as u64) as u32;
+                Node { threshold, feature, left: end as u32 - 2, right: end as u32 - 1 }
+            } else {
+                Node { left: at as u32, right: at as u32, feature: u32::MAX, threshold: f32::NAN }
+            });
+            at += 1;
+        }
+    }
+    let leaves = (0..nodes.len() as u64).map(|i| stream.below(3 * i + 2, 1000) as f64 / 7.0).collect();
+    (nodes, leaves, roots)
+}
+
+#[test]
+fn rows_cross_blocks_and_threads() {
+    let data = Data::<u16>::new(100_000, 2, 1000, false, 3);
+    let list = list(100_000, 120_000, 4);
+    let (nodes, leaves, roots) = grown(3, 2, 5);
+    let trees = Trees::new(&nodes, &leaves, &roots, 2).unwrap();
+    let x = values(40_000, 40, 5);
+    let x = MatRef::new(&x, 20_000, 2).unwrap();
+    let mut expected = vec![0.5; 20_000];
+    naive::tree::predict(&nodes, &leaves, &roots, x, &mut expected);
+    for threads in [1, 2, 3, 7] {
+        parallel::with_threads(threads, || {
+            let left = LeftBins::UpTo { bin: 300, missing: Some(true) };
+            divided(data.get(), 0, &Rows::Range(1..100_000), left);
+            divided(data.get(), 1, &Rows::List(&list), LeftBins::Set(&[u64::MAX; 8]));
+            let mut out = vec![0.5; 20_000];
+            predict(trees, x, &mut out).unwrap();
+            assert!(out == expected, "{threads} threads");
+            let values = values(100_000, 50, 6);
+            let cuts: Vec<f32> = (-10..10).map(|cut| cut as f32).collect();
+            binned::<u8>(&values, &cuts, 21).unwrap();
+        });
+    }
+}
+
+#[test]
+fn the_rest_refuses_what_does_not_fit() {
+    let mut out = [0u8; 2];
+    let mut bins = |x: &[f32], cuts: &[f32], missing| bin_values(x, cuts, missing, &mut out);
+    assert!(bins(&[1.0; 2], &[1.0, 1.0], 255).is_ok() && bins(&[1.0], &[], 3).is_err());
+    assert!(bins(&[1.0; 2], &[2.0, 1.0], 3).is_err() && bins(&[1.0; 2], &[f32::NAN], 3).is_err());
+    assert!(bins(&[1.0; 2], &[1.0, f32::NAN], 3).is_err() && bins(&[1.0; 2], &[], 256).is_err());
+
+    let data = Bins::row_major(&[0u8, 1, 1, 0], 2, &[0, 2, 4]).unwrap();
+    let mut out = [0; 2];
+    let left = LeftBins::UpTo { bin: 0, missing: None };
+    let mut divide =
+        |feature, rows: Rows<'_>, len: usize| partition(data, feature, &rows, left, &mut out[..len]);
+    assert_eq!(divide(1, Rows::Range(0..2), 2), Ok(1));
+    assert!(divide(2, Rows::Range(0..2), 2).is_err() && divide(1, Rows::Range(0..2), 1).is_err());
+    assert!(divide(1, Rows::Range(1..3), 2).is_err() && divide(1, Rows::List(&[0, 2]), 2).is_err());
+
+    let node = |feature, left, right| Node { feature, left, right, threshold: 0.0 };
+    let two = |nodes: &[Node], root| Trees::new(nodes, &[0.0; 3], &[root], 1).is_ok();
+    let good = [node(1, 1, 2), node(9, 1, 1), node(9, 2, 2)];
+    assert!(two(&good, 0) && two(&good, 2) && !two(&good, 3));
+    assert!(Trees::new(&good, &[0.0; 2], &[0], 1).is_err());
+    for bad in [node(2, 1, 2), node(0, 1, 3), node(0, 0, 1), node(0, 2, 0)] {
+        assert!(!two(&[bad, good[1], good[2]], 0), "{bad:?}");
+    }
+    let trees = Trees::new(&good, &[0.0; 3], &[0], 1).unwrap();
+    assert!(predict(trees, MatRef::new(&[0.0; 4], 2, 2).unwrap(), &mut [0.0; 2]).is_err());
+    assert!(predict(trees, MatRef::new(&[0.0; 2], 2, 1).unwrap(), &mut [0.0; 1]).is_err());
 }

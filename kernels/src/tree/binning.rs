@@ -1,0 +1,108 @@
+//! From values to bins.
+
+use super::Bin;
+use crate::matrix::{below, same};
+use crate::simd::{Lanes, Task};
+use crate::{Float, ShapeError, parallel};
+
+/// out_i = the number of cuts that are below x_i, so bin b holds the values in (cut b - 1, cut b]; `missing` where x_i is
+/// NaN. O(log cuts) per value.
+///
+/// A binary search without branches over a table whose length is a power of 16, filled up with infinity: every value
+/// takes the same steps, so the compiler can take as many values at once as a vector holds. (Knuth, *The Art of Computer
+/// Programming*, volume 3, 6.2.1, "uniform binary search".)
+///
+/// ```
+/// use tilewise_kernels::tree::bin_values;
+/// let mut out = [0u8; 5];
+/// bin_values(&[0.0f32, 1.0, 1.5, 9.0, f32::NAN], &[1.0, 2.0], 3, &mut out).unwrap();
+/// assert_eq!(out, [0, 0, 1, 2, 3]);
+/// ```
+///
+/// # Errors
+/// When the lengths differ, the cuts are not ascending or hold NaN, or `B` cannot name as many bins as there are (cuts
+/// and one) or `missing`.
+pub fn bin_values<T: Float, B: Bin>(
+    x: &[T],
+    cuts: &[T],
+    missing: usize,
+    out: &mut [B],
+) -> Result<(), ShapeError> {
+    same("length of the output", x.len(), out.len())?;
+    below("number of cuts", B::COUNT, cuts.len())?;
+    below("the bin of missing values", B::COUNT, missing)?;
+    // The first cut that is NaN or above the next one.
+    let after = |i: usize| cuts.get(i + 1).copied().unwrap_or(cuts[i]);
+    let ascending = (0..cuts.len()).take_while(|&i| cuts[i] <= after(i)).count();
+    same("cuts in ascending order", cuts.len(), ascending)?;
+    match cuts.len() {
+        0..16 => search::<T, B, 16>(x, cuts, missing, out),
+        16..256 => search::<T, B, 256>(x, cuts, missing, out),
+        256..4096 => search::<T, B, 4096>(x, cuts, missing, out),
+        _ => search::<T, B, 65536>(x, cuts, missing, out),
+    }
+    Ok(())
+}
+
+/// Values of a task, a few tens of microseconds.
+const TASK: usize = 32 << 10;
+
+fn search<T: Float, B: Bin, const N: usize>(x: &[T], cuts: &[T], missing: usize, out: &mut [B]) {
+    let mut table = vec![T::from_f64(f64::INFINITY); N];
+    table[..cuts.len()].copy_from_slice(cuts);
+    let Some(table) = table.first_chunk::<N>() else { return };
+    parallel::for_each_chunk_mut(out, TASK, |i, out| {
+        let x = &x[i * TASK..][..out.len()];
+        T::dispatch(Search { x, table, missing, out });
+    });
+}
+
+struct Search<'a, T, B, const N: usize> {
+    x: &'a [T],
+    /// Cuts, then infinity: one entry at least.
+    table: &'a [T; N],
+    missing: usize,
+    out: &'a mut [B],
+}
+
+/// Values searched for in step.
+const TOGETHER: usize = 32;
+
+impl<T: Float, B: Bin, const N: usize> Task<T> for Search<'_, T, B, N> {
+    type Output = ();
+    #[inline(always)]
+    fn run<S: Lanes<T>>(self, _: S) {
+        let Self { x, table, missing, out } = self;
+        let (blocks, rest) = x.as_chunks::<TOGETHER>();
+        let (outs, out_rest) = out.as_chunks_mut::<TOGETHER>();
+        for (x, out) in blocks.iter().zip(outs) {
+            bins_of(x, table, missing, out);
+        }
+        let (mut x, mut bins) = ([T::ZERO; TOGETHER], [B::default(); TOGETHER]);
+        x[..rest.len()].copy_from_slice(rest);
+        bins_of(&x, table, missing, &mut bins);
+        out_rest.copy_from_slice(&bins[..out_rest.len()]);
+    }
+}
+
+#[inline(always)]
+fn bins_of<T: Float, B: Bin, const N: usize>(
+    x: &[T; TOGETHER],
+    table: &[T; N],
+    missing: usize,
+    out: &mut [B; TOGETHER],
+) {
+    let mut below = [0u32; TOGETHER];
+    let mut step = N as u32 / 2;
+    while step > 0 {
+        for (below, &x) in below.iter_mut().zip(x) {
+            // At most N - 1, which the mask tells the compiler.
+            let cut = table[(*below + step - 1) as usize & (N - 1)];
+            *below += if cut < x { step } else { 0 };
+        }
+        step /= 2;
+    }
+    for ((out, &below), &x) in out.iter_mut().zip(&below).zip(x) {
+        *out = B::from_low_bits(if x.is_nan() { missing } else { below as usize });
+    }
+}

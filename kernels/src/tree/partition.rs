@@ -1,0 +1,122 @@
+//! The rows of a node, divided between its children.
+
+use super::{Bin, Bins, Rows};
+use crate::matrix::{below, same};
+use crate::{ShapeError, parallel};
+
+/// Which bins of a feature go to the left child.
+#[derive(Clone, Copy, Debug)]
+pub enum LeftBins<'a> {
+    /// Those up to `bin`. Where `missing` is given, the feature's last bin is that of missing values, and goes to the
+    /// left if it says so.
+    UpTo {
+        /// The last of them.
+        bin: usize,
+        /// Where missing values go, if they have a bin.
+        missing: Option<bool>,
+    },
+    /// Those whose bit is set, the first bin in the lowest bit of the first word; bins past the last word go right.
+    Set(&'a [u64]),
+}
+
+impl LeftBins<'_> {
+    /// Whether `bin` of a feature with `count` bins goes to the left.
+    pub fn has(&self, bin: usize, count: usize) -> bool {
+        match *self {
+            LeftBins::UpTo { missing: Some(left), .. } if bin + 1 == count => left,
+            LeftBins::UpTo { bin: last, .. } => bin <= last,
+            LeftBins::Set(words) => words.get(bin / 64).is_some_and(|word| word >> (bin % 64) & 1 == 1),
+        }
+    }
+}
+
+/// Rows of a block: some 20 microseconds.
+const BLOCK: usize = 16 << 10;
+
+/// Writes to `out` the rows that go left, then the ones that go right, both in the order they had, and answers how many
+/// go left. O(rows + bins) time.
+///
+/// Every row is written to the next place on both sides and only one of the places moves on, so nothing depends on a
+/// prediction; which way a bin goes is looked up in a table. Blocks of rows are divided in parallel and then copied to
+/// where the counts of those before them say, so the result is the same at any number of threads.
+///
+/// ```
+/// use tilewise_kernels::tree::{Bins, LeftBins, Rows, partition};
+/// let bins = Bins::column_major(&[3u8, 0, 1, 2], 4, &[0, 4]).unwrap();
+/// let mut out = [0; 4];
+/// // The last bin holds missing values.
+/// let left = LeftBins::UpTo { bin: 1, missing: Some(true) };
+/// assert_eq!(partition(bins, 0, &Rows::List(&[3, 2, 0, 1]), left, &mut out), Ok(3));
+/// assert_eq!(out, [2, 0, 1, 3]);
+/// ```
+///
+/// # Errors
+/// When there is no such feature or row, `out` is not as long as `rows`, or there are more than 2^32 rows.
+pub fn partition<B: Bin>(
+    bins: Bins<'_, B>,
+    feature: usize,
+    rows: &Rows<'_>,
+    left: LeftBins<'_>,
+    out: &mut [u32],
+) -> Result<usize, ShapeError> {
+    below("a feature", bins.features(), feature)?;
+    same("length of the output against rows", rows.len(), out.len())?;
+    rows.check(bins.rows().min(1 << 32))?;
+    let count = bins.count(feature);
+    let goes_left: Vec<bool> = (0..count).map(|bin| left.has(bin, count)).collect();
+    let (first, stride) = bins.column(feature);
+    let column = bins.data().get(first..).unwrap_or_default();
+    let goes_left = |row: u32| goes_left[column[row as usize * stride].into()];
+    if rows.len() <= BLOCK {
+        let lefts = divide(rows, goes_left, out);
+        out[lefts..].reverse();
+        return Ok(lefts);
+    }
+    let mut divided = vec![0; rows.len()];
+    let mut lefts = vec![0; rows.len().div_ceil(BLOCK)];
+    {
+        let blocks: Vec<_> = divided.chunks_mut(BLOCK).zip(&mut lefts).map(std::sync::Mutex::new).collect();
+        parallel::for_each(blocks.len(), |i| {
+            if let Ok(mut block) = blocks[i].lock() {
+                let (divided, lefts) = &mut *block;
+                let start = i * BLOCK;
+                **lefts = divide(&rows.part(start..start + divided.len()), goes_left, divided);
+            }
+        });
+    }
+    let all = lefts.iter().sum();
+    let (mut to_left, mut to_right) = out.split_at_mut(all);
+    let mut moves = Vec::with_capacity(lefts.len());
+    for (block, &lefts) in divided.chunks(BLOCK).zip(&lefts) {
+        let (left, right) = block.split_at(lefts);
+        let (l, r);
+        (l, to_left) = to_left.split_at_mut(left.len());
+        (r, to_right) = to_right.split_at_mut(right.len());
+        moves.push(std::sync::Mutex::new((left, right, l, r)));
+    }
+    parallel::for_each(moves.len(), |i| {
+        if let Ok(mut block) = moves[i].lock() {
+            let (left, right, l, r) = &mut *block;
+            l.copy_from_slice(left);
+            r.iter_mut().zip(right.iter().rev()).for_each(|(to, &row)| *to = row);
+        }
+    });
+    Ok(all)
+}
+
+/// Writes the rows that go left from the front of `out`, the others from its end backwards; answers how many go left.
+fn divide(rows: &Rows<'_>, goes_left: impl Fn(u32) -> bool, out: &mut [u32]) -> usize {
+    let mut lefts = 0;
+    let last = out.len().wrapping_sub(1);
+    let mut put = |i: usize, row: u32| {
+        // lefts + rights = i <= last: neither place was given away.
+        out[lefts] = row;
+        out[last - (i - lefts)] = row;
+        lefts += usize::from(goes_left(row));
+    };
+    match rows {
+        Rows::Range(range) => range.clone().enumerate().for_each(|(i, row)| put(i, row as u32)),
+        Rows::List(list) => list.iter().enumerate().for_each(|(i, &row)| put(i, row)),
+    }
+    lefts
+}
