@@ -1,4 +1,5 @@
-//! Working memory of the kernels: aligned to cache lines, kept per thread between calls, growing only.
+//! Working memory of the kernels: aligned to cache lines, kept per thread between calls, growing only, on huge pages where
+//! it spans one.
 
 use std::cell::Cell;
 
@@ -48,14 +49,14 @@ impl Scratch {
         SPARE.set(spare);
         if lines.len() < needed {
             drop(lines);
-            lines = vec![Line([0; 64]); needed];
+            lines = zeros(needed);
         }
         Self { lines }
     }
 
     /// The same, but of the length asked for: to be kept.
     pub(crate) fn to_keep<T: AnyBits>(len: usize) -> Self {
-        Self { lines: vec![Line([0; 64]); (len * size_of::<T>()).div_ceil(64)] }
+        Self { lines: zeros((len * size_of::<T>()).div_ceil(64)) }
     }
 
     /// The elements; at least as many as asked for.
@@ -71,6 +72,34 @@ impl Scratch {
         // SAFETY: as above, borrowed uniquely.
         unsafe { std::slice::from_raw_parts_mut(self.lines.as_mut_ptr().cast(), len) }
     }
+}
+
+/// Zeros. Memory that long is not touched before its first use, so it is still time to ask for huge pages.
+fn zeros(lines: usize) -> Vec<Line> {
+    let zeros = vec![Line([0; 64]); lines];
+    #[cfg(target_os = "linux")]
+    advise(&zeros);
+    zeros
+}
+
+/// Bytes of a huge page: of x86-64, and of aarch64 with pages of 4 KiB.
+#[cfg(target_os = "linux")]
+const HUGE: usize = 2 << 20;
+
+/// (Zen 5, whose second TLB spans 16 MiB of small pages: 3072 cubed as fast either way, 256 G/s.)
+#[cfg(target_os = "linux")]
+fn advise(lines: &[Line]) {
+    use rustix::mm::{Advice, madvise};
+    let bytes = size_of_val(lines);
+    let first = lines.as_ptr().addr().next_multiple_of(HUGE) - lines.as_ptr().addr();
+    if first + HUGE > bytes {
+        return;
+    }
+    let whole = (bytes - first) / HUGE * HUGE;
+    let start = lines.as_ptr().cast::<u8>().wrapping_add(first).cast_mut();
+    // Without them it is only slower.
+    // SAFETY: start..start + whole are whole pages inside the slice, and the advice changes no content.
+    let _ = unsafe { madvise(start.cast(), whole, Advice::LinuxHugepage) };
 }
 
 impl Drop for Scratch {
