@@ -8,7 +8,7 @@ mod support;
 fn elementary(c: &mut criterion::Criterion) {
     support::bench(
         c,
-        &["exp", "log", "sigmoid", "tanh", "softplus", "erf", "gelu", "softmax", "log_softmax"],
+        &["exp", "log", "sigmoid", "tanh", "softplus", "erf", "gelu", "softsign", "softmax", "log_softmax"],
     );
 }
 

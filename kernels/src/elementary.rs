@@ -16,6 +16,7 @@ mod log;
 mod polynomial;
 mod sigmoid;
 mod softmax;
+mod softsign;
 
 pub(crate) use erf::Gelu;
 pub use erf::{ERF_ULP, GELU_ULP, erf, gelu};
@@ -24,6 +25,7 @@ pub use log::{LOG_ULP, log};
 pub use sigmoid::{SIGMOID_ULP, SOFTPLUS_ULP, TANH_ULP, sigmoid, softplus, tanh};
 pub(crate) use sigmoid::{Sigmoid, Softplus, Tanh};
 pub use softmax::{log_softmax, softmax};
+pub use softsign::{SOFTSIGN_ULP, softsign};
 
 /// Elements of a task.
 const TASK: usize = 16 * 1024;
@@ -51,6 +53,8 @@ pub enum Elementary {
     Erf,
     /// [`gelu`]
     Gelu,
+    /// [`softsign`]
+    Softsign,
 }
 
 impl Elementary {
@@ -70,6 +74,7 @@ impl Elementary {
             Self::Softplus => in_place::<T, sigmoid::Softplus>(x),
             Self::Erf => in_place::<T, erf::Erf>(x),
             Self::Gelu => in_place::<T, erf::Gelu>(x),
+            Self::Softsign => in_place::<T, softsign::Softsign>(x),
         }
     }
 }

@@ -32,8 +32,8 @@ pub use batched::{TensorMut, TensorRef, gemm_batched};
 pub use bf16::{Bf16, narrow_bf16, widen_bf16};
 pub use centred::centred_sums;
 pub use elementary::{
-    ERF_ULP, EXP_ULP, Elementary, GELU_ULP, LOG_ULP, SIGMOID_ULP, SOFTPLUS_ULP, TANH_ULP, erf, exp, gelu,
-    log, log_softmax, sigmoid, softmax, softplus, tanh,
+    ERF_ULP, EXP_ULP, Elementary, GELU_ULP, LOG_ULP, SIGMOID_ULP, SOFTPLUS_ULP, SOFTSIGN_ULP, TANH_ULP, erf,
+    exp, gelu, log, log_softmax, sigmoid, softmax, softplus, softsign, tanh,
 };
 pub use extremes::{arg_max, arg_min, min_max, row_arg_max, row_max};
 pub use float::{Float, Storage};

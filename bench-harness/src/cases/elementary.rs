@@ -60,6 +60,9 @@ pub(super) fn cases<T: Float>() -> Vec<Case> {
         function("gelu", "y_i = x_i / 2 (1 + erf(x_i / sqrt 2))", |shape, draw| {
             map::<T>(shape, draw, "gelu", kernels::gelu, naive::gelu, kernels::GELU_ULP)
         }),
+        function("softsign", "y_i = x_i / (1 + |x_i|)", |shape, draw| {
+            map::<T>(shape, draw, "softsign", kernels::softsign, naive::softsign, kernels::SOFTSIGN_ULP)
+        }),
         of_rows("log_softmax", "y_rj = x_rj - ln(sum of e^(x_ri))", |shape, draw| {
             let largest = 2.0 + (shape[1].max(1) as f64).ln();
             rows::<T>(shape, draw, kernels::log_softmax, naive::log_softmax, largest)

@@ -46,6 +46,12 @@ pub fn gelu<T: Float>(x: T) -> T {
     T::from_f64(if x < 0.0 { -tail } else { x - tail })
 }
 
+/// x / (1 + |x|), and the limits.
+pub fn softsign<T: Float>(x: T) -> T {
+    let x = x.to_f64();
+    T::from_f64(if x.is_infinite() { x.signum() } else { x / (1.0 + x.abs()) })
+}
+
 /// erf x = 2 / sqrt pi e^(-x^2) (x + 2 x^3 / 3 + 4 x^5 / (3 5) + ...), terms of one sign (Abramowitz and Stegun 7.1.6).
 fn erf_near(x: f64) -> f64 {
     let (mut term, mut sum, mut k) = (x, x, 1.0);

@@ -130,6 +130,7 @@ fn everything<T: Float>() -> Bits {
         ("softplus", softplus),
         ("erf", erf),
         ("gelu", gelu),
+        ("softsign", softsign),
     ] {
         function(&x, &mut z).unwrap();
         out.push((name, bits(&z)));

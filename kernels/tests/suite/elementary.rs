@@ -32,7 +32,7 @@ macro_rules! tested {
     };
 }
 
-fn all<T: Float>() -> [Tested<T>; 7] {
+fn all<T: Float>() -> [Tested<T>; 8] {
     tested! {
         exp, Exp, EXP_ULP;
         log, Log, LOG_ULP;
@@ -41,6 +41,7 @@ fn all<T: Float>() -> [Tested<T>; 7] {
         softplus, Softplus, SOFTPLUS_ULP;
         erf, Erf, ERF_ULP;
         gelu, Gelu, GELU_ULP;
+        softsign, Softsign, SOFTSIGN_ULP;
     }
 }
 
@@ -207,6 +208,7 @@ fn special<T: Float>(tested: &Tested<T>) {
         "softplus" => &[(inf, inf), (-inf, 0.0), (1e6, 1e6), (-1e6, 0.0)],
         "tanh" | "erf" => &[(0.0, 0.0), (-0.0, -0.0), (inf, 1.0), (-inf, -1.0), (1e6, 1.0), (-1e6, -1.0)],
         "gelu" => &[(0.0, 0.0), (-0.0, -0.0), (inf, inf), (-inf, 0.0), (1e6, 1e6), (-1e6, 0.0)],
+        "softsign" => &[(0.0, 0.0), (-0.0, -0.0), (inf, 1.0), (-inf, -1.0), (-1.0, -0.5), (1e38, 1.0)],
         other => panic!("no special values of {other}"),
     };
     for &(x, expected) in cases.iter().chain(&[(nan, nan)]) {
@@ -214,7 +216,7 @@ fn special<T: Float>(tested: &Tested<T>) {
         let same = got == expected && (got != 0.0 || got.is_sign_negative() == expected.is_sign_negative());
         assert!(same || got.is_nan() && expected.is_nan(), "{}({x:e}) = {got}, not {expected}", tested.name);
     }
-    if ["tanh", "erf"].contains(&tested.name) {
+    if ["tanh", "erf", "softsign"].contains(&tested.name) {
         let x: Vec<T> = (0..4000).map(|i| T::from_f64(f64::from(i) * 0.003).sqrt()).collect();
         let (y, z) = (tested.of(&x), tested.of(&x.iter().map(|&x| -x).collect::<Vec<_>>()));
         assert!(y.iter().zip(&z).all(|(&y, &z)| y == -z), "{} is not odd", tested.name);

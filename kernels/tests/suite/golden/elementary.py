@@ -35,6 +35,7 @@ FUNCTIONS = {
     "softplus": (softplus, lambda: uniform(-745, -30, 300) + uniform(-30, 40, 900) + powers(-60, -1, 200)
                  + uniform(40, 1e6, 20)),
     "erf": (mpmath.erf, lambda: uniform(-6, 6, 500) + uniform(-1, 1, 500) + powers(-1070, -1, 400)),
+    "softsign": (lambda x: x / (1 + abs(x)), lambda: uniform(-6, 6, 700) + uniform(-1, 1, 300) + powers(-1074, 1023, 400)),
     "gelu": (lambda x: x * mpmath.erfc(-x / mpmath.sqrt(2)) / 2, lambda: uniform(-38.5, -3, 400)
              + uniform(-3, 3, 600) + uniform(3, 40, 50) + powers(-1070, -1, 300)),
 }
