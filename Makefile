@@ -15,13 +15,14 @@ DEEP_CASES ?= 5000
 
 check:
 	$(CARGO) fmt --all --check
-	$(CARGO) clippy --workspace --all-targets -- -D warnings
+	$(CARGO) clippy --workspace --all-targets --all-features -- -D warnings
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --workspace --no-deps
 	$(MAKE) test
 
 # Cargo builds every binary before it runs the first test, so the end-to-end tests need not build theirs.
 test:
 	TILEWISE_BUILT=1 $(CARGO) test --workspace
+	$(CARGO) test -p tilewise-kernels --all-features --test foreign
 
 test-deep: test-valgrind test-asan test-inlined
 	TILEWISE_BUILT=1 TILEWISE_DEEP=1 PROPTEST_CASES=$(DEEP_CASES) $(CARGO) test --workspace

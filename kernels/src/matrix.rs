@@ -98,6 +98,9 @@ pub(crate) fn below(what: &'static str, limit: usize, found: usize) -> Result<()
     if found < limit { Ok(()) } else { Err(ShapeError::TooLarge { what, limit, found }) }
 }
 
+#[cfg(any(feature = "ndarray", feature = "faer"))]
+mod foreign;
+
 /// A read-only view of a matrix.
 pub struct MatRef<'a, T> {
     ptr: *const T,
