@@ -1,4 +1,4 @@
-"""NumPy: matrix product and addition, into an array that is there already."""
+"""NumPy: matrix product, addition and elementary functions, into an array that is there already."""
 import numpy as np
 from worker import Worker
 
@@ -18,6 +18,13 @@ class NumPy(Worker):
             a, b, self.out = (x.reshape(shape) for x in problem.arrays(*[shape[0] * shape[1]] * 3))
             a[:], b[:] = problem.read("a", *shape), problem.read("b", *shape)
             function = np.add
+        elif problem.kind in ("exp", "log", "tanh"):
+            (n,) = problem.shape
+            x, self.out = problem.arrays(n, n)
+            x[:] = problem.read("x", n)
+            map_, out = getattr(np, problem.kind), self.out
+            self.run = lambda: map_(x, out=out)
+            return
         else:
             raise ValueError(f"{problem.kind} is not what this peer does")
         out = self.out

@@ -13,6 +13,7 @@ use tilewise_report::{Entrant, Measured, Settings, measure, median, ratio, secon
 mod ours;
 mod outcome;
 mod peers;
+mod precise;
 mod problems;
 mod summary;
 mod system;
@@ -20,6 +21,7 @@ mod system;
 pub use ours::work;
 pub use outcome::{Compared, Row, SpeedUp};
 use peers::{OURS, Peer, Place};
+pub use problems::Quality;
 use problems::{Agreement, Listed};
 use system::System;
 
@@ -46,6 +48,12 @@ pub const ALL: &[Comparison] = &[
         about: "C = A + B into memory that is there",
         peers: peers::ADD,
         problems: problems::add,
+    },
+    Comparison {
+        name: "vecmath",
+        about: "y = f(x), element by element, at uniform arguments: exp, log and sigmoid up to 20, tanh to 5, erf to 4",
+        peers: peers::VECMATH,
+        problems: problems::vecmath,
     },
     Comparison {
         name: "linear",
@@ -112,7 +120,7 @@ impl Comparison {
             }
             run.tell_systems(&mut compared);
         }
-        compared.incomplete = self.incomplete(&compared, listed.len() * options.threads.len());
+        compared.incomplete = self.incomplete(&compared, &listed, options.threads.len());
         Ok(compared)
     }
 
@@ -127,10 +135,12 @@ impl Comparison {
     }
 
     /// The systems without which the comparison means nothing and that did not take part in all of it, in words.
-    fn incomplete(&self, compared: &Compared, problems: usize) -> Vec<String> {
+    fn incomplete(&self, compared: &Compared, listed: &[Listed], threads: usize) -> Vec<String> {
         let required = self.peers.iter().filter(|peer| peer.required);
         let lacking = required.filter_map(|peer| {
             let solved = compared.rows.iter().filter(|row| row.system == peer.name).count();
+            let offered = listed.iter().filter(|problem| !peer.lacks.contains(&problem.kind));
+            let problems = offered.count() * threads;
             let name = peer.name;
             let told = compared.missing.iter().filter_map(|what| what.strip_prefix(name)?.strip_prefix(": "));
             let why = told.collect::<Vec<_>>().join("; ");
@@ -198,11 +208,11 @@ impl<'a> Run<'a> {
             alone.solve(&problem)?;
         }
         let mut entrants: Vec<Entrant<'_>> = Vec::new();
-        let (mut taking_part, mut objectives) = (Vec::new(), Vec::new());
+        let (mut taking_part, mut qualities) = (Vec::new(), Vec::new());
         for (system, judged) in self.systems.iter_mut().zip(agreeing) {
-            if let Some(objective) = judged {
+            if let Some(quality) = judged {
                 taking_part.push((system.peer, system.version.clone()));
-                objectives.push(objective);
+                qualities.push(quality);
                 entrants.push(Entrant::timed(system.peer.name, |repetitions| system.run(repetitions)));
             }
         }
@@ -247,7 +257,7 @@ impl<'a> Run<'a> {
                     }
                     _ => None,
                 },
-                objective: objectives[i],
+                quality: qualities[i],
             });
         }
         Ok(())
@@ -264,17 +274,20 @@ impl<'a> Run<'a> {
     }
 }
 
-/// Has all systems solve the problem once. For each that agrees the objective it reached, if there is one.
+/// Has all systems solve the problem once. For each that agrees how good its result is, if there is more to say.
 fn agree(
     systems: &mut [System<'_>],
     problem: &Problem,
     agreement: &Agreement,
     described: &str,
     compared: &mut Compared,
-) -> io::Result<Vec<Option<Option<f64>>>> {
+) -> io::Result<Vec<Option<Option<Quality>>>> {
     let mut results: Vec<Option<Vec<f64>>> = Vec::new();
     for system in systems.iter_mut() {
-        let solved = (system.peer.takes)(problem).then(|| system.solve(problem)).transpose();
+        if system.peer.lacks.contains(&problem.kind.as_str()) {
+            compared.leave_out(format!("{}: {} is not offered", system.peer.name, problem.kind));
+        }
+        let solved = system.peer.solves(problem).then(|| system.solve(problem)).transpose();
         results.push(match solved {
             Ok(result) => result,
             Err(error) if system.peer.name == OURS.name => return Err(error),
@@ -289,7 +302,7 @@ fn agree(
     let mut agreeing = Vec::new();
     for (system, result) in systems.iter().zip(&results) {
         agreeing.push(match result.as_ref().and_then(|_| judged.next()) {
-            Some(Ok(objective)) => Some(objective),
+            Some(Ok(quality)) => Some(quality),
             Some(Err(what)) => {
                 compared.disagreements.push(format!("{} on {described}: {what}", system.peer.name));
                 None
@@ -307,21 +320,24 @@ mod tests {
     #[test]
     fn comparisons_are_found_by_name() {
         assert!(find("gemm").is_ok());
-        assert!(find("nonsense").is_err_and(|error| error.to_string().contains("gemm, add, linear")));
+        assert!(
+            find("nonsense").is_err_and(|error| error.to_string().contains("gemm, add, vecmath, linear"))
+        );
     }
 
     #[test]
     fn a_comparison_without_its_required_peers_says_so() {
         let comparison = find("gemm").unwrap();
+        let listed = (comparison.problems)(true);
         let row = |system| Row { system, ..outcome::tests::row("4 x 4 x 4", 1.0) };
         let rows = ["tilewise", "MKL", "OpenBLAS", "gemm", "faer", "MKL"].map(row).to_vec();
         let compared = Compared { rows, ..Compared::default() };
-        assert_eq!(comparison.incomplete(&compared, 1), Vec::<String>::new());
-        let lacking = comparison.incomplete(&compared, 2);
+        assert_eq!(comparison.incomplete(&compared, &listed[..1], 1), Vec::<String>::new());
+        let lacking = comparison.incomplete(&compared, &listed[..1], 2);
         assert_eq!(lacking.len(), 3);
         assert_eq!(lacking[0], "OpenBLAS took part in 1 of 2 problems");
         let missing = ["OpenBLAS: gone", "gemmkit: gone", "OpenBLAS: no library"].map(String::from).to_vec();
-        let lacking = comparison.incomplete(&Compared { missing, ..compared }, 2);
+        let lacking = comparison.incomplete(&Compared { missing, ..compared }, &listed[..1], 2);
         assert_eq!(lacking[0], "OpenBLAS took part in 1 of 2 problems: gone; no library");
         assert_eq!(lacking[1], "gemm took part in 1 of 2 problems");
     }

@@ -15,6 +15,7 @@
 
 #[cfg(feature = "operands")]
 mod element;
+mod jobs;
 #[cfg(feature = "operands")]
 mod memory;
 mod problem;
@@ -22,6 +23,7 @@ mod problem;
 mod product;
 mod remote;
 
+pub use jobs::{Job, Jobs};
 pub use problem::{Layout, Problem};
 pub use remote::Remote;
 #[cfg(feature = "operands")]

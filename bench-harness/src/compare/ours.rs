@@ -4,9 +4,9 @@ use std::io;
 use tilewise_base::Context;
 use tilewise_kernels::parallel::with_threads;
 use tilewise_kernels::simd::Isa;
-use tilewise_kernels::{Float, MatMut, MatRef, add, gemm};
+use tilewise_kernels::{self as kernels, Float, MatMut, MatRef, ShapeError, add, gemm};
 use tilewise_linear::{LeastSquares, Logistic, Rows};
-use tilewise_report::worker::{Element, Memory, Problem, Product, Worker, serve};
+use tilewise_report::worker::{Element, Job, Jobs, Memory, Problem, Product, serve};
 
 /// Serves on standard input and output until the input ends, on the threads that the environment names.
 ///
@@ -14,45 +14,24 @@ use tilewise_report::worker::{Element, Memory, Problem, Product, Worker, serve};
 /// When the streams break.
 pub fn work() -> io::Result<()> {
     let threads = std::env::var("TILEWISE_THREADS").ok().and_then(|n| n.parse().ok()).unwrap_or(1);
-    with_threads(threads, || serve(&mut Ours(None), io::stdin().lock(), io::stdout().lock()))
-}
-
-struct Ours(Option<Box<dyn Job>>);
-
-trait Job {
-    fn run(&mut self, times: u64) -> Result<(), String>;
-    fn result(&self) -> Vec<f64>;
-}
-
-impl Worker for Ours {
-    fn version(&self) -> String {
-        env!("CARGO_PKG_VERSION").into()
-    }
-
-    fn configuration(&self) -> String {
-        Isa::current().name().into()
-    }
-
-    fn load(&mut self, problem: &Problem) -> Result<(), String> {
-        // The operands before go first: two sets of the largest need not fit.
-        self.0 = None;
+    let load = |problem: &Problem| {
         let job = if problem.element == "f32" { load::<f32>(problem) } else { load::<f64>(problem) };
-        self.0 = Some(job.map_err(|error| error.to_string())?);
-        Ok(())
-    }
-
-    fn run(&mut self, times: u64) -> Result<(), String> {
-        self.0.as_mut().map_or(Err("nothing is loaded".into()), |job| job.run(times))
-    }
-
-    fn result(&self) -> Vec<f64> {
-        self.0.as_ref().map_or(Vec::new(), |job| job.result())
-    }
+        job.map_err(|error| error.to_string())
+    };
+    with_threads(threads, || {
+        let mut worker = Jobs::new(env!("CARGO_PKG_VERSION"), Isa::current().name(), load);
+        serve(&mut worker, io::stdin().lock(), io::stdout().lock())
+    })
 }
 
 fn load<T: Float + Element>(problem: &Problem) -> io::Result<Box<dyn Job>> {
     match (problem.kind.as_str(), problem.shape.as_slice()) {
-        ("gemm", _) => Ok(Box::new(Product::<T>::read(problem)?)),
+        ("gemm", _) => Ok(Box::new(Multiplication(Product::<T>::read(problem)?))),
+        ("exp" | "log" | "sigmoid" | "tanh" | "erf", &[n]) => {
+            let mut memory = Memory::<T, 2>::new([n; 2])?;
+            memory.read(0, problem, "x")?;
+            Ok(Box::new(Map { function: function(&problem.kind), memory }))
+        }
         ("add", &[m, n]) => {
             let mut memory = Memory::<T, 3>::new([m * n; 3])?;
             memory.read(0, problem, "a")?;
@@ -76,10 +55,13 @@ fn load<T: Float + Element>(problem: &Problem) -> io::Result<Box<dyn Job>> {
     }
 }
 
-impl<T: Float + Element> Job for Product<T> {
+struct Multiplication<T>(Product<T>);
+
+impl<T: Float + Element> Job for Multiplication<T> {
     fn run(&mut self, times: u64) -> Result<(), String> {
-        let ((m, n, k), a, b, c) = (self.shape(), self.a, self.b, self.c);
-        let arrays = self.arrays();
+        let Self(product) = self;
+        let ((m, n, k), a, b, c) = (product.shape(), product.a, product.b, product.c);
+        let arrays = product.arrays();
         let mut products = || {
             let a = MatRef::with_strides(arrays.0, 0, m, k, a.row_stride(), a.col_stride())?;
             let b = MatRef::with_strides(arrays.1, 0, k, n, b.row_stride(), b.col_stride())?;
@@ -89,7 +71,36 @@ impl<T: Float + Element> Job for Product<T> {
         products().map_err(|error| error.to_string())
     }
     fn result(&self) -> Vec<f64> {
-        Product::result(self)
+        self.0.result()
+    }
+}
+
+/// A function of vectors.
+type Function<T> = fn(&[T], &mut [T]) -> Result<(), ShapeError>;
+
+fn function<T: Float>(kind: &str) -> Function<T> {
+    match kind {
+        "exp" => kernels::exp,
+        "log" => kernels::log,
+        "sigmoid" => kernels::sigmoid,
+        "tanh" => kernels::tanh,
+        _ => kernels::erf,
+    }
+}
+
+struct Map<T> {
+    function: Function<T>,
+    /// Arguments and values.
+    memory: Memory<T, 2>,
+}
+
+impl<T: Float + Element> Job for Map<T> {
+    fn run(&mut self, times: u64) -> Result<(), String> {
+        let [x, y] = self.memory.arrays();
+        (0..times).try_for_each(|_| (self.function)(x, y)).map_err(|error| error.to_string())
+    }
+    fn result(&self) -> Vec<f64> {
+        self.memory.wide(1)
     }
 }
 

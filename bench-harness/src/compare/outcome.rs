@@ -1,7 +1,7 @@
 //! What a comparison gave, as tables, numbers and charts.
 
 use super::peers::OURS;
-use super::{summary, threads_text};
+use super::{Quality, summary, threads_text};
 use tilewise_report::{Axis, BarChart, Chart, Csv, Group, Table, percent, ratio, seconds};
 
 /// Problems of a chart up to which every system has its bar; with more only ours do.
@@ -35,8 +35,8 @@ pub struct Row {
     pub share: Option<f64>,
     /// What the threads bring; of Tilewise, and only where operations count.
     pub speed_up: Option<SpeedUp>,
-    /// The objective reached, for fits.
-    pub objective: Option<f64>,
+    /// How good the result is, where that is more than agreeing.
+    pub quality: Option<Quality>,
 }
 
 /// Several threads over one, in the same rounds.
@@ -97,7 +97,12 @@ impl Compared {
     /// The measurements as a table.
     pub fn table(&self) -> Table {
         let counted = self.rows.iter().any(|row| row.share.is_some());
-        let last = if counted { "share of FMA peak" } else { "objective" };
+        let units = self.rows.iter().any(|row| matches!(row.quality, Some(Quality::Units(_))));
+        let last = match (counted, units) {
+            (true, _) => "share of FMA peak",
+            (_, true) => "largest error [ULP]",
+            _ => "objective",
+        };
         let columns = ["<case", "<shape", "threads", "<system", "time", "speed / best peer", last];
         let mut table = Table::new("", &columns);
         for row in &self.rows {
@@ -108,9 +113,10 @@ impl Compared {
                 row.system.into(),
                 seconds(row.seconds),
                 ratio(row.ratio),
-                match (row.share, row.objective) {
+                match (row.share, row.quality) {
                     (Some(share), _) => percent(share),
-                    (_, Some(objective)) => format!("{objective:.8}"),
+                    (_, Some(Quality::Objective(objective))) => format!("{objective:.8}"),
+                    (_, Some(Quality::Units(units))) => format!("{units:.2}"),
                     _ => String::new(),
                 },
             ]);
@@ -133,6 +139,7 @@ impl Compared {
             "speed_up",
             "fma_speed_up",
             "objective",
+            "ulp",
         ];
         let mut csv = Csv::new(&columns);
         let text = |number: Option<f64>| number.map_or(String::new(), |number| number.to_string());
@@ -149,7 +156,14 @@ impl Compared {
                 text(row.share),
                 text(row.speed_up.map(|speed_up| speed_up.ours)),
                 text(row.speed_up.map(|speed_up| speed_up.peak)),
-                text(row.objective),
+                text(row.quality.and_then(|quality| match quality {
+                    Quality::Objective(objective) => Some(objective),
+                    Quality::Units(_) => None,
+                })),
+                text(row.quality.and_then(|quality| match quality {
+                    Quality::Units(units) => Some(units),
+                    Quality::Objective(_) => None,
+                })),
             ]);
         }
         csv
@@ -204,7 +218,7 @@ pub(super) mod tests {
             behind: 1.0,
             share: None,
             speed_up: None,
-            objective: None,
+            quality: None,
         }
     }
 
@@ -220,8 +234,8 @@ pub(super) mod tests {
         let csv = compared.csv();
         let lines: Vec<&str> = csv.text().lines().collect();
         assert!(lines[0].starts_with("case,shape,threads,system,version,seconds,ratio,behind,fma_share,"));
-        assert_eq!(lines[1], "gemm f32,4 x 4,2,tilewise,\"1, \"\"x\"\"\",0.5,1.5,1,,,,");
-        assert_eq!(lines[2], "gemm f32,4 x 4,2,faer,\"1, \"\"x\"\"\",0.5,1,1.5,0.5,,,");
+        assert_eq!(lines[1], "gemm f32,4 x 4,2,tilewise,\"1, \"\"x\"\"\",0.5,1.5,1,,,,,");
+        assert_eq!(lines[2], "gemm f32,4 x 4,2,faer,\"1, \"\"x\"\"\",0.5,1,1.5,0.5,,,,");
         let charts = compared.charts();
         assert_eq!(charts.len(), 2);
         let Chart::Bar(chart) = &charts[0] else { panic!("bars") };

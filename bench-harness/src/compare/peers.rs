@@ -12,6 +12,8 @@ pub(super) struct Peer {
     launch: Launch,
     /// Whether it does such a problem at all; where it does not it is left out without a word.
     pub(super) takes: fn(&Problem) -> bool,
+    /// Kinds of problems that it does not offer: it is left out of them and named.
+    pub(super) lacks: &'static [&'static str],
     /// Whether the comparison means something without it.
     pub(super) required: bool,
 }
@@ -21,14 +23,14 @@ enum Launch {
     Ours,
     /// A program of `bench-harness/peers`.
     Crate(&'static str),
-    /// A BLAS for the program of that name.
-    Blas(Blas),
+    /// A shared library and the program of `bench-harness/peers` that loads it.
+    Library(Library, &'static str),
     /// A script of `bench-harness/python` and its argument.
     Python(&'static str, &'static str),
 }
 
-/// A shared library with the C interface of BLAS.
-struct Blas {
+/// A shared library.
+struct Library {
     /// What our program calls it.
     name: &'static str,
     /// Beginning of its file name.
@@ -43,7 +45,7 @@ struct Blas {
 
 impl Peer {
     const fn new(name: &'static str, launch: Launch) -> Self {
-        Self { name, launch, takes: |_| true, required: false }
+        Self { name, launch, takes: |_| true, lacks: &[], required: false }
     }
 
     const fn required(self) -> Self {
@@ -53,19 +55,28 @@ impl Peer {
     const fn taking(self, takes: fn(&Problem) -> bool) -> Self {
         Self { takes, ..self }
     }
+
+    const fn lacking(self, lacks: &'static [&'static str]) -> Self {
+        Self { lacks, ..self }
+    }
+
+    /// Whether it is asked to solve such a problem.
+    pub(super) fn solves(&self, problem: &Problem) -> bool {
+        (self.takes)(problem) && !self.lacks.contains(&problem.kind.as_str())
+    }
 }
 
 pub(super) const OURS: Peer = Peer::new("tilewise", Launch::Ours);
 
-const MKL: Blas = Blas { name: "mkl", file: "libmkl_rt.so", prefix: "-", packages: &[], avx512: None };
-const OPENBLAS: Blas = Blas {
+const MKL: Library = Library { name: "mkl", file: "libmkl_rt.so", prefix: "-", packages: &[], avx512: None };
+const OPENBLAS: Library = Library {
     name: "openblas",
     file: "libscipy_openblas.so",
     prefix: "scipy_",
     packages: &[],
     avx512: Some(("OPENBLAS_CORETYPE", "SkylakeX")),
 };
-const BLIS: Blas = Blas {
+const BLIS: Library = Library {
     name: "blis",
     file: "libblis.so",
     prefix: "-",
@@ -76,9 +87,9 @@ const BLIS: Blas = Blas {
 const NUMPY: Launch = Launch::Python("numpy_peer.py", "");
 
 pub(super) const GEMM: &[Peer] = &[
-    Peer::new("MKL", Launch::Blas(MKL)).required(),
-    Peer::new("OpenBLAS", Launch::Blas(OPENBLAS)).required(),
-    Peer::new("BLIS", Launch::Blas(BLIS)),
+    Peer::new("MKL", Launch::Library(MKL, "blas")).required(),
+    Peer::new("OpenBLAS", Launch::Library(OPENBLAS, "blas")).required(),
+    Peer::new("BLIS", Launch::Library(BLIS, "blas")),
     Peer::new("gemm", Launch::Crate("gemm")).required(),
     Peer::new("faer", Launch::Crate("faer")).required(),
     Peer::new("gemmkit", Launch::Crate("gemmkit")),
@@ -94,6 +105,19 @@ pub(super) const GEMM: &[Peer] = &[
 const NANO: usize = 64;
 
 pub(super) const ADD: &[Peer] = &[Peer::new("NumPy", NUMPY)];
+
+/// SLEEF's functions have no threads of their own: our program divides the elements.
+const SLEEF: Library =
+    Library { name: "sleef", file: "libsleef.so", prefix: "-", packages: &["libsleef3"], avx512: None };
+const MKL_HIGH: Library = Library { name: "mkl_ha", ..MKL };
+const MKL_LOW: Library = Library { name: "mkl_la", ..MKL };
+
+pub(super) const VECMATH: &[Peer] = &[
+    Peer::new("SLEEF u10", Launch::Library(SLEEF, "vecmath")).lacking(&["sigmoid"]).required(),
+    Peer::new("MKL HA", Launch::Library(MKL_HIGH, "vecmath")).lacking(&["sigmoid"]).required(),
+    Peer::new("MKL LA", Launch::Library(MKL_LOW, "vecmath")).lacking(&["sigmoid"]),
+    Peer::new("NumPy", NUMPY).lacking(&["sigmoid", "erf"]),
+];
 
 pub(super) const LINEAR: &[Peer] = &[
     Peer::new("scikit-learn", Launch::Python("scikit_learn_peer.py", "lbfgs")),
@@ -138,14 +162,13 @@ impl Place {
         let (environment, programs) = (folder.join("python"), target.join("peers"));
         fs::create_dir_all(&folder)?;
         let place = Self { folder, environment, programs };
-        if peers.iter().any(|peer| matches!(peer.launch, Launch::Crate(_) | Launch::Blas(_))) {
+        if peers.iter().any(|peer| matches!(peer.launch, Launch::Crate(_) | Launch::Library(..))) {
             hear("building peers in Rust");
             note(missing, "the peers in Rust", place.build());
         }
-        if peers
-            .iter()
-            .any(|peer| matches!(peer.launch, Launch::Python(..) | Launch::Blas(Blas { packages: [], .. })))
-        {
+        if peers.iter().any(|peer| {
+            matches!(peer.launch, Launch::Python(..) | Launch::Library(Library { packages: [], .. }, _))
+        }) {
             hear("installing peers from PyPI");
             note(
                 missing,
@@ -154,12 +177,12 @@ impl Place {
             );
         }
         for peer in peers {
-            if let Launch::Blas(blas) = &peer.launch
-                && !blas.packages.is_empty()
-                && place.find(blas).is_err()
+            if let Launch::Library(library, _) = &peer.launch
+                && !library.packages.is_empty()
+                && place.find(library).is_err()
             {
-                hear(&format!("unpacking {} of Debian", blas.packages.join(", ")));
-                note(missing, peer.name, place.unpack(blas.packages));
+                hear(&format!("unpacking {} of Debian", library.packages.join(", ")));
+                note(missing, peer.name, place.unpack(library.packages));
             }
         }
         Ok(place)
@@ -178,15 +201,16 @@ impl Place {
     }
 
     /// Where a library lies: in the Python environment, or among Debian's packages, those installed first.
-    fn find(&self, blas: &Blas) -> io::Result<PathBuf> {
+    fn find(&self, library: &Library) -> io::Result<PathBuf> {
         let unpacked = self.folder.join("debian");
-        let folders: &[&Path] = match blas.packages {
+        let folders: &[&Path] = match library.packages {
             [] => &[&self.environment],
             _ => &[Path::new("/usr/lib"), Path::new("/usr/local/lib"), &unpacked],
         };
-        let found = folders.iter().find_map(|folder| search(folder, blas.file));
-        found
-            .ok_or_else(|| io::Error::new(io::ErrorKind::NotFound, format!("{} is not installed", blas.file)))
+        let found = folders.iter().find_map(|folder| search(folder, library.file));
+        found.ok_or_else(|| {
+            io::Error::new(io::ErrorKind::NotFound, format!("{} is not installed", library.file))
+        })
     }
 
     fn build(&self) -> io::Result<()> {
@@ -223,14 +247,14 @@ impl Place {
                 command
             }
             Launch::Crate(name) => Command::new(program(name)),
-            Launch::Blas(ref blas) => {
-                let library = self.find(blas)?;
-                let mut command = Command::new(program("blas"));
-                command.arg(&library).args([blas.prefix, blas.name]);
+            Launch::Library(ref library, loader) => {
+                let file = self.find(library)?;
+                let mut command = Command::new(program(loader));
+                command.arg(&file).args([library.prefix, library.name]);
                 // MKL finds its kernels and its OpenMP beside itself, BLIS its OpenMP in another package.
-                let places = [Some(library.clone()), search(&self.folder.join("debian"), "libgomp.so")];
+                let places = [Some(file.clone()), search(&self.folder.join("debian"), "libgomp.so")];
                 let folders = places.iter().flatten().filter_map(|file| file.parent());
-                command.envs(blas.avx512.filter(|_| overlooked()));
+                command.envs(library.avx512.filter(|_| overlooked()));
                 command.env("LD_LIBRARY_PATH", std::env::join_paths(folders).unwrap_or_default());
                 command
             }
@@ -265,7 +289,8 @@ fn note(missing: &mut Vec<String>, what: &str, outcome: io::Result<()>) {
 }
 
 fn succeed(command: &mut Command) -> io::Result<()> {
-    let status = command.status()?;
+    // What tools say is no part of the report.
+    let status = command.stdout(io::stderr()).status()?;
     if status.success() { Ok(()) } else { Err(io::Error::other(format!("preparing failed with {status}"))) }
 }
 

@@ -1,5 +1,6 @@
 //! The problems of comparisons, their operands, and when results count as the same.
 
+use super::precise::Precise;
 use crate::case::shape_text;
 use crate::operand::Draw;
 use std::io;
@@ -109,6 +110,15 @@ pub(super) fn linear(quick: bool) -> Vec<Listed> {
     every(&["least_squares", "ridge", "logistic"], &["f64"], &shapes)
 }
 
+/// Functions that are compared and the largest arguments they get, where something happens; `log` gets absolute values.
+const FUNCTIONS: [(&str, f64); 5] =
+    [("exp", 20.0), ("log", 20.0), ("sigmoid", 20.0), ("tanh", 5.0), ("erf", 4.0)];
+
+pub(super) fn vecmath(quick: bool) -> Vec<Listed> {
+    let shapes = if quick { vec![vec![4096]] } else { vec![vec![4096], vec![1 << 22]] };
+    every(&FUNCTIONS.map(|(kind, _)| kind), &["f32", "f64"], &shapes)
+}
+
 fn every(kinds: &[&'static str], elements: &[&'static str], shapes: &[Vec<usize>]) -> Vec<Listed> {
     let mut all = Vec::new();
     for &kind in kinds {
@@ -132,7 +142,23 @@ pub(super) enum Agreement {
     Elements(f64),
     /// The objective within [`OBJECTIVE_GAP`] of the best.
     Objective(Objective),
+    /// No more than [`UNITS`] from each of these, at every so manyth element, of this type.
+    Units(Vec<Precise>, usize, &'static str),
 }
+
+/// How good a result is.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Quality {
+    /// The objective that a fit reached.
+    Objective(f64),
+    /// The largest error among the elements that were looked at, in units in the last place.
+    Units(f64),
+}
+
+/// Elements of a vector of values that are looked at.
+const LOOKED_AT: usize = 4096;
+/// Units in the last place that let a result pass: MKL promises 4 in its mode of low accuracy.
+const UNITS: f64 = 8.0;
 
 /// Writes the operands of a problem for all systems to read.
 pub(super) fn write(problem: &Problem) -> io::Result<Agreement> {
@@ -148,6 +174,18 @@ pub(super) fn write(problem: &Problem) -> io::Result<Agreement> {
             problem.write("a", draw.vector::<f64>(m * n, 1.0).get())?;
             problem.write("b", draw.vector::<f64>(m * n, 1.0).get())?;
             Ok(Agreement::Elements(0.0))
+        }
+        (kind, &[n]) if FUNCTIONS.iter().any(|(name, _)| *name == kind) => {
+            let largest =
+                FUNCTIONS.iter().find(|(name, _)| *name == kind).map_or(1.0, |(_, largest)| *largest);
+            let element = if problem.element == "f32" { "f32" } else { "f64" };
+            let rounded = |x: f64| if element == "f32" { f64::from(x as f32) } else { x };
+            let at = |x: &f64| rounded(if kind == "log" { x.abs().max(epsilon) } else { *x });
+            let x: Vec<f64> = draw.vector::<f64>(n, largest).get().iter().map(at).collect();
+            problem.write("x", &x)?;
+            let step = (n / LOOKED_AT).max(1);
+            let expected = x.iter().step_by(step).filter_map(|&x| Precise::of(kind, x)).collect();
+            Ok(Agreement::Units(expected, step, element))
         }
         (kind, &[rows, features]) => {
             let (x, truth) = (draw.normals::<f64>(rows * features), draw.normals::<f64>(features));
@@ -191,8 +229,8 @@ fn objective(x: &[f64], y: &[f64], fitted: &[f64], l2: f64, logistic: bool) -> f
 }
 
 impl Agreement {
-    /// For every result its objective, if it has one, or how it differs.
-    pub(super) fn judge(&self, results: &[&[f64]]) -> Vec<Result<Option<f64>, String>> {
+    /// For every result how good it is, if that is more than agreeing, or how it differs.
+    pub(super) fn judge(&self, results: &[&[f64]]) -> Vec<Result<Option<Quality>, String>> {
         match self {
             Self::Elements(allowed) => {
                 let Some(first) = results.first() else { return Vec::new() };
@@ -208,11 +246,29 @@ impl Agreement {
                 let judge = |&one: &f64| {
                     let gap = (one - best) / best;
                     if gap <= OBJECTIVE_GAP {
-                        return Ok(Some(one));
+                        return Ok(Some(Quality::Objective(one)));
                     }
                     Err(format!("reaches an objective of {one:.12}, {gap:.1e} above the best"))
                 };
                 reached.iter().map(judge).collect()
+            }
+            Self::Units(expected, step, element) => {
+                let judge = |result: &&[f64]| {
+                    let found = result.iter().step_by(*step);
+                    if found.len() != expected.len() {
+                        return Err(format!("gives {} values", result.len()));
+                    }
+                    if let Some(i) = result.iter().position(|y| !y.is_finite()) {
+                        return Err(format!("gives {} at {i}", result[i]));
+                    }
+                    let worst = expected.iter().zip(found).map(|(e, &y)| e.units(y, element));
+                    let worst = worst.fold(0.0, f64::max);
+                    if worst <= UNITS {
+                        return Ok(Some(Quality::Units(worst)));
+                    }
+                    Err(format!("is {worst:.1} units in the last place off"))
+                };
+                results.iter().map(judge).collect()
             }
         }
     }

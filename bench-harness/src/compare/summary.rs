@@ -3,7 +3,7 @@
 use super::outcome::Row;
 use super::peers::OURS;
 use super::problems::CUBES;
-use super::threads_text;
+use super::{Quality, threads_text};
 use tilewise_report::{Table, percent, ratio, seconds};
 
 /// Products from this edge on are judged against the peak of multiply-adds.
@@ -11,7 +11,8 @@ const LARGE: f64 = 2.0 * 512.0 * 512.0 * 512.0;
 
 /// All tables that the rows give something for.
 pub(super) fn tables(rows: &[Row]) -> Vec<Table> {
-    let tables = [against_each(rows), against_best(rows), losses(rows), peaks(rows), threads(rows)];
+    let tables =
+        [against_each(rows), against_best(rows), functions(rows), losses(rows), peaks(rows), threads(rows)];
     tables.into_iter().filter(|table| !table.rows().is_empty()).collect()
 }
 
@@ -68,6 +69,41 @@ fn against_each(rows: &[Row]) -> Table {
                 0 => "-".into(),
                 _ => format!("{} ({count})", ratio(mean(behind()))),
             });
+        }
+        table.push(cells);
+    }
+    table
+}
+
+/// Functions: our speed over each peer, and the largest error of everyone.
+fn functions(rows: &[Row]) -> Table {
+    let units = |row: &Row| match row.quality {
+        Some(Quality::Units(units)) => Some(units),
+        _ => None,
+    };
+    let judged: Vec<&Row> = rows.iter().filter(|row| units(row).is_some()).collect();
+    let mut peers: Vec<&str> = Vec::new();
+    for row in judged.iter().filter(|row| row.system != OURS.name) {
+        if !peers.contains(&row.system) {
+            peers.push(row.system);
+        }
+    }
+    let columns = ["<function", "n", "threads", "time", "ours"].into_iter().chain(peers.iter().copied());
+    let columns: Vec<&str> = columns.collect();
+    let mut table =
+        Table::new("Speed over each peer (largest error seen, in units in the last place)", &columns);
+    for ours in judged.iter().filter(|row| row.system == OURS.name) {
+        let error = |row: &Row| format!("({:.2})", units(row).unwrap_or(f64::NAN));
+        let mut cells = vec![
+            ours.case.clone(),
+            ours.shape.clone(),
+            ours.threads.to_string(),
+            seconds(ours.seconds),
+            error(ours),
+        ];
+        for peer in &peers {
+            let found = peers_of(rows, ours).find(|row| row.system == *peer);
+            cells.push(found.map_or("-".into(), |row| format!("{} {}", ratio(row.behind), error(row))));
         }
         table.push(cells);
     }
