@@ -105,7 +105,7 @@ impl Comparison {
         let (start, mut done) = (Instant::now(), 0.0);
         for &threads in &options.threads {
             let mut run = Run::new(self, threads, options, &place, &probes);
-            for problem in &listed {
+            for problem in listed.iter().filter(|problem| problem.suits(threads)) {
                 let left = start.elapsed().as_secs_f64() * (work - done) / done.max(1e-9);
                 let left = if done > 0.0 { format!(", about {} left", seconds(left)) } else { String::new() };
                 let percent = 100.0 * done / work;
@@ -120,7 +120,7 @@ impl Comparison {
             }
             run.tell_systems(&mut compared);
         }
-        compared.incomplete = self.incomplete(&compared, &listed, options.threads.len());
+        compared.incomplete = self.incomplete(&compared, &listed, &options.threads);
         Ok(compared)
     }
 
@@ -135,12 +135,13 @@ impl Comparison {
     }
 
     /// The systems without which the comparison means nothing and that did not take part in all of it, in words.
-    fn incomplete(&self, compared: &Compared, listed: &[Listed], threads: usize) -> Vec<String> {
+    fn incomplete(&self, compared: &Compared, listed: &[Listed], threads: &[usize]) -> Vec<String> {
         let required = self.peers.iter().filter(|peer| peer.required);
         let lacking = required.filter_map(|peer| {
             let solved = compared.rows.iter().filter(|row| row.system == peer.name).count();
             let offered = listed.iter().filter(|problem| !peer.lacks.contains(&problem.kind));
-            let problems = offered.count() * threads;
+            let runs = |problem: &Listed| threads.iter().filter(|&&threads| problem.suits(threads)).count();
+            let problems: usize = offered.map(runs).sum();
             let name = peer.name;
             let told = compared.missing.iter().filter_map(|what| what.strip_prefix(name)?.strip_prefix(": "));
             let why = told.collect::<Vec<_>>().join("; ");
@@ -332,12 +333,12 @@ mod tests {
         let row = |system| Row { system, ..outcome::tests::row("4 x 4 x 4", 1.0) };
         let rows = ["tilewise", "MKL", "OpenBLAS", "gemm", "faer", "MKL"].map(row).to_vec();
         let compared = Compared { rows, ..Compared::default() };
-        assert_eq!(comparison.incomplete(&compared, &listed[..1], 1), Vec::<String>::new());
-        let lacking = comparison.incomplete(&compared, &listed[..1], 2);
+        assert_eq!(comparison.incomplete(&compared, &listed[..1], &[1]), Vec::<String>::new());
+        let lacking = comparison.incomplete(&compared, &listed[..1], &[1, 2]);
         assert_eq!(lacking.len(), 3);
         assert_eq!(lacking[0], "OpenBLAS took part in 1 of 2 problems");
         let missing = ["OpenBLAS: gone", "gemmkit: gone", "OpenBLAS: no library"].map(String::from).to_vec();
-        let lacking = comparison.incomplete(&Compared { missing, ..compared }, &listed[..1], 2);
+        let lacking = comparison.incomplete(&Compared { missing, ..compared }, &listed[..1], &[1, 2]);
         assert_eq!(lacking[0], "OpenBLAS took part in 1 of 2 problems: gone; no library");
         assert_eq!(lacking[1], "gemm took part in 1 of 2 problems");
     }

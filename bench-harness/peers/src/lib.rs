@@ -1,5 +1,7 @@
 //! What the peer processes share: reading operands, and the loop over repetitions.
 
+pub mod mkl;
+
 use std::io;
 use tilewise_report::worker::{Problem, Product, Worker, serve};
 
@@ -101,4 +103,9 @@ pub fn vectors() -> &'static str {
         }
     }
     std::env::consts::ARCH
+}
+
+/// The word after `mark` in the long text with which libraries introduce themselves.
+pub fn word_after(text: &str, mark: &str) -> String {
+    text.split_whitespace().skip_while(|word| *word != mark).nth(1).unwrap_or("unknown").into()
 }

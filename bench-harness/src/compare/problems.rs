@@ -32,6 +32,11 @@ impl Listed {
         if self.kind == "gemm" { 2.0 * self.shape.iter().map(|&n| n as f64).product::<f64>() } else { 0.0 }
     }
 
+    /// Whether it is solved on so many threads: short vectors are no work for several.
+    pub(super) fn suits(&self, threads: usize) -> bool {
+        threads == 1 || self.shape.len() > 1 || self.shape.iter().all(|&n| n >= SHARED)
+    }
+
     /// Dimensions and layout.
     pub(super) fn shape_text(&self) -> String {
         shape_text(&self.shape) + &self.layout.words()
@@ -42,6 +47,9 @@ impl Listed {
         format!("{} {} {}", self.kind, self.element, self.shape_text())
     }
 }
+
+/// Elements of a vector from which several threads share it.
+const SHARED: usize = 1 << 16;
 
 /// Heading of square products.
 pub(super) const CUBES: &str = "cubes";

@@ -49,7 +49,11 @@ fn heading((case, threads): Key<'_>) -> String {
 }
 
 fn against_each(rows: &[Row]) -> Table {
-    let keys = keys(rows);
+    let mut keys = keys(rows);
+    // Functions have a table that tells it of every one.
+    keys.retain(|&of| {
+        rows.iter().any(|row| key(row) == of && !matches!(row.quality, Some(Quality::Units(_))))
+    });
     let columns: Vec<String> = keys.iter().map(|&of| heading(of)).collect();
     let columns: Vec<&str> = std::iter::once("<peer").chain(columns.iter().map(String::as_str)).collect();
     let mut table = Table::new("Speed over each peer, geometric mean (problems)", &columns);
@@ -59,7 +63,7 @@ fn against_each(rows: &[Row]) -> Table {
             peers.push(row.system);
         }
     }
-    for peer in peers {
+    for peer in peers.into_iter().filter(|_| !keys.is_empty()) {
         let mut cells = vec![peer.to_string()];
         for &of in &keys {
             let behind =

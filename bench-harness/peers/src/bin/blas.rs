@@ -3,7 +3,7 @@
 
 use libloading::{Library, Symbol};
 use std::ffi::{CStr, c_char, c_int};
-use tilewise_peers::{Outcome, serve_gemm};
+use tilewise_peers::{Outcome, mkl, serve_gemm, word_after};
 use tilewise_report::worker::{Element, Product};
 
 type Gemm<T> = unsafe extern "C" fn(
@@ -62,35 +62,6 @@ fn told(library: &Library, name: &str) -> String {
     }
 }
 
-/// The word after `mark` in the long text with which libraries introduce themselves.
-fn word_after(text: &str, mark: &str) -> String {
-    text.split_whitespace().skip_while(|word| *word != mark).nth(1).unwrap_or("unknown").into()
-}
-
-fn mkl_version(library: &Library) -> String {
-    let mut buffer = [0 as c_char; 256];
-    // SAFETY: MKL documents mkl_get_version_string(char *, int); the buffer has one byte more than is told, which stays 0.
-    unsafe {
-        if let Ok(function) =
-            library.get::<unsafe extern "C" fn(*mut c_char, c_int)>(b"mkl_get_version_string")
-        {
-            function(buffer.as_mut_ptr(), 255);
-        }
-        CStr::from_ptr(buffer.as_ptr()).to_string_lossy().trim().into()
-    }
-}
-
-/// MKL loads the library of kernels that it chose for the processor when it first multiplies: `libmkl_avx512.so.3` or
-/// another. There is no function that tells.
-fn mkl_kernels() -> String {
-    let maps = std::fs::read_to_string("/proc/self/maps").unwrap_or_default();
-    let names = maps.lines().filter_map(|line| line.rsplit('/').next());
-    let mut kernels: Vec<&str> = names.filter(|name| name.starts_with("libmkl_")).collect();
-    kernels.sort_unstable();
-    kernels.dedup();
-    kernels.join(" ")
-}
-
 /// What BLIS took this processor for.
 fn blis_configuration(library: &Library) -> String {
     // SAFETY: BLIS declares arch_t bli_arch_query_id(void) and char *bli_arch_string(arch_t), an enum being an int.
@@ -124,10 +95,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     // SAFETY: matrices of one element.
     unsafe { sgemm(ROW_MAJOR, 111, 111, 1, 1, 1, 1.0, x.as_ptr(), 1, x.as_ptr(), 1, 0.0, y.as_mut_ptr(), 1) };
     let (version, configuration) = match name.as_str() {
-        "mkl" => {
-            let text = mkl_version(&library);
-            (word_after(&text, "Version"), format!("{text}, {}", mkl_kernels()))
-        }
+        "mkl" => mkl::told(&library),
         "openblas" => {
             let config = told(&library, &format!("{prefix}openblas_get_config"));
             let core = told(&library, &format!("{prefix}openblas_get_corename"));

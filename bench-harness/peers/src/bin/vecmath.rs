@@ -2,7 +2,7 @@
 //! not used.
 
 use libloading::Library;
-use std::ffi::{CStr, c_char, c_int};
+use std::ffi::c_int;
 use std::io;
 use tilewise_report::worker::{Element, Job, Jobs, Memory, Problem, serve};
 
@@ -154,17 +154,6 @@ fn mkl<T: Element>(library: &Library, letter: char, kind: &str, mode: i64) -> Re
     }))
 }
 
-fn mkl_version(library: &Library) -> String {
-    let mut buffer = [0 as c_char; 256];
-    // SAFETY: MKL documents mkl_get_version_string(char *, int); the last byte is not told and stays 0.
-    unsafe {
-        if let Ok(f) = library.get::<unsafe extern "C" fn(*mut c_char, c_int)>(b"mkl_get_version_string") {
-            f(buffer.as_mut_ptr(), 255);
-        }
-        CStr::from_ptr(buffer.as_ptr()).to_string_lossy().trim().into()
-    }
-}
-
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let arguments: Vec<String> = std::env::args().collect();
     let [_, path, _, name] = arguments.as_slice() else {
@@ -180,11 +169,11 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         let version = file.trim_start_matches("libsleef.so.").to_string();
         (version, format!("u10, {}; divided among threads by us", tilewise_peers::vectors()))
     } else {
-        let text = mkl_version(&library);
-        let version =
-            text.split_whitespace().skip_while(|word| *word != "Version").nth(1).unwrap_or("unknown");
         let accuracy = if name == "mkl_ha" { "VML_HA" } else { "VML_LA" };
-        (version.to_string(), format!("{accuracy}, {text}"))
+        let exp = mkl::<f32>(&library, 's', "exp", HIGH)?;
+        exp(&[0.0], &mut [0.0]);
+        let (version, text) = tilewise_peers::mkl::told(&library);
+        (version, format!("{accuracy}, {text}"))
     };
     let mode = if name == "mkl_la" { LOW } else { HIGH };
     let load = |problem: &Problem| -> Result<Box<dyn Job>, String> {
