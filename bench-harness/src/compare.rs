@@ -19,7 +19,7 @@ mod summary;
 mod system;
 
 pub use ours::work;
-pub use outcome::{Compared, Row, SpeedUp};
+pub use outcome::{Compared, Row, SpeedUp, Streamed};
 use peers::{OURS, Peer, Place};
 pub use problems::Quality;
 use problems::{Agreement, Listed};
@@ -54,6 +54,12 @@ pub const ALL: &[Comparison] = &[
         about: "y = f(x), element by element, at uniform arguments: exp, log and sigmoid up to 20, tanh to 5, erf to 4",
         peers: peers::VECMATH,
         problems: problems::vecmath,
+    },
+    Comparison {
+        name: "vector",
+        about: "passes over vectors: z = x + y, y += a x, x *= a, x y, the sum of x, the sum of |x|",
+        peers: peers::VECTOR,
+        problems: problems::vector,
     },
     Comparison {
         name: "linear",
@@ -101,11 +107,12 @@ impl Comparison {
         let mut compared = Compared::default();
         let place = Place::prepare(self.name, self.peers, &options.target, &mut compared.missing, &mut hear)?;
         let probes = Probes::new(PEAK);
-        let work: f64 = listed.iter().map(effort).sum::<f64>() * options.threads.len() as f64;
+        let suited = |threads| listed.iter().filter(move |problem: &&Listed| problem.suits(threads));
+        let work: f64 = options.threads.iter().flat_map(|&threads| suited(threads)).map(effort).sum();
         let (start, mut done) = (Instant::now(), 0.0);
         for &threads in &options.threads {
             let mut run = Run::new(self, threads, options, &place, &probes);
-            for problem in listed.iter().filter(|problem| problem.suits(threads)) {
+            for problem in suited(threads) {
                 let left = start.elapsed().as_secs_f64() * (work - done) / done.max(1e-9);
                 let left = if done > 0.0 { format!(", about {} left", seconds(left)) } else { String::new() };
                 let percent = 100.0 * done / work;
@@ -175,6 +182,8 @@ struct Run<'a> {
     systems: Vec<System<'a>>,
     /// Ours on one thread, beside more.
     alone: Option<System<'a>>,
+    /// What memory gives.
+    streams: Vec<System<'a>>,
 }
 
 impl<'a> Run<'a> {
@@ -186,10 +195,12 @@ impl<'a> Run<'a> {
         probes: &'a Probes,
     ) -> Self {
         let system = |peer, threads| System::new(peer, threads, place, options.passive);
-        let systems =
-            std::iter::once(&OURS).chain(comparison.peers).map(|peer| system(peer, threads)).collect();
+        let (streams, peers): (Vec<_>, Vec<_>) =
+            comparison.peers.iter().partition(|peer| peer.moves.is_some());
+        let systems = std::iter::once(&OURS).chain(peers).map(|peer| system(peer, threads)).collect();
+        let streams = streams.into_iter().map(|peer| system(peer, threads)).collect();
         let alone = (threads > 1).then(|| system(&OURS, 1));
-        Self { threads, options, place, probes, systems, alone }
+        Self { threads, options, place, probes, systems, alone, streams }
     }
 
     /// One problem: load, agree, time.
@@ -208,6 +219,12 @@ impl<'a> Run<'a> {
         if let Some(alone) = &mut alone {
             alone.solve(&problem)?;
         }
+        let mut streams: Vec<&mut System<'_>> =
+            self.streams.iter_mut().filter(|stream| stream.peer.solves(&problem)).collect();
+        for stream in &mut streams {
+            stream.solve(&problem)?;
+        }
+        let rates: Vec<_> = streams.iter().map(|stream| (stream.peer.name, stream.peer.moves)).collect();
         let mut entrants: Vec<Entrant<'_>> = Vec::new();
         let (mut taking_part, mut qualities) = (Vec::new(), Vec::new());
         for (system, judged) in self.systems.iter_mut().zip(agreeing) {
@@ -225,6 +242,9 @@ impl<'a> Run<'a> {
                 entrants.extend(self.probes.peak(listed.element, 1));
             }
         }
+        for stream in streams {
+            entrants.push(Entrant::timed(stream.peer.name, |repetitions| stream.run(repetitions)));
+        }
         let measured = measure(&self.options.settings, &mut entrants)?;
         drop(entrants);
         self.systems.iter_mut().filter_map(System::failed).for_each(|what| compared.leave_out(what));
@@ -233,6 +253,12 @@ impl<'a> Run<'a> {
         let ended = |one: &Measured| one.seconds.iter().all(|seconds| seconds.is_finite());
         let peers = measured[1..].iter().filter(|one| ended(one));
         let best = peers.min_by(|a, b| a.ratio(ours).total_cmp(&b.ratio(ours)));
+        let (beside, streams) = beside.split_at(beside.len() - rates.len());
+        let best_stream = streams
+            .iter()
+            .zip(rates)
+            .map(|(one, (name, moves))| (one, name, listed.bytes(moves.unwrap_or(0.0))))
+            .min_by(|a, b| (a.0.median() / a.2).total_cmp(&(b.0.median() / b.2)));
         let peak = beside.first().map(|peak| self.probes.flops(listed.element, self.threads, &peak.seconds));
         for (i, one) in measured.iter().enumerate().filter(|(_, one)| ended(one)) {
             let share = |peak: &Vec<f64>| {
@@ -258,6 +284,16 @@ impl<'a> Run<'a> {
                     }
                     _ => None,
                 },
+                streamed: best_stream.map(|(stream, of, bytes)| {
+                    let moved = listed.bytes(listed.moves());
+                    let rate = bytes / stream.median();
+                    Streamed {
+                        rate: moved / one.median(),
+                        share: stream.ratio(one) * moved / bytes,
+                        of,
+                        best: rate,
+                    }
+                }),
                 quality: qualities[i],
             });
         }
@@ -322,7 +358,8 @@ mod tests {
     fn comparisons_are_found_by_name() {
         assert!(find("gemm").is_ok());
         assert!(
-            find("nonsense").is_err_and(|error| error.to_string().contains("gemm, add, vecmath, linear"))
+            find("nonsense")
+                .is_err_and(|error| error.to_string().contains("gemm, add, vecmath, vector, linear"))
         );
     }
 

@@ -43,7 +43,7 @@ enum Command {
     },
     /// Compare with other products, each in its own process, in turn, on the same bytes and threads.
     Compare {
-        /// gemm, add, vecmath or linear.
+        /// gemm, add, vecmath, vector or linear.
         name: String,
         #[command(flatten)]
         measuring: Measuring,

@@ -27,6 +27,12 @@ pub fn work() -> io::Result<()> {
 fn load<T: Float + Element>(problem: &Problem) -> io::Result<Box<dyn Job>> {
     match (problem.kind.as_str(), problem.shape.as_slice()) {
         ("gemm", _) => Ok(Box::new(Multiplication(Product::<T>::read(problem)?))),
+        ("add" | "axpy" | "scale" | "dot" | "sum" | "norm1", &[n]) => {
+            let mut memory = Memory::<T, 3>::new([n; 3])?;
+            memory.read(0, problem, "x")?;
+            memory.read(1, problem, "y")?;
+            Ok(Box::new(Vectors { kind: problem.kind.clone(), memory, sum: T::NAN }))
+        }
         ("exp" | "log" | "sigmoid" | "tanh" | "erf", &[n]) => {
             let mut memory = Memory::<T, 2>::new([n; 2])?;
             memory.read(0, problem, "x")?;
@@ -124,6 +130,44 @@ impl<T: Float + Element> Job for Addition<T> {
         self.memory.wide(2)
     }
 }
+
+struct Vectors<T> {
+    kind: String,
+    /// x, y and z.
+    memory: Memory<T, 3>,
+    sum: T,
+}
+
+impl<T: Float + Element> Job for Vectors<T> {
+    fn run(&mut self, times: u64) -> Result<(), String> {
+        let [x, y, z] = self.memory.arrays();
+        let (n, alpha, minus) = (x.len(), T::from_f64(ALPHA), -T::ONE);
+        let kind = self.kind.as_str();
+        let mut pass = || {
+            match kind {
+                "add" => add(MatRef::new(x, 1, n)?, MatRef::new(y, 1, n)?, MatMut::new(z, 1, n)?)?,
+                "axpy" => kernels::axpy(alpha, x, y)?,
+                "scale" => kernels::scale(minus, x),
+                "dot" => self.sum = kernels::dot(x, y)?,
+                "sum" => self.sum = kernels::sum(x),
+                _ => self.sum = kernels::norm1(x),
+            }
+            Ok(())
+        };
+        (0..times).try_for_each(|_| pass()).map_err(|error: ShapeError| error.to_string())
+    }
+    fn result(&self) -> Vec<f64> {
+        match self.kind.as_str() {
+            "add" => self.memory.wide(2),
+            "axpy" => self.memory.wide(1),
+            "scale" => self.memory.wide(0),
+            _ => vec![self.sum.into()],
+        }
+    }
+}
+
+/// The factor of axpy: small, as y grows with every repetition. That of scale is -1.
+const ALPHA: f64 = 1.0 / 1024.0;
 
 struct Linear {
     kind: String,

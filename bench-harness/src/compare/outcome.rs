@@ -35,6 +35,8 @@ pub struct Row {
     pub share: Option<f64>,
     /// What the threads bring; of Tilewise, and only where operations count.
     pub speed_up: Option<SpeedUp>,
+    /// Bytes moved, where that is what counts.
+    pub streamed: Option<Streamed>,
     /// How good the result is, where that is more than agreeing.
     pub quality: Option<Quality>,
 }
@@ -46,6 +48,19 @@ pub struct SpeedUp {
     pub ours: f64,
     /// Of multiply-adds in registers: what the processor gives.
     pub peak: f64,
+}
+
+/// Bytes moved beside the fastest plain loop over as long vectors, in the same rounds.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Streamed {
+    /// Bytes a second.
+    pub rate: f64,
+    /// Over the rate of the loop, the median over rounds.
+    pub share: f64,
+    /// The loop.
+    pub of: &'static str,
+    /// Its bytes a second.
+    pub best: f64,
 }
 
 /// What a comparison gave.
@@ -98,7 +113,9 @@ impl Compared {
     pub fn table(&self) -> Table {
         let counted = self.rows.iter().any(|row| row.share.is_some());
         let units = self.rows.iter().any(|row| matches!(row.quality, Some(Quality::Units(_))));
+        let streamed = self.rows.iter().any(|row| row.streamed.is_some());
         let last = match (counted, units) {
+            _ if streamed => "share of best stream",
             (true, _) => "share of FMA peak",
             (_, true) => "largest error [ULP]",
             _ => "objective",
@@ -114,6 +131,7 @@ impl Compared {
                 seconds(row.seconds),
                 ratio(row.ratio),
                 match (row.share, row.quality) {
+                    _ if row.streamed.is_some() => percent(row.streamed.map_or(f64::NAN, |one| one.share)),
                     (Some(share), _) => percent(share),
                     (_, Some(Quality::Objective(objective))) => format!("{objective:.8}"),
                     (_, Some(Quality::Units(units))) => format!("{units:.2}"),
@@ -140,6 +158,9 @@ impl Compared {
             "fma_speed_up",
             "objective",
             "ulp",
+            "bytes_per_second",
+            "stream_share",
+            "stream",
         ];
         let mut csv = Csv::new(&columns);
         let text = |number: Option<f64>| number.map_or(String::new(), |number| number.to_string());
@@ -164,6 +185,9 @@ impl Compared {
                     Quality::Units(units) => Some(units),
                     Quality::Objective(_) => None,
                 })),
+                text(row.streamed.map(|streamed| streamed.rate)),
+                text(row.streamed.map(|streamed| streamed.share)),
+                row.streamed.map_or(String::new(), |streamed| streamed.of.into()),
             ]);
         }
         csv
@@ -218,6 +242,7 @@ pub(super) mod tests {
             behind: 1.0,
             share: None,
             speed_up: None,
+            streamed: None,
             quality: None,
         }
     }
@@ -234,8 +259,8 @@ pub(super) mod tests {
         let csv = compared.csv();
         let lines: Vec<&str> = csv.text().lines().collect();
         assert!(lines[0].starts_with("case,shape,threads,system,version,seconds,ratio,behind,fma_share,"));
-        assert_eq!(lines[1], "gemm f32,4 x 4,2,tilewise,\"1, \"\"x\"\"\",0.5,1.5,1,,,,,");
-        assert_eq!(lines[2], "gemm f32,4 x 4,2,faer,\"1, \"\"x\"\"\",0.5,1,1.5,0.5,,,,");
+        assert_eq!(lines[1], "gemm f32,4 x 4,2,tilewise,\"1, \"\"x\"\"\",0.5,1.5,1,,,,,,,,");
+        assert_eq!(lines[2], "gemm f32,4 x 4,2,faer,\"1, \"\"x\"\"\",0.5,1,1.5,0.5,,,,,,,");
         let charts = compared.charts();
         assert_eq!(charts.len(), 2);
         let Chart::Bar(chart) = &charts[0] else { panic!("bars") };

@@ -16,6 +16,8 @@ pub(super) struct Peer {
     pub(super) lacks: &'static [&'static str],
     /// Whether the comparison means something without it.
     pub(super) required: bool,
+    /// Vectors that it moves; others are then judged by its rate, and it solves nothing.
+    pub(super) moves: Option<f64>,
 }
 
 enum Launch {
@@ -23,6 +25,8 @@ enum Launch {
     Ours,
     /// A program of `bench-harness/peers`.
     Crate(&'static str),
+    /// What memory gives, by the program `stream` of `bench-harness/peers`: the kind of loop.
+    Stream(&'static str),
     /// A shared library and the program of `bench-harness/peers` that loads it.
     Library(Library, &'static str),
     /// A script of `bench-harness/python` and its argument.
@@ -45,7 +49,7 @@ struct Library {
 
 impl Peer {
     const fn new(name: &'static str, launch: Launch) -> Self {
-        Self { name, launch, takes: |_| true, lacks: &[], required: false }
+        Self { name, launch, takes: |_| true, lacks: &[], required: false, moves: None }
     }
 
     const fn required(self) -> Self {
@@ -58,6 +62,16 @@ impl Peer {
 
     const fn lacking(self, lacks: &'static [&'static str]) -> Self {
         Self { lacks, ..self }
+    }
+
+    /// A loop that moves so many vectors for problems that write, or for those that only read.
+    const fn stream(
+        name: &'static str,
+        which: &'static str,
+        moves: f64,
+        takes: fn(&Problem) -> bool,
+    ) -> Self {
+        Self { moves: Some(moves), takes, ..Self::new(name, Launch::Stream(which)) }
     }
 
     /// Whether it is asked to solve such a problem.
@@ -119,6 +133,30 @@ pub(super) const VECMATH: &[Peer] = &[
     Peer::new("NumPy", NUMPY).lacking(&["sigmoid", "erf"]),
 ];
 
+pub(super) const VECTOR: &[Peer] = &[
+    Peer::new("MKL", Launch::Library(MKL, "blas")).lacking(&["add", "sum"]).required(),
+    Peer::new("OpenBLAS", Launch::Library(OPENBLAS, "blas")).lacking(&["add", "sum"]).required(),
+    Peer::new("NumPy", NUMPY).lacking(&["axpy", "scale", "norm1"]),
+    Peer::stream("stream: copy", "copy", 2.0, writes),
+    Peer::stream("stream: triad", "triad", 3.0, writes),
+    Peer::stream("stream: update", "update", 3.0, writes),
+    Peer::stream("stream: read", "read", 1.0, reads),
+];
+
+/// Whether a problem of vectors too long for the caches writes one.
+fn writes(problem: &Problem) -> bool {
+    long(problem) && matches!(problem.kind.as_str(), "add" | "axpy" | "scale")
+}
+
+/// Whether it only reads.
+fn reads(problem: &Problem) -> bool {
+    long(problem) && !writes(problem)
+}
+
+fn long(problem: &Problem) -> bool {
+    problem.shape.iter().all(|&n| n >= 1 << 22)
+}
+
 pub(super) const LINEAR: &[Peer] = &[
     Peer::new("scikit-learn", Launch::Python("scikit_learn_peer.py", "lbfgs")),
     Peer::new("scikit-learn newton-cholesky", Launch::Python("scikit_learn_peer.py", "newton-cholesky"))
@@ -162,7 +200,10 @@ impl Place {
         let (environment, programs) = (folder.join("python"), target.join("peers"));
         fs::create_dir_all(&folder)?;
         let place = Self { folder, environment, programs };
-        if peers.iter().any(|peer| matches!(peer.launch, Launch::Crate(_) | Launch::Library(..))) {
+        if peers
+            .iter()
+            .any(|peer| matches!(peer.launch, Launch::Crate(_) | Launch::Stream(_) | Launch::Library(..)))
+        {
             hear("building peers in Rust");
             note(missing, "the peers in Rust", place.build());
         }
@@ -247,6 +288,11 @@ impl Place {
                 command
             }
             Launch::Crate(name) => Command::new(program(name)),
+            Launch::Stream(which) => {
+                let mut command = Command::new(program("stream"));
+                command.arg(which);
+                command
+            }
             Launch::Library(ref library, loader) => {
                 let file = self.find(library)?;
                 let mut command = Command::new(program(loader));

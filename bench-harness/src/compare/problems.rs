@@ -32,6 +32,18 @@ impl Listed {
         if self.kind == "gemm" { 2.0 * self.shape.iter().map(|&n| n as f64).product::<f64>() } else { 0.0 }
     }
 
+    /// Bytes that a pass over vectors moves.
+    pub(super) fn bytes(&self, vectors: f64) -> f64 {
+        let element = if self.element == "f32" { 4.0 } else { 8.0 };
+        vectors * element * self.shape.iter().map(|&n| n as f64).product::<f64>()
+    }
+
+    /// Vectors that the problem moves; 0 where that is not what counts.
+    pub(super) fn moves(&self) -> f64 {
+        let pass = PASSES.iter().find(|(kind, _)| *kind == self.kind && self.shape.len() == 1);
+        pass.map_or(0.0, |(_, vectors)| *vectors)
+    }
+
     /// Whether it is solved on so many threads: short vectors are no work for several.
     pub(super) fn suits(&self, threads: usize) -> bool {
         threads == 1 || self.shape.len() > 1 || self.shape.iter().all(|&n| n >= SHARED)
@@ -127,6 +139,15 @@ pub(super) fn vecmath(quick: bool) -> Vec<Listed> {
     every(&FUNCTIONS.map(|(kind, _)| kind), &["f32", "f64"], &shapes)
 }
 
+/// Passes over vectors, and how many vectors each moves.
+const PASSES: [(&str, f64); 6] =
+    [("add", 3.0), ("axpy", 3.0), ("scale", 2.0), ("dot", 2.0), ("sum", 1.0), ("norm1", 1.0)];
+
+pub(super) fn vector(quick: bool) -> Vec<Listed> {
+    let shapes = if quick { vec![vec![4096], vec![1 << 22]] } else { vec![vec![4096], vec![1 << 24]] };
+    every(&PASSES.map(|(kind, _)| kind), &["f32", "f64"], &shapes)
+}
+
 fn every(kinds: &[&'static str], elements: &[&'static str], shapes: &[Vec<usize>]) -> Vec<Listed> {
     let mut all = Vec::new();
     for &kind in kinds {
@@ -182,6 +203,17 @@ pub(super) fn write(problem: &Problem) -> io::Result<Agreement> {
             problem.write("a", draw.vector::<f64>(m * n, 1.0).get())?;
             problem.write("b", draw.vector::<f64>(m * n, 1.0).get())?;
             Ok(Agreement::Elements(0.0))
+        }
+        (kind, &[n]) if PASSES.iter().any(|(name, _)| *name == kind) => {
+            let (x, y) = (draw.vector::<f64>(n, 1.0), draw.vector::<f64>(n, 1.0));
+            problem.write("x", x.get())?;
+            problem.write("y", y.get())?;
+            Ok(Agreement::Elements(match kind {
+                "add" | "scale" => 0.0,
+                "axpy" => 2.0 * epsilon,
+                // Terms of at most 1, added up in any order: rounding errors of both signs (Higham and Mary, 2019).
+                _ => (n as f64).sqrt() * n as f64 * epsilon,
+            }))
         }
         (kind, &[n]) if FUNCTIONS.iter().any(|(name, _)| *name == kind) => {
             let largest =

@@ -4,15 +4,22 @@ use super::outcome::Row;
 use super::peers::OURS;
 use super::problems::CUBES;
 use super::{Quality, threads_text};
-use tilewise_report::{Table, percent, ratio, seconds};
+use tilewise_report::{Table, percent, rate, ratio, seconds};
 
 /// Products from this edge on are judged against the peak of multiply-adds.
 const LARGE: f64 = 2.0 * 512.0 * 512.0 * 512.0;
 
 /// All tables that the rows give something for.
 pub(super) fn tables(rows: &[Row]) -> Vec<Table> {
-    let tables =
-        [against_each(rows), against_best(rows), functions(rows), losses(rows), peaks(rows), threads(rows)];
+    let tables = [
+        against_each(rows),
+        against_best(rows),
+        functions(rows),
+        streams(rows),
+        losses(rows),
+        peaks(rows),
+        threads(rows),
+    ];
     tables.into_iter().filter(|table| !table.rows().is_empty()).collect()
 }
 
@@ -110,6 +117,26 @@ fn functions(rows: &[Row]) -> Table {
             cells.push(found.map_or("-".into(), |row| format!("{} {}", ratio(row.behind), error(row))));
         }
         table.push(cells);
+    }
+    table
+}
+
+/// Passes over vectors against the fastest plain loop.
+fn streams(rows: &[Row]) -> Table {
+    let columns = ["<case", "n", "threads", "<system", "rate", "share", "<best stream", "its rate"];
+    let mut table = Table::new("Share of the best streaming bandwidth, in the same rounds", &columns);
+    for row in rows {
+        let Some(streamed) = row.streamed else { continue };
+        table.push([
+            row.case.clone(),
+            row.shape.clone(),
+            row.threads.to_string(),
+            row.system.into(),
+            rate(streamed.rate, "B/s"),
+            percent(streamed.share),
+            streamed.of.into(),
+            rate(streamed.best, "B/s"),
+        ]);
     }
     table
 }
