@@ -10,6 +10,7 @@ use std::time::Instant;
 use tilewise_report::worker::Problem;
 use tilewise_report::{Entrant, Measured, Settings, measure, median, ratio, seconds};
 
+mod histogram;
 mod ours;
 mod outcome;
 mod peers;
@@ -60,6 +61,12 @@ pub const ALL: &[Comparison] = &[
         about: "passes over vectors: z = x + y, y += a x, x *= a, x y, the sum of x, the sum of |x|",
         peers: peers::VECTOR,
         problems: problems::vector,
+    },
+    Comparison {
+        name: "histogram",
+        about: "sums of (gradient, hessian) for every bin of every feature; gathered: of about two rows of three",
+        peers: peers::HISTOGRAM,
+        problems: problems::histogram,
     },
     Comparison {
         name: "linear",
@@ -358,8 +365,9 @@ mod tests {
     fn comparisons_are_found_by_name() {
         assert!(find("gemm").is_ok());
         assert!(
-            find("nonsense")
-                .is_err_and(|error| error.to_string().contains("gemm, add, vecmath, vector, linear"))
+            find("nonsense").is_err_and(|error| error
+                .to_string()
+                .contains("gemm, add, vecmath, vector, histogram, linear"))
         );
     }
 

@@ -43,7 +43,7 @@ enum Command {
     },
     /// Compare with other products, each in its own process, in turn, on the same bytes and threads.
     Compare {
-        /// gemm, add, vecmath, vector or linear.
+        /// gemm, add, vecmath, vector, histogram or linear.
         name: String,
         #[command(flatten)]
         measuring: Measuring,
@@ -73,7 +73,11 @@ enum Command {
     },
     /// Our side of a comparison, which `compare` starts.
     #[command(hide = true)]
-    Worker,
+    Worker {
+        /// A naive form of histograms; ours without.
+        #[arg(default_value = "")]
+        form: String,
+    },
 }
 
 #[derive(Args)]
@@ -191,7 +195,7 @@ fn run(command: Command) -> io::Result<bool> {
             println!("{}", folder.join("report.html").display());
             Ok(agrees)
         }
-        Command::Worker => compare::work().map(|()| true),
+        Command::Worker { form } => compare::work(&form).map(|()| true),
     }
 }
 

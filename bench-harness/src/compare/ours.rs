@@ -1,5 +1,6 @@
 //! Our side of a comparison: a worker like all others.
 
+use super::histogram::{Form, Histogram};
 use std::io;
 use tilewise_base::Context;
 use tilewise_kernels::parallel::with_threads;
@@ -8,13 +9,22 @@ use tilewise_kernels::{self as kernels, Float, MatMut, MatRef, ShapeError, add, 
 use tilewise_linear::{LeastSquares, Logistic, Rows};
 use tilewise_report::worker::{Element, Job, Jobs, Memory, Problem, Product, serve};
 
-/// Serves on standard input and output until the input ends, on the threads that the environment names.
+/// Serves, with our kernels or in the naive `form` of a histogram (`blocks` or `loop`), on standard input and output until the input ends, on the threads that the environment names.
 ///
 /// # Errors
 /// When the streams break.
-pub fn work() -> io::Result<()> {
+pub fn work(form: &str) -> io::Result<()> {
     let threads = std::env::var("TILEWISE_THREADS").ok().and_then(|n| n.parse().ok()).unwrap_or(1);
-    let load = |problem: &Problem| {
+    let form = match form {
+        "blocks" => Form::Blocks,
+        "loop" => Form::Loop,
+        _ => Form::Ours,
+    };
+    let load = |problem: &Problem| -> Result<Box<dyn Job>, String> {
+        if problem.kind.starts_with("histogram") {
+            let histogram = Histogram::draw(problem, form).map_err(|error| error.to_string())?;
+            return Ok(Box::new(histogram));
+        }
         let job = if problem.element == "f32" { load::<f32>(problem) } else { load::<f64>(problem) };
         job.map_err(|error| error.to_string())
     };

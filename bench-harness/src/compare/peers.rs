@@ -21,8 +21,8 @@ pub(super) struct Peer {
 }
 
 enum Launch {
-    /// This program.
-    Ours,
+    /// This program, with a form to compute in, see [`work`](super::work).
+    Ours(&'static str),
     /// A program of `bench-harness/peers`.
     Crate(&'static str),
     /// What memory gives, by the program `stream` of `bench-harness/peers`: the kind of loop.
@@ -80,7 +80,7 @@ impl Peer {
     }
 }
 
-pub(super) const OURS: Peer = Peer::new("tilewise", Launch::Ours);
+pub(super) const OURS: Peer = Peer::new("tilewise", Launch::Ours(""));
 
 const MKL: Library = Library { name: "mkl", file: "libmkl_rt.so", prefix: "-", packages: &[], avx512: None };
 const OPENBLAS: Library = Library {
@@ -141,6 +141,11 @@ pub(super) const VECTOR: &[Peer] = &[
     Peer::stream("stream: triad", "triad", 3.0, writes),
     Peer::stream("stream: update", "update", 3.0, writes),
     Peer::stream("stream: read", "read", 1.0, reads),
+];
+
+pub(super) const HISTOGRAM: &[Peer] = &[
+    Peer::new("f64 pairs, blocks", Launch::Ours("blocks")).required(),
+    Peer::new("f64 pairs, one loop", Launch::Ours("loop")).required(),
 ];
 
 /// Whether a problem of vectors too long for the caches writes one.
@@ -282,9 +287,9 @@ impl Place {
     pub(super) fn command(&self, peer: &Peer, threads: usize, passive: bool) -> io::Result<Command> {
         let program = |name: &str| self.programs.join("release").join(name);
         let mut command = match peer.launch {
-            Launch::Ours => {
+            Launch::Ours(form) => {
                 let mut command = Command::new(std::env::current_exe()?);
-                command.arg("worker");
+                command.arg("worker").args((!form.is_empty()).then_some(form));
                 command
             }
             Launch::Crate(name) => Command::new(program(name)),

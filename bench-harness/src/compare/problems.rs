@@ -1,5 +1,6 @@
 //! The problems of comparisons, their operands, and when results count as the same.
 
+use super::histogram::GATHERED;
 use super::precise::Precise;
 use crate::case::shape_text;
 use crate::operand::Draw;
@@ -148,6 +149,13 @@ pub(super) fn vector(quick: bool) -> Vec<Listed> {
     every(&PASSES.map(|(kind, _)| kind), &["f32", "f64"], &shapes)
 }
 
+/// Rows x features x bins of each.
+pub(super) fn histogram(quick: bool) -> Vec<Listed> {
+    let (rows, features) = if quick { (50_000, 28) } else { (500_000, 28) };
+    let shapes = [2, 4, 8, 64, 256].map(|bins| vec![rows, features, bins]);
+    every(&["histogram", GATHERED], &["u8"], &shapes)
+}
+
 fn every(kinds: &[&'static str], elements: &[&'static str], shapes: &[Vec<usize>]) -> Vec<Listed> {
     let mut all = Vec::new();
     for &kind in kinds {
@@ -199,6 +207,8 @@ pub(super) fn write(problem: &Problem) -> io::Result<Agreement> {
             problem.write("b", draw.vector::<f64>(k * n, 1.0).get())?;
             Ok(Agreement::Elements(PRODUCT_ERROR * k as f64 * epsilon / 2.0))
         }
+        // Workers draw the rows themselves. Sums of integers are exact in f64.
+        ("histogram" | GATHERED, _) => Ok(Agreement::Elements(0.0)),
         ("add", &[m, n]) => {
             problem.write("a", draw.vector::<f64>(m * n, 1.0).get())?;
             problem.write("b", draw.vector::<f64>(m * n, 1.0).get())?;
