@@ -35,18 +35,51 @@ impl Job for Stream {
 
 fn pass(which: &str, x: &[f64], y: &mut [f64], z: &mut [f64]) {
     match which {
-        "read" => {
-            let mut sums = [0.0; 64];
-            for x in x.chunks_exact(64) {
-                sums.iter_mut().zip(x).for_each(|(sum, x)| *sum += x);
-            }
-            black_box(sums);
-        }
-        "update" => y.iter_mut().zip(x).for_each(|(y, x)| *y = 0.5 * *y + x),
+        "read" => read(x),
+        "update" => update(x, y),
         "copy" => streamed(x, x, z, false),
         _ => streamed(x, y, z, true),
     }
 }
+
+/// A loop that the compiler may write with the widest vectors of the processor.
+macro_rules! widest {
+    ($name:ident, ($($argument:ident: $type:ty),*), $body:block) => {
+        fn $name($($argument: $type),*) {
+            #[inline(always)]
+            fn plain($($argument: $type),*) $body
+            #[cfg(target_arch = "x86_64")]
+            {
+                #[target_feature(enable = "avx512f")]
+                fn avx512($($argument: $type),*) {
+                    plain($($argument),*)
+                }
+                #[target_feature(enable = "avx2,fma")]
+                fn avx2($($argument: $type),*) {
+                    plain($($argument),*)
+                }
+                if is_x86_feature_detected!("avx512f") {
+                    // SAFETY: the processor has it.
+                    return unsafe { avx512($($argument),*) };
+                }
+                if is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") {
+                    // SAFETY: the processor has both.
+                    return unsafe { avx2($($argument),*) };
+                }
+            }
+            plain($($argument),*)
+        }
+    };
+}
+
+widest!(read, (x: &[f64]), {
+    let mut sums = [0.0; 64];
+    for x in x.chunks_exact(64) {
+        sums.iter_mut().zip(x).for_each(|(sum, x)| *sum += x);
+    }
+    black_box(sums);
+});
+widest!(update, (x: &[f64], y: &mut [f64]), { y.iter_mut().zip(x).for_each(|(y, x)| *y = 0.5 * *y + x) });
 
 /// z = x + y / 2, or z = x.
 #[cfg(target_arch = "x86_64")]
