@@ -118,6 +118,7 @@ impl Compared {
             _ if streamed => "share of best stream",
             (true, _) => "share of FMA peak",
             (_, true) => "largest error [ULP]",
+            _ if self.rows.iter().all(|row| row.quality.is_none()) => "",
             _ => "objective",
         };
         let columns = ["<case", "<shape", "threads", "<system", "time", "speed / best peer", last];
@@ -129,7 +130,7 @@ impl Compared {
                 row.threads.to_string(),
                 row.system.into(),
                 seconds(row.seconds),
-                ratio(row.ratio),
+                if row.ratio.is_nan() { "-".into() } else { ratio(row.ratio) },
                 match (row.share, row.quality) {
                     _ if row.streamed.is_some() => percent(row.streamed.map_or(f64::NAN, |one| one.share)),
                     (Some(share), _) => percent(share),

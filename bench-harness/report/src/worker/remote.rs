@@ -5,6 +5,7 @@ use super::doubles;
 use std::io::{self, BufRead, BufReader, Write};
 use std::path::Path;
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+use std::sync::OnceLock;
 
 /// A worker in a process of its own, seen from outside. It ends with this value.
 pub struct Remote {
@@ -20,8 +21,8 @@ impl Remote {
     ///
     /// # Errors
     /// When it cannot be started.
-    pub fn start(mut command: Command) -> io::Result<Self> {
-        let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn()?;
+    pub fn start(command: Command) -> io::Result<Self> {
+        let mut child = bound(command).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn()?;
         match (child.stdin.take(), child.stdout.take()) {
             (Some(input), Some(output)) => {
                 Ok(Self { child, input, output: BufReader::new(output), paused: false })
@@ -98,6 +99,32 @@ impl Remote {
         }
         Ok(())
     }
+}
+
+/// The command made so that its process is killed when ours ends in whatever way: one that is stopped would stay for ever.
+/// util-linux's `setpriv` asks the kernel for it, for that needs no unsafe code; without it the command stays as it is.
+fn bound(command: Command) -> Command {
+    static BINDS: OnceLock<bool> = OnceLock::new();
+    let with = || {
+        let mut setpriv = Command::new("setpriv");
+        setpriv.args(["--pdeathsig", "KILL", "--"]);
+        setpriv
+    };
+    if !*BINDS.get_or_init(|| with().arg("true").status().is_ok_and(|status| status.success())) {
+        return command;
+    }
+    let mut bound = with();
+    bound.arg(command.get_program()).args(command.get_args());
+    for (name, value) in command.get_envs() {
+        match value {
+            Some(value) => bound.env(name, value),
+            None => bound.env_remove(name),
+        };
+    }
+    if let Some(folder) = command.get_current_dir() {
+        bound.current_dir(folder);
+    }
+    bound
 }
 
 impl Drop for Remote {
