@@ -1,7 +1,9 @@
 //! Matrix addition over row blocks, at memory bandwidth.
 //!
 //! C is written past the caches ("streaming") when it is too large to be found in them later: an ordinary store first
-//! reads the line it writes, 4 streams of memory traffic instead of 3.
+//! reads the line it writes, 4 streams of memory traffic instead of 3: 64 against 47 GB/s (f32, one core, Zen 5; an update in
+//! place moves 71, a copy past the caches 58). Tried and not kept: prefetches 1 to 16 KiB ahead, line by line (59 to 63
+//! GB/s) or in blocks of one operand after the other (49 to 64).
 
 use crate::matrix::same;
 use crate::simd::{Lanes, Task};

@@ -105,13 +105,22 @@ impl<T: Float> Task<T> for Scale<'_, T> {
     type Output = ();
     #[inline(always)]
     fn run<S: Lanes<T>>(self, simd: S) {
-        let alpha = simd.splat(self.alpha);
-        for x in self.x.chunks_mut(S::LANES) {
-            // SAFETY: the chunk holds as many elements as it says, LANES at most.
+        let Self { alpha, x } = self;
+        let alpha = simd.splat(alpha);
+        // A masked load of every vector took three times as long in L1.
+        let whole = x.len() - x.len() % S::LANES;
+        for i in (0..whole).step_by(S::LANES) {
+            // SAFETY: i + LANES <= the length.
             unsafe {
-                let v = simd.mul(alpha, simd.load_first(x.as_ptr(), x.len()));
-                simd.store_first(x.as_mut_ptr(), v, x.len());
+                let at = x.as_mut_ptr().add(i);
+                simd.store(at, simd.mul(alpha, simd.load(at)));
             }
+        }
+        let rest = x.len() - whole;
+        // SAFETY: rest < LANES elements from whole on lie in it.
+        unsafe {
+            let at = x.as_mut_ptr().add(whole);
+            simd.store_first(at, simd.mul(alpha, simd.load_first(at, rest)), rest);
         }
     }
 }

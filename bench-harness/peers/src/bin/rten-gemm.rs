@@ -21,7 +21,7 @@ fn main() -> std::io::Result<()> {
         let a = NdTensorView::from_slice_with_strides([m, k], a, strides(sa)).map_err(|e| text(&e))?;
         let b = NdTensorView::from_slice_with_strides([k, n], b, strides(sb)).map_err(|e| text(&e))?;
         for _ in 0..times {
-            let (a, b) = (GemmInputA::Unpacked(a.clone()), GemmInputB::Unpacked(b.clone()));
+            let (a, b) = (GemmInputA::Unpacked(a), GemmInputB::Unpacked(b));
             executor.gemm(c, a, b, GemmOptions::default()).map_err(|e| text(&e))?;
         }
         Ok(())
