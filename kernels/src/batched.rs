@@ -1,5 +1,6 @@
 //! Products of many matrices at once: one call for a strided items x rows x columns tensor.
 
+use crate::gemm::Series;
 use crate::matrix::same;
 use crate::{Float, MatMut, MatRef, ShapeError, gemm, parallel};
 
@@ -157,10 +158,17 @@ pub fn gemm_batched<T: Float>(
     }
     let per_task = (WORK_PER_TASK / work.max(1)).max(1);
     let end = (items - 1) * stride + size;
+    // The others are long enough for a call each, or not computed in tiles.
+    let in_series = alpha == T::ONE && a.cols() > 0 && b.cols() > 1 && work <= IN_SERIES;
     parallel::for_each_chunk_mut(&mut c.data[..end], per_task * stride, |task, data| {
         parallel::on_this_thread(|| {
+            let first = task * per_task;
+            if in_series {
+                let items = first..items.min(first + per_task);
+                return T::dispatch(Series { a, b, beta, items, c: data, stride });
+            }
             for (i, data) in data.chunks_mut(stride).enumerate() {
-                let item = task * per_task + i;
+                let item = first + i;
                 if let Ok(out) = MatMut::new(&mut data[..size], a.rows(), b.cols()) {
                     // Shapes were checked above.
                     let _ = gemm(alpha, a.item(item), b.item(item), beta, out);
@@ -173,6 +181,9 @@ pub fn gemm_batched<T: Float>(
 
 /// Multiply-adds from which an item is parallel inside: 256 cubed, 0.2 ms and some 20 jobs on two threads.
 const ITEM_IN_PARALLEL: usize = 1 << 24;
+
+/// Multiply-adds up to which items are computed in series; with rows so few that none is skinny.
+const IN_SERIES: usize = 1 << 15;
 
 /// Multiply-adds of a task, some 50 microseconds.
 const WORK_PER_TASK: usize = 2_000_000;

@@ -35,6 +35,7 @@ use crate::scratch::Scratch;
 use crate::{Float, MatMut, MatRef, ShapeError, gemv};
 pub(crate) use blocking::{Blocking, even_piece};
 pub use builder::{Gemm, RightSide};
+pub(crate) use direct::Series;
 pub(crate) use driver::{Change, Operand, Output, Part, Right, product};
 pub use epilogue::Activation;
 pub(crate) use epilogue::Epilogue;

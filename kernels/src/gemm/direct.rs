@@ -21,7 +21,7 @@ use super::epilogue::Epilogue;
 use super::microkernel::{Columns, InPlace, Panels, Rows, Seed, Spot, tile};
 use super::packed::PackedB;
 use crate::simd::{Isa, Lanes, Task};
-use crate::{Float, MatMut, MatRef, parallel};
+use crate::{Float, MatMut, MatRef, TensorRef, parallel};
 use std::ops::Range;
 
 /// Bytes of B that stay in a cache while all rows of A pass: most of an L2 of 1 MiB. With 400 KiB 4096 x 64 x 1024 (f64)
@@ -49,6 +49,34 @@ const L3: usize = 24 << 20;
 pub(super) fn suits<T: Float>(a: &MatRef<'_, T>, b: &MatRef<'_, T>, c: &MatMut<'_, T>) -> bool {
     let possible = b.col_stride() == 1 && c.col_stride() == 1;
     possible && (a.rows() <= FEW_ROWS || b.rows() * b.cols() * size_of::<T>() <= CACHED)
+}
+
+/// C_i = A_i B_i + beta C_i for small products one after another on this thread, inside the function of the set: 16 cubed takes
+/// a third less than as so many calls. Each C_i begins `stride` after the last one in `c`, and is row-major as A_i and B_i are.
+pub(crate) struct Series<'a, T> {
+    pub(crate) a: TensorRef<'a, T>,
+    pub(crate) b: TensorRef<'a, T>,
+    pub(crate) beta: T,
+    pub(crate) items: Range<usize>,
+    pub(crate) c: &'a mut [T],
+    pub(crate) stride: usize,
+}
+
+impl<T: Float> Task<T> for Series<'_, T> {
+    type Output = ();
+    #[inline(always)]
+    fn run<S: Lanes<T>>(self, simd: S) {
+        let Self { a, b, beta, items, c, stride } = self;
+        let (m, n) = (a.rows(), b.cols());
+        assert!(a.cols() == b.rows());
+        for (item, c) in items.zip(c.chunks_mut(stride)) {
+            let c = &mut c[..m * n];
+            let out = Output { ptr: c.as_mut_ptr(), rs: n as isize, cs: 1 };
+            let (a, b) = (&a.item(item), &b.item(item));
+            let job = Job { a, b, beta, out: &out, rows: 0..m, cols: 0..n, epilogue: &Epilogue::NONE };
+            (&job).run(simd);
+        }
+    }
 }
 
 /// C = epilogue(A B + beta C), k at least 1. Shapes were checked by the caller.
