@@ -233,6 +233,83 @@ proptest! {
     }
 }
 
+/// Where a matrix with these strides begins, if its lowest element is the first of a slice, and how long the slice is.
+fn span(rows: usize, cols: usize, rs: isize, cs: isize) -> (usize, usize) {
+    let reach = [(rows, rs), (cols, cs)].map(|(len, stride)| (len.max(1) as isize - 1) * stride);
+    let below: isize = reach.iter().map(|reach| reach.min(&0)).sum();
+    let above: isize = reach.iter().map(|reach| reach.max(&0)).sum();
+    (-below as usize, (above - below) as usize + 1)
+}
+
+/// A product of matrices with any strides, also zero and negative, between guard pages.
+fn check_strides<T: Float>(
+    (m, n, k): (usize, usize, usize),
+    of: [(isize, isize); 3],
+    (alpha, beta): (f64, f64),
+    edge: Edge,
+    name: &str,
+) {
+    let shapes = [(m, k), (k, n), (m, n)];
+    let spans: [_; 3] = std::array::from_fn(|i| span(shapes[i].0, shapes[i].1, of[i].0, of[i].1));
+    let data: [_; 2] = std::array::from_fn(|i| Guarded::new(&normal::<T>(spans[i].1, i as u64), edge));
+    let [a, b] = std::array::from_fn(|i| {
+        let ((rows, cols), (rs, cs)) = (shapes[i], of[i]);
+        MatRef::with_strides(&data[i], spans[i].0, rows, cols, rs, cs).unwrap()
+    });
+    let before = normal::<T>(spans[2].1, 2);
+    let mut c = Guarded::new(&before, edge);
+    let mut expected = before.clone();
+    let view = |data| MatMut::with_strides(data, spans[2].0, m, n, of[2].0, of[2].1).unwrap();
+    let (alpha, beta) = (T::from_f64(alpha), T::from_f64(beta));
+    naive::gemm(alpha, a, b, beta, view(&mut expected));
+    gemm(alpha, a, b, beta, view(&mut c)).unwrap();
+    let mut inside = vec![false; before.len()];
+    for i in 0..m {
+        for j in 0..n {
+            let at = (spans[2].0 as isize + i as isize * of[2].0 + j as isize * of[2].1) as usize;
+            inside[at] = true;
+            let absolute: f64 = (0..k).map(|l| (a.get(i, l).to_f64() * b.get(l, j).to_f64()).abs()).sum();
+            let kept = (beta * before[at]).to_f64().abs();
+            let bound = gamma::<T>(k) * (alpha.to_f64().abs() * absolute + kept);
+            let (x, y) = (c[at].to_f64(), expected[at].to_f64());
+            assert!((x - y).abs() <= bound, "{name} {m}x{n}x{k} {of:?} ({i}, {j}): {x} but {y}");
+        }
+    }
+    for (i, (new, old)) in c.iter().zip(&before).enumerate() {
+        assert!(inside[i] || new == old, "{name} {m}x{n}x{k} {of:?}: element {i} between those of C written");
+    }
+}
+
+proptest! {
+    #![proptest_config(config())]
+    #[test]
+    fn gemm_of_any_strides(
+        m in 0usize..40, n in 0usize..40, k in 0usize..40,
+        a in (-50isize..50, -50isize..50),
+        b in (-50isize..50, -50isize..50),
+        unit in (any::<bool>(), any::<bool>()),
+        inner in prop_oneof![Just(1isize), 1isize..4],
+        gap in 0isize..4,
+        by_columns: bool,
+        reversed in (any::<bool>(), any::<bool>()),
+        alpha in prop_oneof![Just(1.0), Just(-1.5)],
+        beta in prop_oneof![Just(0.0), Just(1.0), Just(0.75)],
+        front: bool,
+    ) {
+        // Elements of C are distinct: one stride steps over all that the other reaches.
+        let len = if by_columns { m } else { n };
+        let outer = inner * len.max(1) as isize + gap;
+        let (rs, cs) = if by_columns { (inner, outer) } else { (outer, inner) };
+        let c = (if reversed.0 { -rs } else { rs }, if reversed.1 { -cs } else { cs });
+        let (a, b) = (if unit.0 { (a.0, 1) } else { a }, if unit.1 { (b.0, 1) } else { b });
+        let edge = if front { Edge::Front } else { Edge::Back };
+        on_every_isa(|isa| {
+            check_strides::<f32>((m, n, k), [a, b, c], (alpha, beta), edge, isa.name());
+            check_strides::<f64>((m, n, k), [a, b, c], (alpha, beta), edge, isa.name());
+        });
+    }
+}
+
 #[test]
 fn gemm_with_zero_strides_reads_one_row_for_all() {
     on_every_isa(|_| {
