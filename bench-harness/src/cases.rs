@@ -4,6 +4,7 @@ use crate::case::Case;
 
 mod add;
 mod batched;
+mod conv;
 mod elementary;
 mod gemm;
 mod gemv;
@@ -26,6 +27,8 @@ pub fn all() -> Vec<Case> {
         gemm::cases::<f64>(),
         batched::cases::<f32>(),
         batched::cases::<f64>(),
+        conv::cases::<f32>(),
+        conv::cases::<f64>(),
         gram::cases::<f32>(),
         gram::cases::<f64>(),
         elementary::cases::<f32>(),

@@ -25,6 +25,7 @@ mod builder;
 mod direct;
 mod driver;
 mod epilogue;
+mod listed;
 mod microkernel;
 mod pack;
 mod packed;
@@ -39,6 +40,7 @@ pub(crate) use direct::Series;
 pub(crate) use driver::{Change, Operand, Output, Part, Right, product};
 pub use epilogue::Activation;
 pub(crate) use epilogue::Epilogue;
+pub(crate) use listed::{Listed, Offsets};
 pub use packed::PackedB;
 
 /// C = alpha A B + beta C for `A` m x k, `B` k x n, `C` m x n, any strides. 2 m n k operations, parallel over tiles.

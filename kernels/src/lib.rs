@@ -5,6 +5,7 @@ pub mod batched;
 mod bf16;
 mod centred;
 mod columns;
+mod conv;
 mod elementary;
 mod extremes;
 mod float;
@@ -31,6 +32,7 @@ pub use add::add;
 pub use batched::{TensorMut, TensorRef, gemm_batched};
 pub use bf16::{Bf16, narrow_bf16, widen_bf16};
 pub use centred::centred_sums;
+pub use conv::{Conv2d, Kernel2d};
 pub use elementary::{
     ERF_ULP, EXP_ULP, Elementary, GELU_ULP, LOG_ULP, SIGMOID_ULP, SOFTPLUS_ULP, SOFTSIGN_ULP, TANH_ULP, erf,
     exp, gelu, log, log_softmax, sigmoid, softmax, softplus, softsign, tanh,

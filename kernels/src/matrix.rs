@@ -46,6 +46,11 @@ pub enum ShapeError {
         /// Strides asked for: row, column.
         strides: (isize, isize),
     },
+    /// A number that must be at least 1 is 0.
+    Zero {
+        /// Which number, in words.
+        what: &'static str,
+    },
     /// A dimension is longer than the result's type can hold the sums of.
     TooLong {
         /// Which dimension, in words.
@@ -75,6 +80,7 @@ impl fmt::Display for ShapeError {
             Self::Overlap { shape: (m, n), strides: (rs, cs) } => {
                 write!(f, "a mutable {m} x {n} view with strides ({rs}, {cs}) names an element twice")
             }
+            Self::Zero { what } => write!(f, "{what}: expected at least 1, found 0"),
             Self::TooLong { what, most, found } => write!(f, "{what}: at most {most}, found {found}"),
         }
     }

@@ -18,7 +18,7 @@
 use super::blocking::even_piece;
 use super::driver::{BlockingOf, Output, SERIAL_BELOW};
 use super::epilogue::Epilogue;
-use super::microkernel::{Columns, InPlace, Panels, Rows, Seed, Spot, tile};
+use super::microkernel::{Columns, InPlace, Panels, Rows, Seed, Spot, Steps, tile};
 use super::packed::PackedB;
 use crate::simd::{Isa, Lanes, Task};
 use crate::{Float, MatMut, MatRef, TensorRef, parallel};
@@ -137,6 +137,30 @@ fn columns<T: Float, B: Right<T>>(
     });
 }
 
+/// A, m x k, as it lies in memory.
+pub(super) trait Left<T: Float>: Sync {
+    /// What a tile reads.
+    type Lines: Steps<T>;
+    /// k.
+    fn steps(&self) -> usize;
+    /// Rows from `row` on, steps from `from` on.
+    fn lines(&self, row: usize, from: usize) -> Self::Lines;
+}
+
+impl<T: Float> Left<T> for MatRef<'_, T> {
+    type Lines = InPlace<T>;
+    #[inline(always)]
+    fn steps(&self) -> usize {
+        self.cols()
+    }
+    #[inline(always)]
+    fn lines(&self, row: usize, from: usize) -> InPlace<T> {
+        let (row_stride, col_stride) = (self.row_stride(), self.col_stride());
+        let at = self.as_ptr().wrapping_offset(row as isize * row_stride + from as isize * col_stride);
+        InPlace { at, row_stride, col_stride }
+    }
+}
+
 /// B, k x n, as it lies in memory.
 pub(super) trait Right<T: Float>: Sync {
     /// What a tile reads.
@@ -197,8 +221,8 @@ impl<T: Float> Right<T> for PackedBlock<'_, T> {
 }
 
 /// A rectangle of C.
-pub(super) struct Job<'a, T, B> {
-    pub(super) a: &'a MatRef<'a, T>,
+pub(super) struct Job<'a, T, B, A = MatRef<'a, T>> {
+    pub(super) a: &'a A,
     pub(super) b: &'a B,
     pub(super) beta: T,
     pub(super) out: &'a Output<T>,
@@ -238,11 +262,11 @@ fn tallest<T: Float, S: Lanes<T>>(m: usize, n: usize, k: usize, pairs: bool) -> 
 
 // By reference, as the views are: a copy reads by vectors what was just written by words, and waits. Such copies took
 // half of the time of a 4-cubed product.
-impl<T: Float, B: Right<T>> Task<T> for &Job<'_, T, B> {
+impl<T: Float, B: Right<T>, A: Left<T>> Task<T> for &Job<'_, T, B, A> {
     type Output = ();
     #[inline(always)]
     fn run<S: Lanes<T>>(self, simd: S) {
-        let (m, n, k) = (self.rows.len(), self.cols.len(), self.a.cols());
+        let (m, n, k) = (self.rows.len(), self.cols.len(), self.a.steps());
         let tallest = tallest::<T, S>(m, n, k, B::PAIRS);
         let high = if m <= tallest { m } else { even_piece(m, tallest, 1) };
         let (depth, group) = (self.b.steps(k, n), self.b.group(n));
@@ -299,7 +323,7 @@ macro_rules! tiles {
     };
 }
 
-impl<T: Float, B: Right<T>> Job<'_, T, B> {
+impl<T: Float, B: Right<T>, A: Left<T>> Job<'_, T, B, A> {
     /// The rectangle in as few tiles as there are for it.
     #[inline(always)]
     fn strip<S: Lanes<T>>(&self, simd: S, place: &Place<T>) {
@@ -346,9 +370,7 @@ impl<T: Float, B: Right<T>> Job<'_, T, B> {
     #[inline(always)]
     fn side_by_side<S: Lanes<T>, const MR: usize, const NV: usize>(&self, simd: S, place: &Place<T>) {
         let &Place { row, col, from, steps, cols, seed, .. } = place;
-        let (row_stride, col_stride) = (self.a.row_stride(), self.a.col_stride());
-        let at = self.a.as_ptr().wrapping_offset(row as isize * row_stride + from as isize * col_stride);
-        let a = InPlace { at, row_stride, col_stride };
+        let a = self.a.lines(row, from);
         let b = self.b.columns(from, col);
         let c = self.out.ptr.wrapping_offset(row as isize * self.out.rs + col as isize);
         let nr = NV * S::LANES;

@@ -45,6 +45,11 @@ impl<'a, T: Float> Epilogue<'a, T> {
     /// C stays as it is.
     pub(crate) const NONE: Self = Self { bias: Bias::None, residual: None, activation: None };
 
+    /// Bias for each column, then a function.
+    pub(crate) fn of(bias: Option<&'a [T]>, activation: Option<Activation>) -> Self {
+        Self { bias: bias.map_or(Bias::None, Bias::Columns), residual: None, activation }
+    }
+
     pub(super) fn is_none(&self) -> bool {
         matches!(self.bias, Bias::None) && self.residual.is_none() && self.activation.is_none()
     }
@@ -60,7 +65,7 @@ impl<'a, T: Float> Epilogue<'a, T> {
     }
 
     /// Does it to all of C, in parallel: for products that were computed without tiles.
-    pub(super) fn apply(&self, c: &mut MatMut<'_, T>) {
+    pub(crate) fn apply(&self, c: &mut MatMut<'_, T>) {
         let (m, n) = (c.rows(), c.cols());
         if self.is_none() || m == 0 || n == 0 {
             return;

@@ -2,6 +2,7 @@
 //! guarded operands, negative strides, NaN and infinity, and the same bits at any thread count.
 
 mod bits;
+mod conv;
 mod elementary;
 mod fused;
 mod guard;
