@@ -141,6 +141,8 @@ fn columns<T: Float, B: Right<T>>(
 pub(super) trait Left<T: Float>: Sync {
     /// What a tile reads.
     type Lines: Steps<T>;
+    /// Rows of a tile at most.
+    const TALLEST: usize;
     /// k.
     fn steps(&self) -> usize;
     /// Rows from `row` on, steps from `from` on.
@@ -149,6 +151,7 @@ pub(super) trait Left<T: Float>: Sync {
 
 impl<T: Float> Left<T> for MatRef<'_, T> {
     type Lines = InPlace<T>;
+    const TALLEST: usize = usize::MAX;
     #[inline(always)]
     fn steps(&self) -> usize {
         self.cols()
@@ -267,7 +270,7 @@ impl<T: Float, B: Right<T>, A: Left<T>> Task<T> for &Job<'_, T, B, A> {
     #[inline(always)]
     fn run<S: Lanes<T>>(self, simd: S) {
         let (m, n, k) = (self.rows.len(), self.cols.len(), self.a.steps());
-        let tallest = tallest::<T, S>(m, n, k, B::PAIRS);
+        let tallest = tallest::<T, S>(m, n, k, B::PAIRS).min(A::TALLEST);
         let high = if m <= tallest { m } else { even_piece(m, tallest, 1) };
         let (depth, group) = (self.b.steps(k, n), self.b.group(n));
         // No `step_by`, which divides: 10 ns of the 50 of a 4-cubed product.

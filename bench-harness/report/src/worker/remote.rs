@@ -4,14 +4,21 @@ use super::Problem;
 use super::doubles;
 use std::io::{self, BufRead, BufReader, Write};
 use std::path::Path;
-use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::OnceLock;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
+use std::time::Duration;
+
+/// How long a worker may take for an answer; the longest, a fit by another product, takes minutes.
+const PATIENCE: Duration = Duration::from_secs(900);
 
 /// A worker in a process of its own, seen from outside. It ends with this value.
 pub struct Remote {
     child: Child,
     input: ChildStdin,
-    output: BufReader<ChildStdout>,
+    /// Its lines, read by a thread that ends with the process.
+    answers: Receiver<io::Result<String>>,
+    patience: Duration,
     /// Stopped whenever it is not asked anything.
     paused: bool,
 }
@@ -25,7 +32,15 @@ impl Remote {
         let mut child = bound(command).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn()?;
         match (child.stdin.take(), child.stdout.take()) {
             (Some(input), Some(output)) => {
-                Ok(Self { child, input, output: BufReader::new(output), paused: false })
+                let (send, answers) = channel();
+                std::thread::spawn(move || {
+                    for line in BufReader::new(output).lines() {
+                        if send.send(line).is_err() {
+                            break;
+                        }
+                    }
+                });
+                Ok(Self { child, input, answers, patience: PATIENCE, paused: false })
             }
             _ => Err(io::Error::other("the worker has no pipes")),
         }
@@ -34,13 +49,20 @@ impl Remote {
     /// Asks one line and waits for the answer.
     ///
     /// # Errors
-    /// What the worker refused, or that it ended.
+    /// What the worker refused, that it ended, or that it gave no answer in 15 minutes, after which it is killed.
     pub fn ask(&mut self, line: &str) -> io::Result<String> {
         self.signal(false)?;
         writeln!(self.input, "{line}")?;
         self.input.flush()?;
-        let mut answer = String::new();
-        self.output.read_line(&mut answer)?;
+        let answer = match self.answers.recv_timeout(self.patience) {
+            Ok(line) => line?,
+            Err(RecvTimeoutError::Disconnected) => String::new(),
+            Err(RecvTimeoutError::Timeout) => {
+                self.child.kill()?;
+                let text = format!("the worker gave no answer in {} seconds", self.patience.as_secs_f64());
+                return Err(io::Error::new(io::ErrorKind::TimedOut, text));
+            }
+        };
         match answer.trim_end().split_once(' ').unwrap_or((answer.trim_end(), "")) {
             ("ok", text) => Ok(text.into()),
             ("no", reason) => Err(io::Error::other(reason.to_string())),
@@ -153,5 +175,10 @@ mod tests {
         assert!(!remote.paused);
         let mut ended = Remote::start(Command::new("true")).unwrap();
         assert!(ended.ask("version").is_err());
+        let mut silent = Command::new("sleep");
+        silent.arg("1000");
+        let mut silent = Remote::start(silent).unwrap();
+        silent.patience = Duration::from_millis(50);
+        assert_eq!(silent.ask("version").unwrap_err().kind(), io::ErrorKind::TimedOut);
     }
 }
