@@ -45,6 +45,12 @@ pub const ALL: &[Comparison] = &[
         problems: problems::gemm,
     },
     Comparison {
+        name: "plan",
+        about: "C = A B, small, of a shape that each was told before the time began",
+        peers: peers::PLAN,
+        problems: problems::plan,
+    },
+    Comparison {
         name: "add",
         about: "C = A + B into memory that is there",
         peers: peers::ADD,

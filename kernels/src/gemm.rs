@@ -29,6 +29,7 @@ mod listed;
 mod microkernel;
 mod pack;
 mod packed;
+mod plan;
 mod skinny;
 
 use crate::matrix::check_product;
@@ -42,6 +43,7 @@ pub use epilogue::Activation;
 pub(crate) use epilogue::Epilogue;
 pub(crate) use listed::{Listed, Offsets};
 pub use packed::PackedB;
+pub use plan::GemmPlan;
 
 /// C = alpha A B + beta C for `A` m x k, `B` k x n, `C` m x n, any strides. 2 m n k operations, parallel over tiles.
 ///
@@ -67,7 +69,12 @@ pub fn gemm<T: Float>(
     mut c: MatMut<'_, T>,
 ) -> Result<(), ShapeError> {
     check_product(a, b, &c)?;
-    multiply(alpha, &a, &b, beta, &mut c, &Epilogue::NONE);
+    // The same bits: a short cut past all choices that such a product need not make.
+    if alpha == T::ONE && direct::is_small(&a, &b, &c) {
+        direct::small(&a, &b, beta, &mut c);
+    } else {
+        multiply(alpha, &a, &b, beta, &mut c, &Epilogue::NONE);
+    }
     Ok(())
 }
 

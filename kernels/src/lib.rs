@@ -39,7 +39,7 @@ pub use elementary::{
 };
 pub use extremes::{arg_max, arg_min, min_max, row_arg_max, row_max};
 pub use float::{Float, Storage};
-pub use gemm::{Activation, Gemm, PackedB, RightSide, gemm};
+pub use gemm::{Activation, Gemm, GemmPlan, PackedB, RightSide, gemm};
 pub use gemv::gemv;
 pub use matrix::{MatMut, MatRef, ShapeError, same};
 pub use mixed::gemm_mixed;

@@ -5,7 +5,7 @@ use std::io;
 use tilewise_base::Context;
 use tilewise_kernels::parallel::with_threads;
 use tilewise_kernels::simd::Isa;
-use tilewise_kernels::{self as kernels, Float, MatMut, MatRef, ShapeError, add, gemm};
+use tilewise_kernels::{self as kernels, Float, GemmPlan, MatMut, MatRef, ShapeError, add, gemm};
 use tilewise_linear::{LeastSquares, Logistic, Rows};
 use tilewise_report::worker::{Element, Job, Jobs, Memory, Problem, Product, serve};
 
@@ -36,7 +36,11 @@ pub fn work(form: &str) -> io::Result<()> {
 
 fn load<T: Float + Element>(problem: &Problem) -> io::Result<Box<dyn Job>> {
     match (problem.kind.as_str(), problem.shape.as_slice()) {
-        ("gemm", _) => Ok(Box::new(Multiplication(Product::<T>::read(problem)?))),
+        ("gemm" | "gemm_planned", &[m, n, k]) => {
+            let product = Product::<T>::read(problem)?;
+            let plan = product.planned.then(|| GemmPlan::new(m, n, k));
+            Ok(Box::new(Multiplication { product, plan }))
+        }
         ("add" | "axpy" | "scale" | "dot" | "sum" | "norm1", &[n]) => {
             let mut memory = Memory::<T, 3>::new([n; 3])?;
             memory.read(0, problem, "x")?;
@@ -71,23 +75,29 @@ fn load<T: Float + Element>(problem: &Problem) -> io::Result<Box<dyn Job>> {
     }
 }
 
-struct Multiplication<T>(Product<T>);
+struct Multiplication<T> {
+    product: Product<T>,
+    plan: Option<GemmPlan<T>>,
+}
 
 impl<T: Float + Element> Job for Multiplication<T> {
     fn run(&mut self, times: u64) -> Result<(), String> {
-        let Self(product) = self;
+        let Self { product, plan } = self;
         let ((m, n, k), a, b, c) = (product.shape(), product.a, product.b, product.c);
         let arrays = product.arrays();
         let mut products = || {
             let a = MatRef::with_strides(arrays.0, 0, m, k, a.row_stride(), a.col_stride())?;
             let b = MatRef::with_strides(arrays.1, 0, k, n, b.row_stride(), b.col_stride())?;
             let mut c = MatMut::with_strides(arrays.2, 0, m, n, c.row_stride(), c.col_stride())?;
-            (0..times).try_for_each(|_| gemm(T::ONE, a, b, T::ZERO, c.reborrow()))
+            match plan {
+                None => (0..times).try_for_each(|_| gemm(T::ONE, a, b, T::ZERO, c.reborrow())),
+                Some(plan) => (0..times).try_for_each(|_| plan.run(T::ONE, a, b, T::ZERO, c.reborrow())),
+            }
         };
         products().map_err(|error| error.to_string())
     }
     fn result(&self) -> Vec<f64> {
-        self.0.result()
+        self.product.result()
     }
 }
 

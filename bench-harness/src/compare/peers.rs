@@ -118,6 +118,8 @@ pub(super) const GEMM: &[Peer] = &[
 /// The longest dimension of products that nano-gemm is made for.
 const NANO: usize = 64;
 
+pub(super) const PLAN: &[Peer] = &[Peer::new("nano-gemm", Launch::Crate("nano-gemm")).required()];
+
 pub(super) const ADD: &[Peer] = &[Peer::new("NumPy", NUMPY)];
 
 /// SLEEF's functions have no threads of their own: our program divides the elements.

@@ -30,7 +30,11 @@ pub(super) struct Listed {
 impl Listed {
     /// Floating-point operations of a product; 0 where they are not what counts.
     pub(super) fn flops(&self) -> f64 {
-        if self.kind == "gemm" { 2.0 * self.shape.iter().map(|&n| n as f64).product::<f64>() } else { 0.0 }
+        if [PRODUCT, PLANNED].contains(&self.kind) {
+            2.0 * self.shape.iter().map(|&n| n as f64).product::<f64>()
+        } else {
+            0.0
+        }
     }
 
     /// Bytes that a pass over vectors moves.
@@ -47,7 +51,9 @@ impl Listed {
 
     /// Whether it is solved on so many threads: short vectors are no work for several.
     pub(super) fn suits(&self, threads: usize) -> bool {
-        threads == 1 || self.shape.len() > 1 || self.shape.iter().all(|&n| n >= SHARED)
+        threads == 1
+            || self.kind != PLANNED && self.shape.len() > 1
+            || self.shape.iter().all(|&n| n >= SHARED)
     }
 
     /// Dimensions and layout.
@@ -63,6 +69,12 @@ impl Listed {
 
 /// Elements of a vector from which several threads share it.
 const SHARED: usize = 1 << 16;
+
+/// A product by one call.
+const PRODUCT: &str = "gemm";
+
+/// A small product of a shape that is known long before.
+const PLANNED: &str = "gemm_planned";
 
 /// Heading of square products.
 pub(super) const CUBES: &str = "cubes";
@@ -108,12 +120,18 @@ pub(super) fn gemm(quick: bool) -> Vec<Listed> {
     let mut all = Vec::new();
     for element in ["f32", "f64"] {
         let mut push =
-            |group, shape, layout| all.push(Listed { group, kind: "gemm", element, shape, layout });
+            |group, shape, layout| all.push(Listed { group, kind: PRODUCT, element, shape, layout });
         sizes.iter().for_each(|&n| push(CUBES, vec![n; 3], packed));
         thin.iter().for_each(|&shape| push("thin and small", shape.into(), packed));
         layouts.iter().for_each(|&layout| push("layouts", vec![n; 3], layout));
     }
     all
+}
+
+pub(super) fn plan(quick: bool) -> Vec<Listed> {
+    let sizes: &[usize] = if quick { &[4, 16] } else { &[2, 3, 4, 6, 8, 12, 16, 17, 24, 32, 48, 64] };
+    let shapes: Vec<Vec<usize>> = sizes.iter().map(|&n| vec![n; 3]).collect();
+    every(&[PLANNED], &["f32", "f64"], &shapes)
 }
 
 pub(super) fn add(quick: bool) -> Vec<Listed> {
@@ -202,7 +220,7 @@ pub(super) fn write(problem: &Problem) -> io::Result<Agreement> {
     let mut draw = Draw::packed(1);
     let epsilon = if problem.element == "f32" { f64::from(f32::EPSILON) } else { f64::EPSILON };
     match (problem.kind.as_str(), problem.shape.as_slice()) {
-        ("gemm", &[m, n, k]) => {
+        (PRODUCT | PLANNED, &[m, n, k]) => {
             problem.write("a", draw.vector::<f64>(m * k, 1.0).get())?;
             problem.write("b", draw.vector::<f64>(k * n, 1.0).get())?;
             Ok(Agreement::Elements(PRODUCT_ERROR * k as f64 * epsilon / 2.0))

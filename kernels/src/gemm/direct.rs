@@ -56,6 +56,38 @@ pub(super) fn suits<T: Float>(a: &MatRef<'_, T>, b: &MatRef<'_, T>, c: &MatMut<'
     possible && (a.rows() <= FEW_ROWS || b.rows() * b.cols() * size_of::<T>() <= CACHED)
 }
 
+/// Dimensions up to which [`small`] takes a product.
+const SMALL: usize = 32;
+
+/// Whether what precedes the arithmetic of a product with alpha = 1 takes a good part of its time, and it suits tiles.
+#[inline]
+pub(super) fn is_small<T: Float>(a: &MatRef<'_, T>, b: &MatRef<'_, T>, c: &MatMut<'_, T>) -> bool {
+    let (m, n, k) = (c.rows(), c.cols(), a.cols());
+    m <= SMALL && n <= SMALL && k <= SMALL && n > 1 && k > 0 && b.col_stride() == 1 && c.col_stride() == 1
+}
+
+/// C = A B + beta C where that [`is_small`]. Shapes were checked by the caller.
+#[inline]
+pub(super) fn small<T: Float>(a: &MatRef<'_, T>, b: &MatRef<'_, T>, beta: T, c: &mut MatMut<'_, T>) {
+    assert!(b.col_stride() == 1 && c.col_stride() == 1);
+    let out = Output { ptr: c.as_mut_ptr(), rs: c.row_stride(), cs: 1 };
+    T::dispatch(&Job {
+        a,
+        b,
+        beta,
+        out: &out,
+        rows: 0..c.rows(),
+        cols: 0..c.cols(),
+        epilogue: &Epilogue::NONE,
+    });
+}
+
+/// Whether a product of this shape takes so little time that choosing its tiles counts, and is a [`Rectangles`].
+pub(super) fn is_planned<T: Float>(m: usize, n: usize, k: usize) -> bool {
+    let small = m.saturating_mul(n).saturating_mul(k) < SERIAL_BELOW;
+    small && k > 0 && n > 1 && k * n * size_of::<T>() <= CACHED
+}
+
 /// C_i = A_i B_i + beta C_i for small products one after another on this thread, inside the function of the set: 16 cubed takes
 /// a third less than as so many calls. Each C_i begins `stride` after the last one in `c`, and is row-major as A_i and B_i are.
 pub(crate) struct Series<'a, T> {
@@ -283,14 +315,13 @@ impl<T: Float, B: Right<T>, A: Left<T>> Task<T> for &Job<'_, T, B, A> {
         let mut from = 0;
         while from < k {
             let steps = depth.min(k - from);
-            let seed = Seed::of(from, self.beta);
             let mut col = self.cols.start;
             while col < self.cols.end {
                 let cols = group.min(self.cols.end - col);
                 let mut row = self.rows.start;
                 while row < self.rows.end {
                     let height = high.min(self.rows.end - row);
-                    self.strip(simd, &Place { row, col, from, steps, height, cols, seed });
+                    self.strip(simd, &Place { row, col, from, steps, height, cols });
                     if from + steps == k {
                         self.epilogue.finish(simd, self.out, row..row + height, col..col + cols);
                     }
@@ -305,14 +336,98 @@ impl<T: Float, B: Right<T>, A: Left<T>> Task<T> for &Job<'_, T, B, A> {
 
 /// A rectangle of C, as high as a tile, and the steps of k it is to take.
 #[derive(Clone, Copy)]
-struct Place<T> {
+pub(super) struct Place {
     row: usize,
     col: usize,
     from: usize,
     steps: usize,
     height: usize,
     cols: usize,
-    seed: Seed<T>,
+}
+
+/// Tiles of one shape under one set, to be called without choosing again.
+pub(super) trait Tiles<T>: Send + Sync {
+    /// The tiles of a rectangle of C.
+    fn run(&self, job: &Job<'_, T, MatRef<'_, T>>, place: &Place);
+}
+
+/// The tiles of `MR` rows and `NV` vectors.
+struct TilesOf<S, const MR: usize, const NV: usize>(S);
+
+impl<T: Float, S: Lanes<T>, const MR: usize, const NV: usize> Tiles<T> for TilesOf<S, MR, NV> {
+    #[inline]
+    fn run(&self, job: &Job<'_, T, MatRef<'_, T>>, place: &Place) {
+        job.tiles::<S, MR, NV>(self.0, place);
+    }
+}
+
+/// All rectangles of an m x n x k product, in turn, each with its tiles.
+pub(super) struct Rectangles {
+    pub(super) m: usize,
+    pub(super) n: usize,
+    pub(super) k: usize,
+}
+
+/// The tiles of so many rows and vectors, which take no memory.
+macro_rules! boxed {
+    ($simd:ident, $height:expr, $vectors:expr, $($rows:literal)*) => {
+        match ($height, $vectors) {
+            $(
+                ($rows, 1) => tiles_if_any::<T, S, $rows, 1>($simd),
+                ($rows, 2) => tiles_if_any::<T, S, $rows, 2>($simd),
+                ($rows, 3) => tiles_if_any::<T, S, $rows, 3>($simd),
+                ($rows, 4) => tiles_if_any::<T, S, $rows, 4>($simd),
+                ($rows, 6) => tiles_if_any::<T, S, $rows, 6>($simd),
+                ($rows, 8) => tiles_if_any::<T, S, $rows, 8>($simd),
+            )*
+            _ => unreachable!("no tile of this shape"),
+        }
+    };
+}
+
+fn tiles_if_any<T: Float, S: Lanes<T>, const MR: usize, const NV: usize>(simd: S) -> Box<dyn Tiles<T>> {
+    if const { NV <= widest(MR, S::TILE_REGISTERS, false) && MR <= S::TILE_ROWS } {
+        Box::new(TilesOf::<S, MR, NV>(simd))
+    } else {
+        unreachable!("no tile of this shape")
+    }
+}
+
+impl<T: Float> Task<T> for Rectangles {
+    type Output = Vec<(Place, Box<dyn Tiles<T>>)>;
+    #[inline(always)]
+    fn run<S: Lanes<T>>(self, simd: S) -> Self::Output {
+        let Self { m, n, k } = self;
+        let high = even_piece(m, tallest::<T, S>(m, n, k, false), 1);
+        let mut rectangles = Vec::new();
+        for row in (0..m).step_by(high) {
+            let height = high.min(m - row);
+            let mut col = 0;
+            while col < n {
+                let (vectors, cols) = next_tiles::<T, S>(height, n - col, false);
+                let place = Place { row, col, from: 0, steps: k, height, cols };
+                rectangles.push((place, boxed!(simd, height, vectors, 1 2 3 4 5 6 7 8 9 10 11 12)));
+                col += cols;
+            }
+        }
+        rectangles
+    }
+}
+
+/// The vectors of the tiles that begin such a rectangle, and the columns that tiles of that width are to take.
+#[inline(always)]
+fn next_tiles<T: Float, S: Lanes<T>>(height: usize, cols: usize, pairs: bool) -> (usize, usize) {
+    let unit = if pairs { 2 } else { 1 };
+    let wide = widest(height, S::TILE_REGISTERS, pairs);
+    let left = cols.div_ceil(S::LANES).next_multiple_of(unit);
+    if left <= wide {
+        let vectors = existing(left, pairs);
+        return (vectors, cols.min(vectors * S::LANES));
+    }
+    // As even as can be: 3 + 2 + 2 for 7 rather than 3 + 3 + 1.
+    let vectors = existing(left.div_ceil(left.div_ceil(wide)).next_multiple_of(unit), pairs);
+    let count = (left / vectors - usize::from(!left.is_multiple_of(vectors))).max(1);
+    (vectors, cols.min(count * vectors * S::LANES))
 }
 
 /// Calls the tile of the place's height and so many vectors.
@@ -335,27 +450,18 @@ macro_rules! tiles {
 impl<T: Float, B: Right<T>, A: Left<T>> Job<'_, T, B, A> {
     /// The rectangle in as few tiles as there are for it.
     #[inline(always)]
-    fn strip<S: Lanes<T>>(&self, simd: S, place: &Place<T>) {
-        let unit = if B::PAIRS { 2 } else { 1 };
-        let wide = widest(place.height, S::TILE_REGISTERS, B::PAIRS);
+    fn strip<S: Lanes<T>>(&self, simd: S, place: &Place) {
         let (mut at, end) = (*place, place.col + place.cols);
         while at.col < end {
-            let left = (end - at.col).div_ceil(S::LANES).next_multiple_of(unit);
-            let (vectors, count) = if left <= wide {
-                (existing(left, B::PAIRS), 1)
-            } else {
-                // As even as can be: 3 + 2 + 2 for 7 rather than 3 + 3 + 1.
-                let vectors = existing(left.div_ceil(left.div_ceil(wide)).next_multiple_of(unit), B::PAIRS);
-                (vectors, (left / vectors - usize::from(!left.is_multiple_of(vectors))).max(1))
-            };
-            at.cols = (count * vectors * S::LANES).min(end - at.col);
+            let (vectors, cols) = next_tiles::<T, S>(place.height, end - at.col, B::PAIRS);
+            at.cols = cols;
             tiles!(self, simd, at, vectors, 1 2 3 4 5 6 7 8 9 10 11 12);
             at.col += at.cols;
         }
     }
 
     #[inline(always)]
-    fn tiles_if_any<S: Lanes<T>, const MR: usize, const NV: usize>(&self, simd: S, place: &Place<T>) {
+    fn tiles_if_any<S: Lanes<T>, const MR: usize, const NV: usize>(&self, simd: S, place: &Place) {
         if const {
             NV <= widest(MR, S::TILE_REGISTERS, B::PAIRS)
                 && MR <= S::TILE_ROWS
@@ -368,7 +474,7 @@ impl<T: Float, B: Right<T>, A: Left<T>> Job<'_, T, B, A> {
     /// Tiles of one shape side by side. A function of its own: in one with all others the compiler kept accumulators in
     /// memory, and took ten times as long.
     #[inline(never)]
-    fn tiles<S: Lanes<T>, const MR: usize, const NV: usize>(&self, simd: S, place: &Place<T>) {
+    fn tiles<S: Lanes<T>, const MR: usize, const NV: usize>(&self, simd: S, place: &Place) {
         // All inside: what is computed outside goes through memory into the function of the set.
         simd.vectorize(
             #[inline(always)]
@@ -377,8 +483,9 @@ impl<T: Float, B: Right<T>, A: Left<T>> Job<'_, T, B, A> {
     }
 
     #[inline(always)]
-    fn side_by_side<S: Lanes<T>, const MR: usize, const NV: usize>(&self, simd: S, place: &Place<T>) {
-        let &Place { row, col, from, steps, cols, seed, .. } = place;
+    fn side_by_side<S: Lanes<T>, const MR: usize, const NV: usize>(&self, simd: S, place: &Place) {
+        let &Place { row, col, from, steps, cols, .. } = place;
+        let seed = Seed::of(from, self.beta);
         let a = self.a.lines(row, from);
         let b = self.b.columns(from, col);
         let c = self.out.ptr.wrapping_offset(row as isize * self.out.rs + col as isize);

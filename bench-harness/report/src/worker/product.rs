@@ -58,6 +58,8 @@ pub struct Product<T> {
     pub b: Stored,
     /// C, m x n, stored by rows.
     pub c: Stored,
+    /// Whether all that depends on the shape alone may be done before the time begins; otherwise every product is one call.
+    pub planned: bool,
 }
 
 impl<T: Element> Product<T> {
@@ -66,7 +68,9 @@ impl<T: Element> Product<T> {
     /// # Errors
     /// When the problem is another one, its layout does not fit, or its operands cannot be read.
     pub fn read(problem: &Problem) -> io::Result<Self> {
-        let ("gemm", &[m, n, k]) = (problem.kind.as_str(), problem.shape.as_slice()) else {
+        let (kind @ ("gemm" | "gemm_planned"), &[m, n, k]) =
+            (problem.kind.as_str(), problem.shape.as_slice())
+        else {
             return Err(io::Error::other(format!("{} is not what this worker does", problem.kind)));
         };
         let layout = problem.layout;
@@ -83,7 +87,7 @@ impl<T: Element> Product<T> {
                 bytemuck::cast_slice_mut(&mut to[..line]).copy_from_slice(from);
             }
         }
-        Ok(Self { memory, a, b, c })
+        Ok(Self { memory, a, b, c, planned: kind == "gemm_planned" })
     }
 
     /// Rows of C, columns of C, length of the sums.
