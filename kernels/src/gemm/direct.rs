@@ -182,8 +182,8 @@ pub(super) trait Left<T: Float>: Sync {
     const TALLEST: usize;
     /// k.
     fn steps(&self) -> usize;
-    /// Rows from `row` on, steps from `from` on.
-    fn lines(&self, row: usize, from: usize) -> Self::Lines;
+    /// Rows from `row` on, steps from `from` on; of the first `apart` rows each four are addressed by themselves.
+    fn lines(&self, row: usize, from: usize, apart: usize) -> Self::Lines;
 }
 
 impl<T: Float> Left<T> for MatRef<'_, T> {
@@ -194,10 +194,10 @@ impl<T: Float> Left<T> for MatRef<'_, T> {
         self.cols()
     }
     #[inline(always)]
-    fn lines(&self, row: usize, from: usize) -> InPlace<T> {
+    fn lines(&self, row: usize, from: usize, apart: usize) -> InPlace<T> {
         let (row_stride, col_stride) = (self.row_stride(), self.col_stride());
         let at = self.as_ptr().wrapping_offset(row as isize * row_stride + from as isize * col_stride);
-        InPlace { at, row_stride, col_stride }
+        InPlace::new(at, row_stride, col_stride, apart)
     }
 }
 
@@ -309,7 +309,12 @@ impl<T: Float, B: Right<T>, A: Left<T>> Task<T> for &Job<'_, T, B, A> {
     fn run<S: Lanes<T>>(self, simd: S) {
         let (m, n, k) = (self.rows.len(), self.cols.len(), self.a.steps());
         let tallest = tallest::<T, S>(m, n, k, B::PAIRS).min(A::TALLEST);
-        let high = if m <= tallest { m } else { even_piece(m, tallest, 1) };
+        let high = match m {
+            _ if m <= tallest => m,
+            // As below, without the divisions: 7 of the 64 ns of 16 cubed.
+            _ if m <= 2 * tallest => m.div_ceil(2),
+            _ => even_piece(m, tallest, 1),
+        };
         let (depth, group) = (self.b.steps(k, n), self.b.group(n));
         // No `step_by`, which divides: 10 ns of the 50 of a 4-cubed product.
         let mut from = 0;
@@ -486,7 +491,7 @@ impl<T: Float, B: Right<T>, A: Left<T>> Job<'_, T, B, A> {
     fn side_by_side<S: Lanes<T>, const MR: usize, const NV: usize>(&self, simd: S, place: &Place) {
         let &Place { row, col, from, steps, cols, .. } = place;
         let seed = Seed::of(from, self.beta);
-        let a = self.a.lines(row, from);
+        let a = self.a.lines(row, from, if NV == 1 { MR } else { 0 });
         let b = self.b.columns(from, col);
         let c = self.out.ptr.wrapping_offset(row as isize * self.out.rs + col as isize);
         let nr = NV * S::LANES;

@@ -92,7 +92,7 @@ impl<T: Float> Left<T> for Lines<'_, T> {
         self.steps.len()
     }
     #[inline(always)]
-    fn lines(&self, row: usize, from: usize) -> Place<T> {
+    fn lines(&self, row: usize, from: usize, _apart: usize) -> Place<T> {
         let Listed { data, at, row_stride, offsets } = self.listed;
         let at = data.as_ptr().wrapping_offset(at + row as isize * row_stride);
         Place { at, row_stride, offset: offsets.list[self.steps.start + from..].as_ptr() }
