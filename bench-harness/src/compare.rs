@@ -373,7 +373,7 @@ mod tests {
         assert!(
             find("nonsense").is_err_and(|error| error
                 .to_string()
-                .contains("gemm, add, vecmath, vector, histogram, linear"))
+                .contains("gemm, plan, add, vecmath, vector, histogram, linear"))
         );
     }
 

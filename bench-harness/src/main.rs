@@ -43,7 +43,7 @@ enum Command {
     },
     /// Compare with other products, each in its own process, in turn, on the same bytes and threads.
     Compare {
-        /// gemm, add, vecmath, vector, histogram or linear.
+        /// gemm, plan, add, vecmath, vector, histogram or linear.
         name: String,
         #[command(flatten)]
         measuring: Measuring,
