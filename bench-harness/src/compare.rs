@@ -370,11 +370,9 @@ mod tests {
     #[test]
     fn comparisons_are_found_by_name() {
         assert!(find("gemm").is_ok());
-        assert!(
-            find("nonsense").is_err_and(|error| error
-                .to_string()
-                .contains("gemm, plan, add, vecmath, vector, histogram, linear"))
-        );
+        assert!(find("nonsense").is_err_and(|error| {
+            error.to_string().contains("gemm, plan, add, vecmath, vector, histogram, linear")
+        }));
     }
 
     #[test]

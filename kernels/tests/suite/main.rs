@@ -9,6 +9,7 @@ mod guard;
 mod inputs;
 mod lanes;
 mod mixed;
+mod plans;
 mod products;
 mod quantised;
 mod reductions;
