@@ -150,6 +150,12 @@ impl<'a> Labels<'a> {
         most.map_or(Ok(()), |most| below("a class", classes, most.class as usize))?;
         Ok(Self { values, classes, largest: most.map_or(0, |most| most.weight) })
     }
+    /// For a caller who has had them checked before, or knows that `rows` rows, those it will name, can be added whatever
+    /// the largest weight: counts may be wrong when they cannot, and a class that is too large is a panic.
+    pub fn checked(values: &'a [ClassWeight], classes: usize, rows: usize) -> Self {
+        let largest = u32::try_from(u64::from(u32::MAX).checked_div(rows as u64).unwrap_or(0)).unwrap_or(0);
+        Self { values, classes, largest }
+    }
     /// Number of classes.
     pub fn classes(&self) -> usize {
         self.classes

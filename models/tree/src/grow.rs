@@ -1,0 +1,389 @@
+//! Growing a tree: a node is a list of rows; its best split is found on its histogram, and divides it.
+//!
+//! Only the smaller child of a division is ever summed over its rows; the histogram of the other is what is left of the
+//! parent's, exactly, since all sums are integers. A node of so few rows that going through the cells of a histogram would
+//! take longer than sorting its rows has none: the bins that do occur are found by sorting, column by column.
+//!
+//! All nodes may be divided at the same time, and in any order, where the number of leaves is not limited; where it is,
+//! the node whose split gains most is divided first (of equals the one that was there first).
+
+use crate::table::{BinnedTable, Binning};
+use crate::target::Target;
+use std::ops::Range;
+use tilewise_base::Result;
+use tilewise_kernels::parallel;
+use tilewise_kernels::tree::{Cell, LeftBins, Rows, partition, subtract};
+
+/// When nodes are not divided.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Limits {
+    pub(crate) max_depth: usize,
+    pub(crate) max_leaves: usize,
+    pub(crate) min_samples_split: usize,
+    /// The least weight of a child, in units of weights.
+    pub(crate) min_weight: u64,
+    /// Splits must gain more.
+    pub(crate) min_gain: f64,
+}
+
+/// Which bins of a feature go left.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) enum Left {
+    /// Those up to this one.
+    UpTo(usize),
+    /// Those whose bits are set.
+    Set([u64; 4]),
+}
+
+/// A split of a node.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct Choice {
+    pub(crate) feature: usize,
+    pub(crate) left: Left,
+    /// Where missing values go; `None` while the node has none.
+    pub(crate) missing_left: Option<bool>,
+    pub(crate) gain: f64,
+}
+
+/// A node; children are places in the same list.
+#[derive(Clone, Debug)]
+pub(crate) struct Grown<C> {
+    pub(crate) sums: Vec<C>,
+    pub(crate) rows: usize,
+    /// The split and the children.
+    pub(crate) split: Option<(Choice, usize, usize)>,
+}
+
+/// A node that is to be divided.
+struct Open<C> {
+    node: usize,
+    rows: Range<usize>,
+    depth: usize,
+    cells: Option<Vec<C>>,
+    choice: Choice,
+}
+
+/// A node to be, and its rows.
+struct Part<C> {
+    sums: Vec<C>,
+    cells: Option<Vec<C>>,
+    rows: Range<usize>,
+    depth: usize,
+}
+
+/// Rows of both children from which these are grown at the same time.
+const WORTH_SHARING: usize = 2048;
+
+/// Rows of a node from which its features are searched at the same time.
+const WORTH_SEARCHING_TOGETHER: usize = 16 << 10;
+
+pub(crate) struct Grower<'a, T> {
+    pub(crate) table: &'a BinnedTable,
+    pub(crate) target: &'a T,
+    pub(crate) limits: Limits,
+}
+
+impl<T: Target> Grower<'_, T> {
+    /// The nodes of a tree over `rows`, in no particular order but that the first is the root.
+    pub(crate) fn grow(&self, rows: &[u32]) -> Result<Vec<Grown<T::Cell>>> {
+        let mut rows = rows.to_vec();
+        let mut scratch = vec![0; rows.len()];
+        let root = Part {
+            sums: self.sums(&rows),
+            cells: if self.is_few(rows.len()) { None } else { Some(self.histogram(&rows)?) },
+            rows: 0..rows.len(),
+            depth: 0,
+        };
+        if self.limits.max_leaves < rows.len() {
+            self.best_first(root, &mut rows, &mut scratch)
+        } else {
+            self.subtree(root, &mut rows, &mut scratch)
+        }
+    }
+
+    fn best_first(
+        &self,
+        root: Part<T::Cell>,
+        rows: &mut [u32],
+        scratch: &mut [u32],
+    ) -> Result<Vec<Grown<T::Cell>>> {
+        let (mut nodes, mut leaves) = (Vec::new(), 1);
+        let mut open: Vec<Open<T::Cell>> = self.place(root, rows, &mut nodes)?.into_iter().collect();
+        while leaves < self.limits.max_leaves {
+            // Nodes are numbered in the order in which they came.
+            let better = |a: &Open<T::Cell>, b: &Open<T::Cell>| {
+                a.choice.gain.total_cmp(&b.choice.gain).then(b.node.cmp(&a.node))
+            };
+            let Some(best) = (0..open.len()).max_by(|&a, &b| better(&open[a], &open[b])) else { break };
+            let best = open.swap_remove(best);
+            for part in self.divide(best, rows, scratch, &mut nodes)? {
+                open.extend(self.place(part, rows, &mut nodes)?);
+            }
+            leaves += 1;
+        }
+        Ok(nodes)
+    }
+
+    /// All nodes below and with `root`, whose rows are all of `rows`.
+    fn subtree(
+        &self,
+        root: Part<T::Cell>,
+        rows: &mut [u32],
+        scratch: &mut [u32],
+    ) -> Result<Vec<Grown<T::Cell>>> {
+        let mut nodes = Vec::new();
+        let mut open: Vec<Open<T::Cell>> = self.place(root, rows, &mut nodes)?.into_iter().collect();
+        while let Some(next) = open.pop() {
+            let parent = next.node;
+            let [left, right] = self.divide(next, rows, scratch, &mut nodes)?;
+            let (fewer, more) =
+                (left.rows.len().min(right.rows.len()), left.rows.len().max(right.rows.len()));
+            // Chains of one-sided splits must not become a chain of calls.
+            if fewer < WORTH_SHARING || more > 16 * fewer {
+                for part in [left, right] {
+                    open.extend(self.place(part, rows, &mut nodes)?);
+                }
+                continue;
+            }
+            let (from, middle, end) = (left.rows.start, right.rows.start, right.rows.end);
+            let (left_rows, right_rows) = rows[from..end].split_at_mut(middle - from);
+            let (left_scratch, right_scratch) = scratch[from..end].split_at_mut(middle - from);
+            let (below_left, below_right) = parallel::join(
+                || self.subtree(Part { rows: 0..left_rows.len(), ..left }, left_rows, left_scratch),
+                || self.subtree(Part { rows: 0..right_rows.len(), ..right }, right_rows, right_scratch),
+            );
+            for (child, below) in [below_left?, below_right?].into_iter().enumerate() {
+                let first = nodes.len();
+                nodes.extend(below.into_iter().map(|mut node| {
+                    if let Some((_, left, right)) = &mut node.split {
+                        (*left, *right) = (*left + first, *right + first);
+                    }
+                    node
+                }));
+                if let Some((_, left, right)) = &mut nodes[parent].split {
+                    *(if child == 0 { left } else { right }) = first;
+                }
+            }
+        }
+        Ok(nodes)
+    }
+
+    /// Puts a node in the list, and finds its split if it is to have one.
+    fn place(
+        &self,
+        part: Part<T::Cell>,
+        rows: &[u32],
+        nodes: &mut Vec<Grown<T::Cell>>,
+    ) -> Result<Option<Open<T::Cell>>> {
+        let Part { sums, cells, rows: range, depth } = part;
+        let choice = self.search(&rows[range.clone()], &sums, cells.as_deref(), depth);
+        let node = nodes.len();
+        nodes.push(Grown { sums, rows: range.len(), split: None });
+        Ok(choice.map(|choice| Open { node, rows: range, depth, cells, choice }))
+    }
+
+    /// Divides the rows of a node. Its children are told to be the next two nodes.
+    fn divide(
+        &self,
+        open: Open<T::Cell>,
+        rows: &mut [u32],
+        scratch: &mut [u32],
+        nodes: &mut [Grown<T::Cell>],
+    ) -> Result<[Part<T::Cell>; 2]> {
+        let Open { node, rows: range, depth, cells, mut choice } = open;
+        let missing = self.table.missing[choice.feature];
+        let goes_left = choice.missing_left.unwrap_or(false);
+        let words;
+        let left = match choice.left {
+            Left::UpTo(bin) => LeftBins::UpTo { bin, missing: missing.then_some(goes_left) },
+            Left::Set(set) => {
+                words = set;
+                LeftBins::Set(&words)
+            }
+        };
+        let (rows, scratch) = (&mut rows[range.clone()], &mut scratch[range.clone()]);
+        let lefts = partition(self.table.columns(), choice.feature, &self.rows(rows), left, scratch)?;
+        rows.copy_from_slice(scratch);
+        let (left_rows, right_rows) = rows.split_at(lefts);
+        let small_is_left = lefts <= rows.len() - lefts;
+        let small = if small_is_left { left_rows } else { right_rows };
+        let small_sums = self.sums(small);
+        let large_sums: Vec<T::Cell> =
+            nodes[node].sums.iter().zip(&small_sums).map(|(all, &small)| all.minus(small)).collect();
+        let (mut small_cells, mut large_cells) = (None, None);
+        if let Some(mut cells) = cells
+            && !self.is_few(rows.len() - small.len())
+        {
+            let of_small = self.histogram(small)?;
+            subtract(&mut cells, &of_small)?;
+            large_cells = Some(cells);
+            small_cells = (!self.is_few(small.len())).then_some(of_small);
+        }
+        let middle = range.start + lefts;
+        let part = |sums, cells, rows| Part { sums, cells, rows, depth: depth + 1 };
+        let (left, right) = if small_is_left {
+            (
+                part(small_sums, small_cells, range.start..middle),
+                part(large_sums, large_cells, middle..range.end),
+            )
+        } else {
+            (
+                part(large_sums, large_cells, range.start..middle),
+                part(small_sums, small_cells, middle..range.end),
+            )
+        };
+        // What no row of the node tells goes where more of them go.
+        let heavier = self.target.weight(&left.sums) > self.target.weight(&right.sums);
+        choice.missing_left.get_or_insert(heavier);
+        nodes[node].split = Some((choice, nodes.len(), nodes.len() + 1));
+        Ok([left, right])
+    }
+
+    fn sums(&self, rows: &[u32]) -> Vec<T::Cell> {
+        let mut sums = vec![T::Cell::default(); self.target.width()];
+        rows.iter().for_each(|&row| self.target.add(row, &mut sums));
+        sums
+    }
+
+    /// Rows that are all there are need not be looked up.
+    fn rows<'b>(&self, rows: &'b [u32]) -> Rows<'b> {
+        let all = rows.len() == self.table.rows() && rows.is_sorted();
+        if all { Rows::Range(0..rows.len()) } else { Rows::List(rows) }
+    }
+
+    fn histogram(&self, rows: &[u32]) -> Result<Vec<T::Cell>> {
+        let mut cells = vec![T::Cell::default(); self.table.columns().cells() * self.target.width()];
+        let rows = self.rows(rows);
+        let mut rest = &mut cells[..];
+        for tile in self.table.tiles() {
+            let (here, after) = rest.split_at_mut(tile.cells() * self.target.width());
+            self.target.histogram(tile, &rows, here)?;
+            rest = after;
+        }
+        Ok(cells)
+    }
+
+    /// Whether sorting so many rows in every column is less work than going through the cells of a histogram.
+    fn is_few(&self, rows: usize) -> bool {
+        let cells = self.table.columns().cells();
+        rows < 1 << 16 && 4 * rows * self.table.features() < cells
+    }
+
+    fn search(
+        &self,
+        rows: &[u32],
+        sums: &[T::Cell],
+        cells: Option<&[T::Cell]>,
+        depth: usize,
+    ) -> Option<Choice> {
+        let limits = &self.limits;
+        let weight = self.target.weight(sums);
+        if depth >= limits.max_depth
+            || rows.len() < limits.min_samples_split.max(2)
+            || weight < 2 * limits.min_weight
+            || self.target.is_pure(rows)
+        {
+            return None;
+        }
+        let width = self.target.width();
+        let of_feature = |feature: usize| match cells {
+            Some(cells) => {
+                let offsets = self.table.columns().offsets();
+                let cells = &cells[offsets[feature] * width..offsets[feature + 1] * width];
+                self.search_feature(feature, sums, cells, None)
+            }
+            None => {
+                let (bins, cells) = self.sorted(feature, rows);
+                self.search_feature(feature, sums, &cells, Some(&bins))
+            }
+        };
+        let features = self.table.features();
+        let choices = if rows.len() >= WORTH_SEARCHING_TOGETHER {
+            parallel::map(features, of_feature)
+        } else {
+            (0..features).map(of_feature).collect()
+        };
+        // The first of equals.
+        choices.into_iter().flatten().reduce(|best, next| if next.gain > best.gain { next } else { best })
+    }
+
+    /// The bins of a feature that these rows have, ascending, and their cells; and the first bin, since missing values alone
+    /// may go left of it.
+    fn sorted(&self, feature: usize, rows: &[u32]) -> (Vec<usize>, Vec<T::Cell>) {
+        let width = self.target.width();
+        let columns = self.table.columns();
+        let column = &columns.data()[feature * columns.rows()..][..columns.rows()];
+        // A bin and a place in one number: fewer than 2^16 rows.
+        let mut places: Vec<u32> =
+            rows.iter().zip(0u32..).map(|(&row, at)| u32::from(column[row as usize]) << 16 | at).collect();
+        places.sort_unstable();
+        let (mut bins, mut cells) = (vec![0], vec![T::Cell::default(); width]);
+        for place in places {
+            let bin = (place >> 16) as usize;
+            if bins.last() != Some(&bin) {
+                bins.push(bin);
+                cells.resize(cells.len() + width, T::Cell::default());
+            }
+            let last = cells.len() - width;
+            self.target.add(rows[(place & 0xffff) as usize], &mut cells[last..]);
+        }
+        (bins, cells)
+    }
+
+    /// The best split of a feature. `bins` says which bins the cells are of, `None` that they are of all.
+    fn search_feature(
+        &self,
+        feature: usize,
+        sums: &[T::Cell],
+        cells: &[T::Cell],
+        bins: Option<&[usize]>,
+    ) -> Option<Choice> {
+        let (width, count) = (self.target.width(), self.table.columns().count(feature));
+        let bin = |place: usize| bins.map_or(place, |bins| bins[place]);
+        let places = cells.len() / width;
+        let cell = |place: usize| &cells[place * width..][..width];
+        let nothing = vec![T::Cell::default(); width];
+        let last_is_missing = self.table.missing[feature] && bin(places - 1) + 1 == count;
+        let any_missing = last_is_missing && cell(places - 1) != nothing;
+        let best = |cells: &[T::Cell], missing: bool| {
+            self.target.best(cells, missing, self.limits.min_gain, self.limits.min_weight)
+        };
+        let choice = |split: tilewise_kernels::tree::Split, left: Left| Choice {
+            feature,
+            left,
+            missing_left: any_missing.then_some(split.missing_left),
+            gain: split.gain,
+        };
+        if let Binning::Numeric { .. } = self.table.binnings[feature] {
+            let split = best(cells, last_is_missing)?;
+            return Some(choice(split, Left::UpTo(bin(split.bin))));
+        }
+        let mut order: Vec<usize> = (0..places - usize::from(last_is_missing)).collect();
+        order.retain(|&place| cell(place) != nothing);
+        let key = |place: &usize| self.target.key(cell(*place), sums);
+        order.sort_by(|a, b| key(a).total_cmp(&key(b)));
+        let mut ordered: Vec<T::Cell> = order.iter().flat_map(|&place| cell(place)).copied().collect();
+        if any_missing {
+            ordered.extend_from_slice(cell(places - 1));
+        }
+        let split = best(&ordered, any_missing)?;
+        let mut set = [0u64; 4];
+        let mut put = |bin: usize| set[bin / 64] |= 1 << (bin % 64);
+        let lefts = &order[..=split.bin.min(order.len() - 1)];
+        lefts.iter().for_each(|&place| put(bin(place)));
+        if any_missing && split.missing_left {
+            put(count - 1);
+        }
+        // Categories that the node does not have go where more of it goes.
+        let weight = |places: &[usize]| places.iter().map(|&p| self.target.weight(cell(p))).sum::<u64>();
+        let of_missing = if any_missing { self.target.weight(cell(places - 1)) } else { 0 };
+        let left_weight = weight(lefts) + if split.missing_left { of_missing } else { 0 };
+        if 2 * left_weight > self.target.weight(sums) {
+            let mut here = [false; 256];
+            order.iter().for_each(|&place| here[bin(place)] = true);
+            let of_values = count - usize::from(self.table.missing[feature]);
+            (0..of_values).filter(|&bin| !here[bin]).for_each(put);
+        }
+        Some(choice(split, Left::Set(set)))
+    }
+}

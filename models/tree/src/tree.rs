@@ -1,0 +1,202 @@
+//! A finished tree.
+
+use crate::cuts::UNKNOWN;
+use crate::grow::{Grown, Left};
+use crate::table::{BinnedTable, Binning};
+use crate::target::Target;
+use serde::{Deserialize, Serialize};
+
+/// How a tree reads an input.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Input {
+    /// A number.
+    Number,
+    /// A category; holds its bin, 255 where no row of the training data had it.
+    Category(Vec<u8>),
+}
+
+/// What decides whether a row goes left.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Test {
+    /// Numbers up to it do.
+    UpTo(f64),
+    /// Categories do whose bin is set, the first in the lowest bit of the first word.
+    Bins([u64; 4]),
+}
+
+/// A node. Children stand after their parent.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Node {
+    /// The input that is tested; 0 in leaves.
+    pub feature: u32,
+    /// The test; `None` in leaves.
+    pub test: Option<Test>,
+    /// Whether missing values and categories that training did not see go left.
+    pub missing_left: bool,
+    /// The left child, the node itself in leaves.
+    pub left: u32,
+    /// The right child, the node itself in leaves.
+    pub right: u32,
+    /// Training rows that came here.
+    pub rows: u32,
+    /// Their weight.
+    pub weight: f64,
+    /// What the split gained: the decrease of the criterion, times weight.
+    pub gain: f64,
+}
+
+/// A decision tree.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Tree {
+    pub(crate) inputs: Vec<Input>,
+    pub(crate) nodes: Vec<Node>,
+    /// Nodes x outputs: what each node would predict as a leaf.
+    pub(crate) values: Vec<f64>,
+    pub(crate) outputs: usize,
+}
+
+impl Tree {
+    pub(crate) fn new<T: Target>(table: &BinnedTable, target: &T, grown: &[Grown<T::Cell>]) -> Self {
+        let input = |binning: &Binning| match binning {
+            Binning::Numeric { .. } => Input::Number,
+            Binning::Categorical { bin_of } => Input::Category(bin_of.clone()),
+        };
+        let inputs = table.binnings.iter().map(input).collect();
+        let outputs = target.outputs();
+        let mut tree = Self { inputs, nodes: Vec::new(), values: Vec::new(), outputs };
+        // Each node before all below it, left before right: an order that does not depend on how it was grown. With a
+        // right child comes the number of its parent, which did not know its place yet.
+        let mut next = vec![(0, None)];
+        while let Some((node, parent)) = next.pop() {
+            let (node, place): (&Grown<T::Cell>, _) = (&grown[node], tree.nodes.len() as u32);
+            if let Some(parent) = parent {
+                let parent: &mut Node = &mut tree.nodes[parent as usize];
+                parent.right = place;
+            }
+            let mut new = Node {
+                feature: 0,
+                test: None,
+                missing_left: false,
+                left: place,
+                right: place,
+                rows: node.rows as u32,
+                weight: target.weight(&node.sums) as f64 * table.weights.unit,
+                gain: 0.0,
+            };
+            if let Some((choice, left, right)) = &node.split {
+                new = Node {
+                    feature: choice.feature as u32,
+                    test: Some(match (&choice.left, &table.binnings[choice.feature]) {
+                        (Left::UpTo(bin), Binning::Numeric { cuts }) => {
+                            Test::UpTo(cuts.get(*bin).copied().unwrap_or(f64::INFINITY))
+                        }
+                        (Left::UpTo(_), _) => Test::UpTo(f64::INFINITY),
+                        (Left::Set(set), _) => Test::Bins(*set),
+                    }),
+                    missing_left: choice.missing_left.unwrap_or(false),
+                    left: place + 1,
+                    // Squares of the largest numbers may not be finite.
+                    gain: (choice.gain * target.gain_unit()).clamp(f64::MIN, f64::MAX),
+                    ..new
+                };
+                next.push((*right, Some(place)));
+                next.push((*left, None));
+            }
+            tree.nodes.push(new);
+            let first = tree.values.len();
+            tree.values.resize(first + outputs, 0.0);
+            target.predict(&node.sums, &mut tree.values[first..]);
+        }
+        tree
+    }
+
+    /// The nodes; the root is the first.
+    pub fn nodes(&self) -> &[Node] {
+        &self.nodes
+    }
+
+    /// Numbers that it predicts for a row.
+    pub fn outputs(&self) -> usize {
+        self.outputs
+    }
+
+    /// How its inputs are read.
+    pub fn inputs(&self) -> &[Input] {
+        &self.inputs
+    }
+
+    /// What a node would predict as a leaf.
+    ///
+    /// # Panics
+    /// When there is no such node.
+    pub fn value(&self, node: usize) -> &[f64] {
+        &self.values[node * self.outputs..][..self.outputs]
+    }
+
+    /// Number of leaves.
+    pub fn leaves(&self) -> usize {
+        self.nodes.iter().filter(|node| node.test.is_none()).count()
+    }
+
+    /// Splits on the longest way from the root to a leaf.
+    pub fn depth(&self) -> usize {
+        let mut depth = vec![0; self.nodes.len()];
+        for (place, node) in self.nodes.iter().enumerate().filter(|(_, node)| node.test.is_some()) {
+            depth[node.left as usize] = depth[place] + 1;
+            depth[node.right as usize] = depth[place] + 1;
+        }
+        depth.into_iter().max().unwrap_or(0)
+    }
+
+    /// The leaf that a row of cells comes to: numbers, numbers of categories; NaN is missing, and so is a category that
+    /// training did not see. O(depth).
+    ///
+    /// # Panics
+    /// When the row has fewer cells than the tree has inputs.
+    pub fn leaf(&self, row: &[f64]) -> usize {
+        let mut at = 0;
+        loop {
+            let node = &self.nodes[at];
+            let Some(test) = &node.test else { return at };
+            let x = row[node.feature as usize];
+            let left = match test {
+                Test::UpTo(threshold) => x <= *threshold || x.is_nan() && node.missing_left,
+                Test::Bins(set) => match self.bin(node.feature as usize, x) {
+                    Some(bin) => set[usize::from(bin / 64)] >> (bin % 64) & 1 == 1,
+                    None => node.missing_left,
+                },
+            };
+            at = if left { node.left } else { node.right } as usize;
+        }
+    }
+
+    /// The bin of a category, if training saw it.
+    fn bin(&self, feature: usize, x: f64) -> Option<u8> {
+        match &self.inputs[feature] {
+            // NaN and negative numbers are none of 0, 1, ...
+            Input::Category(bins) if x >= 0.0 => bins.get(x as usize).copied().filter(|&bin| bin != UNKNOWN),
+            _ => None,
+        }
+    }
+
+    /// Predicts a row of cells without allocating.
+    ///
+    /// # Panics
+    /// When the row has fewer cells than the tree has inputs, or `out` is not as long as it has outputs.
+    pub fn predict_row(&self, row: &[f64], out: &mut [f64]) {
+        out.copy_from_slice(self.value(self.leaf(row)));
+    }
+
+    /// The share of each input in all that splits gained (Breiman et al. 1984, section 5.3.4); zeros in a tree that gained
+    /// nothing.
+    pub fn importances(&self) -> Vec<f64> {
+        let mut gains = vec![0.0; self.inputs.len()];
+        self.nodes.iter().for_each(|node| gains[node.feature as usize] += node.gain.max(0.0));
+        let all: f64 = gains.iter().sum();
+        if all > 0.0 {
+            gains.iter_mut().for_each(|gain| *gain /= all);
+        }
+        gains
+    }
+}
