@@ -18,6 +18,7 @@ fn models() -> Vec<(&'static str, Vec<u8>)> {
         ("linear", "diabetes", "progression"),
         ("logistic", "breast_cancer", "diagnosis"),
         ("logistic", "digits", "digit"),
+        ("tree", "iris", "species"),
     ];
     let model = |(family, data, target)| {
         let table = read(embedded(&format!("{data}.csv")), &ReadOptions::default()).unwrap();

@@ -116,6 +116,10 @@ fn short(x: f64) -> String {
 
 /// How a fit went, in one line.
 pub(crate) fn report(report: &FitReport) -> String {
+    if report.converged && !report.objective.is_finite() {
+        // Nothing was minimised round by round.
+        return report.stopped.clone();
+    }
     let end = if report.converged { "converged" } else { "did NOT converge" };
     let rounds = if report.rounds == 1 { "round" } else { "rounds" };
     format!(

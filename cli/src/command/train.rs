@@ -11,7 +11,7 @@ use tilewise_base::metric::Truth;
 use tilewise_base::replace::{self, Replacement};
 use tilewise_base::{Column, Context, Dataset, Error, Model, Progress, Roles, predict_dataset, roles, split};
 use tilewise_kernels::parallel::Scheme;
-use tilewise_models::{FAMILIES, Family, Settings, family};
+use tilewise_models::{FAMILIES, Family, Purpose, Settings, family};
 
 /// Different numbers in a target beyond which it hardly holds classes: the largest well-known label sets of small tables,
 /// letters and digits, have 62.
@@ -79,6 +79,7 @@ Examples:
       --out m.safetensors
   tilewise train --model ridge --set alpha=10 --data houses.parquet --target price \\
       --out houses.safetensors
+  tilewise train --model tree --set max_depth=5 --data adult.csv --target income --out t.safetensors
   tilewise train --model linear --data raw.csv --no-header --columns a,b,y --na '?' --target y
 
 Ctrl-C ends training at the next round and keeps the model; the exit code is then 130."
@@ -112,7 +113,7 @@ impl Train {
         let table = self.table.read(&self.categorical, ignored.clone())?;
         // Everything is checked on the whole table, where row numbers are those of the file.
         let inputs = roles.inputs(&table).map_err(place)?;
-        let truth = whole_truth(family, &table, &self.target).map_err(place)?;
+        let truth = whole_truth(family, settings, &table, &self.target).map_err(place)?;
         roles.weights(&table).map_err(place)?;
         roles.offsets(&table).map_err(place)?;
         let role = |name: &str| role(&roles, name);
@@ -152,7 +153,7 @@ impl Train {
         let target = table.column(&self.target).map_err(place)?;
         if let Truth::Classes { classes, .. } = truth
             && classes > MANY_NUMBERS
-            && let Some(other) = FAMILIES.iter().find(|family| !family.classifies(target))
+            && let Some(other) = FAMILIES.iter().find(|family| family.serves(Purpose::Regression))
             && matches!(target, Column::F32(_) | Column::F64(_))
         {
             let (target, other) = (output::printable(&self.target), other.name);
@@ -227,8 +228,8 @@ impl Train {
     }
 }
 
-fn whole_truth(family: &Family, table: &Dataset, target: &str) -> Result<Truth, Error> {
-    if family.classifies(table.column(target)?) {
+fn whole_truth(family: &Family, settings: &Settings, table: &Dataset, target: &str) -> Result<Truth, Error> {
+    if family.classifies(table.column(target)?, settings)? {
         let (codes, classes) = roles::classes(table, target)?;
         return Ok(Truth::Classes { codes, classes: classes.len() });
     }

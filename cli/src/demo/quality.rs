@@ -33,7 +33,7 @@ pub(crate) fn train(problem: &Problem, cancel: &AtomicBool) -> Result<Vec<Outcom
     let (training, test) = split(table.rows(), TEST, 0, strata.as_deref())?;
     let (training, test) = (table.take(&training), table.take(&test));
     let mut outcomes = Vec::new();
-    for family in FAMILIES.iter().filter(|family| family.purpose == purpose) {
+    for family in FAMILIES.iter().filter(|family| family.serves(purpose)) {
         let shown = Shown::new(false);
         let progress: &dyn Progress = shown.as_ref().map_or(&Silent, |shown| shown as &dyn Progress);
         let context = Context { progress, cancel, ..Context::default() };

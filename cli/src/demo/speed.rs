@@ -83,7 +83,7 @@ pub(crate) fn measure(cancel: &AtomicBool) -> Result<Vec<Speed>> {
 fn train(family: &Family, table: &Dataset) -> Result<Vec<u8>> {
     let (target, other) = match family.purpose {
         Purpose::Regression => ("value", "class"),
-        Purpose::Classification => ("class", "value"),
+        Purpose::Classification | Purpose::Either => ("class", "value"),
     };
     let roles = Roles { ignore: vec![other.into()], ..Roles::target(target) };
     tilewise_models::train(family.name, table, &roles, &Settings::default(), &Context::default())?.to_bytes()

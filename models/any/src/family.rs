@@ -1,6 +1,6 @@
 //! The families of models: what they are called, what they accept, how they are trained and loaded.
 
-use crate::{Setting, Settings, linear};
+use crate::{Setting, Settings, linear, tree};
 use std::path::Path;
 use tilewise_base::{Column, Context, Dataset, Error, Model, ModelFile, Result, Roles, Task, roles};
 
@@ -11,7 +11,17 @@ pub enum Purpose {
     Regression,
     /// Classes.
     Classification,
+    /// Either: what the target holds, unless the parameter `task` says.
+    Either,
 }
+
+/// The parameter of families that predict either.
+pub(crate) const TASK: Setting = Setting {
+    key: "task",
+    default: "auto",
+    accepted: "auto, regression or classification",
+    doc: "auto is classification for text and booleans, regression for numbers",
+};
 
 pub(crate) type Train = fn(&Dataset, &Roles, &Settings, &Context<'_>) -> Result<Box<dyn Model>>;
 pub(crate) type Load = fn(&ModelFile<'_>) -> Result<Box<dyn Model>>;
@@ -32,12 +42,28 @@ pub struct Family {
 }
 
 /// All families, in the order of help texts.
-pub static FAMILIES: &[&Family] = &[&linear::LINEAR, &linear::RIDGE, &linear::LOGISTIC];
+pub static FAMILIES: &[&Family] = &[&linear::LINEAR, &linear::RIDGE, &linear::LOGISTIC, &tree::TREE];
 
 impl Family {
     /// Whether a target column is one of classes.
-    pub fn classifies(&self, _target: &Column) -> bool {
-        self.purpose == Purpose::Classification
+    ///
+    /// # Errors
+    /// When the parameter `task`, where the family has it, is not one of its words.
+    pub fn classifies(&self, target: &Column, settings: &Settings) -> Result<bool> {
+        let words = [
+            ("auto", !matches!(target, Column::F32(_) | Column::F64(_))),
+            ("regression", false),
+            ("classification", true),
+        ];
+        match self.purpose {
+            Purpose::Either => settings.word(&TASK, &words),
+            purpose => Ok(purpose == Purpose::Classification),
+        }
+    }
+
+    /// Whether it can predict numbers (or classes).
+    pub fn serves(&self, purpose: Purpose) -> bool {
+        self.purpose == purpose || self.purpose == Purpose::Either
     }
 
     /// Checks that it has every parameter given, and that values are accepted.
@@ -46,6 +72,10 @@ impl Family {
     /// Naming the first parameter that is not, and what would be accepted.
     pub fn check(&self, settings: &Settings) -> Result<()> {
         settings.check(self.name, self.settings)?;
+        if self.purpose == Purpose::Either {
+            // The word alone; the target does not matter yet.
+            self.classifies(&Column::Boolean(Vec::new()), settings)?;
+        }
         (self.check)(settings)
     }
 
@@ -81,14 +111,14 @@ pub fn train(
     let family = family(name)?;
     family.check(settings)?;
     roles.inputs(dataset)?;
-    check_target(family, dataset, roles)?;
+    check_target(family, dataset, roles, settings)?;
     (family.train)(dataset, roles, settings, context)
 }
 
-fn check_target(family: &Family, dataset: &Dataset, roles: &Roles) -> Result<()> {
+fn check_target(family: &Family, dataset: &Dataset, roles: &Roles, settings: &Settings) -> Result<()> {
     let target = &roles.target;
     let column = dataset.column(target)?;
-    let (values, classes): (Vec<f64>, _) = if family.classifies(column) {
+    let (values, classes): (Vec<f64>, _) = if family.classifies(column, settings)? {
         let (codes, classes) = roles::classes(dataset, target)?;
         (codes.into_iter().map(f64::from).collect(), classes)
     } else {
@@ -138,7 +168,11 @@ fn open(file: &ModelFile<'_>) -> Result<Box<dyn Model>> {
     match FAMILIES.iter().find(|f| f.name == file.kind()) {
         Some(family) => {
             let model = (family.load)(file)?;
-            if (*model.task() == Task::Regression) == (family.purpose == Purpose::Regression) {
+            let purpose = match model.task() {
+                Task::Regression => Purpose::Regression,
+                Task::Classification { .. } => Purpose::Classification,
+            };
+            if family.serves(purpose) {
                 return Ok(model);
             }
             Err(file.error(format!("its task is not one of family {:?}", family.name)))
@@ -168,20 +202,21 @@ mod tests {
         Dataset::new(columns.into_iter().map(|(n, c)| (n.to_owned(), c)).collect()).unwrap()
     }
 
-    fn roles(family: &Family) -> Roles {
-        let (target, other) =
-            if family.purpose == Purpose::Regression { ("y", "label") } else { ("label", "y") };
+    fn roles(purpose: Purpose) -> Roles {
+        let (target, other) = if purpose == Purpose::Regression { ("y", "label") } else { ("label", "y") };
         Roles { ignore: vec![other.into(), "w".into()], ..Roles::target(target) }
     }
 
     #[test]
     fn every_family_comes_back_from_its_bytes() {
         let data = table();
-        for family in FAMILIES {
-            let model =
-                train(family.name, &data, &roles(family), &Settings::default(), &Context::default()).unwrap();
+        let purposes = [Purpose::Regression, Purpose::Classification];
+        let every = |purpose| FAMILIES.iter().filter(move |f| f.serves(purpose)).map(move |&f| (f, purpose));
+        for (family, purpose) in purposes.into_iter().flat_map(every) {
+            let roles = roles(purpose);
+            let model = train(family.name, &data, &roles, &Settings::default(), &Context::default()).unwrap();
             assert_eq!(model.kind(), family.name);
-            assert_eq!(*model.task() == Task::Regression, family.purpose == Purpose::Regression);
+            assert_eq!(*model.task() == Task::Regression, purpose == Purpose::Regression);
             let bytes = model.to_bytes().unwrap();
             let same = load_bytes(&bytes).unwrap();
             assert_eq!(same.to_bytes().unwrap(), bytes);
@@ -203,8 +238,26 @@ mod tests {
             }
             family.check(&all).unwrap();
             let message = family.check(&Settings::default().with("colour", "red")).unwrap_err().to_string();
-            assert!(message.contains("colour") && message.contains("intercept"), "{message}");
+            let first = family.parameters().next().unwrap().key;
+            assert!(message.contains("colour") && message.contains(first), "{message}");
         }
+    }
+
+    #[test]
+    fn the_target_or_a_word_decides_what_either_predicts() {
+        let data = table();
+        let task = |target: &str, word: &str| {
+            let roles = Roles { ignore: vec!["w".into()], ..Roles::target(target) };
+            let settings = Settings::default().with("task", word);
+            train("tree", &data, &roles, &settings, &Context::default()).map(|model| model.task().clone())
+        };
+        assert_eq!(task("y", "auto").unwrap(), Task::Regression);
+        assert!(matches!(task("label", "auto").unwrap(), Task::Classification { .. }));
+        assert!(
+            matches!(task("y", "classification").unwrap(), Task::Classification { classes } if classes.len() > 2)
+        );
+        assert!(task("label", "regression").unwrap_err().to_string().contains("text"));
+        assert!(task("y", "guess").unwrap_err().to_string().contains("auto, regression or classification"));
     }
 
     #[test]
@@ -213,7 +266,7 @@ mod tests {
             let fitted = train("linear", data, roles, &Settings::default(), &Context::default());
             fitted.err().map(|e| e.to_string()).unwrap_or_default()
         };
-        let (data, plain) = (table(), roles(&linear::LINEAR));
+        let (data, plain) = (table(), roles(Purpose::Regression));
         assert!(error(&data.take(&[3]), &plain).contains("only one row"));
         assert!(error(&data.take(&[3, 3, 3]), &plain).contains("9 in every row"));
         // A class by its name, that of the first row that counts.

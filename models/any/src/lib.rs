@@ -15,6 +15,7 @@
 mod family;
 mod linear;
 mod settings;
+mod tree;
 
 pub use family::{FAMILIES, Family, Purpose, family, load, load_bytes, train};
 pub use settings::{Setting, Settings};

@@ -115,8 +115,10 @@ impl DecisionTree {
         context.progress.round(1, 1, &format!("{} leaves", model.leaves()));
         let report = FitReport {
             converged: true,
-            stopped: format!("grown: {} leaves, depth {}", model.leaves(), model.depth()),
+            stopped: format!("grown to {} leaves, depth {}", model.leaves(), model.depth()),
+            // It has no objective that more rounds would make smaller.
             objective: f64::NAN,
+            optimality: f64::NAN,
             rounds: 1,
             ..FitReport::default()
         };

@@ -333,7 +333,7 @@ impl Model for TreeModel {
             .to_bytes()
     }
 
-    /// Importances, then the tree as text, down to [`SHOWN`] nodes.
+    /// Importances, then the tree as text, its first 200 nodes.
     fn describe(&self) -> String {
         let tree = &self.tree;
         let mut text = format!("tree\n  {} leaves, depth {}\nimportance\n", tree.leaves(), tree.depth());
@@ -371,7 +371,7 @@ impl TreeModel {
                 Some(test) => format!(
                     "{}, missing {}",
                     self.test(node.feature as usize, test),
-                    if node.missing_left { "too" } else { "not" }
+                    if node.missing_left { "left" } else { "right" }
                 ),
             };
             let _ = writeln!(text, "{indent}{what} ({} rows)", node.rows);

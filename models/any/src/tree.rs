@@ -1,0 +1,114 @@
+//! Decision trees: what `--set` accepts for them, and how they are trained.
+
+use crate::{Family, Purpose, Setting, Settings};
+use tilewise_base::{Context, Dataset, Error, Model, ModelFile, Result, Roles};
+use tilewise_tree::{Criterion, DecisionTree, MOST_BINS, TreeModel};
+
+const CRITERION: Setting = Setting {
+    key: "criterion",
+    default: "auto",
+    accepted: "auto, gini or entropy for classes, auto or squared for numbers",
+    doc: "what splits make smaller; auto is gini for classes and squared for numbers",
+};
+const MAX_DEPTH: Setting = Setting {
+    key: "max_depth",
+    default: "none",
+    accepted: "none or a whole number",
+    doc: "splits from the root to a leaf at most",
+};
+const MAX_LEAVES: Setting = Setting {
+    key: "max_leaves",
+    default: "none",
+    accepted: "none or a whole number above 0",
+    doc: "leaves at most, those whose splits gain most first",
+};
+const MIN_SAMPLES_LEAF: Setting = Setting {
+    key: "min_samples_leaf",
+    default: "1",
+    accepted: "a whole number above 0",
+    doc: "rows of a leaf at least (with weights only 1 is accepted)",
+};
+const MIN_SAMPLES_SPLIT: Setting = Setting {
+    key: "min_samples_split",
+    default: "2",
+    accepted: "a whole number of 2 or more",
+    doc: "rows of a node that is divided at least",
+};
+const MIN_IMPURITY_DECREASE: Setting = Setting {
+    key: "min_impurity_decrease",
+    default: "0",
+    accepted: "a number of 0 or more",
+    doc: "what a split must gain more than, per unit of the weight of all rows",
+};
+const MAX_BINS: Setting = Setting {
+    key: "max_bins",
+    default: "255",
+    accepted: "a whole number from 2 to 255",
+    doc: "bins of a column at most, not counting that of missing values",
+};
+
+pub(crate) static TREE: Family = Family {
+    name: "tree",
+    summary: "a decision tree; missing values and categories are taken as they are",
+    purpose: Purpose::Either,
+    settings: &[&[
+        CRITERION,
+        MAX_DEPTH,
+        MAX_LEAVES,
+        MIN_SAMPLES_LEAF,
+        MIN_SAMPLES_SPLIT,
+        MIN_IMPURITY_DECREASE,
+        MAX_BINS,
+        crate::family::TASK,
+    ]],
+    check: |settings| params(settings).map(|_| ()),
+    train: fit,
+    load,
+};
+
+/// Parameters and the number of bins.
+fn params(settings: &Settings) -> Result<(DecisionTree, usize)> {
+    let criteria = [
+        ("auto", Criterion::Auto),
+        ("gini", Criterion::Gini),
+        ("entropy", Criterion::Entropy),
+        ("squared", Criterion::Squared),
+    ];
+    let limit = |setting: &Setting, least: usize| {
+        if settings.get::<String>(setting)? == "none" {
+            return Ok(None);
+        }
+        match settings.get::<usize>(setting)? {
+            number if number >= least => Ok(Some(number)),
+            number => Err(Error::parameter(setting.key, number, format!("{} is", setting.accepted))),
+        }
+    };
+    let whole = |setting: &Setting, least: f64, most: f64| {
+        settings.number(setting, |x| (least..=most).contains(&x) && x.fract() == 0.0).map(|x| x as usize)
+    };
+    let params = DecisionTree {
+        criterion: settings.word(&CRITERION, &criteria)?,
+        max_depth: limit(&MAX_DEPTH, 0)?,
+        max_leaves: limit(&MAX_LEAVES, 1)?,
+        min_samples_leaf: whole(&MIN_SAMPLES_LEAF, 1.0, 1e15)?,
+        min_samples_split: whole(&MIN_SAMPLES_SPLIT, 2.0, 1e15)?,
+        min_impurity_decrease: settings.number(&MIN_IMPURITY_DECREASE, |x| x >= 0.0 && x.is_finite())?,
+    };
+    params.check()?;
+    Ok((params, whole(&MAX_BINS, 2.0, MOST_BINS as f64)?))
+}
+
+fn fit(
+    dataset: &Dataset,
+    roles: &Roles,
+    settings: &Settings,
+    context: &Context<'_>,
+) -> Result<Box<dyn Model>> {
+    let (params, bins) = params(settings)?;
+    let classify = TREE.classifies(dataset.column(&roles.target)?, settings)?;
+    Ok(Box::new(TreeModel::fit(&params, bins, classify, dataset, roles, context)?))
+}
+
+fn load(file: &ModelFile<'_>) -> Result<Box<dyn Model>> {
+    Ok(Box::new(TreeModel::from_file(file)?))
+}
