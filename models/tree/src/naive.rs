@@ -213,8 +213,29 @@ mod tests {
                 Limits { max_depth, max_leaves: usize::MAX, min_samples_split: 2, min_weight, min_gain };
             for criterion in [Criterion::Gini, Criterion::Entropy] {
                 compare(&table, &Classes::new(&classes, 3, &table.weights, criterion).unwrap(), limits);
+                let two: Vec<u32> = classes.iter().map(|class| class % 2).collect();
+                compare(&table, &Classes::new(&two, 2, &table.weights, criterion).unwrap(), limits);
             }
             compare(&table, &Numbers::new(&numbers, &table.weights, Criterion::Squared).unwrap(), limits);
+        }
+
+        /// Two classes have a shorter way to the decrease of Gini's impurity.
+        #[test]
+        fn gains_of_two_classes_are_those_of_any_number(
+            cells in prop::collection::vec(0_u32..50, 2..40),
+            missing: bool,
+            min_weight in 1_u64..30,
+        ) {
+            let cells = &cells[..cells.len() / 2 * 2];
+            let weights = crate::weights::Weights::new(1, None);
+            let two = Classes::new(&[0], 2, &weights, Criterion::Gini).unwrap();
+            let three = Classes::new(&[0], 3, &weights, Criterion::Gini).unwrap();
+            let wide: Vec<u32> = cells.chunks_exact(2).flat_map(|c| [c[0], c[1], 0]).collect();
+            let gain = |split: Option<tilewise_kernels::tree::Split>| split.map(|split| split.gain);
+            let a = gain(two.best(cells, missing, f64::NEG_INFINITY, min_weight));
+            let b = gain(three.best(&wide, missing, f64::NEG_INFINITY, min_weight));
+            prop_assert_eq!(a.is_some(), b.is_some());
+            prop_assert!(a.zip(b).is_none_or(|(a, b)| (a - b).abs() < 1e-9), "{a:?} {b:?}");
         }
 
         /// The decrease of the squared error of the best split is that of the best of all divisions of the rows that a

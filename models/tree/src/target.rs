@@ -89,6 +89,21 @@ impl Target for Classes {
         cells[label.class as usize] += label.weight;
     }
     fn best(&self, cells: &[u32], missing: bool, min_gain: f64, min_weight: u64) -> Option<Split> {
+        if self.classes == 2 && self.impurity == Impurity::Gini {
+            // n (1 - p^2 - (1 - p)^2) = 2 (m - m^2 / n) for m = n p: twice the gain of the sums m and n. A tree of depth 12
+            // on 100,000 x 28 takes 0.16 instead of 0.35 s.
+            let pair = |counts: &[u32]| Pair {
+                gradient: counts[1].into(),
+                hessian: i64::from(counts[0]) + i64::from(counts[1]),
+            };
+            let pairs: Vec<Pair> = cells.chunks_exact(2).map(pair).collect();
+            let min_hessian = i64::try_from(min_weight).unwrap_or(i64::MAX);
+            let (gradient_unit, hessian_unit) = (1.0, 1.0);
+            let rule =
+                NewtonRule { gradient_unit, hessian_unit, l2: 0.0, min_hessian, min_gain: min_gain / 2.0 };
+            let split = best_split(&pairs, &[0, pairs.len()], &[missing], rule).ok()??;
+            return Some(Split { gain: 2.0 * split.gain, ..split });
+        }
         let bins = cells.len() / self.classes;
         best_class_split(cells, self.classes, &[0, bins], &[missing], self.rule(min_gain, min_weight)).ok()?
     }
