@@ -34,13 +34,18 @@ pub(crate) fn train(problem: &Problem, cancel: &AtomicBool) -> Result<Vec<Outcom
     let (training, test) = (table.take(&training), table.take(&test));
     let mut outcomes = Vec::new();
     for family in FAMILIES.iter().filter(|family| family.serves(purpose)) {
+        // The digits are classes, which their column does not say.
+        let task = if problem.classes { "classification" } else { "regression" };
+        let settings = match family.purpose {
+            Purpose::Either => Settings::default().with("task", task),
+            _ => Settings::default(),
+        };
         let shown = Shown::new(false);
         let progress: &dyn Progress = shown.as_ref().map_or(&Silent, |shown| shown as &dyn Progress);
         let context = Context { progress, cancel, ..Context::default() };
         let start = Instant::now();
         let model: Arc<dyn Model> =
-            tilewise_models::train(family.name, &training, &all_roles, &Settings::default(), &context)?
-                .into();
+            tilewise_models::train(family.name, &training, &all_roles, &settings, &context)?.into();
         let seconds = start.elapsed().as_secs_f64();
         if let Some(shown) = &shown {
             shown.finish();
