@@ -295,7 +295,7 @@ const fn existing(vectors: usize, pairs: bool) -> usize {
     }
 }
 
-/// As [`widest`], from a table: its division took 3 of the 19 ns of 4 cubed.
+/// As [`widest`], from a table: its division took 1 of the 19 ns of 4 cubed.
 #[inline(always)]
 fn widest_here<T: Float, S: Lanes<T>>(rows: usize, pairs: bool) -> usize {
     const ROWS: usize = 16;

@@ -150,11 +150,18 @@ impl<'a> Labels<'a> {
         most.map_or(Ok(()), |most| below("a class", classes, most.class as usize))?;
         Ok(Self { values, classes, largest: most.map_or(0, |most| most.weight) })
     }
-    /// For a caller who has had them checked before, or knows that `rows` rows, those it will name, can be added whatever
-    /// the largest weight: counts may be wrong when they cannot, and a class that is too large is a panic.
-    pub fn checked(values: &'a [ClassWeight], classes: usize, rows: usize) -> Self {
-        let largest = u32::try_from(u64::from(u32::MAX).checked_div(rows as u64).unwrap_or(0)).unwrap_or(0);
-        Self { values, classes, largest }
+    /// For a caller who had them checked by [`Labels::new`] before, and knows that the weights of all rows that it names can
+    /// be added: counts may be wrong, and a class that is too large a panic, where that is not so.
+    ///
+    /// ```
+    /// use tilewise_kernels::tree::{ClassWeight, Labels};
+    /// // One heavy row among light ones: together they fit.
+    /// let values = [ClassWeight { class: 0, weight: u32::MAX - 2 }, ClassWeight { class: 1, weight: 1 }];
+    /// assert_eq!(Labels::new(&values, 2).unwrap().rows_that_fit(), 1);
+    /// assert_eq!(Labels::checked(&values, 2).rows_that_fit(), usize::MAX);
+    /// ```
+    pub fn checked(values: &'a [ClassWeight], classes: usize) -> Self {
+        Self { values, classes, largest: 0 }
     }
     /// Number of classes.
     pub fn classes(&self) -> usize {

@@ -4,6 +4,11 @@ use crate::{Setting, Settings, linear, tree};
 use std::path::Path;
 use tilewise_base::{Column, Context, Dataset, Error, Model, ModelFile, Result, Roles, Task, roles};
 
+/// Whether to predict classes, if the parameter `task` says.
+pub(crate) fn task(settings: &Settings) -> Result<Option<bool>> {
+    settings.word(&TASK, &[("auto", None), ("regression", Some(false)), ("classification", Some(true))])
+}
+
 /// What a family can predict.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Purpose {
@@ -50,15 +55,10 @@ impl Family {
     /// # Errors
     /// When the parameter `task`, where the family has it, is not one of its words.
     pub fn classifies(&self, target: &Column, settings: &Settings) -> Result<bool> {
-        let words = [
-            ("auto", !matches!(target, Column::F32(_) | Column::F64(_))),
-            ("regression", false),
-            ("classification", true),
-        ];
-        match self.purpose {
-            Purpose::Either => settings.word(&TASK, &words),
-            purpose => Ok(purpose == Purpose::Classification),
-        }
+        Ok(match self.purpose {
+            Purpose::Either => task(settings)?.unwrap_or(!matches!(target, Column::F32(_) | Column::F64(_))),
+            purpose => purpose == Purpose::Classification,
+        })
     }
 
     /// Whether it can predict numbers (or classes).
@@ -72,10 +72,6 @@ impl Family {
     /// Naming the first parameter that is not, and what would be accepted.
     pub fn check(&self, settings: &Settings) -> Result<()> {
         settings.check(self.name, self.settings)?;
-        if self.purpose == Purpose::Either {
-            // The word alone; the target does not matter yet.
-            self.classifies(&Column::Boolean(Vec::new()), settings)?;
-        }
         (self.check)(settings)
     }
 

@@ -1,5 +1,6 @@
 //! Decision trees: what `--set` accepts for them, and how they are trained.
 
+use crate::family::{TASK, task};
 use crate::{Family, Purpose, Setting, Settings};
 use tilewise_base::{Context, Dataset, Error, Model, ModelFile, Result, Roles};
 use tilewise_tree::{Criterion, DecisionTree, MOST_BINS, TreeModel};
@@ -59,9 +60,9 @@ pub(crate) static TREE: Family = Family {
         MIN_SAMPLES_SPLIT,
         MIN_IMPURITY_DECREASE,
         MAX_BINS,
-        crate::family::TASK,
+        TASK,
     ]],
-    check: |settings| params(settings).map(|_| ()),
+    check: |settings| params(settings).and(task(settings)).map(|_| ()),
     train: fit,
     load,
 };

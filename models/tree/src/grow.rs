@@ -9,6 +9,8 @@
 
 use crate::table::{BinnedTable, Binning};
 use crate::target::Target;
+use std::cmp::Ordering;
+use std::collections::BinaryHeap;
 use std::ops::Range;
 use tilewise_base::Result;
 use tilewise_kernels::parallel;
@@ -63,6 +65,24 @@ struct Open<C> {
     choice: Choice,
 }
 
+/// The one whose split gains most is the greatest; of equals the one that came first, as nodes are numbered.
+impl<C> Ord for Open<C> {
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.choice.gain.total_cmp(&other.choice.gain).then(other.node.cmp(&self.node))
+    }
+}
+impl<C> PartialOrd for Open<C> {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+impl<C> PartialEq for Open<C> {
+    fn eq(&self, other: &Self) -> bool {
+        self.cmp(other).is_eq()
+    }
+}
+impl<C> Eq for Open<C> {}
+
 /// A node to be, and its rows.
 struct Part<C> {
     sums: Vec<C>,
@@ -108,14 +128,10 @@ impl<T: Target> Grower<'_, T> {
         scratch: &mut [u32],
     ) -> Result<Vec<Grown<T::Cell>>> {
         let (mut nodes, mut leaves) = (Vec::new(), 1);
-        let mut open: Vec<Open<T::Cell>> = self.place(root, rows, &mut nodes)?.into_iter().collect();
-        while leaves < self.limits.max_leaves {
-            // Nodes are numbered in the order in which they came.
-            let better = |a: &Open<T::Cell>, b: &Open<T::Cell>| {
-                a.choice.gain.total_cmp(&b.choice.gain).then(b.node.cmp(&a.node))
-            };
-            let Some(best) = (0..open.len()).max_by(|&a, &b| better(&open[a], &open[b])) else { break };
-            let best = open.swap_remove(best);
+        let mut open: BinaryHeap<Open<T::Cell>> = self.place(root, rows, &mut nodes)?.into_iter().collect();
+        while leaves < self.limits.max_leaves
+            && let Some(best) = open.pop()
+        {
             for part in self.divide(best, rows, scratch, &mut nodes)? {
                 open.extend(self.place(part, rows, &mut nodes)?);
             }

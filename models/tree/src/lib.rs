@@ -2,6 +2,7 @@
 
 mod cuts;
 mod grow;
+#[cfg(test)]
 mod naive;
 mod parameters;
 mod pipeline;

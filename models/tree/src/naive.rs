@@ -6,7 +6,6 @@ use crate::target::Target;
 
 /// A tree over `rows`, as [`crate::grow::Grower::grow`] grows it when the number of leaves is not limited: each node before
 /// all below it, left before right. O(nodes x columns x bins x rows).
-#[cfg_attr(not(test), allow(dead_code, reason = "what the fast trainer is compared with"))]
 pub(crate) fn grow<T: Target>(
     table: &BinnedTable,
     target: &T,

@@ -414,3 +414,56 @@ impl TreeModel {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_trees_whose_tests_fit_their_inputs_are_accepted() {
+        let leaf = |at: u32| Node {
+            feature: 0,
+            test: None,
+            missing_left: false,
+            left: at,
+            right: at,
+            rows: 1,
+            weight: 1.0,
+            gain: 0.0,
+        };
+        let root = Node { test: Some(Test::UpTo(0.5)), left: 1, right: 2, ..leaf(0) };
+        let inputs = [Input::Number, Input::Category(vec![0, 1])];
+        let check = |nodes: &[Node]| check_nodes(nodes, &inputs);
+        assert_eq!(check(&[root, leaf(1), leaf(2)]), Ok(()));
+        assert_eq!(check(&[leaf(0)]), Ok(()));
+        for nodes in [
+            vec![],
+            // A child that is not there, a circle, two parents or none, a leaf with children.
+            vec![root, leaf(1)],
+            vec![Node { left: 0, ..root }, leaf(1), leaf(2)],
+            vec![Node { right: 1, ..root }, leaf(1), leaf(2)],
+            vec![leaf(0), leaf(1)],
+            vec![Node { test: None, ..root }, leaf(1), leaf(2)],
+            // An input that is not there or of another kind.
+            vec![Node { feature: 2, ..root }, leaf(1), leaf(2)],
+            vec![Node { feature: 1, ..root }, leaf(1), leaf(2)],
+            vec![Node { test: Some(Test::Bins([1; 4])), ..root }, leaf(1), leaf(2)],
+        ] {
+            assert!(check(&nodes).is_err(), "{nodes:?}");
+        }
+        let link = |flags: u32, set: u32| [0, flags, 1, 2, set, 1];
+        let sets = [1; SET];
+        assert!(node(0, &link(NUMBER, 0), 0.5, 1.0, 0.0, &sets).is_ok());
+        assert!(node(0, &link(CATEGORY | MISSING_LEFT, 0), 0.0, 1.0, 0.0, &sets).is_ok());
+        for (flags, set, threshold, weight, gain) in [
+            (NUMBER, 0, f64::NAN, 1.0, 0.0),
+            (CATEGORY, 1, 0.0, 1.0, 0.0),
+            (NUMBER | CATEGORY, 0, 0.0, 1.0, 0.0),
+            (8, 0, 0.0, 1.0, 0.0),
+            (NUMBER, 0, 0.0, -1.0, 0.0),
+            (NUMBER, 0, 0.0, 1.0, f64::INFINITY),
+        ] {
+            assert!(node(0, &link(flags, set), threshold, weight, gain, &sets).is_err(), "{flags} {set}");
+        }
+    }
+}

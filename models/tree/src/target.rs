@@ -82,7 +82,7 @@ impl Target for Classes {
     }
     fn histogram(&self, bins: Bins<'_, u8>, rows: &Rows<'_>, cells: &mut [u32]) -> Result<(), ShapeError> {
         // The weights of all rows together fit, and no row is named twice.
-        class_histogram(bins, rows, Labels::checked(&self.labels, self.classes, usize::MAX), cells)
+        class_histogram(bins, rows, Labels::checked(&self.labels, self.classes), cells)
     }
     fn add(&self, row: u32, cells: &mut [u32]) {
         let label = self.labels[row as usize];
