@@ -1,8 +1,8 @@
 //! The fitted linear model: a few inner products and a link.
 
 use serde::{Deserialize, Serialize};
-use tilewise_base::Result;
-use tilewise_kernels::{MatMut, MatRef, dot, exp, log_softmax, parallel, same, sigmoid};
+use tilewise_base::{Result, predict_rows};
+use tilewise_kernels::{MatMut, MatRef, dot, exp, log_softmax, same, sigmoid};
 
 /// How the linear predictors become outputs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -79,20 +79,9 @@ impl LinearModel {
     pub fn predict(&self, x: MatRef<'_, f64>, offset: Option<&[f64]>, out: MatMut<'_, f64>) -> Result<()> {
         let (rows, outputs) = (x.rows(), self.outputs());
         same("features", self.features(), x.cols())?;
-        same("rows of out", rows, out.rows())?;
         same("columns of out", outputs, out.cols())?;
         same("offset against rows", rows, offset.map_or(rows, <[f64]>::len))?;
-        predict_rows(out, rows * x.cols(), |i, out, scratch| {
-            let offset = offset.map_or(0.0, |o| o[i]);
-            match x.row(i) {
-                Some(row) => self.predict_row(row, offset, out),
-                None => {
-                    scratch.clear();
-                    scratch.extend((0..x.cols()).map(|j| x.get(i, j)));
-                    self.predict_row(scratch, offset, out)
-                }
-            }
-        })
+        predict_rows(x, out, x.cols(), |i, row, out| self.predict_row(row, offset.map_or(0.0, |o| o[i]), out))
     }
 }
 
@@ -100,75 +89,4 @@ fn softmax(logs: &mut [f64], out: &mut [f64]) -> Result<()> {
     let classes = out.len();
     log_softmax(MatRef::new(out, 1, classes)?, MatMut::new(logs, 1, classes)?)?;
     Ok(exp(logs, out)?)
-}
-
-/// Calls `f(row, its outputs, scratch)` for every row of `out`, over threads when `work` (cells read) is large.
-pub(crate) fn predict_rows(
-    out: MatMut<'_, f64>,
-    work: usize,
-    f: impl Fn(usize, &mut [f64], &mut Vec<f64>) -> Result<()> + Sync,
-) -> Result<()> {
-    let (rows, outputs) = (out.rows(), out.cols());
-    if rows == 0 || outputs == 0 {
-        return Ok(());
-    }
-    match out.into_slice() {
-        Ok(slice) if work * size_of::<f64>() >= parallel::GRAIN_BYTES => {
-            let failure = std::sync::Mutex::new(None);
-            let chunk = (parallel::GRAIN_BYTES * rows / (work * size_of::<f64>())).max(1);
-            parallel::for_each_chunk_mut(slice, chunk * outputs, |number, slice| {
-                let mut scratch = Vec::new();
-                for (i, out) in slice.chunks_exact_mut(outputs).enumerate() {
-                    let row = number * chunk + i;
-                    if let Err(e) = f(row, out, &mut scratch) {
-                        // The first row is told, whichever thread was first.
-                        let mut failure = failure.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-                        if failure.as_ref().is_none_or(|(first, _)| row < *first) {
-                            *failure = Some((row, e));
-                        }
-                        return;
-                    }
-                }
-            });
-            let failure = failure.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
-            failure.map_or(Ok(()), |(_, e)| Err(e))
-        }
-        Ok(slice) => {
-            let mut scratch = Vec::new();
-            slice.chunks_exact_mut(outputs).enumerate().try_for_each(|(i, out)| f(i, out, &mut scratch))
-        }
-        Err(mut out) => {
-            let (mut scratch, mut answer) = (Vec::new(), vec![0.0; outputs]);
-            for i in 0..rows {
-                f(i, &mut answer, &mut scratch)?;
-                answer.iter().enumerate().for_each(|(j, &a)| out.set(i, j, a));
-            }
-            Ok(())
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use tilewise_base::Error;
-
-    #[test]
-    fn of_several_bad_rows_the_first_is_told() {
-        let (rows, cells) = (4000, 4000 * 64);
-        let mut out = vec![0.0; rows];
-        for _ in 0..50 {
-            let answer = parallel::with_threads(3, || {
-                // The first bad row lies at the end of a piece, others at the start of theirs.
-                predict_rows(MatMut::new(&mut out, rows, 1).unwrap(), cells, |i, _, _| match i {
-                    0..900 => {
-                        std::thread::yield_now();
-                        Ok(())
-                    }
-                    _ => Err(Error::Fit(format!("row {i}"))),
-                })
-            });
-            assert!(answer.unwrap_err().to_string().ends_with("row 900"));
-        }
-    }
 }

@@ -3,14 +3,14 @@
 //! The fitted pipeline sees rows of cells, encodes each into a row on the stack and takes inner products; a row's
 //! answer does not depend on how many come with it, or on threads.
 
-use crate::model::predict_rows;
 use crate::{Chunk, DescentLoss, GradientDescent, LeastSquares, LinearModel, Link, Logistic, Rows};
 use serde::{Deserialize, Serialize};
 use std::ops::Range;
 use tilewise_base::encoder::{Encoder, Options};
 use tilewise_base::model_file::Writer;
 use tilewise_base::{
-    Context, Dataset, Error, Field, FitReport, Kind, Model, ModelFile, Result, Roles, Task, roles, rounds,
+    Context, Dataset, Error, Field, FitReport, Kind, Model, ModelFile, Result, Roles, Task, predict_rows,
+    roles, rounds,
 };
 use tilewise_kernels::{MatMut, MatRef, same};
 
@@ -221,19 +221,10 @@ impl Model for Pipeline {
     fn predict(&self, cells: MatRef<'_, f64>, offset: Option<&[f64]>, out: MatMut<'_, f64>) -> Result<()> {
         let (rows, outputs) = (cells.rows(), self.outputs());
         same("cells per row", self.encoder.inputs().len(), cells.cols())?;
-        same("rows of out", rows, out.rows())?;
         same("columns of out", outputs, out.cols())?;
         same("offset against rows", rows, offset.map_or(rows, <[f64]>::len))?;
-        predict_rows(out, rows * self.encoder.width(), |i, out, scratch| {
-            let offset = offset.map_or(0.0, |o| o[i]);
-            match cells.row(i) {
-                Some(row) => self.predict_cells(i, row, offset, out),
-                None => {
-                    scratch.clear();
-                    scratch.extend((0..cells.cols()).map(|j| cells.get(i, j)));
-                    self.predict_cells(i, scratch, offset, out)
-                }
-            }
+        predict_rows(cells, out, self.encoder.width(), |i, row, out| {
+            self.predict_cells(i, row, offset.map_or(0.0, |o| o[i]), out)
         })
     }
 

@@ -9,9 +9,9 @@ use std::ops::ControlFlow;
 use tilewise_base::model_file::Writer;
 use tilewise_base::{
     Column, Context, Dataset, Error, Field, Fit, FitReport, Kind, Model, ModelFile, Result, Roles, Task,
-    roles,
+    predict_rows, roles,
 };
-use tilewise_kernels::{MatMut, MatRef, parallel, same};
+use tilewise_kernels::{MatMut, MatRef, same};
 
 /// A fitted tree with the columns it reads.
 #[derive(Clone, Debug, PartialEq)]
@@ -238,9 +238,6 @@ fn check_inputs(fields: &[Field], inputs: &[Input]) -> Result<(), String> {
     Ok(())
 }
 
-/// Cells (rows x depth) below which a batch is predicted on the calling thread.
-const SERIAL_BELOW: usize = 1 << 14;
-
 impl Model for TreeModel {
     fn kind(&self) -> &str {
         "tree"
@@ -258,43 +255,17 @@ impl Model for TreeModel {
         &self.report
     }
 
-    fn predict(
-        &self,
-        cells: MatRef<'_, f64>,
-        offset: Option<&[f64]>,
-        mut out: MatMut<'_, f64>,
-    ) -> Result<()> {
-        let (rows, outputs) = (cells.rows(), self.tree.outputs());
+    fn predict(&self, cells: MatRef<'_, f64>, offset: Option<&[f64]>, out: MatMut<'_, f64>) -> Result<()> {
         same("cells per row", self.inputs.len(), cells.cols())?;
-        same("rows of out", rows, out.rows())?;
-        same("columns of out", outputs, out.cols())?;
+        same("columns of out", self.tree.outputs(), out.cols())?;
         if offset.is_some() {
             return Err(Error::Fit("a tree has no linear predictor to add an offset to".into()));
         }
-        let mut leaves = vec![0; rows];
-        let leaf = |i: usize, scratch: &mut Vec<f64>| match cells.row(i) {
-            Some(row) => self.tree.leaf(row),
-            None => {
-                scratch.clear();
-                scratch.extend((0..cells.cols()).map(|j| cells.get(i, j)));
-                self.tree.leaf(scratch)
-            }
-        };
-        let chunk = (SERIAL_BELOW / (self.tree.depth() + 1)).max(1);
-        parallel::for_each_chunk_mut(&mut leaves, chunk, |number, leaves| {
-            let mut scratch = Vec::new();
-            for (i, slot) in leaves.iter_mut().enumerate() {
-                *slot = leaf(number * chunk + i, &mut scratch);
-            }
-        });
-        for (i, leaf) in leaves.into_iter().enumerate() {
-            let value = self.tree.value(leaf);
-            match out.row_mut(i) {
-                Some(row) => row.copy_from_slice(value),
-                None => value.iter().enumerate().for_each(|(j, &value)| out.set(i, j, value)),
-            }
-        }
-        Ok(())
+        let numbers_of_a_node = size_of::<Node>() / size_of::<f64>();
+        predict_rows(cells, out, numbers_of_a_node * (self.tree.depth() + 1), |_, row, out| {
+            self.tree.predict_row(row, out);
+            Ok(())
+        })
     }
 
     fn to_bytes(&self) -> Result<Vec<u8>> {
