@@ -19,6 +19,7 @@ fn models() -> Vec<(&'static str, Vec<u8>)> {
         ("logistic", "breast_cancer", "diagnosis"),
         ("logistic", "digits", "digit"),
         ("tree", "iris", "species"),
+        ("forest", "iris", "species"),
     ];
     let model = |(family, data, target)| {
         let table = read(embedded(&format!("{data}.csv")), &ReadOptions::default()).unwrap();

@@ -173,8 +173,9 @@ mod binding {
     }
 }
 
-/// Runs `f` without other threads: [`map_reduce`] and its kin inside run here. For work too small to share.
-pub(crate) fn on_this_thread<R>(f: impl FnOnce() -> R) -> R {
+/// Runs `f` without other threads: [`map_reduce`] and its kin inside run here. For work too small to share, or for a task
+/// that other tasks of its size keep company.
+pub fn on_this_thread<R>(f: impl FnOnce() -> R) -> R {
     struct Restore(bool);
     impl Drop for Restore {
         fn drop(&mut self) {

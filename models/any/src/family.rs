@@ -1,6 +1,6 @@
 //! The families of models: what they are called, what they accept, how they are trained and loaded.
 
-use crate::{Setting, Settings, linear, tree};
+use crate::{Setting, Settings, forest, linear, tree};
 use std::path::Path;
 use tilewise_base::{Column, Context, Dataset, Error, Model, ModelFile, Result, Roles, Task, roles};
 
@@ -47,7 +47,8 @@ pub struct Family {
 }
 
 /// All families, in the order of help texts.
-pub static FAMILIES: &[&Family] = &[&linear::LINEAR, &linear::RIDGE, &linear::LOGISTIC, &tree::TREE];
+pub static FAMILIES: &[&Family] =
+    &[&linear::LINEAR, &linear::RIDGE, &linear::LOGISTIC, &tree::TREE, &forest::FOREST];
 
 impl Family {
     /// Whether a target column is one of classes.

@@ -13,6 +13,7 @@
 //! ```
 
 mod family;
+mod forest;
 mod linear;
 mod settings;
 mod tree;

@@ -3,7 +3,7 @@
 use crate::family::{TASK, task};
 use crate::{Family, Purpose, Setting, Settings};
 use tilewise_base::{Context, Dataset, Error, Model, ModelFile, Result, Roles};
-use tilewise_tree::{Criterion, DecisionTree, MOST_BINS, TreeModel};
+use tilewise_tree::{Criterion, DecisionTree, MOST_BINS, MaxFeatures, TreeModel};
 
 const CRITERION: Setting = Setting {
     key: "criterion",
@@ -48,27 +48,61 @@ const MAX_BINS: Setting = Setting {
     doc: "bins of a column at most, not counting that of missing values",
 };
 
+const MAX_FEATURES: Setting = Setting {
+    key: "max_features",
+    default: "all",
+    accepted: "all, sqrt, log2, third, a whole number above 0 or a share below 1 such as 0.3",
+    doc: "columns that each node looks at, drawn for it",
+};
+
+/// What trees are grown with, alone or in a forest.
+pub(crate) const GROWING: &[Setting] = &[
+    CRITERION,
+    MAX_DEPTH,
+    MAX_LEAVES,
+    MIN_SAMPLES_LEAF,
+    MIN_SAMPLES_SPLIT,
+    MIN_IMPURITY_DECREASE,
+    MAX_BINS,
+    TASK,
+];
+
 pub(crate) static TREE: Family = Family {
     name: "tree",
     summary: "a decision tree; missing values and categories are taken as they are",
     purpose: Purpose::Either,
-    settings: &[&[
-        CRITERION,
-        MAX_DEPTH,
-        MAX_LEAVES,
-        MIN_SAMPLES_LEAF,
-        MIN_SAMPLES_SPLIT,
-        MIN_IMPURITY_DECREASE,
-        MAX_BINS,
-        TASK,
-    ]],
-    check: |settings| params(settings).and(task(settings)).map(|_| ()),
+    settings: &[&[MAX_FEATURES], GROWING],
+    check: |settings| {
+        growing(settings, MaxFeatures::All)
+            .and(max_features(settings, &MAX_FEATURES))
+            .and(task(settings))
+            .map(|_| ())
+    },
     train: fit,
     load,
 };
 
-/// Parameters and the number of bins.
-fn params(settings: &Settings) -> Result<(DecisionTree, usize)> {
+/// The number of columns that such a setting says; `None` for `auto`.
+pub(crate) fn max_features(settings: &Settings, setting: &Setting) -> Result<Option<MaxFeatures>> {
+    let word: String = settings.get(setting)?;
+    let number = |word: &str| match (word.parse::<usize>(), word.parse::<f64>()) {
+        (Ok(count), _) if count > 0 => Some(MaxFeatures::Count(count)),
+        (Err(_), Ok(share)) if share > 0.0 && share < 1.0 => Some(MaxFeatures::Share(share)),
+        _ => None,
+    };
+    Ok(Some(match word.as_str() {
+        "auto" if setting.default == "auto" => return Ok(None),
+        "all" => MaxFeatures::All,
+        "sqrt" => MaxFeatures::Sqrt,
+        "log2" => MaxFeatures::Log2,
+        "third" => MaxFeatures::Third,
+        word => number(word)
+            .ok_or_else(|| Error::parameter(setting.key, word, format!("{} is", setting.accepted)))?,
+    }))
+}
+
+/// What trees are grown with, and the number of bins.
+pub(crate) fn growing(settings: &Settings, max_features: MaxFeatures) -> Result<(DecisionTree, usize)> {
     let criteria = [
         ("auto", Criterion::Auto),
         ("gini", Criterion::Gini),
@@ -94,6 +128,7 @@ fn params(settings: &Settings) -> Result<(DecisionTree, usize)> {
         min_samples_leaf: whole(&MIN_SAMPLES_LEAF, 1.0, 1e15)?,
         min_samples_split: whole(&MIN_SAMPLES_SPLIT, 2.0, 1e15)?,
         min_impurity_decrease: settings.number(&MIN_IMPURITY_DECREASE, |x| x >= 0.0 && x.is_finite())?,
+        max_features,
     };
     params.check()?;
     Ok((params, whole(&MAX_BINS, 2.0, MOST_BINS as f64)?))
@@ -105,7 +140,8 @@ fn fit(
     settings: &Settings,
     context: &Context<'_>,
 ) -> Result<Box<dyn Model>> {
-    let (params, bins) = params(settings)?;
+    let features = max_features(settings, &MAX_FEATURES)?.unwrap_or_default();
+    let (params, bins) = growing(settings, features)?;
     let classify = TREE.classifies(dataset.column(&roles.target)?, settings)?;
     Ok(Box::new(TreeModel::fit(&params, bins, classify, dataset, roles, context)?))
 }

@@ -6,12 +6,15 @@ mod grow;
 mod naive;
 mod parameters;
 mod pipeline;
+pub mod stored;
 mod table;
 mod target;
+mod training;
 mod tree;
 mod weights;
 
-pub use parameters::{Criterion, DecisionTree};
-pub use pipeline::TreeModel;
+pub use parameters::{Criterion, DecisionTree, Draw, MaxFeatures};
+pub use pipeline::{TreeModel, show_importances};
 pub use table::{BinnedTable, Feature, MOST_BINS};
+pub use training::{Answers, Training};
 pub use tree::{Input, Node, Test, Tree};

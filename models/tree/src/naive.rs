@@ -1,6 +1,6 @@
 //! The plainest trainer: every candidate of every node is tried by going through all of its rows.
 
-use crate::grow::{Choice, Grown, Left, Limits};
+use crate::grow::{Choice, Grown, Left, Limits, drawn, key_below};
 use crate::table::{BinnedTable, Binning};
 use crate::target::Target;
 
@@ -12,6 +12,7 @@ pub(crate) fn grow<T: Target>(
     limits: &Limits,
     rows: &[u32],
     depth: usize,
+    key: u64,
 ) -> Vec<Grown<T::Cell>> {
     let sums = sum(target, rows);
     let mut nodes = vec![Grown { sums: sums.clone(), rows: rows.len(), split: None }];
@@ -19,7 +20,13 @@ pub(crate) fn grow<T: Target>(
         return nodes;
     }
     let mut best: Option<(Choice, Vec<u32>, Vec<u32>)> = None;
-    for feature in 0..table.features() {
+    let draws = limits.features < table.features();
+    let order: Vec<usize> =
+        if draws { drawn(key, table.features()).collect() } else { (0..table.features()).collect() };
+    for (seen, feature) in order.into_iter().enumerate() {
+        if seen >= limits.features && best.is_some() {
+            break;
+        }
         for (left, missing_left) in candidates(table, target, rows, feature) {
             let count = table.columns().count(feature);
             let is_left = |row: &&u32| {
@@ -38,7 +45,9 @@ pub(crate) fn grow<T: Target>(
             let Some(split) = target.best(&sides, false, limits.min_gain, limits.min_weight) else {
                 continue;
             };
-            if best.as_ref().is_none_or(|(best, ..)| split.gain > best.gain) {
+            let first =
+                |best: &Choice| split.gain > best.gain || split.gain == best.gain && feature < best.feature;
+            if best.as_ref().is_none_or(|(best, ..)| first(best)) {
                 let any_missing = table.missing[feature]
                     && rows
                         .iter()
@@ -52,8 +61,8 @@ pub(crate) fn grow<T: Target>(
     let Some((mut choice, left_rows, right_rows)) = best else { return nodes };
     let heavier = target.weight(&sum(target, &left_rows)) > target.weight(&sum(target, &right_rows));
     choice.missing_left.get_or_insert(heavier);
-    let left = grow(table, target, limits, &left_rows, depth + 1);
-    let right = grow(table, target, limits, &right_rows, depth + 1);
+    let left = grow(table, target, limits, &left_rows, depth + 1, key_below(key, false));
+    let right = grow(table, target, limits, &right_rows, depth + 1, key_below(key, true));
     let places = (1, 1 + left.len());
     nodes[0].split = Some((choice, places.0, places.1));
     for (below, first) in [(left, places.0), (right, places.1)] {
@@ -142,10 +151,11 @@ mod tests {
     }
 
     fn compare<T: Target>(table: &BinnedTable, target: &T, limits: Limits) {
-        let expected = grow(table, target, &limits, &table.rows, 0);
+        const KEY: u64 = 7;
+        let expected = grow(table, target, &limits, &table.rows, 0, KEY);
         for threads in [1, 3] {
             let grower = Grower { table, target, limits };
-            let grown = parallel::with_threads(threads, || grower.grow(&table.rows)).unwrap();
+            let grown = parallel::with_threads(threads, || grower.grow(&table.rows, KEY)).unwrap();
             assert_same::<T>(&grown, &expected);
         }
     }
@@ -205,11 +215,18 @@ mod tests {
             max_depth in prop::sample::select(vec![0, 1, 3, usize::MAX]),
             min_weight in prop::sample::select(vec![1, 1, 3]),
             min_gain in prop::sample::select(vec![f64::NEG_INFINITY, 0.5]),
+            features in 1_usize..4,
         ) {
             let table = table(&columns, weights.as_deref(), bins);
             let min_weight = if weights.is_some() { 1 } else { min_weight };
-            let limits =
-                Limits { max_depth, max_leaves: usize::MAX, min_samples_split: 2, min_weight, min_gain };
+            let limits = Limits {
+                max_depth,
+                max_leaves: usize::MAX,
+                min_samples_split: 2,
+                min_weight,
+                min_gain,
+                features,
+            };
             for criterion in [Criterion::Gini, Criterion::Entropy] {
                 compare(&table, &Classes::new(&classes, 3, &table.weights, criterion).unwrap(), limits);
                 let two: Vec<u32> = classes.iter().map(|class| class % 2).collect();
@@ -249,8 +266,9 @@ mod tests {
                 min_samples_split: 2,
                 min_weight: 1,
                 min_gain: f64::NEG_INFINITY,
+                features: usize::MAX,
             };
-            let grown = Grower { table: &table, target: &target, limits }.grow(&table.rows).unwrap();
+            let grown = Grower { table: &table, target: &target, limits }.grow(&table.rows, 0).unwrap();
             let error = |rows: &[u32]| {
                 let y = || rows.iter().map(|&row| numbers[row as usize]);
                 let mean = y().sum::<f64>() / rows.len().max(1) as f64;

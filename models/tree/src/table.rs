@@ -1,7 +1,9 @@
 //! Columns of inputs, binned once for any number of trees.
 
 use crate::cuts::{self, UNKNOWN};
+use crate::tree::Input;
 use crate::weights::Weights;
+use std::sync::Arc;
 use tilewise_base::{Error, Result};
 use tilewise_kernels::tree::{Bins, OwnedBins, bin_values};
 use tilewise_kernels::{Float, MatRef, parallel, same};
@@ -56,6 +58,8 @@ pub struct BinnedTable {
     /// The rows that have a weight.
     pub(crate) rows: Vec<u32>,
     pub(crate) weights: Weights,
+    /// How a tree reads such columns.
+    pub(crate) inputs: Arc<[Input]>,
 }
 
 impl BinnedTable {
@@ -146,7 +150,30 @@ impl BinnedTable {
             binnings.push(column.binning);
         }
         let columns = OwnedBins::column_major(data, rows, offsets)?;
-        Ok(Self { binnings, missing, tiles, columns, rows: counted, weights })
+        let input = |binning: &Binning| match binning {
+            Binning::Numeric { .. } => Input::Number,
+            Binning::Categorical { bin_of } => Input::Category(bin_of.clone()),
+        };
+        let inputs = binnings.iter().map(input).collect();
+        Ok(Self { binnings, missing, tiles, columns, rows: counted, weights, inputs })
+    }
+
+    /// The rows that have a weight, ascending.
+    pub fn counted(&self) -> &[u32] {
+        &self.rows
+    }
+
+    /// The weight of a row as it is counted: as it was given, or rounded to 2^-31 of the sum of all.
+    ///
+    /// # Panics
+    /// When there is no such row.
+    pub fn weight(&self, row: usize) -> f64 {
+        f64::from(self.weights.get(row)) * self.weights.unit
+    }
+
+    /// Whether every weight is a whole number, so that a row of weight 3 is as good as three rows.
+    pub fn has_whole_weights(&self) -> bool {
+        self.weights.unit == 1.0
     }
 
     /// Rows, those without a weight too.

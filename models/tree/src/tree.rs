@@ -5,6 +5,7 @@ use crate::grow::{Grown, Left};
 use crate::table::{BinnedTable, Binning};
 use crate::target::Target;
 use serde::{Deserialize, Serialize};
+use std::sync::Arc;
 
 /// How a tree reads an input.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -49,7 +50,8 @@ pub struct Node {
 /// A decision tree.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Tree {
-    pub(crate) inputs: Vec<Input>,
+    /// The same for all trees of a model.
+    pub(crate) inputs: Arc<[Input]>,
     pub(crate) nodes: Vec<Node>,
     /// Nodes x outputs: what each node would predict as a leaf.
     pub(crate) values: Vec<f64>,
@@ -57,12 +59,14 @@ pub struct Tree {
 }
 
 impl Tree {
-    pub(crate) fn new<T: Target>(table: &BinnedTable, target: &T, grown: &[Grown<T::Cell>]) -> Self {
-        let input = |binning: &Binning| match binning {
-            Binning::Numeric { .. } => Input::Number,
-            Binning::Categorical { bin_of } => Input::Category(bin_of.clone()),
-        };
-        let inputs = table.binnings.iter().map(input).collect();
+    /// `unit` is that of weights.
+    pub(crate) fn new<T: Target>(
+        table: &BinnedTable,
+        unit: f64,
+        target: &T,
+        grown: &[Grown<T::Cell>],
+    ) -> Self {
+        let inputs = Arc::clone(&table.inputs);
         let outputs = target.outputs();
         let mut tree = Self { inputs, nodes: Vec::new(), values: Vec::new(), outputs };
         // Each node before all below it, left before right: an order that does not depend on how it was grown. With a
@@ -81,7 +85,7 @@ impl Tree {
                 left: place,
                 right: place,
                 rows: node.rows as u32,
-                weight: target.weight(&node.sums) as f64 * table.weights.unit,
+                weight: target.weight(&node.sums) as f64 * unit,
                 gain: 0.0,
             };
             if let Some((choice, left, right)) = &node.split {
@@ -166,6 +170,31 @@ impl Tree {
                     Some(bin) => set[usize::from(bin / 64)] >> (bin % 64) & 1 == 1,
                     None => node.missing_left,
                 },
+            };
+            at = if left { node.left } else { node.right } as usize;
+        }
+    }
+
+    /// As [`Tree::leaf`] for a row of the table that the tree was grown on. Where the row had no weight its leaf means nothing.
+    ///
+    /// # Panics
+    /// When there is no such row.
+    pub fn leaf_of(&self, table: &BinnedTable, row: usize) -> usize {
+        let columns = table.columns();
+        let mut at = 0;
+        loop {
+            let node = &self.nodes[at];
+            let Some(test) = &node.test else { return at };
+            let feature = node.feature as usize;
+            let bin = usize::from(columns.get(row, feature));
+            let left = match (test, &table.binnings[feature]) {
+                _ if table.missing[feature] && bin + 1 == columns.count(feature) => node.missing_left,
+                (Test::UpTo(threshold), Binning::Numeric { cuts }) => {
+                    // All of a bin is at most its cut; the last one has none.
+                    cuts.get(bin).map_or(*threshold == f64::INFINITY, |cut| cut <= threshold)
+                }
+                (Test::UpTo(_), _) => true,
+                (Test::Bins(set), _) => set[bin / 64] >> (bin % 64) & 1 == 1,
             };
             at = if left { node.left } else { node.right } as usize;
         }

@@ -1,0 +1,65 @@
+//! Random forests: what `--set` accepts for them, and how they are trained.
+
+use crate::family::task;
+use crate::{Family, Purpose, Setting, Settings, tree};
+use tilewise_base::{Context, Dataset, Model, ModelFile, Result, Roles};
+use tilewise_forest::{ForestModel, RandomForest};
+use tilewise_tree::MaxFeatures;
+
+const TREES: Setting =
+    Setting { key: "trees", default: "100", accepted: "a whole number above 0", doc: "trees of the forest" };
+const BOOTSTRAP: Setting = Setting {
+    key: "bootstrap",
+    default: "true",
+    accepted: "true or false",
+    doc: "whether each tree gets as many rows as there are, drawn with replacement; else all",
+};
+const OUT_OF_BAG: Setting = Setting {
+    key: "out_of_bag",
+    default: "false",
+    accepted: "true or false",
+    doc: "whether to judge the forest by what trees say of rows they were grown without",
+};
+const MAX_FEATURES: Setting = Setting {
+    key: "max_features",
+    default: "auto",
+    accepted: "auto, all, sqrt, log2, third, a whole number above 0 or a share below 1 such as 0.3",
+    doc: "columns that each node looks at, drawn for it; auto is sqrt for classes and third for numbers",
+};
+
+pub(crate) static FOREST: Family = Family {
+    name: "forest",
+    summary: "a random forest; missing values and categories are taken as they are",
+    purpose: Purpose::Either,
+    settings: &[&[TREES, BOOTSTRAP, OUT_OF_BAG, MAX_FEATURES], tree::GROWING],
+    check: |settings| params(settings).and(task(settings)).map(|_| ()),
+    train: fit,
+    load: |file: &ModelFile<'_>| Ok(Box::new(ForestModel::from_file(file)?)),
+};
+
+/// Parameters and the number of bins.
+fn params(settings: &Settings) -> Result<(RandomForest, usize)> {
+    let truth = |setting: &Setting| settings.word(setting, &[("true", true), ("false", false)]);
+    let (tree, bins) = tree::growing(settings, MaxFeatures::All)?;
+    let trees = settings.number(&TREES, |x| (1.0..1e9).contains(&x) && x.fract() == 0.0)?;
+    let params = RandomForest {
+        trees: trees as usize,
+        bootstrap: truth(&BOOTSTRAP)?,
+        max_features: tree::max_features(settings, &MAX_FEATURES)?,
+        out_of_bag: truth(&OUT_OF_BAG)?,
+        tree,
+    };
+    params.check()?;
+    Ok((params, bins))
+}
+
+fn fit(
+    dataset: &Dataset,
+    roles: &Roles,
+    settings: &Settings,
+    context: &Context<'_>,
+) -> Result<Box<dyn Model>> {
+    let (params, bins) = params(settings)?;
+    let classify = FOREST.classifies(dataset.column(&roles.target)?, settings)?;
+    Ok(Box::new(ForestModel::fit(&params, bins, classify, dataset, roles, context)?))
+}

@@ -1,0 +1,74 @@
+//! A finished forest.
+
+use crate::OutOfBag;
+use tilewise_tree::Tree;
+
+/// Trees that predict together.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Forest {
+    pub(crate) trees: Vec<Tree>,
+    pub(crate) out_of_bag: Option<OutOfBag>,
+}
+
+impl Forest {
+    /// The trees, one at least.
+    pub fn trees(&self) -> &[Tree] {
+        &self.trees
+    }
+
+    /// Numbers that it predicts for a row.
+    pub fn outputs(&self) -> usize {
+        self.trees.first().map_or(0, Tree::outputs)
+    }
+
+    /// How it did on rows that a tree had not seen, if that was asked for.
+    pub fn out_of_bag(&self) -> Option<&OutOfBag> {
+        self.out_of_bag.as_ref()
+    }
+
+    /// Leaves of all trees.
+    pub fn leaves(&self) -> usize {
+        self.trees.iter().map(Tree::leaves).sum()
+    }
+
+    /// The mean of what the trees predict for a row of cells, read as [`Tree::leaf`] says, without allocating: shares of
+    /// classes, or a number. O(trees x depth).
+    ///
+    /// # Panics
+    /// When the row has fewer cells than the trees have inputs, or `out` is not as long as there are outputs.
+    pub fn predict_row(&self, row: &[f64], out: &mut [f64]) {
+        mean(&self.trees, out, |tree| Some(tree.leaf(row)));
+    }
+
+    /// The share of each input in all that splits gained, the mean over trees (Breiman 2001, section 10 speaks of another
+    /// measure; this one is from *Classification and Regression Trees*, section 5.3.4).
+    pub fn importances(&self) -> Vec<f64> {
+        let mut sums: Vec<f64> = Vec::new();
+        for tree in &self.trees {
+            let importances = tree.importances();
+            sums.resize(importances.len(), 0.0);
+            sums.iter_mut().zip(importances).for_each(|(sum, x)| *sum += x);
+        }
+        let all: f64 = sums.iter().sum();
+        if all > 0.0 {
+            sums.iter_mut().for_each(|sum| *sum /= all);
+        }
+        sums
+    }
+}
+
+/// The mean of the leaves of those trees that have one, in the order of the trees; how many have.
+pub(crate) fn mean(trees: &[Tree], out: &mut [f64], leaf: impl Fn(&Tree) -> Option<usize>) -> usize {
+    out.fill(0.0);
+    let mut count = 0;
+    for tree in trees {
+        if let Some(leaf) = leaf(tree) {
+            let value = tree.value(leaf);
+            assert!(value.len() == out.len(), "as many numbers as the forest has outputs");
+            out.iter_mut().zip(value).for_each(|(out, x)| *out += x);
+            count += 1;
+        }
+    }
+    out.iter_mut().for_each(|out| *out /= count as f64);
+    count
+}

@@ -1,0 +1,87 @@
+//! Tables made ready for trees.
+
+use crate::table::{BinnedTable, Feature};
+use tilewise_base::{Column, Context, Dataset, Error, Field, Result, Roles, Task, roles};
+
+/// What trees are to learn.
+#[derive(Clone, Debug)]
+pub enum Answers {
+    /// Classes, by their numbers.
+    Classes {
+        /// One per row.
+        y: Vec<u32>,
+        /// How many there are.
+        classes: usize,
+    },
+    /// Numbers, one per row.
+    Numbers(Vec<f64>),
+}
+
+/// The columns of a table, binned, and what is to be learned from them.
+#[derive(Clone, Debug)]
+pub struct Training {
+    /// The inputs.
+    pub table: BinnedTable,
+    /// Their names and kinds.
+    pub inputs: Vec<Field>,
+    /// What is to be learned.
+    pub answers: Answers,
+    /// What is to be predicted.
+    pub task: Task,
+    /// What a person should know about the columns.
+    pub warnings: Vec<String>,
+}
+
+impl Training {
+    /// Reads the columns of `dataset`: classes are to be learned if `classify`, else numbers.
+    ///
+    /// # Errors
+    /// When a column or cell is not what its role needs (named), or `max_bins` is not accepted.
+    pub fn new(
+        max_bins: usize,
+        classify: bool,
+        dataset: &Dataset,
+        roles: &Roles,
+        context: &Context<'_>,
+    ) -> Result<Self> {
+        if let Some(offset) = &roles.offset {
+            return Err(Error::column(offset, "is an offset; a tree has no linear predictor to add it to"));
+        }
+        let names = roles.inputs(dataset)?;
+        let columns = names.iter().map(|name| dataset.column(name)).collect::<Result<Vec<_>>>()?;
+        let weights = roles.weights(dataset)?;
+        let table = BinnedTable::from_columns(
+            dataset.rows(),
+            columns.len(),
+            weights.as_deref(),
+            max_bins,
+            context.seed,
+            |j, f| match columns[j] {
+                Column::Categorical { codes, dictionary } => {
+                    f(Feature::Categorical { codes, levels: dictionary.len() });
+                }
+                Column::F64(values) => f(Feature::Numeric(values)),
+                column => {
+                    let cells: Vec<f64> = (0..column.len()).map(|row| column.cell(row)).collect();
+                    f(Feature::Numeric(&cells));
+                }
+            },
+        )?;
+        let (answers, task) = if classify {
+            let (y, classes) = roles::classes(dataset, &roles.target)?;
+            (Answers::Classes { y, classes: classes.len() }, Task::Classification { classes })
+        } else {
+            (Answers::Numbers(roles::numbers(dataset, &roles.target)?), Task::Regression)
+        };
+        let field = |(name, column): (&String, &&Column)| Field { name: name.clone(), kind: column.kind() };
+        let inputs: Vec<Field> = names.iter().zip(&columns).map(field).collect();
+        let is_empty = |column: &Column| (0..column.len()).all(|row| column.cell(row).is_nan());
+        let warnings = inputs
+            .iter()
+            .zip(&columns)
+            .filter(|(_, column)| is_empty(column))
+            .map(|(input, _)| format!("column {:?} has no value in any row and is not used", input.name))
+            .collect();
+        Ok(Self { table, inputs, answers, task, warnings })
+    }
+}
