@@ -149,7 +149,7 @@ fn parts_that_do_not_fit_are_refused() {
         (0, "its task is not", &|m| m["kind"] = "logistic".into()),
         (1, "its task is not", &|m| m["kind"] = "ridge".into()),
         (1, "its task is not", &|m| m["task"] = serde_json::json!({"task": "regression"})),
-        (2, "known are", &|m| m["kind"] = "forest".into()),
+        (2, "known are", &|m| m["kind"] = "stranger".into()),
     ];
     for (i, expected, change) in cases {
         let message = load_bytes(&edit(i, change)).err().map(|e| e.to_string()).unwrap_or_default();
