@@ -1,7 +1,7 @@
 //! Random forests: what `--set` accepts for them, and how they are trained.
 
 use crate::family::task;
-use crate::{Family, Purpose, Setting, Settings, tree};
+use crate::{Family, Purpose, Setting, Settings, constraints, tree};
 use tilewise_base::{Context, Dataset, Model, ModelFile, Result, Roles};
 use tilewise_forest::{ForestModel, RandomForest};
 use tilewise_tree::MaxFeatures;
@@ -31,7 +31,7 @@ pub(crate) static FOREST: Family = Family {
     name: "forest",
     summary: "a random forest; missing values and categories are taken as they are",
     purpose: Purpose::Either,
-    settings: &[&[TREES, BOOTSTRAP, OUT_OF_BAG, MAX_FEATURES], tree::GROWING],
+    settings: &[&[TREES, BOOTSTRAP, OUT_OF_BAG, MAX_FEATURES, tree::SPLITTER], tree::GROWING],
     check: |settings| params(settings).and(task(settings)).map(|_| ()),
     train: fit,
     load: |file: &ModelFile<'_>| Ok(Box::new(ForestModel::from_file(file)?)),
@@ -59,7 +59,8 @@ fn fit(
     settings: &Settings,
     context: &Context<'_>,
 ) -> Result<Box<dyn Model>> {
-    let (params, bins) = params(settings)?;
+    let (mut params, bins) = params(settings)?;
+    constraints::resolve(settings, dataset, roles, &mut params.tree)?;
     let classify = FOREST.classifies(dataset.column(&roles.target)?, settings)?;
     Ok(Box::new(ForestModel::fit(&params, bins, classify, dataset, roles, context)?))
 }

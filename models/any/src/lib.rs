@@ -12,6 +12,7 @@
 //! # Ok::<(), tilewise_base::Error>(())
 //! ```
 
+mod constraints;
 mod family;
 mod forest;
 mod linear;

@@ -1,14 +1,14 @@
 //! Decision trees: what `--set` accepts for them, and how they are trained.
 
 use crate::family::{TASK, task};
-use crate::{Family, Purpose, Setting, Settings};
+use crate::{Family, Purpose, Setting, Settings, constraints};
 use tilewise_base::{Context, Dataset, Error, Model, ModelFile, Result, Roles};
-use tilewise_tree::{Criterion, DecisionTree, MOST_BINS, MaxFeatures, TreeModel};
+use tilewise_tree::{Criterion, DecisionTree, Growth, MOST_BINS, MaxFeatures, Splitter, TreeModel};
 
 const CRITERION: Setting = Setting {
     key: "criterion",
     default: "auto",
-    accepted: "auto, gini or entropy for classes, auto or squared for numbers",
+    accepted: "auto, gini or entropy for classes, auto, squared or poisson for numbers",
     doc: "what splits make smaller; auto is gini for classes and squared for numbers",
 };
 const MAX_DEPTH: Setting = Setting {
@@ -27,7 +27,7 @@ const MIN_SAMPLES_LEAF: Setting = Setting {
     key: "min_samples_leaf",
     default: "1",
     accepted: "a whole number above 0",
-    doc: "rows of a leaf at least (with weights only 1 is accepted)",
+    doc: "rows of a leaf at least, whatever their weights",
 };
 const MIN_SAMPLES_SPLIT: Setting = Setting {
     key: "min_samples_split",
@@ -48,6 +48,19 @@ const MAX_BINS: Setting = Setting {
     doc: "bins of a column at most, not counting that of missing values",
 };
 
+pub(crate) const SPLITTER: Setting = Setting {
+    key: "splitter",
+    default: "best",
+    accepted: "best or random",
+    doc: "whether each column is divided where that gains most or at a drawn place, as in extra trees",
+};
+const GROWTH: Setting = Setting {
+    key: "growth",
+    default: "leaf-wise",
+    accepted: "leaf-wise or depth-wise",
+    doc: "where leaves are limited: divide the node that gains most, or level by level",
+};
+
 const MAX_FEATURES: Setting = Setting {
     key: "max_features",
     default: "all",
@@ -63,6 +76,9 @@ pub(crate) const GROWING: &[Setting] = &[
     MIN_SAMPLES_LEAF,
     MIN_SAMPLES_SPLIT,
     MIN_IMPURITY_DECREASE,
+    GROWTH,
+    constraints::MONOTONE,
+    constraints::INTERACTIONS,
     MAX_BINS,
     TASK,
 ];
@@ -71,7 +87,7 @@ pub(crate) static TREE: Family = Family {
     name: "tree",
     summary: "a decision tree; missing values and categories are taken as they are",
     purpose: Purpose::Either,
-    settings: &[&[MAX_FEATURES], GROWING],
+    settings: &[&[MAX_FEATURES, SPLITTER], GROWING],
     check: |settings| {
         growing(settings, MaxFeatures::All)
             .and(max_features(settings, &MAX_FEATURES))
@@ -108,6 +124,7 @@ pub(crate) fn growing(settings: &Settings, max_features: MaxFeatures) -> Result<
         ("gini", Criterion::Gini),
         ("entropy", Criterion::Entropy),
         ("squared", Criterion::Squared),
+        ("poisson", Criterion::Poisson),
     ];
     let limit = |setting: &Setting, least: usize| {
         if settings.get::<String>(setting)? == "none" {
@@ -129,8 +146,13 @@ pub(crate) fn growing(settings: &Settings, max_features: MaxFeatures) -> Result<
         min_samples_split: whole(&MIN_SAMPLES_SPLIT, 2.0, 1e15)?,
         min_impurity_decrease: settings.number(&MIN_IMPURITY_DECREASE, |x| x >= 0.0 && x.is_finite())?,
         max_features,
+        splitter: settings.word(&SPLITTER, &[("best", Splitter::Best), ("random", Splitter::Random)])?,
+        growth: settings
+            .word(&GROWTH, &[("leaf-wise", Growth::LeafWise), ("depth-wise", Growth::DepthWise)])?,
+        ..DecisionTree::default()
     };
     params.check()?;
+    constraints::check(settings)?;
     Ok((params, whole(&MAX_BINS, 2.0, MOST_BINS as f64)?))
 }
 
@@ -141,7 +163,8 @@ fn fit(
     context: &Context<'_>,
 ) -> Result<Box<dyn Model>> {
     let features = max_features(settings, &MAX_FEATURES)?.unwrap_or_default();
-    let (params, bins) = growing(settings, features)?;
+    let (mut params, bins) = growing(settings, features)?;
+    constraints::resolve(settings, dataset, roles, &mut params)?;
     let classify = TREE.classifies(dataset.column(&roles.target)?, settings)?;
     Ok(Box::new(TreeModel::fit(&params, bins, classify, dataset, roles, context)?))
 }

@@ -1,11 +1,14 @@
 #![doc = include_str!("../README.md")]
 
+mod constraints;
 mod cuts;
 mod grow;
+mod local;
 #[cfg(test)]
 mod naive;
 mod parameters;
 mod pipeline;
+mod search;
 pub mod stored;
 mod table;
 mod target;
@@ -13,6 +16,7 @@ mod training;
 mod tree;
 mod weights;
 
+pub use grow::{Growth, Splitter};
 pub use parameters::{Criterion, DecisionTree, Draw, MaxFeatures};
 pub use pipeline::{TreeModel, show_importances};
 pub use table::{BinnedTable, Feature, MOST_BINS};

@@ -1,10 +1,11 @@
 //! What a decision tree is fitted with.
 
-use crate::grow::{Grower, Limits};
+use crate::constraints::Constraints;
+use crate::grow::{Grower, Growth, Limits, Splitter};
 use crate::table::BinnedTable;
-use crate::target::{self, Classes, Numbers, Target};
-use crate::tree::Tree;
-use crate::weights::Weights;
+use crate::target::{self, ManyClasses, Numbers, Target, TwoClasses};
+use crate::tree::{Input, Tree};
+use crate::weights::{MOST, Weights};
 use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
 use std::fmt;
@@ -24,6 +25,8 @@ pub enum Criterion {
     Entropy,
     /// The squared distance from the mean.
     Squared,
+    /// Half of the Poisson deviance, y ln (y / mean) - y + mean, of numbers of 0 or more, such as counts.
+    Poisson,
 }
 
 impl fmt::Display for Criterion {
@@ -33,6 +36,7 @@ impl fmt::Display for Criterion {
             Self::Gini => "gini",
             Self::Entropy => "entropy",
             Self::Squared => "squared",
+            Self::Poisson => "poisson",
         })
     }
 }
@@ -110,8 +114,8 @@ impl<'a> Drawn<'a> {
         };
         same("counts of rows", table.rows(), counts.len())?;
         let total: u64 = counts.iter().map(|&count| u64::from(count)).sum();
-        if total == 0 || total > 1 << 31 {
-            return Err(Error::Fit(format!("{total} rows were drawn for a tree; 1 to 2^31 can be")));
+        if total == 0 || total > MOST {
+            return Err(Error::Fit(format!("{total} rows were drawn for a tree; 1 to {MOST} can be")));
         }
         // Bins of rows without a weight mean nothing.
         let counted = |&row: &u32| counts[row as usize] > 0;
@@ -147,7 +151,7 @@ pub struct DecisionTree {
     pub max_depth: Option<usize>,
     /// Leaves at most, those whose splits gain most first; `None` for no limit.
     pub max_leaves: Option<usize>,
-    /// Rows of a leaf at least. With weights only 1 is accepted.
+    /// Rows of a leaf at least: rows that have a weight, whatever it is, or as often as they were drawn.
     pub min_samples_leaf: usize,
     /// Rows of a node that is divided at least.
     pub min_samples_split: usize,
@@ -157,6 +161,19 @@ pub struct DecisionTree {
     /// Features that each node looks at.
     #[serde(default)]
     pub max_features: MaxFeatures,
+    /// How the split of a feature is chosen.
+    #[serde(default)]
+    pub splitter: Splitter,
+    /// Which node is divided next where leaves are limited.
+    #[serde(default)]
+    pub growth: Growth,
+    /// For each feature 1 where predictions must not fall as it grows, -1 where they must not rise, else 0; empty for none.
+    /// Predictions are numbers, or the share of the second of two classes.
+    #[serde(default)]
+    pub monotone: Vec<i8>,
+    /// Groups of features: all features of a path are in one of them. A feature of no group stands alone. Empty for none.
+    #[serde(default)]
+    pub interactions: Vec<Vec<u32>>,
 }
 
 impl Default for DecisionTree {
@@ -169,6 +186,10 @@ impl Default for DecisionTree {
             min_samples_split: 2,
             min_impurity_decrease: 0.0,
             max_features: MaxFeatures::All,
+            splitter: Splitter::Best,
+            growth: Growth::LeafWise,
+            monotone: Vec::new(),
+            interactions: Vec::new(),
         }
     }
 }
@@ -213,7 +234,14 @@ impl DecisionTree {
     ) -> Result<Tree> {
         target::check(table.rows(), y.len())?;
         let drawn = Drawn::new(table, draw)?;
-        self.grow(table, &Classes::new(y, classes, &drawn.weights, self.criterion)?, draw, &drawn)
+        if !self.monotone.is_empty() && classes != 2 {
+            let what = "for numbers and two classes alone constraints are";
+            return Err(Error::parameter("monotone", format!("a constraint with {classes} classes"), what));
+        }
+        if classes == 2 {
+            return self.grow(table, &TwoClasses::new(y, &drawn.weights, self.criterion)?, draw, &drawn);
+        }
+        self.grow(table, &ManyClasses::new(y, classes, &drawn.weights, self.criterion)?, draw, &drawn)
     }
 
     /// One of many trees for numbers.
@@ -234,12 +262,11 @@ impl DecisionTree {
         drawn: &Drawn<'_>,
     ) -> Result<Tree> {
         self.check()?;
-        if self.min_samples_leaf > 1 && draw.counts.is_none() && table.weights.values.is_some() {
-            let what = "with weights only 1 is (rows of a leaf are not counted where they have weights)";
-            return Err(Error::parameter("min_samples_leaf", self.min_samples_leaf, what));
-        }
-        let limits = self.limits(drawn.weights.total, table.features());
-        let nodes = Grower { table, target, limits }.grow(&drawn.rows, drawn.key)?;
+        let constraints = self.constraints(table)?;
+        // Without weights, or where rows were drawn, weights count rows.
+        let counted = draw.counts.is_some() || table.weights.values.is_none();
+        let limits = self.limits(drawn.weights.total, table.features(), counted, constraints);
+        let nodes = Grower::new(table, target, &limits).grow(&drawn.rows, drawn.key)?;
         Ok(Tree::new(table, drawn.weights.unit, target, &nodes))
     }
 
@@ -263,6 +290,9 @@ impl DecisionTree {
         if !(self.min_impurity_decrease >= 0.0 && self.min_impurity_decrease.is_finite()) {
             return refuse("min_impurity_decrease", &self.min_impurity_decrease, "a number of 0 or more");
         }
+        if let Some(sign) = self.monotone.iter().find(|sign| !(-1..=1).contains(*sign)) {
+            return refuse("monotone", sign, "1, -1 or 0 for each feature");
+        }
         let features = match self.max_features {
             MaxFeatures::Count(count) => count > 0,
             MaxFeatures::Share(share) => share > 0.0 && share <= 1.0,
@@ -275,7 +305,32 @@ impl DecisionTree {
         Ok(())
     }
 
-    fn limits(&self, total: u64, features: usize) -> Limits {
+    /// The constraints, if they fit the table.
+    fn constraints(&self, table: &BinnedTable) -> Result<Constraints> {
+        let (features, monotone) = (table.features(), self.monotone.clone());
+        if !monotone.is_empty() {
+            same("monotone constraints against features", features, monotone.len())?;
+        }
+        let categories =
+            |&feature: &usize| monotone[feature] != 0 && matches!(table.inputs[feature], Input::Category(_));
+        if let Some(feature) = (0..monotone.len()).find(categories) {
+            let what = "a number is: categories have no order";
+            return Err(Error::parameter("monotone", format!("feature {feature}"), what));
+        }
+        let mut groups = self.interactions.clone();
+        if let Some(&feature) = groups.iter().flatten().find(|feature| **feature as usize >= features) {
+            let what = format!("features below {features} are");
+            return Err(Error::parameter("interactions", feature, what));
+        }
+        if !groups.is_empty() {
+            let alone = |feature: &u32| groups.iter().all(|group| !group.contains(feature));
+            let alone: Vec<u32> = (0..features as u32).filter(alone).collect();
+            groups.extend(alone.into_iter().map(|feature| vec![feature]));
+        }
+        Ok(Constraints { monotone, groups })
+    }
+
+    fn limits(&self, total: u64, features: usize, counted: bool, constraints: Constraints) -> Limits {
         let min_gain = if self.min_impurity_decrease == 0.0 {
             f64::NEG_INFINITY
         } else {
@@ -285,9 +340,13 @@ impl DecisionTree {
             max_depth: self.max_depth.unwrap_or(usize::MAX),
             max_leaves: self.max_leaves.unwrap_or(usize::MAX),
             min_samples_split: self.min_samples_split,
-            min_weight: self.min_samples_leaf as u64,
+            min_weight: if counted { self.min_samples_leaf as u64 } else { 1 },
+            min_rows: if counted { 1 } else { self.min_samples_leaf },
             min_gain,
             features: self.max_features.of(features),
+            splitter: self.splitter,
+            growth: self.growth,
+            constraints,
         }
     }
 }

@@ -11,8 +11,10 @@ use tilewise_base::{Error, Field, Kind, ModelFile, Result, Task};
 /// The numbers a tree predicts for a task, if the criterion is one for it.
 pub fn outputs(task: &Task, criterion: Criterion) -> Option<usize> {
     match task {
-        Task::Regression if matches!(criterion, Criterion::Auto | Criterion::Squared) => Some(1),
-        Task::Classification { classes } if !classes.is_empty() && criterion != Criterion::Squared => {
+        Task::Regression if !matches!(criterion, Criterion::Gini | Criterion::Entropy) => Some(1),
+        Task::Classification { classes }
+            if !classes.is_empty() && !matches!(criterion, Criterion::Squared | Criterion::Poisson) =>
+        {
             Some(classes.len())
         }
         _ => None,

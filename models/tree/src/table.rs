@@ -190,6 +190,17 @@ impl BinnedTable {
         self.columns.get()
     }
 
+    /// The bins of these rows, row-major.
+    pub(crate) fn gathered(&self, rows: &[u32]) -> Vec<u8> {
+        let mut bins = Vec::with_capacity(rows.len() * self.features());
+        for &row in rows {
+            for tile in self.tiles() {
+                bins.extend_from_slice(&tile.data()[row as usize * tile.features()..][..tile.features()]);
+            }
+        }
+        bins
+    }
+
     pub(crate) fn tiles(&self) -> impl Iterator<Item = Bins<'_, u8>> {
         self.tiles.iter().map(OwnedBins::get)
     }

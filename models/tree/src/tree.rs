@@ -1,7 +1,7 @@
 //! A finished tree.
 
 use crate::cuts::UNKNOWN;
-use crate::grow::{Grown, Left};
+use crate::grow::{Grown, Left, Nodes};
 use crate::table::{BinnedTable, Binning};
 use crate::target::Target;
 use serde::{Deserialize, Serialize};
@@ -60,20 +60,21 @@ pub struct Tree {
 
 impl Tree {
     /// `unit` is that of weights.
-    pub(crate) fn new<T: Target>(
-        table: &BinnedTable,
-        unit: f64,
-        target: &T,
-        grown: &[Grown<T::Cell>],
-    ) -> Self {
+    pub(crate) fn new<T: Target>(table: &BinnedTable, unit: f64, target: &T, grown: &Nodes<T::Cell>) -> Self {
         let inputs = Arc::clone(&table.inputs);
         let outputs = target.outputs();
-        let mut tree = Self { inputs, nodes: Vec::new(), values: Vec::new(), outputs };
+        let mut tree = Self {
+            inputs,
+            nodes: Vec::with_capacity(grown.list.len()),
+            values: Vec::with_capacity(grown.list.len() * outputs),
+            outputs,
+        };
         // Each node before all below it, left before right: an order that does not depend on how it was grown. With a
         // right child comes the number of its parent, which did not know its place yet.
         let mut next = vec![(0, None)];
         while let Some((node, parent)) = next.pop() {
-            let (node, place): (&Grown<T::Cell>, _) = (&grown[node], tree.nodes.len() as u32);
+            let sums = grown.sums(node);
+            let (node, place): (&Grown, _) = (&grown.list[node], tree.nodes.len() as u32);
             if let Some(parent) = parent {
                 let parent: &mut Node = &mut tree.nodes[parent as usize];
                 parent.right = place;
@@ -85,7 +86,7 @@ impl Tree {
                 left: place,
                 right: place,
                 rows: node.rows as u32,
-                weight: target.weight(&node.sums) as f64 * unit,
+                weight: target.weight(sums) as f64 * unit,
                 gain: 0.0,
             };
             if let Some((choice, left, right)) = &node.split {
@@ -101,7 +102,7 @@ impl Tree {
                     missing_left: choice.missing_left.unwrap_or(false),
                     left: place + 1,
                     // Squares of the largest numbers may not be finite.
-                    gain: (choice.gain * target.gain_unit()).clamp(f64::MIN, f64::MAX),
+                    gain: (choice.gain * target.gain_unit() * unit).clamp(f64::MIN, f64::MAX),
                     ..new
                 };
                 next.push((*right, Some(place)));
@@ -110,7 +111,7 @@ impl Tree {
             tree.nodes.push(new);
             let first = tree.values.len();
             tree.values.resize(first + outputs, 0.0);
-            target.predict(&node.sums, &mut tree.values[first..]);
+            target.predict(sums, &mut tree.values[first..]);
         }
         tree
     }
