@@ -5,7 +5,7 @@ use crate::{Forest, OutOfBag};
 use serde::{Deserialize, Serialize};
 use std::sync::atomic::{AtomicU64, Ordering};
 use tilewise_base::{Context, Error, Fit, FitReport, Result};
-use tilewise_kernels::parallel;
+use tilewise_kernels::parallel::{self, Scheme};
 use tilewise_kernels::random::Philox;
 use tilewise_tree::{Answers, BinnedTable, DecisionTree, Draw, MaxFeatures, Tree};
 
@@ -91,7 +91,8 @@ impl RandomForest {
                 return Ok(None);
             }
             let counts = bootstrap.as_ref().map(|bootstrap| bootstrap.counts(number));
-            let draw = Draw { key: keys.bits(number as u64), counts: counts.as_deref() };
+            let draw =
+                Draw { key: keys.bits(number as u64), counts: counts.as_deref(), scheme: context.scheme };
             let tree = match answers {
                 Answers::Classes { y, classes } => tree.grow_classes(table, y, *classes, &draw)?,
                 Answers::Numbers(y) => tree.grow_numbers(table, y, &draw)?,
@@ -102,7 +103,11 @@ impl RandomForest {
             Ok(Some((tree, bag.unwrap_or_default())))
         };
         // A tree of one's own needs no waiting for others; those that are left over are shared.
-        let alone = self.trees - self.trees % parallel::threads();
+        let alone = match context.scheme {
+            Scheme::Auto => self.trees - self.trees % parallel::threads(),
+            Scheme::Tasks => self.trees,
+            Scheme::Rows => 0,
+        };
         let mut grown = parallel::map(alone, |number| parallel::on_this_thread(|| grow(number)));
         grown.extend((alone..self.trees).map(grow));
         let grown: Vec<Option<Grown>> = grown.into_iter().collect::<Result<_>>()?;

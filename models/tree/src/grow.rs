@@ -20,7 +20,7 @@ use std::cmp::Ordering;
 use std::collections::BinaryHeap;
 use std::ops::Range;
 use tilewise_base::Result;
-use tilewise_kernels::parallel;
+use tilewise_kernels::parallel::{self, Scheme};
 use tilewise_kernels::random::Philox;
 use tilewise_kernels::tree::{Cell, LeftBins, Rows, partition, subtract};
 
@@ -226,8 +226,8 @@ pub(crate) struct Grower<'a, T> {
 }
 
 impl<'a, T: Target> Grower<'a, T> {
-    pub(crate) fn new(table: &'a BinnedTable, target: &'a T, limits: &'a Limits) -> Self {
-        Self { search: Search { table, target, limits } }
+    pub(crate) fn new(table: &'a BinnedTable, target: &'a T, limits: &'a Limits, scheme: Scheme) -> Self {
+        Self { search: Search { table, target, limits, scheme } }
     }
 
     /// The nodes of a tree over `rows`. `key` is that of its random numbers.
@@ -316,7 +316,7 @@ impl<'a, T: Target> Grower<'a, T> {
         nodes: &Nodes<T::Cell>,
         scratch: &mut Scratch<T>,
     ) -> Option<Open<T::Cell>> {
-        let Search { table, target, limits } = self.search;
+        let Search { table, target, limits, .. } = self.search;
         let rows = &rows[part.rows.clone()];
         let sums = nodes.sums(part.node);
         if !self.search.may_divide(rows.len(), sums, &part.state)
@@ -397,6 +397,19 @@ impl<'a, T: Target> Grower<'a, T> {
         let Search { table, target, .. } = self.search;
         let mut cells = vec![T::Cell::default(); table.columns().cells() * target.width()];
         let rows = self.rows(rows);
+        let columns = table.columns();
+        if self.search.scheme == Scheme::Tasks {
+            // A task for each feature; what is divided by rows below goes through all features of a row at once.
+            let of_feature = |feature: usize| -> Result<Vec<T::Cell>> {
+                let mut cells = vec![T::Cell::default(); columns.count(feature) * target.width()];
+                if let Some(column) = columns.part(feature..feature + 1) {
+                    parallel::on_this_thread(|| target.histogram(column, &rows, &mut cells))?;
+                }
+                Ok(cells)
+            };
+            let all = parallel::map(table.features(), of_feature);
+            return Ok(all.into_iter().collect::<Result<Vec<_>>>()?.concat());
+        }
         let mut rest = &mut cells[..];
         for tile in table.tiles() {
             let (here, after) = rest.split_at_mut(tile.cells() * target.width());

@@ -169,7 +169,7 @@ mod tests {
     use crate::table::Feature;
     use crate::target::{ManyClasses, Numbers, TwoClasses};
     use proptest::prelude::*;
-    use tilewise_kernels::parallel;
+    use tilewise_kernels::parallel::{self, Scheme};
     use tilewise_kernels::tree::Packed;
 
     /// That both are the same tree.
@@ -190,12 +190,50 @@ mod tests {
 
     fn compare<T: Target>(table: &BinnedTable, target: &T, limits: &Limits) {
         const KEY: u64 = 7;
-        let expected = grow(table, target, limits, &table.rows, &State::root(KEY));
-        for threads in [1, 3] {
-            let grower = Grower::new(table, target, limits);
-            let grown = parallel::with_threads(threads, || grower.grow(&table.rows, KEY)).unwrap();
-            assert_same(&grown, &expected);
+        let mut expected = grow(table, target, limits, &table.rows, &State::root(KEY));
+        if limits.max_leaves < table.rows.len() {
+            expected = first_of(&expected, limits.max_leaves, limits.growth);
         }
+        for threads in [1, 3] {
+            for scheme in [Scheme::Auto, Scheme::Tasks, Scheme::Rows] {
+                let grower = Grower::new(table, target, limits, scheme);
+                let grown = parallel::with_threads(threads, || grower.grow(&table.rows, KEY)).unwrap();
+                assert_same(&grown, &expected);
+            }
+        }
+    }
+
+    /// The naive tree, of which only the first divisions are kept: a node's split does not depend on the order of divisions.
+    fn first_of<'a, C: Cell>(root: &'a Naive<C>, leaves: usize, growth: Growth) -> Naive<C> {
+        let number = |node: &Naive<C>| std::ptr::from_ref(node).addr();
+        let (mut open, mut divided, mut numbers) = (vec![(root, 0, 0)], Vec::new(), 1);
+        while divided.len() + 1 < leaves {
+            open.retain(|(node, ..)| node.split.is_some());
+            let order = |&(node, depth, place): &(&'a Naive<C>, i32, i32)| {
+                let level = if growth == Growth::DepthWise { -depth } else { 0 };
+                (level, node.split.as_ref().map_or(0.0, |split| split.0.gain), -place)
+            };
+            let Some(next) = (0..open.len()).max_by(|&a, &b| {
+                let (a, b) = (order(&open[a]), order(&open[b]));
+                a.0.cmp(&b.0).then(a.1.total_cmp(&b.1)).then(a.2.cmp(&b.2))
+            }) else {
+                break;
+            };
+            let (node, depth, _) = open.swap_remove(next);
+            divided.push(number(node));
+            if let Some((_, below)) = &node.split {
+                open.extend([(&below[0], depth + 1, numbers), (&below[1], depth + 1, numbers + 1)]);
+                numbers += 2;
+            }
+        }
+        fn kept<C: Cell>(node: &Naive<C>, divided: &[usize]) -> Naive<C> {
+            let split = node.split.as_ref().filter(|_| divided.contains(&std::ptr::from_ref(node).addr()));
+            let split = split.map(|(choice, below)| {
+                (*choice, Box::new([kept(&below[0], divided), kept(&below[1], divided)]))
+            });
+            Naive { sums: node.sums.clone(), rows: node.rows, split }
+        }
+        kept(root, &divided)
     }
 
     fn limits() -> Limits {
@@ -271,12 +309,16 @@ mod tests {
             features in 1_usize..4,
             random in prop::sample::select(vec![false, false, true]),
             monotone: bool,
+            max_leaves in prop::sample::select(vec![usize::MAX, usize::MAX, 2, 7]),
+            level_by_level: bool,
             groups in prop::sample::select(vec![vec![], vec![vec![0, 1], vec![1, 2]], vec![vec![0], vec![1, 2]]]),
         ) {
             let table = table(&columns, weights.as_deref(), bins);
             let counted = weights.is_none();
             let mut limits = Limits {
                 max_depth,
+                max_leaves,
+                growth: if level_by_level { Growth::DepthWise } else { Growth::LeafWise },
                 min_weight: if counted { min_samples } else { 1 },
                 min_rows: if counted { 1 } else { min_samples as usize },
                 min_gain,
@@ -331,7 +373,7 @@ mod tests {
             let table = table(&columns, None, 255);
             let target = Numbers::new(&numbers, &table.weights, Criterion::Squared).unwrap();
             let limits = Limits { max_depth: 1, max_leaves: 2, ..limits() };
-            let grown = Grower::new(&table, &target, &limits).grow(&table.rows, 0).unwrap();
+            let grown = Grower::new(&table, &target, &limits, Scheme::Auto).grow(&table.rows, 0).unwrap();
             let error = |rows: &[u32]| {
                 let y = || rows.iter().map(|&row| numbers[row as usize]);
                 let mean = y().sum::<f64>() / rows.len().max(1) as f64;

@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
 use std::fmt;
 use tilewise_base::{Context, Error, Fit, FitReport, Result};
+use tilewise_kernels::parallel::Scheme;
 use tilewise_kernels::same;
 
 /// How splits are valued: by how much they make the sum of this over the rows of a node smaller.
@@ -96,6 +97,15 @@ pub struct Draw<'a> {
     /// How often each row counts, instead of the weights of the table; a row that does not count is as good as not there.
     /// `None` for the weights of the table.
     pub counts: Option<&'a [u32]>,
+    /// How the work is divided: by features and nodes, or by rows. The tree is the same.
+    pub scheme: Scheme,
+}
+
+impl Draw<'_> {
+    /// All rows, for one tree.
+    fn all(context: &Context<'_>) -> Self {
+        Self { key: context.seed, counts: None, scheme: context.scheme }
+    }
 }
 
 /// The rows of a tree and their weights.
@@ -209,7 +219,7 @@ impl DecisionTree {
         classes: usize,
         context: &Context<'_>,
     ) -> Result<Fit<Tree>> {
-        Ok(told(self.grow_classes(table, y, classes, &Draw { key: context.seed, counts: None })?, context))
+        Ok(told(self.grow_classes(table, y, classes, &Draw::all(context))?, context))
     }
 
     /// As [`DecisionTree::fit_classes`], for numbers. Sums are of multiples of a power of two: with W rows (or units of
@@ -218,7 +228,7 @@ impl DecisionTree {
     /// # Errors
     /// As there, or when a number is not finite.
     pub fn fit_numbers(&self, table: &BinnedTable, y: &[f64], context: &Context<'_>) -> Result<Fit<Tree>> {
-        Ok(told(self.grow_numbers(table, y, &Draw { key: context.seed, counts: None })?, context))
+        Ok(told(self.grow_numbers(table, y, &Draw::all(context))?, context))
     }
 
     /// One of many trees for classes.
@@ -266,7 +276,7 @@ impl DecisionTree {
         // Without weights, or where rows were drawn, weights count rows.
         let counted = draw.counts.is_some() || table.weights.values.is_none();
         let limits = self.limits(drawn.weights.total, table.features(), counted, constraints);
-        let nodes = Grower::new(table, target, &limits).grow(&drawn.rows, drawn.key)?;
+        let nodes = Grower::new(table, target, &limits, draw.scheme).grow(&drawn.rows, drawn.key)?;
         Ok(Tree::new(table, drawn.weights.unit, target, &nodes))
     }
 

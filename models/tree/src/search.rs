@@ -8,8 +8,8 @@ use crate::constraints::State;
 use crate::grow::{Choice, Left, Limits, Splitter};
 use crate::table::{BinnedTable, Binning};
 use crate::target::{Candidates, Room, Rule, Target};
-use std::ops::ControlFlow;
-use tilewise_kernels::parallel;
+use std::ops::{ControlFlow, Range};
+use tilewise_kernels::parallel::{self, Scheme};
 use tilewise_kernels::random::Philox;
 use tilewise_kernels::tree::Cell;
 
@@ -112,8 +112,9 @@ pub(crate) fn drawn_bin(key: u64, feature: usize, first: usize, last: usize) -> 
     first + Philox::new(key, THRESHOLD).below(feature as u64, many) as usize
 }
 
-/// Rows of a node from which its features are searched at the same time.
-const WORTH_SEARCHING_TOGETHER: usize = 16 << 10;
+/// Rows of a node from which its features are searched at the same time, or blocks of so many rows are added up at the same
+/// time.
+const WORTH_SHARING: usize = 16 << 10;
 
 /// What the splits of a node are searched with.
 #[derive(Clone, Copy)]
@@ -121,6 +122,8 @@ pub(crate) struct Search<'a, T> {
     pub(crate) table: &'a BinnedTable,
     pub(crate) target: &'a T,
     pub(crate) limits: &'a Limits,
+    /// How the work of large nodes is divided; those below them are grown at the same time in any case.
+    pub(crate) scheme: Scheme,
 }
 
 /// The better of two; of equals that of the first feature.
@@ -135,7 +138,7 @@ impl<T: Target> Search<'_, T> {
     /// these until one has a split.
     pub(crate) fn best(&self, node: &Searched<'_, T>, scratch: &mut Scratch<T>) -> Option<Choice> {
         let all = self.table.features();
-        let together = node.rows.len() >= WORTH_SEARCHING_TOGETHER;
+        let together = node.rows.len() >= WORTH_SHARING && self.scheme != Scheme::Rows;
         let may = |feature: usize| self.limits.constraints.may_use(node.state, feature);
         let mut best = None;
         if self.limits.features >= all {
@@ -198,7 +201,11 @@ impl<T: Target> Search<'_, T> {
         }
         let (column, stride) = node.view.column(feature);
         let mut cells = std::mem::take(&mut scratch.cells);
-        let occupied = accumulate(self.target, column, stride, node.rows, node.values, count, &mut cells);
+        let occupied = if self.scheme == Scheme::Rows && node.rows.len() > WORTH_SHARING {
+            self.by_blocks(column, stride, node, &mut cells[..count * width])
+        } else {
+            accumulate(self.target, column, stride, node.rows, node.values, count, &mut cells)
+        };
         let choice = self.of_bins(feature, node, &cells[..count * width], occupied, scratch);
         for (word, mut bits) in occupied.into_iter().enumerate() {
             while bits != 0 {
@@ -209,6 +216,29 @@ impl<T: Target> Search<'_, T> {
         }
         scratch.cells = cells;
         choice
+    }
+
+    /// As [`accumulate`], for blocks of rows at the same time. Sums are integers: no bit depends on the blocks.
+    fn by_blocks(
+        &self,
+        column: &[u8],
+        stride: usize,
+        node: &Searched<'_, T>,
+        cells: &mut [T::Cell],
+    ) -> [u64; 4] {
+        let width = self.target.width();
+        let of_rows = |rows: Range<usize>| {
+            let mut cells = vec![T::Cell::default(); BINS * width];
+            let (rows, values) = (&node.rows[rows.clone()], &node.values[rows]);
+            accumulate(self.target, column, stride, rows, values, BINS, &mut cells);
+            cells
+        };
+        let merged = parallel::map_reduce(node.rows.len(), WORTH_SHARING, of_rows, |mut a, b| {
+            a.iter_mut().zip(b).for_each(|(a, b)| *a = a.plus(b));
+            a
+        });
+        cells.iter_mut().zip(merged.unwrap_or_default()).for_each(|(cell, sum)| *cell = sum);
+        occupied(cells, width)
     }
 
     fn rule(&self) -> Rule {
