@@ -227,9 +227,13 @@ fn bin(
     let mut bins = vec![0; rows];
     match feature {
         Feature::Numeric(values) => {
-            let sampled =
-                sample.iter().map(|&row| (values[row as usize], weights.get(row as usize))).collect();
-            let cuts = cuts::numeric(sampled, most);
+            let value = |&row: &u32| values[row as usize];
+            let cuts = if weights.values.is_none() {
+                cuts::unweighted(sample.iter().map(value).collect(), most)
+            } else {
+                let weighted = |row: &u32| (value(row), weights.get(*row as usize));
+                cuts::numeric(sample.iter().map(weighted).collect(), most)
+            };
             let count = cuts.len() + 1;
             bin_values(values, &cuts, count, &mut bins)?;
             // A row without a weight must not bring a bin.
