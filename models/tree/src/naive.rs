@@ -129,21 +129,23 @@ fn candidates<T: Target>(
             here.sort_by(|a, b| order(a).total_cmp(&order(b)));
             let missing: Vec<u32> =
                 if table.missing[feature] { with_bin(bins_of_values) } else { Vec::new() };
-            let all = if random {
-                let place = drawn_bin(key, feature, 0, here.len() - 1);
-                place + 1..=place + 1
-            } else {
-                1..=here.len()
-            };
+            let mut all: Vec<_> = (1..=here.len()).map(|n| 0..n).collect();
+            if random {
+                all = vec![0..drawn_bin(key, feature, 0, here.len() - 1) + 1];
+            } else if !target.is_ordered() {
+                all.extend((0..here.len()).map(|place| place..place + 1));
+            }
             return all
-                .flat_map(|n| [(n, false), (n, true)])
-                .map(|(n, missing_left)| {
-                    let mut rows_left: Vec<u32> = here[..n].iter().flat_map(|&bin| with_bin(bin)).collect();
+                .into_iter()
+                .flat_map(|lefts| [(lefts.clone(), false), (lefts, true)])
+                .map(|(lefts, missing_left)| {
+                    let left = &here[lefts];
+                    let mut rows_left: Vec<u32> = left.iter().flat_map(|&bin| with_bin(bin)).collect();
                     if missing_left {
                         rows_left.extend(&missing);
                     }
                     let weight = |rows: &[u32]| target.weight(&sum(target, rows));
-                    let mut left = here[..n].to_vec();
+                    let mut left = left.to_vec();
                     if 2 * weight(&rows_left) > weight(rows) {
                         left.extend(&absent);
                     }

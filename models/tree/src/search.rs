@@ -317,33 +317,44 @@ impl<T: Target> Search<'_, T> {
             }
             None => Candidates { cells, order, missing, all: node.sums },
         };
-        let place_of = |candidate: usize| random.map_or(candidate, |(place, _)| place);
-        let found = if limits.is_watched() {
-            if limits.min_rows > 1 {
-                count_rows(&node.view, feature, node.rows, counts);
+        if limits.min_rows > 1 {
+            count_rows(&node.view, feature, node.rows, counts);
+        }
+        let rows = |bins: &[u16]| bins.iter().map(|&bin| counts[usize::from(bin)]).sum::<u32>() as usize;
+        // `lefts` says which bins go left at a place of the candidates.
+        let mut scan = |candidates: &Candidates<'_, T::Cell>, lefts: &dyn Fn(usize) -> Range<usize>| {
+            if !limits.is_watched() {
+                return target.scan(candidates, self.rule(), room);
             }
-            let rows = |bins: &[u16]| bins.iter().map(|&bin| counts[usize::from(bin)]).sum::<u32>() as usize;
             let allowed = |(place, missing_left): (usize, bool), left: &[T::Cell], right: &[T::Cell]| {
-                if limits.min_rows > 1 {
-                    let of_missing = if missing_left { rows(&[count as u16 - 1]) } else { 0 };
-                    let lefts = rows(&order[..=place_of(place)]) + of_missing;
-                    if lefts.min(node.rows.len() - lefts) < limits.min_rows {
-                        return false;
-                    }
-                }
+                let of_missing = if missing_left { rows(&[count as u16 - 1]) } else { 0 };
+                let on_left = rows(&order[lefts(place)]) + of_missing;
                 let levels = || (target.level(left), target.level(right));
-                limits.constraints.allow(node.state, feature, levels)
+                (limits.min_rows <= 1 || on_left.min(node.rows.len() - on_left) >= limits.min_rows)
+                    && limits.constraints.allow(node.state, feature, levels)
             };
-            room.scan(target, &candidates, self.rule(), allowed)
-        } else {
-            target.scan(&candidates, self.rule(), room)
-        }?;
+            room.scan(target, candidates, self.rule(), allowed)
+        };
+        let up_to = |place: usize| 0..random.map_or(place, |(place, _)| place) + 1;
+        let mut best = scan(&candidates, &up_to).map(|found| (found, up_to(found.place)));
+        if !numeric && !target.is_ordered() && random.is_none() {
+            // Where no order of categories is best, each may also stand against all others.
+            for place in 0..order.len() {
+                let alone = Candidates { order: &order[place..=place], ..candidates };
+                if let Some(found) = scan(&alone, &|_| place..place + 1)
+                    && best.as_ref().is_none_or(|(best, _)| found.gain > best.gain)
+                {
+                    best = Some((found, place..place + 1));
+                }
+            }
+        }
+        let (found, lefts) = best?;
         let left = if numeric {
             Left::UpTo(random.map_or_else(|| usize::from(order[found.place]), |(_, drawn)| drawn))
         } else {
             let weight =
                 |bins: &[u16]| bins.iter().map(|&bin| target.weight(of_bin(bin.into()))).sum::<u64>();
-            let lefts = &order[..=place_of(found.place)];
+            let lefts = &order[lefts];
             let of_missing =
                 if found.missing_left { missing.map_or(0, |cells| target.weight(cells)) } else { 0 };
             let mut set = [0_u64; 4];

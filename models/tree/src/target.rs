@@ -27,6 +27,7 @@ pub(crate) struct Rule {
 }
 
 /// Candidates of one feature: its bins that hold rows, in the order in which they go left one after another.
+#[derive(Clone, Copy)]
 pub(crate) struct Candidates<'a, C> {
     /// `width` cells for each bin.
     pub(crate) cells: &'a [C],
@@ -82,6 +83,10 @@ pub(crate) trait Target: Sync {
     }
     /// By what the categories of a node are put in order, given the sums of one and of the node.
     fn key(&self, cells: &[Self::Cell], node: &[Self::Cell]) -> f64;
+    /// Whether no division of categories is better than one by that order.
+    fn is_ordered(&self) -> bool {
+        true
+    }
     /// Whether rows with these sums, which bring these values, all have the same answer.
     fn is_pure(&self, sums: &[Self::Cell], values: &mut dyn Iterator<Item = Self::Value>) -> bool;
     /// What a leaf with these sums predicts.

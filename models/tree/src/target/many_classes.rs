@@ -73,6 +73,9 @@ impl Target for ManyClasses {
     fn key(&self, cells: &[u32], node: &[u32]) -> f64 {
         f64::from(cells[first_of_largest(node)]) / self.weight(cells) as f64
     }
+    fn is_ordered(&self) -> bool {
+        false
+    }
     fn is_pure(&self, sums: &[u32], _: &mut dyn Iterator<Item = ClassWeight>) -> bool {
         sums.iter().filter(|count| **count > 0).count() < 2
     }
