@@ -121,23 +121,29 @@ impl<C: Cell> Room<C> {
         let Candidates { cells, order, missing, all } = *candidates;
         let width = target.width();
         let Self { sides, worth, left } = self;
-        sides.clear();
-        sides.extend_from_slice(all);
         let passes = 1 + usize::from(missing.is_some());
+        // What is left of the last scan is written over.
+        sides.resize((1 + 2 * passes * order.len()) * width, C::default());
+        let (whole, of_candidates) = sides.split_at_mut(width);
+        whole.copy_from_slice(all);
+        let mut of_candidates = of_candidates.chunks_exact_mut(2 * width);
         for pass in 0..passes {
             left.clear();
             match missing {
                 Some(missing) if pass == 1 => left.extend_from_slice(missing),
                 _ => left.resize(width, C::default()),
             }
-            for &bin in order {
+            for (&bin, sides) in order.iter().zip(&mut of_candidates) {
                 let bin = &cells[usize::from(bin) * width..][..width];
-                left.iter_mut().zip(bin).for_each(|(sum, &cell)| *sum = sum.plus(cell));
-                sides.extend_from_slice(left);
-                sides.extend(all.iter().zip(&*left).map(|(all, &left)| all.minus(left)));
+                let (to_left, to_right) = sides.split_at_mut(width);
+                // Sums are short: a loop is faster than calls that copy.
+                for i in 0..width {
+                    left[i] = left[i].plus(bin[i]);
+                    to_left[i] = left[i];
+                    to_right[i] = all[i].minus(left[i]);
+                }
             }
         }
-        worth.clear();
         worth.resize(sides.len() / width, 0.0);
         target.worth(sides, worth);
         let whole = worth[0];
