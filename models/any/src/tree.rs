@@ -57,8 +57,8 @@ pub(crate) const SPLITTER: Setting = Setting {
 const GROWTH: Setting = Setting {
     key: "growth",
     default: "leaf-wise",
-    accepted: "leaf-wise or depth-wise",
-    doc: "where leaves are limited: divide the node that gains most, or level by level",
+    accepted: "leaf-wise, depth-wise or oblivious",
+    doc: "where leaves are limited, divide the node that gains most, or level by level; or all of a level by one test",
 };
 
 const MAX_FEATURES: Setting = Setting {
@@ -147,8 +147,14 @@ pub(crate) fn growing(settings: &Settings, max_features: MaxFeatures) -> Result<
         min_impurity_decrease: settings.number(&MIN_IMPURITY_DECREASE, |x| x >= 0.0 && x.is_finite())?,
         max_features,
         splitter: settings.word(&SPLITTER, &[("best", Splitter::Best), ("random", Splitter::Random)])?,
-        growth: settings
-            .word(&GROWTH, &[("leaf-wise", Growth::LeafWise), ("depth-wise", Growth::DepthWise)])?,
+        growth: settings.word(
+            &GROWTH,
+            &[
+                ("leaf-wise", Growth::LeafWise),
+                ("depth-wise", Growth::DepthWise),
+                ("oblivious", Growth::Oblivious),
+            ],
+        )?,
         ..DecisionTree::default()
     };
     params.check()?;

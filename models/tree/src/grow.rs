@@ -13,6 +13,7 @@
 
 use crate::constraints::{Constraints, State};
 use crate::local::Local;
+use crate::oblivious;
 use crate::search::{Scratch, Search, Searched, View};
 use crate::table::BinnedTable;
 use crate::target::Target;
@@ -45,6 +46,8 @@ pub enum Growth {
     LeafWise,
     /// One that is nearest to the root, of these the one whose split gains most.
     DepthWise,
+    /// All nodes of a level at once and by the same test, whether leaves are limited or not.
+    Oblivious,
 }
 
 /// When nodes are not divided, and how they are.
@@ -236,6 +239,10 @@ impl<'a, T: Target> Grower<'a, T> {
         let mut rows = rows.to_vec();
         let mut nodes = Nodes::new(target.width());
         let node = nodes.push(rows.len(), self.sums(&rows));
+        if limits.growth == Growth::Oblivious {
+            oblivious::grow(&self.search, &mut rows, key, &mut nodes)?;
+            return Ok(nodes);
+        }
         let cells = if self.has_histogram(rows.len()) { Some(self.histogram(&rows)?) } else { None };
         let root = Part { node, rows: 0..rows.len(), cells, state: State::root(key) };
         let mut scratch = Scratch::new(target, self.search.table.features());

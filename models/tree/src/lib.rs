@@ -6,6 +6,7 @@ mod grow;
 mod local;
 #[cfg(test)]
 mod naive;
+mod oblivious;
 mod parameters;
 mod pipeline;
 mod search;

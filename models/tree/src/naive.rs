@@ -92,14 +92,14 @@ pub(crate) fn grow<T: Target>(
     Naive { split: Some((choice, Box::new([left, right]))), ..leaf }
 }
 
-fn sum<T: Target>(target: &T, rows: &[u32]) -> Vec<T::Cell> {
+pub(crate) fn sum<T: Target>(target: &T, rows: &[u32]) -> Vec<T::Cell> {
     let mut sums = vec![T::Cell::default(); target.width()];
     rows.iter().for_each(|&row| target.put(target.value(row), &mut sums));
     sums
 }
 
 /// The splits of a feature in the order in which the first of equals wins: by bin, then missing values right and left.
-fn candidates<T: Target>(
+pub(crate) fn candidates<T: Target>(
     table: &BinnedTable,
     target: &T,
     limits: &Limits,
@@ -163,7 +163,7 @@ fn candidates<T: Target>(
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
     use crate::Criterion;
     use crate::constraints::Constraints;
@@ -238,7 +238,7 @@ mod tests {
         kept(root, &divided)
     }
 
-    fn limits() -> Limits {
+    pub(crate) fn limits() -> Limits {
         Limits {
             max_depth: usize::MAX,
             max_leaves: usize::MAX,
@@ -255,7 +255,7 @@ mod tests {
 
     /// A column of up to 9 values or categories, some of them missing.
     #[derive(Clone, Debug)]
-    enum Drawn {
+    pub(crate) enum Drawn {
         Numbers(Vec<f64>),
         Codes(Vec<u32>, usize),
     }
@@ -272,9 +272,9 @@ mod tests {
         ]
     }
 
-    type Problem = (Vec<Drawn>, Vec<u32>, Vec<f64>, Option<Vec<f64>>);
+    pub(crate) type Problem = (Vec<Drawn>, Vec<u32>, Vec<f64>, Option<Vec<f64>>);
 
-    fn problem() -> impl Strategy<Value = Problem> {
+    pub(crate) fn problem() -> impl Strategy<Value = Problem> {
         (1_usize..120, 1_usize..4).prop_flat_map(|(rows, columns)| {
             let weights = prop::collection::vec(prop::sample::select(vec![0.0, 1.0, 2.0, 0.3]), rows);
             (
@@ -289,7 +289,7 @@ mod tests {
         })
     }
 
-    fn table(columns: &[Drawn], weights: Option<&[f64]>, bins: usize) -> BinnedTable {
+    pub(crate) fn table(columns: &[Drawn], weights: Option<&[f64]>, bins: usize) -> BinnedTable {
         let features: Vec<Feature<'_>> = columns
             .iter()
             .map(|column| match column {
