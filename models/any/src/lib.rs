@@ -14,9 +14,10 @@
 
 mod family;
 mod forest;
+mod isolation;
 mod linear;
 mod settings;
 mod tree;
 
-pub use family::{FAMILIES, Family, Purpose, family, load, load_bytes, train};
+pub use family::{FAMILIES, Family, Purpose, continue_training, family, load, load_bytes, train};
 pub use settings::{Setting, Settings};

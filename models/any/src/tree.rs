@@ -79,6 +79,7 @@ pub(crate) static TREE: Family = Family {
             .map(|_| ())
     },
     train: fit,
+    continued: None,
     load,
 };
 
@@ -142,7 +143,7 @@ fn fit(
 ) -> Result<Box<dyn Model>> {
     let features = max_features(settings, &MAX_FEATURES)?.unwrap_or_default();
     let (params, bins) = growing(settings, features)?;
-    let classify = TREE.classifies(dataset.column(&roles.target)?, settings)?;
+    let classify = TREE.classifies(dataset.column(roles.needed_target()?)?, settings)?;
     Ok(Box::new(TreeModel::fit(&params, bins, classify, dataset, roles, context)?))
 }
 

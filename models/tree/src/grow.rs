@@ -100,14 +100,14 @@ struct Part<C> {
     key: u64,
 }
 
-/// The key of a child.
-pub(crate) fn key_below(key: u64, is_right: bool) -> u64 {
+/// The key of the random numbers of a child, from that of its parent.
+pub fn key_below(key: u64, is_right: bool) -> u64 {
     const WAY: u64 = Philox::purpose("way down a tree");
     Philox::new(key, WAY).bits(is_right.into())
 }
 
 /// All of `features` features in the random order in which the node of this key looks at them, as far as it does.
-pub(crate) fn drawn(key: u64, features: usize) -> impl Iterator<Item = usize> {
+pub fn drawn(key: u64, features: usize) -> impl Iterator<Item = usize> {
     const DRAWN: u64 = Philox::purpose("features of a node");
     let random = Philox::new(key, DRAWN);
     let mut left: Vec<usize> = (0..features).collect();

@@ -1,6 +1,7 @@
 #![doc = include_str!("../README.md")]
 
 mod cuts;
+mod fingerprint;
 mod grow;
 #[cfg(test)]
 mod naive;
@@ -13,8 +14,10 @@ mod training;
 mod tree;
 mod weights;
 
+pub use cuts::categories;
+pub use grow::{drawn, key_below};
 pub use parameters::{Criterion, DecisionTree, Draw, MaxFeatures};
 pub use pipeline::{TreeModel, show_importances};
 pub use table::{BinnedTable, Feature, MOST_BINS};
-pub use training::{Answers, Training};
+pub use training::{Answers, Training, without_values};
 pub use tree::{Input, Node, Test, Tree};
