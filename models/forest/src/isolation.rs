@@ -49,6 +49,8 @@ impl Default for IsolationForest {
 pub struct Isolation {
     pub(crate) trees: Vec<Tree>,
     pub(crate) sampled: u32,
+    /// [`mean_path`] of these.
+    path: f64,
     pub(crate) threshold: Option<f64>,
 }
 
@@ -67,7 +69,7 @@ impl IsolationForest {
     /// that differ in its rows, and a threshold drawn evenly between the least and the largest number there. Categories go to
     /// either side each by a draw of its own, again until both sides have some; so do missing values of a node, all together;
     /// where a column has one value or is missing, the split is between these. At prediction a category that training did not
-    /// see is missing.
+    /// see is missing. Of more than 255 categories the rarest are one.
     ///
     /// Rows are drawn without repetition. A whole weight makes of a row as many, of which each may be drawn; where other weights
     /// are among them rows are drawn with repetition, more often the more they weigh.
@@ -148,7 +150,7 @@ impl IsolationForest {
         if trees.is_empty() {
             return Err(Error::Fit("stopped before the first tree had grown".into()));
         }
-        let mut model = Isolation { trees, sampled, threshold: None };
+        let mut model = Isolation::new(trees, sampled, None);
         model.threshold = self.contamination.map(|share| rows.threshold(&model, columns, cells, share));
         let report = self.report(&model);
         Ok(Fit { model, report })
@@ -195,6 +197,10 @@ impl IsolationForest {
 }
 
 impl Isolation {
+    fn new(trees: Vec<Tree>, sampled: u32, threshold: Option<f64>) -> Self {
+        Self { trees, sampled, path: mean_path(sampled.into()), threshold }
+    }
+
     /// The trees, one at least. A leaf's value is the length of its path: the splits on the way, and [`mean_path`] of its rows.
     pub fn trees(&self) -> &[Tree] {
         &self.trees
@@ -221,7 +227,7 @@ impl Isolation {
         let mut path = [0.0];
         mean(&self.trees, &mut path, |tree| Some(tree.leaf(row)));
         let mut score = [0.0];
-        let power = -path[0] / mean_path(self.sampled.into()) * std::f64::consts::LN_2;
+        let power = -path[0] / self.path * std::f64::consts::LN_2;
         // Both slices have one number.
         let _ = exp(&[power], &mut score);
         score[0]

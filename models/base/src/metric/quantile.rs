@@ -135,6 +135,27 @@ mod tests {
         check_quantiles(&[0.0, 0.5, 1.0]).unwrap();
     }
 
+    proptest::proptest! {
+        /// In whole numbers, where nothing is rounded: the smallest value up to which 20 times the weight is at least so many
+        /// parts of the whole.
+        #[test]
+        fn they_are_those_of_whole_numbers(
+            mut values in proptest::collection::vec((-9_i32..9, 0_u32..7), 1..30),
+            part in 0_u32..=20,
+            unit in 1e-9_f64..1e9,
+        ) {
+            values.sort_unstable();
+            let total: u32 = values.iter().map(|(_, weight)| weight).sum();
+            proptest::prop_assume!(total > 0);
+            let up_to = |value: i32| values.iter().filter(|(x, _)| *x <= value).map(|(_, w)| w).sum::<u32>();
+            let reached = |value: i32| up_to(value) > 0 && 20 * up_to(value) >= part * total;
+            let expected = values.iter().map(|(value, _)| *value).find(|&value| reached(value)).unwrap();
+            let weighted: Vec<(f64, f64)> =
+                values.iter().map(|&(value, weight)| (value.into(), f64::from(weight) * unit)).collect();
+            proptest::prop_assert_eq!(quantiles(&weighted, &[f64::from(part) / 20.0]), [f64::from(expected)]);
+        }
+    }
+
     #[test]
     fn losses_are_their_definitions() {
         // Predictions of two quantiles for two rows: short by 1 and 0, long by 2 and 3.

@@ -88,10 +88,10 @@ impl IsolationModel {
             return Err(file.error("the length of a path is below 0"));
         }
         let sampled: u32 = file.metadata("sampled")?;
-        if sampled == 0 || sampled as usize > params.subsample {
+        if sampled < 2 || sampled as usize > params.subsample {
             return Err(file.error(format!("its trees cannot have seen {sampled} rows")));
         }
-        let forest = Isolation { trees, sampled, threshold };
+        let forest = Isolation::new(trees, sampled, threshold);
         let (target, report) = (file.metadata("target")?, file.metadata("report")?);
         Ok(Self { params, inputs, forest, target, task, report })
     }
