@@ -85,10 +85,12 @@ Examples:
   tilewise train --model ridge --set alpha=10 --data houses.parquet --target price \\
       --out houses.safetensors
   tilewise train --model tree --set max_depth=5 --data adult.csv --target income --out t.safetensors
-  tilewise train --model forest --set quantiles=0.1,0.5,0.9 --data houses.csv --target price --out q.safetensors
-  tilewise train --model forest --set trees=500 --continue f.safetensors --data adult.csv --target income \\
-      --out f.safetensors
-  tilewise train --model isolation-forest --set contamination=0.01 --data log.csv --out odd.safetensors
+  tilewise train --model forest --set quantiles=0.1,0.5,0.9 --data houses.csv --target price \\
+      --out q.safetensors
+  tilewise train --model forest --set trees=500 --continue f.safetensors --data adult.csv \\
+      --target income --out f.safetensors
+  tilewise train --model isolation-forest --set contamination=0.01 --data log.csv \\
+      --out odd.safetensors
   tilewise train --model linear --data raw.csv --no-header --columns a,b,y --na '?' --target y
 
 Ctrl-C ends training at the next round and keeps the model; the exit code is then 130."
