@@ -7,6 +7,7 @@ mod out_of_bag;
 mod parameters;
 mod pipeline;
 mod quantiles;
+mod shuffled;
 
 pub use forest::Forest;
 pub use isolation::{Isolation, IsolationForest, IsolationModel, mean_path};

@@ -132,7 +132,7 @@ impl OutOfBag {
     }
 }
 
-fn first_of_largest(values: &[f64]) -> usize {
+pub(crate) fn first_of_largest(values: &[f64]) -> usize {
     (0..values.len()).rev().max_by(|&a, &b| values[a].total_cmp(&values[b])).unwrap_or(0)
 }
 

@@ -294,6 +294,34 @@ fn quantiles_hold_their_share_of_new_rows() {
 }
 
 #[test]
+fn columns_shuffled_out_of_the_bag_tell_what_matters() {
+    // y = 3 a - b without noise, and a column that has no part in it.
+    let random = Philox::new(16, Philox::purpose("shuffled"));
+    let x: Vec<f64> = (0..3 * 1500).map(|i| random.normal(i)).collect();
+    let y: Vec<f64> = x.chunks_exact(3).map(|row| 3.0 * row[0] - row[1]).collect();
+    let table = BinnedTable::of_matrix(MatRef::new(&x, 1500, 3).unwrap(), None, 255, 0).unwrap();
+    let params = RandomForest { trees: 30, max_features: Some(MaxFeatures::All), ..RandomForest::default() };
+    let numbers = Answers::Numbers(y.clone());
+    let forest = params.fit(&table, &numbers, &Context::default()).unwrap().model;
+    let run = || forest.out_of_bag_importances(&table, &numbers).unwrap();
+    let one = parallel::with_threads(1, run);
+    for threads in [2, 7] {
+        assert_eq!(parallel::with_threads(threads, run), one);
+    }
+    // Two independent draws of w x differ by 2 w^2 in the mean of squares.
+    let near = |x: f64, expected: f64| (x - expected).abs() < 0.15 * expected + 0.05;
+    assert!(near(one[0], 18.0) && near(one[1], 2.0) && near(one[2], 0.0), "{one:?}");
+    let classes = Answers::Classes { y: y.iter().map(|y| u32::from(*y > 0.0)).collect(), classes: 2 };
+    let by_class = params.fit(&table, &classes, &Context::default()).unwrap().model;
+    let shares = by_class.out_of_bag_importances(&table, &classes).unwrap();
+    assert!(shares[0] > 0.3 && (0.03..0.2).contains(&shares[1]) && shares[2].abs() < 0.02, "{shares:?}");
+    assert!(by_class.out_of_bag_importances(&table, &numbers).is_err());
+    let all =
+        RandomForest { bootstrap: false, ..params }.fit(&table, &numbers, &Context::default()).unwrap().model;
+    assert!(all.out_of_bag_importances(&table, &numbers).unwrap_err().to_string().contains("bootstrap"));
+}
+
+#[test]
 fn what_cannot_be_fitted_is_refused() {
     let (x, c, _) = problem(40, 9);
     let table = binned(&x, None);
