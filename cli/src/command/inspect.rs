@@ -27,6 +27,14 @@ impl Inspect {
         let mut text = format!("{}: {} model\n", self.model.display(), model.kind());
         text += &match model.task() {
             Task::Regression => format!("predicts the number {}\n", output::printable(model.target())),
+            Task::Quantiles { quantiles } => {
+                let quantiles = quantiles.iter().map(f64::to_string).collect::<Vec<_>>().join(", ");
+                format!(
+                    "predicts quantiles {quantiles} of the number {}\n",
+                    output::printable(model.target())
+                )
+            }
+            Task::Anomaly { .. } => "scores from 0 to 1 how unusual a row is\n".to_owned(),
             Task::Classification { classes } => {
                 let shown: Vec<String> = classes.iter().take(20).map(|c| output::printable(c)).collect();
                 let more = if classes.len() > 20 { " ..." } else { "" };

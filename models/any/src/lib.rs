@@ -15,9 +15,10 @@
 mod constraints;
 mod family;
 mod forest;
+mod isolation;
 mod linear;
 mod settings;
 mod tree;
 
-pub use family::{FAMILIES, Family, Purpose, family, load, load_bytes, train};
+pub use family::{FAMILIES, Family, Purpose, continue_training, family, load, load_bytes, train};
 pub use settings::{Setting, Settings};

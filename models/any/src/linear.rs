@@ -87,6 +87,7 @@ pub(crate) static LINEAR: Family = Family {
     purpose: Purpose::Regression,
     settings: &[CLOSED, COMMON],
     check: |settings| squares(settings, 0.0).map(|_| ()),
+    continued: None,
     train: |dataset, roles, settings, context| {
         fit("linear", &squares(settings, 0.0)?, dataset, roles, settings, context)
     },
@@ -99,6 +100,7 @@ pub(crate) static RIDGE: Family = Family {
     purpose: Purpose::Regression,
     settings: &[&[ALPHA], CLOSED, COMMON],
     check: |settings| ridge(settings).map(|_| ()),
+    continued: None,
     train: |dataset, roles, settings, context| {
         fit("ridge", &ridge(settings)?, dataset, roles, settings, context)
     },
@@ -111,6 +113,7 @@ pub(crate) static LOGISTIC: Family = Family {
     purpose: Purpose::Classification,
     settings: &[&[C, CLASS_WEIGHT, SOLVER, STEP, TOLERANCE, MAX_ROUNDS], COMMON],
     check: |settings| logistic(settings).map(|_| ()),
+    continued: None,
     train: |dataset, roles, settings, context| {
         fit("logistic", &logistic(settings)?, dataset, roles, settings, context)
     },

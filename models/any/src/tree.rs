@@ -95,6 +95,7 @@ pub(crate) static TREE: Family = Family {
             .map(|_| ())
     },
     train: fit,
+    continued: None,
     load,
 };
 
@@ -171,7 +172,7 @@ fn fit(
     let features = max_features(settings, &MAX_FEATURES)?.unwrap_or_default();
     let (mut params, bins) = growing(settings, features)?;
     constraints::resolve(settings, dataset, roles, &mut params)?;
-    let classify = TREE.classifies(dataset.column(&roles.target)?, settings)?;
+    let classify = TREE.classifies(dataset.column(roles.needed_target()?)?, settings)?;
     Ok(Box::new(TreeModel::fit(&params, bins, classify, dataset, roles, context)?))
 }
 

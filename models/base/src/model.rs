@@ -5,16 +5,47 @@ use serde::{Deserialize, Serialize};
 use tilewise_kernels::{MatMut, MatRef};
 
 /// What the outputs of a model mean.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "task", rename_all = "lowercase")]
 pub enum Task {
     /// One number per target.
     Regression,
+    /// Quantiles of a number.
+    Quantiles {
+        /// Which ones, from 0 to 1, in the order of the outputs.
+        quantiles: Vec<f64>,
+    },
     /// One probability per class.
     Classification {
         /// The classes in the order of the outputs.
         classes: Vec<String>,
     },
+    /// How unusual a row is, from 0 to 1, learned without a target.
+    Anomaly {
+        /// A row whose score is this or more is called an anomaly; `None` where none is called so.
+        threshold: Option<f64>,
+    },
+}
+
+impl Task {
+    /// Numbers per row.
+    pub fn outputs(&self) -> usize {
+        match self {
+            Self::Regression | Self::Anomaly { .. } => 1,
+            Self::Quantiles { quantiles } => quantiles.len(),
+            Self::Classification { classes } => classes.len(),
+        }
+    }
+
+    /// What each of them is called: `prediction`, `quantile_0.1`, the class, `score`.
+    pub fn names(&self) -> Vec<String> {
+        match self {
+            Self::Regression => vec!["prediction".into()],
+            Self::Quantiles { quantiles } => quantiles.iter().map(|q| format!("quantile_{q}")).collect(),
+            Self::Classification { classes } => classes.clone(),
+            Self::Anomaly { .. } => vec!["score".into()],
+        }
+    }
 }
 
 /// A fitted model. It sees rows of *cells*: `f64` numbers in the order of [`Model::inputs`], the value of a numeric
@@ -25,7 +56,7 @@ pub trait Model: Send + Sync {
     fn kind(&self) -> &str;
     /// The columns it needs, in the order of cells.
     fn inputs(&self) -> &[Field];
-    /// Name of the target column.
+    /// Name of the target column; empty where the task has none ([`Task::Anomaly`]).
     fn target(&self) -> &str;
     /// Name of the column that was added to the linear predictor in training, if there was one: predictions without
     /// it are not those of this model.
@@ -51,10 +82,7 @@ pub trait Model: Send + Sync {
     fn describe(&self) -> String;
     /// Columns of the output.
     fn outputs(&self) -> usize {
-        match self.task() {
-            Task::Regression => 1,
-            Task::Classification { classes } => classes.len(),
-        }
+        self.task().outputs()
     }
 }
 

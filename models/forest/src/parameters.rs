@@ -1,9 +1,12 @@
 //! What a random forest is fitted with.
 
+use crate::continued::Origin;
 use crate::out_of_bag::{self, Bootstrap};
+use crate::quantiles;
 use crate::{Forest, OutOfBag};
 use serde::{Deserialize, Serialize};
 use std::sync::atomic::{AtomicU64, Ordering};
+use tilewise_base::metric::check_quantiles;
 use tilewise_base::{Context, Error, Fit, FitReport, Result};
 use tilewise_kernels::parallel::{self, Scheme};
 use tilewise_kernels::random::Philox;
@@ -34,6 +37,11 @@ pub struct RandomForest {
     pub max_features: Option<MaxFeatures>,
     /// Whether to ask about every row the trees that were grown without it. Takes a fraction of the time of training.
     pub out_of_bag: bool,
+    /// Quantiles of numbers to predict in place of the mean (Meinshausen, "Quantile regression forests", *Journal of Machine
+    /// Learning Research* 7, 2006): ascending, from 0 to 1; none for the mean. The forest then keeps the training answers of its
+    /// leaves, 4 bytes for each tree and row.
+    #[serde(default)]
+    pub quantiles: Vec<f64>,
     /// What each tree is grown with, but for `max_features`. With `bootstrap` a row counts as often as it was drawn.
     pub tree: DecisionTree,
 }
@@ -41,12 +49,19 @@ pub struct RandomForest {
 impl Default for RandomForest {
     fn default() -> Self {
         let tree = DecisionTree::default();
-        Self { trees: 100, bootstrap: true, max_features: None, out_of_bag: false, tree }
+        Self {
+            trees: 100,
+            bootstrap: true,
+            max_features: None,
+            out_of_bag: false,
+            quantiles: Vec::new(),
+            tree,
+        }
     }
 }
 
-/// A tree and the rows it was grown on.
-type Grown = (Tree, Vec<u64>);
+/// A tree and its number.
+pub(crate) type Grown = (u32, Tree);
 
 impl RandomForest {
     /// Grows a forest for classes `y` (one number below `classes` per row) on the rows that have a weight.
@@ -80,48 +95,109 @@ impl RandomForest {
     /// # Errors
     /// As there.
     pub fn fit(&self, table: &BinnedTable, answers: &Answers, context: &Context<'_>) -> Result<Fit<Forest>> {
+        self.extend(None, table, answers, context)
+    }
+
+    /// Goes on with a forest until it has `self.trees` trees: the result is the forest that these parameters would have grown at
+    /// once, bit for bit, since a tree is a function of its number. A forest that was stopped gets the trees that it lacks.
+    ///
+    /// # Errors
+    /// When the forest was grown with other parameters (`out_of_bag` and `quantiles` may differ, and it may not have trees beyond
+    /// `self.trees`), another seed or another table, naming what differs; else as [`RandomForest::fit`].
+    pub fn continue_from(
+        &self,
+        forest: &Forest,
+        table: &BinnedTable,
+        answers: &Answers,
+        context: &Context<'_>,
+    ) -> Result<Fit<Forest>> {
+        self.extend(Some(forest), table, answers, context)
+    }
+
+    fn extend(
+        &self,
+        earlier: Option<&Forest>,
+        table: &BinnedTable,
+        answers: &Answers,
+        context: &Context<'_>,
+    ) -> Result<Fit<Forest>> {
         const TREES: u64 = Philox::purpose("trees of a forest");
         self.check()?;
-        let keys = Philox::new(context.seed, TREES);
+        let y = match answers {
+            Answers::Numbers(y) => Some(&y[..]),
+            Answers::Classes { .. } => None,
+        };
+        if y.is_none() && !self.quantiles.is_empty() {
+            return Err(Error::parameter(
+                "quantiles",
+                self.listed_quantiles(),
+                "none are where classes are predicted",
+            ));
+        }
+        let origin = Origin { params: self.clone(), seed: context.seed, table: table.fingerprint(answers)? };
+        let mut grown = match earlier {
+            Some(forest) => origin.continued(forest)?,
+            None => Vec::new(),
+        };
         let bootstrap = self.bootstrap.then(|| Bootstrap::new(table, context.seed)).transpose()?;
+        let is_missing = |number: &u32| grown.binary_search_by_key(number, |(known, _)| *known).is_err();
+        let missing: Vec<u32> = (0..self.trees as u32).filter(is_missing).collect();
+        let keys = Philox::new(context.seed, TREES);
         let tree = DecisionTree { max_features: self.features(answers), ..self.tree.clone() };
-        let done = AtomicU64::new(0);
-        let grow = |number: usize| -> Result<Option<Grown>> {
+        let done = AtomicU64::new(grown.len() as u64);
+        let grow = |i: usize| -> Result<Option<Grown>> {
             if context.cancelled() {
                 return Ok(None);
             }
-            let counts = bootstrap.as_ref().map(|bootstrap| bootstrap.counts(number));
+            let number = missing[i];
+            let counts = bootstrap.as_ref().map(|bootstrap| bootstrap.counts(number as usize));
             let draw =
-                Draw { key: keys.bits(number as u64), counts: counts.as_deref(), scheme: context.scheme };
+                Draw { key: keys.bits(number.into()), counts: counts.as_deref(), scheme: context.scheme };
             let tree = match answers {
                 Answers::Classes { y, classes } => tree.grow_classes(table, y, *classes, &draw)?,
                 Answers::Numbers(y) => tree.grow_numbers(table, y, &draw)?,
             };
-            let bag = counts.filter(|_| self.out_of_bag).map(|counts| out_of_bag::bag(&counts));
             let done = done.fetch_add(1, Ordering::Relaxed) + 1;
             context.progress.round(done, self.trees as u64, &format!("{} leaves", tree.leaves()));
-            Ok(Some((tree, bag.unwrap_or_default())))
+            Ok(Some((number, tree)))
         };
         // A tree of one's own needs no waiting for others; those that are left over are shared.
         let alone = match context.scheme {
-            Scheme::Auto => self.trees - self.trees % parallel::threads(),
-            Scheme::Tasks => self.trees,
+            Scheme::Auto => missing.len() - missing.len() % parallel::threads(),
+            Scheme::Tasks => missing.len(),
             Scheme::Rows => 0,
         };
-        let mut grown = parallel::map(alone, |number| parallel::on_this_thread(|| grow(number)));
-        grown.extend((alone..self.trees).map(grow));
-        let grown: Vec<Option<Grown>> = grown.into_iter().collect::<Result<_>>()?;
-        let (trees, bags): (Vec<Tree>, Vec<Vec<u64>>) = grown.into_iter().flatten().unzip();
+        let more = parallel::map(alone, |i| parallel::on_this_thread(|| grow(i)));
+        for tree in more.into_iter().chain((alone..missing.len()).map(grow)) {
+            grown.extend(tree?);
+        }
+        grown.sort_by_key(|(number, _)| *number);
+        let (numbers, trees): (Vec<u32>, Vec<Tree>) = grown.into_iter().unzip();
         if trees.is_empty() {
             return Err(Error::Fit("stopped before the first tree had grown".into()));
         }
-        let out_of_bag = self.out_of_bag.then(|| {
-            let predictions = out_of_bag::predictions(table, &trees, &bags);
-            OutOfBag::of(table, answers, &predictions)
-        });
-        let model = Forest { trees, out_of_bag };
+        let out_of_bag = match &bootstrap {
+            Some(bootstrap) if self.out_of_bag => {
+                let bag = |i: usize| out_of_bag::bag(&bootstrap.counts(numbers[i] as usize));
+                let bags = parallel::map(numbers.len(), bag);
+                let predictions = out_of_bag::predictions(table, &trees, &bags);
+                Some(OutOfBag::of(table, answers, &predictions))
+            }
+            _ => None,
+        };
+        let kept = match y {
+            Some(y) if !self.quantiles.is_empty() => {
+                Some(quantiles::Answers::new(table, y, bootstrap.as_ref(), &trees, &numbers)?)
+            }
+            _ => None,
+        };
+        let model = Forest { trees, numbers, origin, answers: kept, out_of_bag };
         let report = self.report(&model, answers);
         Ok(Fit { model, report })
+    }
+
+    fn listed_quantiles(&self) -> String {
+        self.quantiles.iter().map(f64::to_string).collect::<Vec<_>>().join(",")
     }
 
     /// Features that a node looks at.
@@ -165,6 +241,9 @@ impl RandomForest {
         if self.out_of_bag && !self.bootstrap {
             let what = "only false is where rows are not drawn (bootstrap is false)";
             return Err(Error::parameter("out_of_bag", true, what));
+        }
+        if !self.quantiles.is_empty() {
+            check_quantiles(&self.quantiles)?;
         }
         DecisionTree { max_features: self.max_features.unwrap_or_default(), ..self.tree.clone() }.check()
     }

@@ -215,8 +215,8 @@ struct Part<C> {
     state: State,
 }
 
-/// The key of a child.
-pub(crate) fn key_below(key: u64, is_right: bool) -> u64 {
+/// The key of the random numbers of a child, from that of its parent.
+pub fn key_below(key: u64, is_right: bool) -> u64 {
     const WAY: u64 = Philox::purpose("way down a tree");
     Philox::new(key, WAY).bits(is_right.into())
 }

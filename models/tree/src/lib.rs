@@ -2,6 +2,7 @@
 
 mod constraints;
 mod cuts;
+mod fingerprint;
 mod grow;
 mod local;
 #[cfg(test)]
@@ -17,9 +18,11 @@ mod training;
 mod tree;
 mod weights;
 
-pub use grow::{Growth, Splitter};
+pub use cuts::categories;
+pub use grow::{Growth, Splitter, key_below};
 pub use parameters::{Criterion, DecisionTree, Draw, MaxFeatures};
 pub use pipeline::{TreeModel, show_importances};
+pub use search::draw;
 pub use table::{BinnedTable, Feature, MOST_BINS};
-pub use training::{Answers, Training};
+pub use training::{Answers, Training, without_values};
 pub use tree::{Input, Node, Test, Tree};

@@ -2,10 +2,9 @@
 
 use crate::constraints::State;
 use crate::grow::{Choice, Left, Limits, Splitter, key_below};
-use crate::search::{draw, drawn_bin};
+use crate::search::{drawn, drawn_bin};
 use crate::table::{BinnedTable, Binning};
 use crate::target::Target;
-use std::ops::ControlFlow;
 use tilewise_kernels::tree::Cell;
 
 /// A node and all below it.
@@ -31,16 +30,8 @@ pub(crate) fn grow<T: Target>(
         return leaf;
     }
     let mut best: Option<(Choice, Vec<u32>, Vec<u32>)> = None;
-    let mut order = Vec::new();
-    if limits.features < table.features() {
-        let mut all: Vec<u32> = (0..table.features() as u32).collect();
-        draw(state.key, &mut all, &mut Vec::new(), |_, feature| {
-            order.push(feature);
-            ControlFlow::Continue(())
-        });
-    } else {
-        order.extend(0..table.features());
-    }
+    let draws = limits.features < table.features();
+    let order = if draws { drawn(state.key, table.features()) } else { (0..table.features()).collect() };
     for (seen, feature) in order.into_iter().enumerate() {
         if seen >= limits.features && best.is_some() {
             break;
@@ -131,7 +122,8 @@ pub(crate) fn candidates<T: Target>(
                 if table.missing[feature] { with_bin(bins_of_values) } else { Vec::new() };
             let mut all: Vec<_> = (1..=here.len()).map(|n| 0..n).collect();
             if random {
-                all = vec![0..drawn_bin(key, feature, 0, here.len() - 1) + 1];
+                let place = drawn_bin(key, feature, 0, here.len() - 1);
+                all.retain(|lefts| lefts.end == place + 1);
             } else if !target.is_ordered() {
                 all.extend((0..here.len()).map(|place| place..place + 1));
             }

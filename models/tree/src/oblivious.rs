@@ -311,6 +311,7 @@ mod tests {
     use crate::grow::{Grower, Growth, Limits};
     use crate::naive::tests::{Drawn, limits, problem, table};
     use crate::naive::{candidates, sum};
+    use crate::search::drawn;
     use crate::table::BinnedTable;
     use crate::target::{ManyClasses, Numbers, TwoClasses};
     use proptest::prelude::*;
@@ -339,13 +340,7 @@ mod tests {
             });
             let mut features: Vec<usize> = (0..table.features()).collect();
             if limits.features < table.features() {
-                let mut all: Vec<u32> = (0..table.features() as u32).collect();
-                let mut order = Vec::new();
-                draw(level_key(key, depth), &mut all, &mut Vec::new(), |_, feature| {
-                    order.push(feature);
-                    ControlFlow::Continue(())
-                });
-                features = order;
+                features = drawn(level_key(key, depth), table.features());
             }
             // What a test gains in a node, and the sides, if the node may be so divided.
             let divided = |node: &Plain<T::Cell>, feature: usize, left: &Left, missing_left: bool| {

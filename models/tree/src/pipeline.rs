@@ -45,7 +45,7 @@ impl TreeModel {
         };
         let Fit { model: tree, mut report } = fit;
         report.warnings.extend(warnings);
-        let (params, target) = (params.clone(), roles.target.clone());
+        let (params, target) = (params.clone(), roles.needed_target()?.to_owned());
         Ok(Self { params, max_bins, inputs, tree, target, task, report })
     }
 
@@ -182,12 +182,12 @@ impl TreeModel {
     fn prediction(&self, node: usize) -> String {
         let value = self.tree.value(node);
         match &self.task {
-            Task::Regression => format!("{}", value[0]),
             Task::Classification { classes } => {
                 let best = (0..value.len()).max_by(|&a, &b| value[a].total_cmp(&value[b]).then(b.cmp(&a)));
                 let best = best.unwrap_or(0);
                 format!("{:?} {:.3}", classes.get(best).map_or("", String::as_str), value[best])
             }
+            _ => format!("{}", value[0]),
         }
     }
 

@@ -74,9 +74,9 @@ impl<T: Target> Scratch<T> {
     }
 }
 
-/// Calls `see` with the features of a node of this key in random order until it has seen enough. `features` holds all of
-/// them in ascending order, before and after.
-pub(crate) fn draw(
+/// Calls `see` (how many were seen before, feature) with the features of a node of this key in random order until it has seen
+/// enough. `features` holds all of them in ascending order, before and after; `moved` is room.
+pub fn draw(
     key: u64,
     features: &mut [u32],
     moved: &mut Vec<usize>,
@@ -103,6 +103,18 @@ pub(crate) fn draw(
     while let Some(place) = moved.pop() {
         features.swap(place, features.len() - 1 - moved.len());
     }
+}
+
+/// All features in the order of [`draw`].
+#[cfg(test)]
+pub(crate) fn drawn(key: u64, features: usize) -> Vec<usize> {
+    let mut all: Vec<u32> = (0..features as u32).collect();
+    let mut order = Vec::new();
+    draw(key, &mut all, &mut Vec::new(), |_, feature| {
+        order.push(feature);
+        ControlFlow::Continue(())
+    });
+    order
 }
 
 /// The bin up to which rows go left where splits are drawn: one of those from `first` to before `last`.

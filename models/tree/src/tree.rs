@@ -181,13 +181,21 @@ impl Tree {
     /// # Panics
     /// When there is no such row.
     pub fn leaf_of(&self, table: &BinnedTable, row: usize) -> usize {
+        self.leaf_where(table, |_| row)
+    }
+
+    /// As [`Tree::leaf_of`] for a row that is put together: `row_of` tells from which row of the table each feature comes.
+    ///
+    /// # Panics
+    /// When there is no such row.
+    pub fn leaf_where(&self, table: &BinnedTable, row_of: impl Fn(usize) -> usize) -> usize {
         let columns = table.columns();
         let mut at = 0;
         loop {
             let node = &self.nodes[at];
             let Some(test) = &node.test else { return at };
             let feature = node.feature as usize;
-            let bin = usize::from(columns.get(row, feature));
+            let bin = usize::from(columns.get(row_of(feature), feature));
             let left = match (test, &table.binnings[feature]) {
                 _ if table.missing[feature] && bin + 1 == columns.count(feature) => node.missing_left,
                 (Test::UpTo(threshold), Binning::Numeric { cuts }) => {
