@@ -41,6 +41,12 @@ const MIN_IMPURITY_DECREASE: Setting = Setting {
     accepted: "a number of 0 or more",
     doc: "what a split must gain more than, per unit of the weight of all rows",
 };
+const CCP_ALPHA: Setting = Setting {
+    key: "ccp_alpha",
+    default: "0",
+    accepted: "a number of 0 or more",
+    doc: "price of a leaf by which the grown tree is pruned, per unit of the weight of all rows; 0 for no pruning",
+};
 const MAX_BINS: Setting = Setting {
     key: "max_bins",
     default: "255",
@@ -63,6 +69,7 @@ pub(crate) const GROWING: &[Setting] = &[
     MIN_SAMPLES_LEAF,
     MIN_SAMPLES_SPLIT,
     MIN_IMPURITY_DECREASE,
+    CCP_ALPHA,
     MAX_BINS,
     TASK,
 ];
@@ -129,6 +136,7 @@ pub(crate) fn growing(settings: &Settings, max_features: MaxFeatures) -> Result<
         min_samples_split: whole(&MIN_SAMPLES_SPLIT, 2.0, 1e15)?,
         min_impurity_decrease: settings.number(&MIN_IMPURITY_DECREASE, |x| x >= 0.0 && x.is_finite())?,
         max_features,
+        ccp_alpha: settings.number(&CCP_ALPHA, |x| x >= 0.0 && x.is_finite())?,
     };
     params.check()?;
     Ok((params, whole(&MAX_BINS, 2.0, MOST_BINS as f64)?))

@@ -6,6 +6,7 @@ mod grow;
 mod naive;
 mod parameters;
 mod pipeline;
+mod prune;
 pub mod stored;
 mod table;
 mod target;
@@ -15,6 +16,7 @@ mod weights;
 
 pub use parameters::{Criterion, DecisionTree, Draw, MaxFeatures};
 pub use pipeline::{TreeModel, show_importances};
+pub use prune::Pruning;
 pub use table::{BinnedTable, Feature, MOST_BINS};
 pub use training::{Answers, Training};
 pub use tree::{Input, Node, Test, Tree};

@@ -157,6 +157,10 @@ pub struct DecisionTree {
     /// Features that each node looks at.
     #[serde(default)]
     pub max_features: MaxFeatures,
+    /// The price of a leaf by which the grown tree is pruned ([`Tree::pruned`]), per unit of the weight of all rows; 0 for no
+    /// pruning, not of splits that gain nothing either.
+    #[serde(default)]
+    pub ccp_alpha: f64,
 }
 
 impl Default for DecisionTree {
@@ -169,6 +173,7 @@ impl Default for DecisionTree {
             min_samples_split: 2,
             min_impurity_decrease: 0.0,
             max_features: MaxFeatures::All,
+            ccp_alpha: 0.0,
         }
     }
 }
@@ -240,7 +245,8 @@ impl DecisionTree {
         }
         let limits = self.limits(drawn.weights.total, table.features());
         let nodes = Grower { table, target, limits }.grow(&drawn.rows, drawn.key)?;
-        Ok(Tree::new(table, drawn.weights.unit, target, &nodes))
+        let tree = Tree::new(table, drawn.weights.unit, target, &nodes);
+        Ok(if self.ccp_alpha > 0.0 { tree.pruned(self.ccp_alpha) } else { tree })
     }
 
     /// Checks parameters that do not depend on data.
@@ -262,6 +268,9 @@ impl DecisionTree {
         }
         if !(self.min_impurity_decrease >= 0.0 && self.min_impurity_decrease.is_finite()) {
             return refuse("min_impurity_decrease", &self.min_impurity_decrease, "a number of 0 or more");
+        }
+        if !(self.ccp_alpha >= 0.0 && self.ccp_alpha.is_finite()) {
+            return refuse("ccp_alpha", &self.ccp_alpha, "a number of 0 or more");
         }
         let features = match self.max_features {
             MaxFeatures::Count(count) => count > 0,
