@@ -2,10 +2,11 @@
 
 use crate::{Forest, OutOfBag, RandomForest};
 use tilewise_base::{
-    Context, Dataset, Error, Field, Fit, FitReport, Model, ModelFile, Result, Roles, Task, predict_rows,
+    Context, Dataset, Error, Field, Fit, FitReport, Model, ModelFile, Outline, Result, Roles, Task,
+    predict_rows,
 };
 use tilewise_kernels::{MatMut, MatRef, same};
-use tilewise_tree::{Node, Training, show_importances, stored};
+use tilewise_tree::{Node, Shap, Training, outline, show_importances, stored};
 
 /// A fitted forest with the columns it reads.
 #[derive(Clone, Debug, PartialEq)]
@@ -129,5 +130,18 @@ impl Model for ForestModel {
             text += &format!("  out of bag {what} {score:.6} on {rows} rows\n");
         }
         text + &show_importances(&self.inputs, &forest.importances())
+    }
+
+    fn importances(&self) -> Result<Vec<f64>> {
+        Ok(self.forest.importances())
+    }
+
+    /// The means over the trees.
+    fn contributions(&self, cells: MatRef<'_, f64>, out: MatMut<'_, f64>) -> Result<()> {
+        Shap::new(self.forest.trees()).explain(cells, out)
+    }
+
+    fn outline(&self, tree: usize) -> Result<Outline> {
+        outline(self.forest.trees(), tree, &self.inputs, &self.task)
     }
 }
