@@ -16,10 +16,12 @@ Examples:
   tilewise explain --model m.safetensors --data new.csv --rows 3
   tilewise explain --model tree.safetensors --data new.csv --rows 3 --path
 
-There is a line for each row, and for each class where classes are predicted: the base (what is predicted when nothing is
-known of a row), what each column adds, and the prediction, which is the sum of these. What a column adds is its
-Shapley value: the mean, over all orders in which columns can become known, of the step that it makes. Columns that
-are not known are averaged over the training rows that came the same way down a tree. Trees and forests can tell.";
+There is a line for each row, and for each class where classes are predicted: the base (what is predicted when nothing \
+is known of a row), what each column adds, and the prediction, which is the sum of these.
+
+What a column adds is its Shapley value: the mean, over all orders in which columns can become known, of the step that \
+it makes. Columns that are not known are averaged over the training rows that came the same way down a tree. Trees \
+and forests can tell.";
 
 /// Show what each column adds to the prediction of each row
 #[derive(Args)]
@@ -56,6 +58,7 @@ impl Explain {
         let table = self.table.read_for(model.inputs(), None, &[])?;
         let rows: Vec<usize> = (0..table.rows().min(self.rows.unwrap_or(usize::MAX))).collect();
         let table = table.take(&rows);
+        output::warn_of_unseen(model.inputs(), &table);
         if self.path {
             let text = ways(&*model, &table).map_err(place)?;
             if is_standard(&self.out) {
