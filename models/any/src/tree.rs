@@ -41,6 +41,12 @@ const MIN_IMPURITY_DECREASE: Setting = Setting {
     accepted: "a number of 0 or more",
     doc: "what a split must gain more than, per unit of the weight of all rows",
 };
+const CCP_ALPHA: Setting = Setting {
+    key: "ccp_alpha",
+    default: "0",
+    accepted: "a number of 0 or more",
+    doc: "price of a leaf by which the grown tree is pruned, per unit of the weight of all rows; 0 for no pruning",
+};
 const MAX_BINS: Setting = Setting {
     key: "max_bins",
     default: "255",
@@ -79,6 +85,7 @@ pub(crate) const GROWING: &[Setting] = &[
     GROWTH,
     constraints::MONOTONE,
     constraints::INTERACTIONS,
+    CCP_ALPHA,
     MAX_BINS,
     TASK,
 ];
@@ -156,6 +163,7 @@ pub(crate) fn growing(settings: &Settings, max_features: MaxFeatures) -> Result<
                 ("oblivious", Growth::Oblivious),
             ],
         )?,
+        ccp_alpha: settings.number(&CCP_ALPHA, |x| x >= 0.0 && x.is_finite())?,
         ..DecisionTree::default()
     };
     params.check()?;

@@ -4,10 +4,11 @@ use crate::continued::Origin;
 use crate::quantiles::Answers;
 use crate::{Forest, OutOfBag, RandomForest};
 use tilewise_base::{
-    Context, Dataset, Error, Field, Fit, FitReport, Model, ModelFile, Result, Roles, Task, predict_rows,
+    Context, Dataset, Error, Field, Fit, FitReport, Model, ModelFile, Outline, Result, Roles, Task,
+    predict_rows,
 };
 use tilewise_kernels::{MatMut, MatRef, same};
-use tilewise_tree::{Node, Training, show_importances, stored};
+use tilewise_tree::{Node, Shap, Training, outline, show_importances, stored};
 
 /// A fitted forest with the columns it reads.
 #[derive(Clone, Debug, PartialEq)]
@@ -249,5 +250,23 @@ impl Model for ForestModel {
             text += &format!("  quantiles {quantiles} of the answers of its leaves\n");
         }
         text + &show_importances(&self.inputs, &forest.importances())
+    }
+
+    fn importances(&self) -> Result<Vec<f64>> {
+        Ok(self.forest.importances())
+    }
+
+    /// The means over the trees.
+    fn contributions(&self, cells: MatRef<'_, f64>, out: MatMut<'_, f64>) -> Result<()> {
+        if let Task::Quantiles { .. } = self.task {
+            let what =
+                "predicts quantiles, which are no sums of what columns add; a forest without quantiles can";
+            return Err(Error::Fit(format!("{what} be explained")));
+        }
+        Shap::new(self.forest.trees()).explain(cells, out)
+    }
+
+    fn outline(&self, tree: usize) -> Result<Outline> {
+        outline(self.forest.trees(), tree, &self.inputs, &self.task)
     }
 }

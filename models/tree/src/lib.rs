@@ -8,9 +8,12 @@ mod local;
 #[cfg(test)]
 mod naive;
 mod oblivious;
+mod outline;
 mod parameters;
 mod pipeline;
+mod prune;
 mod search;
+mod shap;
 pub mod stored;
 mod table;
 mod target;
@@ -20,9 +23,12 @@ mod weights;
 
 pub use cuts::categories;
 pub use grow::{Growth, Splitter, key_below};
+pub use outline::outline;
 pub use parameters::{Criterion, DecisionTree, Draw, MaxFeatures};
 pub use pipeline::{TreeModel, show_importances};
+pub use prune::Pruning;
 pub use search::draw;
+pub use shap::{SHAP_TOLERANCE, Shap};
 pub use table::{BinnedTable, Feature, MOST_BINS};
 pub use training::{Answers, Training, without_values};
 pub use tree::{Input, Node, Test, Tree};

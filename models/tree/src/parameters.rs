@@ -184,6 +184,10 @@ pub struct DecisionTree {
     /// Groups of features: all features of a path are in one of them. A feature of no group stands alone. Empty for none.
     #[serde(default)]
     pub interactions: Vec<Vec<u32>>,
+    /// The price of a leaf by which the grown tree is pruned ([`Tree::pruned`]), per unit of the weight of all rows; 0 for no
+    /// pruning, not of splits that gain nothing either.
+    #[serde(default)]
+    pub ccp_alpha: f64,
 }
 
 impl Default for DecisionTree {
@@ -200,6 +204,7 @@ impl Default for DecisionTree {
             growth: Growth::LeafWise,
             monotone: Vec::new(),
             interactions: Vec::new(),
+            ccp_alpha: 0.0,
         }
     }
 }
@@ -277,7 +282,8 @@ impl DecisionTree {
         let counted = draw.counts.is_some() || table.weights.values.is_none();
         let limits = self.limits(drawn.weights.total, table.features(), counted, constraints);
         let nodes = Grower::new(table, target, &limits, draw.scheme).grow(&drawn.rows, drawn.key)?;
-        Ok(Tree::new(table, drawn.weights.unit, target, &nodes))
+        let tree = Tree::new(table, drawn.weights.unit, target, &nodes);
+        Ok(if self.ccp_alpha > 0.0 { tree.pruned(self.ccp_alpha) } else { tree })
     }
 
     /// Checks parameters that do not depend on data.
@@ -302,6 +308,9 @@ impl DecisionTree {
         }
         if let Some(sign) = self.monotone.iter().find(|sign| !(-1..=1).contains(*sign)) {
             return refuse("monotone", sign, "1, -1 or 0 for each feature");
+        }
+        if !(self.ccp_alpha >= 0.0 && self.ccp_alpha.is_finite()) {
+            return refuse("ccp_alpha", &self.ccp_alpha, "a number of 0 or more");
         }
         let features = match self.max_features {
             MaxFeatures::Count(count) => count > 0,

@@ -163,16 +163,38 @@ impl Tree {
         let mut at = 0;
         loop {
             let node = &self.nodes[at];
-            let Some(test) = &node.test else { return at };
-            let x = row[node.feature as usize];
-            let left = match test {
-                Test::UpTo(threshold) => x <= *threshold || x.is_nan() && node.missing_left,
-                Test::Bins(set) => match self.bin(node.feature as usize, x) {
-                    Some(bin) => set[usize::from(bin / 64)] >> (bin % 64) & 1 == 1,
-                    None => node.missing_left,
-                },
-            };
-            at = if left { node.left } else { node.right } as usize;
+            if node.test.is_none() {
+                return at;
+            }
+            at = if self.goes_left(node, row) { node.left } else { node.right } as usize;
+        }
+    }
+
+    /// The nodes that a row of cells, read as [`Tree::leaf`] says, comes through, from the root to its leaf.
+    ///
+    /// # Panics
+    /// When the row has fewer cells than the tree has inputs.
+    pub fn path(&self, row: &[f64]) -> Vec<usize> {
+        let mut path = vec![0];
+        let mut node = &self.nodes[0];
+        while node.test.is_some() {
+            let next = if self.goes_left(node, row) { node.left } else { node.right } as usize;
+            path.push(next);
+            node = &self.nodes[next];
+        }
+        path
+    }
+
+    /// Whether a row goes to the left child of a node of this tree; leaves have none.
+    pub(crate) fn goes_left(&self, node: &Node, row: &[f64]) -> bool {
+        let Some(test) = &node.test else { return false };
+        let x = row[node.feature as usize];
+        match test {
+            Test::UpTo(threshold) => x <= *threshold || x.is_nan() && node.missing_left,
+            Test::Bins(set) => match self.bin(node.feature as usize, x) {
+                Some(bin) => set[usize::from(bin / 64)] >> (bin % 64) & 1 == 1,
+                None => node.missing_left,
+            },
         }
     }
 
