@@ -1,11 +1,9 @@
 //! From a table to a forest that is stored and served.
 
 use crate::{Forest, OutOfBag, RandomForest};
-use tilewise_base::{
-    Context, Dataset, Error, Field, Fit, FitReport, Model, ModelFile, Result, Roles, Task, predict_rows,
-};
+use tilewise_base::{Context, Dataset, Error, Field, Fit, FitReport, Model, ModelFile, Result, Roles, Task};
 use tilewise_kernels::{MatMut, MatRef, same};
-use tilewise_tree::{Node, Training, show_importances, stored};
+use tilewise_tree::{Training, WhenAsked, show_importances, stored};
 
 /// A fitted forest with the columns it reads.
 #[derive(Clone, Debug, PartialEq)]
@@ -14,6 +12,7 @@ pub struct ForestModel {
     max_bins: usize,
     inputs: Vec<Field>,
     forest: Forest,
+    compiled: WhenAsked,
     target: String,
     task: Task,
     report: FitReport,
@@ -37,7 +36,8 @@ impl ForestModel {
         let Fit { model: forest, mut report } = params.fit(&table, &answers, context)?;
         report.warnings.extend(warnings);
         let (params, target) = (params.clone(), roles.target.clone());
-        Ok(Self { params, max_bins, inputs, forest, target, task, report })
+        let compiled = WhenAsked::default();
+        Ok(Self { params, max_bins, inputs, forest, compiled, target, task, report })
     }
 
     /// The forest behind the columns.
@@ -65,7 +65,8 @@ impl ForestModel {
         let out_of_bag: Option<OutOfBag> = file.metadata("out_of_bag")?;
         let forest = Forest { trees, out_of_bag };
         let (target, report) = (file.metadata("target")?, file.metadata("report")?);
-        Ok(Self { params, max_bins: file.metadata("max_bins")?, inputs, forest, target, task, report })
+        let (max_bins, compiled) = (file.metadata("max_bins")?, WhenAsked::default());
+        Ok(Self { params, max_bins, inputs, forest, compiled, target, task, report })
     }
 }
 
@@ -92,13 +93,7 @@ impl Model for ForestModel {
         if offset.is_some() {
             return Err(Error::Fit("a forest has no linear predictor to add an offset to".into()));
         }
-        // A node for each step of a walk, most of which take as many steps as a tree is deep.
-        let numbers_of_a_node = size_of::<Node>() / size_of::<f64>();
-        let steps: usize = self.forest.trees().iter().map(|tree| tree.leaves().ilog2() as usize + 1).sum();
-        predict_rows(cells, out, numbers_of_a_node * steps, |_, row, out| {
-            self.forest.predict_row(row, out);
-            Ok(())
-        })
+        Ok(self.compiled.get(self.forest.trees())?.mean(cells, out)?)
     }
 
     fn to_bytes(&self) -> Result<Vec<u8>> {

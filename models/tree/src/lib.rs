@@ -1,5 +1,6 @@
 #![doc = include_str!("../README.md")]
 
+mod compiled;
 mod cuts;
 mod grow;
 #[cfg(test)]
@@ -13,6 +14,7 @@ mod training;
 mod tree;
 mod weights;
 
+pub use compiled::{Compiled, Engine, WhenAsked};
 pub use parameters::{Criterion, DecisionTree, Draw, MaxFeatures};
 pub use pipeline::{TreeModel, show_importances};
 pub use table::{BinnedTable, Feature, MOST_BINS};
