@@ -43,7 +43,8 @@ impl Forest {
     }
 
     /// The mean of what the trees predict for a row of cells, read as [`Tree::leaf`] says, without allocating: shares of
-    /// classes, or a number. O(trees x depth).
+    /// classes, or a number. O(trees x depth). This is the definition; [`Compiled::mean`](tilewise_tree::Compiled::mean) gives the
+    /// same bits, sooner.
     ///
     /// # Panics
     /// When the row has fewer cells than the trees have inputs, or `out` is not as long as there are outputs.

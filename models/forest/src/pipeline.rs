@@ -8,7 +8,7 @@ use tilewise_base::{
     predict_rows,
 };
 use tilewise_kernels::{MatMut, MatRef, same};
-use tilewise_tree::{Node, Shap, Training, outline, show_importances, stored};
+use tilewise_tree::{Shap, Training, WhenAsked, outline, show_importances, stored};
 
 /// A fitted forest with the columns it reads.
 #[derive(Clone, Debug, PartialEq)]
@@ -16,6 +16,7 @@ pub struct ForestModel {
     max_bins: usize,
     inputs: Vec<Field>,
     forest: Forest,
+    compiled: WhenAsked,
     target: String,
     task: Task,
     report: FitReport,
@@ -81,7 +82,8 @@ impl ForestModel {
         } else {
             Task::Quantiles { quantiles: params.quantiles.clone() }
         };
-        Ok(Self { max_bins, inputs, forest, target, task, report })
+        let compiled = WhenAsked::default();
+        Ok(Self { max_bins, inputs, forest, compiled, target, task, report })
     }
 
     /// That what a model reads and predicts is what it read and predicted; `task` is that without quantiles.
@@ -160,7 +162,8 @@ impl ForestModel {
         let origin = Origin { params, seed: file.metadata("seed")?, table };
         let forest = Forest { trees, numbers, origin, answers, out_of_bag: file.metadata("out_of_bag")? };
         let (target, report) = (file.metadata("target")?, file.metadata("report")?);
-        Ok(Self { max_bins: file.metadata("max_bins")?, inputs, forest, target, task, report })
+        let (max_bins, compiled) = (file.metadata("max_bins")?, WhenAsked::default());
+        Ok(Self { max_bins, inputs, forest, compiled, target, task, report })
     }
 }
 
@@ -192,20 +195,12 @@ impl Model for ForestModel {
         if offset.is_some() {
             return Err(Error::Fit("a forest has no linear predictor to add an offset to".into()));
         }
-        // A node for each step of a walk, most of which take as many steps as a tree is deep.
-        let numbers_of_a_node = size_of::<Node>() / size_of::<f64>();
-        let steps: usize = self.forest.trees().iter().map(|tree| tree.leaves().ilog2() as usize + 1).sum();
         let Task::Quantiles { quantiles } = &self.task else {
-            return predict_rows(cells, out, numbers_of_a_node * steps, |_, row, out| {
-                self.forest.predict_row(row, out);
-                Ok(())
-            });
+            return Ok(self.compiled.get(self.forest.trees())?.mean(cells, out)?);
         };
-        // And the rows of a leaf of every tree.
+        // The rows of a leaf of every tree.
         let named = self.forest.answers.as_ref().map_or(0, Answers::rows_named);
-        predict_rows(cells, out, numbers_of_a_node * steps + named, |_, row, out| {
-            self.forest.quantiles(row, quantiles, out)
-        })
+        predict_rows(cells, out, named, |_, row, out| self.forest.quantiles(row, quantiles, out))
     }
 
     fn to_bytes(&self) -> Result<Vec<u8>> {

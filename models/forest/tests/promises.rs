@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use tilewise_base::{Column, Context, Dataset, Model, ModelFile, Progress, Roles, predict_dataset};
 use tilewise_forest::{Forest, ForestModel, RandomForest};
 use tilewise_kernels::random::Philox;
-use tilewise_kernels::{MatRef, parallel};
+use tilewise_kernels::{MatMut, MatRef, parallel};
 use tilewise_tree::{Answers, BinnedTable, DecisionTree, MaxFeatures};
 
 const COLUMNS: usize = 6;
@@ -373,4 +373,18 @@ fn a_model_comes_back_from_its_bytes() {
         (predict_dataset(&model, &data, None).unwrap(), predict_dataset(&same, &data, None).unwrap());
     assert_eq!(a, b);
     assert!(a.chunks_exact(3).all(|p| (p.iter().sum::<f64>() - 1.0).abs() < 1e-12));
+    // The compiled trees and walks one by one give the same bits, for few rows and for many.
+    for rows in [1, 20, 300] {
+        let (x, ..) = problem(rows, 11);
+        let row = |(i, row): (usize, &[f64])| [row[0], row[3], (i % 8) as f64 - 1.0];
+        let cells: Vec<f64> = x.chunks_exact(COLUMNS).enumerate().flat_map(row).collect();
+        let mut out = vec![0.0; 3 * rows];
+        let view = MatRef::new(&cells, rows, 3).unwrap();
+        same.predict(view, None, MatMut::new(&mut out, rows, 3).unwrap()).unwrap();
+        for (row, out) in cells.chunks_exact(3).zip(out.chunks_exact(3)) {
+            let mut expected = [0.0; 3];
+            model.forest().predict_row(row, &mut expected);
+            assert_eq!(out, expected);
+        }
+    }
 }

@@ -1,5 +1,6 @@
 #![doc = include_str!("../README.md")]
 
+mod compiled;
 mod constraints;
 mod cuts;
 mod fingerprint;
@@ -21,6 +22,7 @@ mod training;
 mod tree;
 mod weights;
 
+pub use compiled::{Compiled, Engine, WhenAsked};
 pub use cuts::categories;
 pub use grow::{Growth, Splitter, key_below};
 pub use outline::outline;

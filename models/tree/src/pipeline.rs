@@ -1,13 +1,13 @@
 //! From a table to a tree that is stored and served.
 
+use crate::compiled::WhenAsked;
 use crate::outline::outline;
 use crate::training::{Answers, Training};
-use crate::tree::{Node, Tree};
+use crate::tree::Tree;
 use crate::{DecisionTree, Shap, stored};
 use std::fmt::Write as _;
 use tilewise_base::{
     Context, Dataset, Error, Field, Fit, FitReport, Model, ModelFile, Outline, Result, Roles, Task,
-    predict_rows,
 };
 use tilewise_kernels::{MatMut, MatRef, same};
 
@@ -18,6 +18,7 @@ pub struct TreeModel {
     max_bins: usize,
     inputs: Vec<Field>,
     tree: Tree,
+    compiled: WhenAsked,
     target: String,
     task: Task,
     report: FitReport,
@@ -45,7 +46,8 @@ impl TreeModel {
         let Fit { model: tree, mut report } = fit;
         report.warnings.extend(warnings);
         let (params, target) = (params.clone(), roles.needed_target()?.to_owned());
-        Ok(Self { params, max_bins, inputs, tree, target, task, report })
+        let compiled = WhenAsked::default();
+        Ok(Self { params, max_bins, inputs, tree, compiled, target, task, report })
     }
 
     /// The tree behind the columns.
@@ -74,7 +76,8 @@ impl TreeModel {
             return Err(file.error("it holds more than one tree"));
         };
         let (target, report) = (file.metadata("target")?, file.metadata("report")?);
-        Ok(Self { params, max_bins: file.metadata("max_bins")?, inputs: fields, tree, target, task, report })
+        let (max_bins, compiled) = (file.metadata("max_bins")?, WhenAsked::default());
+        Ok(Self { params, max_bins, inputs: fields, tree, compiled, target, task, report })
     }
 }
 
@@ -101,11 +104,8 @@ impl Model for TreeModel {
         if offset.is_some() {
             return Err(Error::Fit("a tree has no linear predictor to add an offset to".into()));
         }
-        let numbers_of_a_node = size_of::<Node>() / size_of::<f64>();
-        predict_rows(cells, out, numbers_of_a_node * (self.tree.depth() + 1), |_, row, out| {
-            self.tree.predict_row(row, out);
-            Ok(())
-        })
+        let compiled = self.compiled.get(std::slice::from_ref(&self.tree))?;
+        Ok(compiled.sum(cells, out)?)
     }
 
     fn to_bytes(&self) -> Result<Vec<u8>> {
