@@ -32,7 +32,12 @@ pub(in crate::compare) fn memory(
                 Ok(found) => found,
                 Err(error) if peer.name == OURS.name => return Err(error),
                 Err(error) => {
-                    compared.leave_out(format!("{}: {error}", peer.name));
+                    let what = format!("{}: {error}", peer.name);
+                    if peer.required {
+                        compared.incomplete.push(what);
+                    } else {
+                        compared.leave_out(what);
+                    }
                     continue;
                 }
             };

@@ -17,9 +17,9 @@ impl Paired {
         Self { mean, error: if n > 1.0 { (square / (n - 1.0) / n).sqrt() } else { f64::NAN } }
     }
 
-    /// `+0.00123 (0.00045)`.
-    pub(super) fn text(self) -> String {
-        format!("{:+.5} ({:.5})", self.mean, self.error)
+    /// `+0.00123 (0.00045)`, with so many digits after the point.
+    pub(super) fn text(self, digits: usize) -> String {
+        format!("{:+.digits$} ({:.digits$})", self.mean, self.error)
     }
 
     /// `yes` unless the mean is below 0 by more than two standard errors.
@@ -37,9 +37,12 @@ impl Paired {
     }
 }
 
+/// Digits after the point of shares and losses: a standard error over some 10,000 rows has two of them.
+pub(super) const DIGITS: usize = 5;
+
 /// The arithmetic mean, as it stands in tables.
-pub(super) fn mean_text(values: &[f64]) -> String {
-    format!("{:.5}", values.iter().sum::<f64>() / values.len() as f64)
+pub(super) fn mean_text(values: &[f64], digits: usize) -> String {
+    format!("{:.digits$}", values.iter().sum::<f64>() / values.len() as f64)
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 //! beside what other libraries need made of them.
 
 use super::ours::{Inputs, Model};
-use super::paired::{Paired, mean_text};
+use super::paired::{DIGITS, Paired, mean_text};
 use crate::compare::peers::{Place, SCIKIT_LEARN};
 use crate::compare::system::System;
 use crate::scale::cores;
@@ -237,6 +237,9 @@ pub fn quality(
     if let Some(what) = missing.first() {
         return Err(io::Error::other(what.clone()));
     }
+    // Rows of its own: a comparison may be going on beside.
+    let folder = place.folder.join("real");
+    std::fs::create_dir_all(&folder)?;
     let mut sklearn = System::new(&SCIKIT_LEARN, cores(), &place, false);
     let title = format!(
         "Real data over {seeds} divisions, equal settings and equal numbers: ours less theirs (standard error)"
@@ -279,7 +282,7 @@ pub fn quality(
                 settings(set.name, seed, features, set.classify, quick).iter().enumerate()
             {
                 let ours = numbers(&x, &t, features, &parts.y, settings)?;
-                let theirs = give(&place.folder, &x, &t, &parts, features, settings)
+                let theirs = give(&folder, &x, &t, &parts, features, settings)
                     .and_then(|problem| sklearn.solve(&problem))?;
                 let natively =
                     if set.name == ADULT.name { as_they_are(&real, &parts, settings)? } else { Vec::new() };
@@ -290,7 +293,7 @@ pub fn quality(
                 ]);
             }
         }
-        let metric = if set.classify { "accuracy" } else { "- RMSE" };
+        let (metric, digits) = if set.classify { ("accuracy", DIGITS) } else { ("- RMSE", 2) };
         for (k, (model, _)) in settings(set.name, 0, features, set.classify, quick).iter().enumerate() {
             let of = |i: usize| scores[k].iter().map(|scores| scores[i]).collect::<Vec<_>>();
             let less = |i: usize, j: usize| scores[k].iter().map(|s| s[i] - s[j]).collect::<Vec<_>>();
@@ -301,9 +304,9 @@ pub fn quality(
                 features.to_string(),
                 model.to_string(),
                 metric.into(),
-                mean_text(&of(0)),
-                mean_text(&of(1)),
-                paired.text(),
+                mean_text(&of(0), digits),
+                mean_text(&of(1), digits),
+                paired.text(digits),
                 paired.verdict(),
             ]);
             if set.name == ADULT.name {
@@ -312,9 +315,9 @@ pub fn quality(
                     set.name.to_string(),
                     model.to_string(),
                     metric.into(),
-                    mean_text(&of(2)),
-                    mean_text(&of(0)),
-                    paired.text(),
+                    mean_text(&of(2), digits),
+                    mean_text(&of(0), digits),
+                    paired.text(digits),
                     paired.better().into(),
                 ]);
             }

@@ -4,7 +4,7 @@ use super::super::Run;
 use super::super::outcome::Compared;
 use super::super::peers::OURS;
 use super::super::problems::Listed;
-use super::paired::{Paired, mean_text};
+use super::paired::{DIGITS, Paired, mean_text};
 use super::{Scores, workload, write};
 use crate::compare::{Agreement, Quality, threads_text};
 use std::io;
@@ -42,6 +42,15 @@ pub(in crate::compare) fn over_seeds(
                 });
             }
         }
+        for (system, scores) in run.systems.iter().zip(&scores) {
+            let solved = scores.iter().flatten().count();
+            if solved < scores.len() && system.peer.required && !system.peer.lacks.contains(&one.kind) {
+                let name = system.peer.name;
+                compared
+                    .incomplete
+                    .push(format!("{name} solved {} on {solved} of {seeds} seeds", one.describe()));
+            }
+        }
         push(&mut table, one, &run.names(), &scores);
     }
     compared.tables.push(table);
@@ -68,10 +77,10 @@ fn push(table: &mut Table, listed: &Listed, names: &[&str], scores: &[Vec<Option
             }
             let differences: Vec<f64> = pairs.iter().map(|[ours, theirs]| ours - theirs).collect();
             let signed: Vec<f64> = differences.iter().map(|d| sign * d).collect();
-            let mean = mean_text(&pairs.iter().map(|pair| pair[1]).collect::<Vec<_>>());
+            let mean = mean_text(&pairs.iter().map(|pair| pair[1]).collect::<Vec<_>>(), DIGITS);
             let (paired, verdict) = match *name == OURS.name {
                 true => (String::new(), String::new()),
-                false => (Paired::of(&differences).text(), Paired::of(&signed).verdict()),
+                false => (Paired::of(&differences).text(DIGITS), Paired::of(&signed).verdict()),
             };
             let cells = [listed.kind, listed.group, name, metric].map(String::from);
             table.push(cells.into_iter().chain([mean, paired, verdict]).collect::<Vec<_>>());
