@@ -64,8 +64,9 @@ const SMALL: usize = 1_000;
 const QUICK: usize = 2_000;
 
 /// How much worse than the best accuracy a system may be and still count as having solved the problem. Systems bin, draw and
-/// break ties in ways of their own; what is further off has read other rows.
-const ACCURACY_GAP: f64 = 0.05;
+/// break ties in ways of their own: single trees on 1,000 rows were seen 5 points apart. What is further off has read other
+/// rows.
+const ACCURACY_GAP: f64 = 0.1;
 
 /// Seed of the rows that are timed.
 const SEED: u64 = 1;

@@ -4,7 +4,7 @@ use super::super::outcome::Compared;
 use super::super::peers::{OURS, Peer, Place};
 use super::super::problems::Listed;
 use super::write;
-use crate::compare::problem_of;
+use crate::compare::{problem_of, threads_text};
 use std::io;
 use tilewise_report::worker::{Problem, Remote};
 use tilewise_report::{Table, ratio};
@@ -19,7 +19,7 @@ pub(in crate::compare) fn memory(
     compared: &mut Compared,
     hear: &mut impl FnMut(&str),
 ) -> io::Result<()> {
-    let title = format!("Peak memory of training on {threads} threads, the rows included [MiB]");
+    let title = format!("Peak memory of training on {}, the rows included [MiB]", threads_text(threads));
     let columns = ["<case", "<data", "<system", "before", "training takes", "of ours"];
     let mut table = Table::new(title, &columns);
     for one in listed.iter().filter(|one| one.kind == super::FULL.kind) {
