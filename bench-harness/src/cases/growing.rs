@@ -52,7 +52,7 @@ type Make = fn(&[usize], &mut Draw) -> Box<dyn Work>;
 enum Model {
     None,
     Tree(Tree),
-    Forest(Forest),
+    Forest(Box<Forest>),
     Plain(Vec<plain::Tree>),
 }
 
@@ -101,8 +101,8 @@ impl Work for Problem {
         } else {
             let max_features = Some(if self.draws { MaxFeatures::Sqrt } else { MaxFeatures::All });
             let (trees, bootstrap) = (self.trees, self.draws);
-            let forest = RandomForest { trees, bootstrap, max_features, out_of_bag: false, tree };
-            Model::Forest(forest.fit_classes(&table, &self.y, 2, &context)?.model)
+            let forest = RandomForest { trees, bootstrap, max_features, tree, ..RandomForest::default() };
+            Model::Forest(Box::new(forest.fit_classes(&table, &self.y, 2, &context)?.model))
         };
         Ok(())
     }

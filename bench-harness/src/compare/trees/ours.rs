@@ -5,15 +5,20 @@ use std::io;
 use std::rc::Rc;
 use tilewise_base::{Context, Error};
 use tilewise_forest::{Forest, RandomForest};
-use tilewise_kernels::MatRef;
-use tilewise_kernels::parallel::{self, Scheme};
+use tilewise_kernels::parallel::Scheme;
+use tilewise_kernels::{Float, MatMut, MatRef};
 use tilewise_report::worker::{Job, Operation, Problem, Trees};
-use tilewise_tree::{Answers, BinnedTable, DecisionTree, Feature, MOST_BINS, MaxFeatures, Tree};
+use tilewise_tree::{Answers, BinnedTable, DecisionTree, Feature, MOST_BINS, MaxFeatures, Tree, WhenAsked};
 
-/// A model of either kind.
-pub(super) enum Model {
+/// Trees of either kind, and what predicts with them once it is asked.
+pub(super) struct Model {
+    grown: Grown,
+    compiled: WhenAsked,
+}
+
+enum Grown {
     Tree(Tree),
-    Forest(Forest),
+    Forest(Box<Forest>),
 }
 
 /// The inputs of a model.
@@ -47,43 +52,40 @@ impl Model {
         if settings.trees > 1 {
             let (trees, max_features) = (settings.trees, Some(max_features));
             let forest = RandomForest { trees, max_features, tree, ..RandomForest::default() };
-            return Ok(Self::Forest(forest.fit(&table, answers, &context)?.model));
+            let forest = Box::new(forest.fit(&table, answers, &context)?.model);
+            return Ok(Self { grown: Grown::Forest(forest), compiled: WhenAsked::default() });
         }
-        Ok(Self::Tree(match answers {
+        let tree = match answers {
             Answers::Classes { y, classes } => tree.fit_classes(&table, y, *classes, &context)?.model,
             Answers::Numbers(y) => tree.fit_numbers(&table, y, &context)?.model,
-        }))
+        };
+        Ok(Self { grown: Grown::Tree(tree), compiled: WhenAsked::default() })
+    }
+
+    fn trees(&self) -> &[Tree] {
+        match &self.grown {
+            Grown::Tree(tree) => std::slice::from_ref(tree),
+            Grown::Forest(forest) => forest.trees(),
+        }
     }
 
     fn outputs(&self) -> usize {
-        match self {
-            Self::Tree(tree) => tree.outputs(),
-            Self::Forest(forest) => forest.outputs(),
-        }
+        self.trees().first().map_or(0, Tree::outputs)
     }
 
-    fn predict_row(&self, row: &[f64], out: &mut [f64]) {
-        match self {
-            Self::Tree(tree) => tree.predict_row(row, out),
-            Self::Forest(forest) => forest.predict_row(row, out),
-        }
+    fn predict_row(&self, row: &[f64], out: &mut [f64]) -> Result<(), Error> {
+        let outputs = out.len();
+        let compiled = self.compiled.get(self.trees())?;
+        Ok(compiled.mean(MatRef::new(row, 1, row.len())?, MatMut::new(out, 1, outputs)?)?)
     }
 
     /// Predicts rows of as many features, over threads.
-    pub(super) fn predict<T: Copy + Into<f64> + Sync>(&self, x: &[T], features: usize) -> Vec<f64> {
-        /// Rows that a thread takes at a time.
-        const BLOCK: usize = 256;
-        let outputs = self.outputs();
-        let mut out = vec![0.0; x.len() / features.max(1) * outputs];
-        parallel::for_each_chunk_mut(&mut out, BLOCK * outputs, |block, out| {
-            let rows = x[block * BLOCK * features..].chunks_exact(features);
-            let mut cells = vec![0.0; features];
-            for (row, out) in rows.zip(out.chunks_exact_mut(outputs)) {
-                cells.iter_mut().zip(row).for_each(|(cell, &x)| *cell = x.into());
-                self.predict_row(&cells, out);
-            }
-        });
-        out
+    pub(super) fn predict<T: Float>(&self, x: &[T], features: usize) -> Result<Vec<f64>, Error> {
+        let (rows, outputs) = (x.len() / features.max(1), self.outputs());
+        let mut out = vec![0.0; rows * outputs];
+        let compiled = self.compiled.get(self.trees())?;
+        compiled.mean(MatRef::new(x, rows, features)?, MatMut::new(&mut out, rows, outputs)?)?;
+        Ok(out)
     }
 }
 
@@ -162,9 +164,9 @@ impl Grove {
         Ok(())
     }
 
-    fn predict(&self) -> Vec<f64> {
+    fn predict(&self) -> Result<Vec<f64>, Error> {
         let kept = self.kept.borrow();
-        kept.as_ref().map_or(Vec::new(), |(.., model)| model.predict(&self.tests, self.features))
+        kept.as_ref().map_or(Ok(Vec::new()), |(.., model)| model.predict(&self.tests, self.features))
     }
 
     /// Rows as a server has them: cells of f64.
@@ -180,7 +182,7 @@ impl Grove {
             self.row = (self.row + 1) % rows;
             let row = &self.tests[self.row * self.features..][..self.features];
             cells.iter_mut().zip(row).for_each(|(cell, &x)| *cell = f64::from(x));
-            model.predict_row(&cells, &mut self.out);
+            model.predict_row(&cells, &mut self.out)?;
         }
         Ok(())
     }
@@ -191,8 +193,7 @@ impl Job for Grove {
         match self.settings.operation {
             Operation::Train => (0..times).try_for_each(|_| self.train()),
             Operation::Predict => {
-                (0..times).for_each(|_| drop(std::hint::black_box(self.predict())));
-                Ok(())
+                (0..times).try_for_each(|_| std::hint::black_box(self.predict()).map(|_| ()))
             }
             Operation::Row => self.predict_rows(times),
         }
@@ -200,7 +201,8 @@ impl Job for Grove {
     }
 
     fn result(&self) -> Vec<f64> {
-        self.predict()
+        // What cannot be predicted agrees with nobody.
+        self.predict().unwrap_or_default()
     }
 }
 

@@ -330,7 +330,7 @@ fn numbers(x: &[f64], t: &[f64], features: usize, y: &Answers, settings: &Trees)
     let x = narrow(x);
     let model =
         Model::train(&Inputs::Numbers(&x, features), y, settings, Scheme::Auto).map_err(io::Error::other)?;
-    Ok(model.predict(&narrow(t), features))
+    model.predict(&narrow(t), features).map_err(io::Error::other)
 }
 
 /// With the share of features at a split that the encoded columns have, which are more.
@@ -356,7 +356,7 @@ fn as_they_are(real: &Real, parts: &Parts, settings: &Trees) -> io::Result<Vec<f
         .map_err(io::Error::other)?;
     let cells: Vec<f64> =
         (0..test.rows()).flat_map(|row| test.columns().iter().map(move |column| column.cell(row))).collect();
-    Ok(model.predict(&cells, features.len()))
+    model.predict(&cells, features.len()).map_err(io::Error::other)
 }
 
 /// Writes the numbers for scikit-learn.
