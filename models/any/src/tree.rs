@@ -3,7 +3,9 @@
 use crate::family::{TASK, task};
 use crate::{Family, Purpose, Setting, Settings, constraints};
 use tilewise_base::{Context, Dataset, Error, Model, ModelFile, Result, Roles};
-use tilewise_tree::{Criterion, DecisionTree, Growth, MOST_BINS, MaxFeatures, Splitter, TreeModel};
+use tilewise_tree::{
+    ClassWeights, Criterion, DecisionTree, Growth, MOST_BINS, MaxFeatures, Splitter, TreeModel,
+};
 
 const CRITERION: Setting = Setting {
     key: "criterion",
@@ -60,6 +62,12 @@ pub(crate) const SPLITTER: Setting = Setting {
     accepted: "best or random",
     doc: "whether each column is divided where that gains most or at a drawn place, as in extra trees",
 };
+const CLASS_WEIGHT: Setting = Setting {
+    key: "class_weight",
+    default: "none",
+    accepted: "none or, for classes, balanced",
+    doc: "balanced lets all classes count the same",
+};
 const GROWTH: Setting = Setting {
     key: "growth",
     default: "leaf-wise",
@@ -82,6 +90,7 @@ pub(crate) const GROWING: &[Setting] = &[
     MIN_SAMPLES_LEAF,
     MIN_SAMPLES_SPLIT,
     MIN_IMPURITY_DECREASE,
+    CLASS_WEIGHT,
     GROWTH,
     constraints::MONOTONE,
     constraints::INTERACTIONS,
@@ -163,6 +172,8 @@ pub(crate) fn growing(settings: &Settings, max_features: MaxFeatures) -> Result<
                 ("oblivious", Growth::Oblivious),
             ],
         )?,
+        class_weights: settings
+            .word(&CLASS_WEIGHT, &[("none", ClassWeights::Rows), ("balanced", ClassWeights::Balanced)])?,
         ccp_alpha: settings.number(&CCP_ALPHA, |x| x >= 0.0 && x.is_finite())?,
         ..DecisionTree::default()
     };

@@ -26,7 +26,7 @@ pub use compiled::{Compiled, Engine, WhenAsked};
 pub use cuts::categories;
 pub use grow::{Growth, Splitter, key_below};
 pub use outline::outline;
-pub use parameters::{Criterion, DecisionTree, Draw, MaxFeatures};
+pub use parameters::{ClassWeights, Criterion, DecisionTree, Draw, MaxFeatures};
 pub use pipeline::{TreeModel, show_importances};
 pub use prune::Pruning;
 pub use search::draw;

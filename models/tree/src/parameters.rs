@@ -42,6 +42,18 @@ impl fmt::Display for Criterion {
     }
 }
 
+/// How much classes count.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ClassWeights {
+    /// As much as their rows.
+    #[default]
+    Rows,
+    /// All the same: the weight of a row is multiplied by W / (k W_c), with W the weight of all rows of the table, W_c that of
+    /// the row's class, and k classes that have rows.
+    Balanced,
+}
+
 /// How many features each node looks at, drawn for it at random; more where none of them has a split.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -138,6 +150,33 @@ impl<'a> Drawn<'a> {
     }
 }
 
+impl Drawn<'_> {
+    /// Lets all classes count the same. Every row that counts has a class.
+    fn balance(&mut self, table: &BinnedTable, y: &[u32], classes: usize) {
+        let mut of_classes = vec![0.0; classes];
+        for &row in table.counted() {
+            // Of a row that this tree does not see the class may be any.
+            if let Some(of_class) = of_classes.get_mut(y[row as usize] as usize) {
+                *of_class += table.weight(row as usize);
+            }
+        }
+        let all: f64 = of_classes.iter().sum();
+        let present = of_classes.iter().filter(|weight| **weight > 0.0).count() as f64;
+        let weight = |(row, &class): (usize, &u32)| match self.weights.get(row) {
+            0 => 0.0,
+            weight => f64::from(weight) * self.weights.unit * all / (present * of_classes[class as usize]),
+        };
+        let weights: Vec<f64> = y.iter().enumerate().map(weight).collect();
+        self.weights = Cow::Owned(Weights::new(weights.len(), Some(&weights)));
+        let weights = &self.weights;
+        // A weight may have been rounded to nothing.
+        if self.rows.iter().any(|&row| weights.get(row as usize) == 0) {
+            let counts = |row: &u32| weights.get(*row as usize) > 0;
+            self.rows = Cow::Owned(self.rows.iter().copied().filter(counts).collect());
+        }
+    }
+}
+
 /// A decision tree (Breiman, Friedman, Olshen, Stone, *Classification and Regression Trees*, 1984), grown on histograms of
 /// binned columns.
 ///
@@ -161,7 +200,8 @@ pub struct DecisionTree {
     pub max_depth: Option<usize>,
     /// Leaves at most, those whose splits gain most first; `None` for no limit.
     pub max_leaves: Option<usize>,
-    /// Rows of a leaf at least: rows that have a weight, whatever it is, or as often as they were drawn.
+    /// Rows of a leaf at least: rows that have a weight, whatever it is, or (unless classes are balanced) as often as they were
+    /// drawn.
     pub min_samples_leaf: usize,
     /// Rows of a node that is divided at least.
     pub min_samples_split: usize,
@@ -184,6 +224,9 @@ pub struct DecisionTree {
     /// Groups of features: all features of a path are in one of them. A feature of no group stands alone. Empty for none.
     #[serde(default)]
     pub interactions: Vec<Vec<u32>>,
+    /// How much classes count.
+    #[serde(default)]
+    pub class_weights: ClassWeights,
     /// The price of a leaf by which the grown tree is pruned ([`Tree::pruned`]), per unit of the weight of all rows; 0 for no
     /// pruning, not of splits that gain nothing either.
     #[serde(default)]
@@ -204,6 +247,7 @@ impl Default for DecisionTree {
             growth: Growth::LeafWise,
             monotone: Vec::new(),
             interactions: Vec::new(),
+            class_weights: ClassWeights::Rows,
             ccp_alpha: 0.0,
         }
     }
@@ -248,7 +292,11 @@ impl DecisionTree {
         draw: &Draw<'_>,
     ) -> Result<Tree> {
         target::check(table.rows(), y.len())?;
-        let drawn = Drawn::new(table, draw)?;
+        let mut drawn = Drawn::new(table, draw)?;
+        target::check_classes(y, classes, &drawn.weights)?;
+        if self.class_weights == ClassWeights::Balanced {
+            drawn.balance(table, y, classes);
+        }
         if !self.monotone.is_empty() && classes != 2 {
             let what = "for numbers and two classes alone constraints are";
             return Err(Error::parameter("monotone", format!("a constraint with {classes} classes"), what));
@@ -265,6 +313,9 @@ impl DecisionTree {
     /// As [`DecisionTree::fit_numbers`] and [`DecisionTree::grow_classes`].
     pub fn grow_numbers(&self, table: &BinnedTable, y: &[f64], draw: &Draw<'_>) -> Result<Tree> {
         target::check(table.rows(), y.len())?;
+        if self.class_weights == ClassWeights::Balanced {
+            return Err(Error::parameter("class_weight", "balanced", "for numbers only none is"));
+        }
         let drawn = Drawn::new(table, draw)?;
         self.grow(table, &Numbers::new(y, &drawn.weights, self.criterion)?, draw, &drawn)
     }
@@ -279,7 +330,8 @@ impl DecisionTree {
         self.check()?;
         let constraints = self.constraints(table)?;
         // Without weights, or where rows were drawn, weights count rows.
-        let counted = draw.counts.is_some() || table.weights.values.is_none();
+        let counted = (draw.counts.is_some() || table.weights.values.is_none())
+            && self.class_weights == ClassWeights::Rows;
         let limits = self.limits(drawn.weights.total, table.features(), counted, constraints);
         let nodes = Grower::new(table, target, &limits, draw.scheme).grow(&drawn.rows, drawn.key)?;
         let tree = Tree::new(table, drawn.weights.unit, target, &nodes);

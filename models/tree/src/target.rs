@@ -261,8 +261,8 @@ pub(crate) fn check(rows: usize, y: usize) -> Result<()> {
     Ok(same("targets against rows", rows, y)?)
 }
 
-/// Classes and weights of rows, checked.
-fn check_classes(y: &[u32], classes: usize, weights: &Weights) -> Result<()> {
+/// Refuses a class that is not there.
+pub(crate) fn check_classes(y: &[u32], classes: usize, weights: &Weights) -> Result<()> {
     if classes == 0 {
         return Err(Error::Fit("there are no classes to learn".into()));
     }

@@ -15,7 +15,6 @@ pub(crate) struct TwoClasses {
 
 impl TwoClasses {
     pub(crate) fn new(y: &[u32], weights: &Weights, criterion: Criterion) -> Result<Self> {
-        super::check_classes(y, 2, weights)?;
         let value = |(row, &class): (usize, &u32)| {
             let weight = weights.get(row) as i32;
             Packed::new(if class == 1 { weight } else { 0 }, weight)
