@@ -42,6 +42,8 @@ enum Command {
     Inspect(command::inspect::Inspect),
     Demo(command::demo::Demo),
     Serve(command::serve::Serve),
+    #[command(hide = true)]
+    Worker(command::worker::Worker),
 }
 
 fn main() -> ExitCode {
@@ -52,6 +54,7 @@ fn main() -> ExitCode {
         Command::Inspect(inspect) => inspect.run(),
         Command::Demo(demo) => demo.run(),
         Command::Serve(serve) => serve.run(),
+        Command::Worker(worker) => worker.run(),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

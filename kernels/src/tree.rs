@@ -20,7 +20,7 @@ mod subtract;
 mod walk;
 
 pub use binning::bin_values;
-pub use bins::{Bin, Bins, OwnedBins, Rows};
+pub use bins::{Bin, Bins, Memory, OwnedBins, Rows};
 pub use cells::{Cell, ClassWeight, Gradients, Labels, Packed, Pair};
 pub use histogram::{class_histogram, histogram, histogram_pairs, histogram_wide};
 pub use partition::{LeftBins, partition};

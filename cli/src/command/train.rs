@@ -1,15 +1,14 @@
 //! `tilewise train`: from a table to a model file, with measures on rows held out.
 
-use crate::arguments::{Columns, Table, Threads, keep_apart};
+use crate::arguments::{Columns, Running, Table, Threads, keep_apart};
 use crate::failure::{Failure, note};
 use crate::{interrupt, output, progress};
 use clap::Args;
 use std::path::PathBuf;
 use std::time::Instant;
-use tilewise_base::fit::Silent;
 use tilewise_base::metric::Truth;
 use tilewise_base::replace::{self, Replacement};
-use tilewise_base::{Column, Context, Dataset, Error, Model, Progress, Roles, predict_dataset, roles, split};
+use tilewise_base::{Column, Context, Dataset, Error, Model, Roles, predict_dataset, roles, split};
 use tilewise_kernels::parallel::Scheme;
 use tilewise_models::{FAMILIES, Family, Purpose, Settings, family};
 
@@ -54,6 +53,8 @@ pub(crate) struct Train {
     table: Table,
     #[command(flatten)]
     threads: Threads,
+    #[command(flatten)]
+    running: Running,
     /// Key of every random number
     #[arg(long, default_value_t = 0, help_heading = "Running")]
     seed: u64,
@@ -80,6 +81,8 @@ Examples:
   tilewise train --model ridge --set alpha=10 --data houses.parquet --target price \\
       --out houses.safetensors
   tilewise train --model tree --set max_depth=5 --data adult.csv --target income --out t.safetensors
+  tilewise train --model forest --engine processes --workers 8 --data adult.csv --target income \\
+      --out f.safetensors
   tilewise train --model linear --data raw.csv --no-header --columns a,b,y --na '?' --target y
 
 Ctrl-C ends training at the next round and keeps the model; the exit code is then 130."
@@ -103,6 +106,7 @@ impl Train {
     }
 
     fn train(&self, family: &Family, settings: &Settings) -> Result<(), Failure> {
+        let engine = self.running.engine()?;
         let file = self.table.name();
         let place = |e| Failure::in_table(&file, e);
         let mut roles = Roles { group: self.group.clone(), ..self.columns.roles(&self.target) };
@@ -166,15 +170,17 @@ impl Train {
             );
         }
         let shown = progress::Shown::new(self.quiet);
-        let hears: &dyn Progress = shown.as_ref().map_or(&Silent, |s| s as &dyn Progress);
-        let context =
-            Context { seed: self.seed, scheme: self.parallel, progress: hears, cancel: interrupt::flag() };
+        let context = Context {
+            seed: self.seed,
+            scheme: self.parallel,
+            engine,
+            progress: &shown,
+            cancel: interrupt::flag(),
+        };
         let start = Instant::now();
         let fitted = tilewise_models::train(family.name, training, &roles, settings, &context);
         let seconds = start.elapsed().as_secs_f64();
-        if let Some(shown) = &shown {
-            shown.finish();
-        }
+        shown.finish();
         let model = match fitted {
             Err(Error::Cancelled) => {
                 note("stopped", "by Ctrl-C before there was a model");

@@ -31,6 +31,7 @@ pub(crate) static FOREST: Family = Family {
     name: "forest",
     summary: "a random forest; missing values and categories are taken as they are",
     purpose: Purpose::Either,
+    processes: true,
     settings: &[&[TREES, BOOTSTRAP, OUT_OF_BAG, MAX_FEATURES], tree::GROWING],
     check: |settings| params(settings).and(task(settings)).map(|_| ()),
     train: fit,

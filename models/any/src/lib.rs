@@ -18,5 +18,5 @@ mod linear;
 mod settings;
 mod tree;
 
-pub use family::{FAMILIES, Family, Purpose, family, load, load_bytes, train};
+pub use family::{FAMILIES, Family, Purpose, family, load, load_bytes, train, work};
 pub use settings::{Setting, Settings};

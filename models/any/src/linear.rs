@@ -85,6 +85,7 @@ pub(crate) static LINEAR: Family = Family {
     name: "linear",
     summary: "least squares; of several solutions the one of least norm",
     purpose: Purpose::Regression,
+    processes: false,
     settings: &[CLOSED, COMMON],
     check: |settings| squares(settings, 0.0).map(|_| ()),
     train: |dataset, roles, settings, context| {
@@ -97,6 +98,7 @@ pub(crate) static RIDGE: Family = Family {
     name: "ridge",
     summary: "least squares with a penalty on the size of coefficients",
     purpose: Purpose::Regression,
+    processes: false,
     settings: &[&[ALPHA], CLOSED, COMMON],
     check: |settings| ridge(settings).map(|_| ()),
     train: |dataset, roles, settings, context| {
@@ -109,6 +111,7 @@ pub(crate) static LOGISTIC: Family = Family {
     name: "logistic",
     summary: "logistic regression, multinomial for more than two classes",
     purpose: Purpose::Classification,
+    processes: false,
     settings: &[&[C, CLASS_WEIGHT, SOLVER, STEP, TOLERANCE, MAX_ROUNDS], COMMON],
     check: |settings| logistic(settings).map(|_| ()),
     train: |dataset, roles, settings, context| {

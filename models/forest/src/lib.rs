@@ -4,6 +4,7 @@ mod forest;
 mod out_of_bag;
 mod parameters;
 mod pipeline;
+pub mod processes;
 
 pub use forest::Forest;
 pub use out_of_bag::OutOfBag;

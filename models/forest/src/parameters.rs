@@ -1,10 +1,10 @@
 //! What a random forest is fitted with.
 
 use crate::out_of_bag::{self, Bootstrap};
-use crate::{Forest, OutOfBag};
+use crate::{Forest, OutOfBag, processes};
 use serde::{Deserialize, Serialize};
 use std::sync::atomic::{AtomicU64, Ordering};
-use tilewise_base::{Context, Error, Fit, FitReport, Result};
+use tilewise_base::{Context, Engine, Error, Fit, FitReport, Result};
 use tilewise_kernels::parallel;
 use tilewise_kernels::random::Philox;
 use tilewise_tree::{Answers, BinnedTable, DecisionTree, Draw, MaxFeatures, Tree};
@@ -45,18 +45,54 @@ impl Default for RandomForest {
     }
 }
 
-/// A tree and the rows it was grown on.
-type Grown = (Tree, Vec<u64>);
+/// A tree and the rows it was grown on, if these are wanted.
+pub(crate) type Grown = (Tree, Vec<u64>);
+
+/// What grows any tree of a forest by its number.
+pub(crate) struct Growing<'a> {
+    table: &'a BinnedTable,
+    answers: &'a Answers,
+    tree: DecisionTree,
+    keys: Philox,
+    bootstrap: Option<Bootstrap<'a>>,
+    out_of_bag: bool,
+}
+
+impl<'a> Growing<'a> {
+    pub(crate) fn new(
+        forest: &RandomForest,
+        table: &'a BinnedTable,
+        answers: &'a Answers,
+        seed: u64,
+    ) -> Result<Self> {
+        const TREES: u64 = Philox::purpose("trees of a forest");
+        let keys = Philox::new(seed, TREES);
+        let bootstrap = forest.bootstrap.then(|| Bootstrap::new(table, seed)).transpose()?;
+        let tree = DecisionTree { max_features: forest.features(answers), ..forest.tree.clone() };
+        Ok(Self { table, answers, tree, keys, bootstrap, out_of_bag: forest.out_of_bag })
+    }
+
+    pub(crate) fn grow(&self, number: usize) -> Result<Grown> {
+        let counts = self.bootstrap.as_ref().map(|bootstrap| bootstrap.counts(number));
+        let draw = Draw { key: self.keys.bits(number as u64), counts: counts.as_deref() };
+        let tree = match self.answers {
+            Answers::Classes { y, classes } => self.tree.grow_classes(self.table, y, *classes, &draw)?,
+            Answers::Numbers(y) => self.tree.grow_numbers(self.table, y, &draw)?,
+        };
+        let bag = counts.filter(|_| self.out_of_bag).map(|counts| out_of_bag::bag(&counts));
+        Ok((tree, bag.unwrap_or_default()))
+    }
+}
 
 impl RandomForest {
     /// Grows a forest for classes `y` (one number below `classes` per row) on the rows that have a weight.
     ///
-    /// The same forest, bit for bit, at any number of threads, if nobody stops it. O(trees x rows x features of a node x
+    /// The same forest, bit for bit, at any number of threads or worker processes, if nobody stops it. O(trees x rows x features of a node x
     /// depth).
     ///
     /// # Errors
-    /// When lengths or parameters are not what is accepted, a class is `classes` or more, or it was stopped before the
-    /// first tree.
+    /// When lengths or parameters are not what is accepted, a class is `classes` or more, it was stopped before the first
+    /// tree, or worker processes were asked for and cannot do it.
     pub fn fit_classes(
         &self,
         table: &BinnedTable,
@@ -80,32 +116,16 @@ impl RandomForest {
     /// # Errors
     /// As there.
     pub fn fit(&self, table: &BinnedTable, answers: &Answers, context: &Context<'_>) -> Result<Fit<Forest>> {
-        const TREES: u64 = Philox::purpose("trees of a forest");
         self.check()?;
-        let keys = Philox::new(context.seed, TREES);
-        let bootstrap = self.bootstrap.then(|| Bootstrap::new(table, context.seed)).transpose()?;
-        let tree = DecisionTree { max_features: self.features(answers), ..self.tree.clone() };
         let done = AtomicU64::new(0);
-        let grow = |number: usize| -> Result<Option<Grown>> {
-            if context.cancelled() {
-                return Ok(None);
-            }
-            let counts = bootstrap.as_ref().map(|bootstrap| bootstrap.counts(number));
-            let draw = Draw { key: keys.bits(number as u64), counts: counts.as_deref() };
-            let tree = match answers {
-                Answers::Classes { y, classes } => tree.grow_classes(table, y, *classes, &draw)?,
-                Answers::Numbers(y) => tree.grow_numbers(table, y, &draw)?,
-            };
-            let bag = counts.filter(|_| self.out_of_bag).map(|counts| out_of_bag::bag(&counts));
+        let tell = |tree: &Tree| {
             let done = done.fetch_add(1, Ordering::Relaxed) + 1;
             context.progress.round(done, self.trees as u64, &format!("{} leaves", tree.leaves()));
-            Ok(Some((tree, bag.unwrap_or_default())))
         };
-        // A tree of one's own needs no waiting for others; those that are left over are shared.
-        let alone = self.trees - self.trees % parallel::threads();
-        let mut grown = parallel::map(alone, |number| parallel::on_this_thread(|| grow(number)));
-        grown.extend((alone..self.trees).map(grow));
-        let grown: Vec<Option<Grown>> = grown.into_iter().collect::<Result<_>>()?;
+        let grown = match &context.engine {
+            Engine::Threads => self.in_threads(table, answers, &tell, context)?,
+            Engine::Processes(workers) => processes::grow(self, table, answers, workers, &tell, context)?,
+        };
         let (trees, bags): (Vec<Tree>, Vec<Vec<u64>>) = grown.into_iter().flatten().unzip();
         if trees.is_empty() {
             return Err(Error::Fit("stopped before the first tree had grown".into()));
@@ -117,6 +137,30 @@ impl RandomForest {
         let model = Forest { trees, out_of_bag };
         let report = self.report(&model, answers);
         Ok(Fit { model, report })
+    }
+
+    /// Its trees, those that were grown before the context was cancelled.
+    fn in_threads(
+        &self,
+        table: &BinnedTable,
+        answers: &Answers,
+        tell: &(dyn Fn(&Tree) + Sync),
+        context: &Context<'_>,
+    ) -> Result<Vec<Option<Grown>>> {
+        let growing = Growing::new(self, table, answers, context.seed)?;
+        let grow = |number: usize| -> Result<Option<Grown>> {
+            if context.cancelled() {
+                return Ok(None);
+            }
+            let grown = growing.grow(number)?;
+            tell(&grown.0);
+            Ok(Some(grown))
+        };
+        // A tree of one's own needs no waiting for others; those that are left over are shared.
+        let alone = self.trees - self.trees % parallel::threads();
+        let mut grown = parallel::map(alone, |number| parallel::on_this_thread(|| grow(number)));
+        grown.extend((alone..self.trees).map(grow));
+        grown.into_iter().collect()
     }
 
     /// Features that a node looks at.

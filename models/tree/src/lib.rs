@@ -5,6 +5,7 @@ mod grow;
 #[cfg(test)]
 mod naive;
 mod parameters;
+pub mod part;
 mod pipeline;
 pub mod stored;
 mod table;
@@ -17,4 +18,4 @@ pub use parameters::{Criterion, DecisionTree, Draw, MaxFeatures};
 pub use pipeline::{TreeModel, show_importances};
 pub use table::{BinnedTable, Feature, MOST_BINS};
 pub use training::{Answers, Training};
-pub use tree::{Input, Node, Test, Tree};
+pub use tree::{BareTree, Input, Node, Test, Tree};

@@ -1,0 +1,59 @@
+//! Trees grown by worker processes ([`Engine::Processes`](tilewise_base::Engine)), one per job.
+//!
+//! The binned columns and what is to be learned are written once into memory that all workers map
+//! ([`tilewise_tree::part`]), so a worker's own memory is what the tree it grows needs, and 4 to 16 bytes per row. Setup: the
+//! parameters and the seed. Job: the number of a tree. Answer: the tree, and one bit per row that it was grown on, where the
+//! forest is judged out of bag. The process that asks keeps its own copy of the columns, so the machine holds two.
+
+use crate::RandomForest;
+use crate::parameters::{Growing, Grown};
+use tilewise_base::pool::{Pool, SharedFile, Start, Work, Workers, from_bytes, to_bytes};
+use tilewise_base::{Context, Error, Result};
+use tilewise_tree::{Answers, BareTree, BinnedTable, Tree, part};
+
+/// The kind of its jobs: a worker that is started with it is to call [`begin`].
+pub const KIND: &str = "trees of a forest";
+
+/// Grows the trees of a forest in worker processes; those that were handed out before the context was cancelled.
+pub(crate) fn grow(
+    forest: &RandomForest,
+    table: &BinnedTable,
+    answers: &Answers,
+    workers: &Workers,
+    tell: &(dyn Fn(&Tree) + Sync),
+    context: &Context<'_>,
+) -> Result<Vec<Option<Grown>>> {
+    let file = SharedFile::new(|to| part::write(table, answers, to))?;
+    let mut pool = Pool::new(workers, KIND, to_bytes(&(forest, context.seed))?, Some(file));
+    let job = |number: usize| (number as u64).to_le_bytes().to_vec();
+    let take = |_: usize, answer: Vec<u8>| {
+        let (tree, bag): (BareTree, Vec<u64>) = from_bytes(&answer)?;
+        let words = if forest.out_of_bag { table.rows().div_ceil(64) } else { 0 };
+        if bag.len() != words {
+            return Err(Error::Worker("a worker process told of other rows than there are".into()));
+        }
+        let tree = tree.with_inputs_of(table)?;
+        tell(&tree);
+        Ok((tree, bag))
+    };
+    pool.run(forest.trees, job, take, context)
+}
+
+/// Makes a worker process ready to grow trees.
+///
+/// # Errors
+/// When it is started without a table, or with one or parameters that are not accepted.
+pub fn begin(start: Start) -> Result<Work> {
+    let part = start.part.ok_or_else(|| Error::Worker(format!("{KIND:?} need a shared table")))?;
+    let (forest, seed): (RandomForest, u64) = from_bytes(&start.setup)?;
+    forest.check()?;
+    let (table, answers) = part::read(&part)?;
+    // Checked now, so that no job fails for it; made again for each, which is 4 to 12 bytes per row of reading.
+    Growing::new(&forest, &table, &answers, seed)?;
+    Ok(Box::new(move |job: &[u8]| {
+        let number = job.try_into().map(u64::from_le_bytes);
+        let number = number.map_err(|_| Error::Worker(format!("a job of {KIND:?} is 8 bytes")))?;
+        let (tree, bag) = Growing::new(&forest, &table, &answers, seed)?.grow(number as usize)?;
+        to_bytes(&(BareTree::from(tree), bag))
+    }))
+}
