@@ -12,6 +12,7 @@
 
 use crate::table::{BinnedTable, Binning};
 use crate::target::Target;
+use serde::{Deserialize, Serialize};
 use std::cmp::Ordering;
 use std::collections::BinaryHeap;
 use std::ops::Range;
@@ -35,7 +36,7 @@ pub(crate) struct Limits {
 }
 
 /// Which bins of a feature go left.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) enum Left {
     /// Those up to this one.
     UpTo(usize),
@@ -44,7 +45,7 @@ pub(crate) enum Left {
 }
 
 /// A split of a node.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Choice {
     pub(crate) feature: usize,
     pub(crate) left: Left,
@@ -232,19 +233,8 @@ impl<T: Target> Grower<'_, T> {
         nodes: &mut [Grown<T::Cell>],
     ) -> Result<[Part<T::Cell>; 2]> {
         let Open { node, rows: range, depth, key, cells, mut choice } = open;
-        let missing = self.table.missing[choice.feature];
-        let goes_left = choice.missing_left.unwrap_or(false);
-        let words;
-        let left = match choice.left {
-            Left::UpTo(bin) => LeftBins::UpTo { bin, missing: missing.then_some(goes_left) },
-            Left::Set(set) => {
-                words = set;
-                LeftBins::Set(&words)
-            }
-        };
         let (rows, scratch) = (&mut rows[range.clone()], &mut scratch[range.clone()]);
-        let lefts = partition(self.table.columns(), choice.feature, &self.rows(rows), left, scratch)?;
-        rows.copy_from_slice(scratch);
+        let lefts = self.divide_rows(&choice, rows, scratch)?;
         let (left_rows, right_rows) = rows.split_at(lefts);
         let small_is_left = lefts <= rows.len() - lefts;
         let small = if small_is_left { left_rows } else { right_rows };
@@ -276,6 +266,28 @@ impl<T: Target> Grower<'_, T> {
         Ok([left, right])
     }
 
+    /// Puts the rows that go left in front, keeping the order on both sides; how many these are.
+    pub(crate) fn divide_rows(
+        &self,
+        choice: &Choice,
+        rows: &mut [u32],
+        scratch: &mut [u32],
+    ) -> Result<usize> {
+        let missing = self.table.missing[choice.feature];
+        let goes_left = choice.missing_left.unwrap_or(false);
+        let words;
+        let left = match choice.left {
+            Left::UpTo(bin) => LeftBins::UpTo { bin, missing: missing.then_some(goes_left) },
+            Left::Set(set) => {
+                words = set;
+                LeftBins::Set(&words)
+            }
+        };
+        let lefts = partition(self.table.columns(), choice.feature, &self.rows(rows), left, scratch)?;
+        rows.copy_from_slice(scratch);
+        Ok(lefts)
+    }
+
     fn sums(&self, rows: &[u32]) -> Vec<T::Cell> {
         let mut sums = vec![T::Cell::default(); self.target.width()];
         rows.iter().for_each(|&row| self.target.add(row, &mut sums));
@@ -288,7 +300,7 @@ impl<T: Target> Grower<'_, T> {
         if all { Rows::Range(0..rows.len()) } else { Rows::List(rows) }
     }
 
-    fn histogram(&self, rows: &[u32]) -> Result<Vec<T::Cell>> {
+    pub(crate) fn histogram(&self, rows: &[u32]) -> Result<Vec<T::Cell>> {
         let mut cells = vec![T::Cell::default(); self.table.columns().cells() * self.target.width()];
         let rows = self.rows(rows);
         let mut rest = &mut cells[..];
@@ -301,7 +313,7 @@ impl<T: Target> Grower<'_, T> {
     }
 
     /// Whether nodes look at some of the features only.
-    fn draws(&self) -> bool {
+    pub(crate) fn draws(&self) -> bool {
         self.limits.features < self.table.features()
     }
 
@@ -323,30 +335,58 @@ impl<T: Target> Grower<'_, T> {
         depth: usize,
         key: u64,
     ) -> Option<Choice> {
-        let limits = &self.limits;
-        let weight = self.target.weight(sums);
-        if depth >= limits.max_depth
-            || rows.len() < limits.min_samples_split.max(2)
-            || weight < 2 * limits.min_weight
-            || self.target.is_pure(rows)
-        {
+        if !self.may_divide(rows.len(), sums, depth) || self.target.is_pure(rows) {
             return None;
         }
-        let width = self.target.width();
         let of_feature = |feature: usize| match cells {
-            Some(cells) => {
-                let offsets = self.table.columns().offsets();
-                let cells = &cells[offsets[feature] * width..offsets[feature + 1] * width];
-                self.search_feature(feature, sums, cells, None)
-            }
+            Some(cells) => self.search_feature(feature, sums, self.of_feature(feature, cells), None),
             None if 4 * rows.len() < self.table.columns().count(feature) => {
                 let (bins, cells) = self.sorted(feature, rows);
                 self.search_feature(feature, sums, &cells, Some(&bins))
             }
             None => self.search_feature(feature, sums, &self.summed(feature, rows), None),
         };
+        self.best_of_features(rows.len(), key, of_feature)
+    }
+
+    /// The best split of a node of which there is a histogram, and whose rows differ in what is learned if `differs`.
+    pub(crate) fn search_cells(
+        &self,
+        (rows, differs): (usize, bool),
+        sums: &[T::Cell],
+        cells: &[T::Cell],
+        depth: usize,
+        key: u64,
+    ) -> Option<Choice> {
+        let of_feature =
+            |feature: usize| self.search_feature(feature, sums, self.of_feature(feature, cells), None);
+        let may = differs && self.may_divide(rows, sums, depth);
+        may.then(|| self.best_of_features(rows, key, of_feature)).flatten()
+    }
+
+    /// Whether limits allow a node to be divided.
+    fn may_divide(&self, rows: usize, sums: &[T::Cell], depth: usize) -> bool {
+        let limits = &self.limits;
+        depth < limits.max_depth
+            && rows >= limits.min_samples_split.max(2)
+            && self.target.weight(sums) >= 2 * limits.min_weight
+    }
+
+    /// The cells of a feature in those of all.
+    pub(crate) fn of_feature<'b>(&self, feature: usize, cells: &'b [T::Cell]) -> &'b [T::Cell] {
+        let (width, offsets) = (self.target.width(), self.table.columns().offsets());
+        &cells[offsets[feature] * width..offsets[feature + 1] * width]
+    }
+
+    /// The best split of the features that a node with this key looks at.
+    fn best_of_features(
+        &self,
+        rows: usize,
+        key: u64,
+        of_feature: impl Fn(usize) -> Option<Choice> + Sync,
+    ) -> Option<Choice> {
         let of_all = |features: &[usize]| -> Vec<Option<Choice>> {
-            if rows.len() >= WORTH_SEARCHING_TOGETHER {
+            if rows >= WORTH_SEARCHING_TOGETHER {
                 parallel::map(features.len(), |i| of_feature(features[i]))
             } else {
                 features.iter().map(|&feature| of_feature(feature)).collect()
@@ -363,7 +403,7 @@ impl<T: Target> Grower<'_, T> {
             return of_all(&all).into_iter().flatten().reduce(better);
         }
         let mut drawn = drawn(key, features);
-        let few: Vec<usize> = drawn.by_ref().take(limits.features).collect();
+        let few: Vec<usize> = drawn.by_ref().take(self.limits.features).collect();
         of_all(&few).into_iter().flatten().reduce(better).or_else(|| drawn.find_map(of_feature))
     }
 

@@ -7,6 +7,7 @@ mod naive;
 mod parameters;
 pub mod part;
 mod pipeline;
+pub mod rounds;
 pub mod stored;
 mod table;
 mod target;

@@ -233,14 +233,20 @@ impl DecisionTree {
         draw: &Draw<'_>,
         drawn: &Drawn<'_>,
     ) -> Result<Tree> {
+        self.check_for(table, draw)?;
+        let limits = self.limits(drawn.weights.total, table.features());
+        let nodes = Grower { table, target, limits }.grow(&drawn.rows, drawn.key)?;
+        Ok(Tree::new(table, drawn.weights.unit, target, &nodes))
+    }
+
+    /// Checks parameters, also those that are not accepted for every table.
+    pub(crate) fn check_for(&self, table: &BinnedTable, draw: &Draw<'_>) -> Result<()> {
         self.check()?;
         if self.min_samples_leaf > 1 && draw.counts.is_none() && table.weights.values.is_some() {
             let what = "with weights only 1 is (rows of a leaf are not counted where they have weights)";
             return Err(Error::parameter("min_samples_leaf", self.min_samples_leaf, what));
         }
-        let limits = self.limits(drawn.weights.total, table.features());
-        let nodes = Grower { table, target, limits }.grow(&drawn.rows, drawn.key)?;
-        Ok(Tree::new(table, drawn.weights.unit, target, &nodes))
+        Ok(())
     }
 
     /// Checks parameters that do not depend on data.
@@ -275,7 +281,7 @@ impl DecisionTree {
         Ok(())
     }
 
-    fn limits(&self, total: u64, features: usize) -> Limits {
+    pub(crate) fn limits(&self, total: u64, features: usize) -> Limits {
         let min_gain = if self.min_impurity_decrease == 0.0 {
             f64::NEG_INFINITY
         } else {

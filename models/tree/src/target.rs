@@ -28,8 +28,12 @@ pub(crate) trait Target: Sync {
     fn best(&self, cells: &[Self::Cell], missing: bool, min_gain: f64, min_weight: u64) -> Option<Split>;
     /// By what the categories of a node are put in order, given the sums of one and of the node.
     fn key(&self, cells: &[Self::Cell], node: &[Self::Cell]) -> f64;
+    /// What is learned of a row, which counts.
+    fn value(&self, row: u32) -> i64;
     /// Whether these rows all have the same value.
-    fn is_pure(&self, rows: &[u32]) -> bool;
+    fn is_pure(&self, rows: &[u32]) -> bool {
+        rows.iter().all(|&row| self.value(row) == self.value(rows[0]))
+    }
     /// What a leaf with these sums predicts.
     fn predict(&self, sums: &[Self::Cell], out: &mut [f64]);
     /// Numbers that a leaf predicts.
@@ -113,9 +117,8 @@ impl Target for Classes {
         let class = if self.classes == 2 { 1 } else { arg_max(node) };
         f64::from(cells[class]) / self.weight(cells) as f64
     }
-    fn is_pure(&self, rows: &[u32]) -> bool {
-        let class = |row: &u32| self.labels[*row as usize].class;
-        rows.iter().all(|row| class(row) == class(&rows[0]))
+    fn value(&self, row: u32) -> i64 {
+        self.labels[row as usize].class.into()
     }
     fn predict(&self, sums: &[u32], out: &mut [f64]) {
         let all = self.weight(sums) as f64;
@@ -203,12 +206,9 @@ impl Target for Numbers {
     fn key(&self, cells: &[Pair], _: &[Pair]) -> f64 {
         cells[0].gradient as f64 / cells[0].hessian as f64
     }
-    fn is_pure(&self, rows: &[u32]) -> bool {
-        let value = |row: &u32| {
-            let Pair { gradient, hessian } = self.values[*row as usize];
-            gradient / hessian.max(1)
-        };
-        rows.iter().all(|row| value(row) == value(&rows[0]))
+    fn value(&self, row: u32) -> i64 {
+        let Pair { gradient, hessian } = self.values[row as usize];
+        gradient / hessian.max(1)
     }
     fn predict(&self, sums: &[Pair], out: &mut [f64]) {
         out[0] = self.base + sums[0].gradient as f64 / sums[0].hessian as f64 * self.unit;
