@@ -209,6 +209,17 @@ mod tests {
         );
         assert!(part.section("b").unwrap_err().to_string().contains("\"b\""));
         assert!(part.numbers::<f64>("a").unwrap_err().to_string().contains("cut off"));
+        // A part with one wrong byte is refused, or is another part; nothing worse.
+        for at in 0..bytes.len() - ALIGNED {
+            for wrong in [0, 1, 0x7f, 0xff] {
+                let mut bytes = bytes.clone();
+                bytes[at] = wrong;
+                if let Ok(part) = super::tests::part(&bytes) {
+                    let _ = part.header::<(u64, String)>("test");
+                    let _ = part.numbers::<f64>("numbers");
+                }
+            }
+        }
         // A section that ends behind the last number there is.
         let section = Section { name: "a".into(), start: u64::MAX, bytes: 2 };
         let head = Head { kind: "test".into(), header: Vec::new(), sections: vec![section] };

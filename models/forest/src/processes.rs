@@ -4,6 +4,9 @@
 //! ([`tilewise_tree::part`]), so a worker's own memory is what the tree it grows needs, and 4 to 16 bytes per row. Setup: the
 //! parameters and the seed. Job: the number of a tree. Answer: the tree, and one bit per row that it was grown on, where the
 //! forest is judged out of bag. The process that asks keeps its own copy of the columns, so the machine holds two.
+//!
+//! Either engine took the same processor time: 20 trees on 50,000 x 20 with 2 threads 2.1 and 2.1 s, with 2 processes 2.2 and
+//! 1.9 s (development profile, a busy machine of 2 processors). A worker had 7 MB of its own.
 
 use crate::RandomForest;
 use crate::parameters::{Growing, Grown};
@@ -47,13 +50,13 @@ pub fn begin(start: Start) -> Result<Work> {
     let part = start.part.ok_or_else(|| Error::Worker(format!("{KIND:?} need a shared table")))?;
     let (forest, seed): (RandomForest, u64) = from_bytes(&start.setup)?;
     forest.check()?;
-    let (table, answers) = part::read(&part)?;
-    // Checked now, so that no job fails for it; made again for each, which is 4 to 12 bytes per row of reading.
-    Growing::new(&forest, &table, &answers, seed)?;
+    // The process lives no longer than its work.
+    let (table, answers): &'static (BinnedTable, Answers) = Box::leak(Box::new(part::read(&part)?));
+    let growing = Growing::new(&forest, table, answers, seed)?;
     Ok(Box::new(move |job: &[u8]| {
         let number = job.try_into().map(u64::from_le_bytes);
         let number = number.map_err(|_| Error::Worker(format!("a job of {KIND:?} is 8 bytes")))?;
-        let (tree, bag) = Growing::new(&forest, &table, &answers, seed)?.grow(number as usize)?;
+        let (tree, bag) = growing.grow(number as usize)?;
         to_bytes(&(BareTree::from(tree), bag))
     }))
 }
