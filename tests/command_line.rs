@@ -7,21 +7,26 @@ use tilewise_base::{Column, Dataset, predict_dataset};
 use tilewise_data::{ReadOptions, push_number, read, write_csv};
 use tilewise_kernels::random::Philox;
 
-/// Family, data set, target, the measure and the bound it has to beat on held-out rows.
-const CASES: [(&str, &str, &str, &str, f64); 6] = [
+/// Family, data set, target (empty for none), the measure and the bound it has to beat on held-out rows.
+const CASES: [(&str, &str, &str, &str, f64); 9] = [
     ("linear", "diabetes", "progression", "R2", 0.3),
     ("ridge", "diabetes", "progression", "R2", 0.3),
     ("ridge", "digits", "digit", "R2", 0.4),
     ("logistic", "iris", "species", "accuracy", 0.9),
     ("logistic", "breast_cancer", "diagnosis", "accuracy", 0.94),
     ("logistic", "digits", "digit", "accuracy", 0.93),
+    ("forest", "iris", "species", "accuracy", 0.9),
+    ("forest", "diabetes", "progression", "R2", 0.3),
+    ("isolation-forest", "diabetes", "", "scores from", 0.3),
 ];
 
 fn train(family: &str, data: &str, target: &str, threads: &str, out: &str) -> String {
     let data = embedded(&format!("{data}.csv"));
+    let target: &[&str] = if target.is_empty() { &[] } else { &["--target", target] };
     works(
         &[
-            &["train", "--model", family, "--data", &data, "--target", target, "--out", out][..],
+            &["train", "--model", family, "--data", &data, "--out", out][..],
+            target,
             &["--test-fraction", "0.2", "--seed", "3", "--threads", threads, "--quiet"],
         ]
         .concat(),
@@ -59,13 +64,13 @@ fn shuffled(table: &Dataset, rows: &[usize]) -> Dataset {
 #[test]
 fn answers_do_not_depend_on_the_order_of_columns_or_rows() {
     let folder = Folder::new("order");
-    for (family, data, target, ..) in CASES {
+    for (family, data, target, name, _) in CASES {
         let (model, other) = (folder.path("model"), folder.path("shuffled.csv"));
         train(family, data, target, "2", &model);
         let table = read(embedded(&format!("{data}.csv")), &ReadOptions::default()).unwrap();
         let rows: Vec<usize> = (0..table.rows()).rev().collect();
         write_csv(&shuffled(&table, &rows), &mut fs::File::create(&other).unwrap()).unwrap();
-        let proba: &[&str] = if family == "logistic" { &["--proba"] } else { &[] };
+        let proba: &[&str] = if name == "accuracy" { &["--proba"] } else { &[] };
         let predict = |file: &str| works(&[&["predict", "--model", &model, "--data", file], proba].concat());
         let straight = predict(&embedded(&format!("{data}.csv")));
         let (header, lines) = straight.split_once('\n').unwrap();

@@ -14,17 +14,21 @@ use tilewise_models::{Settings, load, load_bytes, train};
 const SLACK: usize = 16 * 1024;
 
 fn models() -> Vec<(&'static str, Vec<u8>)> {
-    let cases = [
-        ("linear", "diabetes", "progression"),
-        ("logistic", "breast_cancer", "diagnosis"),
-        ("logistic", "digits", "digit"),
-        ("tree", "iris", "species"),
-        ("forest", "iris", "species"),
+    // Without a target for those that need none.
+    let cases: [(_, _, _, &[&str]); 7] = [
+        ("linear", "diabetes", Some("progression"), &[]),
+        ("logistic", "breast_cancer", Some("diagnosis"), &[]),
+        ("logistic", "digits", Some("digit"), &[]),
+        ("tree", "iris", Some("species"), &[]),
+        ("forest", "iris", Some("species"), &[]),
+        ("forest", "diabetes", Some("progression"), &["trees=4", "quantiles=0.1,0.9", "max_leaves=50"]),
+        ("isolation-forest", "iris", None, &["trees=10", "subsample=40", "contamination=0.1"]),
     ];
-    let model = |(family, data, target)| {
+    let model = |(family, data, target, settings): (&str, _, Option<&str>, _)| {
         let table = read(embedded(&format!("{data}.csv")), &ReadOptions::default()).unwrap();
-        let model =
-            train(family, &table, &Roles::target(target), &Settings::default(), &Context::default()).unwrap();
+        let roles = Roles { target: target.map(String::from), ..Roles::default() };
+        let settings = Settings::parse(settings).unwrap();
+        let model = train(family, &table, &roles, &settings, &Context::default()).unwrap();
         (data, model.to_bytes().unwrap())
     };
     cases.map(model).to_vec()
@@ -140,7 +144,7 @@ fn parts_that_do_not_fit_are_refused() {
         resummed([&(text.len() as u64).to_le_bytes(), text.as_bytes(), &bytes[header..]].concat())
     };
     assert!(load_bytes(&edit(0, &|_| ())).is_ok());
-    let cases: [(usize, &str, Change<'_>); 6] = [
+    let cases: [(usize, &str, Change<'_>); 12] = [
         (0, "inputs are called", &|m| m["encoder"]["inputs"][1] = m["encoder"]["inputs"][0].clone()),
         (0, "no column with a value", &|m| {
             m["encoder"]["inputs"] = Vec::<Value>::new().into();
@@ -149,6 +153,12 @@ fn parts_that_do_not_fit_are_refused() {
         (0, "its task is not", &|m| m["kind"] = "logistic".into()),
         (1, "its task is not", &|m| m["kind"] = "ridge".into()),
         (1, "its task is not", &|m| m["task"] = serde_json::json!({"task": "regression"})),
+        (4, "numbers of its trees", &|m| m["numbers"] = serde_json::json!([3, 1])),
+        (4, "16 hexadecimal digits", &|m| m["table"] = "+0".into()),
+        (5, "task is not that of its quantiles", &|m| m["task"] = serde_json::json!({"task": "regression"})),
+        (4, "task is not that of its quantiles", &|m| m["params"]["quantiles"] = serde_json::json!([0.5])),
+        (6, "trees cannot have seen", &|m| m["sampled"] = 41.into()),
+        (6, "without a share", &|m| m["task"]["threshold"] = Value::Null),
         (2, "known are", &|m| m["kind"] = "stranger".into()),
     ];
     for (i, expected, change) in cases {

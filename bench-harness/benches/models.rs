@@ -8,7 +8,8 @@ mod support;
 fn models(c: &mut criterion::Criterion) {
     let descent = ["descent rows", "descent tasks", "descent auto"];
     let fits = ["least squares", "logistic newton"];
-    support::bench(c, &[&fits[..], &descent[..]].concat());
+    let trees = ["grow tree", "grow forest"];
+    support::bench(c, &[&fits[..], &descent[..], &trees[..]].concat());
 }
 
 criterion_group! { name = benches; config = support::config(); targets = models }

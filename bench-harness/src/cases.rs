@@ -9,6 +9,7 @@ mod elementary;
 mod gemm;
 mod gemv;
 mod gram;
+mod growing;
 mod linear;
 mod quantised;
 mod tree;
@@ -35,6 +36,7 @@ pub fn all() -> Vec<Case> {
         elementary::cases::<f64>(),
         quantised::cases(),
         tree::cases(),
+        growing::cases(),
         linear::cases(),
     ]
     .concat()

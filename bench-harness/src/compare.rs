@@ -18,6 +18,7 @@ mod precise;
 mod problems;
 mod summary;
 mod system;
+mod trees;
 
 pub use ours::work;
 pub use outcome::{Compared, Row, SpeedUp, Streamed};
@@ -25,6 +26,7 @@ use peers::{OURS, Peer, Place};
 pub use problems::Quality;
 use problems::{Agreement, Listed};
 use system::System;
+pub use trees::{RealData, Scores, quality};
 
 /// A set of problems and the systems that solve them.
 pub struct Comparison {
@@ -80,6 +82,19 @@ pub const ALL: &[Comparison] = &[
         peers: peers::LINEAR,
         problems: problems::linear,
     },
+    Comparison {
+        name: "trees",
+        about: "trees and forests from f32 numbers in memory: training, binning and containers of one's own included, and \
+                prediction; the same trees, depth, leaves, features of a split and leaf size",
+        peers: peers::TREES,
+        problems: trees::problems,
+    },
+    Comparison {
+        name: "tree-threads",
+        about: "training of trees and forests on several threads beside one",
+        peers: &[],
+        problems: trees::training,
+    },
 ];
 
 /// How to compare.
@@ -96,6 +111,12 @@ pub struct Options {
     /// Thread pools of peers are told to sleep at once after a call. Without it they do as they like: processes are
     /// stopped between their turns anyway.
     pub passive: bool,
+    /// Whether times are measured.
+    pub timed: bool,
+    /// Seeds over which the quality of trees is judged, at the largest thread count; 0 for none.
+    pub seeds: u64,
+    /// Whether the memory is measured that training trees takes, at the largest thread count.
+    pub memory: bool,
     /// Where operands, environments and builds are kept: the workspace's target folder.
     pub target: PathBuf,
 }
@@ -123,7 +144,7 @@ impl Comparison {
         let suited = |threads| listed.iter().filter(move |problem: &&Listed| problem.suits(threads));
         let work: f64 = options.threads.iter().flat_map(|&threads| suited(threads)).map(effort).sum();
         let (start, mut done) = (Instant::now(), 0.0);
-        for &threads in &options.threads {
+        for &threads in options.threads.iter().filter(|_| options.timed) {
             let mut run = Run::new(self, threads, options, &place, &probes);
             for problem in suited(threads) {
                 let left = start.elapsed().as_secs_f64() * (work - done) / done.max(1e-9);
@@ -135,13 +156,46 @@ impl Comparison {
                 run.solve(problem, &mut compared)?;
                 done += effort(problem);
                 compared.rows[first..].first().inspect(|ours| {
-                    hear(&format!("      {}, {} of the best peer", seconds(ours.seconds), ratio(ours.ratio)))
+                    let of_best = match ours.ratio.is_nan() {
+                        true => String::new(),
+                        false => format!(", {} of the best peer", ratio(ours.ratio)),
+                    };
+                    hear(&format!("      {}{of_best}", seconds(ours.seconds)))
                 });
             }
             run.tell_systems(&mut compared);
         }
-        compared.incomplete = self.incomplete(&compared, &listed, &options.threads);
+        if options.timed {
+            compared.incomplete = self.incomplete(&compared, &listed, &options.threads);
+        }
+        self.judge_trees(&listed, options, &place, &probes, &mut compared, &mut hear)?;
         Ok(compared)
+    }
+
+    /// What of trees is not a time: quality over seeds and memory, where they are asked for.
+    fn judge_trees(
+        &self,
+        listed: &[Listed],
+        options: &Options,
+        place: &Place,
+        probes: &Probes,
+        compared: &mut Compared,
+        hear: &mut impl FnMut(&str),
+    ) -> io::Result<()> {
+        let threads = options.threads.iter().copied().max().unwrap_or(1);
+        if !listed.iter().any(|problem| trees::has(problem.kind)) {
+            return Ok(());
+        }
+        if options.seeds > 0 {
+            let mut run = Run::new(self, threads, options, place, probes);
+            trees::over_seeds(&mut run, listed, options.seeds, compared, hear)?;
+            run.tell_systems(compared);
+        }
+        if options.memory {
+            let peers: Vec<&Peer> = std::iter::once(&OURS).chain(self.peers).collect();
+            trees::memory(&peers, place, threads, listed, compared, hear)?;
+        }
+        Ok(())
     }
 
     fn listed(&self, options: &Options) -> io::Result<Vec<Listed>> {
@@ -218,17 +272,11 @@ impl<'a> Run<'a> {
 
     /// One problem: load, agree, time.
     fn solve(&mut self, listed: &Listed, compared: &mut Compared) -> io::Result<()> {
-        let problem = Problem {
-            kind: listed.kind.into(),
-            element: listed.element.into(),
-            shape: listed.shape.clone(),
-            layout: listed.layout,
-            folder: self.place.folder.clone(),
-        };
+        let problem = problem_of(listed, self.place);
         let agreement = problems::write(&problem)?;
-        let agreeing = agree(&mut self.systems, &problem, &agreement, &listed.describe(), compared)?;
-        // Peaks and our own single thread take their turns only where operations count.
-        let mut alone = self.alone.as_mut().filter(|_| listed.flops() > 0.0);
+        let agreeing = self.agree(&problem, &agreement, &listed.describe(), compared)?;
+        // Peaks take their turns only where operations count, our own single thread also beside trees.
+        let mut alone = self.alone.as_mut().filter(|_| listed.scales());
         if let Some(alone) = &mut alone {
             alone.solve(&problem)?;
         }
@@ -244,16 +292,19 @@ impl<'a> Run<'a> {
             if let Some(quality) = judged {
                 taking_part.push((system.peer, system.version.clone()));
                 qualities.push(quality);
-                entrants.push(Entrant::timed(system.peer.name, |repetitions| system.run(repetitions)));
+                let known = system.solved_in;
+                let entrant = Entrant::timed(system.peer.name, |repetitions| system.run(repetitions));
+                entrants.push(entrant.known(known));
             }
         }
         let systems = entrants.len();
-        if listed.flops() > 0.0 {
-            entrants.extend(self.probes.peak(listed.element, self.threads));
-            if let Some(alone) = alone {
-                entrants.push(Entrant::timed("alone", |repetitions| alone.run(repetitions)));
-                entrants.extend(self.probes.peak(listed.element, 1));
-            }
+        let counted = listed.flops() > 0.0;
+        let peak = |threads| self.probes.peak(listed.element, threads).into_iter().filter(|_| counted);
+        entrants.extend(peak(self.threads));
+        if let Some(alone) = alone {
+            let known = alone.solved_in;
+            entrants.push(Entrant::timed("alone", |repetitions| alone.run(repetitions)).known(known));
+            entrants.extend(peak(1));
         }
         for stream in streams {
             entrants.push(Entrant::timed(stream.peer.name, |repetitions| stream.run(repetitions)));
@@ -272,7 +323,8 @@ impl<'a> Run<'a> {
             .zip(rates)
             .map(|(one, (name, moves))| (one, name, listed.bytes(moves.unwrap_or(0.0))))
             .min_by(|a, b| (a.0.median() / a.2).total_cmp(&(b.0.median() / b.2)));
-        let peak = beside.first().map(|peak| self.probes.flops(listed.element, self.threads, &peak.seconds));
+        let peak = beside.first().filter(|_| counted);
+        let peak = peak.map(|peak| self.probes.flops(listed.element, self.threads, &peak.seconds));
         for (i, one) in measured.iter().enumerate().filter(|(_, one)| ended(one)) {
             let share = |peak: &Vec<f64>| {
                 let shares = one.seconds.iter().zip(peak).map(|(s, peak)| listed.flops() / s / peak);
@@ -287,6 +339,7 @@ impl<'a> Run<'a> {
                 system: taking_part[i].0.name,
                 version: taking_part[i].1.clone(),
                 seconds: one.median(),
+                rounds: one.seconds.len(),
                 ratio: best.map_or(f64::NAN, |best: &Measured| best.ratio(one)),
                 behind: one.ratio(ours),
                 share: peak.as_ref().map(share),
@@ -295,6 +348,7 @@ impl<'a> Run<'a> {
                         let threads = self.threads as f64;
                         Some(SpeedUp { ours: alone.ratio(one), peak: threads * peak_alone.ratio(peak) })
                     }
+                    (0, [alone]) if !counted => Some(SpeedUp { ours: alone.ratio(one), peak: f64::NAN }),
                     _ => None,
                 },
                 streamed: best_stream.map(|(stream, of, bytes)| {
@@ -313,6 +367,27 @@ impl<'a> Run<'a> {
         Ok(())
     }
 
+    /// The systems, ours first.
+    fn names(&self) -> Vec<&'static str> {
+        self.systems.iter().map(|system| system.peer.name).collect()
+    }
+
+    /// Where the problem lies that all systems solve.
+    fn problem(&self, listed: &Listed) -> Problem {
+        problem_of(listed, self.place)
+    }
+
+    /// Has all systems solve the problem once. For each that agrees how good its result is, if there is more to say.
+    fn agree(
+        &mut self,
+        problem: &Problem,
+        agreement: &Agreement,
+        described: &str,
+        compared: &mut Compared,
+    ) -> io::Result<Vec<Option<Option<Quality>>>> {
+        agree(&mut self.systems, problem, agreement, described, compared)
+    }
+
     /// Notes who took part.
     fn tell_systems(&self, compared: &mut Compared) {
         for system in &self.systems {
@@ -324,7 +399,17 @@ impl<'a> Run<'a> {
     }
 }
 
-/// Has all systems solve the problem once. For each that agrees how good its result is, if there is more to say.
+/// A problem whose operands lie in the folder of the comparison.
+fn problem_of(listed: &Listed, place: &Place) -> Problem {
+    Problem {
+        kind: listed.kind.into(),
+        element: listed.element.into(),
+        shape: listed.shape.clone(),
+        layout: listed.layout,
+        folder: place.folder.clone(),
+    }
+}
+
 fn agree(
     systems: &mut [System<'_>],
     problem: &Problem,
@@ -371,7 +456,9 @@ mod tests {
     fn comparisons_are_found_by_name() {
         assert!(find("gemm").is_ok());
         assert!(find("nonsense").is_err_and(|error| {
-            error.to_string().contains("gemm, plan, add, vecmath, vector, histogram, linear")
+            error
+                .to_string()
+                .contains("gemm, plan, add, vecmath, vector, histogram, linear, trees, tree-threads")
         }));
     }
 

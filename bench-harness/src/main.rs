@@ -43,7 +43,7 @@ enum Command {
     },
     /// Compare with other products, each in its own process, in turn, on the same bytes and threads.
     Compare {
-        /// gemm, plan, add, vecmath, vector, histogram or linear.
+        /// gemm, plan, add, vecmath, vector, histogram, linear, trees or tree-threads.
         name: String,
         #[command(flatten)]
         measuring: Measuring,
@@ -53,9 +53,27 @@ enum Command {
         /// Tell thread pools of peers to sleep at once after each call.
         #[arg(long)]
         passive: bool,
+        /// Trees: judge the quality over so many seeds of rows instead of measuring times.
+        #[arg(long, default_value_t = 0)]
+        seeds: u64,
+        /// Trees: measure the memory that training takes instead of times.
+        #[arg(long)]
+        memory: bool,
         /// Also write the numbers to this CSV file.
         #[arg(long)]
         csv: Option<PathBuf>,
+    },
+    /// Judge trees and forests on real data beside scikit-learn's at equal settings.
+    Quality {
+        /// Divisions into training and test rows.
+        #[arg(long, default_value_t = 5)]
+        seeds: u64,
+        /// Where the data sets lie that are not part of the project [default: $TILEWISE_DATA, else ../shared/data].
+        #[arg(long)]
+        data: Option<PathBuf>,
+        /// Fewer trees, to see that all works.
+        #[arg(long)]
+        quick: bool,
     },
     /// Check, scale and compare, and write one page with the numbers beside it into `reports/`.
     Report {
@@ -88,6 +106,9 @@ struct Measuring {
     /// Samples of everything that is timed [default: 7, quick 3].
     #[arg(long)]
     rounds: Option<usize>,
+    /// Seconds of samples after which a system of a comparison takes no further turn [default: 60, quick 5].
+    #[arg(long)]
+    longest: Option<f64>,
     /// Small shapes and few samples, to see that all works.
     #[arg(long)]
     quick: bool,
@@ -105,13 +126,23 @@ impl Measuring {
         options
     }
 
-    fn comparing(&self, only: Vec<String>, passive: bool) -> compare::Options {
+    fn comparing(&self) -> compare::Options {
         let options = self.options();
         // Samples of other processes hold a wake-up, which must count less than 1 %.
         let sample_seconds = options.settings.sample_seconds * 5.0;
-        let settings = Settings { sample_seconds, ..options.settings };
-        let target = Path::new(env!("CARGO_MANIFEST_DIR")).join("../target");
-        compare::Options { threads: options.threads, settings, quick: self.quick, only, passive, target }
+        let longest = self.longest.unwrap_or(if self.quick { 5.0 } else { 60.0 });
+        let settings = Settings { sample_seconds, longest, ..options.settings };
+        compare::Options {
+            threads: options.threads,
+            settings,
+            quick: self.quick,
+            only: Vec::new(),
+            passive: false,
+            timed: true,
+            seeds: 0,
+            memory: false,
+            target: target(),
+        }
     }
 }
 
@@ -155,17 +186,29 @@ fn run(command: Command) -> io::Result<bool> {
             csv.map_or(Ok(()), |file| write(&file, scaling.csv().text()))?;
             Ok(true)
         }
-        Command::Compare { name, measuring, only, passive, csv } => {
+        Command::Compare { name, measuring, only, passive, seeds, memory, csv } => {
             let comparison = compare::find(&name)?;
-            let compared = comparison.run(&measuring.comparing(only, passive), |what| eprintln!("{what}"))?;
+            let timed = seeds == 0 && !memory;
+            let options = compare::Options { only, passive, timed, seeds, memory, ..measuring.comparing() };
+            let compared = comparison.run(&options, |what| eprintln!("{what}"))?;
             println!("{}: {}\n", comparison.name, comparison.about);
-            println!("{}\n{}", machine().table().text(), compared.table().text());
+            println!("{}", machine().table().text());
+            if timed {
+                println!("{}", compared.table().text());
+            }
             compared.summary().iter().for_each(|table| println!("{}", table.text()));
             println!("{}", compared.systems().text());
             compared.missing.iter().for_each(|what| println!("left out: {what}"));
             csv.map_or(Ok(()), |file| write(&file, compared.csv().text()))?;
             compared.faults().iter().for_each(|what| println!("{what}"));
             Ok(compared.is_sound())
+        }
+        Command::Quality { seeds, data, quick } => {
+            let data = compare::RealData::new(data);
+            let tables = compare::quality(&data, seeds, quick, &target(), |what| eprintln!("{what}"))?;
+            println!("{}", machine().table().text());
+            tables.iter().for_each(|table| println!("{}", table.text()));
+            Ok(true)
         }
         Command::Report { filter, measuring, compare, out } => {
             let comparisons =
@@ -180,11 +223,10 @@ fn run(command: Command) -> io::Result<bool> {
             let checked: Vec<_> = cases.iter().map(check).collect();
             let scaling = scale::scale(&cases, &options, |what| eprintln!("{what}"))?;
             let mut compared = Vec::new();
+            let seeds = if options.quick { 2 } else { 5 };
+            let options = compare::Options { seeds, memory: true, ..measuring.comparing() };
             for comparison in comparisons {
-                compared.push((
-                    comparison,
-                    comparison.run(&measuring.comparing(Vec::new(), false), |what| eprintln!("{what}"))?,
-                ));
+                compared.push((comparison, comparison.run(&options, |what| eprintln!("{what}"))?));
             }
             let machine = machine();
             let agrees = checked.iter().all(|one| one.failure.is_none())
@@ -197,6 +239,11 @@ fn run(command: Command) -> io::Result<bool> {
         }
         Command::Worker { form } => compare::work(&form).map(|()| true),
     }
+}
+
+/// Where operands, environments and builds of peers are kept.
+fn target() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../target")
 }
 
 /// This machine at this commit.

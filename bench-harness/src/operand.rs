@@ -21,6 +21,11 @@ impl Draw {
         Self { varied: true, ..Self::packed(seed) }
     }
 
+    /// Whether operands come in all kinds, as for checks.
+    pub fn is_varied(&self) -> bool {
+        self.varied
+    }
+
     fn below(&mut self, n: u64) -> u64 {
         self.next += 1;
         self.stream.below(self.next - 1, n)

@@ -95,8 +95,9 @@ pub(crate) struct Columns {
 }
 
 impl Columns {
-    pub(crate) fn roles(&self, target: &str) -> Roles {
-        Roles { weight: self.weight.clone(), offset: self.offset.clone(), ..Roles::target(target) }
+    pub(crate) fn roles(&self, target: Option<&str>) -> Roles {
+        let target = target.map(String::from);
+        Roles { target, weight: self.weight.clone(), offset: self.offset.clone(), ..Roles::default() }
     }
 }
 

@@ -2,6 +2,8 @@
 
 pub(crate) mod demo;
 pub(crate) mod evaluate;
+pub(crate) mod explain;
+pub(crate) mod importance;
 pub(crate) mod inspect;
 pub(crate) mod predict;
 pub(crate) mod serve;

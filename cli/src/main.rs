@@ -1,4 +1,4 @@
-//! The tilewise command: train, evaluate, predict, inspect, serve, demo, a file each under `command/`.
+//! The tilewise command: train, evaluate, predict, explain, importance, inspect, serve, demo, a file each under `command/`.
 //!
 //! Results go to stdout, progress, warnings and errors to stderr. Exit code 0 is success, 1 a failure told in one line,
 //! 2 a misused command line, 130 training that Ctrl-C ended early. A reader of stdout that goes away early ends the command quietly.
@@ -9,6 +9,7 @@ mod demo;
 mod failure;
 mod interrupt;
 mod output;
+mod picture;
 mod progress;
 
 use clap::{Parser, Subcommand};
@@ -20,7 +21,10 @@ Examples:
       --out m.safetensors
   tilewise evaluate --model m.safetensors --data more.csv
   tilewise predict --model m.safetensors --data new.csv --proba > answers.csv
+  tilewise importance --model m.safetensors --data more.csv
+  tilewise explain --model tree.safetensors --data new.csv --rows 5
   tilewise inspect --model m.safetensors
+  tilewise inspect --model tree.safetensors --svg tree.svg
   tilewise demo
   tilewise serve m.safetensors
 
@@ -39,6 +43,8 @@ enum Command {
     Train(command::train::Train),
     Evaluate(command::evaluate::Evaluate),
     Predict(command::predict::Predict),
+    Explain(command::explain::Explain),
+    Importance(command::importance::ImportanceOf),
     Inspect(command::inspect::Inspect),
     Demo(command::demo::Demo),
     Serve(command::serve::Serve),
@@ -51,6 +57,8 @@ fn main() -> ExitCode {
         Command::Train(train) => train.run(),
         Command::Evaluate(evaluate) => evaluate.run(),
         Command::Predict(predict) => predict.run(),
+        Command::Explain(explain) => explain.run(),
+        Command::Importance(importance) => importance.run(),
         Command::Inspect(inspect) => inspect.run(),
         Command::Demo(demo) => demo.run(),
         Command::Serve(serve) => serve.run(),

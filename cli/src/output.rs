@@ -84,7 +84,7 @@ pub(crate) fn scores(
     let plain = summary(truth, &constant.repeat(truth.rows()), weights)?;
     let what = match task {
         Task::Regression => "always the mean",
-        Task::Classification { .. } => "always the same",
+        _ => "always the same",
     };
     let number = |s: &Score| if s.value.is_nan() { "undefined".to_owned() } else { significant(s.value) };
     let mut rows = vec![vec![String::new(), "model".to_owned(), what.to_owned()]];

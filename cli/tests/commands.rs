@@ -1,89 +1,13 @@
 //! The commands as a person runs them: what they print, write and return.
 
+#[path = "support/run.rs"]
+mod run;
+
+use run::{Folder, fails, people, text, tilewise, works};
 use std::fs;
 use std::io::{Read, Write};
-use std::path::{Path, PathBuf};
-use std::process::{Command, Output, Stdio};
-
-/// A folder of one test's own, removed at its end.
-struct Folder(PathBuf);
-
-impl Folder {
-    fn new(test: &str) -> Self {
-        let path = std::env::temp_dir().join(format!("tilewise-cli-{test}-{}", std::process::id()));
-        fs::create_dir_all(&path).unwrap();
-        Self(path)
-    }
-    fn file(&self, name: &str, content: impl AsRef<[u8]>) -> String {
-        let path = self.0.join(name);
-        fs::write(&path, content).unwrap();
-        path.display().to_string()
-    }
-    fn path(&self, name: &str) -> String {
-        self.0.join(name).display().to_string()
-    }
-    /// What lies in the folder, hidden files too.
-    fn names(&self) -> Vec<String> {
-        let mut names: Vec<String> =
-            fs::read_dir(&self.0).unwrap().map(|e| e.unwrap().file_name().into_string().unwrap()).collect();
-        names.sort();
-        names
-    }
-}
-
-impl Drop for Folder {
-    fn drop(&mut self) {
-        let _ = fs::remove_dir_all(&self.0);
-    }
-}
-
-fn tilewise(args: &[&str]) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_tilewise")).args(args).output().unwrap()
-}
-
-fn text(bytes: &[u8]) -> String {
-    String::from_utf8(bytes.to_vec()).unwrap()
-}
-
-fn works(args: &[&str]) -> String {
-    let output = tilewise(args);
-    assert!(output.status.success(), "{args:?}: {}", text(&output.stderr));
-    text(&output.stdout)
-}
-
-/// Runs, expects exit code 1 and a single line of error that holds all of `parts`.
-fn fails(args: &[&str], parts: &[&str]) {
-    let output = tilewise(args);
-    let error = text(&output.stderr);
-    assert_eq!(output.status.code(), Some(1), "{args:?}: {error}");
-    let last = error.lines().last().unwrap_or_default();
-    assert!(last.starts_with("error: ") && !error.contains("panicked"), "{args:?}: {error}");
-    for part in parts {
-        assert!(last.contains(part), "{args:?}: {part:?} is not in {last:?}");
-    }
-}
-
-/// 60 rows: a number with missing cells, a category, a boolean, a price and a class that follow from them.
-fn people(order: &[&str]) -> String {
-    let mut csv = order.join(",") + "\n";
-    for i in 0..60 {
-        let age = 20 + (i * 7) % 41;
-        let job = ["clerk", "nurse", "smith"][i % 3];
-        let member = i % 4 == 0;
-        let price = 10.0 + 0.5 * age as f64 + [0.0, 4.0, -3.0][i % 3] + (i as f64 * 1.7).sin();
-        let cell = |name: &&str| match *name {
-            "age" if i % 13 == 5 => String::new(),
-            "age" => age.to_string(),
-            "job" => job.to_owned(),
-            "member" => member.to_string(),
-            "price" => price.to_string(),
-            "class" => (if price > 30.0 { "dear" } else { "cheap" }).to_owned(),
-            _ => i.to_string(),
-        };
-        csv += &(order.iter().map(cell).collect::<Vec<_>>().join(",") + "\n");
-    }
-    csv
-}
+use std::path::Path;
+use std::process::{Command, Stdio};
 
 const ORDER: &[&str] = &["age", "job", "member", "price", "class"];
 
@@ -432,6 +356,107 @@ fn a_target_of_many_numbers_is_warned_of() {
 }
 
 #[test]
+fn unusual_rows_are_found_without_a_target() {
+    let folder = Folder::new("unusual");
+    // Two groups of points and a few between; the flag tells these.
+    let rows: String = (0..200)
+        .map(|i| match i % 50 {
+            7 => format!("{},-{},b,true\n", 5 + i / 50, 4 + i / 50),
+            _ => format!("{},{},{},false\n", i % 7 + 20 * (i % 2), i % 5 + 20 * (i % 2), ["a", "b"][i % 2]),
+        })
+        .collect();
+    let data = folder.file("t.csv", format!("u,v,w,odd\n{rows}"));
+    let model = folder.path("m.safetensors");
+    let train = |more: &[&str]| {
+        works(&[&["train", "--model", "isolation-forest", "--data", &data, "--out", &model], more].concat())
+    };
+    let told = train(&["--ignore", "odd", "--set", "contamination=0.02"]);
+    assert!(told.contains("scores from 0.") && told.contains("4 rows called anomalies"), "{told}");
+    let answers = works(&["predict", "--model", &model, "--data", &data]);
+    let called = answers.lines().enumerate().filter(|(_, line)| line.ends_with(",true")).map(|(i, _)| i);
+    assert!(answers.starts_with("score,anomaly\n") && called.eq([8, 58, 108, 158]), "{answers}");
+    fails(&["evaluate", "--model", &model, "--data", &data], &["without a target", "--target"]);
+    fails(&["predict", "--model", &model, "--data", &data, "--proba"], &["scores"]);
+    let measured = works(&["evaluate", "--model", &model, "--data", &data, "--target", "odd"]);
+    assert!(measured.contains("ROC AUC") && measured.contains("1.000000"), "{measured}");
+    assert!(works(&["inspect", "--model", &model]).contains("how unusual a row is"));
+    // With a target it is measured, and learns nothing from it.
+    let without = fs::read(&model).unwrap();
+    let told = train(&["--target", "odd", "--set", "contamination=0.02", "--test-fraction", "0.5"]);
+    assert!(told.contains("ROC AUC") && told.contains("on 100 rows held out"), "{told}");
+    assert_ne!(fs::read(&model).unwrap(), without);
+    works(&["evaluate", "--model", &model, "--data", &data]);
+    fails(&["train", "--model", "isolation-forest", "--data", &data, "--target", "w"], &["\"w\"", "1 and 0"]);
+    fails(&["train", "--model", "logistic", "--data", &data], &["--target"]);
+}
+
+#[test]
+fn quantiles_are_columns_and_forests_go_on() {
+    let folder = Folder::new("forests");
+    let data = folder.file("people.csv", people(ORDER));
+    let file = |name: &str| folder.path(name);
+    let train = |set: &str, seed: &str, out: &str, more: &[&str]| {
+        let (base, out) =
+            (["--model", "forest", "--data", &data, "--target", "price", "--set", set], file(out));
+        let rest = ["--set", "quantiles=0.1,0.9", "--seed", seed, "--out", &out];
+        [&["train"], &base[..], &rest, more].concat().into_iter().map(String::from).collect::<Vec<String>>()
+    };
+    let run = |args: Vec<String>| works(&args.iter().map(String::as_str).collect::<Vec<_>>());
+    let told = run(train("trees=30", "3", "whole", &[]));
+    assert!(told.contains("pinball loss") && told.contains("calibration error"), "{told}");
+    run(train("trees=10", "3", "part", &[]));
+    run(train("trees=30", "3", "more", &["--continue", &file("part")]));
+    assert_eq!(fs::read(file("more")).unwrap(), fs::read(file("whole")).unwrap());
+    for (set, seed, part) in
+        [("trees=30", "4", "seed"), ("trees=9", "3", "trees"), ("max_depth=2", "3", "max_depth")]
+    {
+        let args = train(set, seed, "not", &["--continue", &file("part")]);
+        fails(&args.iter().map(String::as_str).collect::<Vec<_>>(), &[part]);
+    }
+    let answers = works(&["predict", "--model", &file("whole"), "--data", &data]);
+    let ordered = |line: &str| {
+        let (low, high) = line.split_once(',').unwrap();
+        low.parse::<f64>().unwrap() <= high.parse().unwrap()
+    };
+    assert!(
+        answers.starts_with("quantile_0.1,quantile_0.9\n") && answers.lines().skip(1).all(ordered),
+        "{answers}"
+    );
+    assert!(
+        works(&["inspect", "--model", &file("whole")])
+            .contains("predicts quantiles 0.1, 0.9 of the number price")
+    );
+}
+
+#[test]
+fn columns_have_their_importance() {
+    let folder = Folder::new("importance");
+    let data = folder.file("people.csv", people(ORDER));
+    let (model, csv) = (folder.path("m.safetensors"), folder.path("i.csv"));
+    works(&[
+        "train", "--model", "ridge", "--data", &data, "--target", "price", "--ignore", "class", "--out",
+        &model,
+    ]);
+    let importance =
+        |more: &[&str]| works(&[&["importance", "--model", &model, "--data", &data], more].concat());
+    let told = importance(&["--out", &csv, "--threads", "1"]);
+    assert!(told.starts_with("R2 is 0."), "{told}");
+    let first = told.lines().nth(2).unwrap();
+    assert!(first.trim_start().starts_with("age"), "{told}");
+    let written = fs::read_to_string(&csv).unwrap();
+    assert!(written.starts_with("column,mean,deviation\nage,") && written.lines().count() == 4, "{written}");
+    importance(&["--out", &csv, "--threads", "3"]);
+    assert_eq!(fs::read_to_string(&csv).unwrap(), written);
+    assert_ne!(importance(&["--seed", "1"]), told);
+    assert!(importance(&["--metric", "mae", "--repeats", "1"]).starts_with("MAE is "));
+    fails(
+        &["importance", "--model", &model, "--data", &data, "--metric", "beauty"],
+        &["beauty", "RMSE, MAE, R2"],
+    );
+    fails(&["importance", "--model", &model, "--data", &data, "--target", "job"], &["\"job\"", "text"]);
+}
+
+#[test]
 fn a_reader_that_goes_away_ends_the_command_quietly() {
     let folder = Folder::new("pipe");
     let data = folder.file("people.csv", people(ORDER));
@@ -459,7 +484,7 @@ fn a_reader_that_goes_away_ends_the_command_quietly() {
 
 #[test]
 fn every_command_has_help_with_examples() {
-    for command in ["train", "evaluate", "predict", "inspect"] {
+    for command in ["train", "evaluate", "predict", "importance", "inspect"] {
         let help = works(&[command, "--help"]);
         assert!(
             help.contains("Examples:") && help.contains(&format!("tilewise {command} --model")),

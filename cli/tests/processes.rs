@@ -132,6 +132,11 @@ fn processes_write_the_bytes_of_threads_and_leave_nothing() {
         assert!(folder.model() == threads, "{workers} workers");
     }
     works(folder.train("forest", 12, &["--engine", "processes", "--threads", "3"]));
+    assert!(folder.model() == threads);
+    // A forest of 5 trees that goes on.
+    works(folder.train("forest", 5, &[]));
+    let earlier = folder.path("m.safetensors");
+    works(folder.train("forest", 12, &[&PROCESSES[..], &["--continue", &earlier]].concat()));
     assert!(folder.model() == threads && folder.is_clean());
 }
 
@@ -139,9 +144,9 @@ fn processes_write_the_bytes_of_threads_and_leave_nothing() {
 fn a_killed_worker_is_told_and_changes_nothing() {
     let folder = Folder::new("killed");
     // Half a second of work and more, at whose beginning the worker is killed.
-    works(folder.train("forest", 1500, &[]));
+    works(folder.train("forest", 6000, &[]));
     let threads = folder.model();
-    let running = Running::start(folder.train("forest", 1500, &PROCESSES));
+    let running = Running::start(folder.train("forest", 6000, &PROCESSES));
     signal("-9", running.workers[0]);
     let output = running.child.wait_with_output().unwrap();
     assert!(output.status.success(), "{}", error(&output));

@@ -15,6 +15,10 @@ unsafe impl AnyBits for i8 {}
 // SAFETY: as above.
 unsafe impl AnyBits for i16 {}
 // SAFETY: as above.
+unsafe impl AnyBits for u16 {}
+// SAFETY: as above.
+unsafe impl AnyBits for u32 {}
+// SAFETY: as above.
 unsafe impl AnyBits for i32 {}
 // SAFETY: as above.
 unsafe impl AnyBits for f32 {}
@@ -26,8 +30,8 @@ unsafe impl AnyBits for f64 {}
 #[repr(C, align(64))]
 struct Line([u8; 64]);
 
-/// One for A, one for B.
-const KEPT: usize = 2;
+/// One for A, one for B; codes of trees take three.
+const KEPT: usize = 3;
 
 thread_local! {
     /// The buffers that this thread has given back, the last one last, [`KEPT`] at most: a job packs A into one while

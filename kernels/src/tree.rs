@@ -1,5 +1,5 @@
 //! What decision trees, forests and boosting spend their time in: histograms over bins, their difference, the scan for
-//! the best split, the stable partition of rows, binning, and the walk down a finished tree.
+//! the best split, the stable partition of rows, binning, and the ways of rows down finished trees.
 //!
 //! A column's values are replaced once by small integers, their *bins* ([`Bins`]). A node of a tree is a list of rows
 //! ([`Rows`]); its histogram holds, for every bin of every feature, the sum over the node's rows of what each row brings.
@@ -13,17 +13,24 @@
 mod binning;
 mod bins;
 mod cells;
+mod codes;
 mod histogram;
+mod masks;
+mod nodes;
 mod partition;
 mod split;
 mod subtract;
+mod tops;
 mod walk;
 
 pub use binning::bin_values;
 pub use bins::{Bin, Bins, Memory, OwnedBins, Rows};
 pub use cells::{Cell, ClassWeight, Gradients, Labels, Packed, Pair};
+pub use codes::{CodeNode, CodedTrees, Coder, Coding, predict_coded};
 pub use histogram::{class_histogram, histogram, histogram_pairs, histogram_wide};
+pub use masks::{MaskTest, MaskedTrees, predict_masked};
+pub use nodes::{Node, Parts, Values, predict};
 pub use partition::{LeftBins, partition};
 pub use split::{ClassRule, Impurity, NewtonRule, Split, best_class_split, best_split};
 pub use subtract::subtract;
-pub use walk::{Node, OwnedTrees, Trees, predict};
+pub use walk::{Layout, MISSING, Tests, Trees, Visit};

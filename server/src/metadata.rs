@@ -24,13 +24,20 @@ pub(crate) fn model(name: &str, model: &dyn Model, inputs: &[Input]) -> Bytes {
         })
         .collect();
     let outputs = match model.task() {
-        Task::Regression if model.outputs() == 1 => {
+        // A parameter's value is a single string, number or boolean in the protocol: the list is JSON in a string.
+        Task::Quantiles { quantiles } => json!([
+            {"name": "prediction", "datatype": "FP64", "shape": [-1, quantiles.len()],
+             "parameters": {"quantiles": json!(quantiles).to_string()}},
+        ]),
+        Task::Anomaly { threshold: Some(threshold) } => json!([
+            {"name": "prediction", "datatype": "FP64", "shape": [-1], "parameters": {"threshold": threshold}},
+        ]),
+        Task::Regression | Task::Anomaly { .. } if model.outputs() == 1 => {
             json!([{"name": "prediction", "datatype": "FP64", "shape": [-1]}])
         }
-        Task::Regression => {
+        Task::Regression | Task::Anomaly { .. } => {
             json!([{"name": "prediction", "datatype": "FP64", "shape": [-1, model.outputs()]}])
         }
-        // A parameter's value is a single string, number or boolean in the protocol: the list is JSON in a string.
         Task::Classification { classes } => json!([
             {"name": "prediction", "datatype": "BYTES", "shape": [-1]},
             {"name": "probabilities", "datatype": "FP64", "shape": [-1, classes.len()],

@@ -125,8 +125,8 @@ impl Served {
         }
         let outputs = model.outputs();
         let classes: Vec<String> = match model.task() {
-            Task::Regression => Vec::new(),
             Task::Classification { classes } => classes.iter().map(|c| quote(c)).collect(),
+            _ => Vec::new(),
         };
         if outputs == 0 || !classes.is_empty() && classes.len() != outputs {
             return Err(refuse("a model needs one output per class, or one or more per row"));

@@ -1,6 +1,7 @@
 //! What the peer processes share: reading operands, and the loop over repetitions.
 
 pub mod mkl;
+pub mod trees;
 pub mod vector;
 
 use std::io;

@@ -1,6 +1,6 @@
-//! Charts as SVG: lines over an axis (speed-up over threads, time over size) and bars against a reference.
+//! Charts as SVG: lines over an axis (speed-up over threads, time over size), bars against a reference, trees of decisions.
 //!
-//! Drawn by hand on a view box of fixed width, so that a chart scales with its column and its text stays readable in
+//! Drawn by hand on a view box of fixed width (trees: as wide as they are deep), so that a chart scales with its column and its text stays readable in
 //! one of 360 pixels. Colours are CSS variables with a light and a dark value each, after the palette of Okabe and Ito
 //! (2008), which colour-blind readers can tell apart; lines differ in dashes and marker shapes as well.
 
@@ -8,18 +8,22 @@ mod axis;
 mod bar;
 mod canvas;
 mod line;
+mod tree;
 
 pub use axis::Axis;
 pub use bar::{BarChart, Group};
 pub use line::{LineChart, Series};
+pub use tree::{TreeBox, TreeChart, Way};
 
-/// Either kind of chart.
+/// Any kind of chart.
 #[derive(Clone, Debug)]
 pub enum Chart {
     /// Lines over an axis.
     Line(LineChart),
     /// Bars against a reference.
     Bar(BarChart),
+    /// A tree of decisions.
+    Tree(TreeChart),
 }
 
 impl Chart {
@@ -28,6 +32,7 @@ impl Chart {
         match self {
             Self::Line(chart) => &chart.title,
             Self::Bar(chart) => &chart.title,
+            Self::Tree(chart) => &chart.title,
         }
     }
 
@@ -36,6 +41,7 @@ impl Chart {
         let canvas = match self {
             Self::Line(chart) => chart.draw(true),
             Self::Bar(chart) => chart.draw(true),
+            Self::Tree(chart) => chart.draw(true),
         };
         canvas.standalone(self.title())
     }
@@ -45,6 +51,7 @@ impl Chart {
         let canvas = match self {
             Self::Line(chart) => chart.draw(false),
             Self::Bar(chart) => chart.draw(false),
+            Self::Tree(chart) => chart.draw(false),
         };
         canvas.inline(self.title())
     }
@@ -58,6 +65,8 @@ pub(crate) const STYLE: &str = "\
 --s0:#56b4e9;--s1:#ff8f45;--s2:#2fcf9f;--s3:#e898c8;--s4:#e8d84a;--s5:#9cc4ff;--s6:#b8b8b8}}\
 .chart text{font-family:system-ui,sans-serif;fill:var(--ink)}.chart .muted{fill:var(--muted)}\
 .chart .value{paint-order:stroke;stroke:var(--paper);stroke-width:5;stroke-linejoin:round}\
+.chart .strong{font-weight:600}.chart .panel{fill:var(--panel);stroke:var(--grid);stroke-width:1.5}\
+.chart .track{fill:var(--grid)}.chart .way{fill:none;stroke:var(--grid);stroke-linecap:butt}\
 .chart .grid{stroke:var(--grid);stroke-width:1}.chart .axis{stroke:var(--muted);stroke-width:1}\
 .chart .reference{stroke:var(--muted);stroke-width:1.5;stroke-dasharray:5 4;fill:none}\
 .chart .line{fill:none;stroke-width:2.5;stroke-linejoin:round}\

@@ -11,7 +11,7 @@ mod text;
 mod timing;
 pub mod worker;
 
-pub use chart::{Axis, BarChart, Chart, Group, LineChart, Series};
+pub use chart::{Axis, BarChart, Chart, Group, LineChart, Series, TreeBox, TreeChart, Way};
 pub use csv::Csv;
 pub use machine::{Cache, Machine, commit};
 pub use page::{Block, Page, Section};

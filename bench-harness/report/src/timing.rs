@@ -17,11 +17,14 @@ pub struct Settings {
     pub sample_seconds: f64,
     /// Most repetitions in a sample.
     pub max_repetitions: u64,
+    /// Seconds after which an entrant whose samples took longer in all takes no further turn; it takes one at least.
+    /// Ratios are then those of the rounds that both took part in.
+    pub longest: f64,
 }
 
 impl Default for Settings {
     fn default() -> Self {
-        Self { rounds: 7, sample_seconds: 2e-3, max_repetitions: 1 << 24 }
+        Self { rounds: 7, sample_seconds: 2e-3, max_repetitions: 1 << 24, longest: f64::INFINITY }
     }
 }
 
@@ -31,6 +34,7 @@ type Sample<'a> = Box<dyn FnMut(u64) -> io::Result<f64> + 'a>;
 pub struct Entrant<'a> {
     name: String,
     sample: Sample<'a>,
+    known: f64,
 }
 
 impl<'a> Entrant<'a> {
@@ -41,12 +45,19 @@ impl<'a> Entrant<'a> {
             (0..repetitions).for_each(|_| work());
             Ok(start.elapsed().as_secs_f64())
         };
-        Self { name: name.into(), sample: Box::new(sample) }
+        Self { name: name.into(), sample: Box::new(sample), known: 0.0 }
     }
 
     /// Work that somebody else times: `sample(repetitions)` answers the seconds that all repetitions took together.
     pub fn timed(name: impl Into<String>, sample: impl FnMut(u64) -> io::Result<f64> + 'a) -> Self {
-        Self { name: name.into(), sample: Box::new(sample) }
+        Self { name: name.into(), sample: Box::new(sample), known: 0.0 }
+    }
+
+    /// The same, of which one repetition is known to have taken so many seconds just now: if that is long it needs no
+    /// warming up.
+    #[must_use]
+    pub fn known(self, seconds: f64) -> Self {
+        Self { known: seconds, ..self }
     }
 
     /// The name it has in tables.
@@ -60,7 +71,8 @@ impl<'a> Entrant<'a> {
 pub struct Measured {
     /// The entrant's name.
     pub name: String,
-    /// Seconds per repetition, one for every round.
+    /// Seconds per repetition, one for every round that it took part in: all, or the first ones, see
+    /// [`Settings::longest`].
     pub seconds: Vec<f64>,
     /// Repetitions in a sample.
     pub repetitions: u64,
@@ -88,11 +100,16 @@ pub fn measure(settings: &Settings, entrants: &mut [Entrant<'_>]) -> io::Result<
         let repetitions = warm_up(settings, entrant)?;
         measured.push(Measured { name: entrant.name.clone(), seconds: Vec::new(), repetitions });
     }
+    let mut spent = vec![0.0; entrants.len()];
     for round in 0..settings.rounds {
         for turn in 0..entrants.len() {
             let i = (round + turn) % entrants.len();
+            if round > 0 && spent[i] > settings.longest {
+                continue;
+            }
             let repetitions = measured[i].repetitions;
             let seconds = sample(&mut entrants[i], repetitions)?;
+            spent[i] += seconds;
             measured[i].seconds.push(seconds / repetitions as f64);
         }
     }
@@ -104,9 +121,15 @@ fn sample(entrant: &mut Entrant<'_>, repetitions: u64) -> io::Result<f64> {
     seconds.map_err(|error| io::Error::new(error.kind(), format!("{}: {error}", entrant.name)))
 }
 
+/// Samples that a repetition must last for it to count as long: it would still be long in a better moment.
+const KNOWN: f64 = 20.0;
+
 /// Runs the entrant with growing repetitions until a sample is long enough; answers how many that takes.
 fn warm_up(settings: &Settings, entrant: &mut Entrant<'_>) -> io::Result<u64> {
     let (most, enough) = (settings.max_repetitions.max(1), settings.sample_seconds);
+    if entrant.known >= KNOWN * enough {
+        return Ok(1);
+    }
     let mut repetitions = 1;
     loop {
         let mut seconds = sample(entrant, repetitions)?;
@@ -209,6 +232,26 @@ mod tests {
         assert_eq!((measured[0].repetitions, measured[2].repetitions), (1, 1));
         assert!((100..=1000).contains(&measured[1].repetitions), "{}", measured[1].repetitions);
         assert!(measured.iter().all(|m| m.seconds.len() == 4));
+    }
+
+    #[test]
+    fn who_takes_too_long_takes_fewer_turns() {
+        let turns = RefCell::new(vec![0; 3]);
+        let entrant = |i: usize, seconds: f64| {
+            let turns = &turns;
+            Entrant::timed("e", move |repetitions| {
+                turns.borrow_mut()[i] += 1;
+                Ok(seconds * repetitions as f64)
+            })
+        };
+        let settings = Settings { rounds: 5, sample_seconds: 1e-3, longest: 4.0, ..Settings::default() };
+        let mut entrants = [entrant(0, 0.5), entrant(1, 3.0), entrant(2, 100.0).known(90.0)];
+        let measured = measure(&settings, &mut entrants).unwrap();
+        drop(entrants);
+        // One more turn than rounds is for warming up, which what is known to be long does without.
+        assert_eq!(turns.into_inner(), [6, 3, 1]);
+        assert_eq!(measured[1].seconds, [3.0; 2]);
+        assert_eq!(measured[2].ratio(&measured[0]), 200.0);
     }
 
     #[test]

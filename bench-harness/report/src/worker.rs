@@ -22,10 +22,12 @@ mod problem;
 #[cfg(feature = "operands")]
 mod product;
 mod remote;
+mod trees;
 
 pub use jobs::{Job, Jobs};
 pub use problem::{Layout, Problem};
 pub use remote::Remote;
+pub use trees::{Operation, Trees};
 #[cfg(feature = "operands")]
 pub use {
     element::Element,

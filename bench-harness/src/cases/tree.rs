@@ -3,7 +3,8 @@
 use crate::case::{Case, Cost, Outcome, Work};
 use crate::operand::Draw;
 use tilewise_kernels::tree::{
-    self, Bin, Gradients, LeftBins, NewtonRule, Node, OwnedBins, OwnedTrees, Packed, Pair, Rows, Split,
+    self, Bin, CodeNode, CodedTrees, Coder, Coding, Gradients, LeftBins, MaskTest, MaskedTrees, NewtonRule,
+    Node, OwnedBins, Packed, Pair, Rows, Split, Tests, Trees, Values,
 };
 use tilewise_kernels::{MatRef, naive, parallel};
 
@@ -17,6 +18,17 @@ pub(super) fn cases() -> Vec<Case> {
         quick: &[20_000, 28],
         largest: &[40_000, 64],
         beside: Some("pairs of f64"),
+        make,
+    };
+    let predict = |name, make| Case {
+        name,
+        element: "f32",
+        formula: "sums of the leaves that rows reach in trees of 127 nodes",
+        dims: &["n", "features", "trees"],
+        timed: &[&[50_000, 28, 100], &[1, 28, 100]],
+        quick: &[1_000, 28, 10],
+        largest: &[2_000, 20, 20],
+        beside: None,
         make,
     };
     vec![
@@ -67,17 +79,9 @@ pub(super) fn cases() -> Vec<Case> {
             beside: None,
             make: |shape, draw| Box::new(Cut::new(shape, draw)),
         },
-        Case {
-            name: "predict",
-            element: "f64",
-            formula: "sums of the leaves that rows reach in trees of 255 nodes",
-            dims: &["n", "features", "trees"],
-            timed: &[&[50_000, 28, 100], &[1, 28, 100]],
-            quick: &[1_000, 28, 10],
-            largest: &[2_000, 20, 20],
-            beside: None,
-            make: |shape, draw| Box::new(Predict::new(shape, draw)),
-        },
+        predict("predict", |shape, draw| Box::new(Predict::new(Way::Nodes, shape, draw))),
+        predict("predict_coded", |shape, draw| Box::new(Predict::new(Way::Codes, shape, draw))),
+        predict("predict_masked", |shape, draw| Box::new(Predict::new(Way::Masks, shape, draw))),
     ]
 }
 
@@ -339,39 +343,81 @@ impl Work for Cut {
     }
 }
 
-/// Full trees of seven levels of splits.
+/// By which kernel rows go down trees.
+enum Way {
+    Nodes,
+    Codes,
+    Masks,
+}
+
+/// Full trees of six levels of splits.
 struct Predict {
+    way: Way,
     nodes: Vec<Node>,
-    values: Vec<f64>,
     roots: Vec<u32>,
-    checked: OwnedTrees,
+    values: Values,
+    plain: Trees<Node>,
+    coded: CodedTrees,
+    masked: MaskedTrees,
     x: Vec<f32>,
     features: usize,
     out: Vec<f64>,
 }
 
 impl Predict {
-    const LEVELS: u32 = 7;
+    const LEVELS: u32 = 6;
 
-    fn new(shape: &[usize], draw: &mut Draw) -> Self {
+    fn new(way: Way, shape: &[usize], draw: &mut Draw) -> Self {
         let (rows, features, trees) = (shape[0], shape[1].max(1), shape[2]);
-        let (size, splits) = ((2 << Self::LEVELS) - 1, (1 << Self::LEVELS) - 1);
-        let thresholds = draw.vector::<f32>(size * trees, 1.0).get().to_vec();
-        let used = integers(draw, size * trees, 2 * features).collect::<Vec<_>>();
-        let node = |i: usize| {
-            let (root, at) = (i / size * size, i % size);
-            let child = |side: usize| (if at < splits { root + 2 * at + 1 + side } else { i }) as u32;
-            Node { threshold: thresholds[i], feature: used[i] as u32, left: child(0), right: child(1) }
+        let (splits, leaves) = ((1_usize << Self::LEVELS) - 1, 1_usize << Self::LEVELS);
+        let size = splits + leaves;
+        let thresholds: Vec<f64> =
+            integers(draw, size * trees, 200).map(|i| i as f64 / 100.0 - 1.0).collect();
+        let used: Vec<usize> = integers(draw, size * trees, 2 * features).collect();
+        let mut cuts: Vec<f64> = thresholds.clone();
+        cuts.sort_by(f64::total_cmp);
+        cuts.dedup();
+        let coder = Coder::new(vec![Coding::Cuts(cuts.clone()); features]).expect("few cuts");
+        let (mut nodes, mut codes) = (Vec::new(), Vec::new());
+        for i in 0..size * trees {
+            let (tree, at) = (i / size, i % size);
+            if at >= splits {
+                let value = tree * leaves + at - splits;
+                nodes.push(Node::leaf(value).expect("few leaves"));
+                codes.push(CodeNode::leaf(value).expect("few leaves"));
+            } else {
+                let (feature, missing_left, left) = (used[i] / 2, used[i] % 2 == 1, tree * size + 2 * at + 1);
+                let code = cuts.partition_point(|cut| *cut < thresholds[i]);
+                let column = coder.column(feature, missing_left).expect("every feature has cuts");
+                nodes.push(Node::up_to(feature, thresholds[i], missing_left, left).expect("a small tree"));
+                codes.push(CodeNode::up_to(column, code, left).expect("a small tree"));
+            }
+        }
+        let masks = |tree: usize| {
+            let test = |at: usize| {
+                // The leaves below a node of level l are 2^(levels - l) in a row, the first half of them on its left.
+                let level = (at + 1).ilog2();
+                let (width, number) = (1_usize << (Self::LEVELS - level), at + 1 - (1 << level));
+                let lefts = ((1_u64 << (width / 2)) - 1) << (number * width);
+                let (feature, missing_left) = (used[tree * size + at] / 2, used[tree * size + at] % 2 == 1);
+                let column = coder.column(feature, missing_left).expect("every feature has cuts") as u32;
+                let code = cuts.partition_point(|cut| *cut < thresholds[tree * size + at]) as u16;
+                MaskTest { column, code, right: !lefts }
+            };
+            let values = (tree * leaves..(tree + 1) * leaves).map(|value| value as u32);
+            ((0..splits).map(test).collect(), values.collect())
         };
-        let nodes: Vec<Node> = (0..size * trees).map(node).collect();
-        let values = draw.vector(size * trees, 1.0).get().to_vec();
+        let values = Values::new(draw.vector(leaves * trees, 1.0).get().to_vec(), 1).expect("one output");
         let roots: Vec<u32> = (0..trees).map(|tree| (tree * size) as u32).collect();
+        let (tests, of) = (Tests::default, || (nodes.clone(), roots.clone()));
         Self {
-            checked: OwnedTrees::new(nodes.clone(), values.clone(), roots.clone(), features)
-                .expect("full trees"),
+            way,
+            plain: Trees::new(of().0, of().1, tests(), features, values.clone()).expect("trees"),
+            coded: CodedTrees::new(codes, of().1, tests(), coder.clone(), values.clone()).expect("trees"),
+            masked: MaskedTrees::new((0..trees).map(masks), coder.clone(), values.clone()).expect("trees"),
             nodes,
-            values,
             roots,
+            values,
             x: draw.vector(rows * features, 1.0).get().to_vec(),
             features,
             out: vec![0.0; rows],
@@ -385,13 +431,18 @@ impl Predict {
 impl Work for Predict {
     fn ours(&mut self) -> Outcome {
         let mut out = vec![0.0; self.out.len()];
-        tree::predict(self.checked.get(), self.x()?, &mut out)?;
+        match self.way {
+            Way::Nodes => tree::predict(&self.plain, self.x()?, &mut out)?,
+            Way::Codes => tree::predict_coded(&self.coded, self.x()?, &mut out)?,
+            Way::Masks => tree::predict_masked(&self.masked, self.x()?, &mut out)?,
+        }
         self.out = out;
         Ok(())
     }
     fn naive(&mut self) -> Outcome {
         let mut out = vec![0.0; self.out.len()];
-        naive::tree::predict(&self.nodes, &self.values, &self.roots, self.x()?, &mut out);
+        let (tests, x) = (Tests::default(), self.x()?);
+        naive::tree::predict(&self.nodes, &self.roots, &tests, &self.values, x, &mut out);
         self.out = out;
         Ok(())
     }

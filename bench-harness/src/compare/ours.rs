@@ -1,26 +1,36 @@
 //! Our side of a comparison: a worker like all others.
 
 use super::histogram::{Form, Histogram};
+use super::trees;
 use std::io;
 use tilewise_base::Context;
-use tilewise_kernels::parallel::with_threads;
+use tilewise_kernels::parallel::{Scheme, with_threads};
 use tilewise_kernels::simd::Isa;
 use tilewise_kernels::{self as kernels, Float, GemmPlan, MatMut, MatRef, ShapeError, add, gemm};
 use tilewise_linear::{LeastSquares, Logistic, Rows};
 use tilewise_report::worker::{Element, Job, Jobs, Memory, Problem, Product, serve};
 
-/// Serves, with our kernels or in the naive `form` of a histogram (`blocks` or `loop`), on standard input and output until the input ends, on the threads that the environment names.
+/// Serves, with our kernels, in the naive `form` of a histogram (`blocks` or `loop`) or with the scheme of trees (`tasks` or
+/// `rows`), on standard input and output until the input ends, on the threads that the environment names.
 ///
 /// # Errors
 /// When the streams break.
 pub fn work(form: &str) -> io::Result<()> {
     let threads = std::env::var("TILEWISE_THREADS").ok().and_then(|n| n.parse().ok()).unwrap_or(1);
+    let scheme = match form {
+        "tasks" => Scheme::Tasks,
+        "rows" => Scheme::Rows,
+        _ => Scheme::Auto,
+    };
     let form = match form {
         "blocks" => Form::Blocks,
         "loop" => Form::Loop,
         _ => Form::Ours,
     };
-    let load = |problem: &Problem| -> Result<Box<dyn Job>, String> {
+    let load = |problem: &Problem, trees: &trees::Worker| -> Result<Box<dyn Job>, String> {
+        if trees::has(&problem.kind) {
+            return trees.load(problem).map_err(|error| error.to_string());
+        }
         if problem.kind.starts_with("histogram") {
             let histogram = Histogram::draw(problem, form).map_err(|error| error.to_string())?;
             return Ok(Box::new(histogram));
@@ -29,6 +39,8 @@ pub fn work(form: &str) -> io::Result<()> {
         job.map_err(|error| error.to_string())
     };
     with_threads(threads, || {
+        let trees = trees::Worker::new(scheme);
+        let load = |problem: &Problem| load(problem, &trees);
         let mut worker = Jobs::new(env!("CARGO_PKG_VERSION"), Isa::current().name(), load);
         serve(&mut worker, io::stdin().lock(), io::stdout().lock())
     })

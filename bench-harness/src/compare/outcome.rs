@@ -26,6 +26,8 @@ pub struct Row {
     pub version: String,
     /// Median seconds.
     pub seconds: f64,
+    /// Rounds that it took part in.
+    pub rounds: usize,
     /// Time of the best peer over this time, the median over rounds: above 1 is faster than the best peer. NaN when no
     /// peer took part.
     pub ratio: f64,
@@ -74,6 +76,8 @@ pub struct Compared {
     pub missing: Vec<String>,
     /// Results that differ, in words: these times mean nothing.
     pub disagreements: Vec<String>,
+    /// What was found beside times.
+    pub tables: Vec<Table>,
     /// Systems without which the comparison means nothing and that did not take part in all of it, in words.
     pub incomplete: Vec<String>,
 }
@@ -99,7 +103,9 @@ impl Compared {
 
     /// What the numbers come to.
     pub fn summary(&self) -> Vec<Table> {
-        summary::tables(&self.rows)
+        let mut tables = summary::tables(&self.rows);
+        tables.extend(self.tables.iter().cloned());
+        tables
     }
 
     /// Who took part.
@@ -113,9 +119,11 @@ impl Compared {
     pub fn table(&self) -> Table {
         let counted = self.rows.iter().any(|row| row.share.is_some());
         let units = self.rows.iter().any(|row| matches!(row.quality, Some(Quality::Units(_))));
+        let predicted = self.rows.iter().any(|row| matches!(row.quality, Some(Quality::Predictions(_))));
         let streamed = self.rows.iter().any(|row| row.streamed.is_some());
         let last = match (counted, units) {
             _ if streamed => "share of best stream",
+            _ if predicted => "accuracy",
             (true, _) => "share of FMA peak",
             (_, true) => "largest error [ULP]",
             _ if self.rows.iter().all(|row| row.quality.is_none()) => "",
@@ -136,6 +144,7 @@ impl Compared {
                     (Some(share), _) => percent(share),
                     (_, Some(Quality::Objective(objective))) => format!("{objective:.8}"),
                     (_, Some(Quality::Units(units))) => format!("{units:.2}"),
+                    (_, Some(Quality::Predictions(scores))) => format!("{:.4}", scores.accuracy),
                     _ => String::new(),
                 },
             ]);
@@ -162,9 +171,17 @@ impl Compared {
             "bytes_per_second",
             "stream_share",
             "stream",
+            "rounds",
+            "auc",
+            "accuracy",
+            "log_loss",
         ];
         let mut csv = Csv::new(&columns);
         let text = |number: Option<f64>| number.map_or(String::new(), |number| number.to_string());
+        let scores = |row: &Row| match row.quality {
+            Some(Quality::Predictions(scores)) => Some(scores),
+            _ => None,
+        };
         for row in &self.rows {
             csv.push(&[
                 row.case.clone(),
@@ -180,15 +197,19 @@ impl Compared {
                 text(row.speed_up.map(|speed_up| speed_up.peak)),
                 text(row.quality.and_then(|quality| match quality {
                     Quality::Objective(objective) => Some(objective),
-                    Quality::Units(_) => None,
+                    _ => None,
                 })),
                 text(row.quality.and_then(|quality| match quality {
                     Quality::Units(units) => Some(units),
-                    Quality::Objective(_) => None,
+                    _ => None,
                 })),
                 text(row.streamed.map(|streamed| streamed.rate)),
                 text(row.streamed.map(|streamed| streamed.share)),
                 row.streamed.map_or(String::new(), |streamed| streamed.of.into()),
+                row.rounds.to_string(),
+                text(scores(row).map(|scores| scores.auc).filter(|auc| !auc.is_nan())),
+                text(scores(row).map(|scores| scores.accuracy)),
+                text(scores(row).map(|scores| scores.log_loss)),
             ]);
         }
         csv
@@ -239,6 +260,7 @@ pub(super) mod tests {
             system: OURS.name,
             version: "1, \"x\"".into(),
             seconds: 0.5,
+            rounds: 7,
             ratio,
             behind: 1.0,
             share: None,
@@ -260,8 +282,8 @@ pub(super) mod tests {
         let csv = compared.csv();
         let lines: Vec<&str> = csv.text().lines().collect();
         assert!(lines[0].starts_with("case,shape,threads,system,version,seconds,ratio,behind,fma_share,"));
-        assert_eq!(lines[1], "gemm f32,4 x 4,2,tilewise,\"1, \"\"x\"\"\",0.5,1.5,1,,,,,,,,");
-        assert_eq!(lines[2], "gemm f32,4 x 4,2,faer,\"1, \"\"x\"\"\",0.5,1,1.5,0.5,,,,,,,");
+        assert_eq!(lines[1], "gemm f32,4 x 4,2,tilewise,\"1, \"\"x\"\"\",0.5,1.5,1,,,,,,,,,7,,,");
+        assert_eq!(lines[2], "gemm f32,4 x 4,2,faer,\"1, \"\"x\"\"\",0.5,1,1.5,0.5,,,,,,,,7,,,");
         let charts = compared.charts();
         assert_eq!(charts.len(), 2);
         let Chart::Bar(chart) = &charts[0] else { panic!("bars") };

@@ -1,5 +1,6 @@
 //! The systems we compare with: how each is built or installed, and started.
 
+use super::trees::{OF_FORESTS, OF_FULL_TREES, OF_ONE_TREE};
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -170,6 +171,29 @@ pub(super) const LINEAR: &[Peer] = &[
         .taking(|problem| problem.kind == "logistic"),
 ];
 
+const fn trees(name: &'static str, library: &'static str) -> Peer {
+    Peer::new(name, Launch::Python("trees_peer.py", library)).required()
+}
+
+pub(super) const SCIKIT_LEARN: Peer = trees("scikit-learn", "scikit-learn");
+
+/// The crates have one thread and are asked for one tree only, which takes them more than 10 s of processor time on
+/// 100,000 rows.
+pub(super) const TREES: &[Peer] = &[
+    SCIKIT_LEARN,
+    // It leaves single trees to scikit-learn.
+    trees("scikit-learn-intelex", "intelex").lacking(OF_ONE_TREE),
+    trees("YDF", "ydf"),
+    trees("XGBoost", "xgboost"),
+    // It makes a histogram of all features for every leaf: millions for 100 full trees, and seven times as many for seven
+    // classes.
+    trees("LightGBM", "lightgbm").lacking(OF_FULL_TREES),
+    Peer::new("linfa-trees", Launch::Crate("linfa-trees"))
+        .taking(|problem| !OF_FORESTS.contains(&problem.kind.as_str())),
+    Peer::new("smartcore", Launch::Crate("smartcore"))
+        .taking(|problem| !OF_FORESTS.contains(&problem.kind.as_str())),
+];
+
 /// Variables by which thread pools learn their size.
 const THREAD_VARIABLES: [&str; 7] = [
     "TILEWISE_THREADS",
@@ -275,7 +299,9 @@ impl Place {
         if fs::read_to_string(&stamp).is_ok_and(|installed| installed == wanted) {
             return Ok(());
         }
-        succeed(Command::new("python3").args(["-m", "venv", "--clear"]).arg(&self.environment))?;
+        // Some peers want a newer Python than the system's.
+        let python = std::env::var_os("TILEWISE_PYTHON").unwrap_or_else(|| "python3".into());
+        succeed(Command::new(python).args(["-m", "venv", "--clear"]).arg(&self.environment))?;
         let pip = ["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "-r"];
         succeed(Command::new(self.python()).args(pip).arg(requirements))?;
         fs::write(stamp, wanted)

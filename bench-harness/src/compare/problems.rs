@@ -2,6 +2,7 @@
 
 use super::histogram::GATHERED;
 use super::precise::Precise;
+use super::trees::{self, Scores};
 use crate::case::shape_text;
 use crate::operand::Draw;
 use std::io;
@@ -52,12 +53,21 @@ impl Listed {
     /// Whether it is solved on so many threads: short vectors are no work for several.
     pub(super) fn suits(&self, threads: usize) -> bool {
         threads == 1
+            || trees::has(self.kind) && trees::suits_threads(self.kind)
             || self.kind != PLANNED && self.shape.len() > 1
             || self.shape.iter().all(|&n| n >= SHARED)
     }
 
-    /// Dimensions and layout.
+    /// Whether it is judged by what several threads bring.
+    pub(super) fn scales(&self) -> bool {
+        self.flops() > 0.0 || trees::has(self.kind)
+    }
+
+    /// Dimensions and layout, or rows.
     pub(super) fn shape_text(&self) -> String {
+        if trees::has(self.kind) {
+            return trees::shape_text(self);
+        }
         shape_text(&self.shape) + &self.layout.words()
     }
 
@@ -199,6 +209,8 @@ pub(super) enum Agreement {
     Objective(Objective),
     /// No more than [`UNITS`] from each of these, at every so manyth element, of this type.
     Units(Vec<Precise>, usize, &'static str),
+    /// Nearly as good at predicting these classes, of so many, as the best.
+    Predictions(Vec<u32>, usize),
 }
 
 /// How good a result is.
@@ -208,6 +220,8 @@ pub enum Quality {
     Objective(f64),
     /// The largest error among the elements that were looked at, in units in the last place.
     Units(f64),
+    /// How good predictions are for rows that training did not see.
+    Predictions(Scores),
 }
 
 /// Elements of a vector of values that are looked at.
@@ -225,6 +239,7 @@ pub(super) fn write(problem: &Problem) -> io::Result<Agreement> {
             problem.write("b", draw.vector::<f64>(k * n, 1.0).get())?;
             Ok(Agreement::Elements(PRODUCT_ERROR * k as f64 * epsilon / 2.0))
         }
+        (kind, _) if trees::has(kind) => trees::write(problem, None),
         // Workers draw the rows themselves. Sums of integers are exact in f64.
         ("histogram" | GATHERED, _) => Ok(Agreement::Elements(0.0)),
         ("add", &[m, n]) => {
@@ -320,6 +335,7 @@ impl Agreement {
                 };
                 reached.iter().map(judge).collect()
             }
+            Self::Predictions(truth, classes) => trees::judge(truth, *classes, results),
             Self::Units(expected, step, element) => {
                 let judge = |result: &&[f64]| {
                     let found = result.iter().step_by(*step);

@@ -3,7 +3,7 @@
 use super::outcome::Row;
 use super::peers::OURS;
 use super::problems::CUBES;
-use super::{Quality, threads_text};
+use super::{Quality, threads_text, trees};
 use tilewise_report::{Table, percent, rate, ratio, seconds};
 
 /// Products from this edge on are judged against the peak of multiply-adds.
@@ -20,7 +20,8 @@ pub(super) fn tables(rows: &[Row]) -> Vec<Table> {
         peaks(rows),
         threads(rows),
     ];
-    tables.into_iter().filter(|table| !table.rows().is_empty()).collect()
+    let tables = tables.into_iter().chain(trees::tables(rows));
+    tables.filter(|table| !table.rows().is_empty()).collect()
 }
 
 /// Case and thread count: what is never mixed in a mean.
@@ -216,7 +217,7 @@ fn threads(rows: &[Row]) -> Table {
     let mut table = Table::new("Several threads over one, in the same rounds", &columns);
     let mut small: Vec<(Key<'_>, Vec<&Row>)> = keys(rows).into_iter().map(|of| (of, Vec::new())).collect();
     for row in rows {
-        let Some(speed_up) = row.speed_up else { continue };
+        let Some(speed_up) = row.speed_up.filter(|speed_up| !speed_up.peak.is_nan()) else { continue };
         if row.flops < LARGE {
             small.iter_mut().filter(|(of, _)| *of == key(row)).for_each(|(_, small)| small.push(row));
         } else if row.group == CUBES {

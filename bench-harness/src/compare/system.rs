@@ -16,6 +16,8 @@ pub(super) struct System<'a> {
     pub(super) version: String,
     /// As the version.
     pub(super) configuration: String,
+    /// Seconds that solving the last problem took.
+    pub(super) solved_in: f64,
     failure: Option<io::Error>,
 }
 
@@ -23,7 +25,17 @@ impl<'a> System<'a> {
     /// Nothing runs yet.
     pub(super) fn new(peer: &'a Peer, threads: usize, place: &'a Place, passive: bool) -> Self {
         let (version, configuration) = (String::new(), String::new());
-        Self { peer, threads, place, passive, running: None, version, configuration, failure: None }
+        Self {
+            peer,
+            threads,
+            place,
+            passive,
+            running: None,
+            version,
+            configuration,
+            solved_in: 0.0,
+            failure: None,
+        }
     }
 
     /// Has it solve the problem once, starting its process where there is none, and stops it until its turn. After an
@@ -39,7 +51,7 @@ impl<'a> System<'a> {
             }
         };
         remote.load(problem)?;
-        remote.run(1)?;
+        self.solved_in = remote.run(1)?;
         let result = remote.result(&self.place.folder.join("result.bin"))?;
         remote.pause()?;
         self.running = Some(remote);

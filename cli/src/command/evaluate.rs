@@ -40,7 +40,11 @@ impl Evaluate {
     fn measure(&self) -> Result<String, Failure> {
         let model = load(&self.model)?;
         let target = self.target.as_deref().unwrap_or(model.target());
-        let mut roles = self.columns.roles(target);
+        if target.is_empty() {
+            let what = "the model learned without a target; give --target a column of true and false to measure it by";
+            return Err(Failure::Told(format!("{}: {what}", self.model.display())));
+        }
+        let mut roles = self.columns.roles(Some(target));
         roles.offset = roles.offset.or_else(|| model.offset().map(String::from));
         let others = [Some(target), roles.weight.as_deref()];
         let table = self.table.read_for(model.inputs(), roles.offset.as_deref(), &others)?;
@@ -56,7 +60,9 @@ impl Evaluate {
         let scores = output::scores(&truth, &predictions, &constant, weights.as_deref(), model.task())?;
         let what = match model.task() {
             Task::Regression => "number",
+            Task::Quantiles { .. } => "quantiles of the number",
             Task::Classification { .. } => "class",
+            Task::Anomaly { .. } => "anomalies, told by",
         };
         let target = output::printable(target);
         Ok(format!(

@@ -1,16 +1,28 @@
-//! `tilewise inspect`: what is in a model file.
+//! `tilewise inspect`: what is in a model file, in words and pictures.
 
-use crate::arguments::load;
-use crate::failure::Failure;
-use crate::output;
+use crate::arguments::{keep_apart, load};
+use crate::failure::{Failure, note};
+use crate::output::{self, is_standard};
+use crate::picture;
 use clap::Args;
-use std::path::PathBuf;
-use tilewise_base::{Kind, Task};
+use std::path::{Path, PathBuf};
+use tilewise_base::{Error, Kind, Model, Outline, Task, replace};
+use tilewise_report::Chart;
+
+/// Columns whose importance is drawn.
+const BARS: usize = 30;
 
 const EXAMPLES: &str = "\
 Examples:
   tilewise inspect --model m.safetensors
-  tilewise inspect --model m.safetensors | less";
+  tilewise inspect --model m.safetensors | less
+  tilewise inspect --model tree.safetensors --text --depth 3
+  tilewise inspect --model tree.safetensors --svg tree.svg
+  tilewise inspect --model forest.safetensors --tree 7 --svg tree7.svg --depth 5
+  tilewise inspect --model tree.safetensors --dot - | dot -Tpdf > tree.pdf
+  tilewise inspect --model forest.safetensors --importances importances.svg
+
+With --text, --svg, --dot or --importances only these are made. A row goes the way of yes where it passes the question.";
 
 /// Show what a model file holds: columns it needs, how the fit went, what was learned
 #[derive(Args)]
@@ -19,14 +31,46 @@ pub(crate) struct Inspect {
     /// The model file
     #[arg(long, value_name = "FILE")]
     model: PathBuf,
+    /// Print a tree as indented text, whole unless --depth says otherwise
+    #[arg(long)]
+    text: bool,
+    /// Draw a tree as SVG into this file; - is stdout
+    #[arg(long, value_name = "FILE")]
+    svg: Option<PathBuf>,
+    /// Write a tree in the language of Graphviz into this file; - is stdout
+    #[arg(long, value_name = "FILE")]
+    dot: Option<PathBuf>,
+    /// Draw the importances of columns as SVG into this file; - is stdout
+    #[arg(long, value_name = "FILE")]
+    importances: Option<PathBuf>,
+    /// Which tree of a forest, counted from 1
+    #[arg(long, value_name = "K", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
+    tree: u32,
+    /// Questions from the root down that are shown; by default all as text and 4 in pictures
+    #[arg(long, value_name = "N")]
+    depth: Option<usize>,
 }
 
 impl Inspect {
     pub(crate) fn run(self) -> Result<(), Failure> {
+        for out in self.pictures() {
+            keep_apart(out, &[("--model", &self.model)])?;
+        }
         let model = load(&self.model)?;
+        if self.text || self.pictures().next().is_some() {
+            return self.show(&*model);
+        }
         let mut text = format!("{}: {} model\n", self.model.display(), model.kind());
         text += &match model.task() {
             Task::Regression => format!("predicts the number {}\n", output::printable(model.target())),
+            Task::Quantiles { quantiles } => {
+                let quantiles = quantiles.iter().map(f64::to_string).collect::<Vec<_>>().join(", ");
+                format!(
+                    "predicts quantiles {quantiles} of the number {}\n",
+                    output::printable(model.target())
+                )
+            }
+            Task::Anomaly { .. } => "scores from 0 to 1 how unusual a row is\n".to_owned(),
             Task::Classification { classes } => {
                 let shown: Vec<String> = classes.iter().take(20).map(|c| output::printable(c)).collect();
                 let more = if classes.len() > 20 { " ..." } else { "" };
@@ -58,4 +102,64 @@ impl Inspect {
         text.push('\n');
         output::print(&text)
     }
+
+    /// Files to be written.
+    fn pictures(&self) -> impl Iterator<Item = &Path> {
+        [&self.svg, &self.dot, &self.importances].into_iter().flatten().map(PathBuf::as_path)
+    }
+
+    /// Text and pictures of a tree, and of importances.
+    fn show(&self, model: &dyn Model) -> Result<(), Failure> {
+        let told = |error| match error {
+            Error::Fit(what) => Failure::Told(format!("{}: {what}", self.model.display())),
+            other => other.into(),
+        };
+        let outline = if self.text || self.svg.is_some() || self.dot.is_some() {
+            let tree = self.tree as usize - 1;
+            Some(model.outline(tree).map_err(told)?)
+        } else {
+            None
+        };
+        if let Some(outline) = &outline {
+            let title = self.title(model, outline);
+            if self.text {
+                output::print(&format!("{title}\n{}", outline.text(self.depth, usize::MAX)))?;
+            }
+            let depth = self.depth.unwrap_or(picture::DEPTH);
+            if let Some(out) = &self.svg {
+                let chart = Chart::Tree(picture::tree(outline, title.clone(), depth));
+                write(out, &chart.svg())?;
+            }
+            if let Some(out) = &self.dot {
+                write(out, &picture::dot(outline, &title, depth))?;
+            }
+        }
+        if let Some(out) = &self.importances {
+            let shares = model.importances().map_err(told)?;
+            let title = format!("Importances: {} from these columns", output::printable(model.target()));
+            write(out, &Chart::Bar(picture::importances(model.inputs(), &shares, title, BARS)).svg())?;
+        }
+        Ok(())
+    }
+
+    fn title(&self, model: &dyn Model, outline: &Outline) -> String {
+        let leaves = outline.nodes.iter().filter(|node| node.split.is_none()).count();
+        let which = if model.outline(1).is_ok() {
+            format!("tree {} of a {}", self.tree, model.kind())
+        } else {
+            "a tree".into()
+        };
+        let leaves = if leaves == 1 { "one leaf".into() } else { format!("{leaves} leaves") };
+        format!("{}, by {which} with {leaves}", output::printable(model.target()))
+    }
+}
+
+/// Writes a picture.
+fn write(out: &Path, content: &str) -> Result<(), Failure> {
+    if is_standard(out) {
+        return output::print(content);
+    }
+    replace::write(out, content.as_bytes())?;
+    note("written", out.display());
+    Ok(())
 }

@@ -18,7 +18,8 @@ Examples:
   cat new.csv | tilewise predict --model m.safetensors --data - | head
 
 Columns are matched by name, in any order; further columns are left alone. The answers have the column prediction,
-and with --proba a column for each class, named by it.";
+and with --proba a column for each class, named by it; those of a forest with quantiles have a column for each of them,
+such as quantile_0.9, and those of an isolation forest the columns score and, if it has a threshold, anomaly.";
 
 /// Predict every row of a table
 #[derive(Args)]
@@ -46,9 +47,13 @@ impl Predict {
     pub(crate) fn run(self) -> Result<(), Failure> {
         keep_apart(&self.out, &[("--data", &self.table.data), ("--model", &self.model)])?;
         let model = load(&self.model)?;
-        if self.proba && *model.task() == Task::Regression {
-            let what = "--proba needs a model of classes; this one predicts the number";
-            return Err(Failure::Told(format!("{}: {what} {:?}", self.model.display(), model.target())));
+        if self.proba && !matches!(model.task(), Task::Classification { .. }) {
+            let what = match model.task() {
+                Task::Anomaly { .. } => "predicts scores".to_owned(),
+                _ => format!("predicts the number {:?}", model.target()),
+            };
+            let what = format!("--proba needs a model of classes; this one {what}");
+            return Err(Failure::Told(format!("{}: {what}", self.model.display())));
         }
         let answers = self.threads.run(|| {
             let offset = self.offset.as_deref().or(model.offset());
@@ -94,12 +99,20 @@ fn rows_without_answer(predictions: &mut [f64], outputs: usize) -> Vec<usize> {
     without
 }
 
-/// Predictions as a table: the number, or the most probable class and perhaps the probability of each.
+/// Predictions as a table: the number, its quantiles, the score and whether it is that of an anomaly, or the most probable class
+/// and perhaps the probability of each.
 fn answers(task: &Task, predictions: Vec<f64>, rows: usize, proba: bool) -> tilewise_base::Result<Dataset> {
     const PREDICTION: &str = "prediction";
-    let classes = match task {
-        Task::Regression => return Dataset::new(vec![(PREDICTION.into(), Column::F64(predictions))]),
-        Task::Classification { classes } => classes,
+    let Task::Classification { classes } = task else {
+        let names = task.names();
+        let column = |j: usize| (0..rows).map(|i| predictions[i * names.len() + j]).collect::<Vec<f64>>();
+        let mut columns: Vec<(String, Column)> =
+            names.iter().enumerate().map(|(j, name)| (name.clone(), Column::F64(column(j)))).collect();
+        if let Task::Anomaly { threshold: Some(threshold) } = task {
+            let flag = |score: f64| (!score.is_nan()).then_some(score >= *threshold);
+            columns.push(("anomaly".into(), Column::Boolean(column(0).into_iter().map(flag).collect())));
+        }
+        return Dataset::new(columns);
     };
     let mut codes = most_probable(&predictions, classes.len());
     for (code, answer) in codes.iter_mut().zip(predictions.chunks(classes.len())) {
@@ -121,6 +134,19 @@ fn answers(task: &Task, predictions: Vec<f64>, rows: usize, proba: bool) -> tile
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn quantiles_and_scores_have_their_columns() {
+        let task = Task::Quantiles { quantiles: vec![0.1, 0.5] };
+        let table = answers(&task, vec![1.0, 2.0, 3.0, 4.0], 2, false).unwrap();
+        assert_eq!(table.names(), ["quantile_0.1", "quantile_0.5"]);
+        assert_eq!(table.columns()[1], Column::F64(vec![2.0, 4.0]));
+        let task = |threshold| Task::Anomaly { threshold };
+        let scores = vec![0.4, 0.6, f64::NAN];
+        assert_eq!(answers(&task(None), scores.clone(), 3, false).unwrap().names(), ["score"]);
+        let table = answers(&task(Some(0.6)), scores, 3, false).unwrap();
+        assert_eq!(table.columns()[1], Column::Boolean(vec![Some(false), Some(true), None]));
+    }
 
     #[test]
     fn probabilities_are_named_by_class() {

@@ -99,8 +99,11 @@ impl Serve {
         }
         for (name, model) in &models {
             let path = if models.len() == 1 { String::new() } else { format!("/{name}") };
-            text +=
-                &format!("{name}: {} model of {}; try\n", model.kind(), output::printable(model.target()));
+            let of = match model.target() {
+                "" => String::new(),
+                target => format!(" of {}", output::printable(target)),
+            };
+            text += &format!("{name}: {} model{of}; try\n", model.kind());
             text += &format!("  curl http://{address}/predict{path} -d '{}'\n", example(&**model));
         }
         output::print(&text)?;

@@ -8,7 +8,9 @@ use std::path::PathBuf;
 use std::time::Instant;
 use tilewise_base::metric::Truth;
 use tilewise_base::replace::{self, Replacement};
-use tilewise_base::{Column, Context, Dataset, Error, Model, Roles, predict_dataset, roles, split};
+use tilewise_base::{
+    Column, Context, Dataset, Error, Model, ModelFile, Roles, Task, predict_dataset, roles, split,
+};
 use tilewise_kernels::parallel::Scheme;
 use tilewise_models::{FAMILIES, Family, Purpose, Settings, family};
 
@@ -26,9 +28,12 @@ pub(crate) struct Train {
     /// Family of the model, see below
     #[arg(long, value_name = "FAMILY")]
     model: String,
-    /// Column to predict
+    /// Column to predict; an isolation forest needs none, and is measured by one of true and false
     #[arg(long, value_name = "COLUMN")]
-    target: String,
+    target: Option<String>,
+    /// Go on with the forest in this file until it has --set trees=N trees in all; everything else must be as it was
+    #[arg(long = "continue", value_name = "FILE")]
+    continued: Option<PathBuf>,
     /// Where the model goes; without it the model is only measured
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
@@ -83,6 +88,12 @@ Examples:
   tilewise train --model tree --set max_depth=5 --data adult.csv --target income --out t.safetensors
   tilewise train --model forest --engine processes --workers 8 --data adult.csv --target income \\
       --out f.safetensors
+  tilewise train --model forest --set quantiles=0.1,0.5,0.9 --data houses.csv --target price \\
+      --out q.safetensors
+  tilewise train --model forest --set trees=500 --continue f.safetensors --data adult.csv \\
+      --target income --out f.safetensors
+  tilewise train --model isolation-forest --set contamination=0.01 --data log.csv \\
+      --out odd.safetensors
   tilewise train --model linear --data raw.csv --no-header --columns a,b,y --na '?' --target y
 
 Ctrl-C ends training at the next round and keeps the model; the exit code is then 130."
@@ -93,6 +104,13 @@ impl Train {
         let family = family(&self.model)?;
         let settings = Settings::parse(&self.set)?;
         family.check(&settings)?;
+        if self.target.is_none() && family.needs_target() {
+            return Err(Failure::Told(format!(
+                "--model {} needs --target: the column to predict",
+                family.name
+            )));
+        }
+        let earlier = self.continued.as_ref().map(ModelFile::load).transpose()?;
         // Tried before the work, so that a folder that cannot be written costs no training.
         if let Some(out) = &self.out {
             if output::is_standard(out) {
@@ -102,14 +120,19 @@ impl Train {
             keep_apart(out, &[("--data", &self.table.data)])?;
             drop(Replacement::new(out)?);
         }
-        self.threads.run(|| self.train(family, &settings))
+        self.threads.run(|| self.train(family, &settings, earlier.as_ref()))
     }
 
-    fn train(&self, family: &Family, settings: &Settings) -> Result<(), Failure> {
+    fn train(
+        &self,
+        family: &Family,
+        settings: &Settings,
+        earlier: Option<&ModelFile<'_>>,
+    ) -> Result<(), Failure> {
         let engine = self.running.engine()?;
         let file = self.table.name();
         let place = |e| Failure::in_table(&file, e);
-        let mut roles = Roles { group: self.group.clone(), ..self.columns.roles(&self.target) };
+        let mut roles = Roles { group: self.group.clone(), ..self.columns.roles(self.target.as_deref()) };
         // Ignored columns are not even read; those that have a role too are refused below.
         let ignored;
         (roles.ignore, ignored) =
@@ -117,7 +140,7 @@ impl Train {
         let table = self.table.read(&self.categorical, ignored.clone())?;
         // Everything is checked on the whole table, where row numbers are those of the file.
         let inputs = roles.inputs(&table).map_err(place)?;
-        let truth = whole_truth(family, settings, &table, &self.target).map_err(place)?;
+        let truth = whole_truth(family, settings, &table, self.target.as_deref()).map_err(place)?;
         roles.weights(&table).map_err(place)?;
         roles.offsets(&table).map_err(place)?;
         let role = |name: &str| role(&roles, name);
@@ -132,7 +155,7 @@ impl Train {
             output::print(&format!("  ignored: {}\n", output::printable(&ignored.join(", "))))?;
         }
 
-        let parts = self.split(&table, &roles, &truth).map_err(place)?;
+        let parts = self.split(&table, &roles, truth.as_ref()).map_err(place)?;
         let whole: Vec<usize>;
         let (rows, training) = match &parts {
             Some((train, _)) => (train, &table.take(train)),
@@ -142,11 +165,11 @@ impl Train {
             }
         };
         let classes = match &truth {
-            Truth::Classes { codes, .. } => {
+            Some(Truth::Classes { codes, .. }) => {
                 let distinct: std::collections::HashSet<u32> = rows.iter().map(|&row| codes[row]).collect();
                 format!(", {} classes", distinct.len())
             }
-            Truth::Numbers(_) => String::new(),
+            _ => String::new(),
         };
         output::print(&format!(
             "training {} on {}, {}{classes}\n",
@@ -154,13 +177,13 @@ impl Train {
             output::count(rows.len(), "row"),
             output::count(inputs.len(), "input")
         ))?;
-        let target = table.column(&self.target).map_err(place)?;
-        if let Truth::Classes { classes, .. } = truth
+        if let Some(Truth::Classes { classes, .. }) = truth
             && classes > MANY_NUMBERS
             && let Some(other) = FAMILIES.iter().find(|family| family.serves(Purpose::Regression))
-            && matches!(target, Column::F32(_) | Column::F64(_))
+            && let Some(target) = &self.target
+            && matches!(table.column(target).map_err(place)?, Column::F32(_) | Column::F64(_))
         {
-            let (target, other) = (output::printable(&self.target), other.name);
+            let (target, other) = (output::printable(target), other.name);
             note(
                 "warning",
                 format!(
@@ -178,7 +201,12 @@ impl Train {
             cancel: interrupt::flag(),
         };
         let start = Instant::now();
-        let fitted = tilewise_models::train(family.name, training, &roles, settings, &context);
+        let fitted = match earlier {
+            None => tilewise_models::train(family.name, training, &roles, settings, &context),
+            Some(file) => {
+                tilewise_models::continue_training(family.name, file, training, &roles, settings, &context)
+            }
+        };
         let seconds = start.elapsed().as_secs_f64();
         shown.finish();
         let model = match fitted {
@@ -201,6 +229,14 @@ impl Train {
             }
             None => (&table, "on the training rows (use --test-fraction for an honest measure)".to_owned()),
         };
+        if roles.target.is_none() {
+            let text = spread(&*model, test).map_err(|e| place(in_file(e, rows)))?;
+            return output::print(&format!("{what}:\n{text}")).and(if interrupted {
+                Err(Failure::Interrupted)
+            } else {
+                Ok(())
+            });
+        }
         let tested = parts.as_ref().map_or(rows, |(_, test)| test);
         let text = measure(&*model, training, test, &roles).map_err(|e| place(in_file(e, tested)))?;
         output::print(&format!("{what}:\n{text}"))?;
@@ -208,7 +244,7 @@ impl Train {
     }
 
     /// Rows for training and for testing. Classes keep their shares; groups stay together.
-    fn split(&self, table: &Dataset, roles: &Roles, truth: &Truth) -> Result<Option<Parts>, Error> {
+    fn split(&self, table: &Dataset, roles: &Roles, truth: Option<&Truth>) -> Result<Option<Parts>, Error> {
         let Some(fraction) = self.test_fraction else { return Ok(None) };
         if let Some(groups) = roles.groups(table)? {
             let count = groups.iter().max().map_or(0, |&g| g as usize + 1);
@@ -218,10 +254,11 @@ impl Train {
             return Ok(Some((0..table.rows()).partition(|&row| !is_test[groups[row] as usize])));
         }
         let strata = match truth {
-            Truth::Classes { codes, .. } => Some(&codes[..]),
-            Truth::Numbers(_) => None,
+            Some(Truth::Classes { codes, .. }) => Some(codes.clone()),
+            Some(Truth::Flags(flags)) => Some(flags.iter().map(|flag| (*flag).into()).collect()),
+            _ => None,
         };
-        split(table.rows(), fraction, self.seed, strata).map(Some)
+        split(table.rows(), fraction, self.seed, strata.as_deref()).map(Some)
     }
 
     fn save(&self, model: &dyn Model) -> Result<(), Failure> {
@@ -234,24 +271,47 @@ impl Train {
     }
 }
 
-fn whole_truth(family: &Family, settings: &Settings, table: &Dataset, target: &str) -> Result<Truth, Error> {
+fn whole_truth(
+    family: &Family,
+    settings: &Settings,
+    table: &Dataset,
+    target: Option<&str>,
+) -> Result<Option<Truth>, Error> {
+    let Some(target) = target else { return Ok(None) };
+    if !family.needs_target() {
+        return roles::flags(table, target).map(|flags| Some(Truth::Flags(flags)));
+    }
     if family.classifies(table.column(target)?, settings)? {
         let (codes, classes) = roles::classes(table, target)?;
-        return Ok(Truth::Classes { codes, classes: classes.len() });
+        return Ok(Some(Truth::Classes { codes, classes: classes.len() }));
     }
-    roles::numbers(table, target).map(Truth::Numbers)
+    roles::numbers(table, target).map(|y| Some(Truth::Numbers(y)))
 }
 
 /// Scores on `test`; the baseline knows only the training rows.
 fn measure(model: &dyn Model, training: &Dataset, test: &Dataset, roles: &Roles) -> Result<String, Error> {
-    let truth_of = |table| roles::truth(table, &roles.target, model.task());
+    let target = roles.needed_target()?;
+    let truth_of = |table| roles::truth(table, target, model.task());
     let constant = output::constant(&truth_of(training)?, roles.weights(training)?.as_deref());
     let offsets = roles.offsets(test)?;
     let predictions = predict_dataset(model, test, offsets.as_deref())?;
     // Rows held out may all have weight 0; measures are then undefined, not an error.
     let weights = roles.weights(test).unwrap_or_else(|_| Some(vec![0.0; test.rows()]));
-    output::all_answered(&predictions, model.outputs(), weights.as_deref(), &roles.target)?;
+    output::all_answered(&predictions, model.outputs(), weights.as_deref(), target)?;
     output::scores(&truth_of(test)?, &predictions, &constant, weights.as_deref(), model.task())
+}
+
+/// Where the scores of a model without a target lie.
+fn spread(model: &dyn Model, table: &Dataset) -> Result<String, Error> {
+    let mut scores = predict_dataset(model, table, None)?;
+    scores.sort_by(f64::total_cmp);
+    let at = |share: f64| output::significant(scores[((scores.len() - 1) as f64 * share).round() as usize]);
+    let mut text = format!("scores from {} to {}, the median {}", at(0.0), at(1.0), at(0.5));
+    if let Task::Anomaly { threshold: Some(threshold) } = model.task() {
+        let above = scores.iter().filter(|score| *score >= threshold).count();
+        text += &format!("; {} called anomalies", output::count(above, "row"));
+    }
+    Ok(text + "; with --target, a column of true and false, they are measured\n")
 }
 
 /// An error about a row of the training part, with the row of the file.
@@ -266,7 +326,7 @@ fn in_file(error: Error, rows: &[usize]) -> Error {
 
 fn role(roles: &Roles, name: &str) -> &'static str {
     let is = |role: &Option<String>| role.as_deref() == Some(name);
-    if roles.target == name {
+    if is(&roles.target) {
         "target"
     } else if is(&roles.weight) {
         "weight"

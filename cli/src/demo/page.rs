@@ -3,6 +3,7 @@
 use super::quality::{self, Outcome};
 use super::requests::Load;
 use super::speed::{self, Speed};
+use crate::picture;
 use tilewise_report::{Axis, BarChart, Block, Chart, Group, Machine, Page, Section};
 
 pub(crate) fn page(outcomes: &[Outcome], speeds: &[Speed], served: &str, load: &Load) -> Page {
@@ -33,6 +34,13 @@ pub(crate) fn page(outcomes: &[Outcome], speeds: &[Speed], served: &str, load: &
         ))
         .with(Block::Table(quality::table(outcomes)))
         .with(Block::Charts(vec![Chart::Bar(errors)]));
+    let learned = Section::new("What was learned from which column")
+        .with(Block::Prose(
+            "The share of each column in what the splits of a tree or forest gained, the ten largest. `tilewise inspect` draws \
+             the trees of the model files themselves, and `tilewise explain` tells what each column adds to each answer."
+                .into(),
+        ))
+        .with(Block::Charts(outcomes.iter().filter_map(importances).collect()));
     let speed = Section::new("One thread and all")
         .with(Block::Prose(
             "The same training on a generated problem, one thread and all threads in turn, seven rounds; the ratio is the \
@@ -61,8 +69,15 @@ pub(crate) fn page(outcomes: &[Outcome], speeds: &[Speed], served: &str, load: &
         title: "Tilewise: a tour".into(),
         summary: "What `tilewise demo` trained, measured and served on this machine.".into(),
         machine: Some(Machine::detect("")),
-        sections: vec![quality, speed, serving],
+        sections: vec![quality, learned, speed, serving],
     }
+}
+
+/// The importances of columns, where the family tells them.
+fn importances(outcome: &Outcome) -> Option<Chart> {
+    let shares = outcome.model.importances().ok()?;
+    let title = format!("{}, {}", outcome.problem, outcome.family);
+    Some(Chart::Bar(picture::importances(outcome.model.inputs(), &shares, title, 10)))
 }
 
 /// RMSE, or one minus accuracy, as a share of the baseline's.

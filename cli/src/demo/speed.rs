@@ -82,10 +82,11 @@ pub(crate) fn measure(cancel: &AtomicBool) -> Result<Vec<Speed>> {
 
 fn train(family: &Family, table: &Dataset) -> Result<Vec<u8>> {
     let (target, other) = match family.purpose {
-        Purpose::Regression => ("value", "class"),
-        Purpose::Classification | Purpose::Either => ("class", "value"),
+        Purpose::Regression => (Some("value"), vec!["class".to_owned()]),
+        Purpose::Classification | Purpose::Either => (Some("class"), vec!["value".to_owned()]),
+        Purpose::Anomaly => (None, vec!["class".to_owned(), "value".to_owned()]),
     };
-    let roles = Roles { ignore: vec![other.into()], ..Roles::target(target) };
+    let roles = Roles { target: target.map(String::from), ignore: other, ..Roles::default() };
     tilewise_models::train(family.name, table, &roles, &Settings::default(), &Context::default())?.to_bytes()
 }
 

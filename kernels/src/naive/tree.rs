@@ -1,7 +1,8 @@
 //! Kernels of trees: the definitions.
 
 use crate::tree::{
-    Bin, Bins, ClassRule, ClassWeight, Impurity, LeftBins, NewtonRule, Node, Packed, Pair, Rows, Split,
+    Bin, Bins, ClassRule, ClassWeight, Impurity, LeftBins, MISSING, NewtonRule, Node, Packed, Pair, Parts,
+    Rows, Split, Tests, Values,
 };
 use crate::{Float, MatRef};
 
@@ -152,17 +153,37 @@ pub fn partition<B: Bin>(
 ///
 /// # Panics
 /// When a node, value or feature does not exist.
-pub fn predict(nodes: &[Node], values: &[f64], roots: &[u32], x: MatRef<'_, f32>, out: &mut [f64]) {
-    for (row, out) in out.iter_mut().enumerate() {
+pub fn predict<T: Float>(
+    nodes: &[Node],
+    roots: &[u32],
+    tests: &Tests,
+    values: &Values,
+    x: MatRef<'_, T>,
+    out: &mut [f64],
+) {
+    for (row, out) in out.chunks_exact_mut(values.outputs()).enumerate() {
+        let cell = |column: usize| x.get(row, column).to_f64();
         for &root in roots {
             let mut at = root as usize;
-            while nodes[at].left as usize != at {
-                let node = nodes[at];
-                let x = x.get(row, node.feature as usize / 2);
-                let left = if x.is_nan() { node.feature % 2 == 1 } else { x <= node.threshold };
-                at = if left { node.left } else { node.right } as usize;
+            let value = loop {
+                let (left, child) = match nodes[at].parts() {
+                    Parts::Leaf { value } => break value,
+                    Parts::UpTo { column, threshold, missing_left, left } => {
+                        let x = cell(column);
+                        (if x.is_nan() { missing_left } else { x <= threshold }, left)
+                    }
+                    Parts::InSet { column, set, left } => {
+                        let same = |i: &usize| cell(column) >= 0.0 && cell(column).trunc() == *i as f64;
+                        let known = (0..tests.bins[column].len()).find(same);
+                        let bin = known.map_or(MISSING, |category| tests.bins[column][category]);
+                        (tests.sets[set][usize::from(bin / 64)] & 1 << (bin % 64) != 0, left)
+                    }
+                };
+                at = if left { child } else { child + 1 };
+            };
+            for (j, out) in out.iter_mut().enumerate() {
+                *out += values.numbers()[value * values.outputs() + j];
             }
-            *out += values[at];
         }
     }
 }

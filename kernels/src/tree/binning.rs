@@ -66,7 +66,7 @@ struct Search<'a, T, B, const N: usize> {
 }
 
 /// Values searched for in step.
-const TOGETHER: usize = 32;
+pub(super) const TOGETHER: usize = 32;
 
 impl<T: Float, B: Bin, const N: usize> Task<T> for Search<'_, T, B, N> {
     type Output = ();
@@ -86,7 +86,7 @@ impl<T: Float, B: Bin, const N: usize> Task<T> for Search<'_, T, B, N> {
 }
 
 #[inline(always)]
-fn bins_of<T: Float, B: Bin, const N: usize>(
+pub(super) fn bins_of<T: Float, B: Bin, const N: usize>(
     x: &[T; TOGETHER],
     table: &[T; N],
     missing: usize,

@@ -37,7 +37,7 @@ impl Bin for u16 {
 /// The bins of some features for all rows, known to be as small as they claim.
 ///
 /// `offsets` has a number more than there are features: feature f has `offsets[f + 1] - offsets[f]` bins, and its cells
-/// in a histogram start at `offsets[f]` (times the number of classes, in histograms of classes).
+/// in a histogram start at `offsets[f] - offsets[0]` (times the number of classes, in histograms of classes).
 ///
 /// Row-major bins are best when all features of a row are wanted, in *tiles* of at most a cache line of features per
 /// row, so that a row which is looked up costs one line of memory; column-major when a few features are.
@@ -125,11 +125,32 @@ impl<'a, B: Bin> Bins<'a, B> {
     }
     /// Bins of all features: the cells of a histogram.
     pub fn cells(&self) -> usize {
-        self.offsets[self.features()]
+        self.offsets[self.features()] - self.offsets[0]
     }
-    /// Where the cells of each feature start, and where the last end.
+    /// Where the cells of each feature start, and where the last end. The first is not 0 in a [part](Self::part).
     pub fn offsets(&self) -> &'a [usize] {
         self.offsets
+    }
+    /// Where the cells of a feature are.
+    pub(super) fn cells_of(&self, feature: usize) -> Range<usize> {
+        self.offsets[feature] - self.offsets[0]..self.offsets[feature + 1] - self.offsets[0]
+    }
+    /// Some features of bins whose columns are contiguous; nothing is checked again. `None` where there are no such features
+    /// or rows are contiguous.
+    ///
+    /// ```
+    /// use tilewise_kernels::tree::Bins;
+    /// let bins = Bins::column_major(&[1u8, 0, 2, 2, 0, 3], 2, &[0, 2, 5, 9]).unwrap();
+    /// let part = bins.part(1..3).unwrap();
+    /// assert_eq!((part.features(), part.cells(), part.get(1, 1)), (2, 7, 3));
+    /// ```
+    pub fn part(self, features: Range<usize>) -> Option<Self> {
+        if self.row_major {
+            return None;
+        }
+        let offsets = self.offsets.get(features.start..features.end.checked_add(1)?)?;
+        let data = self.data.get(features.start * self.rows..features.end * self.rows)?;
+        (!offsets.is_empty()).then_some(Self { data, offsets, ..self })
     }
     /// The bin of a row and feature.
     ///

@@ -252,7 +252,10 @@ fn accumulate<B: Bin, S: Sum>(
         }
     };
     let part = Part { data: bins.data(), features, rows, values, sum };
-    let cells_of = |feature: usize| bins.offsets()[feature] * width..bins.offsets()[feature + 1] * width;
+    let cells_of = |feature: usize| {
+        let cells = bins.cells_of(feature);
+        cells.start * width..cells.end * width
+    };
     let longest = (0..features).map(|f| cells_of(f).len()).max().unwrap_or(0);
     // Making, clearing and merging accumulators costs about an addition for each cell of the result.
     let alone = longest > LONGEST || rows.len() * features < total.len();

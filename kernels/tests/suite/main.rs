@@ -16,6 +16,7 @@ mod reductions;
 mod softmax;
 mod trees;
 mod vectors;
+mod walks;
 
 use tilewise_kernels::simd::{Isa, with_isa};
 

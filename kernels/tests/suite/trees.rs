@@ -4,7 +4,7 @@ use crate::on_every_isa;
 use proptest::prelude::*;
 use tilewise_kernels::random::Philox;
 use tilewise_kernels::tree::*;
-use tilewise_kernels::{MatRef, ShapeError, naive, parallel};
+use tilewise_kernels::{ShapeError, naive, parallel};
 
 /// Bins of random features, some of one bin, some of few.
 struct Data<B> {
@@ -304,28 +304,6 @@ proptest! {
             divided(data.get(), feature, &rows, left);
         }
     }
-
-    #[test]
-    fn rows_reach_their_leaves(
-        rows in 0usize..150,
-        features in 1usize..6,
-        trees in 0usize..5,
-        transposed: bool,
-        seed in 0u64..1000,
-    ) {
-        let (nodes, leaves, roots) = grown(trees, features, seed);
-        let x = values(rows * features, 40, seed);
-        let x = if transposed {
-            MatRef::new(&x, features, rows).unwrap().transpose()
-        } else {
-            MatRef::new(&x, rows, features).unwrap()
-        };
-        let mut expected: Vec<f64> = (0..rows).map(|i| i as f64 / 3.0).collect();
-        let mut out = expected.clone();
-        naive::tree::predict(&nodes, &leaves, &roots, x, &mut expected);
-        predict(Trees::new(&nodes, &leaves, &roots, features).unwrap(), x, &mut out).unwrap();
-        assert_eq!(out, expected);
-    }
 }
 
 fn divided<B: Bin>(bins: Bins<'_, B>, feature: usize, rows: &Rows<'_>, left: LeftBins<'_>) {
@@ -335,50 +313,15 @@ fn divided<B: Bin>(bins: Bins<'_, B>, feature: usize, rows: &Rows<'_>, left: Lef
     assert!(out == expected, "feature {feature}, {left:?}");
 }
 
-/// Trees of up to 40 nodes: nodes, values of the leaves, roots.
-fn grown(trees: usize, features: usize, seed: u64) -> (Vec<Node>, Vec<f64>, Vec<u32>) {
-    let stream = Philox::new(seed, Philox::purpose("kernel tests: grown"));
-    let (mut nodes, mut roots) = (Vec::new(), Vec::new());
-    for _ in 0..trees {
-        let start = nodes.len() as u64;
-        roots.push(start as u32);
-        let mut end = start + 1;
-        let mut at = start;
-        while at < end {
-            let split = end - start < 40 && stream.below(3 * at, 4) > 0;
-            nodes.push(if split {
-                let threshold = values(1, 40, seed + at)[0];
-                end += 2;
-                let feature = stream.below(3 * at + 1, 2 * features as u64) as u32;
-                Node { threshold, feature, left: end as u32 - 2, right: end as u32 - 1 }
-            } else {
-                Node { left: at as u32, right: at as u32, feature: u32::MAX, threshold: f32::NAN }
-            });
-            at += 1;
-        }
-    }
-    let leaves = (0..nodes.len() as u64).map(|i| stream.below(3 * i + 2, 1000) as f64 / 7.0).collect();
-    (nodes, leaves, roots)
-}
-
 #[test]
 fn rows_cross_blocks_and_threads() {
     let data = Data::<u16>::new(100_000, 2, 1000, false, 3);
     let list = list(100_000, 120_000, 4);
-    let (nodes, leaves, roots) = grown(3, 2, 5);
-    let trees = Trees::new(&nodes, &leaves, &roots, 2).unwrap();
-    let x = values(40_000, 40, 5);
-    let x = MatRef::new(&x, 20_000, 2).unwrap();
-    let mut expected = vec![0.5; 20_000];
-    naive::tree::predict(&nodes, &leaves, &roots, x, &mut expected);
     for threads in [1, 2, 3, 7] {
         parallel::with_threads(threads, || {
             let left = LeftBins::UpTo { bin: 300, missing: Some(true) };
             divided(data.get(), 0, &Rows::Range(1..100_000), left);
             divided(data.get(), 1, &Rows::List(&list), LeftBins::Set(&[u64::MAX; 8]));
-            let mut out = vec![0.5; 20_000];
-            predict(trees, x, &mut out).unwrap();
-            assert!(out == expected, "{threads} threads");
             let values = values(100_000, 50, 6);
             let cuts: Vec<f32> = (-10..10).map(|cut| cut as f32).collect();
             binned::<u8>(&values, &cuts, 21).unwrap();
@@ -402,16 +345,4 @@ fn the_rest_refuses_what_does_not_fit() {
     assert_eq!(divide(1, Rows::Range(0..2), 2), Ok(1));
     assert!(divide(2, Rows::Range(0..2), 2).is_err() && divide(1, Rows::Range(0..2), 1).is_err());
     assert!(divide(1, Rows::Range(1..3), 2).is_err() && divide(1, Rows::List(&[0, 2]), 2).is_err());
-
-    let node = |feature, left, right| Node { feature, left, right, threshold: 0.0 };
-    let two = |nodes: &[Node], root| Trees::new(nodes, &[0.0; 3], &[root], 1).is_ok();
-    let good = [node(1, 1, 2), node(9, 1, 1), node(9, 2, 2)];
-    assert!(two(&good, 0) && two(&good, 2) && !two(&good, 3));
-    assert!(Trees::new(&good, &[0.0; 2], &[0], 1).is_err());
-    for bad in [node(2, 1, 2), node(0, 1, 3), node(0, 0, 1), node(0, 2, 0)] {
-        assert!(!two(&[bad, good[1], good[2]], 0), "{bad:?}");
-    }
-    let trees = Trees::new(&good, &[0.0; 3], &[0], 1).unwrap();
-    assert!(predict(trees, MatRef::new(&[0.0; 4], 2, 2).unwrap(), &mut [0.0; 2]).is_err());
-    assert!(predict(trees, MatRef::new(&[0.0; 2], 2, 1).unwrap(), &mut [0.0; 1]).is_err());
 }

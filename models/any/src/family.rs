@@ -1,6 +1,6 @@
 //! The families of models: what they are called, what they accept, how they are trained and loaded.
 
-use crate::{Setting, Settings, forest, linear, tree};
+use crate::{Setting, Settings, forest, isolation, linear, tree};
 use std::path::Path;
 use tilewise_base::pool;
 use tilewise_base::{Column, Context, Dataset, Engine, Error, Model, ModelFile, Result, Roles, Task, roles};
@@ -20,6 +20,8 @@ pub enum Purpose {
     Classification,
     /// Either: what the target holds, unless the parameter `task` says.
     Either,
+    /// How unusual rows are; it needs no target.
+    Anomaly,
 }
 
 /// The parameter of families that predict either.
@@ -31,6 +33,8 @@ pub(crate) const TASK: Setting = Setting {
 };
 
 pub(crate) type Train = fn(&Dataset, &Roles, &Settings, &Context<'_>) -> Result<Box<dyn Model>>;
+pub(crate) type Continue =
+    fn(&ModelFile<'_>, &Dataset, &Roles, &Settings, &Context<'_>) -> Result<Box<dyn Model>>;
 pub(crate) type Load = fn(&ModelFile<'_>) -> Result<Box<dyn Model>>;
 
 /// A family of models.
@@ -47,12 +51,20 @@ pub struct Family {
     pub settings: &'static [&'static [Setting]],
     pub(crate) check: fn(&Settings) -> Result<()>,
     pub(crate) train: Train,
+    /// How training goes on from a model's file, where it can.
+    pub(crate) continued: Option<Continue>,
     pub(crate) load: Load,
 }
 
 /// All families, in the order of help texts.
-pub static FAMILIES: &[&Family] =
-    &[&linear::LINEAR, &linear::RIDGE, &linear::LOGISTIC, &tree::TREE, &forest::FOREST];
+pub static FAMILIES: &[&Family] = &[
+    &linear::LINEAR,
+    &linear::RIDGE,
+    &linear::LOGISTIC,
+    &tree::TREE,
+    &forest::FOREST,
+    &isolation::ISOLATION_FOREST,
+];
 
 impl Family {
     /// Whether a target column is one of classes.
@@ -66,9 +78,14 @@ impl Family {
         })
     }
 
-    /// Whether it can predict numbers (or classes).
+    /// Whether it can predict numbers (or classes, or find anomalies).
     pub fn serves(&self, purpose: Purpose) -> bool {
-        self.purpose == purpose || self.purpose == Purpose::Either
+        self.purpose == purpose || self.purpose == Purpose::Either && purpose != Purpose::Anomaly
+    }
+
+    /// Whether it learns from a target.
+    pub fn needs_target(&self) -> bool {
+        self.purpose != Purpose::Anomaly
     }
 
     /// Checks that it has every parameter given, and that values are accepted.
@@ -109,6 +126,46 @@ pub fn train(
     settings: &Settings,
     context: &Context<'_>,
 ) -> Result<Box<dyn Model>> {
+    let family = checked(name, dataset, roles, settings, context)?;
+    (family.train)(dataset, roles, settings, context)
+}
+
+/// Goes on with the training of the model in `file`, which is of the family called `name`. For forests: until there are as many
+/// trees as the settings say. The model is the one that the same settings give at once.
+///
+/// # Errors
+/// As [`train`], or when the family cannot, the file holds another one, or it was trained with other settings, on another table
+/// or with another seed (it names which).
+pub fn continue_training(
+    name: &str,
+    file: &ModelFile<'_>,
+    dataset: &Dataset,
+    roles: &Roles,
+    settings: &Settings,
+    context: &Context<'_>,
+) -> Result<Box<dyn Model>> {
+    let family = checked(name, dataset, roles, settings, context)?;
+    let Some(continued) = family.continued else {
+        let able: Vec<&str> = FAMILIES.iter().filter(|f| f.continued.is_some()).map(|f| f.name).collect();
+        let what = format!("its training cannot be continued; that of {} can", able.join(", "));
+        return Err(Error::parameter("model", name, what));
+    };
+    if file.kind() != name {
+        return Err(
+            file.error(format!("holds a model of kind {:?}, which {name} cannot continue", file.kind()))
+        );
+    }
+    continued(file, dataset, roles, settings, context)
+}
+
+/// The family, if it accepts the settings, can be trained where it is to be, and there is something to learn.
+fn checked(
+    name: &str,
+    dataset: &Dataset,
+    roles: &Roles,
+    settings: &Settings,
+    context: &Context<'_>,
+) -> Result<&'static Family> {
     let family = family(name)?;
     family.check(settings)?;
     if matches!(context.engine, Engine::Processes(_)) && !family.processes {
@@ -117,12 +174,14 @@ pub fn train(
         return Err(Error::parameter("engine", "processes", what));
     }
     roles.inputs(dataset)?;
-    check_target(family, dataset, roles, settings)?;
-    (family.train)(dataset, roles, settings, context)
+    if family.needs_target() {
+        check_target(family, dataset, roles, settings)?;
+    }
+    Ok(family)
 }
 
 fn check_target(family: &Family, dataset: &Dataset, roles: &Roles, settings: &Settings) -> Result<()> {
-    let target = &roles.target;
+    let target = roles.needed_target()?;
     let column = dataset.column(target)?;
     let (values, classes): (Vec<f64>, _) = if family.classifies(column, settings)? {
         let (codes, classes) = roles::classes(dataset, target)?;
@@ -186,8 +245,9 @@ fn open(file: &ModelFile<'_>) -> Result<Box<dyn Model>> {
         Some(family) => {
             let model = (family.load)(file)?;
             let purpose = match model.task() {
-                Task::Regression => Purpose::Regression,
+                Task::Regression | Task::Quantiles { .. } => Purpose::Regression,
                 Task::Classification { .. } => Purpose::Classification,
+                Task::Anomaly { .. } => Purpose::Anomaly,
             };
             if family.serves(purpose) {
                 return Ok(model);
@@ -220,6 +280,9 @@ mod tests {
     }
 
     fn roles(purpose: Purpose) -> Roles {
+        if purpose == Purpose::Anomaly {
+            return Roles { ignore: vec!["w".into()], ..Roles::default() };
+        }
         let (target, other) = if purpose == Purpose::Regression { ("y", "label") } else { ("label", "y") };
         Roles { ignore: vec![other.into(), "w".into()], ..Roles::target(target) }
     }
@@ -227,7 +290,7 @@ mod tests {
     #[test]
     fn every_family_comes_back_from_its_bytes() {
         let data = table();
-        let purposes = [Purpose::Regression, Purpose::Classification];
+        let purposes = [Purpose::Regression, Purpose::Classification, Purpose::Anomaly];
         let every = |purpose| FAMILIES.iter().filter(move |f| f.serves(purpose)).map(move |&f| (f, purpose));
         for (family, purpose) in purposes.into_iter().flat_map(every) {
             let roles = roles(purpose);
@@ -275,6 +338,64 @@ mod tests {
         );
         assert!(task("label", "regression").unwrap_err().to_string().contains("text"));
         assert!(task("y", "guess").unwrap_err().to_string().contains("auto, regression or classification"));
+    }
+
+    #[test]
+    fn quantiles_come_back_from_their_bytes() {
+        let (data, roles) = (table(), roles(Purpose::Regression));
+        let settings = Settings::default().with("quantiles", "0.1, 0.5,0.9").with("trees", 20);
+        let model = train("forest", &data, &roles, &settings, &Context::default()).unwrap();
+        assert_eq!(model.task().names(), ["quantile_0.1", "quantile_0.5", "quantile_0.9"]);
+        let bytes = model.to_bytes().unwrap();
+        let same = load_bytes(&bytes).unwrap();
+        assert_eq!(same.to_bytes().unwrap(), bytes);
+        let predict = |m: &dyn Model| predict_dataset(m, &data, None).unwrap();
+        let predictions = predict(&*model);
+        assert_eq!(predictions, predict(&*same));
+        assert!(predictions.chunks(3).all(|row| row.is_sorted()) && predictions.len() == 90);
+        for bad in ["0.5,0.1", "2", "0.5,", "half"] {
+            let message =
+                FAMILIES[4].check(&settings.clone().with("quantiles", bad)).unwrap_err().to_string();
+            assert!(message.contains("quantiles") && message.contains("0.1,0.5,0.9"), "{message}");
+        }
+        let classes = settings.with("task", "classification");
+        let refused =
+            train("forest", &data, &roles, &classes, &Context::default()).err().unwrap().to_string();
+        assert!(refused.contains("quantiles") && refused.contains("classes"), "{refused}");
+    }
+
+    #[test]
+    fn training_goes_on_where_it_was() {
+        let (data, roles) = (table(), roles(Purpose::Regression));
+        let settings = |trees: usize| Settings::default().with("trees", trees).with("out_of_bag", true);
+        let bytes = |trees| {
+            train("forest", &data, &roles, &settings(trees), &Context::default()).unwrap().to_bytes().unwrap()
+        };
+        let few = bytes(5);
+        let go_on = |name: &str, bytes: &[u8], data: &Dataset, settings: &Settings, seed: u64| {
+            let context = Context { seed, ..Context::default() };
+            let file = ModelFile::parse(bytes).unwrap();
+            continue_training(name, &file, data, &roles, settings, &context)
+        };
+        let more = go_on("forest", &few, &data, &settings(12), 0).unwrap();
+        assert_eq!(more.to_bytes().unwrap(), bytes(12));
+        let refused = |name: &str, data: &Dataset, settings: &Settings, seed| {
+            go_on(name, &few, data, settings, seed).err().map(|e| e.to_string()).unwrap_or_default()
+        };
+        for (message, part) in [
+            (refused("forest", &data, &settings(12), 7), "seed"),
+            (refused("forest", &data, &settings(3), 0), "trees"),
+            (refused("forest", &data, &settings(12).with("max_depth", 3), 0), "max_depth"),
+            (refused("forest", &data, &settings(12).with("max_bins", 9), 0), "max_bins"),
+            (refused("forest", &data, &settings(12).with("max_features", 1), 0), "max_features"),
+            (refused("forest", &data.take(&(0..29).collect::<Vec<_>>()), &settings(12), 0), "table"),
+            (refused("tree", &data, &Settings::default(), 0), "cannot be continued; that of forest can"),
+        ] {
+            assert!(message.contains(part), "{part}: {message}");
+        }
+        let tree = train("tree", &data, &roles, &Settings::default(), &Context::default()).unwrap();
+        let message = go_on("forest", &tree.to_bytes().unwrap(), &data, &settings(9), 0).err().unwrap();
+        assert!(message.to_string().contains("\"tree\""), "{message}");
     }
 
     #[test]

@@ -1,8 +1,9 @@
 //! Random forests: what `--set` accepts for them, and how they are trained.
 
 use crate::family::task;
-use crate::{Family, Purpose, Setting, Settings, tree};
-use tilewise_base::{Context, Dataset, Model, ModelFile, Result, Roles};
+use crate::{Family, Purpose, Setting, Settings, constraints, tree};
+use tilewise_base::metric::check_quantiles;
+use tilewise_base::{Context, Dataset, Error, Model, ModelFile, Result, Roles};
 use tilewise_forest::{ForestModel, RandomForest};
 use tilewise_tree::MaxFeatures;
 
@@ -27,14 +28,22 @@ const MAX_FEATURES: Setting = Setting {
     doc: "columns that each node looks at, drawn for it; auto is sqrt for classes and third for numbers",
 };
 
+const QUANTILES: Setting = Setting {
+    key: "quantiles",
+    default: "none",
+    accepted: "none or ascending numbers from 0 to 1 apart by commas, such as 0.1,0.5,0.9,",
+    doc: "quantiles of a number to predict in place of its mean, each a column of its own",
+};
+
 pub(crate) static FOREST: Family = Family {
     name: "forest",
     summary: "a random forest; missing values and categories are taken as they are",
     purpose: Purpose::Either,
     processes: true,
-    settings: &[&[TREES, BOOTSTRAP, OUT_OF_BAG, MAX_FEATURES], tree::GROWING],
+    settings: &[&[TREES, BOOTSTRAP, OUT_OF_BAG, MAX_FEATURES, tree::SPLITTER, QUANTILES], tree::GROWING],
     check: |settings| params(settings).and(task(settings)).map(|_| ()),
     train: fit,
+    continued: Some(continued),
     load: |file: &ModelFile<'_>| Ok(Box::new(ForestModel::from_file(file)?)),
 };
 
@@ -48,10 +57,23 @@ fn params(settings: &Settings) -> Result<(RandomForest, usize)> {
         bootstrap: truth(&BOOTSTRAP)?,
         max_features: tree::max_features(settings, &MAX_FEATURES)?,
         out_of_bag: truth(&OUT_OF_BAG)?,
+        quantiles: quantiles(settings)?,
         tree,
     };
     params.check()?;
     Ok((params, bins))
+}
+
+fn quantiles(settings: &Settings) -> Result<Vec<f64>> {
+    let text: String = settings.get(&QUANTILES)?;
+    if text == "none" {
+        return Ok(Vec::new());
+    }
+    let quantiles = text.split(',').map(|q| q.trim().parse::<f64>()).collect::<Result<Vec<f64>, _>>();
+    quantiles
+        .ok()
+        .filter(|quantiles| check_quantiles(quantiles).is_ok())
+        .ok_or_else(|| Error::parameter(QUANTILES.key, text, format!("{} is", QUANTILES.accepted)))
 }
 
 fn fit(
@@ -60,7 +82,22 @@ fn fit(
     settings: &Settings,
     context: &Context<'_>,
 ) -> Result<Box<dyn Model>> {
-    let (params, bins) = params(settings)?;
-    let classify = FOREST.classifies(dataset.column(&roles.target)?, settings)?;
+    let (mut params, bins) = params(settings)?;
+    constraints::resolve(settings, dataset, roles, &mut params.tree)?;
+    let classify = FOREST.classifies(dataset.column(roles.needed_target()?)?, settings)?;
     Ok(Box::new(ForestModel::fit(&params, bins, classify, dataset, roles, context)?))
+}
+
+fn continued(
+    file: &ModelFile<'_>,
+    dataset: &Dataset,
+    roles: &Roles,
+    settings: &Settings,
+    context: &Context<'_>,
+) -> Result<Box<dyn Model>> {
+    let (mut params, bins) = params(settings)?;
+    constraints::resolve(settings, dataset, roles, &mut params.tree)?;
+    let classify = FOREST.classifies(dataset.column(roles.needed_target()?)?, settings)?;
+    let earlier = ForestModel::from_file(file)?;
+    Ok(Box::new(earlier.continued(&params, bins, classify, dataset, roles, context)?))
 }

@@ -12,11 +12,13 @@
 //! # Ok::<(), tilewise_base::Error>(())
 //! ```
 
+mod constraints;
 mod family;
 mod forest;
+mod isolation;
 mod linear;
 mod settings;
 mod tree;
 
-pub use family::{FAMILIES, Family, Purpose, family, load, load_bytes, train, work};
+pub use family::{FAMILIES, Family, Purpose, continue_training, family, load, load_bytes, train, work};
 pub use settings::{Setting, Settings};

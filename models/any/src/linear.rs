@@ -88,6 +88,7 @@ pub(crate) static LINEAR: Family = Family {
     processes: false,
     settings: &[CLOSED, COMMON],
     check: |settings| squares(settings, 0.0).map(|_| ()),
+    continued: None,
     train: |dataset, roles, settings, context| {
         fit("linear", &squares(settings, 0.0)?, dataset, roles, settings, context)
     },
@@ -101,6 +102,7 @@ pub(crate) static RIDGE: Family = Family {
     processes: false,
     settings: &[&[ALPHA], CLOSED, COMMON],
     check: |settings| ridge(settings).map(|_| ()),
+    continued: None,
     train: |dataset, roles, settings, context| {
         fit("ridge", &ridge(settings)?, dataset, roles, settings, context)
     },
@@ -114,6 +116,7 @@ pub(crate) static LOGISTIC: Family = Family {
     processes: false,
     settings: &[&[C, CLASS_WEIGHT, SOLVER, STEP, TOLERANCE, MAX_ROUNDS], COMMON],
     check: |settings| logistic(settings).map(|_| ()),
+    continued: None,
     train: |dataset, roles, settings, context| {
         fit("logistic", &logistic(settings)?, dataset, roles, settings, context)
     },

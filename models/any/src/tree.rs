@@ -1,14 +1,14 @@
 //! Decision trees: what `--set` accepts for them, and how they are trained.
 
 use crate::family::{TASK, task};
-use crate::{Family, Purpose, Setting, Settings};
+use crate::{Family, Purpose, Setting, Settings, constraints};
 use tilewise_base::{Context, Dataset, Error, Model, ModelFile, Result, Roles};
-use tilewise_tree::{Criterion, DecisionTree, MOST_BINS, MaxFeatures, TreeModel};
+use tilewise_tree::{Criterion, DecisionTree, Growth, MOST_BINS, MaxFeatures, Splitter, TreeModel};
 
 const CRITERION: Setting = Setting {
     key: "criterion",
     default: "auto",
-    accepted: "auto, gini or entropy for classes, auto or squared for numbers",
+    accepted: "auto, gini or entropy for classes, auto, squared or poisson for numbers",
     doc: "what splits make smaller; auto is gini for classes and squared for numbers",
 };
 const MAX_DEPTH: Setting = Setting {
@@ -27,7 +27,7 @@ const MIN_SAMPLES_LEAF: Setting = Setting {
     key: "min_samples_leaf",
     default: "1",
     accepted: "a whole number above 0",
-    doc: "rows of a leaf at least (with weights only 1 is accepted)",
+    doc: "rows of a leaf at least, whatever their weights",
 };
 const MIN_SAMPLES_SPLIT: Setting = Setting {
     key: "min_samples_split",
@@ -41,11 +41,30 @@ const MIN_IMPURITY_DECREASE: Setting = Setting {
     accepted: "a number of 0 or more",
     doc: "what a split must gain more than, per unit of the weight of all rows",
 };
+const CCP_ALPHA: Setting = Setting {
+    key: "ccp_alpha",
+    default: "0",
+    accepted: "a number of 0 or more",
+    doc: "price of a leaf by which the grown tree is pruned, per unit of the weight of all rows; 0 for no pruning",
+};
 const MAX_BINS: Setting = Setting {
     key: "max_bins",
     default: "255",
     accepted: "a whole number from 2 to 255",
     doc: "bins of a column at most, not counting that of missing values",
+};
+
+pub(crate) const SPLITTER: Setting = Setting {
+    key: "splitter",
+    default: "best",
+    accepted: "best or random",
+    doc: "whether each column is divided where that gains most or at a drawn place, as in extra trees",
+};
+const GROWTH: Setting = Setting {
+    key: "growth",
+    default: "leaf-wise",
+    accepted: "leaf-wise, depth-wise or oblivious",
+    doc: "where leaves are limited, divide the node that gains most, or level by level; or all of a level by one test",
 };
 
 const MAX_FEATURES: Setting = Setting {
@@ -63,6 +82,10 @@ pub(crate) const GROWING: &[Setting] = &[
     MIN_SAMPLES_LEAF,
     MIN_SAMPLES_SPLIT,
     MIN_IMPURITY_DECREASE,
+    GROWTH,
+    constraints::MONOTONE,
+    constraints::INTERACTIONS,
+    CCP_ALPHA,
     MAX_BINS,
     TASK,
 ];
@@ -72,7 +95,7 @@ pub(crate) static TREE: Family = Family {
     summary: "a decision tree; missing values and categories are taken as they are",
     purpose: Purpose::Either,
     processes: false,
-    settings: &[&[MAX_FEATURES], GROWING],
+    settings: &[&[MAX_FEATURES, SPLITTER], GROWING],
     check: |settings| {
         growing(settings, MaxFeatures::All)
             .and(max_features(settings, &MAX_FEATURES))
@@ -80,6 +103,7 @@ pub(crate) static TREE: Family = Family {
             .map(|_| ())
     },
     train: fit,
+    continued: None,
     load,
 };
 
@@ -109,6 +133,7 @@ pub(crate) fn growing(settings: &Settings, max_features: MaxFeatures) -> Result<
         ("gini", Criterion::Gini),
         ("entropy", Criterion::Entropy),
         ("squared", Criterion::Squared),
+        ("poisson", Criterion::Poisson),
     ];
     let limit = |setting: &Setting, least: usize| {
         if settings.get::<String>(setting)? == "none" {
@@ -130,8 +155,20 @@ pub(crate) fn growing(settings: &Settings, max_features: MaxFeatures) -> Result<
         min_samples_split: whole(&MIN_SAMPLES_SPLIT, 2.0, 1e15)?,
         min_impurity_decrease: settings.number(&MIN_IMPURITY_DECREASE, |x| x >= 0.0 && x.is_finite())?,
         max_features,
+        splitter: settings.word(&SPLITTER, &[("best", Splitter::Best), ("random", Splitter::Random)])?,
+        growth: settings.word(
+            &GROWTH,
+            &[
+                ("leaf-wise", Growth::LeafWise),
+                ("depth-wise", Growth::DepthWise),
+                ("oblivious", Growth::Oblivious),
+            ],
+        )?,
+        ccp_alpha: settings.number(&CCP_ALPHA, |x| x >= 0.0 && x.is_finite())?,
+        ..DecisionTree::default()
     };
     params.check()?;
+    constraints::check(settings)?;
     Ok((params, whole(&MAX_BINS, 2.0, MOST_BINS as f64)?))
 }
 
@@ -142,8 +179,9 @@ fn fit(
     context: &Context<'_>,
 ) -> Result<Box<dyn Model>> {
     let features = max_features(settings, &MAX_FEATURES)?.unwrap_or_default();
-    let (params, bins) = growing(settings, features)?;
-    let classify = TREE.classifies(dataset.column(&roles.target)?, settings)?;
+    let (mut params, bins) = growing(settings, features)?;
+    constraints::resolve(settings, dataset, roles, &mut params)?;
+    let classify = TREE.classifies(dataset.column(roles.needed_target()?)?, settings)?;
     Ok(Box::new(TreeModel::fit(&params, bins, classify, dataset, roles, context)?))
 }
 

@@ -156,6 +156,21 @@ pub fn predict_dataset(model: &dyn Model, dataset: &Dataset, offset: Option<&[f6
     Ok(out)
 }
 
+/// What each input adds to the prediction of each row of a table: rows x ((1 + inputs) x outputs), as
+/// [`Model::contributions`] says. Blocks of [`BLOCK_ROWS`] rows run in parallel.
+///
+/// # Errors
+/// When the model cannot tell, or columns are missing or mistyped.
+pub fn explain_dataset(model: &dyn Model, dataset: &Dataset) -> Result<Vec<f64>> {
+    let binder = Binder::new(model.inputs(), &dataset.schema())?;
+    let width = (1 + model.inputs().len()) * model.outputs();
+    let mut out = vec![0.0; dataset.rows() * width];
+    for_each_block(&binder, dataset, width, &mut out, |_, cells, out| {
+        model.contributions(cells, MatMut::new(out, cells.rows(), width)?)
+    })?;
+    Ok(out)
+}
+
 /// Cuts `out` (rows x `outputs`) into blocks and calls `f(first row, cells, block of out)` for each, in parallel.
 /// Returns the error of the first block that has one, with its row counted from the top of the table.
 pub(crate) fn for_each_block(

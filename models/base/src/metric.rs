@@ -9,13 +9,15 @@ use tilewise_kernels::{parallel, same};
 
 mod classification;
 mod curve;
+mod quantile;
 mod regression;
 mod summary;
 
 pub use classification::{Confusion, accuracy, confusion, log_loss, macro_f1, most_probable};
 pub use curve::{pr_auc, roc_auc};
+pub use quantile::{calibration_error, check_quantiles, pinball_loss, weighted_quantiles};
 pub use regression::{mae, r2, rmse};
-pub use summary::{Score, Truth, baseline, summary};
+pub use summary::{Score, Truth, baseline, measure, measures, summary};
 
 /// Rows summed one after another before the fixed tree takes over.
 const CHUNK: usize = 4096;

@@ -1,20 +1,51 @@
 //! What every fitted model can do, whatever its family.
 
-use crate::{Field, FitReport, Result};
+use crate::{Error, Field, FitReport, Outline, Result};
 use serde::{Deserialize, Serialize};
 use tilewise_kernels::{MatMut, MatRef};
 
 /// What the outputs of a model mean.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "task", rename_all = "lowercase")]
 pub enum Task {
     /// One number per target.
     Regression,
+    /// Quantiles of a number.
+    Quantiles {
+        /// Which ones, from 0 to 1, in the order of the outputs.
+        quantiles: Vec<f64>,
+    },
     /// One probability per class.
     Classification {
         /// The classes in the order of the outputs.
         classes: Vec<String>,
     },
+    /// How unusual a row is, from 0 to 1, learned without a target.
+    Anomaly {
+        /// A row whose score is this or more is called an anomaly; `None` where none is called so.
+        threshold: Option<f64>,
+    },
+}
+
+impl Task {
+    /// Numbers per row.
+    pub fn outputs(&self) -> usize {
+        match self {
+            Self::Regression | Self::Anomaly { .. } => 1,
+            Self::Quantiles { quantiles } => quantiles.len(),
+            Self::Classification { classes } => classes.len(),
+        }
+    }
+
+    /// What each of them is called: `prediction`, `quantile_0.1`, the class, `score`.
+    pub fn names(&self) -> Vec<String> {
+        match self {
+            Self::Regression => vec!["prediction".into()],
+            Self::Quantiles { quantiles } => quantiles.iter().map(|q| format!("quantile_{q}")).collect(),
+            Self::Classification { classes } => classes.clone(),
+            Self::Anomaly { .. } => vec!["score".into()],
+        }
+    }
 }
 
 /// A fitted model. It sees rows of *cells*: `f64` numbers in the order of [`Model::inputs`], the value of a numeric
@@ -25,7 +56,7 @@ pub trait Model: Send + Sync {
     fn kind(&self) -> &str;
     /// The columns it needs, in the order of cells.
     fn inputs(&self) -> &[Field];
-    /// Name of the target column.
+    /// Name of the target column; empty where the task has none ([`Task::Anomaly`]).
     fn target(&self) -> &str;
     /// Name of the column that was added to the linear predictor in training, if there was one: predictions without
     /// it are not those of this model.
@@ -49,13 +80,48 @@ pub trait Model: Send + Sync {
     fn to_bytes(&self) -> Result<Vec<u8>>;
     /// What `inspect` prints below schema and report: coefficients, importance ...
     fn describe(&self) -> String;
+    /// The share of each input in what was learned, one per input; they sum to 1, or are zeros where nothing was learned.
+    ///
+    /// # Errors
+    /// In families that have no such measure, the default.
+    fn importances(&self) -> Result<Vec<f64>> {
+        refuse(self, "tells no importances of its inputs")
+    }
+    /// What each input adds to the outputs of `cells` (rows x inputs), into `out`: rows x ((1 + inputs) x outputs). The first
+    /// numbers of a row are the base, what is predicted when nothing is known; all that belong to an output sum to what is
+    /// predicted for it.
+    ///
+    /// # Errors
+    /// When shapes do not fit; in families that cannot tell, the default.
+    fn contributions(&self, cells: MatRef<'_, f64>, out: MatMut<'_, f64>) -> Result<()> {
+        let (_, _) = (cells, out);
+        refuse(self, "does not tell what each input adds to a prediction")
+    }
+    /// Tree number `tree`, from 0, as it is shown to people.
+    ///
+    /// # Errors
+    /// When there is no such tree; in families without trees, the default.
+    fn outline(&self, tree: usize) -> Result<Outline> {
+        let _ = tree;
+        refuse(self, "has no tree to show")
+    }
+    /// The nodes of [`Model::outline`] 0 that a row of cells comes through, from the root to its leaf.
+    ///
+    /// # Errors
+    /// When the row has not a cell for each input; in all families but those of one tree, the default.
+    fn path(&self, row: &[f64]) -> Result<Vec<usize>> {
+        let _ = row;
+        refuse(self, "does not decide by one path; a single tree does")
+    }
     /// Columns of the output.
     fn outputs(&self) -> usize {
-        match self.task() {
-            Task::Regression => 1,
-            Task::Classification { classes } => classes.len(),
-        }
+        self.task().outputs()
     }
+}
+
+/// What a family cannot do.
+fn refuse<T>(model: &(impl Model + ?Sized), what: &str) -> Result<T> {
+    Err(Error::Fit(format!("a model of family {:?} {what}", model.kind())))
 }
 
 /// The cell of a category that is not in the dictionary.

@@ -7,8 +7,8 @@ use std::collections::HashMap;
 /// The part that columns play in a fit.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Roles {
-    /// What is to be predicted.
-    pub target: String,
+    /// What is to be predicted; `None` for families that learn without it.
+    pub target: Option<String>,
     /// How much a row counts.
     pub weight: Option<String>,
     /// Added to the linear predictor.
@@ -22,7 +22,17 @@ pub struct Roles {
 impl Roles {
     /// Only a target; all other columns are inputs.
     pub fn target(name: impl Into<String>) -> Self {
-        Self { target: name.into(), ..Self::default() }
+        Self { target: Some(name.into()), ..Self::default() }
+    }
+
+    /// The name of the target.
+    ///
+    /// # Errors
+    /// When there is none.
+    pub fn needed_target(&self) -> Result<&str> {
+        self.target
+            .as_deref()
+            .ok_or_else(|| Error::Fit("there is no target: name the column to predict".into()))
     }
 
     /// The columns that are left as inputs, in the table's order.
@@ -30,7 +40,7 @@ impl Roles {
     /// # Errors
     /// When a named column does not exist, one has two roles, or no input is left.
     pub fn inputs(&self, dataset: &Dataset) -> Result<Vec<String>> {
-        let named = [Some(&self.target), self.weight.as_ref(), self.offset.as_ref(), self.group.as_ref()];
+        let named = [&self.target, &self.weight, &self.offset, &self.group];
         let mut taken: Vec<&String> = Vec::new();
         for name in named.into_iter().flatten() {
             dataset.column(name)?;
@@ -170,14 +180,38 @@ pub fn codes(dataset: &Dataset, target: &str, classes: &[String]) -> Result<Vec<
 /// The target in the form that measures need, in terms of a model's task.
 ///
 /// # Errors
-/// As [`numbers`] and [`codes`].
+/// As [`numbers`], [`codes`] and [`flags`].
 pub fn truth(dataset: &Dataset, target: &str, task: &Task) -> Result<Truth> {
     match task {
         Task::Regression => numbers(dataset, target).map(Truth::Numbers),
+        Task::Quantiles { quantiles } => {
+            Ok(Truth::Quantiles { y: numbers(dataset, target)?, quantiles: quantiles.clone() })
+        }
         Task::Classification { classes } => {
             Ok(Truth::Classes { codes: codes(dataset, target, classes)?, classes: classes.len() })
         }
+        Task::Anomaly { .. } => flags(dataset, target).map(Truth::Flags),
     }
+}
+
+/// A column that tells which rows are something: true and false, or the numbers 1 and 0.
+///
+/// # Errors
+/// When it is text, or a cell is missing or another number (names the row).
+pub fn flags(dataset: &Dataset, target: &str) -> Result<Vec<bool>> {
+    const ACCEPTED: &str = "true and false, or 1 and 0, are accepted";
+    let column = dataset.column(target)?;
+    if let Kind::Categorical { dictionary } = column.kind() {
+        let example = dictionary.first().map_or(String::new(), |d| format!(" (such as {d:?})"));
+        return Err(Error::column(target, format!("is text{example}; {ACCEPTED}")));
+    }
+    let flag = |row| match column.cell(row) {
+        1.0 => Ok(true),
+        0.0 => Ok(false),
+        x if x.is_nan() => Err(Error::cell(row, target, format!("is missing; {ACCEPTED}"))),
+        x => Err(Error::cell(row, target, format!("is {x}; {ACCEPTED}"))),
+    };
+    (0..dataset.rows()).map(flag).collect()
 }
 
 /// A cell as a class: dictionary code, 0 or 1, or the whole number.
@@ -235,6 +269,20 @@ mod tests {
         assert!(roles.inputs(&table()).unwrap_err().to_string().contains("two roles"));
         roles.offset = Some("nowhere".into());
         assert!(roles.inputs(&table()).unwrap_err().to_string().contains("\"nowhere\""));
+        assert_eq!(Roles::default().inputs(&table()).unwrap().len(), 5);
+        assert!(Roles::default().needed_target().is_err());
+        assert_eq!(Roles::target("x").needed_target().unwrap(), "x");
+    }
+
+    #[test]
+    fn flags_are_booleans_or_bits() {
+        let data = table();
+        assert_eq!(flags(&data.take(&[0, 1, 3]), "flag").unwrap(), [true, true, false]);
+        assert_eq!(flags(&data.take(&[0, 1]), "w").unwrap(), [true, false]);
+        for (name, part) in [("flag", "row 3"), ("w", "row 3"), ("text", "\"a\"")] {
+            let message = flags(&data, name).unwrap_err().to_string();
+            assert!(message.contains(part) && message.contains("1 and 0"), "{message}");
+        }
     }
 
     #[test]

@@ -1,12 +1,23 @@
 //! A finished forest.
 
 use crate::OutOfBag;
+use crate::continued::Origin;
+use crate::quantiles::Answers;
+use tilewise_base::metric::check_quantiles;
+use tilewise_base::{Error, Result};
+use tilewise_kernels::same;
 use tilewise_tree::Tree;
 
 /// Trees that predict together.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Forest {
     pub(crate) trees: Vec<Tree>,
+    /// Which of the trees that were asked for they are, ascending: all, but where it was stopped.
+    pub(crate) numbers: Vec<u32>,
+    /// What they were grown from.
+    pub(crate) origin: Origin,
+    /// What leaves have seen, if quantiles were asked for.
+    pub(crate) answers: Option<Answers>,
     pub(crate) out_of_bag: Option<OutOfBag>,
 }
 
@@ -32,12 +43,34 @@ impl Forest {
     }
 
     /// The mean of what the trees predict for a row of cells, read as [`Tree::leaf`] says, without allocating: shares of
-    /// classes, or a number. O(trees x depth).
+    /// classes, or a number. O(trees x depth). This is the definition; [`Compiled::mean`](tilewise_tree::Compiled::mean) gives the
+    /// same bits, sooner.
     ///
     /// # Panics
     /// When the row has fewer cells than the trees have inputs, or `out` is not as long as there are outputs.
     pub fn predict_row(&self, row: &[f64], out: &mut [f64]) {
         mean(&self.trees, out, |tree| Some(tree.leaf(row)));
+    }
+
+    /// Quantiles of the answers that are to be expected for a row of cells, whichever are asked for: ascending numbers from 0 to 1.
+    /// They are those of the training answers, each weighted by the mean over trees of its share of the leaf that the row comes to;
+    /// `metric::weighted_quantiles` of `tilewise-base` says what a quantile is. O(trees x depth + m log m) where leaves hold m rows
+    /// in all, or O(rows + m) where that is less.
+    ///
+    /// # Errors
+    /// When [`RandomForest::quantiles`](crate::RandomForest::quantiles) was empty, so that no answers were kept, or the quantiles or
+    /// the length of `out` do not fit.
+    ///
+    /// # Panics
+    /// When the row has fewer cells than the trees have inputs.
+    pub fn quantiles(&self, row: &[f64], quantiles: &[f64], out: &mut [f64]) -> Result<()> {
+        check_quantiles(quantiles)?;
+        same("numbers of out", quantiles.len(), out.len())?;
+        let Some(answers) = &self.answers else {
+            return Err(Error::Fit("the forest keeps no answers: it was fitted without quantiles".into()));
+        };
+        answers.predict(&self.trees, row, quantiles, out);
+        Ok(())
     }
 
     /// The share of each input in all that splits gained, the mean over trees (Breiman 2001, section 10 speaks of another

@@ -48,15 +48,23 @@ impl<'a> Bootstrap<'a> {
     pub(crate) fn counts(&self, tree: usize) -> Vec<u32> {
         let counted = self.table.counted();
         let mut counts = vec![0; self.table.rows()];
+        // Two draws from the words of one place.
         let first = (tree as u64) << 32;
-        for draw in 0..self.draws {
-            let place = if self.sums.is_empty() {
-                self.random.below(first | draw, self.draws) as usize
-            } else {
-                let at = self.random.uniform(first | draw) * self.draws as f64;
-                self.sums.partition_point(|sum| *sum <= at).min(counted.len() - 1)
-            };
-            counts[counted[place] as usize] += 1;
+        for pair in 0..self.draws.div_ceil(2) {
+            let [a, b, c, d] = self.random.words(first | pair).map(u64::from);
+            for (draw, bits) in [(2 * pair, a | (b << 32)), (2 * pair + 1, c | (d << 32))] {
+                if draw == self.draws {
+                    break;
+                }
+                // The bias is below draws / 2^64.
+                let place = if self.sums.is_empty() {
+                    ((u128::from(bits) * u128::from(self.draws)) >> 64) as usize
+                } else {
+                    let at = (bits >> 11) as f64 / (1_u64 << 53) as f64 * self.draws as f64;
+                    self.sums.partition_point(|sum| *sum <= at).min(counted.len() - 1)
+                };
+                counts[counted[place] as usize] += 1;
+            }
         }
         counts
     }
@@ -132,7 +140,7 @@ impl OutOfBag {
     }
 }
 
-fn first_of_largest(values: &[f64]) -> usize {
+pub(crate) fn first_of_largest(values: &[f64]) -> usize {
     (0..values.len()).rev().max_by(|&a, &b| values[a].total_cmp(&values[b])).unwrap_or(0)
 }
 

@@ -1,11 +1,14 @@
 //! What a random forest is fitted with.
 
+use crate::continued::Origin;
 use crate::out_of_bag::{self, Bootstrap};
+use crate::quantiles;
 use crate::{Forest, OutOfBag, processes};
 use serde::{Deserialize, Serialize};
 use std::sync::atomic::{AtomicU64, Ordering};
+use tilewise_base::metric::check_quantiles;
 use tilewise_base::{Context, Engine, Error, Fit, FitReport, Result};
-use tilewise_kernels::parallel;
+use tilewise_kernels::parallel::{self, Scheme};
 use tilewise_kernels::random::Philox;
 use tilewise_tree::{Answers, BinnedTable, DecisionTree, Draw, MaxFeatures, Tree};
 
@@ -34,6 +37,11 @@ pub struct RandomForest {
     pub max_features: Option<MaxFeatures>,
     /// Whether to ask about every row the trees that were grown without it. Takes a fraction of the time of training.
     pub out_of_bag: bool,
+    /// Quantiles of numbers to predict in place of the mean (Meinshausen, "Quantile regression forests", *Journal of Machine
+    /// Learning Research* 7, 2006): ascending, from 0 to 1; none for the mean. The forest then keeps the training answers of its
+    /// leaves, 4 bytes for each tree and row.
+    #[serde(default)]
+    pub quantiles: Vec<f64>,
     /// What each tree is grown with, but for `max_features`. With `bootstrap` a row counts as often as it was drawn.
     pub tree: DecisionTree,
 }
@@ -41,12 +49,19 @@ pub struct RandomForest {
 impl Default for RandomForest {
     fn default() -> Self {
         let tree = DecisionTree::default();
-        Self { trees: 100, bootstrap: true, max_features: None, out_of_bag: false, tree }
+        Self {
+            trees: 100,
+            bootstrap: true,
+            max_features: None,
+            out_of_bag: false,
+            quantiles: Vec::new(),
+            tree,
+        }
     }
 }
 
-/// A tree and the rows it was grown on, if these are wanted.
-pub(crate) type Grown = (Tree, Vec<u64>);
+/// A tree and its number.
+pub(crate) type Grown = (u32, Tree);
 
 /// What grows any tree of a forest by its number.
 pub(crate) struct Growing<'a> {
@@ -55,7 +70,6 @@ pub(crate) struct Growing<'a> {
     tree: DecisionTree,
     keys: Philox,
     bootstrap: Option<Bootstrap<'a>>,
-    out_of_bag: bool,
 }
 
 impl<'a> Growing<'a> {
@@ -69,26 +83,50 @@ impl<'a> Growing<'a> {
         let keys = Philox::new(seed, TREES);
         let bootstrap = forest.bootstrap.then(|| Bootstrap::new(table, seed)).transpose()?;
         let tree = DecisionTree { max_features: forest.features(answers), ..forest.tree.clone() };
-        Ok(Self { table, answers, tree, keys, bootstrap, out_of_bag: forest.out_of_bag })
+        Ok(Self { table, answers, tree, keys, bootstrap })
     }
 
-    pub(crate) fn grow(&self, number: usize) -> Result<Grown> {
-        let counts = self.bootstrap.as_ref().map(|bootstrap| bootstrap.counts(number));
-        let draw = Draw { key: self.keys.bits(number as u64), counts: counts.as_deref() };
-        let tree = match self.answers {
-            Answers::Classes { y, classes } => self.tree.grow_classes(self.table, y, *classes, &draw)?,
-            Answers::Numbers(y) => self.tree.grow_numbers(self.table, y, &draw)?,
+    pub(crate) fn grow(&self, number: u32, scheme: Scheme) -> Result<Tree> {
+        let counts = self.bootstrap.as_ref().map(|bootstrap| bootstrap.counts(number as usize));
+        let draw = Draw { key: self.keys.bits(number.into()), counts: counts.as_deref(), scheme };
+        match self.answers {
+            Answers::Classes { y, classes } => self.tree.grow_classes(self.table, y, *classes, &draw),
+            Answers::Numbers(y) => self.tree.grow_numbers(self.table, y, &draw),
+        }
+    }
+
+    /// The trees of these numbers, grown by threads; those that were begun before the context was cancelled.
+    fn in_threads(
+        &self,
+        numbers: &[u32],
+        tell: &(dyn Fn(&Tree) + Sync),
+        context: &Context<'_>,
+    ) -> Result<Vec<Option<Grown>>> {
+        let grow = |i: usize| -> Result<Option<Grown>> {
+            if context.cancelled() {
+                return Ok(None);
+            }
+            let tree = self.grow(numbers[i], context.scheme)?;
+            tell(&tree);
+            Ok(Some((numbers[i], tree)))
         };
-        let bag = counts.filter(|_| self.out_of_bag).map(|counts| out_of_bag::bag(&counts));
-        Ok((tree, bag.unwrap_or_default()))
+        // A tree of one's own needs no waiting for others; those that are left over are shared.
+        let alone = match context.scheme {
+            Scheme::Auto => numbers.len() - numbers.len() % parallel::threads(),
+            Scheme::Tasks => numbers.len(),
+            Scheme::Rows => 0,
+        };
+        let mut grown = parallel::map(alone, |i| parallel::on_this_thread(|| grow(i)));
+        grown.extend((alone..numbers.len()).map(grow));
+        grown.into_iter().collect()
     }
 }
 
 impl RandomForest {
     /// Grows a forest for classes `y` (one number below `classes` per row) on the rows that have a weight.
     ///
-    /// The same forest, bit for bit, at any number of threads or worker processes, if nobody stops it. O(trees x rows x features of a node x
-    /// depth).
+    /// The same forest, bit for bit, at any number of threads or worker processes, if nobody stops it. O(trees x rows x features
+    /// of a node x depth).
     ///
     /// # Errors
     /// When lengths or parameters are not what is accepted, a class is `classes` or more, it was stopped before the first
@@ -116,51 +154,91 @@ impl RandomForest {
     /// # Errors
     /// As there.
     pub fn fit(&self, table: &BinnedTable, answers: &Answers, context: &Context<'_>) -> Result<Fit<Forest>> {
+        self.extend(None, table, answers, context)
+    }
+
+    /// Goes on with a forest until it has `self.trees` trees: the result is the forest that these parameters would have grown at
+    /// once, bit for bit, since a tree is a function of its number. A forest that was stopped gets the trees that it lacks.
+    ///
+    /// # Errors
+    /// When the forest was grown with other parameters (`out_of_bag` and `quantiles` may differ, and it may not have trees beyond
+    /// `self.trees`), another seed or another table, naming what differs; else as [`RandomForest::fit`].
+    pub fn continue_from(
+        &self,
+        forest: &Forest,
+        table: &BinnedTable,
+        answers: &Answers,
+        context: &Context<'_>,
+    ) -> Result<Fit<Forest>> {
+        self.extend(Some(forest), table, answers, context)
+    }
+
+    fn extend(
+        &self,
+        earlier: Option<&Forest>,
+        table: &BinnedTable,
+        answers: &Answers,
+        context: &Context<'_>,
+    ) -> Result<Fit<Forest>> {
         self.check()?;
-        let done = AtomicU64::new(0);
+        let y = match answers {
+            Answers::Numbers(y) => Some(&y[..]),
+            Answers::Classes { .. } => None,
+        };
+        if y.is_none() && !self.quantiles.is_empty() {
+            return Err(Error::parameter(
+                "quantiles",
+                self.listed_quantiles(),
+                "none are where classes are predicted",
+            ));
+        }
+        let origin = Origin { params: self.clone(), seed: context.seed, table: table.fingerprint(answers)? };
+        let mut grown = match earlier {
+            Some(forest) => origin.continued(forest)?,
+            None => Vec::new(),
+        };
+        let growing = Growing::new(self, table, answers, context.seed)?;
+        let is_missing = |number: &u32| grown.binary_search_by_key(number, |(known, _)| *known).is_err();
+        let missing: Vec<u32> = (0..self.trees as u32).filter(is_missing).collect();
+        let done = AtomicU64::new(grown.len() as u64);
         let tell = |tree: &Tree| {
             let done = done.fetch_add(1, Ordering::Relaxed) + 1;
             context.progress.round(done, self.trees as u64, &format!("{} leaves", tree.leaves()));
         };
-        let grown = match &context.engine {
-            Engine::Threads => self.in_threads(table, answers, &tell, context)?,
-            Engine::Processes(workers) => processes::grow(self, table, answers, workers, &tell, context)?,
+        let more = match &context.engine {
+            Engine::Threads => growing.in_threads(&missing, &tell, context)?,
+            Engine::Processes(workers) => {
+                processes::grow(self, (table, answers), &missing, workers, &tell, context)?
+            }
         };
-        let (trees, bags): (Vec<Tree>, Vec<Vec<u64>>) = grown.into_iter().flatten().unzip();
+        grown.extend(more.into_iter().flatten());
+        grown.sort_by_key(|(number, _)| *number);
+        let (numbers, trees): (Vec<u32>, Vec<Tree>) = grown.into_iter().unzip();
         if trees.is_empty() {
             return Err(Error::Fit("stopped before the first tree had grown".into()));
         }
-        let out_of_bag = self.out_of_bag.then(|| {
-            let predictions = out_of_bag::predictions(table, &trees, &bags);
-            OutOfBag::of(table, answers, &predictions)
-        });
-        let model = Forest { trees, out_of_bag };
+        let out_of_bag = match &growing.bootstrap {
+            Some(bootstrap) if self.out_of_bag => {
+                let bag = |i: usize| out_of_bag::bag(&bootstrap.counts(numbers[i] as usize));
+                let bags = parallel::map(numbers.len(), bag);
+                let predictions = out_of_bag::predictions(table, &trees, &bags);
+                Some(OutOfBag::of(table, answers, &predictions))
+            }
+            _ => None,
+        };
+        let kept = match y {
+            Some(y) if !self.quantiles.is_empty() => {
+                Some(quantiles::Answers::new(table, y, growing.bootstrap.as_ref(), &trees, &numbers)?)
+            }
+            _ => None,
+        };
+        let model = Forest { trees, numbers, origin, answers: kept, out_of_bag };
         let report = self.report(&model, answers);
         Ok(Fit { model, report })
     }
 
-    /// Its trees, those that were grown before the context was cancelled.
-    fn in_threads(
-        &self,
-        table: &BinnedTable,
-        answers: &Answers,
-        tell: &(dyn Fn(&Tree) + Sync),
-        context: &Context<'_>,
-    ) -> Result<Vec<Option<Grown>>> {
-        let growing = Growing::new(self, table, answers, context.seed)?;
-        let grow = |number: usize| -> Result<Option<Grown>> {
-            if context.cancelled() {
-                return Ok(None);
-            }
-            let grown = growing.grow(number)?;
-            tell(&grown.0);
-            Ok(Some(grown))
-        };
-        // A tree of one's own needs no waiting for others; those that are left over are shared.
-        let alone = self.trees - self.trees % parallel::threads();
-        let mut grown = parallel::map(alone, |number| parallel::on_this_thread(|| grow(number)));
-        grown.extend((alone..self.trees).map(grow));
-        grown.into_iter().collect()
+    fn listed_quantiles(&self) -> String {
+        self.quantiles.iter().map(f64::to_string).collect::<Vec<_>>().join(",")
     }
 
     /// Features that a node looks at.
@@ -204,6 +282,9 @@ impl RandomForest {
         if self.out_of_bag && !self.bootstrap {
             let what = "only false is where rows are not drawn (bootstrap is false)";
             return Err(Error::parameter("out_of_bag", true, what));
+        }
+        if !self.quantiles.is_empty() {
+            check_quantiles(&self.quantiles)?;
         }
         DecisionTree { max_features: self.max_features.unwrap_or_default(), ..self.tree.clone() }.check()
     }

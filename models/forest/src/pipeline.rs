@@ -1,26 +1,30 @@
 //! From a table to a forest that is stored and served.
 
+use crate::continued::Origin;
+use crate::quantiles::Answers;
 use crate::{Forest, OutOfBag, RandomForest};
 use tilewise_base::{
-    Context, Dataset, Error, Field, Fit, FitReport, Model, ModelFile, Result, Roles, Task, predict_rows,
+    Context, Dataset, Error, Field, Fit, FitReport, Model, ModelFile, Outline, Result, Roles, Task,
+    predict_rows,
 };
 use tilewise_kernels::{MatMut, MatRef, same};
-use tilewise_tree::{Node, Training, show_importances, stored};
+use tilewise_tree::{Shap, Training, WhenAsked, outline, show_importances, stored};
 
 /// A fitted forest with the columns it reads.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ForestModel {
-    params: RandomForest,
     max_bins: usize,
     inputs: Vec<Field>,
     forest: Forest,
+    compiled: WhenAsked,
     target: String,
     task: Task,
     report: FitReport,
 }
 
 impl ForestModel {
-    /// Fits a forest to the columns of `dataset`: classes if `classify`, else numbers.
+    /// Fits a forest to the columns of `dataset`: classes if `classify`, else numbers, or quantiles of them where the parameters
+    /// have any.
     ///
     /// # Errors
     /// When a column or cell is not what its role needs (named), or a parameter is not accepted.
@@ -32,12 +36,80 @@ impl ForestModel {
         roles: &Roles,
         context: &Context<'_>,
     ) -> Result<Self> {
+        Self::extend(None, params, max_bins, classify, dataset, roles, context)
+    }
+
+    /// Goes on with this forest until it has as many trees as `params` say ([`RandomForest::continue_from`]). The model, and its
+    /// file, is the one that these parameters give at once.
+    ///
+    /// # Errors
+    /// As [`ForestModel::fit`], or when columns, parameters, seed or rows are not those of this model (it names which).
+    pub fn continued(
+        &self,
+        params: &RandomForest,
+        max_bins: usize,
+        classify: bool,
+        dataset: &Dataset,
+        roles: &Roles,
+        context: &Context<'_>,
+    ) -> Result<Self> {
+        Self::extend(Some(self), params, max_bins, classify, dataset, roles, context)
+    }
+
+    fn extend(
+        earlier: Option<&Self>,
+        params: &RandomForest,
+        max_bins: usize,
+        classify: bool,
+        dataset: &Dataset,
+        roles: &Roles,
+        context: &Context<'_>,
+    ) -> Result<Self> {
         let Training { table, inputs, answers, task, warnings } =
             Training::new(max_bins, classify, dataset, roles, context)?;
-        let Fit { model: forest, mut report } = params.fit(&table, &answers, context)?;
+        let target = roles.needed_target()?.to_owned();
+        let fit = match earlier {
+            None => params.fit(&table, &answers, context)?,
+            Some(earlier) => {
+                earlier.check_continued(max_bins, &inputs, &target, &task)?;
+                params.continue_from(&earlier.forest, &table, &answers, context)?
+            }
+        };
+        let Fit { model: forest, mut report } = fit;
         report.warnings.extend(warnings);
-        let (params, target) = (params.clone(), roles.target.clone());
-        Ok(Self { params, max_bins, inputs, forest, target, task, report })
+        let task = if params.quantiles.is_empty() {
+            task
+        } else {
+            Task::Quantiles { quantiles: params.quantiles.clone() }
+        };
+        let compiled = WhenAsked::default();
+        Ok(Self { max_bins, inputs, forest, compiled, target, task, report })
+    }
+
+    /// That what a model reads and predicts is what it read and predicted; `task` is that without quantiles.
+    fn check_continued(&self, max_bins: usize, inputs: &[Field], target: &str, task: &Task) -> Result<()> {
+        if max_bins != self.max_bins {
+            let accepted = format!("the forest to continue was grown with {}", self.max_bins);
+            return Err(Error::parameter("max_bins", max_bins, accepted));
+        }
+        let is_new = |field: &&Field| !self.inputs.contains(field);
+        let is_gone = |field: &&Field| !inputs.iter().any(|input| input.name == field.name);
+        if let Some(field) = inputs.iter().find(is_new).or_else(|| self.inputs.iter().find(is_gone)) {
+            let what = "is not the input that it was for the forest to continue (its kind or categories differ, or one \
+                        of them lacks it)";
+            return Err(Error::column(&field.name, what));
+        }
+        if inputs != self.inputs {
+            return Err(Error::Fit(
+                "the columns are in another order than for the forest to continue".into(),
+            ));
+        }
+        let was = if let Task::Quantiles { .. } = self.task { &Task::Regression } else { &self.task };
+        if target != self.target || task != was {
+            let what = format!("the forest to continue predicts {:?} or other classes of it", self.target);
+            return Err(Error::column(target, what));
+        }
+        Ok(())
     }
 
     /// The forest behind the columns.
@@ -47,7 +119,7 @@ impl ForestModel {
 
     /// What it was fitted with.
     pub fn params(&self) -> &RandomForest {
-        &self.params
+        &self.forest.origin.params
     }
 
     /// Reads a model from its file.
@@ -59,14 +131,45 @@ impl ForestModel {
         params.check()?;
         let task: Task = file.metadata("task")?;
         let inputs: Vec<Field> = file.metadata("inputs")?;
-        let outputs = stored::outputs(&task, params.tree.criterion)
+        let of_trees = match &task {
+            Task::Quantiles { quantiles } if *quantiles == params.quantiles && !quantiles.is_empty() => {
+                &Task::Regression
+            }
+            task if params.quantiles.is_empty() => task,
+            _ => return Err(file.error("its task is not that of its quantiles")),
+        };
+        let outputs = stored::outputs(of_trees, params.tree.criterion)
             .ok_or_else(|| file.error("its task is not one that its criterion is made for"))?;
         let trees = stored::from_file(file, &inputs, file.metadata("bins")?, outputs)?;
-        let out_of_bag: Option<OutOfBag> = file.metadata("out_of_bag")?;
-        let forest = Forest { trees, out_of_bag };
+        let numbers: Option<Vec<u32>> = file.metadata("numbers")?;
+        let numbers = numbers.unwrap_or_else(|| (0..trees.len() as u32).collect());
+        let is_below = |last: &u32| (*last as usize) < params.trees;
+        if numbers.len() != trees.len()
+            || !numbers.is_sorted_by(|a, b| a < b)
+            || !numbers.last().is_some_and(is_below)
+        {
+            return Err(file.error("the numbers of its trees are not those of trees that were asked for"));
+        }
+        let table: String = file.metadata("table")?;
+        let table = u64::from_str_radix(&table, 16)
+            .ok()
+            .filter(|number| hex(*number) == table)
+            .ok_or_else(|| file.error("the fingerprint of its table is not 16 hexadecimal digits"))?;
+        let answers = match params.quantiles.is_empty() {
+            true => None,
+            false => Some(Answers::read(file, &trees)?),
+        };
+        let origin = Origin { params, seed: file.metadata("seed")?, table };
+        let forest = Forest { trees, numbers, origin, answers, out_of_bag: file.metadata("out_of_bag")? };
         let (target, report) = (file.metadata("target")?, file.metadata("report")?);
-        Ok(Self { params, max_bins: file.metadata("max_bins")?, inputs, forest, target, task, report })
+        let (max_bins, compiled) = (file.metadata("max_bins")?, WhenAsked::default());
+        Ok(Self { max_bins, inputs, forest, compiled, target, task, report })
     }
+}
+
+/// 16 digits, since readers of JSON do not agree on integers beyond 2^53.
+fn hex(number: u64) -> String {
+    format!("{number:016x}")
 }
 
 impl Model for ForestModel {
@@ -88,31 +191,40 @@ impl Model for ForestModel {
 
     fn predict(&self, cells: MatRef<'_, f64>, offset: Option<&[f64]>, out: MatMut<'_, f64>) -> Result<()> {
         same("cells per row", self.inputs.len(), cells.cols())?;
-        same("columns of out", self.forest.outputs(), out.cols())?;
+        same("columns of out", self.task.outputs(), out.cols())?;
         if offset.is_some() {
             return Err(Error::Fit("a forest has no linear predictor to add an offset to".into()));
         }
-        // A node for each step of a walk, most of which take as many steps as a tree is deep.
-        let numbers_of_a_node = size_of::<Node>() / size_of::<f64>();
-        let steps: usize = self.forest.trees().iter().map(|tree| tree.leaves().ilog2() as usize + 1).sum();
-        predict_rows(cells, out, numbers_of_a_node * steps, |_, row, out| {
-            self.forest.predict_row(row, out);
-            Ok(())
-        })
+        let Task::Quantiles { quantiles } = &self.task else {
+            return Ok(self.compiled.get(self.forest.trees())?.mean(cells, out)?);
+        };
+        // The rows of a leaf of every tree.
+        let named = self.forest.answers.as_ref().map_or(0, Answers::rows_named);
+        predict_rows(cells, out, named, |_, row, out| self.forest.quantiles(row, quantiles, out))
     }
 
     fn to_bytes(&self) -> Result<Vec<u8>> {
+        let Forest { trees, numbers, origin, answers, out_of_bag } = &self.forest;
+        // Trees that were all grown are numbered by their places.
+        let stopped = trees.len() < origin.params.trees;
         let metadata = serde_json::json!({
-            "bins": self.forest.trees.first().map_or(&[][..], |tree| tree.inputs()),
+            "bins": trees.first().map_or(&[][..], |tree| tree.inputs()),
             "inputs": self.inputs,
             "max_bins": self.max_bins,
-            "out_of_bag": self.forest.out_of_bag,
-            "params": self.params,
+            "numbers": stopped.then_some(numbers),
+            "out_of_bag": out_of_bag,
+            "params": origin.params,
             "report": self.report,
+            "seed": origin.seed,
+            "table": hex(origin.table),
             "target": self.target,
             "task": self.task,
         });
-        stored::to_bytes("forest", metadata, &self.forest.trees)
+        let writer = stored::writer("forest", metadata, trees)?;
+        match answers {
+            Some(answers) => answers.write(trees, writer)?.to_bytes(),
+            None => writer.to_bytes(),
+        }
     }
 
     fn describe(&self) -> String {
@@ -125,9 +237,31 @@ impl Model for ForestModel {
             forest.leaves()
         );
         if let Some(OutOfBag { rows, score }) = forest.out_of_bag() {
-            let what = if self.task == Task::Regression { "R2" } else { "accuracy" };
+            let what = if matches!(self.task, Task::Classification { .. }) { "accuracy" } else { "R2" };
             text += &format!("  out of bag {what} {score:.6} on {rows} rows\n");
         }
+        if let Task::Quantiles { quantiles } = &self.task {
+            let quantiles = quantiles.iter().map(f64::to_string).collect::<Vec<_>>().join(", ");
+            text += &format!("  quantiles {quantiles} of the answers of its leaves\n");
+        }
         text + &show_importances(&self.inputs, &forest.importances())
+    }
+
+    fn importances(&self) -> Result<Vec<f64>> {
+        Ok(self.forest.importances())
+    }
+
+    /// The means over the trees.
+    fn contributions(&self, cells: MatRef<'_, f64>, out: MatMut<'_, f64>) -> Result<()> {
+        if let Task::Quantiles { .. } = self.task {
+            let what =
+                "predicts quantiles, which are no sums of what columns add; a forest without quantiles can";
+            return Err(Error::Fit(format!("{what} be explained")));
+        }
+        Shap::new(self.forest.trees()).explain(cells, out)
+    }
+
+    fn outline(&self, tree: usize) -> Result<Outline> {
+        outline(self.forest.trees(), tree, &self.inputs, &self.task)
     }
 }

@@ -11,11 +11,12 @@ use tilewise_forest::{ForestModel, RandomForest, processes};
 use tilewise_kernels::parallel;
 use tilewise_kernels::random::Philox;
 
-const TESTS: [(&str, fn()); 4] = [
+const TESTS: [(&str, fn()); 5] = [
     ("processes_write_the_bytes_of_threads", processes_write_the_bytes_of_threads),
     ("a_killed_worker_changes_no_byte", a_killed_worker_changes_no_byte),
     ("a_tree_that_ends_every_worker_is_named", a_tree_that_ends_every_worker_is_named),
     ("a_cancelled_forest_keeps_its_trees", a_cancelled_forest_keeps_its_trees),
+    ("either_engine_goes_on_with_a_forest_of_the_other", either_engine_goes_on_with_a_forest_of_the_other),
 ];
 
 fn main() {
@@ -30,7 +31,7 @@ fn main() {
         }
         // Ends whenever it is to grow this tree.
         ["worker", "always", tree] => {
-            let tree = tree.parse::<u64>().unwrap().to_le_bytes();
+            let tree = tree.parse::<u32>().unwrap().to_le_bytes();
             return work(move |job| job == tree);
         }
         _ => {}
@@ -86,6 +87,11 @@ fn fit(
     trees: usize,
     context: &Context<'_>,
 ) -> tilewise_base::Result<Vec<u8>> {
+    let params = RandomForest { trees, out_of_bag: true, ..RandomForest::default() };
+    ForestModel::fit(&params, 255, classify, &table(700), &roles(classify, weighted), context)?.to_bytes()
+}
+
+fn roles(classify: bool, weighted: bool) -> Roles {
     let (target, other) = if classify { ("class", "y") } else { ("y", "class") };
     let mut roles = Roles { ignore: vec![other.to_owned()], ..Roles::target(target) };
     if weighted {
@@ -93,8 +99,7 @@ fn fit(
     } else {
         roles.ignore.push("w".into());
     }
-    let params = RandomForest { trees, out_of_bag: true, ..RandomForest::default() };
-    ForestModel::fit(&params, 255, classify, &table(700), &roles, context)?.to_bytes()
+    roles
 }
 
 fn engine(count: usize, words: &[&str]) -> Engine {
@@ -173,4 +178,34 @@ fn a_cancelled_forest_keeps_its_trees() {
     stop.0.store(true, Ordering::Relaxed);
     let message = fit(true, false, 9, &context).unwrap_err().to_string();
     assert!(message.contains("before the first tree"), "{message}");
+}
+
+fn either_engine_goes_on_with_a_forest_of_the_other() {
+    let (data, threads) = (table(700), Context::default());
+    let processes = || Context { engine: engine(2, &[]), ..Context::default() };
+    for (classify, quantiles) in [(true, vec![]), (false, vec![0.1, 0.5, 0.9])] {
+        let roles = roles(classify, true);
+        let params = |trees| RandomForest {
+            trees,
+            out_of_bag: true,
+            quantiles: quantiles.clone(),
+            ..RandomForest::default()
+        };
+        let fit = |trees, context: &Context<'_>| {
+            ForestModel::fit(&params(trees), 255, classify, &data, &roles, context).unwrap()
+        };
+        let goes_on = |earlier: &ForestModel, trees, context: &Context<'_>| {
+            earlier.continued(&params(trees), 255, classify, &data, &roles, context).unwrap()
+        };
+        let at_once = fit(9, &threads).to_bytes().unwrap();
+        assert!(fit(9, &processes()).to_bytes().unwrap() == at_once);
+        assert!(goes_on(&fit(4, &threads), 9, &processes()).to_bytes().unwrap() == at_once);
+        let three = goes_on(&fit(2, &processes()), 3, &processes());
+        assert!(goes_on(&three, 9, &threads).to_bytes().unwrap() == at_once);
+        // Nothing is left to grow.
+        let heard = Heard::default();
+        let context = Context { progress: &heard, ..processes() };
+        assert!(goes_on(&fit(9, &threads), 9, &context).to_bytes().unwrap() == at_once);
+        assert!(heard.rounds.into_inner().unwrap().is_empty());
+    }
 }

@@ -5,8 +5,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use tilewise_base::{Column, Context, Dataset, Model, ModelFile, Progress, Roles, predict_dataset};
 use tilewise_forest::{Forest, ForestModel, RandomForest};
 use tilewise_kernels::random::Philox;
-use tilewise_kernels::{MatRef, parallel};
-use tilewise_tree::{BinnedTable, DecisionTree, MaxFeatures};
+use tilewise_kernels::{MatMut, MatRef, parallel};
+use tilewise_tree::{Answers, BinnedTable, DecisionTree, MaxFeatures};
 
 const COLUMNS: usize = 6;
 
@@ -185,6 +185,143 @@ fn a_forest_that_is_stopped_keeps_its_trees() {
 }
 
 #[test]
+fn a_forest_goes_on_to_what_it_would_have_been() {
+    struct Stop(AtomicBool);
+    impl Progress for Stop {
+        fn round(&self, done: u64, _: u64, _: &str) {
+            self.0.fetch_or(done >= 3, Ordering::Relaxed);
+        }
+    }
+    let (x, c, y) = problem(400, 11);
+    let table = binned(&x, None);
+    let of_trees = |trees| RandomForest {
+        trees,
+        out_of_bag: true,
+        quantiles: vec![0.2, 0.8],
+        ..RandomForest::default()
+    };
+    let context = Context { seed: 5, ..Context::default() };
+    let answers = Answers::Numbers(y.clone());
+    let whole = of_trees(12).fit(&table, &answers, &context).unwrap().model;
+    let part = of_trees(5).fit(&table, &answers, &context).unwrap().model;
+    for threads in [1, 2, 7] {
+        let go_on = || of_trees(12).continue_from(&part, &table, &answers, &context).unwrap().model;
+        assert!(parallel::with_threads(threads, go_on) == whole);
+    }
+    // One that was stopped, with whatever trees it has.
+    let stop = Stop(AtomicBool::new(false));
+    let stopping = Context { seed: 5, progress: &stop, cancel: &stop.0, ..Context::default() };
+    let stopped = of_trees(12).fit(&table, &answers, &stopping).unwrap().model;
+    assert!(stopped.trees().len() < 12);
+    assert!(of_trees(12).continue_from(&stopped, &table, &answers, &context).unwrap().model == whole);
+    // A forest without answers or judgement gets them.
+    let bare = RandomForest { out_of_bag: false, quantiles: Vec::new(), ..of_trees(5) };
+    let bare = bare.fit(&table, &answers, &context).unwrap().model;
+    assert!(bare.out_of_bag().is_none() && bare.quantiles(&x[..COLUMNS], &[0.5], &mut [0.0]).is_err());
+    assert!(of_trees(12).continue_from(&bare, &table, &answers, &context).unwrap().model == whole);
+
+    let refused = |params: &RandomForest, table: &BinnedTable, answers: &Answers, seed| {
+        let context = Context { seed, ..Context::default() };
+        params.continue_from(&part, table, answers, &context).err().map(|e| e.to_string()).unwrap_or_default()
+    };
+    let same = |params: &RandomForest| refused(params, &table, &answers, 5);
+    assert_eq!(same(&of_trees(12)), "");
+    assert!(same(&of_trees(4)).contains("trees: 4"));
+    let deeper = DecisionTree { max_depth: Some(9), ..DecisionTree::default() };
+    assert!(same(&RandomForest { tree: deeper, ..of_trees(12) }).contains("max_depth: 9"));
+    let features = Some(MaxFeatures::Count(2));
+    assert!(same(&RandomForest { max_features: features, ..of_trees(12) }).contains("max_features"));
+    assert!(refused(&of_trees(12), &table, &answers, 6).contains("seed: 6"));
+    let other = binned(&problem(400, 12).0, None);
+    assert!(refused(&of_trees(12), &other, &answers, 5).contains("table"));
+    let classes = Answers::Classes { y: c, classes: 3 };
+    let params = RandomForest { quantiles: Vec::new(), ..of_trees(12) };
+    assert!(refused(&params, &table, &classes, 5).contains("table"));
+    let moved = Answers::Numbers(y.iter().map(|y| y + 1.0).collect());
+    assert!(refused(&of_trees(12), &table, &moved, 5).contains("table"));
+    let weighted = binned(&x, Some(&[2.0; 400]));
+    assert!(refused(&of_trees(12), &weighted, &answers, 5).contains("table"));
+}
+
+#[test]
+fn a_model_goes_on_from_its_file() {
+    let (x, c, y) = problem(300, 13);
+    let column = |j: usize| Column::F64(x.chunks_exact(COLUMNS).map(|row| row[j]).collect());
+    let level =
+        Column::Categorical { codes: c.clone(), dictionary: ["a", "b", "c"].map(String::from).into() };
+    let columns = [("u", column(0)), ("v", column(3)), ("level", level), ("y", Column::F64(y))];
+    let data = Dataset::new(columns.map(|(name, column)| (name.to_owned(), column)).into()).unwrap();
+    let of_trees = |trees| RandomForest { trees, quantiles: vec![0.1, 0.9], ..RandomForest::default() };
+    let (roles, context) = (Roles::target("y"), Context::default());
+    let fit = |trees| ForestModel::fit(&of_trees(trees), 255, false, &data, &roles, &context).unwrap();
+    let bytes = fit(3).to_bytes().unwrap();
+    let part = ForestModel::from_file(&ModelFile::parse(&bytes).unwrap()).unwrap();
+    let more = part.continued(&of_trees(8), 255, false, &data, &roles, &context).unwrap();
+    assert_eq!(more.to_bytes().unwrap(), fit(8).to_bytes().unwrap());
+    let refused = |data: &Dataset, roles: &Roles, bins| {
+        let continued = part.continued(&of_trees(8), bins, false, data, roles, &context);
+        continued.err().map(|e| e.to_string()).unwrap_or_default()
+    };
+    assert!(refused(&data, &roles, 30).contains("max_bins"));
+    let without = Roles { ignore: vec!["v".into()], ..roles.clone() };
+    assert!(refused(&data, &without, 255).contains("\"v\""));
+    let of_u = Roles { ignore: vec!["y".into()], ..Roles::target("u") };
+    assert!(!refused(&data, &of_u, 255).is_empty());
+    assert!(refused(&data.take(&(0..299).collect::<Vec<_>>()), &roles, 255).contains("table"));
+    assert_eq!(predict_dataset(&part, &data, None).unwrap().len(), 600);
+    assert!(part.describe().contains("quantiles 0.1, 0.9"));
+}
+
+#[test]
+fn quantiles_hold_their_share_of_new_rows() {
+    let (x, _, y) = problem(4000, 14);
+    let (new_x, _, new_y) = problem(4000, 15);
+    let tree = DecisionTree { min_samples_leaf: 10, ..DecisionTree::default() };
+    let params = RandomForest { trees: 60, quantiles: vec![0.5], tree, ..RandomForest::default() };
+    let forest = params.fit_numbers(&binned(&x, None), &y, &Context::default()).unwrap().model;
+    let asked = [0.05, 0.25, 0.5, 0.75, 0.95];
+    let mut below = [0.0; 5];
+    for (row, y) in new_x.chunks_exact(COLUMNS).zip(&new_y) {
+        let mut out = [0.0; 5];
+        forest.quantiles(row, &asked, &mut out).unwrap();
+        assert!(out.is_sorted());
+        below.iter_mut().zip(out).for_each(|(below, q)| *below += f64::from(u8::from(*y <= q)) / 4000.0);
+    }
+    // Leaves are wider than a point, so the outer quantiles lie somewhat further out than they should.
+    for (below, q) in below.iter().zip(asked) {
+        assert!((below - q).abs() < 0.06, "{q}: {below}");
+    }
+}
+
+#[test]
+fn columns_shuffled_out_of_the_bag_tell_what_matters() {
+    // y = 3 a - b without noise, and a column that has no part in it.
+    let random = Philox::new(16, Philox::purpose("shuffled"));
+    let x: Vec<f64> = (0..3 * 1500).map(|i| random.normal(i)).collect();
+    let y: Vec<f64> = x.chunks_exact(3).map(|row| 3.0 * row[0] - row[1]).collect();
+    let table = BinnedTable::of_matrix(MatRef::new(&x, 1500, 3).unwrap(), None, 255, 0).unwrap();
+    let params = RandomForest { trees: 30, max_features: Some(MaxFeatures::All), ..RandomForest::default() };
+    let numbers = Answers::Numbers(y.clone());
+    let forest = params.fit(&table, &numbers, &Context::default()).unwrap().model;
+    let run = || forest.out_of_bag_importances(&table, &numbers).unwrap();
+    let one = parallel::with_threads(1, run);
+    for threads in [2, 7] {
+        assert_eq!(parallel::with_threads(threads, run), one);
+    }
+    // Two independent draws of w x differ by 2 w^2 in the mean of squares.
+    let near = |x: f64, expected: f64| (x - expected).abs() < 0.15 * expected + 0.05;
+    assert!(near(one[0], 18.0) && near(one[1], 2.0) && near(one[2], 0.0), "{one:?}");
+    let classes = Answers::Classes { y: y.iter().map(|y| u32::from(*y > 0.0)).collect(), classes: 2 };
+    let by_class = params.fit(&table, &classes, &Context::default()).unwrap().model;
+    let shares = by_class.out_of_bag_importances(&table, &classes).unwrap();
+    assert!(shares[0] > 0.3 && (0.03..0.2).contains(&shares[1]) && shares[2].abs() < 0.02, "{shares:?}");
+    assert!(by_class.out_of_bag_importances(&table, &numbers).is_err());
+    let all =
+        RandomForest { bootstrap: false, ..params }.fit(&table, &numbers, &Context::default()).unwrap().model;
+    assert!(all.out_of_bag_importances(&table, &numbers).unwrap_err().to_string().contains("bootstrap"));
+}
+
+#[test]
 fn what_cannot_be_fitted_is_refused() {
     let (x, c, _) = problem(40, 9);
     let table = binned(&x, None);
@@ -236,4 +373,18 @@ fn a_model_comes_back_from_its_bytes() {
         (predict_dataset(&model, &data, None).unwrap(), predict_dataset(&same, &data, None).unwrap());
     assert_eq!(a, b);
     assert!(a.chunks_exact(3).all(|p| (p.iter().sum::<f64>() - 1.0).abs() < 1e-12));
+    // The compiled trees and walks one by one give the same bits, for few rows and for many.
+    for rows in [1, 20, 300] {
+        let (x, ..) = problem(rows, 11);
+        let row = |(i, row): (usize, &[f64])| [row[0], row[3], (i % 8) as f64 - 1.0];
+        let cells: Vec<f64> = x.chunks_exact(COLUMNS).enumerate().flat_map(row).collect();
+        let mut out = vec![0.0; 3 * rows];
+        let view = MatRef::new(&cells, rows, 3).unwrap();
+        same.predict(view, None, MatMut::new(&mut out, rows, 3).unwrap()).unwrap();
+        for (row, out) in cells.chunks_exact(3).zip(out.chunks_exact(3)) {
+            let mut expected = [0.0; 3];
+            model.forest().predict_row(row, &mut expected);
+            assert_eq!(out, expected);
+        }
+    }
 }

@@ -57,7 +57,7 @@ impl Pipeline {
         roles: &Roles,
         context: &Context<'_>,
     ) -> Result<Self> {
-        let inputs = roles.inputs(dataset)?;
+        let (inputs, target) = (roles.inputs(dataset)?, roles.needed_target()?);
         let (weights, offset) = (roles.weights(dataset)?, roles.offsets(dataset)?);
         let encoder = Encoder::fit(dataset, &inputs, weights.as_deref(), options)?;
         if encoder.width() == 0 {
@@ -68,23 +68,23 @@ impl Pipeline {
         let rows = Rows { weights: weights.as_deref(), offset: offset.as_deref() };
         let (fit, task) = match estimator {
             Estimator::LeastSquares(params) => {
-                let y = roles::numbers(dataset, &roles.target)?;
+                let y = roles::numbers(dataset, target)?;
                 let mut trainer = params.trainer(x.cols(), x.rows())?.categories(categories(&encoder))?;
                 rounds::run(&mut trainer, &Chunk { x, y: &y, rows, first_row: 0 }, context)?;
                 (trainer.finish()?, Task::Regression)
             }
             Estimator::GradientDescent(params) if params.loss == DescentLoss::Squared => {
-                let y = roles::numbers(dataset, &roles.target)?;
+                let y = roles::numbers(dataset, target)?;
                 (params.fit(x, &y, rows, context)?, Task::Regression)
             }
             Estimator::Logistic(params) => {
-                let (y, classes) = several_classes(dataset, &roles.target)?;
+                let (y, classes) = several_classes(dataset, target)?;
                 (params.fit(x, &y, rows, context)?, Task::Classification { classes })
             }
             Estimator::GradientDescent(params) => {
-                let (y, classes) = several_classes(dataset, &roles.target)?;
+                let (y, classes) = several_classes(dataset, target)?;
                 if classes.len() > 2 {
-                    let (target, count) = (&roles.target, classes.len());
+                    let count = classes.len();
                     let what = format!(
                         "it takes two classes and {target:?} has {count}; auto, newton-cholesky and lbfgs take more"
                     );
@@ -96,7 +96,7 @@ impl Pipeline {
         };
         let (model, mut report) = (fit.model, fit.report);
         report.warnings.splice(0..0, encoder.warnings());
-        let (kind, estimator, target) = (kind.to_owned(), estimator.clone(), roles.target.clone());
+        let (kind, estimator, target) = (kind.to_owned(), estimator.clone(), target.to_owned());
         let offset = roles.offset.clone();
         Ok(Self { kind, estimator, encoder, model, target, offset, task, report })
     }

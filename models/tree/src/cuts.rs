@@ -1,5 +1,7 @@
 //! Where the values of a column are cut into bins.
 
+mod digits;
+
 use tilewise_kernels::random::Philox;
 
 /// Rows above which cuts are taken from a sample of about so many. A cut at rank r of n then is off by about
@@ -28,6 +30,18 @@ pub(crate) fn numeric(mut values: Vec<(f64, u32)>, bins: usize) -> Vec<f64> {
     // Both zeros are one value.
     values.iter_mut().for_each(|(x, _)| *x += 0.0);
     values.sort_unstable_by(|a, b| a.0.total_cmp(&b.0));
+    of_sorted(values.into_iter(), bins)
+}
+
+/// As [`numeric`], for values of weight 1.
+pub(crate) fn unweighted(mut values: Vec<f64>, bins: usize) -> Vec<f64> {
+    values.retain(|x| !x.is_nan());
+    values.iter_mut().for_each(|x| *x += 0.0);
+    digits::sort(&mut values);
+    of_sorted(values.into_iter().map(|x| (x, 1)), bins)
+}
+
+fn of_sorted(values: impl Iterator<Item = (f64, u32)>, bins: usize) -> Vec<f64> {
     let mut distinct: Vec<(f64, u64)> = Vec::new();
     for (x, weight) in values {
         match distinct.last_mut() {
@@ -60,7 +74,7 @@ pub(crate) fn between(a: f64, b: f64) -> f64 {
 /// The bin of each of `counts.len()` categories, and the number of bins: a bin each where there are no more than `bins`;
 /// else the most frequent (of equals the first) have one each, and all others share the last. Categories that no row has
 /// get none: `u8::MAX` with `bins` at most 255, as nothing was learned of them.
-pub(crate) fn categories(counts: &[u64], bins: usize) -> (Vec<u8>, usize) {
+pub fn categories(counts: &[u64], bins: usize) -> (Vec<u8>, usize) {
     let mut seen: Vec<usize> = (0..counts.len()).filter(|&level| counts[level] > 0).collect();
     let mut bin_of = vec![UNKNOWN; counts.len()];
     if seen.len() <= bins {
@@ -122,6 +136,15 @@ mod tests {
         let cuts = numeric(heavy, 8);
         assert_eq!(cuts, numeric(repeated, 8));
         assert!(cuts.len() == 7 && cuts.contains(&500.5), "{cuts:?}");
+    }
+
+    #[test]
+    fn values_without_weights_have_the_same_cuts() {
+        for rows in [100, 5000] {
+            let values: Vec<f64> = (0..rows).map(|i| f64::from(i * 37 % 4099) / 8.0 - 100.0).collect();
+            assert_eq!(unweighted(values.clone(), 255), numeric(ones(&values), 255));
+        }
+        assert!(unweighted(vec![-0.0, 0.0, f64::NAN], 255).is_empty());
     }
 
     #[test]

@@ -1,13 +1,22 @@
 #![doc = include_str!("../README.md")]
 
+mod compiled;
+mod constraints;
 mod cuts;
+mod fingerprint;
 mod grow;
+mod local;
 #[cfg(test)]
 mod naive;
+mod oblivious;
+mod outline;
 mod parameters;
 pub mod part;
 mod pipeline;
+mod prune;
 pub mod rounds;
+mod search;
+mod shap;
 pub mod stored;
 mod table;
 mod target;
@@ -15,8 +24,15 @@ mod training;
 mod tree;
 mod weights;
 
+pub use compiled::{Compiled, Engine, WhenAsked};
+pub use cuts::categories;
+pub use grow::{Growth, Splitter, key_below};
+pub use outline::outline;
 pub use parameters::{Criterion, DecisionTree, Draw, MaxFeatures};
 pub use pipeline::{TreeModel, show_importances};
+pub use prune::Pruning;
+pub use search::draw;
+pub use shap::{SHAP_TOLERANCE, Shap};
 pub use table::{BinnedTable, Feature, MOST_BINS};
-pub use training::{Answers, Training};
+pub use training::{Answers, Training, without_values};
 pub use tree::{BareTree, Input, Node, Test, Tree};

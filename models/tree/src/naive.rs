@@ -1,113 +1,143 @@
 //! The plainest trainer: every candidate of every node is tried by going through all of its rows.
 
-use crate::grow::{Choice, Grown, Left, Limits, drawn, key_below};
+use crate::constraints::State;
+use crate::grow::{Choice, Left, Limits, Splitter, key_below};
+use crate::search::{drawn, drawn_bin};
 use crate::table::{BinnedTable, Binning};
 use crate::target::Target;
+use tilewise_kernels::tree::Cell;
 
-/// A tree over `rows`, as [`crate::grow::Grower::grow`] grows it when the number of leaves is not limited: each node before
-/// all below it, left before right. O(nodes x columns x bins x rows).
+/// A node and all below it.
+pub(crate) struct Naive<C> {
+    pub(crate) sums: Vec<C>,
+    pub(crate) rows: usize,
+    pub(crate) split: Option<(Choice, Box<[Naive<C>; 2]>)>,
+}
+
+/// A tree over `rows`, as [`crate::grow::Grower::grow`] grows it when the number of leaves is not limited. O(nodes x columns x
+/// bins x rows).
 pub(crate) fn grow<T: Target>(
     table: &BinnedTable,
     target: &T,
     limits: &Limits,
     rows: &[u32],
-    depth: usize,
-    key: u64,
-) -> Vec<Grown<T::Cell>> {
+    state: &State,
+) -> Naive<T::Cell> {
     let sums = sum(target, rows);
-    let mut nodes = vec![Grown { sums: sums.clone(), rows: rows.len(), split: None }];
-    if depth >= limits.max_depth || rows.len() < limits.min_samples_split || target.is_pure(rows) {
-        return nodes;
+    let leaf = Naive { sums: sums.clone(), rows: rows.len(), split: None };
+    let pure = target.is_pure(&sums, &mut rows.iter().map(|&row| target.value(row)));
+    if state.depth >= limits.max_depth || rows.len() < limits.min_samples_split || pure {
+        return leaf;
     }
     let mut best: Option<(Choice, Vec<u32>, Vec<u32>)> = None;
     let draws = limits.features < table.features();
-    let order: Vec<usize> =
-        if draws { drawn(key, table.features()).collect() } else { (0..table.features()).collect() };
+    let order = if draws { drawn(state.key, table.features()) } else { (0..table.features()).collect() };
     for (seen, feature) in order.into_iter().enumerate() {
         if seen >= limits.features && best.is_some() {
             break;
         }
-        for (left, missing_left) in candidates(table, target, rows, feature) {
+        if !limits.constraints.may_use(state, feature) {
+            continue;
+        }
+        for (left, missing_left) in candidates(table, target, limits, rows, feature, state.key) {
             let count = table.columns().count(feature);
-            let is_left = |row: &&u32| {
-                let bin = usize::from(table.columns().get(**row as usize, feature));
-                match &left {
-                    _ if table.missing[feature] && bin + 1 == count => missing_left,
-                    Left::UpTo(last) => bin <= *last,
-                    Left::Set(set) => set[bin / 64] >> (bin % 64) & 1 == 1,
-                }
+            let bin = |row: u32| usize::from(table.columns().get(row as usize, feature));
+            let is_left = |row: &u32| match &left {
+                _ if table.missing[feature] && bin(*row) + 1 == count => missing_left,
+                Left::UpTo(last) => bin(*row) <= *last,
+                Left::Set(set) => set[bin(*row) / 64] >> (bin(*row) % 64) & 1 == 1,
             };
-            let (left_rows, right_rows): (Vec<&u32>, Vec<&u32>) = rows.iter().partition(is_left);
-            let own = |rows: Vec<&u32>| rows.into_iter().copied().collect::<Vec<u32>>();
-            let (left_rows, right_rows) = (own(left_rows), own(right_rows));
-            // What two bins, those of the sides, gain: the scan of a histogram has nothing else to say of them.
-            let sides = [sum(target, &left_rows), sum(target, &right_rows)].concat();
-            let Some(split) = target.best(&sides, false, limits.min_gain, limits.min_weight) else {
+            let (left_rows, right_rows): (Vec<u32>, Vec<u32>) = rows.iter().partition(|row| is_left(row));
+            let sides = [sum(target, &left_rows), sum(target, &right_rows)];
+            let weight = target.weight(&sides[0]).min(target.weight(&sides[1]));
+            let levels = || (target.level(&sides[0]), target.level(&sides[1]));
+            if weight < limits.min_weight.max(1)
+                || left_rows.len().min(right_rows.len()) < limits.min_rows
+                || !limits.constraints.allow(state, feature, levels)
+            {
                 continue;
-            };
-            let first =
-                |best: &Choice| split.gain > best.gain || split.gain == best.gain && feature < best.feature;
-            if best.as_ref().is_none_or(|(best, ..)| first(best)) {
-                let any_missing = table.missing[feature]
-                    && rows
-                        .iter()
-                        .any(|&row| usize::from(table.columns().get(row as usize, feature)) + 1 == count);
+            }
+            let mut worth = [0.0; 3];
+            target.worth(&[&sides[0][..], &sides[1], &sums].concat(), &mut worth);
+            let gain = worth[0] + worth[1] - worth[2];
+            let first = |best: &Choice| gain > best.gain || gain == best.gain && feature < best.feature;
+            if gain > limits.min_gain / target.gain_unit()
+                && best.as_ref().is_none_or(|(best, ..)| first(best))
+            {
+                let any_missing = table.missing[feature] && rows.iter().any(|&row| bin(row) + 1 == count);
                 let missing_left = any_missing.then_some(missing_left);
-                best =
-                    Some((Choice { feature, left, missing_left, gain: split.gain }, left_rows, right_rows));
+                best = Some((Choice { feature, left, missing_left, gain }, left_rows, right_rows));
             }
         }
     }
-    let Some((mut choice, left_rows, right_rows)) = best else { return nodes };
-    let heavier = target.weight(&sum(target, &left_rows)) > target.weight(&sum(target, &right_rows));
-    choice.missing_left.get_or_insert(heavier);
-    let left = grow(table, target, limits, &left_rows, depth + 1, key_below(key, false));
-    let right = grow(table, target, limits, &right_rows, depth + 1, key_below(key, true));
-    let places = (1, 1 + left.len());
-    nodes[0].split = Some((choice, places.0, places.1));
-    for (below, first) in [(left, places.0), (right, places.1)] {
-        nodes.extend(below.into_iter().map(|mut node| {
-            if let Some((_, left, right)) = &mut node.split {
-                (*left, *right) = (*left + first, *right + first);
-            }
-            node
-        }));
+    let Some((mut choice, left_rows, right_rows)) = best else { return leaf };
+    let sides = [sum(target, &left_rows), sum(target, &right_rows)];
+    choice.missing_left.get_or_insert(target.weight(&sides[0]) > target.weight(&sides[1]));
+    let levels = || (target.level(&sides[0]), target.level(&sides[1]));
+    let [mut left, mut right] = limits.constraints.below(state, choice.feature, levels);
+    if limits.draws(table.features()) {
+        (left.key, right.key) = (key_below(state.key, false), key_below(state.key, true));
     }
-    nodes
+    let left = grow(table, target, limits, &left_rows, &left);
+    let right = grow(table, target, limits, &right_rows, &right);
+    Naive { split: Some((choice, Box::new([left, right]))), ..leaf }
 }
 
-fn sum<T: Target>(target: &T, rows: &[u32]) -> Vec<T::Cell> {
+pub(crate) fn sum<T: Target>(target: &T, rows: &[u32]) -> Vec<T::Cell> {
     let mut sums = vec![T::Cell::default(); target.width()];
-    rows.iter().for_each(|&row| target.add(row, &mut sums));
+    rows.iter().for_each(|&row| target.put(target.value(row), &mut sums));
     sums
 }
 
 /// The splits of a feature in the order in which the first of equals wins: by bin, then missing values right and left.
-fn candidates<T: Target>(table: &BinnedTable, target: &T, rows: &[u32], feature: usize) -> Vec<(Left, bool)> {
+pub(crate) fn candidates<T: Target>(
+    table: &BinnedTable,
+    target: &T,
+    limits: &Limits,
+    rows: &[u32],
+    feature: usize,
+    key: u64,
+) -> Vec<(Left, bool)> {
     let columns = table.columns();
     let bins_of_values = columns.count(feature) - usize::from(table.missing[feature]);
     let with_bin = |bin: usize| -> Vec<u32> {
         rows.iter().copied().filter(|&row| usize::from(columns.get(row as usize, feature)) == bin).collect()
     };
+    let (mut here, absent): (Vec<usize>, Vec<usize>) =
+        (0..bins_of_values).partition(|&bin| !with_bin(bin).is_empty());
+    let random = limits.splitter == Splitter::Random;
+    if here.is_empty() {
+        return Vec::new();
+    }
     let lefts: Vec<Left> = match &table.binnings[feature] {
+        Binning::Numeric { .. } if random => {
+            vec![Left::UpTo(drawn_bin(key, feature, here[0], here[here.len() - 1]))]
+        }
         Binning::Numeric { .. } => (0..bins_of_values).map(Left::UpTo).collect(),
         Binning::Categorical { .. } => {
             let node = sum(target, rows);
-            let key = |bin: &usize| target.key(&sum(target, &with_bin(*bin)), &node);
-            let (mut here, absent): (Vec<usize>, Vec<usize>) =
-                (0..bins_of_values).partition(|&bin| !with_bin(bin).is_empty());
-            here.sort_by(|a, b| key(a).total_cmp(&key(b)));
+            let order = |bin: &usize| target.key(&sum(target, &with_bin(*bin)), &node);
+            here.sort_by(|a, b| order(a).total_cmp(&order(b)));
             let missing: Vec<u32> =
                 if table.missing[feature] { with_bin(bins_of_values) } else { Vec::new() };
-            return (1..=here.len())
-                .flat_map(|n| [(n, false), (n, true)])
-                .map(|(n, missing_left)| {
-                    let mut rows_left: Vec<u32> = here[..n].iter().flat_map(|&bin| with_bin(bin)).collect();
+            let mut all: Vec<_> = (1..=here.len()).map(|n| 0..n).collect();
+            if random {
+                let place = drawn_bin(key, feature, 0, here.len() - 1);
+                all.retain(|lefts| lefts.end == place + 1);
+            } else if !target.is_ordered() {
+                all.extend((0..here.len()).map(|place| place..place + 1));
+            }
+            return all
+                .into_iter()
+                .flat_map(|lefts| [(lefts.clone(), false), (lefts, true)])
+                .map(|(lefts, missing_left)| {
+                    let left = &here[lefts];
+                    let mut rows_left: Vec<u32> = left.iter().flat_map(|&bin| with_bin(bin)).collect();
                     if missing_left {
                         rows_left.extend(&missing);
                     }
                     let weight = |rows: &[u32]| target.weight(&sum(target, rows));
-                    let mut left = here[..n].to_vec();
+                    let mut left = left.to_vec();
                     if 2 * weight(&rows_left) > weight(rows) {
                         left.extend(&absent);
                     }
@@ -125,44 +155,99 @@ fn candidates<T: Target>(table: &BinnedTable, target: &T, rows: &[u32], feature:
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
     use crate::Criterion;
-    use crate::grow::Grower;
+    use crate::constraints::Constraints;
+    use crate::grow::{Grower, Growth, Nodes};
     use crate::table::Feature;
-    use crate::target::{Classes, Numbers};
+    use crate::target::{ManyClasses, Numbers, TwoClasses};
     use proptest::prelude::*;
-    use tilewise_kernels::parallel;
+    use tilewise_kernels::parallel::{self, Scheme};
+    use tilewise_kernels::tree::Packed;
 
-    /// That both lists of nodes are the same tree.
-    fn assert_same<T: Target>(a: &[Grown<T::Cell>], b: &[Grown<T::Cell>]) {
-        let mut next = vec![(0, 0)];
+    /// That both are the same tree.
+    fn assert_same<C: Cell>(fast: &Nodes<C>, naive: &Naive<C>) {
+        let mut next = vec![(0, naive)];
         let mut seen = 0;
-        while let Some((at_a, at_b)) = next.pop() {
-            let (x, y) = (&a[at_a], &b[at_b]);
-            assert_eq!((&x.sums, x.rows), (&y.sums, y.rows));
-            assert_eq!(x.split.as_ref().map(|s| s.0), y.split.as_ref().map(|s| s.0));
-            if let (Some(s), Some(t)) = (&x.split, &y.split) {
-                next.extend([(s.1, t.1), (s.2, t.2)]);
+        while let Some((at, naive)) = next.pop() {
+            let node = &fast.list[at];
+            assert_eq!((fast.sums(at), node.rows), (&naive.sums[..], naive.rows));
+            assert_eq!(node.split.map(|split| split.0), naive.split.as_ref().map(|split| split.0));
+            if let (Some(split), Some((_, below))) = (node.split, &naive.split) {
+                next.extend([(split.1, &below[0]), (split.2, &below[1])]);
             }
             seen += 1;
         }
-        assert_eq!((seen, seen), (a.len(), b.len()));
+        assert_eq!(seen, fast.list.len());
     }
 
-    fn compare<T: Target>(table: &BinnedTable, target: &T, limits: Limits) {
+    fn compare<T: Target>(table: &BinnedTable, target: &T, limits: &Limits) {
         const KEY: u64 = 7;
-        let expected = grow(table, target, &limits, &table.rows, 0, KEY);
+        let mut expected = grow(table, target, limits, &table.rows, &State::root(KEY));
+        if limits.max_leaves < table.rows.len() {
+            expected = first_of(&expected, limits.max_leaves, limits.growth);
+        }
         for threads in [1, 3] {
-            let grower = Grower { table, target, limits };
-            let grown = parallel::with_threads(threads, || grower.grow(&table.rows, KEY)).unwrap();
-            assert_same::<T>(&grown, &expected);
+            for scheme in [Scheme::Auto, Scheme::Tasks, Scheme::Rows] {
+                let grower = Grower::new(table, target, limits, scheme);
+                let grown = parallel::with_threads(threads, || grower.grow(&table.rows, KEY)).unwrap();
+                assert_same(&grown, &expected);
+            }
+        }
+    }
+
+    /// The naive tree, of which only the first divisions are kept: a node's split does not depend on the order of divisions.
+    fn first_of<'a, C: Cell>(root: &'a Naive<C>, leaves: usize, growth: Growth) -> Naive<C> {
+        let number = |node: &Naive<C>| std::ptr::from_ref(node).addr();
+        let (mut open, mut divided, mut numbers) = (vec![(root, 0, 0)], Vec::new(), 1);
+        while divided.len() + 1 < leaves {
+            open.retain(|(node, ..)| node.split.is_some());
+            let order = |&(node, depth, place): &(&'a Naive<C>, i32, i32)| {
+                let level = if growth == Growth::DepthWise { -depth } else { 0 };
+                (level, node.split.as_ref().map_or(0.0, |split| split.0.gain), -place)
+            };
+            let Some(next) = (0..open.len()).max_by(|&a, &b| {
+                let (a, b) = (order(&open[a]), order(&open[b]));
+                a.0.cmp(&b.0).then(a.1.total_cmp(&b.1)).then(a.2.cmp(&b.2))
+            }) else {
+                break;
+            };
+            let (node, depth, _) = open.swap_remove(next);
+            divided.push(number(node));
+            if let Some((_, below)) = &node.split {
+                open.extend([(&below[0], depth + 1, numbers), (&below[1], depth + 1, numbers + 1)]);
+                numbers += 2;
+            }
+        }
+        fn kept<C: Cell>(node: &Naive<C>, divided: &[usize]) -> Naive<C> {
+            let split = node.split.as_ref().filter(|_| divided.contains(&std::ptr::from_ref(node).addr()));
+            let split = split.map(|(choice, below)| {
+                (*choice, Box::new([kept(&below[0], divided), kept(&below[1], divided)]))
+            });
+            Naive { sums: node.sums.clone(), rows: node.rows, split }
+        }
+        kept(root, &divided)
+    }
+
+    pub(crate) fn limits() -> Limits {
+        Limits {
+            max_depth: usize::MAX,
+            max_leaves: usize::MAX,
+            min_samples_split: 2,
+            min_weight: 1,
+            min_rows: 1,
+            min_gain: f64::NEG_INFINITY,
+            features: usize::MAX,
+            splitter: Splitter::Best,
+            growth: Growth::LeafWise,
+            constraints: Constraints::default(),
         }
     }
 
     /// A column of up to 9 values or categories, some of them missing.
     #[derive(Clone, Debug)]
-    enum Drawn {
+    pub(crate) enum Drawn {
         Numbers(Vec<f64>),
         Codes(Vec<u32>, usize),
     }
@@ -179,9 +264,9 @@ mod tests {
         ]
     }
 
-    type Problem = (Vec<Drawn>, Vec<u32>, Vec<f64>, Option<Vec<f64>>);
+    pub(crate) type Problem = (Vec<Drawn>, Vec<u32>, Vec<f64>, Option<Vec<f64>>);
 
-    fn problem() -> impl Strategy<Value = Problem> {
+    pub(crate) fn problem() -> impl Strategy<Value = Problem> {
         (1_usize..120, 1_usize..4).prop_flat_map(|(rows, columns)| {
             let weights = prop::collection::vec(prop::sample::select(vec![0.0, 1.0, 2.0, 0.3]), rows);
             (
@@ -196,7 +281,7 @@ mod tests {
         })
     }
 
-    fn table(columns: &[Drawn], weights: Option<&[f64]>, bins: usize) -> BinnedTable {
+    pub(crate) fn table(columns: &[Drawn], weights: Option<&[f64]>, bins: usize) -> BinnedTable {
         let features: Vec<Feature<'_>> = columns
             .iter()
             .map(|column| match column {
@@ -213,45 +298,66 @@ mod tests {
             (columns, classes, numbers, weights) in problem(),
             bins in prop::sample::select(vec![2, 5, 255]),
             max_depth in prop::sample::select(vec![0, 1, 3, usize::MAX]),
-            min_weight in prop::sample::select(vec![1, 1, 3]),
+            min_samples in prop::sample::select(vec![1_u64, 1, 3]),
             min_gain in prop::sample::select(vec![f64::NEG_INFINITY, 0.5]),
             features in 1_usize..4,
+            random in prop::sample::select(vec![false, false, true]),
+            monotone: bool,
+            max_leaves in prop::sample::select(vec![usize::MAX, usize::MAX, 2, 7]),
+            level_by_level: bool,
+            groups in prop::sample::select(vec![vec![], vec![vec![0, 1], vec![1, 2]], vec![vec![0], vec![1, 2]]]),
         ) {
             let table = table(&columns, weights.as_deref(), bins);
-            let min_weight = if weights.is_some() { 1 } else { min_weight };
-            let limits = Limits {
+            let counted = weights.is_none();
+            let mut limits = Limits {
                 max_depth,
-                max_leaves: usize::MAX,
-                min_samples_split: 2,
-                min_weight,
+                max_leaves,
+                growth: if level_by_level { Growth::DepthWise } else { Growth::LeafWise },
+                min_weight: if counted { min_samples } else { 1 },
+                min_rows: if counted { 1 } else { min_samples as usize },
                 min_gain,
                 features,
+                splitter: if random { Splitter::Random } else { Splitter::Best },
+                ..limits()
             };
+            limits.constraints.groups = groups;
             for criterion in [Criterion::Gini, Criterion::Entropy] {
-                compare(&table, &Classes::new(&classes, 3, &table.weights, criterion).unwrap(), limits);
-                let two: Vec<u32> = classes.iter().map(|class| class % 2).collect();
-                compare(&table, &Classes::new(&two, 2, &table.weights, criterion).unwrap(), limits);
+                compare(&table, &ManyClasses::new(&classes, 3, &table.weights, criterion).unwrap(), &limits);
             }
-            compare(&table, &Numbers::new(&numbers, &table.weights, Criterion::Squared).unwrap(), limits);
+            if monotone {
+                let sign = |column: &Drawn| i8::from(matches!(column, Drawn::Numbers(_)));
+                limits.constraints.monotone = columns.iter().map(sign).collect();
+                limits.constraints.monotone[0] *= -1;
+            }
+            for criterion in [Criterion::Gini, Criterion::Entropy] {
+                let two: Vec<u32> = classes.iter().map(|class| class % 2).collect();
+                compare(&table, &TwoClasses::new(&two, &table.weights, criterion).unwrap(), &limits);
+            }
+            compare(&table, &Numbers::new(&numbers, &table.weights, Criterion::Squared).unwrap(), &limits);
+            let counts: Vec<f64> = numbers.iter().map(|x| x.abs().floor()).collect();
+            if let Ok(target) = Numbers::new(&counts, &table.weights, Criterion::Poisson) {
+                compare(&table, &target, &limits);
+            }
         }
 
         /// Two classes have a shorter way to the decrease of Gini's impurity.
         #[test]
         fn gains_of_two_classes_are_those_of_any_number(
-            cells in prop::collection::vec(0_u32..50, 2..40),
-            missing: bool,
-            min_weight in 1_u64..30,
+            left in prop::array::uniform2(0_u32..50),
+            right in prop::array::uniform2(0_u32..50),
         ) {
-            let cells = &cells[..cells.len() / 2 * 2];
             let weights = crate::weights::Weights::new(1, None);
-            let two = Classes::new(&[0], 2, &weights, Criterion::Gini).unwrap();
-            let three = Classes::new(&[0], 3, &weights, Criterion::Gini).unwrap();
-            let wide: Vec<u32> = cells.chunks_exact(2).flat_map(|c| [c[0], c[1], 0]).collect();
-            let gain = |split: Option<tilewise_kernels::tree::Split>| split.map(|split| split.gain);
-            let a = gain(two.best(cells, missing, f64::NEG_INFINITY, min_weight));
-            let b = gain(three.best(&wide, missing, f64::NEG_INFINITY, min_weight));
-            prop_assert_eq!(a.is_some(), b.is_some());
-            prop_assert!(a.zip(b).is_none_or(|(a, b)| (a - b).abs() < 1e-9), "{a:?} {b:?}");
+            let two = TwoClasses::new(&[0], &weights, Criterion::Gini).unwrap();
+            let many = ManyClasses::new(&[0], 2, &weights, Criterion::Gini).unwrap();
+            let all = [left[0] + right[0], left[1] + right[1]];
+            prop_assume!(left.iter().sum::<u32>() > 0 && right.iter().sum::<u32>() > 0);
+            let gain = |worth: [f64; 3], unit: f64| unit * (worth[0] + worth[1] - worth[2]);
+            let packed = [left, right, all].map(|n| Packed::new(n[1] as i32, (n[0] + n[1]) as i32));
+            let (mut a, mut b) = ([0.0; 3], [0.0; 3]);
+            two.worth(&packed, &mut a);
+            many.worth([left, right, all].as_flattened(), &mut b);
+            let (a, b) = (gain(a, two.gain_unit()), gain(b, many.gain_unit()));
+            prop_assert!((a - b).abs() < 1e-9, "{a} {b}");
         }
 
         /// The decrease of the squared error of the best split is that of the best of all divisions of the rows that a
@@ -260,15 +366,8 @@ mod tests {
         fn no_division_beats_the_best_split((columns, _, numbers, _) in problem()) {
             let table = table(&columns, None, 255);
             let target = Numbers::new(&numbers, &table.weights, Criterion::Squared).unwrap();
-            let limits = Limits {
-                max_depth: 1,
-                max_leaves: 2,
-                min_samples_split: 2,
-                min_weight: 1,
-                min_gain: f64::NEG_INFINITY,
-                features: usize::MAX,
-            };
-            let grown = Grower { table: &table, target: &target, limits }.grow(&table.rows, 0).unwrap();
+            let limits = Limits { max_depth: 1, max_leaves: 2, ..limits() };
+            let grown = Grower::new(&table, &target, &limits, Scheme::Auto).grow(&table.rows, 0).unwrap();
             let error = |rows: &[u32]| {
                 let y = || rows.iter().map(|&row| numbers[row as usize]);
                 let mean = y().sum::<f64>() / rows.len().max(1) as f64;
@@ -292,7 +391,7 @@ mod tests {
                     }
                 }
             }
-            match &grown[0].split {
+            match &grown.list[0].split {
                 Some((choice, ..)) => prop_assert!((choice.gain * target.gain_unit() - best).abs() <= 1e-9 * whole, "{} {best}", choice.gain),
                 None => prop_assert!(whole <= 1e-9 || best == f64::NEG_INFINITY),
             }

@@ -1,14 +1,16 @@
 //! What a decision tree is fitted with.
 
-use crate::grow::{Grower, Limits};
+use crate::constraints::Constraints;
+use crate::grow::{Grower, Growth, Limits, Splitter};
 use crate::table::BinnedTable;
-use crate::target::{self, Classes, Numbers, Target};
-use crate::tree::Tree;
-use crate::weights::Weights;
+use crate::target::{self, ManyClasses, Numbers, Target, TwoClasses};
+use crate::tree::{Input, Tree};
+use crate::weights::{MOST, Weights};
 use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
 use std::fmt;
 use tilewise_base::{Context, Error, Fit, FitReport, Result};
+use tilewise_kernels::parallel::Scheme;
 use tilewise_kernels::same;
 
 /// How splits are valued: by how much they make the sum of this over the rows of a node smaller.
@@ -24,6 +26,8 @@ pub enum Criterion {
     Entropy,
     /// The squared distance from the mean.
     Squared,
+    /// Half of the Poisson deviance, y ln (y / mean) - y + mean, of numbers of 0 or more, such as counts.
+    Poisson,
 }
 
 impl fmt::Display for Criterion {
@@ -33,6 +37,7 @@ impl fmt::Display for Criterion {
             Self::Gini => "gini",
             Self::Entropy => "entropy",
             Self::Squared => "squared",
+            Self::Poisson => "poisson",
         })
     }
 }
@@ -92,6 +97,15 @@ pub struct Draw<'a> {
     /// How often each row counts, instead of the weights of the table; a row that does not count is as good as not there.
     /// `None` for the weights of the table.
     pub counts: Option<&'a [u32]>,
+    /// How the work is divided: by features and nodes, or by rows. The tree is the same.
+    pub scheme: Scheme,
+}
+
+impl Draw<'_> {
+    /// All rows, for one tree.
+    fn all(context: &Context<'_>) -> Self {
+        Self { key: context.seed, counts: None, scheme: context.scheme }
+    }
 }
 
 /// The rows of a tree and their weights.
@@ -110,8 +124,8 @@ impl<'a> Drawn<'a> {
         };
         same("counts of rows", table.rows(), counts.len())?;
         let total: u64 = counts.iter().map(|&count| u64::from(count)).sum();
-        if total == 0 || total > 1 << 31 {
-            return Err(Error::Fit(format!("{total} rows were drawn for a tree; 1 to 2^31 can be")));
+        if total == 0 || total > MOST {
+            return Err(Error::Fit(format!("{total} rows were drawn for a tree; 1 to {MOST} can be")));
         }
         // Bins of rows without a weight mean nothing.
         let counted = |&row: &u32| counts[row as usize] > 0;
@@ -147,7 +161,7 @@ pub struct DecisionTree {
     pub max_depth: Option<usize>,
     /// Leaves at most, those whose splits gain most first; `None` for no limit.
     pub max_leaves: Option<usize>,
-    /// Rows of a leaf at least. With weights only 1 is accepted.
+    /// Rows of a leaf at least: rows that have a weight, whatever it is, or as often as they were drawn.
     pub min_samples_leaf: usize,
     /// Rows of a node that is divided at least.
     pub min_samples_split: usize,
@@ -157,6 +171,23 @@ pub struct DecisionTree {
     /// Features that each node looks at.
     #[serde(default)]
     pub max_features: MaxFeatures,
+    /// How the split of a feature is chosen.
+    #[serde(default)]
+    pub splitter: Splitter,
+    /// Which node is divided next where leaves are limited.
+    #[serde(default)]
+    pub growth: Growth,
+    /// For each feature 1 where predictions must not fall as it grows, -1 where they must not rise, else 0; empty for none.
+    /// Predictions are numbers, or the share of the second of two classes.
+    #[serde(default)]
+    pub monotone: Vec<i8>,
+    /// Groups of features: all features of a path are in one of them. A feature of no group stands alone. Empty for none.
+    #[serde(default)]
+    pub interactions: Vec<Vec<u32>>,
+    /// The price of a leaf by which the grown tree is pruned ([`Tree::pruned`]), per unit of the weight of all rows; 0 for no
+    /// pruning, not of splits that gain nothing either.
+    #[serde(default)]
+    pub ccp_alpha: f64,
 }
 
 impl Default for DecisionTree {
@@ -169,6 +200,11 @@ impl Default for DecisionTree {
             min_samples_split: 2,
             min_impurity_decrease: 0.0,
             max_features: MaxFeatures::All,
+            splitter: Splitter::Best,
+            growth: Growth::LeafWise,
+            monotone: Vec::new(),
+            interactions: Vec::new(),
+            ccp_alpha: 0.0,
         }
     }
 }
@@ -188,7 +224,7 @@ impl DecisionTree {
         classes: usize,
         context: &Context<'_>,
     ) -> Result<Fit<Tree>> {
-        Ok(told(self.grow_classes(table, y, classes, &Draw { key: context.seed, counts: None })?, context))
+        Ok(told(self.grow_classes(table, y, classes, &Draw::all(context))?, context))
     }
 
     /// As [`DecisionTree::fit_classes`], for numbers. Sums are of multiples of a power of two: with W rows (or units of
@@ -197,7 +233,7 @@ impl DecisionTree {
     /// # Errors
     /// As there, or when a number is not finite.
     pub fn fit_numbers(&self, table: &BinnedTable, y: &[f64], context: &Context<'_>) -> Result<Fit<Tree>> {
-        Ok(told(self.grow_numbers(table, y, &Draw { key: context.seed, counts: None })?, context))
+        Ok(told(self.grow_numbers(table, y, &Draw::all(context))?, context))
     }
 
     /// One of many trees for classes.
@@ -213,7 +249,11 @@ impl DecisionTree {
     ) -> Result<Tree> {
         target::check(table.rows(), y.len())?;
         let drawn = Drawn::new(table, draw)?;
-        self.grow(table, &Classes::new(y, classes, &drawn.weights, self.criterion)?, draw, &drawn)
+        self.check_classes(classes)?;
+        if classes == 2 {
+            return self.grow(table, &TwoClasses::new(y, &drawn.weights, self.criterion)?, draw, &drawn);
+        }
+        self.grow(table, &ManyClasses::new(y, classes, &drawn.weights, self.criterion)?, draw, &drawn)
     }
 
     /// One of many trees for numbers.
@@ -233,18 +273,25 @@ impl DecisionTree {
         draw: &Draw<'_>,
         drawn: &Drawn<'_>,
     ) -> Result<Tree> {
-        self.check_for(table, draw)?;
-        let limits = self.limits(drawn.weights.total, table.features());
-        let nodes = Grower { table, target, limits }.grow(&drawn.rows, drawn.key)?;
-        Ok(Tree::new(table, drawn.weights.unit, target, &nodes))
+        self.check()?;
+        let constraints = self.constraints(table)?;
+        // Without weights, or where rows were drawn, weights count rows.
+        let counted = draw.counts.is_some() || table.weights.values.is_none();
+        let limits = self.limits(drawn.weights.total, table.features(), counted, constraints);
+        let nodes = Grower::new(table, target, &limits, draw.scheme).grow(&drawn.rows, drawn.key)?;
+        Ok(self.pruned(Tree::new(table, drawn.weights.unit, target, &nodes)))
     }
 
-    /// Checks parameters, also those that are not accepted for every table.
-    pub(crate) fn check_for(&self, table: &BinnedTable, draw: &Draw<'_>) -> Result<()> {
-        self.check()?;
-        if self.min_samples_leaf > 1 && draw.counts.is_none() && table.weights.values.is_some() {
-            let what = "with weights only 1 is (rows of a leaf are not counted where they have weights)";
-            return Err(Error::parameter("min_samples_leaf", self.min_samples_leaf, what));
+    /// The tree of a grown one.
+    pub(crate) fn pruned(&self, grown: Tree) -> Tree {
+        if self.ccp_alpha > 0.0 { grown.pruned(self.ccp_alpha) } else { grown }
+    }
+
+    /// Refuses parameters that are not for so many classes.
+    pub(crate) fn check_classes(&self, classes: usize) -> Result<()> {
+        if !self.monotone.is_empty() && classes != 2 {
+            let what = "for numbers and two classes alone constraints are";
+            return Err(Error::parameter("monotone", format!("a constraint with {classes} classes"), what));
         }
         Ok(())
     }
@@ -269,6 +316,12 @@ impl DecisionTree {
         if !(self.min_impurity_decrease >= 0.0 && self.min_impurity_decrease.is_finite()) {
             return refuse("min_impurity_decrease", &self.min_impurity_decrease, "a number of 0 or more");
         }
+        if let Some(sign) = self.monotone.iter().find(|sign| !(-1..=1).contains(*sign)) {
+            return refuse("monotone", sign, "1, -1 or 0 for each feature");
+        }
+        if !(self.ccp_alpha >= 0.0 && self.ccp_alpha.is_finite()) {
+            return refuse("ccp_alpha", &self.ccp_alpha, "a number of 0 or more");
+        }
         let features = match self.max_features {
             MaxFeatures::Count(count) => count > 0,
             MaxFeatures::Share(share) => share > 0.0 && share <= 1.0,
@@ -281,7 +334,38 @@ impl DecisionTree {
         Ok(())
     }
 
-    pub(crate) fn limits(&self, total: u64, features: usize) -> Limits {
+    /// The constraints, if they fit the table.
+    pub(crate) fn constraints(&self, table: &BinnedTable) -> Result<Constraints> {
+        let (features, monotone) = (table.features(), self.monotone.clone());
+        if !monotone.is_empty() {
+            same("monotone constraints against features", features, monotone.len())?;
+        }
+        let categories =
+            |&feature: &usize| monotone[feature] != 0 && matches!(table.inputs[feature], Input::Category(_));
+        if let Some(feature) = (0..monotone.len()).find(categories) {
+            let what = "a number is: categories have no order";
+            return Err(Error::parameter("monotone", format!("feature {feature}"), what));
+        }
+        let mut groups = self.interactions.clone();
+        if let Some(&feature) = groups.iter().flatten().find(|feature| **feature as usize >= features) {
+            let what = format!("features below {features} are");
+            return Err(Error::parameter("interactions", feature, what));
+        }
+        if !groups.is_empty() {
+            let alone = |feature: &u32| groups.iter().all(|group| !group.contains(feature));
+            let alone: Vec<u32> = (0..features as u32).filter(alone).collect();
+            groups.extend(alone.into_iter().map(|feature| vec![feature]));
+        }
+        Ok(Constraints { monotone, groups })
+    }
+
+    pub(crate) fn limits(
+        &self,
+        total: u64,
+        features: usize,
+        counted: bool,
+        constraints: Constraints,
+    ) -> Limits {
         let min_gain = if self.min_impurity_decrease == 0.0 {
             f64::NEG_INFINITY
         } else {
@@ -291,9 +375,13 @@ impl DecisionTree {
             max_depth: self.max_depth.unwrap_or(usize::MAX),
             max_leaves: self.max_leaves.unwrap_or(usize::MAX),
             min_samples_split: self.min_samples_split,
-            min_weight: self.min_samples_leaf as u64,
+            min_weight: if counted { self.min_samples_leaf as u64 } else { 1 },
+            min_rows: if counted { 1 } else { self.min_samples_leaf },
             min_gain,
             features: self.max_features.of(features),
+            splitter: self.splitter,
+            growth: self.growth,
+            constraints,
         }
     }
 }

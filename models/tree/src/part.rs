@@ -9,7 +9,7 @@
 use crate::cuts::UNKNOWN;
 use crate::table::{BinnedTable, Binning, MOST_BINS, TILE};
 use crate::training::Answers;
-use crate::weights::Weights;
+use crate::weights::{MOST, Weights};
 use serde::{Deserialize, Serialize};
 use std::io::Write;
 use std::sync::Arc;
@@ -102,7 +102,7 @@ pub fn read(part: &Part) -> Result<(BinnedTable, Answers)> {
         return Err(bad("it has not as many weights as rows, or too many rows"));
     }
     let total = values.as_ref().map_or(rows as u64, |values| values.iter().map(|&w| u64::from(w)).sum());
-    if !((1..=1 << 31).contains(&total) && unit > 0.0 && unit.is_finite()) {
+    if !((1..=MOST).contains(&total) && unit > 0.0 && unit.is_finite()) {
         return Err(bad("its weights have a sum that is not accepted"));
     }
     let answers = match classes {

@@ -1,14 +1,13 @@
 //! From a table to a tree that is stored and served.
 
-use crate::DecisionTree;
-use crate::cuts::UNKNOWN;
-use crate::stored;
+use crate::compiled::WhenAsked;
+use crate::outline::outline;
 use crate::training::{Answers, Training};
-use crate::tree::{Input, Node, Test, Tree};
+use crate::tree::Tree;
+use crate::{DecisionTree, Shap, stored};
 use std::fmt::Write as _;
-use std::ops::ControlFlow;
 use tilewise_base::{
-    Context, Dataset, Error, Field, Fit, FitReport, Kind, Model, ModelFile, Result, Roles, Task, predict_rows,
+    Context, Dataset, Error, Field, Fit, FitReport, Model, ModelFile, Outline, Result, Roles, Task,
 };
 use tilewise_kernels::{MatMut, MatRef, same};
 
@@ -19,6 +18,7 @@ pub struct TreeModel {
     max_bins: usize,
     inputs: Vec<Field>,
     tree: Tree,
+    compiled: WhenAsked,
     target: String,
     task: Task,
     report: FitReport,
@@ -45,8 +45,9 @@ impl TreeModel {
         };
         let Fit { model: tree, mut report } = fit;
         report.warnings.extend(warnings);
-        let (params, target) = (params.clone(), roles.target.clone());
-        Ok(Self { params, max_bins, inputs, tree, target, task, report })
+        let (params, target) = (params.clone(), roles.needed_target()?.to_owned());
+        let compiled = WhenAsked::default();
+        Ok(Self { params, max_bins, inputs, tree, compiled, target, task, report })
     }
 
     /// The tree behind the columns.
@@ -75,7 +76,8 @@ impl TreeModel {
             return Err(file.error("it holds more than one tree"));
         };
         let (target, report) = (file.metadata("target")?, file.metadata("report")?);
-        Ok(Self { params, max_bins: file.metadata("max_bins")?, inputs: fields, tree, target, task, report })
+        let (max_bins, compiled) = (file.metadata("max_bins")?, WhenAsked::default());
+        Ok(Self { params, max_bins, inputs: fields, tree, compiled, target, task, report })
     }
 }
 
@@ -102,11 +104,8 @@ impl Model for TreeModel {
         if offset.is_some() {
             return Err(Error::Fit("a tree has no linear predictor to add an offset to".into()));
         }
-        let numbers_of_a_node = size_of::<Node>() / size_of::<f64>();
-        predict_rows(cells, out, numbers_of_a_node * (self.tree.depth() + 1), |_, row, out| {
-            self.tree.predict_row(row, out);
-            Ok(())
-        })
+        let compiled = self.compiled.get(std::slice::from_ref(&self.tree))?;
+        Ok(compiled.sum(cells, out)?)
     }
 
     fn to_bytes(&self) -> Result<Vec<u8>> {
@@ -128,11 +127,27 @@ impl Model for TreeModel {
         let importances = show_importances(&self.inputs, &tree.importances());
         let mut text = format!("tree\n  {} leaves, depth {}\n{importances}", tree.leaves(), tree.depth());
         text += "splits\n";
-        let mut lines = 0;
-        if self.show(&mut text, &mut lines).is_break() {
-            let _ = writeln!(text, "  and {} nodes more", tree.nodes.len().saturating_sub(lines));
+        if let Ok(outline) = self.outline(0) {
+            text += &outline.text(None, SHOWN);
         }
         text
+    }
+
+    fn importances(&self) -> Result<Vec<f64>> {
+        Ok(self.tree.importances())
+    }
+
+    fn contributions(&self, cells: MatRef<'_, f64>, out: MatMut<'_, f64>) -> Result<()> {
+        Shap::new(std::slice::from_ref(&self.tree)).explain(cells, out)
+    }
+
+    fn outline(&self, tree: usize) -> Result<Outline> {
+        outline(std::slice::from_ref(&self.tree), tree, &self.inputs, &self.task)
+    }
+
+    fn path(&self, row: &[f64]) -> Result<Vec<usize>> {
+        same("cells of the row", self.inputs.len(), row.len())?;
+        Ok(self.tree.path(row))
     }
 }
 
@@ -151,62 +166,3 @@ pub fn show_importances(inputs: &[Field], importances: &[f64]) -> String {
 
 /// Nodes that a description shows at most.
 const SHOWN: usize = 200;
-
-impl TreeModel {
-    fn show(&self, text: &mut String, lines: &mut usize) -> ControlFlow<()> {
-        let mut next = vec![(0, 1)];
-        while let Some((at, depth)) = next.pop() {
-            if *lines == SHOWN {
-                return ControlFlow::Break(());
-            }
-            *lines += 1;
-            let node = &self.tree.nodes[at];
-            let indent = "  ".repeat(depth);
-            let what = match &node.test {
-                None => self.prediction(at),
-                Some(test) => format!(
-                    "{}, missing {}",
-                    self.test(node.feature as usize, test),
-                    if node.missing_left { "left" } else { "right" }
-                ),
-            };
-            let _ = writeln!(text, "{indent}{what} ({} rows)", node.rows);
-            if node.test.is_some() {
-                next.push((node.right as usize, depth + 1));
-                next.push((node.left as usize, depth + 1));
-            }
-        }
-        ControlFlow::Continue(())
-    }
-
-    fn prediction(&self, node: usize) -> String {
-        let value = self.tree.value(node);
-        match &self.task {
-            Task::Regression => format!("{}", value[0]),
-            Task::Classification { classes } => {
-                let best = (0..value.len()).max_by(|&a, &b| value[a].total_cmp(&value[b]).then(b.cmp(&a)));
-                let best = best.unwrap_or(0);
-                format!("{:?} {:.3}", classes.get(best).map_or("", String::as_str), value[best])
-            }
-        }
-    }
-
-    fn test(&self, feature: usize, test: &Test) -> String {
-        let field = &self.inputs[feature];
-        match (test, &field.kind, &self.tree.inputs[feature]) {
-            (Test::Bins(set), Kind::Categorical { dictionary }, Input::Category(bins)) => {
-                let has = |bin: u8| bin != UNKNOWN && set[usize::from(bin / 64)] >> (bin % 64) & 1 == 1;
-                let names: Vec<String> = dictionary
-                    .iter()
-                    .zip(bins)
-                    .filter(|(_, bin)| has(**bin))
-                    .map(|(name, _)| format!("{name:?}"))
-                    .collect();
-                format!("{} in {{{}}}", field.name, names.join(", "))
-            }
-            (Test::UpTo(threshold), ..) if *threshold == f64::INFINITY => format!("{} is there", field.name),
-            (Test::UpTo(threshold), ..) => format!("{} <= {threshold}", field.name),
-            (Test::Bins(_), ..) => field.name.clone(),
-        }
-    }
-}

@@ -13,21 +13,26 @@
 //! So a chunk that is lost is made again from its rows alone.
 //!
 //! Bins and the scale of numbers come from the whole table here, [`BinnedTable`] and [`Learned`]: a chunk is a range of its
-//! rows. Limits of the number of leaves need the best node of all first, one round per leaf, and are refused.
+//! rows. What is refused: limits of the number of leaves, which need the best node of all first, one round per leaf; levels that
+//! are divided by one test; and least numbers of rows of a leaf where weights do not count rows, which histograms do not hold.
 
-use crate::grow::{Choice, Grower, Grown, Left, Limits, key_below};
-use crate::parameters::{DecisionTree, Draw};
+use crate::constraints::{Constraints, State};
+use crate::grow::{Choice, Grower, Growth, Left, Limits, Nodes};
+use crate::parameters::DecisionTree;
+use crate::search::{Scratch, Search, Searched, View};
 use crate::table::BinnedTable;
-use crate::target::{self, Classes, Numbers, Target};
+use crate::target::{self, ManyClasses, Numbers, Target, TwoClasses};
 use crate::training::Answers;
 use crate::tree::Tree;
+use crate::weights::MOST;
 use serde::{Deserialize, Serialize};
 use std::collections::{HashMap, VecDeque};
 use std::ops::Range;
 use std::sync::{Mutex, PoisonError};
 use tilewise_base::{Error, Result, Rounds};
+use tilewise_kernels::parallel::Scheme;
 use tilewise_kernels::random::Philox;
-use tilewise_kernels::tree::{Cell, Pair};
+use tilewise_kernels::tree::{Cell, Packed, Pair};
 
 /// Numbers of the histograms of a batch at most, unless it is of one node: 32 MiB.
 pub const BATCH: usize = 1 << 22;
@@ -36,7 +41,8 @@ pub const BATCH: usize = 1 << 22;
 pub struct Learned(Kind);
 
 enum Kind {
-    Classes(Classes),
+    TwoClasses(TwoClasses),
+    ManyClasses(ManyClasses),
     Numbers(Numbers),
 }
 
@@ -44,7 +50,8 @@ enum Kind {
 macro_rules! of {
     ($learned:expr, $target:ident => $do:expr) => {
         match &$learned.0 {
-            Kind::Classes($target) => $do,
+            Kind::TwoClasses($target) => $do,
+            Kind::ManyClasses($target) => $do,
             Kind::Numbers($target) => $do,
         }
     };
@@ -59,7 +66,10 @@ impl Learned {
         target::check(table.rows(), answers.len())?;
         let (weights, criterion) = (&table.weights, params.criterion);
         Ok(Self(match answers {
-            Answers::Classes { y, classes } => Kind::Classes(Classes::new(y, *classes, weights, criterion)?),
+            Answers::Classes { y, classes: 2 } => Kind::TwoClasses(TwoClasses::new(y, weights, criterion)?),
+            Answers::Classes { y, classes } => {
+                Kind::ManyClasses(ManyClasses::new(y, *classes, weights, criterion)?)
+            }
             Answers::Numbers(y) => Kind::Numbers(Numbers::new(y, weights, criterion)?),
         }))
     }
@@ -79,7 +89,23 @@ impl Sent for u32 {
         to.push(self.into());
     }
     fn receive(from: &[i64]) -> Option<Self> {
-        u32::try_from(*from.first()?).ok()
+        from.first().filter(|sum| is_weight(**sum)).map(|sum| *sum as u32)
+    }
+}
+
+/// Whether it is a sum of weights.
+fn is_weight(sum: i64) -> bool {
+    (0..=MOST as i64).contains(&sum)
+}
+
+impl Sent for Packed {
+    const NUMBERS: usize = 1;
+    fn send(self, to: &mut Vec<i64>) {
+        to.push(self.0);
+    }
+    fn receive(from: &[i64]) -> Option<Self> {
+        let sum = Self(*from.first()?);
+        (0..=sum.hessian()).contains(&sum.gradient()).then_some(sum)
     }
 }
 
@@ -89,7 +115,8 @@ impl Sent for Pair {
         to.extend([self.gradient, self.hessian]);
     }
     fn receive(from: &[i64]) -> Option<Self> {
-        Some(Self { gradient: *from.first()?, hessian: *from.get(1)? })
+        let hessian = *from.get(1).filter(|sum| is_weight(**sum))?;
+        Some(Self { gradient: *from.first()?, hessian })
     }
 }
 
@@ -202,8 +229,9 @@ impl<'a> TreeChunk<'a> {
 
     fn answer<T: Target<Cell: Sent>>(&self, target: &T, request: &Request) -> Result<Answer> {
         let Request { before, divisions, asked } = request;
-        let limits = DecisionTree::default().limits(1, self.table.features());
-        let grower = Grower { table: self.table, target, limits };
+        // A chunk sums and divides; it chooses nothing.
+        let limits = DecisionTree::default().limits(1, self.table.features(), true, Constraints::default());
+        let grower = Grower::new(self.table, target, &limits, Scheme::Auto);
         let mut cache = self.cache.lock().unwrap_or_else(PoisonError::into_inner);
         let after = digest(before.unwrap_or(NONE), divisions);
         if before.is_none() {
@@ -213,16 +241,18 @@ impl<'a> TreeChunk<'a> {
         if cache.digest == before.unwrap_or(NONE) {
             // A chunk that fails half way is in no state that a request starts from.
             cache.digest = NONE ^ 1;
-            cache.divide(&grower, divisions)?;
+            cache.divide(&grower, self.table, divisions)?;
             cache.digest = after;
         } else if cache.digest != after {
             return Ok(Answer::Missed);
         }
         let count = |&(node, wanted): &(u32, bool)| -> Result<Counted> {
             let rows = &cache.rows[cache.place(node)?];
-            let value = rows.first().map(|&row| target.value(row));
+            let answer = |&row: &u32| target.answer(target.value(row));
+            let value = rows.first().map(answer);
+            let differ = rows.iter().any(|row| Some(answer(row)) != value);
             let cells = if wanted { send(&grower.histogram(rows)?) } else { Vec::new() };
-            Ok(Counted { rows: rows.len() as u64, value, differ: !target.is_pure(rows), cells })
+            Ok(Counted { rows: rows.len() as u64, value, differ, cells })
         };
         Ok(Answer::Counted(asked.iter().map(count).collect::<Result<_>>()?))
     }
@@ -234,17 +264,20 @@ impl Cache {
         place.ok_or_else(|| Error::Fit(format!("a chunk was asked for node {node}, which it does not have")))
     }
 
-    fn divide<T: Target>(&mut self, grower: &Grower<'_, T>, divisions: &[Division]) -> Result<()> {
-        let mut scratch = vec![0; self.rows.len()];
+    fn divide<T: Target>(
+        &mut self,
+        grower: &Grower<'_, T>,
+        table: &BinnedTable,
+        divisions: &[Division],
+    ) -> Result<()> {
         for Division { node, left, right, choice } in divisions {
             let place = self.place(*node)?;
             self.places.remove(node);
-            if choice.feature >= grower.table.features() {
+            if choice.feature >= table.features() {
                 let what = format!("a chunk was asked to divide rows by column {}", choice.feature);
                 return Err(Error::Fit(what));
             }
-            let rows = &mut self.rows[place.clone()];
-            let lefts = grower.divide_rows(choice, rows, &mut scratch[place.clone()])?;
+            let lefts = grower.divide_rows(choice, &mut self.rows[place.clone()])?;
             self.places.insert(*left, place.start..place.start + lefts);
             self.places.insert(*right, place.start + lefts..place.end);
         }
@@ -257,8 +290,7 @@ struct Node {
     /// Cells as numbers; of the root none until it is counted.
     sums: Vec<i64>,
     rows: Option<usize>,
-    depth: usize,
-    key: u64,
+    state: State,
     split: Option<(Choice, usize, usize)>,
 }
 
@@ -280,6 +312,7 @@ struct Node {
 /// # Ok::<(), tilewise_base::Error>(())
 /// ```
 pub struct TreeTrainer<'a> {
+    params: DecisionTree,
     table: &'a BinnedTable,
     learned: &'a Learned,
     limits: Limits,
@@ -299,24 +332,39 @@ impl<'a> TreeTrainer<'a> {
     /// A trainer that has grown nothing yet; `seed` is that of the features which nodes look at.
     ///
     /// # Errors
-    /// When a parameter is not accepted: `max_leaves` must be none.
+    /// When a parameter is not accepted: `max_leaves` must be none, `growth` not oblivious, `min_samples_leaf` 1 where rows have
+    /// weights.
     pub fn new(
         params: &DecisionTree,
         table: &'a BinnedTable,
         learned: &'a Learned,
         seed: u64,
     ) -> Result<Self> {
-        params.check_for(table, &Draw::default())?;
+        params.check()?;
+        if let Kind::ManyClasses(target) = &learned.0 {
+            params.check_classes(target.width())?;
+        }
+        if params.growth == Growth::Oblivious {
+            let what = "in rounds leaf_wise and depth_wise are (a level has no histogram of its own)";
+            return Err(Error::parameter("growth", "oblivious", what));
+        }
+        if params.min_samples_leaf > 1 && table.weights.values.is_some() {
+            let what =
+                "in rounds only 1 is where rows have weights (histograms hold these, and do not count rows)";
+            return Err(Error::parameter("min_samples_leaf", params.min_samples_leaf, what));
+        }
         if let Some(leaves) = params.max_leaves {
             let what =
                 "in rounds only none is (of all nodes the best would be divided first, one in each round)";
             return Err(Error::parameter("max_leaves", leaves, what));
         }
-        let limits = params.limits(table.weights.total, table.features());
-        let root = Node { sums: Vec::new(), rows: None, depth: 0, key: seed, split: None };
+        let constraints = params.constraints(table)?;
+        let limits = params.limits(table.weights.total, table.features(), true, constraints);
+        let root = Node { sums: Vec::new(), rows: None, state: State::root(seed), split: None };
         let (nodes, open, asked) = (vec![root], VecDeque::new(), vec![0]);
         let (divisions, told, replay) = (Vec::new(), 0, true);
-        Ok(Self { table, learned, limits, nodes, open, asked, divisions, told, replay, batch: BATCH })
+        let (params, batch) = (params.clone(), BATCH);
+        Ok(Self { params, table, learned, limits, nodes, open, asked, divisions, told, replay, batch })
     }
 
     /// The tree, as far as it has grown.
@@ -331,70 +379,89 @@ impl<'a> TreeTrainer<'a> {
         if self.nodes[0].rows.is_none() {
             return Err(Error::Cancelled);
         }
-        let grown = |node: &Node| {
+        let mut grown = Nodes::new(target.width());
+        for node in &self.nodes {
+            let place = grown.push(node.rows.unwrap_or(0), receive::<T::Cell>(&node.sums)?);
             // Below a node of which nothing is known nothing is kept.
             let known = |at: usize| self.nodes[at].rows.is_some();
-            let split = node.split.filter(|&(_, left, right)| known(left) && known(right));
-            Ok(Grown { sums: receive(&node.sums)?, rows: node.rows.unwrap_or(0), split })
-        };
-        let grown = self.nodes.iter().map(grown).collect::<Result<Vec<_>>>()?;
-        Ok(Tree::new(self.table, self.table.weights.unit, target, &grown))
+            grown.list[place].split = node.split.filter(|&(_, left, right)| known(left) && known(right));
+        }
+        Ok(self.params.pruned(Tree::new(self.table, self.table.weights.unit, target, &grown)))
     }
 
     /// Whether a node's histogram is needed: its own split, or all sums.
     fn is_wanted(&self, node: usize) -> bool {
-        node == 0 || self.nodes[node].depth < self.limits.max_depth
+        node == 0 || self.nodes[node].state.depth < self.limits.max_depth
     }
 
-    /// Takes what was counted of a node, and divides it if it is to be.
-    fn take<T: Target<Cell: Sent>>(&mut self, target: &T, at: usize, counted: &Counted) -> Result<()> {
+    /// Takes what was counted of nodes, and divides those that are to be.
+    fn take_all<T: Target<Cell: Sent>>(
+        &mut self,
+        target: &T,
+        asked: &[usize],
+        counted: &[Counted],
+    ) -> Result<()> {
+        let mut scratch = Scratch::new(target, self.table.features());
+        asked.iter().zip(counted).try_for_each(|(&at, counted)| self.take(target, at, counted, &mut scratch))
+    }
+
+    fn take<T: Target<Cell: Sent>>(
+        &mut self,
+        target: &T,
+        at: usize,
+        counted: &Counted,
+        scratch: &mut Scratch<T>,
+    ) -> Result<()> {
         let (table, width) = (self.table, target.width());
-        let grower = Grower { table, target, limits: self.limits };
+        let columns = table.columns();
         let cells: Vec<T::Cell> = receive(&counted.cells)?;
-        let wanted = if self.is_wanted(at) { table.columns().cells() * width } else { 0 };
+        let wanted = if self.is_wanted(at) { columns.cells() * width } else { 0 };
         if cells.len() != wanted {
-            return Err(Error::Fit(format!(
-                "a histogram of {} cells came in place of {wanted}",
-                cells.len()
-            )));
+            let what = format!("a histogram of {} cells came in place of {wanted}", cells.len());
+            return Err(Error::Fit(what));
         }
-        let sum = |bins: &[T::Cell]| {
-            let mut sums = vec![T::Cell::default(); width];
-            let add = |bin: &[T::Cell]| sums.iter_mut().zip(bin).for_each(|(sum, x)| *sum = sum.plus(*x));
-            bins.chunks_exact(width).for_each(add);
-            sums
+        let of_feature = |feature: usize| {
+            let offsets = columns.offsets();
+            cells[offsets[feature] * width..offsets[feature + 1] * width].chunks_exact(width)
         };
         // Every row is in one bin of the first column.
-        let sums = if at == 0 { sum(grower.of_feature(0, &cells)) } else { receive(&self.nodes[at].sums)? };
-        let rows = counted.rows as usize;
+        let sums: Vec<T::Cell> =
+            if at == 0 { sum(of_feature(0), width) } else { receive(&self.nodes[at].sums)? };
+        let count = counted.rows as usize;
         let node = &mut self.nodes[at];
-        (node.sums, node.rows) = (send(&sums), Some(rows));
-        let (depth, key) = (node.depth, node.key);
+        (node.sums, node.rows) = (send(&sums), Some(count));
         if cells.is_empty() {
             return Ok(());
         }
-        let choice = grower.search_cells((rows, counted.differ), &sums, &cells, depth, key);
-        let Some(mut choice) = choice else { return Ok(()) };
-        let feature = choice.feature;
-        let is_missing = |bin: usize| table.missing[feature] && bin + 1 == table.columns().count(feature);
-        let goes_left = |bin: usize| match choice.left {
-            Left::UpTo(_) if is_missing(bin) => choice.missing_left.unwrap_or(false),
-            Left::UpTo(last) => bin <= last,
-            Left::Set(set) => set[bin / 64] >> (bin % 64) & 1 == 1,
+        if (0..table.features()).any(|feature| sum(of_feature(feature), width) != sums) {
+            return Err(Error::Fit("a histogram came whose columns do not have the sums of its node".into()));
+        }
+        let search = Search { table, target, limits: &self.limits, scheme: Scheme::Auto };
+        let state = &self.nodes[at].state;
+        if !counted.differ || !search.may_divide(count, &sums, state) {
+            return Ok(());
+        }
+        let searched = Searched {
+            view: View { data: &[], row: 1, feature: 0 },
+            rows: &[],
+            values: &[],
+            count,
+            sums: &sums,
+            histogram: Some(&cells),
+            state,
         };
-        let bins = grower.of_feature(feature, &cells).chunks_exact(width).enumerate();
-        let of_left: Vec<T::Cell> =
-            bins.filter(|(bin, _)| goes_left(*bin)).flat_map(|(_, cells)| cells).copied().collect();
-        let left = sum(&of_left);
+        let Some(mut choice) = search.best(&searched, scratch) else { return Ok(()) };
+        let left = {
+            let (goes, bins) = (choice.bins(table.missing[choice.feature]), columns.count(choice.feature));
+            let lefts = of_feature(choice.feature).enumerate().filter(|(bin, _)| goes.has(*bin, bins));
+            sum(lefts.map(|(_, cells)| cells), width)
+        };
         let right: Vec<T::Cell> = sums.iter().zip(&left).map(|(all, &left)| all.minus(left)).collect();
-        // What no row of the node tells goes where more of them go.
-        choice.missing_left.get_or_insert(target.weight(&left) > target.weight(&right));
+        let states = search.below(&mut choice, [&left, &right], state);
         let first = self.nodes.len();
-        for (is_right, sums) in [(false, left), (true, right)] {
-            let key = if grower.draws() { key_below(key, is_right) } else { key };
-            let child = Node { sums: send(&sums), rows: None, depth: depth + 1, key, split: None };
+        for (sums, state) in [left, right].iter().zip(states) {
             self.open.push_back(self.nodes.len());
-            self.nodes.push(child);
+            self.nodes.push(Node { sums: send(sums), rows: None, state, split: None });
         }
         self.nodes[at].split = Some((choice, first, first + 1));
         let (node, left) = (at as u32, first as u32);
@@ -417,6 +484,13 @@ impl<'a> TreeTrainer<'a> {
             self.asked.push(node);
         }
     }
+}
+
+/// The sums of bins.
+fn sum<'c, C: Cell>(bins: impl Iterator<Item = &'c [C]>, width: usize) -> Vec<C> {
+    let mut sums = vec![C::default(); width];
+    bins.for_each(|bin| sums.iter_mut().zip(bin).for_each(|(sum, cell)| *sum = sum.plus(*cell)));
+    sums
 }
 
 /// Numbers that are sent of a bin.
@@ -481,9 +555,7 @@ impl Rounds for TreeTrainer<'_> {
         }
         (self.told, self.replay) = (self.divisions.len(), false);
         let learned = self.learned;
-        for (node, counted) in asked.into_iter().zip(&counted) {
-            of!(learned, target => self.take(target, node, counted))?;
-        }
+        of!(learned, target => self.take_all(target, &asked, &counted))?;
         self.next_batch();
         Ok(())
     }

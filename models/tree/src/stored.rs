@@ -7,12 +7,15 @@ use crate::tree::{Input, Node, Test, Tree};
 use std::sync::Arc;
 use tilewise_base::model_file::Writer;
 use tilewise_base::{Error, Field, Kind, ModelFile, Result, Task};
+use tilewise_kernels::same;
 
 /// The numbers a tree predicts for a task, if the criterion is one for it.
 pub fn outputs(task: &Task, criterion: Criterion) -> Option<usize> {
     match task {
-        Task::Regression if matches!(criterion, Criterion::Auto | Criterion::Squared) => Some(1),
-        Task::Classification { classes } if !classes.is_empty() && criterion != Criterion::Squared => {
+        Task::Regression if !matches!(criterion, Criterion::Gini | Criterion::Entropy) => Some(1),
+        Task::Classification { classes }
+            if !classes.is_empty() && !matches!(criterion, Criterion::Squared | Criterion::Poisson) =>
+        {
             Some(classes.len())
         }
         _ => None,
@@ -24,6 +27,14 @@ pub fn outputs(task: &Task, criterion: Criterion) -> Option<usize> {
 /// # Errors
 /// When there are 2^32 nodes or more, or the file cannot be made.
 pub fn to_bytes(kind: &str, metadata: serde_json::Value, trees: &[Tree]) -> Result<Vec<u8>> {
+    writer(kind, metadata, trees)?.to_bytes()
+}
+
+/// As [`to_bytes`], for files that hold more than trees.
+///
+/// # Errors
+/// When there are 2^32 nodes or more.
+pub fn writer(kind: &str, metadata: serde_json::Value, trees: &[Tree]) -> Result<Writer> {
     let count: usize = trees.iter().map(|tree| tree.nodes.len()).sum();
     if u32::try_from(count).is_err() {
         return Err(Error::Fit(format!("{count} nodes are too many for a file: it holds up to 2^32 - 1")));
@@ -50,15 +61,14 @@ pub fn to_bytes(kind: &str, metadata: serde_json::Value, trees: &[Tree]) -> Resu
     let of =
         |f: fn(&Node) -> f64| trees.iter().flat_map(|tree| tree.nodes.iter().map(f)).collect::<Vec<f64>>();
     let outputs = trees.first().map_or(0, |tree| tree.outputs);
-    Writer::new(kind, metadata)
+    Ok(Writer::new(kind, metadata)
         .tensor_u32("starts", &[starts.len()], &starts)
         .tensor_f64("thresholds", &[count], &thresholds)
         .tensor_u32("nodes", &[count, LINKS], &links)
         .tensor_f64("weights", &[count], &of(|node| node.weight))
         .tensor_f64("gains", &[count], &of(|node| node.gain))
         .tensor_u32("sets", &[sets.len() / SET, SET], &sets)
-        .tensor_f64("values", &[count, outputs], &values)
-        .to_bytes()
+        .tensor_f64("values", &[count, outputs], &values))
 }
 
 /// The trees of a file, one at least, which read `fields` in the way `inputs` says.
@@ -100,6 +110,25 @@ pub fn from_file(
         Ok(Tree { inputs: Arc::clone(&inputs), nodes, values, outputs })
     };
     starts.windows(2).enumerate().map(tree).collect()
+}
+
+impl Tree {
+    /// A tree of nodes that were made elsewhere, which read `inputs`; `values` is nodes x `outputs`, what each node would predict as
+    /// a leaf. O(nodes).
+    ///
+    /// # Errors
+    /// When the nodes are not a tree with its root in front and every node behind its parent, a test does not fit its input, or
+    /// there are not as many values as nodes and outputs.
+    pub fn from_nodes(
+        inputs: Arc<[Input]>,
+        nodes: Vec<Node>,
+        values: Vec<f64>,
+        outputs: usize,
+    ) -> Result<Self> {
+        check_nodes(&nodes, &inputs).map_err(Error::Fit)?;
+        same("values of nodes", nodes.len() * outputs, values.len())?;
+        Ok(Self { inputs, nodes, values, outputs })
+    }
 }
 
 /// Numbers of a node in a file: feature, flags, left, right, set, rows.

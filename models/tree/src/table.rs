@@ -203,6 +203,17 @@ impl BinnedTable {
         self.columns.get()
     }
 
+    /// The bins of these rows, row-major.
+    pub(crate) fn gathered(&self, rows: &[u32]) -> Vec<u8> {
+        let mut bins = Vec::with_capacity(rows.len() * self.features());
+        for &row in rows {
+            for tile in self.tiles() {
+                bins.extend_from_slice(&tile.data()[row as usize * tile.features()..][..tile.features()]);
+            }
+        }
+        bins
+    }
+
     pub(crate) fn tiles(&self) -> impl Iterator<Item = Bins<'_, u8>> {
         self.tiles.iter().map(OwnedBins::get)
     }
@@ -229,9 +240,13 @@ fn bin(
     let mut bins = vec![0; rows];
     match feature {
         Feature::Numeric(values) => {
-            let sampled =
-                sample.iter().map(|&row| (values[row as usize], weights.get(row as usize))).collect();
-            let cuts = cuts::numeric(sampled, most);
+            let value = |&row: &u32| values[row as usize];
+            let cuts = if weights.values.is_none() {
+                cuts::unweighted(sample.iter().map(value).collect(), most)
+            } else {
+                let weighted = |row: &u32| (value(row), weights.get(*row as usize));
+                cuts::numeric(sample.iter().map(weighted).collect(), most)
+            };
             let count = cuts.len() + 1;
             bin_values(values, &cuts, count, &mut bins)?;
             // A row without a weight must not bring a bin.

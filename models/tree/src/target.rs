@@ -1,20 +1,64 @@
 //! What is learned, as integers: classes or numbers, their sums over rows, and how splits of these are valued.
+//!
+//! Whatever the criterion, a split gains worth(left) + worth(right) - worth(both), so a target only has to say what sums
+//! are worth. Gains are compared in units of its own ([`Target::gain_unit`]).
+
+mod many_classes;
+mod numbers;
+mod two_classes;
+
+pub(crate) use many_classes::ManyClasses;
+pub(crate) use numbers::Numbers;
+pub(crate) use two_classes::TwoClasses;
 
 use crate::Criterion;
-use crate::weights::{Weights, scale};
+use crate::weights::Weights;
 use tilewise_base::{Error, Result};
-use tilewise_kernels::tree::{
-    Bins, Cell, ClassRule, ClassWeight, Impurity, Labels, NewtonRule, Pair, Rows, Split, best_class_split,
-    best_split, class_histogram, histogram_pairs,
-};
-use tilewise_kernels::{ShapeError, same};
+use tilewise_kernels::tree::{Bins, Cell, NewtonRule, Pair, Rows, Split, best_split};
+use tilewise_kernels::{ShapeError, log, same};
+
+/// What a split must have.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Rule {
+    /// The least weight of a side, in units of weights; 1 at least.
+    pub(crate) min_weight: u64,
+    /// Splits must gain more, in units of the target.
+    pub(crate) min_gain: f64,
+}
+
+/// Candidates of one feature: its bins that hold rows, in the order in which they go left one after another.
+#[derive(Clone, Copy)]
+pub(crate) struct Candidates<'a, C> {
+    /// `width` cells for each bin.
+    pub(crate) cells: &'a [C],
+    pub(crate) order: &'a [u16],
+    /// The cells of missing values, where the node has any: they go to either side.
+    pub(crate) missing: Option<&'a [C]>,
+    /// The sums of the node.
+    pub(crate) all: &'a [C],
+}
+
+/// The best of the candidates.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Found {
+    /// The last of `order` that goes left.
+    pub(crate) place: usize,
+    pub(crate) missing_left: bool,
+    pub(crate) gain: f64,
+}
 
 /// A target whose sums over rows are cells of integers, `width` of them for each bin.
 pub(crate) trait Target: Sync {
     /// A count of a class, or a sum of numbers and of weights.
     type Cell: Cell;
+    /// What one row brings.
+    type Value: Copy + Default + Send + Sync;
     /// Cells of a bin.
     fn width(&self) -> usize;
+    /// What a row brings.
+    fn value(&self, row: u32) -> Self::Value;
+    /// Adds it to the cells of one bin.
+    fn put(&self, value: Self::Value, cells: &mut [Self::Cell]);
     /// Adds rows to the cells of their bins.
     fn histogram(
         &self,
@@ -22,209 +66,199 @@ pub(crate) trait Target: Sync {
         rows: &Rows<'_>,
         cells: &mut [Self::Cell],
     ) -> Result<(), ShapeError>;
-    /// Adds one row to the cells of one bin.
-    fn add(&self, row: u32, cells: &mut [Self::Cell]);
-    /// The best split of one feature, whose last bin may be that of missing values.
-    fn best(&self, cells: &[Self::Cell], missing: bool, min_gain: f64, min_weight: u64) -> Option<Split>;
+    /// What sums are worth, one after another, `width` cells each. Of nothing it may be anything.
+    fn worth(&self, sums: &[Self::Cell], out: &mut [f64]);
+    /// The best split of the candidates; of equals the first, missing values on the right first.
+    fn scan(
+        &self,
+        candidates: &Candidates<'_, Self::Cell>,
+        rule: Rule,
+        room: &mut Room<Self::Cell>,
+    ) -> Option<Found> {
+        room.scan(self, candidates, rule, |_, _, _| true)
+    }
+    /// As [`Target::scan`] over all bins of a histogram, of which some may hold nothing, if there is a shorter way.
+    fn scan_all(&self, _cells: &[Self::Cell], _missing: bool, _rule: Rule) -> Option<Option<Split>> {
+        None
+    }
     /// By what the categories of a node are put in order, given the sums of one and of the node.
     fn key(&self, cells: &[Self::Cell], node: &[Self::Cell]) -> f64;
-    /// What is learned of a row, which counts.
-    fn value(&self, row: u32) -> i64;
-    /// Whether these rows all have the same value.
-    fn is_pure(&self, rows: &[u32]) -> bool {
-        rows.iter().all(|&row| self.value(row) == self.value(rows[0]))
+    /// Whether no division of categories is better than one by that order.
+    fn is_ordered(&self) -> bool {
+        true
     }
+    /// A number that rows have in common if they bring the same answer, and only then.
+    fn answer(&self, value: Self::Value) -> i64;
+    /// Whether rows with these sums, which bring these values, all have the same answer.
+    fn is_pure(&self, sums: &[Self::Cell], values: &mut dyn Iterator<Item = Self::Value>) -> bool;
     /// What a leaf with these sums predicts.
     fn predict(&self, sums: &[Self::Cell], out: &mut [f64]);
+    /// The one number that monotone constraints are about, if there is one.
+    fn level(&self, sums: &[Self::Cell]) -> f64;
     /// Numbers that a leaf predicts.
     fn outputs(&self) -> usize;
     /// The weight of these sums, in units of weights.
     fn weight(&self, sums: &[Self::Cell]) -> u64;
-    /// What gains are multiplied by, so that they are those of weights as they were given.
+    /// What a gain of 1 stands for, in units of weights.
     fn gain_unit(&self) -> f64;
 }
 
-/// Classes.
-pub(crate) struct Classes {
-    labels: Vec<ClassWeight>,
-    classes: usize,
-    impurity: Impurity,
-    unit: f64,
+/// Memory for scans.
+#[derive(Default)]
+pub(crate) struct Room<C> {
+    sides: Vec<C>,
+    worth: Vec<f64>,
+    left: Vec<C>,
 }
 
-impl Classes {
-    pub(crate) fn new(y: &[u32], classes: usize, weights: &Weights, criterion: Criterion) -> Result<Self> {
-        let impurity = match criterion {
-            Criterion::Auto | Criterion::Gini => Impurity::Gini,
-            Criterion::Entropy => Impurity::Entropy,
-            Criterion::Squared => {
-                return Err(Error::parameter(
-                    "criterion",
-                    "squared",
-                    "for classes auto, gini and entropy are",
-                ));
+impl<C: Cell> Room<C> {
+    /// The best candidate for which `allowed(place, left, right)`.
+    pub(crate) fn scan<T: Target<Cell = C> + ?Sized>(
+        &mut self,
+        target: &T,
+        candidates: &Candidates<'_, C>,
+        rule: Rule,
+        mut allowed: impl FnMut((usize, bool), &[C], &[C]) -> bool,
+    ) -> Option<Found> {
+        let Candidates { cells, order, missing, all } = *candidates;
+        let width = target.width();
+        let Self { sides, worth, left } = self;
+        let passes = 1 + usize::from(missing.is_some());
+        // What is left of the last scan is written over.
+        sides.resize((1 + 2 * passes * order.len()) * width, C::default());
+        let (whole, of_candidates) = sides.split_at_mut(width);
+        whole.copy_from_slice(all);
+        let mut of_candidates = of_candidates.chunks_exact_mut(2 * width);
+        for pass in 0..passes {
+            left.clear();
+            match missing {
+                Some(missing) if pass == 1 => left.extend_from_slice(missing),
+                _ => left.resize(width, C::default()),
+            }
+            for (&bin, sides) in order.iter().zip(&mut of_candidates) {
+                let bin = &cells[usize::from(bin) * width..][..width];
+                let (to_left, to_right) = sides.split_at_mut(width);
+                // Sums are short: a loop is faster than calls that copy.
+                for i in 0..width {
+                    left[i] = left[i].plus(bin[i]);
+                    to_left[i] = left[i];
+                    to_right[i] = all[i].minus(left[i]);
+                }
+            }
+        }
+        worth.resize(sides.len() / width, 0.0);
+        target.worth(sides, worth);
+        let whole = worth[0];
+        let mut best: Option<Found> = None;
+        for place in 0..order.len() {
+            for pass in 0..passes {
+                let at = pass * order.len() + place;
+                let (left, right) = sides[width..][2 * width * at..][..2 * width].split_at(width);
+                let least = target.weight(left).min(target.weight(right));
+                let gain = worth[1 + 2 * at] + worth[2 + 2 * at] - whole;
+                let better = best.map_or(gain > rule.min_gain, |best| gain > best.gain);
+                if least >= rule.min_weight && better && allowed((place, pass == 1), left, right) {
+                    best = Some(Found { place, missing_left: pass == 1, gain });
+                }
+            }
+        }
+        best
+    }
+}
+
+/// As [`Target::scan`] for sums of gradients and weights that are worth G^2 / H.
+fn scan_pairs<C: Cell + Into<Pair>>(
+    candidates: &Candidates<'_, C>,
+    rule: Rule,
+    unit: f64,
+    room: &mut Room<C>,
+) -> Option<Found> {
+    /// Bins from which the kernel, which takes many at a time, is worth its call.
+    const MANY: usize = 24;
+    let Candidates { cells, order, missing, all } = *candidates;
+    if order.len() >= MANY {
+        let cells_of = |&bin: &u16| cells[usize::from(bin)];
+        room.sides.clear();
+        room.sides.extend(order.iter().map(cells_of).chain(missing.map(|missing| missing[0])));
+        let split = scan_histogram(&room.sides, missing.is_some(), rule, unit)?;
+        let Split { bin: place, missing_left, gain, .. } = split;
+        return Some(Found { place, missing_left, gain });
+    }
+    let (all, least): (Pair, _) = (all[0].into(), rule.min_weight.max(1) as i64);
+    let worth = |side: Pair| square_over(side, unit);
+    let whole = worth(all);
+    let mut best: Option<Found> = None;
+    let mut left = Pair::default();
+    for (place, &bin) in order.iter().enumerate() {
+        left = left.plus(cells[usize::from(bin)].into());
+        let mut consider = |left: Pair, missing_left: bool| {
+            let right = all.minus(left);
+            if left.hessian >= least && right.hessian >= least {
+                let gain = worth(left) + worth(right) - whole;
+                if gain > best.map_or(rule.min_gain, |best| best.gain) {
+                    best = Some(Found { place, missing_left, gain });
+                }
             }
         };
-        if classes == 0 {
-            return Err(Error::Fit("there are no classes to learn".into()));
+        consider(left, false);
+        if let Some(missing) = missing {
+            consider(left.plus(missing[0].into()), true);
         }
-        let label = |(row, &class): (usize, &u32)| ClassWeight { class, weight: weights.get(row) };
-        let labels: Vec<ClassWeight> = y.iter().enumerate().map(label).collect();
-        Labels::new(&labels, classes)?;
-        Ok(Self { labels, classes, impurity, unit: weights.unit })
     }
-
-    fn rule(&self, min_gain: f64, min_weight: u64) -> ClassRule {
-        ClassRule { impurity: self.impurity, min_weight, min_gain }
-    }
+    best
 }
 
-impl Target for Classes {
-    type Cell = u32;
-    fn width(&self) -> usize {
-        self.classes
-    }
-    fn histogram(&self, bins: Bins<'_, u8>, rows: &Rows<'_>, cells: &mut [u32]) -> Result<(), ShapeError> {
-        // The weights of all rows together fit, and no row is named twice.
-        class_histogram(bins, rows, Labels::checked(&self.labels, self.classes), cells)
-    }
-    fn add(&self, row: u32, cells: &mut [u32]) {
-        let label = self.labels[row as usize];
-        cells[label.class as usize] += label.weight;
-    }
-    fn best(&self, cells: &[u32], missing: bool, min_gain: f64, min_weight: u64) -> Option<Split> {
-        if self.classes == 2 && self.impurity == Impurity::Gini {
-            // n (1 - p^2 - (1 - p)^2) = 2 (m - m^2 / n) for m = n p: twice the gain of the sums m and n. A tree of depth 12
-            // on 100,000 x 28 takes 0.16 instead of 0.35 s.
-            let pair = |counts: &[u32]| Pair {
-                gradient: counts[1].into(),
-                hessian: i64::from(counts[0]) + i64::from(counts[1]),
-            };
-            let pairs: Vec<Pair> = cells.chunks_exact(2).map(pair).collect();
-            let min_hessian = i64::try_from(min_weight).unwrap_or(i64::MAX);
-            let (gradient_unit, hessian_unit) = (1.0, 1.0);
-            let rule =
-                NewtonRule { gradient_unit, hessian_unit, l2: 0.0, min_hessian, min_gain: min_gain / 2.0 };
-            let split = best_split(&pairs, &[0, pairs.len()], &[missing], rule).ok()??;
-            return Some(Split { gain: 2.0 * split.gain, ..split });
-        }
-        let bins = cells.len() / self.classes;
-        best_class_split(cells, self.classes, &[0, bins], &[missing], self.rule(min_gain, min_weight)).ok()?
-    }
-    /// The share of the node's most frequent class (of two classes of the second). For two classes no other order has a
-    /// better split (Breiman et al. 1984, theorem 4.5); for more that is a choice.
-    fn key(&self, cells: &[u32], node: &[u32]) -> f64 {
-        let class = if self.classes == 2 { 1 } else { arg_max(node) };
-        f64::from(cells[class]) / self.weight(cells) as f64
-    }
-    fn value(&self, row: u32) -> i64 {
-        self.labels[row as usize].class.into()
-    }
-    fn predict(&self, sums: &[u32], out: &mut [f64]) {
-        let all = self.weight(sums) as f64;
-        out.iter_mut().zip(sums).for_each(|(out, &sum)| *out = f64::from(sum) / all);
-    }
-    fn outputs(&self) -> usize {
-        self.classes
-    }
-    fn weight(&self, sums: &[u32]) -> u64 {
-        sums.iter().map(|&n| u64::from(n)).sum()
-    }
-    fn gain_unit(&self) -> f64 {
-        self.unit
-    }
+/// The best split of a whole histogram whose sums are worth G^2 / H.
+fn scan_histogram<C: Cell + Into<Pair>>(cells: &[C], missing: bool, rule: Rule, unit: f64) -> Option<Split> {
+    let rule = NewtonRule {
+        gradient_unit: unit,
+        hessian_unit: 1.0,
+        l2: 0.0,
+        min_hessian: i64::try_from(rule.min_weight).unwrap_or(i64::MAX),
+        min_gain: rule.min_gain,
+    };
+    best_split(cells, &[0, cells.len()], &[missing], rule).ok()?
 }
 
-/// The first of the largest.
-fn arg_max(counts: &[u32]) -> usize {
-    (0..counts.len()).max_by_key(|&i| (counts[i], std::cmp::Reverse(i))).unwrap_or(0)
+/// G^2 / H, in the operations of the kernel.
+fn square_over(side: Pair, unit: f64) -> f64 {
+    let g = side.gradient as f64 * unit;
+    g * g / side.hessian as f64
 }
 
-/// Numbers, as multiples of a power of two from the middle of their range.
-pub(crate) struct Numbers {
-    values: Vec<Pair>,
-    base: f64,
-    unit: f64,
-    /// Gains are counted in this, so that squares of the largest numbers do not overflow.
-    gain_unit: f64,
-    /// What 1 stands for where gains are counted.
-    relative_unit: f64,
-    weight_unit: f64,
-}
-
-impl Numbers {
-    /// The sum of all stays below 2^62: with W the sum of integer weights each number is rounded to 2^-62 W of half of the
-    /// range, 2^-45 for 100,000 rows without weights.
-    pub(crate) fn new(y: &[f64], weights: &Weights, criterion: Criterion) -> Result<Self> {
-        if !matches!(criterion, Criterion::Auto | Criterion::Squared) {
-            return Err(Error::parameter("criterion", criterion, "for numbers auto and squared are"));
-        }
-        if let Some(row) = y.iter().position(|y| !y.is_finite()) {
-            return Err(Error::cell(row, "target", format!("{} is not a finite number", y[row])));
-        }
-        let counted = || y.iter().enumerate().filter(|(row, _)| weights.get(*row) > 0).map(|(_, &y)| y);
-        let (low, high) =
-            (counted().fold(f64::INFINITY, f64::min), counted().fold(f64::NEG_INFINITY, f64::max));
-        let base = if low == high { low } else { low / 2.0 + high / 2.0 };
-        let far = (high - base).max(base - low);
-        let bits = 62 - (u64::BITS - weights.total.leading_zeros()) as i32;
-        // far < 2^exponent.
-        let exponent = if far > 0.0 { far.log2().floor() as i32 + 2 } else { 0 };
-        let fixed = |row: usize| {
-            let weight = weights.get(row);
-            let value = if weight == 0 { 0 } else { scale(y[row] - base, bits - exponent).round() as i64 };
-            Pair { gradient: value * i64::from(weight), hessian: weight.into() }
-        };
-        let values = (0..y.len()).map(fixed).collect();
-        let gain_unit = scale(1.0, 2 * exponent).clamp(f64::MIN_POSITIVE, f64::MAX);
-        let (unit, relative_unit) = (scale(1.0, exponent - bits), scale(1.0, -bits));
-        Ok(Self { values, base, unit, gain_unit, relative_unit, weight_unit: weights.unit })
-    }
-
-    fn rule(&self, min_gain: f64, min_weight: u64) -> NewtonRule {
-        let min_hessian = i64::try_from(min_weight).unwrap_or(i64::MAX);
-        let min_gain = min_gain / self.gain_unit;
-        NewtonRule { gradient_unit: self.relative_unit, hessian_unit: 1.0, l2: 0.0, min_hessian, min_gain }
-    }
-}
-
-impl Target for Numbers {
-    type Cell = Pair;
-    fn width(&self) -> usize {
-        1
-    }
-    fn histogram(&self, bins: Bins<'_, u8>, rows: &Rows<'_>, cells: &mut [Pair]) -> Result<(), ShapeError> {
-        histogram_pairs(bins, rows, &self.values, cells)
-    }
-    fn add(&self, row: u32, cells: &mut [Pair]) {
-        cells[0] = cells[0] + self.values[row as usize];
-    }
-    fn best(&self, cells: &[Pair], missing: bool, min_gain: f64, min_weight: u64) -> Option<Split> {
-        best_split(cells, &[0, cells.len()], &[missing], self.rule(min_gain, min_weight)).ok()?
-    }
-    /// The mean: no other order has a better split (Breiman et al. 1984, section 8.8).
-    fn key(&self, cells: &[Pair], _: &[Pair]) -> f64 {
-        cells[0].gradient as f64 / cells[0].hessian as f64
-    }
-    fn value(&self, row: u32) -> i64 {
-        let Pair { gradient, hessian } = self.values[row as usize];
-        gradient / hessian.max(1)
-    }
-    fn predict(&self, sums: &[Pair], out: &mut [f64]) {
-        out[0] = self.base + sums[0].gradient as f64 / sums[0].hessian as f64 * self.unit;
-    }
-    fn outputs(&self) -> usize {
-        1
-    }
-    fn weight(&self, sums: &[Pair]) -> u64 {
-        sums[0].hessian as u64
-    }
-    fn gain_unit(&self) -> f64 {
-        self.weight_unit * self.gain_unit
-    }
+/// x ln x for many x of 0 or more; 0 of 0.
+fn times_log(x: &[f64], out: &mut [f64]) {
+    // Both have the same length; a failure would leave zeros.
+    let _ = log(x, out);
+    out.iter_mut().zip(x).for_each(|(out, &x)| *out = if x > 0.0 { x * *out } else { 0.0 });
 }
 
 /// Refuses a target that does not fit the table.
 pub(crate) fn check(rows: usize, y: usize) -> Result<()> {
     Ok(same("targets against rows", rows, y)?)
+}
+
+/// Classes and weights of rows, checked.
+fn check_classes(y: &[u32], classes: usize, weights: &Weights) -> Result<()> {
+    if classes == 0 {
+        return Err(Error::Fit("there are no classes to learn".into()));
+    }
+    // A row without a weight may have any class.
+    match y.iter().enumerate().find(|(row, class)| **class as usize >= classes && weights.get(*row) > 0) {
+        None => Ok(()),
+        Some((row, class)) => {
+            Err(Error::cell(row, "target", format!("class {class} is not one of {classes}")))
+        }
+    }
+}
+
+/// How impure classes are, if the criterion is one for classes.
+fn entropy(criterion: Criterion) -> Result<bool> {
+    match criterion {
+        Criterion::Auto | Criterion::Gini => Ok(false),
+        Criterion::Entropy => Ok(true),
+        Criterion::Squared | Criterion::Poisson => {
+            Err(Error::parameter("criterion", criterion, "for classes auto, gini and entropy are"))
+        }
+    }
 }

@@ -82,21 +82,23 @@ impl Training {
                 }
             },
         )?;
+        let target = roles.needed_target()?;
         let (answers, task) = if classify {
-            let (y, classes) = roles::classes(dataset, &roles.target)?;
+            let (y, classes) = roles::classes(dataset, target)?;
             (Answers::Classes { y, classes: classes.len() }, Task::Classification { classes })
         } else {
-            (Answers::Numbers(roles::numbers(dataset, &roles.target)?), Task::Regression)
+            (Answers::Numbers(roles::numbers(dataset, target)?), Task::Regression)
         };
         let field = |(name, column): (&String, &&Column)| Field { name: name.clone(), kind: column.kind() };
         let inputs: Vec<Field> = names.iter().zip(&columns).map(field).collect();
-        let is_empty = |column: &Column| (0..column.len()).all(|row| column.cell(row).is_nan());
-        let warnings = inputs
-            .iter()
-            .zip(&columns)
-            .filter(|(_, column)| is_empty(column))
-            .map(|(input, _)| format!("column {:?} has no value in any row and is not used", input.name))
-            .collect();
+        let warnings = without_values(&names, &columns);
         Ok(Self { table, inputs, answers, task, warnings })
     }
+}
+
+/// A warning for each of the columns, called `names`, in which every cell is missing. O(rows) per column.
+pub fn without_values(names: &[String], columns: &[&Column]) -> Vec<String> {
+    let is_empty = |column: &Column| (0..column.len()).all(|row| column.cell(row).is_nan());
+    let empty = names.iter().zip(columns).filter(|(_, column)| is_empty(column));
+    empty.map(|(name, _)| format!("column {name:?} has no value in any row and is not used")).collect()
 }

@@ -1,7 +1,7 @@
 //! A finished tree.
 
 use crate::cuts::UNKNOWN;
-use crate::grow::{Grown, Left};
+use crate::grow::{Grown, Left, Nodes};
 use crate::stored::check_nodes;
 use crate::table::{BinnedTable, Binning};
 use crate::target::Target;
@@ -93,20 +93,21 @@ impl From<Tree> for BareTree {
 
 impl Tree {
     /// `unit` is that of weights.
-    pub(crate) fn new<T: Target>(
-        table: &BinnedTable,
-        unit: f64,
-        target: &T,
-        grown: &[Grown<T::Cell>],
-    ) -> Self {
+    pub(crate) fn new<T: Target>(table: &BinnedTable, unit: f64, target: &T, grown: &Nodes<T::Cell>) -> Self {
         let inputs = Arc::clone(&table.inputs);
         let outputs = target.outputs();
-        let mut tree = Self { inputs, nodes: Vec::new(), values: Vec::new(), outputs };
+        let mut tree = Self {
+            inputs,
+            nodes: Vec::with_capacity(grown.list.len()),
+            values: Vec::with_capacity(grown.list.len() * outputs),
+            outputs,
+        };
         // Each node before all below it, left before right: an order that does not depend on how it was grown. With a
         // right child comes the number of its parent, which did not know its place yet.
         let mut next = vec![(0, None)];
         while let Some((node, parent)) = next.pop() {
-            let (node, place): (&Grown<T::Cell>, _) = (&grown[node], tree.nodes.len() as u32);
+            let sums = grown.sums(node);
+            let (node, place): (&Grown, _) = (&grown.list[node], tree.nodes.len() as u32);
             if let Some(parent) = parent {
                 let parent: &mut Node = &mut tree.nodes[parent as usize];
                 parent.right = place;
@@ -118,7 +119,7 @@ impl Tree {
                 left: place,
                 right: place,
                 rows: node.rows as u32,
-                weight: target.weight(&node.sums) as f64 * unit,
+                weight: target.weight(sums) as f64 * unit,
                 gain: 0.0,
             };
             if let Some((choice, left, right)) = &node.split {
@@ -134,7 +135,7 @@ impl Tree {
                     missing_left: choice.missing_left.unwrap_or(false),
                     left: place + 1,
                     // Squares of the largest numbers may not be finite.
-                    gain: (choice.gain * target.gain_unit()).clamp(f64::MIN, f64::MAX),
+                    gain: (choice.gain * target.gain_unit() * unit).clamp(f64::MIN, f64::MAX),
                     ..new
                 };
                 next.push((*right, Some(place)));
@@ -143,7 +144,7 @@ impl Tree {
             tree.nodes.push(new);
             let first = tree.values.len();
             tree.values.resize(first + outputs, 0.0);
-            target.predict(&node.sums, &mut tree.values[first..]);
+            target.predict(sums, &mut tree.values[first..]);
         }
         tree
     }
@@ -195,16 +196,38 @@ impl Tree {
         let mut at = 0;
         loop {
             let node = &self.nodes[at];
-            let Some(test) = &node.test else { return at };
-            let x = row[node.feature as usize];
-            let left = match test {
-                Test::UpTo(threshold) => x <= *threshold || x.is_nan() && node.missing_left,
-                Test::Bins(set) => match self.bin(node.feature as usize, x) {
-                    Some(bin) => set[usize::from(bin / 64)] >> (bin % 64) & 1 == 1,
-                    None => node.missing_left,
-                },
-            };
-            at = if left { node.left } else { node.right } as usize;
+            if node.test.is_none() {
+                return at;
+            }
+            at = if self.goes_left(node, row) { node.left } else { node.right } as usize;
+        }
+    }
+
+    /// The nodes that a row of cells, read as [`Tree::leaf`] says, comes through, from the root to its leaf.
+    ///
+    /// # Panics
+    /// When the row has fewer cells than the tree has inputs.
+    pub fn path(&self, row: &[f64]) -> Vec<usize> {
+        let mut path = vec![0];
+        let mut node = &self.nodes[0];
+        while node.test.is_some() {
+            let next = if self.goes_left(node, row) { node.left } else { node.right } as usize;
+            path.push(next);
+            node = &self.nodes[next];
+        }
+        path
+    }
+
+    /// Whether a row goes to the left child of a node of this tree; leaves have none.
+    pub(crate) fn goes_left(&self, node: &Node, row: &[f64]) -> bool {
+        let Some(test) = &node.test else { return false };
+        let x = row[node.feature as usize];
+        match test {
+            Test::UpTo(threshold) => x <= *threshold || x.is_nan() && node.missing_left,
+            Test::Bins(set) => match self.bin(node.feature as usize, x) {
+                Some(bin) => set[usize::from(bin / 64)] >> (bin % 64) & 1 == 1,
+                None => node.missing_left,
+            },
         }
     }
 
@@ -213,13 +236,21 @@ impl Tree {
     /// # Panics
     /// When there is no such row.
     pub fn leaf_of(&self, table: &BinnedTable, row: usize) -> usize {
+        self.leaf_where(table, |_| row)
+    }
+
+    /// As [`Tree::leaf_of`] for a row that is put together: `row_of` tells from which row of the table each feature comes.
+    ///
+    /// # Panics
+    /// When there is no such row.
+    pub fn leaf_where(&self, table: &BinnedTable, row_of: impl Fn(usize) -> usize) -> usize {
         let columns = table.columns();
         let mut at = 0;
         loop {
             let node = &self.nodes[at];
             let Some(test) = &node.test else { return at };
             let feature = node.feature as usize;
-            let bin = usize::from(columns.get(row, feature));
+            let bin = usize::from(columns.get(row_of(feature), feature));
             let left = match (test, &table.binnings[feature]) {
                 _ if table.missing[feature] && bin + 1 == columns.count(feature) => node.missing_left,
                 (Test::UpTo(threshold), Binning::Numeric { cuts }) => {

@@ -11,8 +11,8 @@ pub(crate) struct Weights {
     pub(crate) total: u64,
 }
 
-/// The sum of weights as integers is at most this, so that counts fit `u32` with a bit to spare.
-const MOST: f64 = (1u64 << 31) as f64;
+/// The sum of weights as integers is at most this: it fits `i32`.
+pub(crate) const MOST: u64 = (1 << 31) - 1;
 
 impl Weights {
     /// Weights of `rows` rows. They are kept exactly where a power of two makes whole numbers of them whose sum is below
@@ -28,7 +28,7 @@ impl Weights {
         }
         // Sums of parts of the largest cannot overflow, and 2^-52 of an error is far below the bit to spare.
         let ratio: f64 = weights.iter().map(|w| w / largest).sum();
-        let most = ((MOST - rows as f64).max(1.0) / ratio).log2() - largest.log2();
+        let most = ((MOST as f64 - rows as f64).max(1.0) / ratio).log2() - largest.log2();
         let whole = weights.iter().filter(|w| **w > 0.0).map(|&w| -last_bit(w)).max().unwrap_or(0).max(0);
         let exponent = (whole as f64).min(most.floor());
         let scaled = |w: f64| scale(w, exponent as i32).round() as u32;
@@ -86,7 +86,7 @@ mod tests {
         {
             let fixed = Weights::new(weights.len(), Some(&weights));
             let sum: f64 = weights.iter().map(|w| w / 2.0).sum::<f64>() * 2.0;
-            assert!(fixed.total <= 1 << 31 && fixed.total > 1 << 29, "{fixed:?}");
+            assert!(fixed.total <= MOST && fixed.total > 1 << 29, "{fixed:?}");
             for (i, w) in weights.iter().enumerate() {
                 let off = (f64::from(fixed.get(i)) * fixed.unit - w).abs();
                 assert!(off <= sum * 2.0_f64.powi(-30), "{w}: {fixed:?}");

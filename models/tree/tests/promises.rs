@@ -2,9 +2,10 @@
 
 use proptest::prelude::*;
 use tilewise_base::{Column, Context, Dataset, Model, ModelFile, Roles, predict_dataset};
+use tilewise_kernels::MatRef;
+use tilewise_kernels::parallel::{self, Scheme};
 use tilewise_kernels::random::Philox;
-use tilewise_kernels::{MatRef, parallel};
-use tilewise_tree::{BinnedTable, Criterion, DecisionTree, Test, Tree, TreeModel};
+use tilewise_tree::{BinnedTable, Criterion, DecisionTree, MaxFeatures, Test, Tree, TreeModel};
 
 /// Rows of `columns` numbers with few distinct values in some, and a class that depends on them.
 fn problem(rows: usize, columns: usize) -> (Vec<f64>, Vec<u32>, Vec<f64>) {
@@ -41,22 +42,34 @@ fn numbers(params: &DecisionTree, table: &BinnedTable, y: &[f64]) -> Tree {
 fn any_number_of_threads_grows_the_same_tree() {
     // Enough rows for shared histograms, partitions, searches and children.
     let (x, c, y) = problem(60_000, 5);
-    let grow = || {
+    let grow = |scheme: Scheme| {
         let table = binned(&x, 5, None);
+        let context = Context { scheme, ..Context::default() };
+        let classes = |params: &DecisionTree, table: &BinnedTable, y: &[u32]| {
+            params.fit_classes(table, y, 3, &context).unwrap().model
+        };
+        let numbers = |params: &DecisionTree, table: &BinnedTable, y: &[f64]| {
+            params.fit_numbers(table, y, &context).unwrap().model
+        };
         let limited = DecisionTree { max_leaves: Some(50), ..DecisionTree::default() };
         let entropy =
             DecisionTree { criterion: Criterion::Entropy, max_depth: Some(9), ..DecisionTree::default() };
+        let drawing = DecisionTree { max_features: MaxFeatures::Count(2), ..DecisionTree::default() };
         [
             classes(&DecisionTree::default(), &table, &c),
             classes(&entropy, &table, &c),
             numbers(&DecisionTree { min_samples_leaf: 5, ..DecisionTree::default() }, &table, &y),
             numbers(&limited, &table, &y),
+            classes(&drawing, &table, &c),
         ]
     };
-    let one = parallel::with_threads(1, grow);
+    let one = parallel::with_threads(1, || grow(Scheme::Auto));
     assert!(one[0].leaves() > 1000 && one[3].leaves() == 50);
     for threads in [2, 3, 7] {
-        assert_eq!(parallel::with_threads(threads, grow), one);
+        assert_eq!(parallel::with_threads(threads, || grow(Scheme::Auto)), one);
+    }
+    for scheme in [Scheme::Tasks, Scheme::Rows] {
+        assert_eq!(parallel::with_threads(2, || grow(scheme)), one);
     }
 }
 

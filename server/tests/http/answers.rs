@@ -1,7 +1,7 @@
 //! What comes back is what the model says in this process.
 
 use crate::client::{Client, serve, serve_one};
-use crate::models::{answers, logistic, mixed, moody, shifted};
+use crate::models::{answers, logistic, mixed, moody, quantiles, scores, shifted};
 use proptest::prelude::*;
 use serde_json::{Value, json};
 use std::sync::Arc;
@@ -199,6 +199,25 @@ fn a_client_written_by_others_is_understood() {
     }
     assert_eq!(agent.get(url("/v2/health/ready")).call().unwrap().status(), 200);
     assert!(matches!(agent.get(url("/nothing")).call(), Err(ureq::Error::StatusCode(404))));
+}
+
+#[test]
+fn quantiles_are_lists_and_scores_numbers() {
+    let server = serve(&[("q", quantiles()), ("s", scores())], Config::default());
+    let mut client = Client::connect(server.address());
+    assert_eq!(client.post("/predict/q", "[2.5]").json(), json!({"prediction": [1.5, 2.5, 3.5]}));
+    let both = client.post("/predict/q", "[[0], [1]]").json();
+    assert_eq!(both, json!({"predictions": [[-1.0, 0.0, 1.0], [0.0, 1.0, 2.0]]}));
+    assert_eq!(client.post("/predict/s", "[0.5]").json(), json!({"prediction": 0.5}));
+    let output = |client: &mut Client, path: &str| client.get(path).json()["outputs"][0].clone();
+    assert_eq!(
+        output(&mut client, "/v2/models/q"),
+        json!({"name": "prediction", "datatype": "FP64", "shape": [-1, 3], "parameters": {"quantiles": "[0.1,0.5,0.9]"}})
+    );
+    assert_eq!(
+        output(&mut client, "/v2/models/s"),
+        json!({"name": "prediction", "datatype": "FP64", "shape": [-1], "parameters": {"threshold": 0.75}})
+    );
 }
 
 #[test]

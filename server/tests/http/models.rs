@@ -115,6 +115,22 @@ pub(crate) fn mixed() -> Arc<dyn Model> {
     })
 }
 
+/// One column; answers it less 1, it, and it and 1, as three quantiles.
+pub(crate) fn quantiles() -> Arc<dyn Model> {
+    fake(vec![numeric("x")], Task::Quantiles { quantiles: vec![0.1, 0.5, 0.9] }, |x, out| {
+        out.copy_from_slice(&[x[0] - 1.0, x[0], x[0] + 1.0]);
+        Ok(())
+    })
+}
+
+/// One column, which is the score; 0.75 and more is an anomaly.
+pub(crate) fn scores() -> Arc<dyn Model> {
+    fake(vec![numeric("x")], Task::Anomaly { threshold: Some(0.75) }, |x, out| {
+        out[0] = x[0];
+        Ok(())
+    })
+}
+
 /// One column; answers its double; NaN for 0; panics at 13.
 pub(crate) fn moody() -> Arc<dyn Model> {
     fake(vec![numeric("x")], Task::Regression, |x, out| {

@@ -4,7 +4,7 @@ use super::{COLOURS, STYLE};
 use crate::escape;
 use std::fmt::Write as _;
 
-/// Width of every view box: at 360 pixels text of [`TEXT`] units is still 10.5 pixels tall.
+/// Width of the view box of all but trees: at 360 pixels text of [`TEXT`] units is still 10.5 pixels tall.
 pub(super) const WIDTH: f64 = 480.0;
 /// Height of ordinary text.
 pub(super) const TEXT: f64 = 14.0;
@@ -21,11 +21,33 @@ pub(super) enum Anchor {
     End,
 }
 
-/// SVG elements so far, and how much height they need.
-#[derive(Default)]
+/// SVG elements so far, and how much room they need.
 pub(super) struct Canvas {
     body: String,
+    pub(super) width: f64,
     pub(super) height: f64,
+}
+
+/// The style with the light colour before each variable, for programs that know no variables and take the last declaration
+/// that they understand.
+fn with_plain_colours(style: &str) -> String {
+    let (mut out, mut rest) = (String::new(), style);
+    while let Some(at) = rest.find(":var(") {
+        let (before, after) = rest.split_at(at);
+        let property = before.rsplit(['{', ';']).next().unwrap_or_default();
+        let (name, after) = after[":var(".len()..].split_once(')').unwrap_or_default();
+        let colour = style.split_once(&format!("{name}:")).map_or("", |(_, rest)| rest);
+        let colour = colour.split([';', '}']).next().unwrap_or_default();
+        out += &format!("{before}:{colour};{property}:var({name})");
+        rest = after;
+    }
+    out + rest
+}
+
+impl Default for Canvas {
+    fn default() -> Self {
+        Self::new(WIDTH)
+    }
 }
 
 /// Room that `text` takes at `size`, estimated.
@@ -43,6 +65,10 @@ pub(super) fn fit(text: &str, size: f64, width: f64) -> String {
 }
 
 impl Canvas {
+    pub(super) fn new(width: f64) -> Self {
+        Self { body: String::new(), width, height: 0.0 }
+    }
+
     pub(super) fn text(&mut self, x: f64, y: f64, anchor: Anchor, class: &str, text: &str) {
         let anchor = match anchor {
             Anchor::Start => "start",
@@ -73,7 +99,9 @@ impl Canvas {
             let line = lines.last_mut().map_or("", |line| line.as_str());
             let longer = if line.is_empty() { word.to_string() } else { format!("{line} {word}") };
             match lines.last_mut() {
-                Some(last) if last.is_empty() || text_width(&longer, TITLE) <= WIDTH - 8.0 => *last = longer,
+                Some(last) if last.is_empty() || text_width(&longer, TITLE) <= self.width - 8.0 => {
+                    *last = longer
+                }
                 _ => lines.push(word.into()),
             }
         }
@@ -128,22 +156,93 @@ impl Canvas {
         );
     }
 
+    /// A part of a bar without ends of its own. After the last colour they begin again, paler.
+    pub(super) fn part(&mut self, series: usize, x: (f64, f64), y: f64, height: f64) {
+        let (class, width) = (series % COLOURS, x.1 - x.0);
+        let pale = if series / COLOURS % 2 == 1 { " fill-opacity=\"0.45\"" } else { "" };
+        let _ = write!(
+            self.body,
+            "<rect class=\"f{class}\"{pale} x=\"{:.1}\" y=\"{y:.1}\" width=\"{width:.1}\" height=\"{height:.1}\"/>",
+            x.0
+        );
+    }
+
+    /// The whole of a bar, behind its parts.
+    pub(super) fn track(&mut self, x: (f64, f64), y: f64, height: f64) {
+        let width = x.1 - x.0;
+        let _ = write!(
+            self.body,
+            "<rect class=\"track\" x=\"{:.1}\" y=\"{y:.1}\" width=\"{width:.1}\" height=\"{height:.1}\"/>",
+            x.0
+        );
+    }
+
+    /// A box behind text; `round` ones end something.
+    pub(super) fn panel(&mut self, (x, y): (f64, f64), width: f64, height: f64, round: bool) {
+        let radius = if round { 12 } else { 3 };
+        let _ = write!(
+            self.body,
+            "<rect class=\"panel\" x=\"{x:.1}\" y=\"{y:.1}\" width=\"{width:.1}\" height=\"{height:.1}\" rx=\"{radius}\"/>"
+        );
+    }
+
+    /// A curve that leaves and arrives level.
+    pub(super) fn curve(&mut self, (x1, y1): (f64, f64), (x2, y2): (f64, f64), thickness: f64) {
+        let middle = (x1 + x2) / 2.0;
+        let _ = write!(
+            self.body,
+            "<path class=\"way\" stroke-width=\"{thickness:.1}\" d=\"M{x1:.1} {y1:.1}C{middle:.1} {y1:.1} {middle:.1} \
+             {y2:.1} {x2:.1} {y2:.1}\"/>"
+        );
+    }
+
+    /// Begins elements that share a tip.
+    pub(super) fn begin(&mut self, tip: &str) {
+        let _ = write!(self.body, "<g><title>{}</title>", escape(tip));
+    }
+
+    /// Ends what [`Canvas::begin`] began.
+    pub(super) fn end(&mut self) {
+        self.body.push_str("</g>");
+    }
+
     pub(super) fn inline(self, title: &str) -> String {
         self.element(title, "", "")
     }
 
     pub(super) fn standalone(self, title: &str) -> String {
-        let size =
-            format!(" xmlns=\"http://www.w3.org/2000/svg\" width=\"{WIDTH}\" height=\"{:.0}\"", self.height);
-        self.element(title, &size, &format!("<style>{STYLE}</style>"))
+        let size = format!(
+            " xmlns=\"http://www.w3.org/2000/svg\" width=\"{:.0}\" height=\"{:.0}\"",
+            self.width, self.height
+        );
+        self.element(title, &size, &format!("<style>{}</style>", with_plain_colours(STYLE)))
     }
 
     fn element(self, title: &str, attributes: &str, head: &str) -> String {
-        let (title, height) = (escape(title), self.height);
+        let (title, width, height) = (escape(title), self.width, self.height);
         format!(
-            "<svg class=\"chart\" role=\"img\"{attributes} viewBox=\"0 0 {WIDTH} {height:.0}\" aria-label=\"{title}\">\
+            "<svg class=\"chart\" role=\"img\"{attributes} viewBox=\"0 0 {width:.0} {height:.0}\" aria-label=\"{title}\">\
              <title>{title}</title>{head}{}</svg>\n",
             self.body
         )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_variable_has_a_plain_colour_before_it() {
+        let plain = with_plain_colours(
+            ".x{--ink:#111;--s0:#222222}.a{fill:var(--s0)}.b{stroke-width:5;stroke:var(--ink);x:1}",
+        );
+        assert_eq!(
+            plain,
+            ".x{--ink:#111;--s0:#222222}.a{fill:#222222;fill:var(--s0)}.b{stroke-width:5;stroke:#111;stroke:var(--ink);x:1}"
+        );
+        let style = with_plain_colours(STYLE);
+        assert_eq!(style.matches("var(--").count(), STYLE.matches("var(--").count());
+        assert!(style.contains(".f0{fill:#0072b2;fill:var(--s0)}"));
     }
 }

@@ -104,6 +104,23 @@ impl Problem {
         Ok(super::doubles(&self.read(name, len * 8)?))
     }
 
+    /// Reads an operand without holding it twice, which would count where memory is what is measured.
+    ///
+    /// # Errors
+    /// When the file cannot be read or holds another number of elements than `len`.
+    #[cfg(feature = "operands")]
+    pub fn elements<T: super::Element>(&self, name: &str, len: usize) -> io::Result<Vec<T>> {
+        use std::io::Read;
+        let mut file = std::fs::File::open(self.file(name))?;
+        let (found, wanted) = (file.metadata()?.len(), (len * size_of::<T>()) as u64);
+        if found != wanted {
+            return Err(io::Error::other(format!("operand {name} has {found} bytes, not {wanted}")));
+        }
+        let mut values = vec![T::zeroed(); len];
+        file.read_exact(bytemuck::cast_slice_mut(&mut values))?;
+        Ok(values)
+    }
+
     /// The bytes of an operand.
     pub(super) fn read(&self, name: &str, bytes: usize) -> io::Result<Vec<u8>> {
         let found = std::fs::read(self.file(name))?;

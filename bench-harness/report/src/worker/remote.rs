@@ -71,6 +71,17 @@ impl Remote {
         }
     }
 
+    /// The most memory that the process has held so far, in bytes: `VmHWM` of Linux.
+    ///
+    /// # Errors
+    /// When the system does not tell.
+    pub fn peak_memory(&self) -> io::Result<f64> {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id()))?;
+        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+        let kibibytes = line.and_then(|rest| rest.split_whitespace().next()?.parse::<f64>().ok());
+        kibibytes.map(|n| 1024.0 * n).ok_or_else(|| io::Error::other("the system does not tell VmHWM"))
+    }
+
     /// Loads a problem.
     ///
     /// # Errors
@@ -170,6 +181,8 @@ mod tests {
         let mut remote = Remote::start(command).unwrap();
         assert_eq!(remote.ask("version").unwrap(), "1");
         assert_eq!(remote.run(5).unwrap(), 2.0);
+        #[cfg(target_os = "linux")]
+        assert!(remote.peak_memory().unwrap() > 1e4);
         assert!(remote.paused);
         assert_eq!((remote.run(5).unwrap(), remote.ask("version").unwrap()), (3.0, "4".into()));
         assert!(!remote.paused);

@@ -1,13 +1,23 @@
 //! The measures that a person is shown for a task, and those of the plainest prediction to hold them against.
 
-use super::{accuracy, log_loss, macro_f1, mae, most_probable, pr_auc, r2, rmse, roc_auc};
-use crate::Result;
+use super::{
+    accuracy, calibration_error, log_loss, macro_f1, mae, most_probable, pinball_loss, pr_auc, r2, rmse,
+    roc_auc, weighted_quantiles,
+};
+use crate::{Error, Result};
 
 /// What was to be predicted.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Truth {
     /// One number per row.
     Numbers(Vec<f64>),
+    /// One number per row, of which quantiles are predicted.
+    Quantiles {
+        /// The numbers.
+        y: Vec<f64>,
+        /// Which quantiles.
+        quantiles: Vec<f64>,
+    },
     /// One class per row, out of so many.
     Classes {
         /// Position of each row's class.
@@ -15,14 +25,17 @@ pub enum Truth {
         /// Number of classes.
         classes: usize,
     },
+    /// Whether each row is what scores are to find.
+    Flags(Vec<bool>),
 }
 
 impl Truth {
     /// Number of rows.
     pub fn rows(&self) -> usize {
         match self {
-            Self::Numbers(y) => y.len(),
+            Self::Numbers(y) | Self::Quantiles { y, .. } => y.len(),
             Self::Classes { codes, .. } => codes.len(),
+            Self::Flags(flags) => flags.len(),
         }
     }
 }
@@ -38,47 +51,95 @@ pub struct Score {
     pub more_is_better: bool,
 }
 
-/// The usual measures of `predictions` as [`crate::Model::predict`] writes them.
+/// The measures of a truth by name, the one that people look at first in front.
+///
+/// Numbers: RMSE, MAE, R2. Quantiles: pinball loss, calibration error. Classes: log loss, accuracy, with two of them ROC AUC and
+/// PR AUC of the second, macro F1. Flags: ROC AUC, PR AUC.
+pub fn measures(truth: &Truth) -> &'static [&'static str] {
+    match truth {
+        Truth::Numbers(_) => &["RMSE", "MAE", "R2"],
+        Truth::Quantiles { .. } => &["pinball loss", "calibration error"],
+        Truth::Classes { classes: 2, .. } => &["log loss", "accuracy", "ROC AUC", "PR AUC", "macro F1"],
+        Truth::Classes { .. } => &["log loss", "accuracy", "macro F1"],
+        Truth::Flags(_) => &["ROC AUC", "PR AUC"],
+    }
+}
+
+/// The measure called `name` of `predictions` as [`crate::Model::predict`] writes them. Case, spaces, `-` and `_` of the name do
+/// not matter.
+///
+/// # Errors
+/// When the truth has no such measure (all are named), lengths do not fit or a weight is negative.
+pub fn measure(name: &str, truth: &Truth, predictions: &[f64], weights: Option<&[f64]>) -> Result<Score> {
+    let plain = |name: &str| name.to_lowercase().replace([' ', '-', '_'], "");
+    let all = measures(truth);
+    let Some(&name) = all.iter().find(|known| plain(known) == plain(name)) else {
+        return Err(Error::parameter("metric", name, format!("one of {} is", all.join(", "))));
+    };
+    let value = match truth {
+        Truth::Numbers(y) => match name {
+            "RMSE" => rmse(y, predictions, weights)?,
+            "MAE" => mae(y, predictions, weights)?,
+            _ => r2(y, predictions, weights)?,
+        },
+        Truth::Quantiles { y, quantiles } => match name {
+            "pinball loss" => pinball_loss(y, predictions, quantiles, weights)?,
+            _ => calibration_error(y, predictions, quantiles, weights)?,
+        },
+        Truth::Classes { codes, classes } => {
+            let called = || most_probable(predictions, *classes);
+            let of_second = |area: Area| {
+                let positive: Vec<bool> = codes.iter().map(|&c| c == 1).collect();
+                let score: Vec<f64> = predictions.chunks_exact(2).map(|row| row[1]).collect();
+                area(&positive, &score, weights)
+            };
+            match name {
+                "log loss" => log_loss(codes, predictions, *classes, weights)?,
+                "accuracy" => accuracy(codes, &called(), weights)?,
+                "macro F1" => macro_f1(codes, &called(), *classes, weights)?,
+                "ROC AUC" => of_second(roc_auc)?,
+                _ => of_second(pr_auc)?,
+            }
+        }
+        Truth::Flags(positive) => match name {
+            "ROC AUC" => roc_auc(positive, predictions, weights)?,
+            _ => pr_auc(positive, predictions, weights)?,
+        },
+    };
+    let less_is_better = ["RMSE", "MAE", "pinball loss", "calibration error", "log loss"].contains(&name);
+    Ok(Score { name, value, more_is_better: !less_is_better })
+}
+
+/// The area under a curve of flags, scores and weights.
+type Area = fn(&[bool], &[f64], Option<&[f64]>) -> Result<f64>;
+
+/// All [`measures`] of `predictions`.
 ///
 /// # Errors
 /// When lengths do not fit or a weight is negative.
 pub fn summary(truth: &Truth, predictions: &[f64], weights: Option<&[f64]>) -> Result<Vec<Score>> {
-    let good = |name, value| Score { name, value, more_is_better: true };
-    let bad = |name, value| Score { name, value, more_is_better: false };
-    match truth {
-        Truth::Numbers(y) => Ok(vec![
-            bad("RMSE", rmse(y, predictions, weights)?),
-            bad("MAE", mae(y, predictions, weights)?),
-            good("R2", r2(y, predictions, weights)?),
-        ]),
-        Truth::Classes { codes, classes } => {
-            let mut scores = vec![bad("log loss", log_loss(codes, predictions, *classes, weights)?)];
-            let called = most_probable(predictions, *classes);
-            scores.push(good("accuracy", accuracy(codes, &called, weights)?));
-            if *classes == 2 {
-                let positive: Vec<bool> = codes.iter().map(|&c| c == 1).collect();
-                let score: Vec<f64> = predictions.chunks_exact(2).map(|row| row[1]).collect();
-                scores.push(good("ROC AUC", roc_auc(&positive, &score, weights)?));
-                scores.push(good("PR AUC", pr_auc(&positive, &score, weights)?));
-            }
-            scores.push(good("macro F1", macro_f1(codes, &called, *classes, weights)?));
-            Ok(scores)
-        }
-    }
+    measures(truth).iter().map(|name| measure(name, truth, predictions, weights)).collect()
 }
 
-/// One row of outputs that ignores all inputs: the weighted mean of a target, or the share of each class (whose most
-/// probable is the majority).
+/// One row of outputs that ignores all inputs: the weighted mean of a target, its quantiles, or the share of each class (whose
+/// most probable is the majority) or of flagged rows.
 pub fn baseline(truth: &Truth, weights: Option<&[f64]>) -> Vec<f64> {
+    let share = |rows: usize, is: &(dyn Fn(usize) -> bool + Sync)| {
+        super::weighted_mean(rows, weights, |i| f64::from(u8::from(is(i))))
+    };
     match truth {
         Truth::Numbers(y) => vec![super::weighted_mean(y.len(), weights, |i| y[i])],
-        Truth::Classes { codes, classes } => {
-            let share = |class: usize| {
-                super::weighted_mean(codes.len(), weights, |i| {
-                    f64::from(u8::from(codes[i] as usize == class))
-                })
-            };
-            (0..*classes).map(share).collect()
+        Truth::Quantiles { y, quantiles } => {
+            let mut order: Vec<usize> = (0..y.len()).collect();
+            order.sort_by(|&a, &b| y[a].total_cmp(&y[b]));
+            let pair = |i: usize| (y[i], weights.map_or(1.0, |w| w[i]));
+            let mut out = vec![0.0; quantiles.len()];
+            weighted_quantiles(order.into_iter().map(pair), quantiles, &mut out);
+            out
         }
+        Truth::Classes { codes, classes } => {
+            (0..*classes).map(|class| share(codes.len(), &|i| codes[i] as usize == class)).collect()
+        }
+        Truth::Flags(flags) => vec![share(flags.len(), &|i| flags[i])],
     }
 }

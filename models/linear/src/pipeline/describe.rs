@@ -31,11 +31,11 @@ pub(super) fn describe(pipeline: &Pipeline) -> String {
         model.coefficients.chunks_exact(names.len().max(1)).zip(&model.intercepts).enumerate()
     {
         let what = match &pipeline.task {
-            Task::Regression => pipeline.target.clone(),
             Task::Classification { classes } => {
                 let class = if model.intercepts.len() == 1 { 1 } else { k };
                 format!("log odds of {}", classes.get(class).map_or("", String::as_str))
             }
+            _ => pipeline.target.clone(),
         };
         let per_unit: Vec<f64> = row
             .iter()

@@ -2,7 +2,7 @@
 //! chunks forget.
 
 use super::*;
-use crate::{Criterion, Feature, MaxFeatures};
+use crate::{Criterion, Feature, MaxFeatures, Splitter};
 use proptest::prelude::*;
 use tilewise_base::{Context, rounds};
 
@@ -37,6 +37,14 @@ fn problem() -> impl Strategy<Value = Problem> {
     })
 }
 
+/// What is learned of it.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Learns {
+    Classes(u32),
+    Numbers,
+    Counts,
+}
+
 impl Problem {
     fn table(&self, bins: usize) -> BinnedTable {
         let [a, b] = &self.numbers;
@@ -48,21 +56,29 @@ impl Problem {
         BinnedTable::new(&features, self.weights.as_deref(), bins, 0).unwrap()
     }
 
-    fn answers(&self, classify: bool) -> Answers {
-        match classify {
-            true => Answers::Classes { y: self.classes.clone(), classes: 3 },
-            false => Answers::Numbers(self.y.clone()),
+    fn answers(&self, learns: Learns) -> Answers {
+        match learns {
+            Learns::Classes(classes) => {
+                let y = self.classes.iter().map(|class| class % classes).collect();
+                Answers::Classes { y, classes: classes as usize }
+            }
+            Learns::Numbers => Answers::Numbers(self.y.clone()),
+            Learns::Counts => Answers::Numbers(self.y.iter().map(|y| y.abs()).collect()),
         }
     }
 }
 
-fn in_memory(params: &DecisionTree, table: &BinnedTable, answers: &Answers) -> Tree {
+fn try_in_memory(params: &DecisionTree, table: &BinnedTable, answers: &Answers) -> Result<Tree> {
     let context = Context { seed: 9, ..Context::default() };
     let fit = match answers {
         Answers::Classes { y, classes } => params.fit_classes(table, y, *classes, &context),
         Answers::Numbers(y) => params.fit_numbers(table, y, &context),
     };
-    fit.unwrap().model
+    fit.map(|fit| fit.model)
+}
+
+fn in_memory(params: &DecisionTree, table: &BinnedTable, answers: &Answers) -> Tree {
+    try_in_memory(params, table, answers).unwrap()
 }
 
 /// As many chunks of nearly equal length.
@@ -87,22 +103,46 @@ proptest! {
     #[test]
     fn rounds_grow_the_tree_of_memory(
         problem in problem(),
-        classify: bool,
+        learns in prop::sample::select(vec![
+            Learns::Classes(2), Learns::Classes(3), Learns::Numbers, Learns::Counts,
+        ]),
         bins in prop::sample::select(vec![2, 5, 255]),
         max_depth in prop::option::of(0_usize..4),
         min_samples_split in 2_usize..6,
         min_samples_leaf in prop::sample::select(vec![1, 1, 3]),
+        min_impurity_decrease in prop::sample::select(vec![0.0, 0.0, 0.02]),
         max_features in prop::sample::select(vec![MaxFeatures::All, MaxFeatures::Count(1)]),
+        splitter in prop::sample::select(vec![Splitter::Best, Splitter::Random]),
+        growth in prop::sample::select(vec![Growth::LeafWise, Growth::DepthWise]),
+        signs in prop::option::of((-1_i8..=1, -1_i8..=1)),
+        interactions in prop::sample::select(vec![vec![], vec![vec![0, 1]], vec![vec![0, 2], vec![1, 2]]]),
+        ccp_alpha in prop::sample::select(vec![0.0, 0.0, 0.02]),
         entropy: bool,
         batch in prop::sample::select(vec![1, 40, BATCH]),
     ) {
         let min_samples_leaf = if problem.weights.is_some() { 1 } else { min_samples_leaf };
-        let criterion = if classify && entropy { Criterion::Entropy } else { Criterion::Auto };
-        let params = DecisionTree {
-            criterion, max_depth, min_samples_split, min_samples_leaf, max_features, ..DecisionTree::default()
+        let criterion = match learns {
+            Learns::Classes(_) if entropy => Criterion::Entropy,
+            Learns::Counts => Criterion::Poisson,
+            _ => Criterion::Auto,
         };
-        let (table, answers) = (problem.table(bins), problem.answers(classify));
-        let expected = in_memory(&params, &table, &answers);
+        let signs = signs.filter(|_| learns != Learns::Classes(3));
+        let params = DecisionTree {
+            criterion, max_depth, max_leaves: None, min_samples_leaf, min_samples_split, min_impurity_decrease,
+            max_features, splitter, growth, monotone: signs.map_or(vec![], |(a, b)| vec![a, 0, b]),
+            interactions, ccp_alpha,
+        };
+        let (table, answers) = (problem.table(bins), problem.answers(learns));
+        let expected = match try_in_memory(&params, &table, &answers) {
+            Ok(expected) => expected,
+            // Counts that are all 0.
+            Err(e) => {
+                prop_assert_eq!(learns, Learns::Counts);
+                let refused = Learned::new(&params, &table, &answers).err().map(|e| e.to_string());
+                prop_assert_eq!(refused, Some(e.to_string()));
+                return Ok(());
+            }
+        };
         let learned = Learned::new(&params, &table, &answers).unwrap();
         for count in [1, 2, 7] {
             let mut trainer = TreeTrainer::new(&params, &table, &learned, 9).unwrap();
@@ -131,7 +171,8 @@ fn large() -> Problem {
 #[test]
 fn a_chunk_that_forgets_costs_one_more_round() {
     let problem = large();
-    let (params, table, answers) = (DecisionTree::default(), problem.table(255), problem.answers(true));
+    let (params, table, answers) =
+        (DecisionTree::default(), problem.table(255), problem.answers(Learns::Classes(3)));
     let learned = Learned::new(&params, &table, &answers).unwrap();
     let expected = in_memory(&params, &table, &answers);
     assert!(expected.depth() >= 6);
@@ -164,7 +205,7 @@ fn a_chunk_that_forgets_costs_one_more_round() {
 #[test]
 fn a_chunk_serves_two_trees_at_a_time() {
     let problem = large();
-    let (table, answers) = (problem.table(255), problem.answers(true));
+    let (table, answers) = (problem.table(255), problem.answers(Learns::Classes(3)));
     let of = |max_depth| DecisionTree { max_depth: Some(max_depth), ..DecisionTree::default() };
     // The same chunk is asked about either tree by turns, and is in the state of the other each time.
     let learned = Learned::new(&of(5), &table, &answers).unwrap();
@@ -193,7 +234,8 @@ fn a_chunk_serves_two_trees_at_a_time() {
 #[test]
 fn a_tree_that_is_stopped_is_a_tree() {
     let problem = large();
-    let (params, table, answers) = (DecisionTree::default(), problem.table(255), problem.answers(true));
+    let (params, table, answers) =
+        (DecisionTree::default(), problem.table(255), problem.answers(Learns::Classes(3)));
     let learned = Learned::new(&params, &table, &answers).unwrap();
     let chunk = &chunks(&table, &learned, 1)[0];
     for rounds in 0..5 {
@@ -213,11 +255,28 @@ fn a_tree_that_is_stopped_is_a_tree() {
 #[test]
 fn what_makes_no_sense_is_refused() {
     let problem = large();
-    let (params, table, answers) = (DecisionTree::default(), problem.table(255), problem.answers(true));
+    let (params, table, answers) =
+        (DecisionTree::default(), problem.table(255), problem.answers(Learns::Classes(3)));
     let learned = Learned::new(&params, &table, &answers).unwrap();
     let few = DecisionTree { max_leaves: Some(4), ..DecisionTree::default() };
-    let message = TreeTrainer::new(&few, &table, &learned, 0).err().unwrap().to_string();
+    let refused = |params: &DecisionTree, table: &BinnedTable, learned: &Learned| {
+        TreeTrainer::new(params, table, learned, 0).err().unwrap().to_string()
+    };
+    let message = refused(&few, &table, &learned);
     assert!(message.contains("max_leaves: 4") && message.contains("none"), "{message}");
+    let oblivious = DecisionTree { growth: Growth::Oblivious, ..DecisionTree::default() };
+    let message = refused(&oblivious, &table, &learned);
+    assert!(message.contains("growth: oblivious") && message.contains("depth_wise"), "{message}");
+    let monotone = DecisionTree { monotone: vec![1, 0, 0], ..DecisionTree::default() };
+    assert!(refused(&monotone, &table, &learned).contains("3 classes"));
+    let monotone = DecisionTree { monotone: vec![1, 0], ..DecisionTree::default() };
+    let numbers = Learned::new(&monotone, &table, &problem.answers(Learns::Numbers)).unwrap();
+    assert!(refused(&monotone, &table, &numbers).contains("monotone"));
+    let weighted = Problem { weights: Some([1.0, 2.0].repeat(200)), ..large() }.table(255);
+    let learned_weighted = Learned::new(&params, &weighted, &answers).unwrap();
+    let leaves = DecisionTree { min_samples_leaf: 3, ..DecisionTree::default() };
+    let message = refused(&leaves, &weighted, &learned_weighted);
+    assert!(message.contains("min_samples_leaf: 3") && message.contains("weights"), "{message}");
     assert!(TreeChunk::new(&table, &learned, 399..401).is_err());
     assert!(Learned::new(&params, &table, &Answers::Numbers(vec![0.0; 3])).is_err());
     let chunk = &chunks(&table, &learned, 1)[0];
@@ -236,6 +295,9 @@ fn what_makes_no_sense_is_refused() {
     let mut trainer = TreeTrainer::new(&params, &table, &learned, 0).unwrap();
     let all = table.columns().cells() * 3;
     assert!(trainer.advance(counted(vec![-1; all])).unwrap_err().to_string().contains("no sum"));
+    let mut trainer = TreeTrainer::new(&params, &table, &learned, 0).unwrap();
+    let one = [1].into_iter().chain(std::iter::repeat(0)).take(all).collect();
+    assert!(trainer.advance(counted(one)).unwrap_err().to_string().contains("sums of its node"));
     let mixed = TreeTrainer::merge(counted(vec![1]), counted(vec![1, 2]));
     let mut trainer = TreeTrainer::new(&params, &table, &learned, 0).unwrap();
     assert!(trainer.advance(mixed).unwrap_err().to_string().contains("different requests"));

@@ -1,0 +1,241 @@
+//! Our side.
+
+use std::cell::RefCell;
+use std::io;
+use std::rc::Rc;
+use tilewise_base::{Context, Error};
+use tilewise_forest::{Forest, RandomForest};
+use tilewise_kernels::parallel::Scheme;
+use tilewise_kernels::{Float, MatMut, MatRef};
+use tilewise_report::worker::{Job, Operation, Problem, Trees};
+use tilewise_tree::{Answers, BinnedTable, DecisionTree, Feature, MOST_BINS, MaxFeatures, Tree, WhenAsked};
+
+/// Trees of either kind, and what predicts with them once it is asked.
+pub(super) struct Model {
+    grown: Grown,
+    compiled: WhenAsked,
+}
+
+enum Grown {
+    Tree(Tree),
+    Forest(Box<Forest>),
+}
+
+/// The inputs of a model.
+pub(super) enum Inputs<'a> {
+    /// Numbers row by row, and how many a row has.
+    Numbers(&'a [f32], usize),
+    /// Columns as they are.
+    Columns(&'a [Feature<'a>]),
+}
+
+impl Model {
+    /// Trains as `settings` say; binning is part of it.
+    pub(super) fn train(
+        inputs: &Inputs<'_>,
+        answers: &Answers,
+        settings: &Trees,
+        scheme: Scheme,
+    ) -> Result<Self, Error> {
+        let table = match *inputs {
+            Inputs::Numbers(x, features) => {
+                let x = MatRef::new(x, x.len() / features.max(1), features)?;
+                BinnedTable::of_matrix(x, None, MOST_BINS, settings.seed)?
+            }
+            Inputs::Columns(columns) => BinnedTable::new(columns, None, MOST_BINS, settings.seed)?,
+        };
+        let limit = |n: usize| (n > 0).then_some(n);
+        let max_features = limit(settings.features).map_or(MaxFeatures::All, MaxFeatures::Count);
+        let (max_depth, max_leaves) = (limit(settings.depth), limit(settings.leaves));
+        let tree = DecisionTree { max_depth, max_leaves, max_features, ..DecisionTree::default() };
+        let context = Context { seed: settings.seed, scheme, ..Context::default() };
+        if settings.trees > 1 {
+            let (trees, max_features) = (settings.trees, Some(max_features));
+            let forest = RandomForest { trees, max_features, tree, ..RandomForest::default() };
+            let forest = Box::new(forest.fit(&table, answers, &context)?.model);
+            return Ok(Self { grown: Grown::Forest(forest), compiled: WhenAsked::default() });
+        }
+        let tree = match answers {
+            Answers::Classes { y, classes } => tree.fit_classes(&table, y, *classes, &context)?.model,
+            Answers::Numbers(y) => tree.fit_numbers(&table, y, &context)?.model,
+        };
+        Ok(Self { grown: Grown::Tree(tree), compiled: WhenAsked::default() })
+    }
+
+    fn trees(&self) -> &[Tree] {
+        match &self.grown {
+            Grown::Tree(tree) => std::slice::from_ref(tree),
+            Grown::Forest(forest) => forest.trees(),
+        }
+    }
+
+    fn outputs(&self) -> usize {
+        self.trees().first().map_or(0, Tree::outputs)
+    }
+
+    fn predict_row(&self, row: &[f64], out: &mut [f64]) -> Result<(), Error> {
+        let outputs = out.len();
+        let compiled = self.compiled.get(self.trees())?;
+        Ok(compiled.mean(MatRef::new(row, 1, row.len())?, MatMut::new(out, 1, outputs)?)?)
+    }
+
+    /// Predicts rows of as many features, over threads.
+    pub(super) fn predict<T: Float>(&self, x: &[T], features: usize) -> Result<Vec<f64>, Error> {
+        let (rows, outputs) = (x.len() / features.max(1), self.outputs());
+        let mut out = vec![0.0; rows * outputs];
+        let compiled = self.compiled.get(self.trees())?;
+        compiled.mean(MatRef::new(x, rows, features)?, MatMut::new(&mut out, rows, outputs)?)?;
+        Ok(out)
+    }
+}
+
+/// A model and what it was trained for.
+type Kept = Rc<RefCell<Option<(Trees, Vec<usize>, Model)>>>;
+
+/// Keeps the last model from problem to problem: what is predicted with need not be trained again.
+#[derive(Default)]
+pub(in crate::compare) struct Worker {
+    kept: Kept,
+    scheme: Scheme,
+}
+
+impl Worker {
+    /// Training is divided as told.
+    pub(in crate::compare) fn new(scheme: Scheme) -> Self {
+        Self { scheme, ..Self::default() }
+    }
+
+    /// Reads the rows of a problem.
+    pub(in crate::compare) fn load(&self, problem: &Problem) -> io::Result<Box<dyn Job>> {
+        let &[rows, tests, features, classes] = problem.shape.as_slice() else {
+            return Err(io::Error::other("expected rows, tests, features and classes"));
+        };
+        let y = problem.elements::<f32>("y", rows)?;
+        let answers = match classes {
+            0 => Answers::Numbers(y.into_iter().map(f64::from).collect()),
+            _ => Answers::Classes { y: y.into_iter().map(|y| y as u32).collect(), classes },
+        };
+        let job = Grove {
+            kept: Rc::clone(&self.kept),
+            scheme: self.scheme,
+            settings: Trees::read(problem)?,
+            shape: problem.shape.clone(),
+            features,
+            x: problem.elements("x", rows * features)?,
+            tests: problem.elements("t", tests * features)?,
+            answers,
+            row: 0,
+            out: vec![0.0; classes.max(1)],
+        };
+        let is_kept = |(settings, shape, _): &(Trees, Vec<usize>, Model)| {
+            settings.same_model(&job.settings) && *shape == job.shape
+        };
+        if !job.kept.borrow().as_ref().is_some_and(is_kept) {
+            job.kept.take();
+            if job.settings.operation != Operation::Train {
+                job.train().map_err(io::Error::other)?;
+            }
+        }
+        Ok(Box::new(job))
+    }
+}
+
+struct Grove {
+    kept: Kept,
+    scheme: Scheme,
+    settings: Trees,
+    shape: Vec<usize>,
+    features: usize,
+    x: Vec<f32>,
+    tests: Vec<f32>,
+    answers: Answers,
+    /// The next row to predict alone, and its answer.
+    row: usize,
+    out: Vec<f64>,
+}
+
+impl Grove {
+    fn train(&self) -> Result<(), Error> {
+        // The model before goes first: two need not fit.
+        self.kept.take();
+        let inputs = Inputs::Numbers(&self.x, self.features);
+        let model = Model::train(&inputs, &self.answers, &self.settings, self.scheme)?;
+        self.kept.replace(Some((self.settings.clone(), self.shape.clone(), model)));
+        Ok(())
+    }
+
+    fn predict(&self) -> Result<Vec<f64>, Error> {
+        let kept = self.kept.borrow();
+        kept.as_ref().map_or(Ok(Vec::new()), |(.., model)| model.predict(&self.tests, self.features))
+    }
+
+    /// Rows as a server has them: cells of f64.
+    fn predict_rows(&mut self, times: u64) -> Result<(), Error> {
+        let kept = self.kept.borrow();
+        let Some((.., model)) = kept.as_ref() else { return Ok(()) };
+        let rows = self.tests.len().checked_div(self.features).unwrap_or(0);
+        if rows == 0 {
+            return Err(Error::Fit("there are no test rows".into()));
+        }
+        let mut cells = vec![0.0; self.features];
+        for _ in 0..times {
+            self.row = (self.row + 1) % rows;
+            let row = &self.tests[self.row * self.features..][..self.features];
+            cells.iter_mut().zip(row).for_each(|(cell, &x)| *cell = f64::from(x));
+            model.predict_row(&cells, &mut self.out)?;
+        }
+        Ok(())
+    }
+}
+
+impl Job for Grove {
+    fn run(&mut self, times: u64) -> Result<(), String> {
+        match self.settings.operation {
+            Operation::Train => (0..times).try_for_each(|_| self.train()),
+            Operation::Predict => {
+                (0..times).try_for_each(|_| std::hint::black_box(self.predict()).map(|_| ()))
+            }
+            Operation::Row => self.predict_rows(times),
+        }
+        .map_err(|error| error.to_string())
+    }
+
+    fn result(&self) -> Vec<f64> {
+        // What cannot be predicted agrees with nobody.
+        self.predict().unwrap_or_default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{Scores, write};
+    use super::*;
+    use tilewise_report::worker::Layout;
+
+    #[test]
+    fn a_forest_is_kept_for_prediction_and_better_than_a_tree() {
+        let folder = std::env::temp_dir().join(format!("tilewise trees {}", std::process::id()));
+        std::fs::create_dir_all(&folder).unwrap();
+        let problem = |kind: &str| Problem {
+            kind: kind.into(),
+            element: "f32".into(),
+            shape: vec![1_500, 500, 28, 2],
+            layout: Layout::default(),
+            folder: folder.clone(),
+        };
+        let worker = Worker::new(Scheme::Auto);
+        let mut solved = Vec::new();
+        for kind in ["tree", "predict_64", "row_64"] {
+            let problem = problem(kind);
+            let agreement = write(&problem, None).unwrap();
+            let mut job = worker.load(&problem).unwrap();
+            job.run(3).unwrap();
+            let super::super::Agreement::Predictions(truth, classes) = agreement else { panic!("classes") };
+            let result = job.result();
+            solved.push((Scores::of(&truth, &result, classes).unwrap(), result));
+        }
+        assert!(solved[1].0.auc > solved[0].0.auc + 0.05, "{:?} {:?}", solved[1].0, solved[0].0);
+        assert_eq!(solved[1].1, solved[2].1);
+        std::fs::remove_dir_all(folder).unwrap();
+    }
+}

@@ -1,0 +1,129 @@
+//! `tilewise explain`: what each column adds to the predictions of a table, as CSV; or the way of its rows through a tree.
+
+use crate::arguments::{Table, Threads, keep_apart, load};
+use crate::failure::{Failure, note};
+use crate::output::{self, is_standard};
+use clap::Args;
+use std::io::{BufWriter, Write};
+use std::path::PathBuf;
+use tilewise_base::replace::{self, Replacement};
+use tilewise_base::{Binder, Column, Dataset, Error, Model, Result, Task, explain_dataset, predict_dataset};
+use tilewise_data::write_csv;
+
+const EXAMPLES: &str = "\
+Examples:
+  tilewise explain --model m.safetensors --data new.csv --out why.csv
+  tilewise explain --model m.safetensors --data new.csv --rows 3
+  tilewise explain --model tree.safetensors --data new.csv --rows 3 --path
+
+There is a line for each row, and for each class where classes are predicted: the base (what is predicted when nothing \
+is known of a row), what each column adds, and the prediction, which is the sum of these.
+
+What a column adds is its Shapley value: the mean, over all orders in which columns can become known, of the step that \
+it makes. Columns that are not known are averaged over the training rows that came the same way down a tree. Trees \
+and forests can tell.";
+
+/// Show what each column adds to the prediction of each row
+#[derive(Args)]
+#[command(after_help = EXAMPLES)]
+pub(crate) struct Explain {
+    /// The model file
+    #[arg(long, value_name = "FILE")]
+    model: PathBuf,
+    /// Where it goes; - is stdout
+    #[arg(long, value_name = "FILE", default_value = "-")]
+    out: PathBuf,
+    /// Only the first N rows
+    #[arg(long, value_name = "N")]
+    rows: Option<usize>,
+    /// Tell the way of each row from the root to its leaf in words (models of one tree)
+    #[arg(long)]
+    path: bool,
+    #[command(flatten)]
+    table: Table,
+    #[command(flatten)]
+    threads: Threads,
+}
+
+impl Explain {
+    pub(crate) fn run(self) -> Result<(), Failure> {
+        keep_apart(&self.out, &[("--data", &self.table.data), ("--model", &self.model)])?;
+        let model = load(&self.model)?;
+        let (file, name) = (self.model.display().to_string(), self.table.name());
+        let place = |error| match error {
+            // What the family cannot do is said of the model's file.
+            Error::Fit(what) => Failure::Told(format!("{file}: {what}")),
+            other => Failure::in_table(&name, other),
+        };
+        let table = self.table.read_for(model.inputs(), None, &[])?;
+        let rows: Vec<usize> = (0..table.rows().min(self.rows.unwrap_or(usize::MAX))).collect();
+        let table = table.take(&rows);
+        output::warn_of_unseen(model.inputs(), &table);
+        if self.path {
+            let text = ways(&*model, &table).map_err(place)?;
+            if is_standard(&self.out) {
+                return output::print(&text);
+            }
+            replace::write(&self.out, text.as_bytes())?;
+        } else {
+            let answers = self.threads.run(|| contributions(&*model, &table)).map_err(place)?;
+            if is_standard(&self.out) {
+                let mut out = BufWriter::new(std::io::stdout().lock());
+                write_csv(&answers, &mut out)?;
+                return Ok(out.flush()?);
+            }
+            let mut out = Replacement::new(&self.out)?;
+            write_csv(&answers, &mut out).map_err(|e| Error::io(&self.out, e))?;
+            out.commit()?;
+        }
+        let rows = output::count(table.rows(), "row");
+        note("written", format!("the explanation of {rows} to {}", self.out.display()));
+        Ok(())
+    }
+}
+
+/// The way of each row through the tree, in words.
+fn ways(model: &dyn Model, table: &Dataset) -> Result<String> {
+    let binder = Binder::new(model.inputs(), &table.schema())?;
+    let mut cells = vec![0.0; table.rows() * binder.width()];
+    binder.fill(table, 0..table.rows(), &mut cells)?;
+    let mut text = String::new();
+    let mut outline = None;
+    for (row, cells) in cells.chunks(binder.width().max(1)).enumerate() {
+        let path = model.path(cells)?;
+        let outline = match &mut outline {
+            Some(outline) => outline,
+            none => none.insert(model.outline(0)?),
+        };
+        text += &format!("row {}\n", row + 1);
+        outline.way(cells, &path).iter().for_each(|line| text += &format!("  {line}\n"));
+    }
+    Ok(text)
+}
+
+/// A line for each row, or for each row and class.
+fn contributions(model: &dyn Model, table: &Dataset) -> Result<Dataset> {
+    let values = explain_dataset(model, table)?;
+    let predictions = predict_dataset(model, table, None)?;
+    let (rows, outputs, inputs) = (table.rows(), model.outputs(), model.inputs());
+    let numbers = |f: &dyn Fn(usize, usize) -> f64| {
+        let lines = (0..rows).flat_map(|row| (0..outputs).map(move |output| (row, output)));
+        Column::F64(lines.map(|(row, output)| f(row, output)).collect())
+    };
+    let width = (1 + inputs.len()) * outputs;
+    let part = |part: usize| numbers(&|row, output| values[row * width + part * outputs + output]);
+    let mut columns = vec![("row".to_owned(), numbers(&|row, _| (row + 1) as f64))];
+    if let Task::Classification { classes } = model.task() {
+        let codes = (0..rows * outputs).map(|line| (line % outputs) as u32).collect();
+        columns.push(("class".to_owned(), Column::Categorical { codes, dictionary: classes.clone() }));
+    }
+    columns.push(("base".to_owned(), part(0)));
+    for (i, field) in inputs.iter().enumerate() {
+        // A column of the table must not hide one of ours.
+        let is_ours = ["row", "class", "base", "prediction"].contains(&field.name.as_str());
+        let name = if is_ours { format!("{} (column)", field.name) } else { field.name.clone() };
+        columns.push((name, part(1 + i)));
+    }
+    columns.push(("prediction".to_owned(), numbers(&|row, output| predictions[row * outputs + output])));
+    Dataset::new(columns)
+}

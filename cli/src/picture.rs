@@ -1,0 +1,142 @@
+//! Pictures of what a model learned: trees as SVG and for Graphviz, importances as bars.
+
+use crate::output::printable;
+use std::fmt::Write as _;
+use tilewise_base::outline::Outline;
+use tilewise_base::{Field, Task};
+use tilewise_report::{Axis, BarChart, Group, TreeBox, TreeChart, Way, percent, significant};
+
+/// Questions on the way that pictures show unless another number is asked for: at most 31 boxes.
+pub(crate) const DEPTH: usize = 4;
+
+/// The nodes of an outline down to `depth` questions, each before those below it, and their levels.
+fn shown(outline: &Outline, depth: usize) -> Vec<(usize, usize)> {
+    let (mut all, mut next) = (Vec::new(), vec![(0, 0)]);
+    while let Some((at, level)) = next.pop() {
+        all.push((at, level));
+        if let Some(split) = outline.nodes[at].split.as_ref().filter(|_| level < depth) {
+            next.extend([(split.right, level + 1), (split.left, level + 1)]);
+        }
+    }
+    all
+}
+
+/// Four digits without zeros at the end.
+fn digits(x: f64) -> String {
+    let text = significant(x, 4);
+    if text.contains('.') { text.trim_end_matches('0').trim_end_matches('.').to_owned() } else { text }
+}
+
+/// What stands on the ways of a split: those that pass, the others.
+fn labels(missing_left: bool) -> [&'static str; 2] {
+    if missing_left { ["yes, missing", "no"] } else { ["yes", "no, missing"] }
+}
+
+/// A tree as a chart, down to `depth` questions.
+pub(crate) fn tree(outline: &Outline, title: String, depth: usize) -> TreeChart {
+    let below = outline.below();
+    let shown = shown(outline, depth);
+    let mut places = vec![0; outline.nodes.len()];
+    shown.iter().enumerate().for_each(|(place, (at, _))| places[*at] = place);
+    let numbers = || outline.nodes.iter().filter_map(|node| node.values.first().copied());
+    let (low, high) = (numbers().fold(f64::INFINITY, f64::min), numbers().fold(f64::NEG_INFINITY, f64::max));
+    let legend = match &outline.task {
+        Task::Classification { classes } => classes.iter().map(|class| printable(class)).collect(),
+        _ => {
+            vec![format!("the number predicted, from {} (empty) to {} (full)", digits(low), digits(high))]
+        }
+    };
+    let of_node = |(at, level): &(usize, usize)| {
+        let node = &outline.nodes[*at];
+        let answer = match (outline.class(*at), &outline.task) {
+            (Some(class), Task::Classification { classes }) => {
+                let name = classes.get(class).map(|class| printable(class)).unwrap_or_default();
+                format!("{name}: {}", percent(node.values[class]))
+            }
+            _ => outline.answer(*at, digits),
+        };
+        let rows = format!("{} {}", node.rows, if node.rows == 1 { "row" } else { "rows" });
+        let bar = match outline.task {
+            Task::Classification { .. } => node.values.clone(),
+            _ if high > low => vec![(node.values[0] - low) / (high - low)],
+            _ => vec![1.0],
+        };
+        let Some(split) = &node.split else {
+            let tip = format!("{}\n{rows}", outline.answer(*at, |x| x.to_string()));
+            return TreeBox { heading: answer, lines: vec![rows], tip, bar, ..TreeBox::default() };
+        };
+        let [yes, no] = labels(split.missing_left);
+        let all = outline.nodes[0].weight;
+        let way = |label: &str, to: usize| Way {
+            to: places[to],
+            label: label.to_owned(),
+            share: if all > 0.0 { outline.nodes[to].weight / all } else { 0.0 },
+        };
+        let ends = *level == depth;
+        TreeBox {
+            heading: outline.question(split, digits).replace(" <= ", " ≤ "),
+            lines: vec![answer, rows.clone()],
+            tip: format!("{}\n{rows}", outline.question(split, |x| x.to_string())),
+            bar,
+            ways: if ends { Vec::new() } else { vec![way(yes, split.left), way(no, split.right)] },
+            hidden: if ends { below[*at] } else { 0 },
+        }
+    };
+    TreeChart { title, legend, boxes: shown.iter().map(of_node).collect() }
+}
+
+/// Colours of classes for Graphviz, after Okabe and Ito (2008), a quarter as strong so that text stays readable.
+const COLOURS: [&str; 7] = ["#0072b2", "#e69f00", "#009e73", "#cc79a7", "#f0e442", "#56b4e9", "#999999"];
+
+/// A tree in the language of Graphviz, down to `depth` questions.
+pub(crate) fn dot(outline: &Outline, title: &str, depth: usize) -> String {
+    let quoted = |text: &str| text.replace('\\', "\\\\").replace('"', "\\\"");
+    let below = outline.below();
+    let mut text = format!("digraph tree {{\n  label=\"{}\"\n  labelloc=t\n", quoted(title));
+    text += "  node [shape=box, style=\"filled,rounded\", fontname=\"sans-serif\", fillcolor=\"#ffffff\"]\n";
+    text += "  edge [fontname=\"sans-serif\"]\n";
+    for (at, level) in shown(outline, depth) {
+        let node = &outline.nodes[at];
+        let answer = outline.answer(at, |x| x.to_string());
+        let mut lines = vec![answer, format!("{} rows", node.rows)];
+        if let Some(split) = &node.split {
+            lines.insert(0, outline.question(split, |x| x.to_string()));
+        }
+        let ends = level == depth && node.split.is_some();
+        if ends {
+            lines.push(format!("... {} more", below[at]));
+        }
+        let label: Vec<String> = lines.iter().map(|line| quoted(&printable(line))).collect();
+        let colour = outline.class(at).map_or("#ffffff".to_owned(), |class| {
+            let share = node.values[class].clamp(0.0, 1.0);
+            // From a hint of colour to a third of it.
+            format!("{}{:02x}", COLOURS[class % COLOURS.len()], (16.0 + 80.0 * share) as u8)
+        });
+        // Writing to a String cannot fail.
+        let _ = writeln!(text, "  n{at} [label=\"{}\", fillcolor=\"{colour}\"]", label.join("\\n"));
+        if let Some(split) = node.split.as_ref().filter(|_| !ends) {
+            for (label, to) in labels(split.missing_left).into_iter().zip([split.left, split.right]) {
+                let _ = writeln!(text, "  n{at} -> n{to} [label=\"{label}\"]");
+            }
+        }
+    }
+    text + "}\n"
+}
+
+/// Importances as bars, the largest first, and `most` of them; further columns are counted.
+pub(crate) fn importances(inputs: &[Field], importances: &[f64], title: String, most: usize) -> BarChart {
+    let mut all: Vec<(&f64, &Field)> = importances.iter().zip(inputs).collect();
+    all.sort_by(|a, b| b.0.total_cmp(a.0));
+    let left_out = all.len().saturating_sub(most);
+    let groups = all.iter().take(most).map(|(importance, field)| Group {
+        name: printable(&field.name),
+        bars: vec![(String::new(), **importance)],
+    });
+    let what = "share of what all splits gained";
+    let label = if left_out == 0 {
+        what.to_owned()
+    } else {
+        format!("{what}; {left_out} more columns are not shown")
+    };
+    BarChart { title, axis: Axis::linear(label), groups: groups.collect(), reference: None }
+}

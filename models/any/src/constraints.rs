@@ -1,0 +1,112 @@
+//! Constraints of trees by the names of columns.
+
+use crate::{Setting, Settings};
+use tilewise_base::{Dataset, Error, Result, Roles};
+use tilewise_tree::DecisionTree;
+
+pub(crate) const MONOTONE: Setting = Setting {
+    key: "monotone",
+    default: "none",
+    accepted: "none or a list such as age:up,debt:down",
+    doc: "columns with which predictions never fall (up) or never rise (down)",
+};
+pub(crate) const INTERACTIONS: Setting = Setting {
+    key: "interactions",
+    default: "none",
+    accepted: "none or groups of two names or more such as age,height;debt,income",
+    doc: "columns that may meet on a path; a column of no group meets none",
+};
+
+/// That both settings are read.
+pub(crate) fn check(settings: &Settings) -> Result<()> {
+    monotone(settings).and(interactions(settings)).map(|_| ())
+}
+
+fn refused(setting: &Setting, word: &str) -> Error {
+    Error::parameter(setting.key, word, format!("{} is", setting.accepted))
+}
+
+fn monotone(settings: &Settings) -> Result<Vec<(String, i8)>> {
+    let text: String = settings.get(&MONOTONE)?;
+    if text == MONOTONE.default {
+        return Ok(Vec::new());
+    }
+    let of_column = |word: &str| match word.rsplit_once(':') {
+        Some((name, "up")) => Ok((name.to_owned(), 1)),
+        Some((name, "down")) => Ok((name.to_owned(), -1)),
+        _ => Err(refused(&MONOTONE, word)),
+    };
+    text.split(',').map(of_column).collect()
+}
+
+fn interactions(settings: &Settings) -> Result<Vec<Vec<String>>> {
+    let text: String = settings.get(&INTERACTIONS)?;
+    if text == INTERACTIONS.default {
+        return Ok(Vec::new());
+    }
+    let group = |word: &str| {
+        let names: Vec<String> = word.split(',').map(str::to_owned).collect();
+        if names.len() < 2 { Err(refused(&INTERACTIONS, word)) } else { Ok(names) }
+    };
+    text.split(';').map(group).collect()
+}
+
+/// Puts the constraints into `params`, by the places of columns among the inputs.
+pub(crate) fn resolve(
+    settings: &Settings,
+    dataset: &Dataset,
+    roles: &Roles,
+    params: &mut DecisionTree,
+) -> Result<()> {
+    let inputs = roles.inputs(dataset)?;
+    let place = |setting: &Setting, name: &str| {
+        inputs.iter().position(|input| input == name).ok_or_else(|| {
+            let accepted = format!("the name of an input is: {}", inputs.join(", "));
+            Error::parameter(setting.key, name, accepted)
+        })
+    };
+    let named = monotone(settings)?;
+    if !named.is_empty() {
+        params.monotone = vec![0; inputs.len()];
+        for (name, sign) in named {
+            params.monotone[place(&MONOTONE, &name)?] = sign;
+        }
+    }
+    let group = |names: &Vec<String>| {
+        names.iter().map(|name| place(&INTERACTIONS, name).map(|place| place as u32)).collect()
+    };
+    params.interactions = interactions(settings)?.iter().map(group).collect::<Result<_>>()?;
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tilewise_base::Column;
+
+    #[test]
+    fn names_become_places_and_others_are_refused() {
+        let column = || Column::F64(vec![0.0, 1.0]);
+        let data = Dataset::new(["a", "b", "y", "c:d"].map(|name| (name.to_owned(), column())).into());
+        let (data, roles) = (data.unwrap(), Roles::target("y"));
+        let resolved = |monotone: &str, interactions: &str| {
+            let settings = Settings::default().with("monotone", monotone).with("interactions", interactions);
+            let mut params = DecisionTree::default();
+            resolve(&settings, &data, &roles, &mut params).map(|()| (params.monotone, params.interactions))
+        };
+        assert_eq!(resolved("none", "none").unwrap(), (vec![], vec![]));
+        let (monotone, groups) = resolved("c:d:down,a:up", "a,b;b,c:d").unwrap();
+        assert_eq!((monotone, groups), (vec![1, 0, -1], vec![vec![0, 1], vec![1, 2]]));
+        for (monotone, interactions, told) in [
+            ("a", "none", "age:up"),
+            ("a:sideways", "none", "age:up"),
+            ("z:up", "none", "a, b, c:d"),
+            ("y:up", "none", "a, b, c:d"),
+            ("none", "a", "two names"),
+            ("none", "a,z", "a, b, c:d"),
+        ] {
+            let message = resolved(monotone, interactions).unwrap_err().to_string();
+            assert!(message.contains(told), "{message}");
+        }
+    }
+}

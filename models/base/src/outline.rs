@@ -1,0 +1,307 @@
+//! A decision tree as it is shown to people, whichever family grew it: questions, answers, rows; as indented text.
+
+use crate::{Field, Kind, Task};
+use std::fmt::Write as _;
+
+/// A tree with the names of its columns and classes.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Outline {
+    /// The columns it asks about.
+    pub inputs: Vec<Field>,
+    /// What its answers mean.
+    pub task: Task,
+    /// The root, then each node before those below it.
+    pub nodes: Vec<Node>,
+}
+
+/// A node of an outline.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Node {
+    /// Training rows that came here.
+    pub rows: u64,
+    /// Their weight.
+    pub weight: f64,
+    /// What it would answer as a leaf: a number, or the shares of classes.
+    pub values: Vec<f64>,
+    /// Where rows go; `None` in leaves.
+    pub split: Option<Split>,
+}
+
+/// A question and where its answers lead.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Split {
+    /// The input that is asked about.
+    pub feature: usize,
+    /// The question.
+    pub question: Question,
+    /// Whether missing values go left.
+    pub missing_left: bool,
+    /// The node of rows that pass.
+    pub left: usize,
+    /// The node of the others.
+    pub right: usize,
+}
+
+/// What rows pass.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Question {
+    /// Numbers up to this one; all that are not missing where it is infinite.
+    UpTo(f64),
+    /// These categories, by their places in the dictionary.
+    OneOf(Vec<usize>),
+}
+
+/// Categories that are named, of more the first.
+const NAMED: usize = 10;
+
+impl Outline {
+    /// The question of a split in words, such as `age <= 30.5`; `number` writes numbers.
+    pub fn question(&self, split: &Split, number: impl Fn(f64) -> String) -> String {
+        let name = self.name(split.feature);
+        match &split.question {
+            Question::UpTo(f64::INFINITY) => format!("{name} is there"),
+            Question::UpTo(_) if self.is_boolean(split) => format!("{name} is false"),
+            Question::UpTo(threshold) => format!("{name} <= {}", number(*threshold)),
+            Question::OneOf(_) => format!("{name} in {}", self.categories(split)),
+        }
+    }
+
+    /// The answer of a node in words: the number, or the most frequent class (of equals the first) and its share.
+    pub fn answer(&self, node: usize, number: impl Fn(f64) -> String) -> String {
+        let values = &self.nodes[node].values;
+        match &self.task {
+            Task::Classification { classes } => {
+                let best = self.class(node).unwrap_or(0);
+                let share = values.get(best).copied().unwrap_or(f64::NAN);
+                format!("{:?} {share:.3}", classes.get(best).map_or("", String::as_str))
+            }
+            _ => values.first().map_or(String::new(), |value| number(*value)),
+        }
+    }
+
+    /// The most frequent class of a node, of equals the first; `None` where numbers are predicted.
+    pub fn class(&self, node: usize) -> Option<usize> {
+        let values = &self.nodes[node].values;
+        let classes = matches!(self.task, Task::Classification { .. }).then_some(0..values.len())?;
+        classes.rev().max_by(|&a, &b| values[a].total_cmp(&values[b]))
+    }
+
+    /// How many nodes are below each.
+    pub fn below(&self) -> Vec<usize> {
+        let mut below = vec![0; self.nodes.len()];
+        for (at, node) in self.nodes.iter().enumerate().rev() {
+            if let Some(Split { left, right, .. }) = node.split {
+                below[at] = 2 + below[left] + below[right];
+            }
+        }
+        below
+    }
+
+    /// The tree as indented text: a line for each node, left before right. What is below `depth` questions is counted, and
+    /// so is what comes after `most` lines.
+    pub fn text(&self, depth: Option<usize>, most: usize) -> String {
+        let below = self.below();
+        let mut text = String::new();
+        let (mut lines, mut left_out) = (0, 0);
+        let mut next = vec![(0, 0)];
+        while let Some((at, level)) = next.pop() {
+            if lines == most {
+                let _ = writeln!(text, "  and {} nodes more", self.nodes.len() - lines - left_out);
+                break;
+            }
+            lines += 1;
+            let (node, indent) = (&self.nodes[at], "  ".repeat(level + 1));
+            let what = match &node.split {
+                None => self.answer(at, |x| x.to_string()),
+                Some(split) => {
+                    let missing = if split.missing_left { "left" } else { "right" };
+                    format!("{}, missing {missing}", self.question(split, |x| x.to_string()))
+                }
+            };
+            // Writing to a String cannot fail.
+            let _ = writeln!(text, "{indent}{what} ({} rows)", node.rows);
+            match &node.split {
+                Some(_) if depth == Some(level) => {
+                    left_out += below[at];
+                    let answer = self.answer(at, |x| x.to_string());
+                    let _ = writeln!(text, "{indent}  ... {} nodes more, {answer} in all", below[at]);
+                }
+                Some(split) => next.extend([(split.right, level + 1), (split.left, level + 1)]),
+                None => {}
+            }
+        }
+        text
+    }
+
+    /// The way of a row of cells in words, a line for each node it comes through, which `path` names: what it was asked, what
+    /// it answered, and what the leaf says.
+    pub fn way(&self, row: &[f64], path: &[usize]) -> Vec<String> {
+        let step = |(at, next): (&usize, Option<&usize>)| {
+            let node = &self.nodes[*at];
+            let (Some(split), Some(next)) = (&node.split, next) else {
+                return format!("leaf: {} ({} rows)", self.answer(*at, |x| x.to_string()), node.rows);
+            };
+            let (name, x) = (self.name(split.feature), row[split.feature]);
+            let passes = *next == split.left;
+            let side = if passes { "left" } else { "right" };
+            let missing = format!("{side}, where missing values go");
+            match &split.question {
+                _ if x.is_nan() => format!("{name} is missing: {missing}"),
+                Question::UpTo(_) if self.is_boolean(split) => format!("{name} is {}: {side}", !passes),
+                Question::UpTo(f64::INFINITY) => format!("{name} = {x} is there: {side}"),
+                Question::UpTo(threshold) => {
+                    format!("{name} = {x} {} {threshold}: {side}", if passes { "<=" } else { ">" })
+                }
+                Question::OneOf(places) => {
+                    let place = (x >= 0.0).then_some(x as usize);
+                    let is_in = place.is_some_and(|place| places.contains(&place));
+                    match place.and_then(|place| self.category(split.feature, place)) {
+                        Some(text) if is_in == passes => {
+                            let not = if is_in { "" } else { "not " };
+                            format!("{name} = {text:?} is {not}in {}: {side}", self.categories(split))
+                        }
+                        Some(text) => format!("{name} = {text:?} was not in training: {missing}"),
+                        None => format!("{name} is a category that was not in training: {missing}"),
+                    }
+                }
+            }
+        };
+        path.iter().zip(path.iter().skip(1).map(Some).chain([None])).map(step).collect()
+    }
+
+    /// Whether false and true part at a split.
+    fn is_boolean(&self, split: &Split) -> bool {
+        let parts = matches!(split.question, Question::UpTo(threshold) if (0.0..1.0).contains(&threshold));
+        parts && self.inputs[split.feature].kind == Kind::Boolean
+    }
+
+    /// Names come from files: control characters are shown, not obeyed.
+    fn name(&self, feature: usize) -> String {
+        let name = &self.inputs[feature].name;
+        name.chars().map(|c| if c.is_control() { '\u{FFFD}' } else { c }).collect()
+    }
+
+    fn category(&self, feature: usize, place: usize) -> Option<&str> {
+        match &self.inputs[feature].kind {
+            Kind::Categorical { dictionary } => dictionary.get(place).map(String::as_str),
+            _ => None,
+        }
+    }
+
+    fn categories(&self, split: &Split) -> String {
+        let Question::OneOf(places) = &split.question else { return String::new() };
+        let name = |place: &usize| format!("{:?}", self.category(split.feature, *place).unwrap_or_default());
+        let mut names: Vec<String> = places.iter().take(NAMED).map(name).collect();
+        if places.len() > NAMED {
+            names.push(format!("{} more", places.len() - NAMED));
+        }
+        format!("{{{}}}", names.join(", "))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn leaf(rows: u64, values: &[f64]) -> Node {
+        Node { rows, weight: rows as f64, values: values.to_vec(), split: None }
+    }
+
+    fn split(feature: usize, question: Question, missing_left: bool, left: usize, right: usize) -> Split {
+        Split { feature, question, missing_left, left, right }
+    }
+
+    /// age <= 30.5, then colours on the left; whether there is an age on the right.
+    fn outline() -> Outline {
+        let field = |name: &str, kind| Field { name: name.into(), kind };
+        let dictionary = ["blue", "green", "red"].map(String::from).to_vec();
+        let root = split(0, Question::UpTo(30.5), false, 1, 4);
+        let colours = split(1, Question::OneOf(vec![0, 2]), true, 2, 3);
+        let there = split(0, Question::UpTo(f64::INFINITY), false, 5, 6);
+        Outline {
+            inputs: vec![field("age", Kind::Numeric), field("colour", Kind::Categorical { dictionary })],
+            task: Task::Classification { classes: vec!["no".into(), "yes".into()] },
+            nodes: vec![
+                Node { split: Some(root), ..leaf(10, &[0.5, 0.5]) },
+                Node { split: Some(colours), ..leaf(6, &[0.25, 0.75]) },
+                leaf(4, &[0.0, 1.0]),
+                leaf(2, &[0.75, 0.25]),
+                Node { split: Some(there), ..leaf(4, &[0.875, 0.125]) },
+                leaf(3, &[1.0, 0.0]),
+                leaf(1, &[0.5, 0.5]),
+            ],
+        }
+    }
+
+    #[test]
+    fn text_is_indented_and_what_it_leaves_out_is_counted() {
+        let outline = outline();
+        let whole = "  age <= 30.5, missing right (10 rows)
+    colour in {\"blue\", \"red\"}, missing left (6 rows)
+      \"yes\" 1.000 (4 rows)
+      \"no\" 0.750 (2 rows)
+    age is there, missing right (4 rows)
+      \"no\" 1.000 (3 rows)
+      \"no\" 0.500 (1 rows)
+";
+        assert_eq!(outline.text(None, 7), whole);
+        assert_eq!(outline.text(Some(2), 100), whole);
+        let first: String = whole.split_inclusive('\n').take(3).collect();
+        assert_eq!(outline.text(None, 3), first + "  and 4 nodes more\n");
+        let root = "  age <= 30.5, missing right (10 rows)\n    ... 6 nodes more, \"no\" 0.500 in all\n";
+        assert_eq!(outline.text(Some(0), 100), root);
+        // Two lines, two nodes below the second, and three more.
+        assert!(outline.text(Some(1), 2).ends_with("  and 3 nodes more\n"));
+        assert_eq!(outline.below(), [6, 2, 0, 0, 2, 0, 0]);
+    }
+
+    #[test]
+    fn a_way_tells_what_was_answered() {
+        let outline = outline();
+        let way = |row: [f64; 2], path: &[usize]| outline.way(&row, path).join("; ");
+        assert_eq!(
+            way([30.5, 2.0], &[0, 1, 2]),
+            "age = 30.5 <= 30.5: left; colour = \"red\" is in {\"blue\", \"red\"}: left; leaf: \"yes\" 1.000 (4 rows)"
+        );
+        assert!(
+            way([3.0, 1.0], &[0, 1, 3]).contains("colour = \"green\" is not in {\"blue\", \"red\"}: right")
+        );
+        // A category of the dictionary that no training row had goes where missing values go.
+        assert!(
+            way([3.0, 1.0], &[0, 1, 2])
+                .contains("colour = \"green\" was not in training: left, where missing values go")
+        );
+        assert!(way([3.0, -1.0], &[0, 1, 2]).contains("colour is a category that was not in training: left"));
+        assert!(
+            way([3.0, f64::NAN], &[0, 1, 2]).contains("colour is missing: left, where missing values go")
+        );
+        assert!(way([31.0, 0.0], &[0, 4, 5]).starts_with("age = 31 > 30.5: right; age = 31 is there: left"));
+    }
+
+    #[test]
+    fn booleans_are_true_or_false() {
+        let mut outline = outline();
+        outline.inputs[0] = Field { name: "member".into(), kind: Kind::Boolean };
+        let asked = |outline: &Outline| outline.text(Some(0), 1).lines().next().unwrap().to_owned();
+        // Only between false and true are they parted.
+        assert!(asked(&outline).contains("member <= 30.5, missing right"), "{}", asked(&outline));
+        outline.nodes[0].split = Some(split(0, Question::UpTo(0.5), false, 1, 4));
+        assert!(asked(&outline).contains("member is false, missing right"), "{}", asked(&outline));
+        assert!(outline.way(&[1.0, 0.0], &[0, 4, 5])[0] == "member is true: right");
+        assert!(outline.way(&[0.0, 0.0], &[0, 1, 2])[0] == "member is false: left");
+        assert!(outline.way(&[f64::NAN, 0.0], &[0, 4, 5])[0].starts_with("member is missing: right"));
+    }
+
+    #[test]
+    fn long_sets_and_hostile_names_are_cut() {
+        let mut outline = outline();
+        outline.inputs[0].name = "a\nb".into();
+        let dictionary = (0..20).map(|i| format!("{i:02}")).collect();
+        outline.inputs[1].kind = Kind::Categorical { dictionary };
+        let many = split(1, Question::OneOf((3..15).collect()), false, 2, 3);
+        let text = outline.question(&many, |x| x.to_string());
+        assert!(text.starts_with("colour in {\"03\", ") && text.ends_with("\"12\", 2 more}"), "{text}");
+        let up = split(0, Question::UpTo(0.5), false, 1, 2);
+        assert_eq!(outline.question(&up, |x| format!("{x:.2}")), "a\u{FFFD}b <= 0.50");
+    }
+}

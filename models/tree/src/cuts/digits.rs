@@ -1,0 +1,69 @@
+//! Numbers in ascending order, by their digits.
+
+/// Bits of a digit: the counts of all its values fit the first cache.
+const DIGIT: u32 = 11;
+const VALUES: usize = 1 << DIGIT;
+/// Below this many numbers comparing them is faster.
+const FEW: usize = 2048;
+
+/// Sorts by [`f64::total_cmp`] in time proportional to the length: one pass for each 11 bits in which the numbers differ (least
+/// significant digit first, Knuth, *The Art of Computer Programming* 3, section 5.2.5). 100,000 numbers that were `f32` take
+/// three passes.
+pub(super) fn sort(values: &mut [f64]) {
+    if values.len() < FEW {
+        return values.sort_unstable_by(f64::total_cmp);
+    }
+    let mut keys: Vec<u64> = values.iter().map(|&x| key(x)).collect();
+    let differing = keys.iter().fold(0, |bits, key| bits | (key ^ keys[0]));
+    let mut other = vec![0; keys.len()];
+    let mut shift = differing.trailing_zeros();
+    while shift < u64::BITS && differing >> shift != 0 {
+        let digit = |key: u64| (key >> shift) as usize % VALUES;
+        let mut places = [0_u32; VALUES];
+        keys.iter().for_each(|&key| places[digit(key)] += 1);
+        let mut start = 0;
+        for place in &mut places {
+            start += std::mem::replace(place, start);
+        }
+        for &key in &keys {
+            let place = &mut places[digit(key)];
+            other[*place as usize] = key;
+            *place += 1;
+        }
+        std::mem::swap(&mut keys, &mut other);
+        shift += DIGIT;
+    }
+    values.iter_mut().zip(keys).for_each(|(x, key)| *x = number(key));
+}
+
+/// A whole number in the order of the numbers: all bits of negative ones turned round, the sign of others.
+fn key(x: f64) -> u64 {
+    let bits = x.to_bits();
+    bits ^ ((bits as i64 >> 63) as u64 | 1 << 63)
+}
+
+fn number(key: u64) -> f64 {
+    f64::from_bits(key ^ (!(key as i64 >> 63) as u64 | 1 << 63))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn all_bits_come_in_order(bits in prop::collection::vec(any::<u64>(), 1..50), single: bool) {
+            // Many numbers from few, so that the digits are counted.
+            let number = |i: usize| {
+                let bits = bits[i % bits.len()].wrapping_mul(1 + (i / bits.len()) as u64);
+                if single { f64::from(f32::from_bits(bits as u32)) } else { f64::from_bits(bits) }
+            };
+            let values: Vec<f64> = (0..FEW + 1).map(number).collect();
+            let (mut fast, mut slow) = (values.clone(), values);
+            sort(&mut fast);
+            slow.sort_by(f64::total_cmp);
+            prop_assert!(fast.iter().zip(&slow).all(|(a, b)| a.to_bits() == b.to_bits()));
+        }
+    }
+}

@@ -1,0 +1,461 @@
+//! Growing a tree level by level, all nodes of a level by the same test.
+//!
+//! A test is worth what it gains in all nodes of its level together. A node in which it would leave a side without what a
+//! side must have is not divided and ends there, so no node is ever empty. (Kohavi, "Bottom-up induction of oblivious
+//! read-once decision graphs", ECML 1994; the form of CatBoost's trees.)
+//!
+//! Nodes are summed feature by feature. Histograms, whose cells could be subtracted, are not kept: a level has as many rows
+//! as the first.
+
+use crate::constraints::State;
+use crate::grow::{Choice, Left, Nodes, Splitter};
+use crate::search::{Search, draw, drawn_bin};
+use crate::table::Binning;
+use crate::target::Target;
+use std::ops::{ControlFlow, Range};
+use tilewise_base::Result;
+use tilewise_kernels::parallel;
+use tilewise_kernels::random::Philox;
+use tilewise_kernels::tree::{Cell, Rows, partition};
+
+/// A node of a level.
+struct Part {
+    node: usize,
+    rows: Range<usize>,
+    state: State,
+}
+
+/// What one feature has to offer to a level.
+struct Offer {
+    gain: f64,
+    feature: usize,
+    left: Left,
+    missing_left: bool,
+    any_missing: bool,
+}
+
+/// Adds the levels below the root, which is the only node of `nodes` and has all rows.
+pub(crate) fn grow<T: Target>(
+    search: &Search<'_, T>,
+    rows: &mut [u32],
+    key: u64,
+    nodes: &mut Nodes<T::Cell>,
+) -> Result<()> {
+    let limits = search.limits;
+    let mut level = vec![Part { node: 0, rows: 0..rows.len(), state: State::root(key) }];
+    let mut leaves = 1;
+    for depth in 0.. {
+        level.retain(|part| {
+            let (sums, rows) = (nodes.sums(part.node), &rows[part.rows.clone()]);
+            search.may_divide(rows.len(), sums, &part.state)
+                && !search.target.is_pure(sums, &mut rows.iter().map(|&row| search.target.value(row)))
+        });
+        if level.is_empty() {
+            break;
+        }
+        let Some(offer) = best(search, rows, &level, nodes, level_key(key, depth)) else { break };
+        let divided = divide(search, rows, level, nodes, &offer)?;
+        leaves += divided.len();
+        // A level is divided as a whole or not at all.
+        if leaves > limits.max_leaves {
+            break;
+        }
+        level = commit(search, divided, nodes, &offer);
+    }
+    Ok(())
+}
+
+/// The key of the random numbers of a level.
+fn level_key(key: u64, depth: u64) -> u64 {
+    const LEVEL: u64 = Philox::purpose("level of an oblivious tree");
+    Philox::new(key, LEVEL).bits(depth)
+}
+
+/// The test that gains most in all nodes together; of equals that of the first feature.
+fn best<T: Target>(
+    search: &Search<'_, T>,
+    rows: &[u32],
+    level: &[Part],
+    nodes: &Nodes<T::Cell>,
+    key: u64,
+) -> Option<Offer> {
+    let features = search.table.features();
+    let mut order: Vec<usize> = (0..features).collect();
+    if search.limits.features < features {
+        let mut all: Vec<u32> = (0..features as u32).collect();
+        let mut drawn = Vec::new();
+        draw(key, &mut all, &mut Vec::new(), |_, feature| {
+            drawn.push(feature);
+            ControlFlow::Continue(())
+        });
+        order = drawn;
+    }
+    let of = |features: &[usize]| {
+        let found =
+            parallel::map(features.len(), |i| of_feature(search, rows, level, nodes, features[i], key));
+        found.into_iter().flatten().reduce(|a, b| {
+            let first = b.gain > a.gain || b.gain == a.gain && b.feature < a.feature;
+            if first { b } else { a }
+        })
+    };
+    let (few, others) = order.split_at(search.limits.features.min(features));
+    of(few).or_else(|| others.iter().find_map(|&feature| of(&[feature])))
+}
+
+/// The best test of one feature.
+fn of_feature<T: Target>(
+    search: &Search<'_, T>,
+    rows: &[u32],
+    level: &[Part],
+    nodes: &Nodes<T::Cell>,
+    feature: usize,
+    key: u64,
+) -> Option<Offer> {
+    let Search { table, target, limits, .. } = *search;
+    let (width, columns) = (target.width(), table.columns());
+    let count = columns.count(feature);
+    let values = count - usize::from(table.missing[feature]);
+    let column = &columns.data()[feature * columns.rows()..][..columns.rows()];
+    let level: Vec<&Part> =
+        level.iter().filter(|part| limits.constraints.may_use(&part.state, feature)).collect();
+    // Cells and numbers of rows: nodes x bins.
+    let mut cells = vec![T::Cell::default(); level.len() * count * width];
+    let mut counts = vec![0_usize; level.len() * count];
+    for (at, part) in level.iter().enumerate() {
+        for &row in &rows[part.rows.clone()] {
+            let bin = at * count + usize::from(column[row as usize]);
+            counts[bin] += 1;
+            target.put(target.value(row), &mut cells[bin * width..][..width]);
+        }
+    }
+    let rows_with = |bin: usize| (0..level.len()).map(|at| counts[at * count + bin]).sum::<usize>();
+    let here: Vec<usize> = (0..values).filter(|&bin| rows_with(bin) > 0).collect();
+    let any_missing = table.missing[feature] && rows_with(count - 1) > 0;
+    let (&first, &last) = here.first().zip(here.last())?;
+    let numeric = matches!(table.binnings[feature], Binning::Numeric { .. });
+    let mut order = here;
+    // The sums of each bin over all nodes, and of all bins.
+    let mut all = vec![T::Cell::default(); (count + 1) * width];
+    for (i, &cell) in cells.iter().enumerate() {
+        let (bin, node) = (i % (count * width), count * width + i % width);
+        all[bin] = all[bin].plus(cell);
+        all[node] = all[node].plus(cell);
+    }
+    let of_all = |bin: usize| &all[bin * width..][..width];
+    if !numeric {
+        let key = |bin: &usize| target.key(of_all(*bin), of_all(count));
+        order.sort_by(|a, b| key(a).total_cmp(&key(b)));
+    }
+    // How many of `order` go left, and of which bin that is the last.
+    let mut lefts: Vec<(usize, usize)> =
+        order.iter().enumerate().map(|(place, &bin)| (place + 1, bin)).collect();
+    if limits.splitter == Splitter::Random {
+        let drawn = if numeric {
+            drawn_bin(key, feature, first, last)
+        } else {
+            drawn_bin(key, feature, 0, order.len() - 1)
+        };
+        let place = if numeric { order.partition_point(|&bin| bin <= drawn) } else { drawn + 1 };
+        lefts = vec![(place, drawn)];
+    } else if numeric && any_missing && first != 0 {
+        lefts.insert(0, (0, 0));
+    }
+    let sides = if any_missing { 2 } else { 1 };
+    let mut gains = vec![0.0; lefts.len() * sides];
+    let mut divides = vec![false; gains.len()];
+    let (mut sums, mut worth) = (vec![T::Cell::default(); 3 * width], [0.0; 3]);
+    for (at, part) in level.iter().enumerate() {
+        let all = nodes.sums(part.node);
+        let of_bin = |bin: usize| (&cells[(at * count + bin) * width..][..width], counts[at * count + bin]);
+        for side in 0..sides {
+            let (mut left, mut left_rows, mut added) = (vec![T::Cell::default(); width], 0, 0);
+            let missing: &[usize] = if side == 1 { &[count - 1] } else { &[] };
+            for (candidate, &(upto, _)) in lefts.iter().enumerate() {
+                let first: &[usize] = if candidate == 0 { missing } else { &[] };
+                for &bin in first.iter().chain(&order[added..upto]) {
+                    let (cells, rows) = of_bin(bin);
+                    left.iter_mut().zip(cells).for_each(|(sum, &cell)| *sum = sum.plus(cell));
+                    left_rows += rows;
+                }
+                added = upto;
+                for i in 0..width {
+                    (sums[i], sums[width + i], sums[2 * width + i]) =
+                        (left[i], all[i].minus(left[i]), all[i]);
+                }
+                let (left_sums, right_sums) = (&sums[..width], &sums[width..2 * width]);
+                let on_sides = [left_rows, part.rows.len() - left_rows];
+                if allows(search, &part.state, feature, [left_sums, right_sums], on_sides) {
+                    target.worth(&sums, &mut worth);
+                    gains[sides * candidate + side] += worth[0] + worth[1] - worth[2];
+                    divides[sides * candidate + side] = true;
+                }
+            }
+        }
+    }
+    let mut best: Option<(usize, f64)> = None;
+    let least = limits.min_gain / target.gain_unit();
+    for (at, &gain) in gains.iter().enumerate() {
+        if divides[at] && gain > best.map_or(least, |(_, gain)| gain) {
+            best = Some((at, gain));
+        }
+    }
+    let (at, gain) = best?;
+    let (upto, bin) = lefts[at / sides];
+    let missing_left = at % sides == 1;
+    let left = if numeric {
+        Left::UpTo(bin)
+    } else {
+        let mut set = [0_u64; 4];
+        let mut put = |bin: usize| set[bin / 64] |= 1 << (bin % 64);
+        let mut weight = 0;
+        let missing = (any_missing && missing_left).then_some(count - 1);
+        for &bin in order[..upto].iter().chain(&missing) {
+            put(bin);
+            weight += target.weight(of_all(bin));
+        }
+        // Categories that the level does not have go where more of it goes.
+        if 2 * weight > target.weight(of_all(count)) {
+            (0..values).filter(|&bin| rows_with(bin) == 0).for_each(put);
+        }
+        Left::Set(set)
+    };
+    Some(Offer { gain, feature, left, missing_left, any_missing })
+}
+
+/// Whether a node may be divided into sides with these sums and numbers of rows.
+fn allows<T: Target>(
+    search: &Search<'_, T>,
+    state: &State,
+    feature: usize,
+    sums: [&[T::Cell]; 2],
+    rows: [usize; 2],
+) -> bool {
+    let (limits, target) = (search.limits, search.target);
+    let levels = || (target.level(sums[0]), target.level(sums[1]));
+    sums.iter().all(|sums| target.weight(sums) >= limits.min_weight.max(1))
+        && rows.iter().all(|&rows| rows >= limits.min_rows)
+        && limits.constraints.may_use(state, feature)
+        && limits.constraints.allow(state, feature, levels)
+}
+
+/// A node that the test of its level divides, and the sums of its left side.
+struct Divided<C> {
+    part: Part,
+    middle: usize,
+    left: Vec<C>,
+    gain: f64,
+}
+
+/// Puts the rows of each node of a level that go left before the others.
+fn divide<T: Target>(
+    search: &Search<'_, T>,
+    rows: &mut [u32],
+    level: Vec<Part>,
+    nodes: &Nodes<T::Cell>,
+    offer: &Offer,
+) -> Result<Vec<Divided<T::Cell>>> {
+    let (target, feature) = (search.target, offer.feature);
+    let choice = offer.choice(0.0);
+    let mut divided = Vec::new();
+    for part in level {
+        let of_part = &mut rows[part.rows.clone()];
+        let mut sorted = vec![0; of_part.len()];
+        let bins = choice.bins(search.table.missing[feature]);
+        let lefts = partition(search.table.columns(), feature, &Rows::List(of_part), bins, &mut sorted)?;
+        of_part.copy_from_slice(&sorted);
+        let mut left = vec![T::Cell::default(); target.width()];
+        of_part[..lefts].iter().for_each(|&row| target.put(target.value(row), &mut left));
+        let all = nodes.sums(part.node);
+        let right: Vec<T::Cell> = all.iter().zip(&left).map(|(all, &left)| all.minus(left)).collect();
+        if allows(search, &part.state, feature, [&left, &right], [lefts, of_part.len() - lefts]) {
+            let mut worth = [0.0; 3];
+            target.worth(&[&left[..], &right, all].concat(), &mut worth);
+            let middle = part.rows.start + lefts;
+            divided.push(Divided { part, middle, left, gain: worth[0] + worth[1] - worth[2] });
+        }
+    }
+    Ok(divided)
+}
+
+/// Adds the children of a level.
+fn commit<T: Target>(
+    search: &Search<'_, T>,
+    divided: Vec<Divided<T::Cell>>,
+    nodes: &mut Nodes<T::Cell>,
+    offer: &Offer,
+) -> Vec<Part> {
+    let mut below = Vec::new();
+    for Divided { part: Part { node, rows, state }, middle, left, gain } in divided {
+        let counts = [middle - rows.start, rows.end - middle];
+        let children = nodes.push_children(node, counts, &left, true);
+        let states = search.divided(nodes, node, children, offer.choice(gain), &state);
+        let rows = [rows.start..middle, middle..rows.end];
+        let parts = children.into_iter().zip(rows).zip(states);
+        below.extend(parts.map(|((node, rows), state)| Part { node, rows, state }));
+    }
+    below
+}
+
+impl Offer {
+    /// The split of a node that gains so much.
+    fn choice(&self, gain: f64) -> Choice {
+        let missing_left = self.any_missing.then_some(self.missing_left);
+        Choice { feature: self.feature, left: self.left, missing_left, gain }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Criterion;
+    use crate::grow::{Grower, Growth, Limits};
+    use crate::naive::tests::{Drawn, limits, problem, table};
+    use crate::naive::{candidates, sum};
+    use crate::search::drawn;
+    use crate::table::BinnedTable;
+    use crate::target::{ManyClasses, Numbers, TwoClasses};
+    use proptest::prelude::*;
+    use tilewise_kernels::parallel::{self, Scheme};
+
+    /// A node by the plainest way, and its rows.
+    struct Plain<C> {
+        sums: Vec<C>,
+        rows: Vec<u32>,
+        state: State,
+        split: Option<(Choice, usize, usize)>,
+    }
+
+    /// Every test of every feature is tried by going through all rows of all nodes.
+    fn naive<T: Target>(table: &BinnedTable, target: &T, limits: &Limits, key: u64) -> Vec<Plain<T::Cell>> {
+        let search = Search { table, target, limits, scheme: Scheme::Auto };
+        let rows = table.rows.clone();
+        let root = Plain { sums: sum(target, &rows), rows, state: State::root(key), split: None };
+        let (mut nodes, mut level) = (vec![root], vec![0]);
+        let mut depth = 0;
+        loop {
+            level.retain(|&at: &usize| {
+                let Plain { sums, rows, state, .. } = &nodes[at];
+                let pure = target.is_pure(sums, &mut rows.iter().map(|&row| target.value(row)));
+                !pure && search.may_divide(rows.len(), sums, state)
+            });
+            let mut features: Vec<usize> = (0..table.features()).collect();
+            if limits.features < table.features() {
+                features = drawn(level_key(key, depth), table.features());
+            }
+            // What a test gains in a node, and the sides, if the node may be so divided.
+            let divided = |node: &Plain<T::Cell>, feature: usize, left: &Left, missing_left: bool| {
+                let count = table.columns().count(feature);
+                let goes_left = |row: &u32| {
+                    let bin = usize::from(table.columns().get(*row as usize, feature));
+                    match left {
+                        _ if table.missing[feature] && bin + 1 == count => missing_left,
+                        Left::UpTo(last) => bin <= *last,
+                        Left::Set(set) => set[bin / 64] >> (bin % 64) & 1 == 1,
+                    }
+                };
+                let (left, right): (Vec<u32>, Vec<u32>) = node.rows.iter().partition(|row| goes_left(row));
+                let sums = [sum(target, &left), sum(target, &right)];
+                let allowed =
+                    allows(&search, &node.state, feature, [&sums[0], &sums[1]], [left.len(), right.len()]);
+                let mut worth = [0.0; 3];
+                target.worth(&[&sums[0][..], &sums[1], &node.sums].concat(), &mut worth);
+                allowed.then(|| (worth[0] + worth[1] - worth[2], left, right, sums))
+            };
+            let mut best: Option<(f64, usize, Left, Option<bool>)> = None;
+            for (seen, &feature) in features.iter().enumerate() {
+                if seen >= limits.features && best.is_some() {
+                    break;
+                }
+                let may_use = |at: &&usize| limits.constraints.may_use(&nodes[**at].state, feature);
+                let here: Vec<&Plain<T::Cell>> = level.iter().filter(may_use).map(|&at| &nodes[at]).collect();
+                let rows: Vec<u32> = here.iter().flat_map(|node| &node.rows).copied().collect();
+                let missing = table.columns().count(feature) - 1;
+                let any_missing = table.missing[feature]
+                    && rows
+                        .iter()
+                        .any(|&row| usize::from(table.columns().get(row as usize, feature)) == missing);
+                let tests = candidates(table, target, limits, &rows, feature, level_key(key, depth));
+                for (left, missing_left) in tests {
+                    let gains: Vec<f64> = here
+                        .iter()
+                        .filter_map(|node| divided(node, feature, &left, missing_left).map(|all| all.0))
+                        .collect();
+                    let gain = gains.iter().fold(0.0, |sum, gain| sum + gain);
+                    let first = |(best, of, ..): &(f64, usize, Left, Option<bool>)| {
+                        gain > *best || gain == *best && feature < *of
+                    };
+                    if !gains.is_empty()
+                        && gain > limits.min_gain / target.gain_unit()
+                        && best.as_ref().is_none_or(first)
+                    {
+                        best = Some((gain, feature, left, any_missing.then_some(missing_left)));
+                    }
+                }
+            }
+            let Some((_, feature, left, missing_left)) = best else { return nodes };
+            let mut below = Vec::new();
+            for &at in &level {
+                let Some((gain, left_rows, right_rows, sums)) =
+                    divided(&nodes[at], feature, &left, missing_left.unwrap_or(false))
+                else {
+                    continue;
+                };
+                let heavier = target.weight(&sums[0]) > target.weight(&sums[1]);
+                let missing_left = Some(missing_left.unwrap_or(heavier));
+                let levels = || (target.level(&sums[0]), target.level(&sums[1]));
+                let states = limits.constraints.below(&nodes[at].state, feature, levels);
+                let first = nodes.len();
+                nodes[at].split = Some((Choice { feature, left, missing_left, gain }, first, first + 1));
+                for ((sums, rows), state) in sums.into_iter().zip([left_rows, right_rows]).zip(states) {
+                    below.push(nodes.len());
+                    nodes.push(Plain { sums, rows, state, split: None });
+                }
+            }
+            (level, depth) = (below, depth + 1);
+        }
+    }
+
+    fn compare<T: Target>(table: &BinnedTable, target: &T, limits: &Limits) {
+        let expected = naive(table, target, limits, 5);
+        for threads in [1, 3] {
+            let grower = Grower::new(table, target, limits, Scheme::Auto);
+            let grown = parallel::with_threads(threads, || grower.grow(&table.rows, 5)).unwrap();
+            assert_eq!(grown.list.len(), expected.len());
+            for (at, (node, plain)) in grown.list.iter().zip(&expected).enumerate() {
+                assert_eq!((node.rows, grown.sums(at)), (plain.rows.len(), &plain.sums[..]));
+                assert_eq!(node.split, plain.split, "node {at}");
+            }
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn levels_are_those_of_the_naive_trainer(
+            (columns, classes, numbers, weights) in problem(),
+            max_depth in prop::sample::select(vec![1, 2, 4]),
+            min_samples in 1_u64..4,
+            features in 1_usize..4,
+            random: bool,
+            monotone: bool,
+        ) {
+            let table = table(&columns, weights.as_deref(), 255);
+            let mut limits = Limits {
+                growth: Growth::Oblivious,
+                max_depth,
+                min_rows: min_samples as usize,
+                features,
+                splitter: if random { Splitter::Random } else { Splitter::Best },
+                ..limits()
+            };
+            let numeric = columns.iter().all(|column| matches!(column, Drawn::Numbers(_)));
+            if numeric {
+                let target = ManyClasses::new(&classes, 3, &table.weights, Criterion::Gini).unwrap();
+                compare(&table, &target, &limits);
+                limits.constraints.monotone = vec![i8::from(monotone); columns.len()];
+            }
+            let two: Vec<u32> = classes.iter().map(|class| class % 2).collect();
+            compare(&table, &TwoClasses::new(&two, &table.weights, Criterion::Gini).unwrap(), &limits);
+            compare(&table, &Numbers::new(&numbers, &table.weights, Criterion::Squared).unwrap(), &limits);
+        }
+    }
+}

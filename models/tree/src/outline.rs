@@ -1,0 +1,37 @@
+//! Trees with the names of columns and classes.
+
+use crate::cuts::UNKNOWN;
+use crate::tree::{Input, Test, Tree};
+use tilewise_base::outline::{Node, Question, Split};
+use tilewise_base::{Error, Field, Outline, Result, Task};
+
+/// Tree number `number` of a model's `trees`, which read `inputs`, as it is shown to people. Its nodes have the numbers of
+/// those of the tree.
+///
+/// # Errors
+/// When there is no such tree.
+pub fn outline(trees: &[Tree], number: usize, inputs: &[Field], task: &Task) -> Result<Outline> {
+    let Some(tree) = trees.get(number) else {
+        let (count, s) = (trees.len(), if trees.len() == 1 { "" } else { "s" });
+        return Err(Error::Fit(format!("has {count} tree{s}; there is none of that number")));
+    };
+    let nodes = tree.nodes().iter().enumerate().map(|(at, node)| {
+        let feature = node.feature as usize;
+        let split = node.test.as_ref().map(|test| Split {
+            feature,
+            question: match (test, &tree.inputs()[feature]) {
+                (Test::UpTo(threshold), _) => Question::UpTo(*threshold),
+                (Test::Bins(set), Input::Category(bins)) => {
+                    let has = |bin: u8| bin != UNKNOWN && set[usize::from(bin / 64)] >> (bin % 64) & 1 == 1;
+                    Question::OneOf((0..bins.len()).filter(|&place| has(bins[place])).collect())
+                }
+                (Test::Bins(_), Input::Number) => Question::OneOf(Vec::new()),
+            },
+            missing_left: node.missing_left,
+            left: node.left as usize,
+            right: node.right as usize,
+        });
+        Node { rows: node.rows.into(), weight: node.weight, values: tree.value(at).to_vec(), split }
+    });
+    Ok(Outline { inputs: inputs.to_vec(), task: task.clone(), nodes: nodes.collect() })
+}

@@ -1,0 +1,105 @@
+//! Any number of classes: a count for each.
+
+use super::{Target, times_log};
+use crate::Criterion;
+use crate::weights::Weights;
+use tilewise_base::Result;
+use tilewise_kernels::ShapeError;
+use tilewise_kernels::tree::{Bins, ClassWeight, Labels, Rows, class_histogram};
+
+/// Classes.
+pub(crate) struct ManyClasses {
+    labels: Vec<ClassWeight>,
+    classes: usize,
+    entropy: bool,
+}
+
+impl ManyClasses {
+    pub(crate) fn new(y: &[u32], classes: usize, weights: &Weights, criterion: Criterion) -> Result<Self> {
+        super::check_classes(y, classes, weights)?;
+        // Of a row that does not count any class will do.
+        let label = |(row, &class): (usize, &u32)| {
+            let weight = weights.get(row);
+            ClassWeight { class: if weight > 0 { class } else { 0 }, weight }
+        };
+        let labels = y.iter().enumerate().map(label).collect();
+        Ok(Self { labels, classes, entropy: super::entropy(criterion)? })
+    }
+}
+
+impl Target for ManyClasses {
+    type Cell = u32;
+    type Value = ClassWeight;
+    fn width(&self) -> usize {
+        self.classes
+    }
+    #[inline(always)]
+    fn value(&self, row: u32) -> ClassWeight {
+        self.labels[row as usize]
+    }
+    #[inline(always)]
+    fn put(&self, value: ClassWeight, cells: &mut [u32]) {
+        cells[value.class as usize] += value.weight;
+    }
+    fn histogram(&self, bins: Bins<'_, u8>, rows: &Rows<'_>, cells: &mut [u32]) -> Result<(), ShapeError> {
+        // The weights of all rows together fit, and no row is named twice.
+        class_histogram(bins, rows, Labels::checked(&self.labels, self.classes), cells)
+    }
+    /// For Gini's impurity the sum of n_c^2 / n. That sum is an integer below 2^62, since all n_c together are below 2^31.
+    fn worth(&self, sums: &[u32], out: &mut [f64]) {
+        if !self.entropy {
+            for (out, counts) in out.iter_mut().zip(sums.chunks_exact(self.classes)) {
+                let (mut all, mut squares) = (0_u64, 0_u64);
+                for &count in counts {
+                    all += u64::from(count);
+                    squares += u64::from(count) * u64::from(count);
+                }
+                *out = squares as f64 / all as f64;
+            }
+            return;
+        }
+        let with_all = |counts: &[u32]| {
+            let all = counts.iter().map(|&n| f64::from(n)).sum::<f64>();
+            counts.iter().map(|&n| f64::from(n)).chain([all]).collect::<Vec<f64>>()
+        };
+        let x: Vec<f64> = sums.chunks_exact(self.classes).flat_map(with_all).collect();
+        let mut terms = vec![0.0; x.len()];
+        times_log(&x, &mut terms);
+        for (out, terms) in out.iter_mut().zip(terms.chunks_exact(self.classes + 1)) {
+            *out = terms[..self.classes].iter().sum::<f64>() - terms[self.classes];
+        }
+    }
+    /// The share of the node's most frequent class. For more than two classes no order is best: this is a choice.
+    fn key(&self, cells: &[u32], node: &[u32]) -> f64 {
+        f64::from(cells[first_of_largest(node)]) / self.weight(cells) as f64
+    }
+    fn is_ordered(&self) -> bool {
+        false
+    }
+    fn answer(&self, value: ClassWeight) -> i64 {
+        value.class.into()
+    }
+    fn is_pure(&self, sums: &[u32], _: &mut dyn Iterator<Item = ClassWeight>) -> bool {
+        sums.iter().filter(|count| **count > 0).count() < 2
+    }
+    fn predict(&self, sums: &[u32], out: &mut [f64]) {
+        let all = self.weight(sums) as f64;
+        out.iter_mut().zip(sums).for_each(|(out, &sum)| *out = f64::from(sum) / all);
+    }
+    fn level(&self, _: &[u32]) -> f64 {
+        f64::NAN
+    }
+    fn outputs(&self) -> usize {
+        self.classes
+    }
+    fn weight(&self, sums: &[u32]) -> u64 {
+        sums.iter().map(|&n| u64::from(n)).sum()
+    }
+    fn gain_unit(&self) -> f64 {
+        1.0
+    }
+}
+
+fn first_of_largest(counts: &[u32]) -> usize {
+    (0..counts.len()).max_by_key(|&i| (counts[i], std::cmp::Reverse(i))).unwrap_or(0)
+}
