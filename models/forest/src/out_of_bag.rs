@@ -48,6 +48,7 @@ impl<'a> Bootstrap<'a> {
     pub(crate) fn counts(&self, tree: usize) -> Vec<u32> {
         let counted = self.table.counted();
         let mut counts = vec![0; self.table.rows()];
+        let all = counted.len() == counts.len();
         // Two draws from the words of one place.
         let first = (tree as u64) << 32;
         for pair in 0..self.draws.div_ceil(2) {
@@ -63,7 +64,8 @@ impl<'a> Bootstrap<'a> {
                     let at = (bits >> 11) as f64 / (1_u64 << 53) as f64 * self.draws as f64;
                     self.sums.partition_point(|sum| *sum <= at).min(counted.len() - 1)
                 };
-                counts[counted[place] as usize] += 1;
+                // Where all rows count, a row's place is its number.
+                counts[if all { place } else { counted[place] as usize }] += 1;
             }
         }
         counts

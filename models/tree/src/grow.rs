@@ -337,7 +337,7 @@ impl<'a, T: Target> Grower<'a, T> {
         };
         let columns = table.columns();
         let node = Searched {
-            view: View { data: columns.data(), row: 1, feature: columns.rows() },
+            view: View { data: columns.data(), feature: columns.rows() },
             rows,
             count: rows.len(),
             values: &values,

@@ -18,7 +18,7 @@ pub(crate) struct Local<'a, T: Target> {
     search: &'a Search<'a, T>,
     /// Bins, rows x features.
     bins: Vec<u8>,
-    /// Rows in the order of nodes, by their places in `bins`, and what they bring.
+    /// Rows in the order of nodes, by where their bins begin, and what they bring.
     rows: Vec<u32>,
     values: Vec<T::Value>,
     /// Those of the right child while a node is divided.
@@ -47,7 +47,7 @@ impl<'a, T: Target> Local<'a, T> {
         Self {
             search,
             bins,
-            rows: (0..count as u32).collect(),
+            rows: (0..count).map(|row| (row * search.table.features()) as u32).collect(),
             values,
             other_rows: vec![0; count],
             other_values: vec![T::Value::default(); count],
@@ -95,7 +95,7 @@ impl<'a, T: Target> Local<'a, T> {
             return None;
         }
         let node = Searched {
-            view: View { data: &self.bins, row: search.table.features(), feature: 1 },
+            view: View { data: &self.bins, feature: 1 },
             rows: &self.rows[rows.clone()],
             values,
             count: values.len(),
@@ -109,14 +109,14 @@ impl<'a, T: Target> Local<'a, T> {
     /// Puts the rows of a node that go left before the others, both in the order they had; answers how many go left.
     fn divide(&mut self, rows: &Range<usize>, choice: &Choice) -> usize {
         let table = self.search.table;
-        let (features, feature) = (table.features(), choice.feature);
+        let feature = choice.feature;
         let count = table.columns().count(feature);
         let left = choice.bins(table.missing[feature]);
         let (own_rows, values) = (&mut self.rows[rows.clone()], &mut self.values[rows.clone()]);
         let mut lefts = 0;
         for i in 0..own_rows.len() {
             let (row, value) = (own_rows[i], values[i]);
-            let goes_left = left.has(self.bins[row as usize * features + feature].into(), count);
+            let goes_left = left.has(self.bins[row as usize + feature].into(), count);
             // Both are written, one is kept: nothing depends on a prediction. lefts <= i.
             (own_rows[lefts], values[lefts]) = (row, value);
             (self.other_rows[i - lefts], self.other_values[i - lefts]) = (row, value);

@@ -355,7 +355,8 @@ pub(crate) mod tests {
             let packed = [left, right, all].map(|n| Packed::new(n[1] as i32, (n[0] + n[1]) as i32));
             let (mut a, mut b) = ([0.0; 3], [0.0; 3]);
             two.worth(&packed, &mut a);
-            many.worth([left, right, all].as_flattened(), &mut b);
+            let wide = [left, right, all].map(|n| [n[0], n[1], 0, 0]);
+            many.worth(wide.as_flattened(), &mut b);
             let (a, b) = (gain(a, two.gain_unit()), gain(b, many.gain_unit()));
             prop_assert!((a - b).abs() < 1e-9, "{a} {b}");
         }

@@ -342,7 +342,7 @@ impl<'a> TreeTrainer<'a> {
     ) -> Result<Self> {
         params.check()?;
         if let Kind::ManyClasses(target) = &learned.0 {
-            params.check_classes(target.width())?;
+            params.check_classes(target.outputs())?;
         }
         if params.growth == Growth::Oblivious {
             let what = "in rounds leaf_wise and depth_wise are (a level has no histogram of its own)";
@@ -427,6 +427,11 @@ impl<'a> TreeTrainer<'a> {
         // Every row is in one bin of the first column.
         let sums: Vec<T::Cell> =
             if at == 0 { sum(of_feature(0), width) } else { receive(&self.nodes[at].sums)? };
+        if at == 0 && target.weight(&sums) != table.weights.total {
+            let (came, all) = (target.weight(&sums), table.weights.total);
+            let what = format!("chunks of weight {came} came, in units of the table's weights; it has {all}");
+            return Err(Error::Fit(what));
+        }
         let count = counted.rows as usize;
         let node = &mut self.nodes[at];
         (node.sums, node.rows) = (send(&sums), Some(count));
@@ -442,7 +447,7 @@ impl<'a> TreeTrainer<'a> {
             return Ok(());
         }
         let searched = Searched {
-            view: View { data: &[], row: 1, feature: 0 },
+            view: View { data: &[], feature: 0 },
             rows: &[],
             values: &[],
             count,

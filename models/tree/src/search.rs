@@ -17,16 +17,14 @@ use tilewise_kernels::tree::Cell;
 #[derive(Clone, Copy)]
 pub(crate) struct View<'a> {
     pub(crate) data: &'a [u8],
-    /// The distance from a row to the next.
-    pub(crate) row: usize,
     /// The distance from a feature to the next.
     pub(crate) feature: usize,
 }
 
 impl<'a> View<'a> {
-    /// The bin of a row of a feature stands at the row's number times the distance.
-    fn column(&self, feature: usize) -> (&'a [u8], usize) {
-        (&self.data[feature * self.feature..], self.row)
+    /// The bin of a row of a feature stands where the row says.
+    fn column(&self, feature: usize) -> &'a [u8] {
+        &self.data[feature * self.feature..]
     }
 }
 
@@ -34,7 +32,8 @@ impl<'a> View<'a> {
 #[derive(Clone, Copy)]
 pub(crate) struct Searched<'a, T: Target> {
     pub(crate) view: View<'a>,
-    /// Its rows by their numbers in the view, and what they bring. With a histogram these are read only to count rows.
+    /// Its rows by their places in the view (those of their bins of the first feature), and what they bring. With a
+    /// histogram they are read only to count rows.
     pub(crate) rows: &'a [u32],
     pub(crate) values: &'a [T::Value],
     /// How many rows there are.
@@ -213,38 +212,32 @@ impl<T: Target> Search<'_, T> {
             let occupied = occupied(cells, width);
             return self.of_bins(feature, node, cells, occupied, scratch);
         }
-        let (column, stride) = node.view.column(feature);
+        let column = node.view.column(feature);
         let mut cells = std::mem::take(&mut scratch.cells);
         let occupied = if self.scheme == Scheme::Rows && node.rows.len() > WORTH_SHARING {
-            self.by_blocks(column, stride, node, &mut cells[..count * width])
+            self.by_blocks(column, node, &mut cells[..count * width])
         } else {
-            accumulate(self.target, column, stride, node.rows, node.values, count, &mut cells)
+            accumulate(self.target, column, node.rows, node.values, count, &mut cells)
         };
         let choice = self.of_bins(feature, node, &cells[..count * width], occupied, scratch);
-        for (word, mut bits) in occupied.into_iter().enumerate() {
-            while bits != 0 {
-                let bin = 64 * word + bits.trailing_zeros() as usize;
-                cells[bin * width..(bin + 1) * width].fill(T::Cell::default());
-                bits &= bits - 1;
-            }
+        if width == 1 {
+            each_bit(occupied, |bin| cells[bin] = T::Cell::default());
+        } else {
+            each_bit(occupied, |bin| {
+                cells[bin * width..(bin + 1) * width].iter_mut().for_each(|cell| *cell = T::Cell::default());
+            });
         }
         scratch.cells = cells;
         choice
     }
 
     /// As [`accumulate`], for blocks of rows at the same time. Sums are integers: no bit depends on the blocks.
-    fn by_blocks(
-        &self,
-        column: &[u8],
-        stride: usize,
-        node: &Searched<'_, T>,
-        cells: &mut [T::Cell],
-    ) -> [u64; 4] {
+    fn by_blocks(&self, column: &[u8], node: &Searched<'_, T>, cells: &mut [T::Cell]) -> [u64; 4] {
         let width = self.target.width();
         let of_rows = |rows: Range<usize>| {
             let mut cells = vec![T::Cell::default(); BINS * width];
             let (rows, values) = (&node.rows[rows.clone()], &node.values[rows]);
-            accumulate(self.target, column, stride, rows, values, BINS, &mut cells);
+            accumulate(self.target, column, rows, values, BINS, &mut cells);
             cells
         };
         let merged = parallel::map_reduce(node.rows.len(), WORTH_SHARING, of_rows, |mut a, b| {
@@ -283,20 +276,14 @@ impl<T: Target> Search<'_, T> {
         let has = |bin: usize| occupied[bin / 64] >> (bin % 64) & 1 == 1;
         let any_missing = table.missing[feature] && has(count - 1);
         let Scratch { counts, order, room, drawn_left, .. } = scratch;
-        order.clear();
-        for (word, mut bits) in occupied.into_iter().enumerate() {
-            while bits != 0 {
-                order.push(64 * word as u16 + bits.trailing_zeros() as u16);
-                bits &= bits - 1;
-            }
+        let holding = occupied.iter().map(|bits| bits.count_ones()).sum::<u32>();
+        if holding < 2 {
+            return None;
         }
+        order.clear();
+        each_bit(occupied, |bin| order.push(bin as u16));
         if any_missing {
             order.pop();
-        } else if order.len() < 2 {
-            return None;
-        }
-        if order.is_empty() {
-            return None;
         }
         let mut random = None;
         if !numeric {
@@ -389,6 +376,17 @@ impl<T: Target> Search<'_, T> {
     }
 }
 
+/// Calls `see` with the number of each bit that is set, ascending.
+#[inline(always)]
+fn each_bit(words: [u64; 4], mut see: impl FnMut(usize)) {
+    for (word, mut bits) in words.into_iter().enumerate() {
+        while bits != 0 {
+            see(64 * word + bits.trailing_zeros() as usize);
+            bits &= bits - 1;
+        }
+    }
+}
+
 /// The bins whose cells hold something, a bit each.
 fn occupied<C: Cell>(cells: &[C], width: usize) -> [u64; 4] {
     let mut occupied = [0; 4];
@@ -404,7 +402,6 @@ fn occupied<C: Cell>(cells: &[C], width: usize) -> [u64; 4] {
 fn accumulate<T: Target>(
     target: &T,
     column: &[u8],
-    stride: usize,
     rows: &[u32],
     values: &[T::Value],
     count: usize,
@@ -418,7 +415,7 @@ fn accumulate<T: Target>(
     if rows.len() < MANY {
         let mut occupied = [0_u64; 4];
         for (&row, &value) in rows.iter().zip(values) {
-            let bin = usize::from(column[row as usize * stride]);
+            let bin = usize::from(column[row as usize]);
             occupied[bin / 64] |= 1 << (bin % 64);
             target.put(value, &mut cells[bin * width..][..width]);
         }
@@ -430,12 +427,12 @@ fn accumulate<T: Target>(
         let (of_several, of_last) = values.split_at(several.len() * COPIES);
         for (rows, values) in several.iter().zip(of_several.as_chunks::<COPIES>().0) {
             for (copy, (&row, &value)) in rows.iter().zip(values).enumerate() {
-                let at = copy * used + usize::from(column[row as usize * stride]) * width;
+                let at = copy * used + usize::from(column[row as usize]) * width;
                 target.put(value, &mut cells[at..][..width]);
             }
         }
         for (&row, &value) in last.iter().zip(of_last) {
-            let bin = usize::from(column[row as usize * stride]);
+            let bin = usize::from(column[row as usize]);
             target.put(value, &mut cells[bin * width..][..width]);
         }
         let (first, others) = cells[..COPIES * used].split_at_mut(used);
@@ -447,7 +444,7 @@ fn accumulate<T: Target>(
         }
     } else {
         for (&row, &value) in rows.iter().zip(values) {
-            let bin = usize::from(column[row as usize * stride]);
+            let bin = usize::from(column[row as usize]);
             target.put(value, &mut cells[bin * width..][..width]);
         }
     }
@@ -456,8 +453,8 @@ fn accumulate<T: Target>(
 
 fn count_rows(view: &View<'_>, feature: usize, rows: &[u32], counts: &mut [u32]) {
     counts.fill(0);
-    let (column, stride) = view.column(feature);
-    rows.iter().for_each(|&row| counts[usize::from(column[row as usize * stride])] += 1);
+    let column = view.column(feature);
+    rows.iter().for_each(|&row| counts[usize::from(column[row as usize])] += 1);
 }
 
 #[cfg(test)]

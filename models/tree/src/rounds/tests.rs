@@ -293,11 +293,18 @@ fn what_makes_no_sense_is_refused() {
     };
     assert!(trainer.advance(counted(vec![1])).unwrap_err().to_string().contains("1 cells"));
     let mut trainer = TreeTrainer::new(&params, &table, &learned, 0).unwrap();
-    let all = table.columns().cells() * 3;
-    assert!(trainer.advance(counted(vec![-1; all])).unwrap_err().to_string().contains("no sum"));
-    let mut trainer = TreeTrainer::new(&params, &table, &learned, 0).unwrap();
-    let one = [1].into_iter().chain(std::iter::repeat(0)).take(all).collect();
-    assert!(trainer.advance(counted(one)).unwrap_err().to_string().contains("sums of its node"));
+    let all = table.columns().cells() * of!(learned, target => target.width());
+    let first = |rows: i64| [rows].into_iter().chain(std::iter::repeat(0)).take(all).collect::<Vec<_>>();
+    for (cells, told) in [
+        (vec![-1; all], "no sum"),
+        (first(399), "chunks of weight 399 came"),
+        // All rows in one bin of the first column and in none of the others.
+        (first(400), "sums of its node"),
+    ] {
+        let mut trainer = TreeTrainer::new(&params, &table, &learned, 0).unwrap();
+        let message = trainer.advance(counted(cells)).unwrap_err().to_string();
+        assert!(message.contains(told), "{message}");
+    }
     let mixed = TreeTrainer::merge(counted(vec![1]), counted(vec![1, 2]));
     let mut trainer = TreeTrainer::new(&params, &table, &learned, 0).unwrap();
     assert!(trainer.advance(mixed).unwrap_err().to_string().contains("different requests"));
