@@ -8,15 +8,18 @@ use tilewise_data::{ReadOptions, push_number, read, write_csv};
 use tilewise_kernels::random::Philox;
 
 /// Family, data set, target (empty for none), the measure and the bound it has to beat on held-out rows.
-const CASES: [(&str, &str, &str, &str, f64); 9] = [
+const CASES: [(&str, &str, &str, &str, f64); 12] = [
     ("linear", "diabetes", "progression", "R2", 0.3),
     ("ridge", "diabetes", "progression", "R2", 0.3),
     ("ridge", "digits", "digit", "R2", 0.4),
     ("logistic", "iris", "species", "accuracy", 0.9),
     ("logistic", "breast_cancer", "diagnosis", "accuracy", 0.94),
     ("logistic", "digits", "digit", "accuracy", 0.93),
+    ("tree", "iris", "species", "accuracy", 0.85),
     ("forest", "iris", "species", "accuracy", 0.9),
     ("forest", "diabetes", "progression", "R2", 0.3),
+    ("extra-trees", "iris", "species", "accuracy", 0.9),
+    ("extra-trees", "diabetes", "progression", "R2", 0.3),
     ("isolation-forest", "diabetes", "", "scores from", 0.3),
 ];
 

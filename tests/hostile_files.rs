@@ -15,7 +15,7 @@ const SLACK: usize = 16 * 1024;
 
 fn models() -> Vec<(&'static str, Vec<u8>)> {
     // Without a target for those that need none.
-    let cases: [(_, _, _, &[&str]); 7] = [
+    let cases: [(_, _, _, &[&str]); 8] = [
         ("linear", "diabetes", Some("progression"), &[]),
         ("logistic", "breast_cancer", Some("diagnosis"), &[]),
         ("logistic", "digits", Some("digit"), &[]),
@@ -23,6 +23,7 @@ fn models() -> Vec<(&'static str, Vec<u8>)> {
         ("forest", "iris", Some("species"), &[]),
         ("forest", "diabetes", Some("progression"), &["trees=4", "quantiles=0.1,0.9", "max_leaves=50"]),
         ("isolation-forest", "iris", None, &["trees=10", "subsample=40", "contamination=0.1"]),
+        ("extra-trees", "iris", Some("species"), &["trees=5"]),
     ];
     let model = |(family, data, target, settings): (&str, _, Option<&str>, _)| {
         let table = read(embedded(&format!("{data}.csv")), &ReadOptions::default()).unwrap();

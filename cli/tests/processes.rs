@@ -137,6 +137,11 @@ fn processes_write_the_bytes_of_threads_and_leave_nothing() {
     works(folder.train("forest", 5, &[]));
     let earlier = folder.path("m.safetensors");
     works(folder.train("forest", 12, &[&PROCESSES[..], &["--continue", &earlier]].concat()));
+    assert!(folder.model() == threads);
+    let extra = ["--set", "trees=5"];
+    works(folder.train("extra-trees", 5, &extra));
+    let threads = folder.model();
+    works(folder.train("extra-trees", 5, &[&PROCESSES[..], &extra].concat()));
     assert!(folder.model() == threads && folder.is_clean());
 }
 

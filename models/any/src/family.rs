@@ -63,6 +63,7 @@ pub static FAMILIES: &[&Family] = &[
     &linear::LOGISTIC,
     &tree::TREE,
     &forest::FOREST,
+    &forest::EXTRA_TREES,
     &isolation::ISOLATION_FOREST,
 ];
 
@@ -389,7 +390,10 @@ mod tests {
             (refused("forest", &data, &settings(12).with("max_bins", 9), 0), "max_bins"),
             (refused("forest", &data, &settings(12).with("max_features", 1), 0), "max_features"),
             (refused("forest", &data.take(&(0..29).collect::<Vec<_>>()), &settings(12), 0), "table"),
-            (refused("tree", &data, &Settings::default(), 0), "cannot be continued; that of forest can"),
+            (
+                refused("tree", &data, &Settings::default(), 0),
+                "cannot be continued; that of forest, extra-trees can",
+            ),
         ] {
             assert!(message.contains(part), "{part}: {message}");
         }

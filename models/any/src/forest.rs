@@ -1,11 +1,11 @@
-//! Random forests: what `--set` accepts for them, and how they are trained.
+//! Random forests and extra trees: what `--set` accepts for them, and how they are trained.
 
 use crate::family::task;
 use crate::{Family, Purpose, Setting, Settings, constraints, tree};
 use tilewise_base::metric::check_quantiles;
 use tilewise_base::{Context, Dataset, Error, Model, ModelFile, Result, Roles};
 use tilewise_forest::{ForestModel, RandomForest};
-use tilewise_tree::MaxFeatures;
+use tilewise_tree::{DecisionTree, MaxFeatures, Splitter};
 
 const TREES: Setting =
     Setting { key: "trees", default: "100", accepted: "a whole number above 0", doc: "trees of the forest" };
@@ -40,21 +40,44 @@ pub(crate) static FOREST: Family = Family {
     summary: "a random forest; missing values and categories are taken as they are",
     purpose: Purpose::Either,
     processes: true,
-    settings: &[&[TREES, BOOTSTRAP, OUT_OF_BAG, MAX_FEATURES, tree::SPLITTER, QUANTILES], tree::GROWING],
-    check: |settings| params(settings).and(task(settings)).map(|_| ()),
-    train: fit,
-    continued: Some(continued),
-    load: |file: &ModelFile<'_>| Ok(Box::new(ForestModel::from_file(file)?)),
+    settings: &[&[TREES, BOOTSTRAP, OUT_OF_BAG, MAX_FEATURES, QUANTILES], tree::GROWING],
+    check: |settings| params(settings, Splitter::Best).and(task(settings)).map(|_| ()),
+    train: |dataset, roles, settings, context| fit(Splitter::Best, dataset, roles, settings, context),
+    continued: Some(|file, dataset, roles, settings, context| {
+        continued(Splitter::Best, file, dataset, roles, settings, context)
+    }),
+    load,
 };
 
+/// Each tree sees all rows, as its authors have it.
+const BOOTSTRAP_OF_EXTRA_TREES: Setting = Setting { default: "false", ..BOOTSTRAP };
+
+pub(crate) static EXTRA_TREES: Family = Family {
+    name: "extra-trees",
+    summary: "a forest of trees that divide columns at drawn places (extremely randomised trees)",
+    settings: &[&[TREES, BOOTSTRAP_OF_EXTRA_TREES, OUT_OF_BAG, MAX_FEATURES, QUANTILES], tree::GROWING],
+    check: |settings| params(settings, Splitter::Random).and(task(settings)).map(|_| ()),
+    train: |dataset, roles, settings, context| fit(Splitter::Random, dataset, roles, settings, context),
+    continued: Some(|file, dataset, roles, settings, context| {
+        continued(Splitter::Random, file, dataset, roles, settings, context)
+    }),
+    ..FOREST
+};
+
+fn load(file: &ModelFile<'_>) -> Result<Box<dyn Model>> {
+    Ok(Box::new(ForestModel::from_file(file)?))
+}
+
 /// Parameters and the number of bins.
-fn params(settings: &Settings) -> Result<(RandomForest, usize)> {
+fn params(settings: &Settings, splitter: Splitter) -> Result<(RandomForest, usize)> {
     let truth = |setting: &Setting| settings.word(setting, &[("true", true), ("false", false)]);
     let (tree, bins) = tree::growing(settings, MaxFeatures::All)?;
+    let tree = DecisionTree { splitter, ..tree };
+    let bootstrap = if splitter == Splitter::Best { BOOTSTRAP } else { BOOTSTRAP_OF_EXTRA_TREES };
     let trees = settings.number(&TREES, |x| (1.0..1e9).contains(&x) && x.fract() == 0.0)?;
     let params = RandomForest {
         trees: trees as usize,
-        bootstrap: truth(&BOOTSTRAP)?,
+        bootstrap: truth(&bootstrap)?,
         max_features: tree::max_features(settings, &MAX_FEATURES)?,
         out_of_bag: truth(&OUT_OF_BAG)?,
         quantiles: quantiles(settings)?,
@@ -77,25 +100,27 @@ fn quantiles(settings: &Settings) -> Result<Vec<f64>> {
 }
 
 fn fit(
+    splitter: Splitter,
     dataset: &Dataset,
     roles: &Roles,
     settings: &Settings,
     context: &Context<'_>,
 ) -> Result<Box<dyn Model>> {
-    let (mut params, bins) = params(settings)?;
+    let (mut params, bins) = params(settings, splitter)?;
     constraints::resolve(settings, dataset, roles, &mut params.tree)?;
     let classify = FOREST.classifies(dataset.column(roles.needed_target()?)?, settings)?;
     Ok(Box::new(ForestModel::fit(&params, bins, classify, dataset, roles, context)?))
 }
 
 fn continued(
+    splitter: Splitter,
     file: &ModelFile<'_>,
     dataset: &Dataset,
     roles: &Roles,
     settings: &Settings,
     context: &Context<'_>,
 ) -> Result<Box<dyn Model>> {
-    let (mut params, bins) = params(settings)?;
+    let (mut params, bins) = params(settings, splitter)?;
     constraints::resolve(settings, dataset, roles, &mut params.tree)?;
     let classify = FOREST.classifies(dataset.column(roles.needed_target()?)?, settings)?;
     let earlier = ForestModel::from_file(file)?;

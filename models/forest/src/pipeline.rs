@@ -8,7 +8,7 @@ use tilewise_base::{
     predict_rows,
 };
 use tilewise_kernels::{MatMut, MatRef, same};
-use tilewise_tree::{Shap, Training, WhenAsked, outline, show_importances, stored};
+use tilewise_tree::{Shap, Splitter, Training, WhenAsked, outline, show_importances, stored};
 
 /// A fitted forest with the columns it reads.
 #[derive(Clone, Debug, PartialEq)]
@@ -129,6 +129,9 @@ impl ForestModel {
     pub fn from_file(file: &ModelFile<'_>) -> Result<Self> {
         let params: RandomForest = file.metadata("params")?;
         params.check()?;
+        if file.kind() != kind(&params) {
+            return Err(file.error(format!("its parameters are those of {:?}", kind(&params))));
+        }
         let task: Task = file.metadata("task")?;
         let inputs: Vec<Field> = file.metadata("inputs")?;
         let of_trees = match &task {
@@ -167,6 +170,11 @@ impl ForestModel {
     }
 }
 
+/// What such a forest is called: its trees divide columns where that gains most, or at drawn places.
+fn kind(params: &RandomForest) -> &'static str {
+    if params.tree.splitter == Splitter::Best { "forest" } else { "extra-trees" }
+}
+
 /// 16 digits, since readers of JSON do not agree on integers beyond 2^53.
 fn hex(number: u64) -> String {
     format!("{number:016x}")
@@ -174,7 +182,7 @@ fn hex(number: u64) -> String {
 
 impl Model for ForestModel {
     fn kind(&self) -> &str {
-        "forest"
+        kind(&self.forest.origin.params)
     }
     fn inputs(&self) -> &[Field] {
         &self.inputs
@@ -220,7 +228,7 @@ impl Model for ForestModel {
             "target": self.target,
             "task": self.task,
         });
-        let writer = stored::writer("forest", metadata, trees)?;
+        let writer = stored::writer(self.kind(), metadata, trees)?;
         match answers {
             Some(answers) => answers.write(trees, writer)?.to_bytes(),
             None => writer.to_bytes(),
@@ -232,7 +240,8 @@ impl Model for ForestModel {
         let depths = forest.trees().iter().map(|tree| tree.depth());
         let (least, most) = (depths.clone().min().unwrap_or(0), depths.max().unwrap_or(0));
         let mut text = format!(
-            "forest\n  {} trees, {} leaves, depth {least} to {most}\n",
+            "{}\n  {} trees, {} leaves, depth {least} to {most}\n",
+            self.kind(),
             forest.trees().len(),
             forest.leaves()
         );

@@ -292,7 +292,6 @@ fn what_makes_no_sense_is_refused() {
         Partial(Answer::Counted(vec![Counted { rows: 1, value: None, differ: true, cells }]))
     };
     assert!(trainer.advance(counted(vec![1])).unwrap_err().to_string().contains("1 cells"));
-    let mut trainer = TreeTrainer::new(&params, &table, &learned, 0).unwrap();
     let all = table.columns().cells() * of!(learned, target => target.width());
     let first = |rows: i64| [rows].into_iter().chain(std::iter::repeat(0)).take(all).collect::<Vec<_>>();
     for (cells, told) in [
