@@ -21,9 +21,9 @@ fn models() -> Vec<(&'static str, Vec<u8>)> {
         ("logistic", "digits", Some("digit"), &[]),
         ("tree", "iris", Some("species"), &[]),
         ("forest", "iris", Some("species"), &[]),
-        ("extra-trees", "iris", Some("species"), &["trees=5"]),
         ("forest", "diabetes", Some("progression"), &["trees=4", "quantiles=0.1,0.9", "max_leaves=50"]),
         ("isolation-forest", "iris", None, &["trees=10", "subsample=40", "contamination=0.1"]),
+        ("extra-trees", "iris", Some("species"), &["trees=5"]),
     ];
     let model = |(family, data, target, settings): (&str, _, Option<&str>, _)| {
         let table = read(embedded(&format!("{data}.csv")), &ReadOptions::default()).unwrap();

@@ -4,7 +4,8 @@ use crate::failure::Failure;
 use crate::output::is_standard;
 use clap::Args;
 use std::path::{Path, PathBuf};
-use tilewise_base::{Dataset, Field, Kind, Roles, Schema};
+use tilewise_base::pool::{WorkerCommand, Workers};
+use tilewise_base::{Dataset, Engine, Field, Kind, Roles, Schema};
 use tilewise_data::{Format, ReadOptions, read};
 
 /// How a table is read.
@@ -114,6 +115,34 @@ impl Threads {
     pub(crate) fn run<R: Send>(&self, f: impl FnOnce() -> R + Send) -> R {
         let all = || std::thread::available_parallelism().map_or(1, usize::from);
         tilewise_kernels::parallel::with_threads(self.threads.map_or_else(all, usize::from), f)
+    }
+}
+
+/// Where pieces of training are done.
+#[derive(Args)]
+#[command(next_help_heading = "Running")]
+pub(crate) struct Running {
+    /// Where trees are grown: by threads, or by processes that share the columns in memory. The result does not depend on it
+    #[arg(long, default_value = "threads", value_name = "ENGINE", value_parser = ["threads", "processes"])]
+    engine: String,
+    /// Worker processes of --engine processes; by default as many as threads
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
+    workers: Option<u16>,
+}
+
+impl Running {
+    /// The engine that was asked for; to be called with the threads that were.
+    pub(crate) fn engine(&self) -> Result<Engine, Failure> {
+        if self.engine == "processes" {
+            let count = self.workers.map_or_else(tilewise_kernels::parallel::threads, usize::from);
+            return Ok(Engine::Processes(Workers { command: WorkerCommand::this_program()?, count }));
+        }
+        match self.workers {
+            Some(_) => {
+                Err(Failure::Told("--workers is for --engine processes; threads have --threads".into()))
+            }
+            None => Ok(Engine::Threads),
+        }
     }
 }
 

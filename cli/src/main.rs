@@ -48,6 +48,8 @@ enum Command {
     Inspect(command::inspect::Inspect),
     Demo(command::demo::Demo),
     Serve(command::serve::Serve),
+    #[command(hide = true)]
+    Worker(command::worker::Worker),
 }
 
 fn main() -> ExitCode {
@@ -60,6 +62,7 @@ fn main() -> ExitCode {
         Command::Inspect(inspect) => inspect.run(),
         Command::Demo(demo) => demo.run(),
         Command::Serve(serve) => serve.run(),
+        Command::Worker(worker) => worker.run(),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

@@ -10,6 +10,8 @@ use tilewise_base::Progress;
 const EVERY: Duration = Duration::from_secs(1);
 
 pub(crate) struct Shown {
+    /// Nothing but warnings.
+    quiet: bool,
     bar: Option<ProgressBar>,
     start: Instant,
     /// When the last plain line was written.
@@ -18,11 +20,8 @@ pub(crate) struct Shown {
 
 impl Shown {
     /// A bar when stderr is a terminal, unless `quiet`.
-    pub(crate) fn new(quiet: bool) -> Option<Self> {
-        if quiet {
-            return None;
-        }
-        let bar = std::io::stderr().is_terminal().then(|| {
+    pub(crate) fn new(quiet: bool) -> Self {
+        let bar = (!quiet && std::io::stderr().is_terminal()).then(|| {
             let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr());
             // The template is a constant that the tests draw; the plain style stands in should it be wrong.
             let style =
@@ -30,7 +29,7 @@ impl Shown {
             bar.set_style(style);
             bar
         });
-        Some(Self { bar, start: Instant::now(), last: Mutex::new(None) })
+        Self { quiet, bar, start: Instant::now(), last: Mutex::new(None) }
     }
 
     /// Takes the bar away so that results start on a clean line.
@@ -53,10 +52,21 @@ impl Progress for Shown {
             bar.set_position(done);
             return;
         }
+        if self.quiet {
+            return;
+        }
         let mut last = self.last.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         if last.is_none_or(|at| at.elapsed() >= EVERY) {
             *last = Some(Instant::now());
             crate::failure::note("progress", line(done, total, note, self.start.elapsed()));
+        }
+    }
+
+    fn warning(&self, text: &str) {
+        let tell = || crate::failure::note("warning", text);
+        match &self.bar {
+            Some(bar) => bar.suspend(tell),
+            None => tell(),
         }
     }
 }

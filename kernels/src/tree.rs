@@ -24,7 +24,7 @@ mod tops;
 mod walk;
 
 pub use binning::bin_values;
-pub use bins::{Bin, Bins, OwnedBins, Rows};
+pub use bins::{Bin, Bins, Memory, OwnedBins, Rows};
 pub use cells::{Cell, ClassWeight, Gradients, Labels, Packed, Pair};
 pub use codes::{CodeNode, CodedTrees, Coder, Coding, predict_coded};
 pub use histogram::{class_histogram, histogram, histogram_pairs, histogram_wide};

@@ -5,9 +5,8 @@ use crate::failure::{Failure, note};
 use crate::{interrupt, output, progress};
 use clap::Args;
 use std::path::PathBuf;
-use tilewise_base::fit::Silent;
 use tilewise_base::replace::Replacement;
-use tilewise_base::{Column, Context, Dataset, Error, Importances, Progress, permutation_importance};
+use tilewise_base::{Column, Context, Dataset, Error, Importances, permutation_importance};
 use tilewise_data::write_csv;
 
 const EXAMPLES: &str = "\
@@ -92,15 +91,12 @@ impl ImportanceOf {
         let table = self.table.read_for(model.inputs(), roles.offset.as_deref(), &others)?;
         output::warn_of_unseen(model.inputs(), &table);
         let shown = progress::Shown::new(self.quiet);
-        let hears: &dyn Progress = shown.as_ref().map_or(&Silent, |s| s as &dyn Progress);
         let context =
-            Context { seed: self.seed, progress: hears, cancel: interrupt::flag(), ..Context::default() };
+            Context { seed: self.seed, progress: &shown, cancel: interrupt::flag(), ..Context::default() };
         let repeats = self.repeats as usize;
         let found =
             permutation_importance(&*model, &table, &roles, repeats, self.metric.as_deref(), &context);
-        if let Some(shown) = &shown {
-            shown.finish();
-        }
+        shown.finish();
         match found {
             Err(Error::Cancelled) => {
                 note("stopped", "by Ctrl-C before all columns were shuffled");

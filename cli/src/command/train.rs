@@ -1,16 +1,15 @@
 //! `tilewise train`: from a table to a model file, with measures on rows held out.
 
-use crate::arguments::{Columns, Table, Threads, keep_apart};
+use crate::arguments::{Columns, Running, Table, Threads, keep_apart};
 use crate::failure::{Failure, note};
 use crate::{interrupt, output, progress};
 use clap::Args;
 use std::path::PathBuf;
 use std::time::Instant;
-use tilewise_base::fit::Silent;
 use tilewise_base::metric::Truth;
 use tilewise_base::replace::{self, Replacement};
 use tilewise_base::{
-    Column, Context, Dataset, Error, Model, ModelFile, Progress, Roles, Task, predict_dataset, roles, split,
+    Column, Context, Dataset, Error, Model, ModelFile, Roles, Task, predict_dataset, roles, split,
 };
 use tilewise_kernels::parallel::Scheme;
 use tilewise_models::{FAMILIES, Family, Purpose, Settings, family};
@@ -59,6 +58,8 @@ pub(crate) struct Train {
     table: Table,
     #[command(flatten)]
     threads: Threads,
+    #[command(flatten)]
+    running: Running,
     /// Key of every random number
     #[arg(long, default_value_t = 0, help_heading = "Running")]
     seed: u64,
@@ -85,6 +86,8 @@ Examples:
   tilewise train --model ridge --set alpha=10 --data houses.parquet --target price \\
       --out houses.safetensors
   tilewise train --model tree --set max_depth=5 --data adult.csv --target income --out t.safetensors
+  tilewise train --model forest --engine processes --workers 8 --data adult.csv --target income \\
+      --out f.safetensors
   tilewise train --model forest --set quantiles=0.1,0.5,0.9 --data houses.csv --target price \\
       --out q.safetensors
   tilewise train --model forest --set trees=500 --continue f.safetensors --data adult.csv \\
@@ -126,6 +129,7 @@ impl Train {
         settings: &Settings,
         earlier: Option<&ModelFile<'_>>,
     ) -> Result<(), Failure> {
+        let engine = self.running.engine()?;
         let file = self.table.name();
         let place = |e| Failure::in_table(&file, e);
         let mut roles = Roles { group: self.group.clone(), ..self.columns.roles(self.target.as_deref()) };
@@ -189,9 +193,13 @@ impl Train {
             );
         }
         let shown = progress::Shown::new(self.quiet);
-        let hears: &dyn Progress = shown.as_ref().map_or(&Silent, |s| s as &dyn Progress);
-        let context =
-            Context { seed: self.seed, scheme: self.parallel, progress: hears, cancel: interrupt::flag() };
+        let context = Context {
+            seed: self.seed,
+            scheme: self.parallel,
+            engine,
+            progress: &shown,
+            cancel: interrupt::flag(),
+        };
         let start = Instant::now();
         let fitted = match earlier {
             None => tilewise_models::train(family.name, training, &roles, settings, &context),
@@ -200,9 +208,7 @@ impl Train {
             }
         };
         let seconds = start.elapsed().as_secs_f64();
-        if let Some(shown) = &shown {
-            shown.finish();
-        }
+        shown.finish();
         let model = match fitted {
             Err(Error::Cancelled) => {
                 note("stopped", "by Ctrl-C before there was a model");

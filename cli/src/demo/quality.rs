@@ -5,9 +5,8 @@ use crate::progress::Shown;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Instant;
-use tilewise_base::fit::Silent;
 use tilewise_base::metric::{Score, Truth, summary};
-use tilewise_base::{Context, Model, Progress, Result, Roles, predict_dataset, roles, split};
+use tilewise_base::{Context, Model, Result, Roles, predict_dataset, roles, split};
 use tilewise_models::{FAMILIES, Purpose, Settings};
 use tilewise_report::Table;
 
@@ -41,15 +40,12 @@ pub(crate) fn train(problem: &Problem, cancel: &AtomicBool) -> Result<Vec<Outcom
             _ => Settings::default(),
         };
         let shown = Shown::new(false);
-        let progress: &dyn Progress = shown.as_ref().map_or(&Silent, |shown| shown as &dyn Progress);
-        let context = Context { progress, cancel, ..Context::default() };
+        let context = Context { progress: &shown, cancel, ..Context::default() };
         let start = Instant::now();
         let model: Arc<dyn Model> =
             tilewise_models::train(family.name, &training, &all_roles, &settings, &context)?.into();
         let seconds = start.elapsed().as_secs_f64();
-        if let Some(shown) = &shown {
-            shown.finish();
-        }
+        shown.finish();
         let truth = |table| -> Result<Truth> { roles::truth(table, problem.target, model.task()) };
         let constant = crate::output::constant(&truth(&training)?, None).repeat(test.rows());
         let ours = summary(&truth(&test)?, &predict_dataset(&*model, &test, None)?, None)?;

@@ -4,6 +4,7 @@ use crate::matrix::{below, same};
 use crate::{ShapeError, parallel};
 use std::fmt::Debug;
 use std::ops::Range;
+use std::sync::Arc;
 
 mod sealed {
     pub trait Sealed {}
@@ -175,10 +176,26 @@ impl<'a, B: Bin> Bins<'a, B> {
     }
 }
 
-/// [`Bins`] that own their memory.
+/// Memory that bins are read from for as long as it lives: of this process, or mapped from a file that others read too.
+///
+/// # Safety
+/// `all` must give the same elements each time: kernels rely on bins that were checked once.
+pub unsafe trait Memory<B>: Debug + Send + Sync {
+    /// All elements.
+    fn all(&self) -> &[B];
+}
+
+// SAFETY: nobody changes a vector that is shared, and numbers have no interior that could change.
+unsafe impl<B: Bin> Memory<B> for Vec<B> {
+    fn all(&self) -> &[B] {
+        self
+    }
+}
+
+/// [`Bins`] that own their memory, or share it with their clones and whoever else holds it.
 #[derive(Clone, Debug)]
 pub struct OwnedBins<B> {
-    data: Vec<B>,
+    data: Arc<dyn Memory<B>>,
     rows: usize,
     offsets: Vec<usize>,
     row_major: bool,
@@ -190,21 +207,32 @@ impl<B: Bin> OwnedBins<B> {
     /// # Errors
     /// As there.
     pub fn row_major(data: Vec<B>, rows: usize, offsets: Vec<usize>) -> Result<Self, ShapeError> {
-        Bins::row_major(&data, rows, &offsets)?;
-        Ok(Self { data, rows, offsets, row_major: true })
+        Self::shared(Arc::new(data), rows, offsets, true)
     }
     /// As [`Bins::column_major`].
     ///
     /// # Errors
     /// As there.
     pub fn column_major(data: Vec<B>, rows: usize, offsets: Vec<usize>) -> Result<Self, ShapeError> {
-        Bins::column_major(&data, rows, &offsets)?;
-        Ok(Self { data, rows, offsets, row_major: false })
+        Self::shared(Arc::new(data), rows, offsets, false)
+    }
+    /// As [`Bins::row_major`] if `row_major`, else as [`Bins::column_major`], of memory that is used where it is.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn shared(
+        data: Arc<dyn Memory<B>>,
+        rows: usize,
+        offsets: Vec<usize>,
+        row_major: bool,
+    ) -> Result<Self, ShapeError> {
+        Bins::new(data.all(), rows, &offsets, row_major)?;
+        Ok(Self { data, rows, offsets, row_major })
     }
     /// A view of them; nothing is checked again.
     pub fn get(&self) -> Bins<'_, B> {
         let Self { data, rows, offsets, row_major } = self;
-        Bins { data, rows: *rows, offsets, row_major: *row_major }
+        Bins { data: data.all(), rows: *rows, offsets, row_major: *row_major }
     }
 }
 

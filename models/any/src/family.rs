@@ -2,7 +2,9 @@
 
 use crate::{Setting, Settings, forest, isolation, linear, tree};
 use std::path::Path;
-use tilewise_base::{Column, Context, Dataset, Error, Model, ModelFile, Result, Roles, Task, roles};
+use tilewise_base::pool;
+use tilewise_base::{Column, Context, Dataset, Engine, Error, Model, ModelFile, Result, Roles, Task, roles};
+use tilewise_forest::processes;
 
 /// Whether to predict classes, if the parameter `task` says.
 pub(crate) fn task(settings: &Settings) -> Result<Option<bool>> {
@@ -43,6 +45,8 @@ pub struct Family {
     pub summary: &'static str,
     /// What it predicts.
     pub purpose: Purpose,
+    /// Whether worker processes can train it.
+    pub processes: bool,
     /// Groups of parameters it accepts.
     pub settings: &'static [&'static [Setting]],
     pub(crate) check: fn(&Settings) -> Result<()>,
@@ -123,7 +127,7 @@ pub fn train(
     settings: &Settings,
     context: &Context<'_>,
 ) -> Result<Box<dyn Model>> {
-    let family = checked(name, dataset, roles, settings)?;
+    let family = checked(name, dataset, roles, settings, context)?;
     (family.train)(dataset, roles, settings, context)
 }
 
@@ -141,7 +145,7 @@ pub fn continue_training(
     settings: &Settings,
     context: &Context<'_>,
 ) -> Result<Box<dyn Model>> {
-    let family = checked(name, dataset, roles, settings)?;
+    let family = checked(name, dataset, roles, settings, context)?;
     let Some(continued) = family.continued else {
         let able: Vec<&str> = FAMILIES.iter().filter(|f| f.continued.is_some()).map(|f| f.name).collect();
         let what = format!("its training cannot be continued; that of {} can", able.join(", "));
@@ -155,10 +159,21 @@ pub fn continue_training(
     continued(file, dataset, roles, settings, context)
 }
 
-/// The family, if it accepts the settings and there is something to learn.
-fn checked(name: &str, dataset: &Dataset, roles: &Roles, settings: &Settings) -> Result<&'static Family> {
+/// The family, if it accepts the settings, can be trained where it is to be, and there is something to learn.
+fn checked(
+    name: &str,
+    dataset: &Dataset,
+    roles: &Roles,
+    settings: &Settings,
+    context: &Context<'_>,
+) -> Result<&'static Family> {
     let family = family(name)?;
     family.check(settings)?;
+    if matches!(context.engine, Engine::Processes(_)) && !family.processes {
+        let able: Vec<&str> = FAMILIES.iter().filter(|f| f.processes).map(|f| f.name).collect();
+        let what = format!("for {name} only threads is; processes train {}", able.join(", "));
+        return Err(Error::parameter("engine", "processes", what));
+    }
     roles.inputs(dataset)?;
     if family.needs_target() {
         check_target(family, dataset, roles, settings)?;
@@ -197,6 +212,17 @@ fn check_target(family: &Family, dataset: &Dataset, roles: &Roles, settings: &Se
         target,
         format!("is {value} in every row: there is nothing to learn; it needs two values"),
     ))
+}
+
+/// What a worker process does for whoever started it: pieces of training. Ends the process when that one has gone.
+///
+/// # Errors
+/// As [`pool::serve`].
+pub fn work() -> Result<()> {
+    pool::serve(|start| match start.kind.as_str() {
+        processes::KIND => processes::begin(start),
+        kind => Err(Error::Worker(format!("this program knows no jobs of kind {kind:?}"))),
+    })
 }
 
 /// The model in the file at `path`.

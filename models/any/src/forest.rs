@@ -39,6 +39,7 @@ pub(crate) static FOREST: Family = Family {
     name: "forest",
     summary: "a random forest; missing values and categories are taken as they are",
     purpose: Purpose::Either,
+    processes: true,
     settings: &[&[TREES, BOOTSTRAP, OUT_OF_BAG, MAX_FEATURES, QUANTILES], tree::GROWING],
     check: |settings| params(settings, Splitter::Best).and(task(settings)).map(|_| ()),
     train: |dataset, roles, settings, context| fit(Splitter::Best, dataset, roles, settings, context),

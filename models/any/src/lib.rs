@@ -20,5 +20,5 @@ mod linear;
 mod settings;
 mod tree;
 
-pub use family::{FAMILIES, Family, Purpose, continue_training, family, load, load_bytes, train};
+pub use family::{FAMILIES, Family, Purpose, continue_training, family, load, load_bytes, train, work};
 pub use settings::{Setting, Settings};

@@ -103,6 +103,7 @@ pub(crate) static TREE: Family = Family {
     name: "tree",
     summary: "a decision tree; missing values and categories are taken as they are",
     purpose: Purpose::Either,
+    processes: false,
     settings: &[&[MAX_FEATURES, SPLITTER], GROWING],
     check: |settings| {
         growing(settings, MaxFeatures::All)

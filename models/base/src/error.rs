@@ -69,6 +69,9 @@ pub enum Error {
         /// What is wrong.
         what: String,
     },
+    /// A pool of worker processes cannot do what it was given.
+    #[error("{0}")]
+    Worker(String),
     /// Operands do not fit each other.
     #[error(transparent)]
     Shape(#[from] ShapeError),

@@ -1,5 +1,6 @@
 //! What a fit is given besides data (seed, scheme, progress, a way to stop) and what it tells besides the model.
 
+use crate::pool::Workers;
 use serde::{Deserialize, Serialize};
 use std::sync::atomic::{AtomicBool, Ordering};
 use tilewise_kernels::parallel::Scheme;
@@ -47,6 +48,8 @@ pub struct Fit<M> {
 pub trait Progress: Sync {
     /// `done` rounds of at most `total` (0 when unknown) are over; `note` is a short text such as `loss 0.3121`.
     fn round(&self, done: u64, total: u64, note: &str);
+    /// Something happened that a person should know and that does not belong into a model: a worker process was lost.
+    fn warning(&self, _text: &str) {}
 }
 
 /// Hears nothing.
@@ -55,12 +58,24 @@ impl Progress for Silent {
     fn round(&self, _: u64, _: u64, _: &str) {}
 }
 
+/// Where the pieces of a fit are done. No bit of the model depends on it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Engine {
+    /// By threads of this process.
+    #[default]
+    Threads,
+    /// By worker processes, where a family can.
+    Processes(Workers),
+}
+
 /// What a fit is given besides data and parameters.
 pub struct Context<'a> {
     /// Key of every random number.
     pub seed: u64,
     /// How work is divided.
     pub scheme: Scheme,
+    /// Where it is done.
+    pub engine: Engine,
     /// Hears of every round.
     pub progress: &'a dyn Progress,
     /// Set by Ctrl-C: the fit ends at the next round and keeps what it has.
@@ -77,6 +92,6 @@ impl Context<'_> {
 impl Default for Context<'_> {
     fn default() -> Self {
         static NEVER: AtomicBool = AtomicBool::new(false);
-        Self { seed: 0, scheme: Scheme::Auto, progress: &Silent, cancel: &NEVER }
+        Self { seed: 0, scheme: Scheme::Auto, engine: Engine::Threads, progress: &Silent, cancel: &NEVER }
     }
 }

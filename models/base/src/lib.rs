@@ -1,5 +1,5 @@
-//! What every Tilewise model shares: datasets and schemas, metrics, the rounds protocol, the model file, errors,
-//! progress and cancellation.
+//! What every Tilewise model shares: datasets and schemas, metrics, the rounds protocol, pools of worker processes, the
+//! model file, errors, progress and cancellation.
 
 pub mod cells;
 pub mod dataset;
@@ -7,10 +7,13 @@ pub mod encoder;
 pub mod error;
 pub mod fit;
 mod importance;
+pub mod mapped;
 pub mod metric;
 pub mod model;
 pub mod model_file;
 pub mod outline;
+pub mod part;
+pub mod pool;
 mod predict;
 pub mod replace;
 pub mod roles;
@@ -22,8 +25,9 @@ pub use cells::{Binder, explain_dataset, predict_dataset};
 pub use dataset::{Column, Dataset, MISSING_CODE};
 pub use encoder::Encoder;
 pub use error::{Error, Result};
-pub use fit::{Context, Fit, FitReport, Progress};
+pub use fit::{Context, Engine, Fit, FitReport, Progress};
 pub use importance::{Importance, Importances, permutation_importance};
+pub use mapped::Mapped;
 pub use model::{Model, Task};
 pub use model_file::ModelFile;
 pub use outline::Outline;

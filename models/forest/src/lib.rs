@@ -6,6 +6,7 @@ mod isolation;
 mod out_of_bag;
 mod parameters;
 mod pipeline;
+pub mod processes;
 mod quantiles;
 mod shuffled;
 

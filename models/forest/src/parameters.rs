@@ -3,11 +3,11 @@
 use crate::continued::Origin;
 use crate::out_of_bag::{self, Bootstrap};
 use crate::quantiles;
-use crate::{Forest, OutOfBag};
+use crate::{Forest, OutOfBag, processes};
 use serde::{Deserialize, Serialize};
 use std::sync::atomic::{AtomicU64, Ordering};
 use tilewise_base::metric::check_quantiles;
-use tilewise_base::{Context, Error, Fit, FitReport, Result};
+use tilewise_base::{Context, Engine, Error, Fit, FitReport, Result};
 use tilewise_kernels::parallel::{self, Scheme};
 use tilewise_kernels::random::Philox;
 use tilewise_tree::{Answers, BinnedTable, DecisionTree, Draw, MaxFeatures, Tree};
@@ -63,15 +63,74 @@ impl Default for RandomForest {
 /// A tree and its number.
 pub(crate) type Grown = (u32, Tree);
 
+/// What grows any tree of a forest by its number.
+pub(crate) struct Growing<'a> {
+    table: &'a BinnedTable,
+    answers: &'a Answers,
+    tree: DecisionTree,
+    keys: Philox,
+    bootstrap: Option<Bootstrap<'a>>,
+}
+
+impl<'a> Growing<'a> {
+    pub(crate) fn new(
+        forest: &RandomForest,
+        table: &'a BinnedTable,
+        answers: &'a Answers,
+        seed: u64,
+    ) -> Result<Self> {
+        const TREES: u64 = Philox::purpose("trees of a forest");
+        let keys = Philox::new(seed, TREES);
+        let bootstrap = forest.bootstrap.then(|| Bootstrap::new(table, seed)).transpose()?;
+        let tree = DecisionTree { max_features: forest.features(answers), ..forest.tree.clone() };
+        Ok(Self { table, answers, tree, keys, bootstrap })
+    }
+
+    pub(crate) fn grow(&self, number: u32, scheme: Scheme) -> Result<Tree> {
+        let counts = self.bootstrap.as_ref().map(|bootstrap| bootstrap.counts(number as usize));
+        let draw = Draw { key: self.keys.bits(number.into()), counts: counts.as_deref(), scheme };
+        match self.answers {
+            Answers::Classes { y, classes } => self.tree.grow_classes(self.table, y, *classes, &draw),
+            Answers::Numbers(y) => self.tree.grow_numbers(self.table, y, &draw),
+        }
+    }
+
+    /// The trees of these numbers, grown by threads; those that were begun before the context was cancelled.
+    fn in_threads(
+        &self,
+        numbers: &[u32],
+        tell: &(dyn Fn(&Tree) + Sync),
+        context: &Context<'_>,
+    ) -> Result<Vec<Option<Grown>>> {
+        let grow = |i: usize| -> Result<Option<Grown>> {
+            if context.cancelled() {
+                return Ok(None);
+            }
+            let tree = self.grow(numbers[i], context.scheme)?;
+            tell(&tree);
+            Ok(Some((numbers[i], tree)))
+        };
+        // A tree of one's own needs no waiting for others; those that are left over are shared.
+        let alone = match context.scheme {
+            Scheme::Auto => numbers.len() - numbers.len() % parallel::threads(),
+            Scheme::Tasks => numbers.len(),
+            Scheme::Rows => 0,
+        };
+        let mut grown = parallel::map(alone, |i| parallel::on_this_thread(|| grow(i)));
+        grown.extend((alone..numbers.len()).map(grow));
+        grown.into_iter().collect()
+    }
+}
+
 impl RandomForest {
     /// Grows a forest for classes `y` (one number below `classes` per row) on the rows that have a weight.
     ///
-    /// The same forest, bit for bit, at any number of threads, if nobody stops it. O(trees x rows x features of a node x
-    /// depth).
+    /// The same forest, bit for bit, at any number of threads or worker processes, if nobody stops it. O(trees x rows x features
+    /// of a node x depth).
     ///
     /// # Errors
-    /// When lengths or parameters are not what is accepted, a class is `classes` or more, or it was stopped before the
-    /// first tree.
+    /// When lengths or parameters are not what is accepted, a class is `classes` or more, it was stopped before the first
+    /// tree, or worker processes were asked for and cannot do it.
     pub fn fit_classes(
         &self,
         table: &BinnedTable,
@@ -121,7 +180,6 @@ impl RandomForest {
         answers: &Answers,
         context: &Context<'_>,
     ) -> Result<Fit<Forest>> {
-        const TREES: u64 = Philox::purpose("trees of a forest");
         self.check()?;
         let y = match answers {
             Answers::Numbers(y) => Some(&y[..]),
@@ -139,44 +197,27 @@ impl RandomForest {
             Some(forest) => origin.continued(forest)?,
             None => Vec::new(),
         };
-        let bootstrap = self.bootstrap.then(|| Bootstrap::new(table, context.seed)).transpose()?;
+        let growing = Growing::new(self, table, answers, context.seed)?;
         let is_missing = |number: &u32| grown.binary_search_by_key(number, |(known, _)| *known).is_err();
         let missing: Vec<u32> = (0..self.trees as u32).filter(is_missing).collect();
-        let keys = Philox::new(context.seed, TREES);
-        let tree = DecisionTree { max_features: self.features(answers), ..self.tree.clone() };
         let done = AtomicU64::new(grown.len() as u64);
-        let grow = |i: usize| -> Result<Option<Grown>> {
-            if context.cancelled() {
-                return Ok(None);
-            }
-            let number = missing[i];
-            let counts = bootstrap.as_ref().map(|bootstrap| bootstrap.counts(number as usize));
-            let draw =
-                Draw { key: keys.bits(number.into()), counts: counts.as_deref(), scheme: context.scheme };
-            let tree = match answers {
-                Answers::Classes { y, classes } => tree.grow_classes(table, y, *classes, &draw)?,
-                Answers::Numbers(y) => tree.grow_numbers(table, y, &draw)?,
-            };
+        let tell = |tree: &Tree| {
             let done = done.fetch_add(1, Ordering::Relaxed) + 1;
             context.progress.round(done, self.trees as u64, &format!("{} leaves", tree.leaves()));
-            Ok(Some((number, tree)))
         };
-        // A tree of one's own needs no waiting for others; those that are left over are shared.
-        let alone = match context.scheme {
-            Scheme::Auto => missing.len() - missing.len() % parallel::threads(),
-            Scheme::Tasks => missing.len(),
-            Scheme::Rows => 0,
+        let more = match &context.engine {
+            Engine::Threads => growing.in_threads(&missing, &tell, context)?,
+            Engine::Processes(workers) => {
+                processes::grow(self, (table, answers), &missing, workers, &tell, context)?
+            }
         };
-        let more = parallel::map(alone, |i| parallel::on_this_thread(|| grow(i)));
-        for tree in more.into_iter().chain((alone..missing.len()).map(grow)) {
-            grown.extend(tree?);
-        }
+        grown.extend(more.into_iter().flatten());
         grown.sort_by_key(|(number, _)| *number);
         let (numbers, trees): (Vec<u32>, Vec<Tree>) = grown.into_iter().unzip();
         if trees.is_empty() {
             return Err(Error::Fit("stopped before the first tree had grown".into()));
         }
-        let out_of_bag = match &bootstrap {
+        let out_of_bag = match &growing.bootstrap {
             Some(bootstrap) if self.out_of_bag => {
                 let bag = |i: usize| out_of_bag::bag(&bootstrap.counts(numbers[i] as usize));
                 let bags = parallel::map(numbers.len(), bag);
@@ -187,7 +228,7 @@ impl RandomForest {
         };
         let kept = match y {
             Some(y) if !self.quantiles.is_empty() => {
-                Some(quantiles::Answers::new(table, y, bootstrap.as_ref(), &trees, &numbers)?)
+                Some(quantiles::Answers::new(table, y, growing.bootstrap.as_ref(), &trees, &numbers)?)
             }
             _ => None,
         };

@@ -77,7 +77,7 @@ impl Limits {
 }
 
 /// Which bins of a feature go left.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
 pub(crate) enum Left {
     /// Those up to this one.
     UpTo(usize),
@@ -86,7 +86,7 @@ pub(crate) enum Left {
 }
 
 /// A split of a node.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
 pub(crate) struct Choice {
     pub(crate) feature: usize,
     pub(crate) left: Left,
@@ -339,6 +339,7 @@ impl<'a, T: Target> Grower<'a, T> {
         let node = Searched {
             view: View { data: columns.data(), feature: columns.rows() },
             rows,
+            count: rows.len(),
             values: &values,
             sums,
             histogram: part.cells.as_deref(),
@@ -358,11 +359,7 @@ impl<'a, T: Target> Grower<'a, T> {
     ) -> Result<[Part<T::Cell>; 2]> {
         let Open { part: Part { node, rows: range, cells, state }, choice, .. } = open;
         let rows = &mut rows[range.clone()];
-        let mut divided = vec![0; rows.len()];
-        let bins = choice.bins(self.search.table.missing[choice.feature]);
-        let columns = self.search.table.columns();
-        let lefts = partition(columns, choice.feature, &self.rows(rows), bins, &mut divided)?;
-        rows.copy_from_slice(&divided);
+        let lefts = self.divide_rows(&choice, rows)?;
         let (of_left, of_right) = rows.split_at(lefts);
         let small_is_left = lefts <= rows.len() - lefts;
         let small = if small_is_left { of_left } else { of_right };
@@ -387,6 +384,16 @@ impl<'a, T: Target> Grower<'a, T> {
         ])
     }
 
+    /// Puts the rows that go left before the others, both in the order they had; answers how many go left.
+    pub(crate) fn divide_rows(&self, choice: &Choice, rows: &mut [u32]) -> Result<usize> {
+        let table = self.search.table;
+        let mut divided = vec![0; rows.len()];
+        let bins = choice.bins(table.missing[choice.feature]);
+        let lefts = partition(table.columns(), choice.feature, &self.rows(rows), bins, &mut divided)?;
+        rows.copy_from_slice(&divided);
+        Ok(lefts)
+    }
+
     fn sums(&self, rows: &[u32]) -> Vec<T::Cell> {
         let target = self.search.target;
         let mut sums = vec![T::Cell::default(); target.width()];
@@ -400,7 +407,7 @@ impl<'a, T: Target> Grower<'a, T> {
         if all { Rows::Range(0..rows.len()) } else { Rows::List(rows) }
     }
 
-    fn histogram(&self, rows: &[u32]) -> Result<Vec<T::Cell>> {
+    pub(crate) fn histogram(&self, rows: &[u32]) -> Result<Vec<T::Cell>> {
         let Search { table, target, .. } = self.search;
         let mut cells = vec![T::Cell::default(); table.columns().cells() * target.width()];
         let rows = self.rows(rows);
@@ -458,7 +465,14 @@ impl<T: Target> Search<'_, T> {
         state: &State,
     ) -> [State; 2] {
         let [left, right] = children;
-        let sums = children.map(|child| nodes.sums(child));
+        let states = self.below(&mut choice, children.map(|child| nodes.sums(child)), state);
+        nodes.list[node].split = Some((choice, left, right));
+        states
+    }
+
+    /// Settles where a split sends missing values that its node does not have, and answers the states of its sides, which have
+    /// these sums.
+    pub(crate) fn below(&self, choice: &mut Choice, sums: [&[T::Cell]; 2], state: &State) -> [State; 2] {
         // What no row of the node tells goes where more of them go.
         let heavier = self.target.weight(sums[0]) > self.target.weight(sums[1]);
         choice.missing_left.get_or_insert(heavier);
@@ -469,7 +483,6 @@ impl<T: Target> Search<'_, T> {
                 state.key = key_below(state.key, is_right);
             }
         }
-        nodes.list[node].split = Some((choice, left, right));
         states
     }
 }

@@ -98,6 +98,7 @@ impl<'a, T: Target> Local<'a, T> {
             view: View { data: &self.bins, feature: 1 },
             rows: &self.rows[rows.clone()],
             values,
+            count: values.len(),
             sums,
             histogram: None,
             state,

@@ -297,10 +297,7 @@ impl DecisionTree {
         if self.class_weights == ClassWeights::Balanced {
             drawn.balance(table, y, classes);
         }
-        if !self.monotone.is_empty() && classes != 2 {
-            let what = "for numbers and two classes alone constraints are";
-            return Err(Error::parameter("monotone", format!("a constraint with {classes} classes"), what));
-        }
+        self.check_classes(classes)?;
         if classes == 2 {
             return self.grow(table, &TwoClasses::new(y, &drawn.weights, self.criterion)?, draw, &drawn);
         }
@@ -334,8 +331,21 @@ impl DecisionTree {
             && self.class_weights == ClassWeights::Rows;
         let limits = self.limits(drawn.weights.total, table.features(), counted, constraints);
         let nodes = Grower::new(table, target, &limits, draw.scheme).grow(&drawn.rows, drawn.key)?;
-        let tree = Tree::new(table, drawn.weights.unit, target, &nodes);
-        Ok(if self.ccp_alpha > 0.0 { tree.pruned(self.ccp_alpha) } else { tree })
+        Ok(self.pruned(Tree::new(table, drawn.weights.unit, target, &nodes)))
+    }
+
+    /// The tree of a grown one.
+    pub(crate) fn pruned(&self, grown: Tree) -> Tree {
+        if self.ccp_alpha > 0.0 { grown.pruned(self.ccp_alpha) } else { grown }
+    }
+
+    /// Refuses parameters that are not for so many classes.
+    pub(crate) fn check_classes(&self, classes: usize) -> Result<()> {
+        if !self.monotone.is_empty() && classes != 2 {
+            let what = "for numbers and two classes alone constraints are";
+            return Err(Error::parameter("monotone", format!("a constraint with {classes} classes"), what));
+        }
+        Ok(())
     }
 
     /// Checks parameters that do not depend on data.
@@ -377,7 +387,7 @@ impl DecisionTree {
     }
 
     /// The constraints, if they fit the table.
-    fn constraints(&self, table: &BinnedTable) -> Result<Constraints> {
+    pub(crate) fn constraints(&self, table: &BinnedTable) -> Result<Constraints> {
         let (features, monotone) = (table.features(), self.monotone.clone());
         if !monotone.is_empty() {
             same("monotone constraints against features", features, monotone.len())?;
@@ -401,7 +411,13 @@ impl DecisionTree {
         Ok(Constraints { monotone, groups })
     }
 
-    fn limits(&self, total: u64, features: usize, counted: bool, constraints: Constraints) -> Limits {
+    pub(crate) fn limits(
+        &self,
+        total: u64,
+        features: usize,
+        counted: bool,
+        constraints: Constraints,
+    ) -> Limits {
         let min_gain = if self.min_impurity_decrease == 0.0 {
             f64::NEG_INFINITY
         } else {

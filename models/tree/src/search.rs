@@ -32,9 +32,12 @@ impl<'a> View<'a> {
 #[derive(Clone, Copy)]
 pub(crate) struct Searched<'a, T: Target> {
     pub(crate) view: View<'a>,
-    /// Its rows by their places in the view (those of their bins of the first feature), and what they bring.
+    /// Its rows by their places in the view (those of their bins of the first feature), and what they bring. With a
+    /// histogram they are read only to count rows.
     pub(crate) rows: &'a [u32],
     pub(crate) values: &'a [T::Value],
+    /// How many rows there are.
+    pub(crate) count: usize,
     pub(crate) sums: &'a [T::Cell],
     /// The cells of all features.
     pub(crate) histogram: Option<&'a [T::Cell]>,
@@ -148,7 +151,7 @@ impl<T: Target> Search<'_, T> {
     /// these until one has a split.
     pub(crate) fn best(&self, node: &Searched<'_, T>, scratch: &mut Scratch<T>) -> Option<Choice> {
         let all = self.table.features();
-        let together = node.rows.len() >= WORTH_SHARING && self.scheme != Scheme::Rows;
+        let together = node.count >= WORTH_SHARING && self.scheme != Scheme::Rows;
         let may = |feature: usize| self.limits.constraints.may_use(node.state, feature);
         let mut best = None;
         if self.limits.features >= all {

@@ -175,7 +175,7 @@ fn node(
 }
 
 /// That nodes are a tree with its root in front, whose tests fit the inputs.
-fn check_nodes(nodes: &[Node], inputs: &[Input]) -> Result<(), String> {
+pub(crate) fn check_nodes(nodes: &[Node], inputs: &[Input]) -> Result<(), String> {
     if nodes.is_empty() || nodes.len() > u32::MAX as usize {
         return Err("a tree has at least one node".into());
     }

@@ -3,13 +3,14 @@
 use crate::cuts::{self, UNKNOWN};
 use crate::tree::Input;
 use crate::weights::Weights;
+use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 use tilewise_base::{Error, Result};
 use tilewise_kernels::tree::{Bins, OwnedBins, bin_values};
 use tilewise_kernels::{Float, MatRef, parallel, same};
 
 /// Features of a tile: a row of one is a cache line.
-const TILE: usize = 64;
+pub(crate) const TILE: usize = 64;
 
 /// The largest number of bins of a column; one more is for missing values.
 pub const MOST_BINS: usize = 255;
@@ -38,7 +39,7 @@ impl Feature<'_> {
 }
 
 /// How the values of a column became bins.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) enum Binning {
     /// Bin b holds (cut b - 1, cut b].
     Numeric { cuts: Vec<f64> },
@@ -124,7 +125,7 @@ impl BinnedTable {
             }
         }
         let weights = Weights::new(rows, weights);
-        let counted: Vec<u32> = (0..rows as u32).filter(|&row| weights.get(row as usize) > 0).collect();
+        let counted = weights.counted(rows);
         if counted.is_empty() {
             return Err(Error::Fit("there are no rows with a weight to learn from".into()));
         }
@@ -150,12 +151,24 @@ impl BinnedTable {
             binnings.push(column.binning);
         }
         let columns = OwnedBins::column_major(data, rows, offsets)?;
+        Ok(Self::of_bins(binnings, missing, tiles, columns, weights))
+    }
+
+    /// A table whose columns are binned already.
+    pub(crate) fn of_bins(
+        binnings: Vec<Binning>,
+        missing: Vec<bool>,
+        tiles: Vec<OwnedBins<u8>>,
+        columns: OwnedBins<u8>,
+        weights: Weights,
+    ) -> Self {
         let input = |binning: &Binning| match binning {
             Binning::Numeric { .. } => Input::Number,
             Binning::Categorical { bin_of } => Input::Category(bin_of.clone()),
         };
         let inputs = binnings.iter().map(input).collect();
-        Ok(Self { binnings, missing, tiles, columns, rows: counted, weights, inputs })
+        let rows = weights.counted(columns.get().rows());
+        Self { binnings, missing, tiles, columns, rows, weights, inputs }
     }
 
     /// The rows that have a weight, ascending.

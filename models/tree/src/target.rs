@@ -87,6 +87,8 @@ pub(crate) trait Target: Sync {
     fn is_ordered(&self) -> bool {
         true
     }
+    /// A number that rows have in common if they bring the same answer, and only then.
+    fn answer(&self, value: Self::Value) -> i64;
     /// Whether rows with these sums, which bring these values, all have the same answer.
     fn is_pure(&self, sums: &[Self::Cell], values: &mut dyn Iterator<Item = Self::Value>) -> bool;
     /// What a leaf with these sums predicts.

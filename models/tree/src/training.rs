@@ -17,6 +17,21 @@ pub enum Answers {
     Numbers(Vec<f64>),
 }
 
+impl Answers {
+    /// How many rows.
+    pub fn len(&self) -> usize {
+        match self {
+            Self::Classes { y, .. } => y.len(),
+            Self::Numbers(y) => y.len(),
+        }
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
 /// The columns of a table, binned, and what is to be learned from them.
 #[derive(Clone, Debug)]
 pub struct Training {

@@ -2,10 +2,12 @@
 
 use crate::cuts::UNKNOWN;
 use crate::grow::{Grown, Left, Nodes};
+use crate::stored::check_nodes;
 use crate::table::{BinnedTable, Binning};
 use crate::target::Target;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
+use tilewise_base::{Error, Result};
 
 /// How a tree reads an input.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -18,7 +20,7 @@ pub enum Input {
 }
 
 /// What decides whether a row goes left.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub enum Test {
     /// Numbers up to it do.
     UpTo(f64),
@@ -27,7 +29,7 @@ pub enum Test {
 }
 
 /// A node. Children stand after their parent.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Node {
     /// The input that is tested; 0 in leaves.
     pub feature: u32,
@@ -56,6 +58,37 @@ pub struct Tree {
     /// Nodes x outputs: what each node would predict as a leaf.
     pub(crate) values: Vec<f64>,
     pub(crate) outputs: usize,
+}
+
+/// A tree on its way between processes: what it reads is known at both ends and stays there.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct BareTree {
+    nodes: Vec<Node>,
+    values: Vec<f64>,
+    outputs: usize,
+}
+
+impl BareTree {
+    /// The tree, which was grown on such a table.
+    ///
+    /// # Errors
+    /// When its nodes are no tree, its tests do not fit the columns, or a value is not finite.
+    pub fn with_inputs_of(self, table: &BinnedTable) -> Result<Tree> {
+        let Self { nodes, values, outputs } = self;
+        let bad = |what: String| Error::Fit(format!("a tree that came from elsewhere is none: {what}"));
+        check_nodes(&nodes, &table.inputs).map_err(bad)?;
+        if nodes.len().checked_mul(outputs) != Some(values.len()) || !values.iter().all(|x| x.is_finite()) {
+            return Err(bad("a node has not as many finite values as there are outputs".into()));
+        }
+        Ok(Tree { inputs: Arc::clone(&table.inputs), nodes, values, outputs })
+    }
+}
+
+impl From<Tree> for BareTree {
+    fn from(tree: Tree) -> Self {
+        let Tree { nodes, values, outputs, .. } = tree;
+        Self { nodes, values, outputs }
+    }
 }
 
 impl Tree {

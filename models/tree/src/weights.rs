@@ -37,6 +37,11 @@ impl Weights {
         Self { values: Some(values), unit: scale(1.0, -(exponent as i32)), total }
     }
 
+    /// The rows of `rows` that have a weight.
+    pub(crate) fn counted(&self, rows: usize) -> Vec<u32> {
+        (0..rows as u32).filter(|&row| self.get(row as usize) > 0).collect()
+    }
+
     /// The weight of a row.
     pub(crate) fn get(&self, row: usize) -> u32 {
         self.values.as_ref().map_or(1, |values| values[row])

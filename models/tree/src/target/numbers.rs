@@ -121,10 +121,12 @@ impl Target for Numbers {
     fn key(&self, cells: &[Pair], _: &[Pair]) -> f64 {
         cells[0].gradient as f64 / cells[0].hessian as f64
     }
+    fn answer(&self, value: Pair) -> i64 {
+        value.gradient / value.hessian.max(1)
+    }
     fn is_pure(&self, _: &[Pair], values: &mut dyn Iterator<Item = Pair>) -> bool {
-        let answer = |value: Pair| value.gradient / value.hessian.max(1);
         let Some(first) = values.next() else { return true };
-        Iterator::all(&mut &mut *values, |value| answer(value) == answer(first))
+        Iterator::all(&mut &mut *values, |value| self.answer(value) == self.answer(first))
     }
     fn predict(&self, sums: &[Pair], out: &mut [f64]) {
         out[0] = self.mean(sums[0]);

@@ -77,6 +77,9 @@ impl Target for TwoClasses {
     fn key(&self, cells: &[Packed], _: &[Packed]) -> f64 {
         f64::from(cells[0].gradient()) / f64::from(cells[0].hessian())
     }
+    fn answer(&self, value: Packed) -> i64 {
+        i64::from(value.gradient() > 0)
+    }
     fn is_pure(&self, sums: &[Packed], _: &mut dyn Iterator<Item = Packed>) -> bool {
         let ones = sums[0].gradient();
         ones == 0 || ones == sums[0].hessian()

@@ -1,0 +1,58 @@
+//! Memory mapped from a file: read where it lies, and shared by every process that maps it. The only unsafe code of this
+//! crate.
+
+use memmap2::Mmap;
+use std::fs::File;
+use std::io;
+use std::ops::{Deref, Range};
+use std::os::unix::fs::MetadataExt;
+use std::sync::Arc;
+use tilewise_kernels::tree::Memory;
+
+/// The bytes of a file, or some of them. Clones share the mapping.
+#[derive(Clone, Debug)]
+pub struct Mapped {
+    map: Arc<Mmap>,
+    range: Range<usize>,
+}
+
+impl Mapped {
+    /// Maps a file that has no name, from its first byte to its last.
+    ///
+    /// # Errors
+    /// When the system refuses, or the file has a name, under which others could change it.
+    pub(crate) fn new(file: &File) -> io::Result<Self> {
+        if file.metadata()?.nlink() > 0 {
+            return Err(io::Error::other(
+                "has a name, under which others could change it; one without is mapped",
+            ));
+        }
+        // SAFETY: what is mapped must not change. The file has no name, so only processes that were given its descriptor
+        // can reach it: the pool that made it (`pool/shared.rs`), which wrote it before anybody was given it and on Linux
+        // had the system refuse all later changes, and its workers, which open it to read alone.
+        let map = unsafe { Mmap::map(file)? };
+        let range = 0..map.len();
+        Ok(Self { map: Arc::new(map), range })
+    }
+
+    /// Some of these bytes; `None` where they end earlier.
+    pub fn part(&self, range: Range<usize>) -> Option<Self> {
+        self.get(range.clone())?;
+        let range = self.range.start + range.start..self.range.start + range.end;
+        Some(Self { map: Arc::clone(&self.map), range })
+    }
+}
+
+impl Deref for Mapped {
+    type Target = [u8];
+    fn deref(&self) -> &[u8] {
+        &self.map[self.range.clone()]
+    }
+}
+
+// SAFETY: a mapping does not move, and what is mapped does not change (see `Mapped::new`).
+unsafe impl Memory<u8> for Mapped {
+    fn all(&self) -> &[u8] {
+        self
+    }
+}

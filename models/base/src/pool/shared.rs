@@ -1,0 +1,141 @@
+//! A file without a name that worker processes inherit and map.
+//!
+//! It has no name so that nothing is left when all who have it are gone, however they went. On Linux it is memory alone
+//! (`memfd_create`), sealed once it is written: the system then refuses every change. Elsewhere, or where the system has no
+//! such files, it is made in the folder for temporary files and its name is removed before anything is written.
+
+use crate::mapped::Mapped;
+use crate::{Error, Result};
+use rustix::io::{FdFlags, fcntl_setfd};
+use std::fs::File;
+use std::io::{self, BufWriter, Write};
+use std::os::fd::AsRawFd;
+
+/// How errors call it.
+const NAME: &str = "<memory shared with worker processes>";
+
+/// A file without a name, whose bytes no longer change.
+#[derive(Debug)]
+pub struct SharedFile(File);
+
+impl SharedFile {
+    /// A new one that holds what `fill` writes.
+    ///
+    /// # Errors
+    /// Those of `fill`, or when the system refuses.
+    pub fn new(fill: impl FnOnce(&mut BufWriter<File>) -> Result<()>) -> Result<Self> {
+        let file = anonymous().or_else(|_| unnamed());
+        let mut to = BufWriter::new(file.map_err(|e| Error::io(std::env::temp_dir(), e))?);
+        fill(&mut to)?;
+        to.flush().map_err(|e| Error::io(NAME, e))?;
+        let file = to.into_inner().map_err(|e| Error::io(NAME, e.into_error()))?;
+        seal(&file);
+        Ok(Self(file))
+    }
+
+    /// Its bytes, for this process.
+    ///
+    /// # Errors
+    /// When the system refuses.
+    pub fn map(&self) -> Result<Mapped> {
+        open(self.number())
+    }
+
+    /// Its number, by which a process that inherited it opens it.
+    pub(super) fn number(&self) -> u32 {
+        self.0.as_raw_fd().unsigned_abs()
+    }
+
+    /// Runs `start`; a process that it starts inherits the file.
+    pub(super) fn inherited<R>(&self, start: impl FnOnce() -> R) -> io::Result<R> {
+        fcntl_setfd(&self.0, FdFlags::empty())?;
+        let started = start();
+        fcntl_setfd(&self.0, FdFlags::CLOEXEC)?;
+        Ok(started)
+    }
+}
+
+/// Maps the shared file that this process has under a number.
+pub(super) fn open(number: u32) -> Result<Mapped> {
+    let folder = if cfg!(target_os = "linux") { "/proc/self/fd" } else { "/dev/fd" };
+    let path = format!("{folder}/{number}");
+    File::open(&path).and_then(|file| Mapped::new(&file)).map_err(|e| Error::io(path, e))
+}
+
+#[cfg(target_os = "linux")]
+fn anonymous() -> io::Result<File> {
+    use rustix::fs::{MemfdFlags, memfd_create};
+    Ok(memfd_create("tilewise", MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING)?.into())
+}
+
+#[cfg(not(target_os = "linux"))]
+fn anonymous() -> io::Result<File> {
+    Err(io::ErrorKind::Unsupported.into())
+}
+
+/// Files of a folder cannot be sealed; those who have this one do not write.
+fn seal(file: &File) {
+    #[cfg(target_os = "linux")]
+    {
+        use rustix::fs::{SealFlags, fcntl_add_seals};
+        let all = SealFlags::WRITE | SealFlags::GROW | SealFlags::SHRINK | SealFlags::SEAL;
+        let _ = fcntl_add_seals(file, all);
+    }
+    #[cfg(not(target_os = "linux"))]
+    let _ = file;
+}
+
+/// A file in the folder for temporary files whose name is gone.
+fn unnamed() -> io::Result<File> {
+    use std::os::unix::fs::OpenOptionsExt;
+    let mut tries = 0;
+    loop {
+        let name = format!("tilewise-{}-{:x}", std::process::id(), nanoseconds());
+        let path = std::env::temp_dir().join(name);
+        match File::options().read(true).write(true).create_new(true).mode(0o600).open(&path) {
+            Ok(file) => return std::fs::remove_file(&path).map(|()| file),
+            Err(e) if e.kind() == io::ErrorKind::AlreadyExists && tries < 100 => tries += 1,
+            Err(e) => return Err(e),
+        }
+    }
+}
+
+/// Of the clock; for names that others do not have.
+fn nanoseconds() -> u128 {
+    std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).map_or(0, |time| time.as_nanos())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::MetadataExt;
+
+    #[test]
+    fn what_was_written_is_there_and_no_longer_changes() {
+        let file = SharedFile::new(|to| to.write_all(b"columns").map_err(|e| Error::io(NAME, e))).unwrap();
+        assert_eq!(&*file.map().unwrap(), b"columns");
+        assert_eq!(file.0.metadata().unwrap().nlink(), 0);
+        if cfg!(target_os = "linux") {
+            assert!((&file.0).write_all(b"more").is_err() && file.0.set_len(3).is_err());
+        }
+    }
+
+    #[test]
+    fn a_file_of_the_folder_has_no_name_either() {
+        let mut file = unnamed().unwrap();
+        file.write_all(b"columns").unwrap();
+        seal(&file);
+        let shared = SharedFile(file);
+        assert_eq!(&*shared.map().unwrap(), b"columns");
+    }
+
+    #[test]
+    fn files_that_others_can_open_are_not_mapped() {
+        let path = std::env::temp_dir().join(format!("tilewise-named-{}", std::process::id()));
+        std::fs::write(&path, b"named").unwrap();
+        let file = File::open(&path).unwrap();
+        let message = open(file.as_raw_fd().unsigned_abs()).unwrap_err().to_string();
+        std::fs::remove_file(&path).unwrap();
+        assert!(message.contains("has a name"), "{message}");
+    }
+}

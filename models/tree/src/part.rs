@@ -1,0 +1,205 @@
+//! A binned table and what is to be learned from it as a part file, which worker processes map: the bins, two bytes per row
+//! and column, are used where they lie. Rows that count, weights and targets, 4 to 8 bytes per row each, are copied.
+//!
+//! A part of kind `binned columns` has a header (rows, first cells of the columns, how values became bins, which columns have
+//! a bin of missing values, the unit of weights, the number of classes) and these sections: `columns`, one column of bins
+//! after another; `tile 0`, `tile 1` ..., the same by rows, each of at most 64 columns; `weights` (u32), where not all are 1;
+//! `classes` (u32) or `numbers` (f64), one per row.
+
+use crate::cuts::UNKNOWN;
+use crate::table::{BinnedTable, Binning, MOST_BINS, TILE};
+use crate::training::Answers;
+use crate::weights::{MOST, Weights};
+use serde::{Deserialize, Serialize};
+use std::io::Write;
+use std::sync::Arc;
+use tilewise_base::part::{self, Number, Part};
+use tilewise_base::{Error, Mapped, Result};
+use tilewise_kernels::same;
+use tilewise_kernels::tree::OwnedBins;
+
+const KIND: &str = "binned columns";
+
+#[derive(Serialize, Deserialize)]
+struct Header {
+    rows: usize,
+    offsets: Vec<usize>,
+    binnings: Vec<Binning>,
+    missing: Vec<bool>,
+    unit: f64,
+    /// None where numbers are to be learned.
+    classes: Option<usize>,
+}
+
+/// Writes a table and what is to be learned from it. The columns are written as they lie in memory.
+///
+/// # Errors
+/// When lengths differ or `to` fails.
+pub fn write(table: &BinnedTable, answers: &Answers, to: &mut impl Write) -> Result<()> {
+    let columns = table.columns();
+    let (name, y, classes) = match answers {
+        Answers::Classes { y, classes } => ("classes", u32::bytes(y), Some(*classes)),
+        Answers::Numbers(y) => ("numbers", f64::bytes(y), None),
+    };
+    same("targets against rows", table.rows(), answers.len())?;
+    let header = Header {
+        rows: table.rows(),
+        offsets: columns.offsets().to_vec(),
+        binnings: table.binnings.clone(),
+        missing: table.missing.clone(),
+        unit: table.weights.unit,
+        classes,
+    };
+    let tiles: Vec<String> = (0..table.tiles().count()).map(tile_name).collect();
+    let mut sections: Vec<(&str, &[u8])> = vec![("columns", columns.data()), (name, &y)];
+    sections.extend(tiles.iter().map(String::as_str).zip(table.tiles().map(|tile| tile.data())));
+    let weights = table.weights.values.as_deref().map(u32::bytes);
+    sections.extend(weights.as_deref().map(|weights| ("weights", weights)));
+    part::write(to, KIND, &header, &sections)
+}
+
+fn tile_name(number: usize) -> String {
+    format!("tile {number}")
+}
+
+/// Reads them back. The bins are read once, to be checked.
+///
+/// # Errors
+/// When it is another part, or its sections do not fit each other.
+pub fn read(part: &Part) -> Result<(BinnedTable, Answers)> {
+    let header: Header = part.header(KIND)?;
+    let Header { rows, offsets, binnings, missing, unit, classes } = header;
+    let bad = |what: &str| Error::Fit(format!("a part file of binned columns does not fit itself: {what}"));
+    let bins = |name: &str, offsets: Vec<usize>, row_major| -> Result<OwnedBins<u8>> {
+        let memory: Mapped = part.section(name)?;
+        Ok(OwnedBins::shared(Arc::new(memory), rows, offsets, row_major)?)
+    };
+    if binnings.is_empty() || binnings.len() != missing.len() || binnings.len() + 1 != offsets.len() {
+        return Err(bad("it has not as many ways of binning as columns"));
+    }
+    let columns = bins("columns", offsets.clone(), false)?;
+    for (column, (binning, missing)) in binnings.iter().zip(&missing).enumerate() {
+        let count = columns.get().count(column);
+        let of_values = count.checked_sub(usize::from(*missing)).filter(|n| (1..=MOST_BINS).contains(n));
+        let of_values = of_values.ok_or_else(|| bad("a column has no bins or too many"))?;
+        let fits = match binning {
+            Binning::Numeric { cuts } => cuts.len() + 1 == of_values && cuts.is_sorted_by(|a, b| a < b),
+            Binning::Categorical { bin_of } => {
+                bin_of.iter().all(|bin| *bin == UNKNOWN || usize::from(*bin) < of_values)
+            }
+        };
+        if !fits {
+            return Err(bad("a column has other bins than its way of binning gives"));
+        }
+    }
+    let tile = |(number, columns): (usize, &[Binning])| {
+        let ends = &offsets[number * TILE..=number * TILE + columns.len()];
+        bins(&tile_name(number), ends.iter().map(|end| end - ends[0]).collect(), true)
+    };
+    let tiles = binnings.chunks(TILE).enumerate().map(tile).collect::<Result<Vec<_>>>()?;
+    let values = part.has("weights").then(|| part.numbers::<u32>("weights")).transpose()?;
+    if rows >= 1 << 31 || values.as_ref().is_some_and(|values| values.len() != rows) {
+        return Err(bad("it has not as many weights as rows, or too many rows"));
+    }
+    let total = values.as_ref().map_or(rows as u64, |values| values.iter().map(|&w| u64::from(w)).sum());
+    if !((1..=MOST).contains(&total) && unit > 0.0 && unit.is_finite()) {
+        return Err(bad("its weights have a sum that is not accepted"));
+    }
+    let answers = match classes {
+        Some(classes) => Answers::Classes { y: part.numbers("classes")?, classes },
+        None => Answers::Numbers(part.numbers("numbers")?),
+    };
+    same("targets against rows", rows, answers.len())?;
+    let weights = Weights { values, unit, total };
+    Ok((BinnedTable::of_bins(binnings, missing, tiles, columns, weights), answers))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{DecisionTree, Feature};
+    use tilewise_base::Context;
+    use tilewise_base::pool::SharedFile;
+
+    /// Two columns with missing values, 70 more so that there are two tiles, and weights.
+    fn table() -> BinnedTable {
+        let number = |i: usize| if i % 7 == 3 { f64::NAN } else { (i * i % 31) as f64 };
+        let numbers: Vec<f64> = (0..90).map(number).collect();
+        let codes: Vec<u32> = (0..90).map(|i| i * 5 % 9).collect();
+        let weights: Vec<f64> = (0..90).map(|i| f64::from(i % 4)).collect();
+        let mut features =
+            vec![Feature::Numeric(&numbers), Feature::Categorical { codes: &codes, levels: 8 }];
+        features.extend([Feature::Numeric(&weights); 70]);
+        BinnedTable::new(&features, Some(&weights), 20, 0).unwrap()
+    }
+
+    fn part(fill: impl FnOnce(&mut Vec<u8>)) -> Part {
+        let mut bytes = Vec::new();
+        fill(&mut bytes);
+        let file = SharedFile::new(|to| to.write_all(&bytes).map_err(|e| Error::io("", e))).unwrap();
+        Part::new(&file.map().unwrap()).unwrap()
+    }
+
+    #[test]
+    fn a_tree_of_a_mapped_table_is_that_of_the_table() {
+        let (table, context) = (table(), Context::default());
+        let y: Vec<u32> = (0..90_u64).map(|i| (((i * 2_654_435_761) >> 13) % 4) as u32).collect();
+        let part_of = |answers: &Answers| read(&part(|to| write(&table, answers, to).unwrap())).unwrap();
+        let (mapped, answers) = part_of(&Answers::Classes { y: y.clone(), classes: 4 });
+        let Answers::Classes { y: read_back, classes: 4 } = answers else { panic!("{answers:?}") };
+        assert_eq!((&read_back, mapped.counted(), mapped.features()), (&y, table.counted(), 72));
+        let tree =
+            |table: &BinnedTable| DecisionTree::default().fit_classes(table, &y, 4, &context).unwrap().model;
+        assert!(tree(&table).leaves() > 20);
+        assert_eq!(tree(&mapped), tree(&table));
+        let numbers: Vec<f64> = (0..90).map(|i| f64::from(i) * 0.3).collect();
+        let (mapped, answers) = part_of(&Answers::Numbers(numbers.clone()));
+        assert!(matches!(answers, Answers::Numbers(read_back) if read_back == numbers));
+        assert_eq!(tree(&mapped), tree(&table));
+    }
+
+    #[test]
+    fn parts_that_do_not_fit_are_refused() {
+        let two = || Binning::Numeric { cuts: vec![0.5] };
+        let header = |change: &dyn Fn(&mut Header)| {
+            let mut header = Header {
+                rows: 3,
+                offsets: vec![0, 2, 4],
+                binnings: vec![two(), two()],
+                missing: vec![false; 2],
+                unit: 1.0,
+                classes: Some(2),
+            };
+            change(&mut header);
+            header
+        };
+        let message = |change: &dyn Fn(&mut Header), columns: &[u8], weights: &[u32]| {
+            let (weights, classes) = (u32::bytes(weights), u32::bytes(&[0, 1, 1]));
+            let sections =
+                [("columns", columns), ("tile 0", columns), ("weights", &weights), ("classes", &classes)];
+            let part = part(|to| part::write(to, KIND, &header(change), &sections).unwrap());
+            read(&part).err().map(|e| e.to_string()).unwrap_or_default()
+        };
+        let (good, ones) = ([0, 1, 0, 1, 1, 0], [1; 3]);
+        assert_eq!(message(&|_| (), &good, &ones), "");
+        for (what, told) in [
+            (message(&|_| (), &[0, 1, 0, 1, 2, 0], &ones), "bin"),
+            (message(&|_| (), &good[..5], &ones), "bins"),
+            (message(&|_| (), &good, &[1; 2]), "weights"),
+            (message(&|_| (), &good, &[0; 3]), "weights"),
+            (message(&|_| (), &good, &[1 << 30; 3]), "weights"),
+            (message(&|h| h.rows = 2, &good, &ones), "bins"),
+            (message(&|h| h.rows = usize::MAX, &good, &ones), "bins"),
+            (message(&|h| h.unit = f64::NAN, &good, &ones), "weights"),
+            (message(&|h| h.classes = None, &good, &ones), "numbers"),
+            (message(&|h| h.missing = vec![true], &good, &ones), "columns"),
+            (message(&|h| h.missing = vec![true; 2], &good, &ones), "way of binning"),
+            (message(&|h| h.binnings[1] = Binning::Categorical { bin_of: vec![2] }, &good, &ones), "way"),
+            (message(&|h| h.binnings[1] = Binning::Numeric { cuts: vec![1.0, 0.0] }, &good, &ones), "way"),
+            (message(&|h| h.offsets = vec![0, 4, 2], &good, &ones), "offset"),
+            (message(&|h| h.offsets = vec![0], &good, &ones), "columns"),
+        ] {
+            assert!(what.contains(told), "{told}: {what:?}");
+        }
+    }
+}
