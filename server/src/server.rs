@@ -97,7 +97,8 @@ impl Drop for Handle {
 /// Starts a server for `models`, each under its name.
 ///
 /// # Errors
-/// When a setting or name is not accepted, the address cannot be listened on, or threads cannot be started.
+/// When a setting or name is not accepted, a model cannot be made ready, the address cannot be listened on, or threads cannot
+/// be started.
 pub fn start(config: Config, models: Vec<(String, Arc<dyn Model>)>) -> Result<Handle> {
     config.check()?;
     let mut served: Vec<Served> = Vec::new();
@@ -105,6 +106,7 @@ pub fn start(config: Config, models: Vec<(String, Arc<dyn Model>)>) -> Result<Ha
         if served.iter().any(|other| other.name == name) {
             return Err(Error::Model { name, what: "the name is given twice".into() });
         }
+        model.prepare().map_err(|e| Error::Model { name: name.clone(), what: e.to_string() })?;
         served.push(Served::new(served.len(), name, model)?);
     }
     if served.is_empty() {

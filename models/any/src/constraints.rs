@@ -46,7 +46,11 @@ fn interactions(settings: &Settings) -> Result<Vec<Vec<String>>> {
     }
     let group = |word: &str| {
         let names: Vec<String> = word.split(',').map(str::to_owned).collect();
-        if names.len() < 2 { Err(refused(&INTERACTIONS, word)) } else { Ok(names) }
+        let is_repeated = |i: usize| names[..i].contains(&names[i]);
+        if names.len() < 2 || (0..names.len()).any(is_repeated) {
+            return Err(refused(&INTERACTIONS, word));
+        }
+        Ok(names)
     };
     text.split(';').map(group).collect()
 }
@@ -68,8 +72,11 @@ pub(crate) fn resolve(
     let named = monotone(settings)?;
     if !named.is_empty() {
         params.monotone = vec![0; inputs.len()];
-        for (name, sign) in named {
-            params.monotone[place(&MONOTONE, &name)?] = sign;
+        for (i, (name, sign)) in named.iter().enumerate() {
+            if named[..i].iter().any(|(other, _)| other == name) {
+                return Err(Error::parameter(MONOTONE.key, name, "each name once is"));
+            }
+            params.monotone[place(&MONOTONE, name)?] = *sign;
         }
     }
     let group = |names: &Vec<String>| {
@@ -100,6 +107,8 @@ mod tests {
         for (monotone, interactions, told) in [
             ("a", "none", "age:up"),
             ("a:sideways", "none", "age:up"),
+            ("a:up,a:down", "none", "once"),
+            ("none", "a,a", "two names"),
             ("z:up", "none", "a, b, c:d"),
             ("y:up", "none", "a, b, c:d"),
             ("none", "a", "two names"),

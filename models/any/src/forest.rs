@@ -31,7 +31,7 @@ const MAX_FEATURES: Setting = Setting {
 const QUANTILES: Setting = Setting {
     key: "quantiles",
     default: "none",
-    accepted: "none or ascending numbers from 0 to 1 apart by commas, such as 0.1,0.5,0.9,",
+    accepted: "none or ascending numbers from 0 to 1 apart by commas, such as 0.1,0.5,0.9",
     doc: "quantiles of a number to predict in place of its mean, each a column of its own",
 };
 

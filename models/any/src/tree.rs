@@ -23,7 +23,7 @@ const MAX_LEAVES: Setting = Setting {
     key: "max_leaves",
     default: "none",
     accepted: "none or a whole number above 0",
-    doc: "leaves at most, those whose splits gain most first",
+    doc: "leaves at most; growth says which come first",
 };
 const MIN_SAMPLES_LEAF: Setting = Setting {
     key: "min_samples_leaf",

@@ -78,6 +78,14 @@ pub trait Model: Send + Sync {
     /// # Errors
     /// When the model cannot be stored.
     fn to_bytes(&self) -> Result<Vec<u8>>;
+    /// Makes ready what predictions need, if it is not; else the first prediction does. For those who predict from many threads
+    /// and do not want one to wait for another.
+    ///
+    /// # Errors
+    /// When predictions would fail for the same reason.
+    fn prepare(&self) -> Result<()> {
+        Ok(())
+    }
     /// What `inspect` prints below schema and report: coefficients, importance ...
     fn describe(&self) -> String;
     /// The share of each input in what was learned, one per input; they sum to 1, or are zeros where nothing was learned.

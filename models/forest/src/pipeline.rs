@@ -211,6 +211,10 @@ impl Model for ForestModel {
         predict_rows(cells, out, named, |_, row, out| self.forest.quantiles(row, quantiles, out))
     }
 
+    fn prepare(&self) -> Result<()> {
+        self.compiled.get(self.forest.trees()).map(|_| ())
+    }
+
     fn to_bytes(&self) -> Result<Vec<u8>> {
         let Forest { trees, numbers, origin, answers, out_of_bag } = &self.forest;
         // Trees that were all grown are numbered by their places.

@@ -2,20 +2,35 @@
 
 mod digits;
 
+use std::collections::HashMap;
 use tilewise_kernels::random::Philox;
 
 /// Rows above which cuts are taken from a sample of about so many. A cut at rank r of n then is off by about
 /// sqrt(r (n - r) / n) ranks of the sample: at most 0.11 % of it, a quarter of one of 255 bins.
 pub(crate) const SAMPLE: usize = 200_000;
 
-/// The rows that cuts are taken from: all, or those that a function of seed and row number chooses.
-pub(crate) fn sample(rows: usize, seed: u64) -> Option<Vec<u32>> {
-    if rows <= SAMPLE {
+/// The rows that cuts are taken from: all that count, or those of them that a function of seed and row number chooses.
+pub(crate) fn sample(counted: &[u32], seed: u64) -> Option<Vec<u32>> {
+    if counted.len() <= SAMPLE {
         return None;
     }
     let philox = Philox::new(seed, Philox::purpose("rows that cuts are taken from"));
-    let below = ((SAMPLE as u128) << 64) / rows as u128;
-    Some((0..rows as u32).filter(|&row| u128::from(philox.bits(row.into())) < below).collect())
+    let below = ((SAMPLE as u128) << 64) / counted.len() as u128;
+    Some(counted.iter().copied().filter(|&row| u128::from(philox.bits(row.into())) < below).collect())
+}
+
+/// The distinct values among `values` (value, weight) with their weights, if there are no more than `most`. Ends at the first
+/// that is too many, so that it costs little where there are many.
+pub(crate) fn few(values: impl Iterator<Item = (f64, u32)>, most: usize) -> Option<Vec<(f64, u32)>> {
+    let mut seen: HashMap<u64, u32> = HashMap::new();
+    for (x, weight) in values.filter(|(x, _)| !x.is_nan()) {
+        // Both zeros are one value. All weights together fit.
+        *seen.entry((x + 0.0).to_bits()).or_insert(0) += weight;
+        if seen.len() > most {
+            return None;
+        }
+    }
+    Some(seen.into_iter().map(|(bits, weight)| (f64::from_bits(bits), weight)).collect())
 }
 
 /// Ascending cuts of `values` (value, weight) into at most `bins` bins: bin b holds the values in (cut b - 1, cut b].
@@ -166,9 +181,21 @@ mod tests {
 
     #[test]
     fn samples_have_about_the_size_and_depend_on_the_seed() {
-        assert_eq!(sample(SAMPLE, 1), None);
-        let rows = sample(1_000_000, 1).unwrap();
+        // Every other row counts.
+        let counted: Vec<u32> = (0..1_000_000).map(|row| 2 * row).collect();
+        assert_eq!(sample(&counted[..SAMPLE], 1), None);
+        let rows = sample(&counted, 1).unwrap();
         assert!(rows.len().abs_diff(SAMPLE) < 2000 && rows.is_sorted(), "{}", rows.len());
-        assert_ne!(rows, sample(1_000_000, 2).unwrap());
+        assert!(rows.iter().all(|row| row % 2 == 0));
+        assert_ne!(rows, sample(&counted, 2).unwrap());
+    }
+
+    #[test]
+    fn few_values_are_all_found() {
+        let values = || [(1.0, 2), (f64::NAN, 9), (0.0, 1), (1.0, 3), (-0.0, 1)].into_iter();
+        let mut found = few(values(), 2).unwrap();
+        found.sort_by(|a, b| a.0.total_cmp(&b.0));
+        assert_eq!(found, [(0.0, 2), (1.0, 5)]);
+        assert_eq!(few(values(), 1), None);
     }
 }

@@ -261,15 +261,32 @@ impl<'a, T: Target> Grower<'a, T> {
         nodes: &mut Nodes<T::Cell>,
         scratch: &mut Scratch<T>,
     ) -> Result<()> {
-        let mut leaves = 1;
-        let mut open: BinaryHeap<Open<T::Cell>> = self.open(root, rows, nodes, scratch).into_iter().collect();
-        while leaves < self.search.limits.max_leaves
-            && let Some(best) = open.pop()
-        {
-            for part in self.divide(best, rows, nodes)? {
-                open.extend(self.open(part, rows, nodes, scratch));
-            }
+        let most = self.search.limits.max_leaves;
+        let cells = self.search.table.columns().cells() * self.search.target.width();
+        let histograms = (HELD / (cells * size_of::<T::Cell>()).max(1)).max(1);
+        let (mut leaves, mut held) = (1, 0);
+        let mut open = BinaryHeap::new();
+        if most > 1 {
+            open.extend(self.open(root, rows, nodes, scratch));
+        }
+        while let Some(best) = open.pop() {
+            held -= usize::from(best.part.cells.is_some() && leaves > 1);
             leaves += 1;
+            for part in self.divide(best, rows, nodes)? {
+                // After the last division nothing is looked for.
+                if leaves < most
+                    && let Some(mut next) = self.open(part, rows, nodes, scratch)
+                {
+                    if held == histograms {
+                        next.part.cells = None;
+                    }
+                    held += usize::from(next.part.cells.is_some());
+                    open.push(next);
+                }
+            }
+            if leaves == most {
+                break;
+            }
         }
         Ok(())
     }
@@ -284,6 +301,9 @@ impl<'a, T: Target> Grower<'a, T> {
     ) -> Result<()> {
         let mut parts = vec![root];
         while let Some(part) = parts.pop() {
+            if !self.search.may_divide(part.rows.len(), nodes.sums(part.node), &part.state) {
+                continue;
+            }
             if part.cells.is_none() && Local::fits(&self.search, part.rows.len()) {
                 Local::new(&self.search, &rows[part.rows]).grow(part.node, part.state, nodes, scratch);
                 continue;
@@ -365,18 +385,27 @@ impl<'a, T: Target> Grower<'a, T> {
         let small = if small_is_left { of_left } else { of_right };
         let counts = [of_left.len(), of_right.len()];
         let [left, right] = nodes.push_children(node, counts, &self.sums(small), small_is_left);
+        let [left_state, right_state] = self.search.divided(nodes, node, [left, right], choice, &state);
         let (mut small_cells, mut large_cells) = (None, None);
-        if let Some(mut cells) = cells
-            && self.has_histogram(rows.len() - small.len())
-        {
-            let of_small = self.histogram(small)?;
-            subtract(&mut cells, &of_small)?;
-            large_cells = Some(cells);
-            small_cells = self.has_histogram(small.len()).then_some(of_small);
+        if let Some(mut cells) = cells {
+            // A child that will not be divided needs none: all of the last level.
+            let wants = |node, rows, state: &State| {
+                self.has_histogram(rows) && self.search.may_divide(rows, nodes.sums(node), state)
+            };
+            let of_children = [wants(left, counts[0], &left_state), wants(right, counts[1], &right_state)];
+            let [small_wants, large_wants] =
+                if small_is_left { of_children } else { [of_children[1], of_children[0]] };
+            if large_wants {
+                let of_small = self.histogram(small)?;
+                subtract(&mut cells, &of_small)?;
+                large_cells = Some(cells);
+                small_cells = small_wants.then_some(of_small);
+            } else if small_wants {
+                small_cells = Some(self.histogram(small)?);
+            }
         }
         let (left_cells, right_cells) =
             if small_is_left { (small_cells, large_cells) } else { (large_cells, small_cells) };
-        let [left_state, right_state] = self.search.divided(nodes, node, [left, right], choice, &state);
         let middle = range.start + lefts;
         Ok([
             Part { node: left, rows: range.start..middle, cells: left_cells, state: left_state },
@@ -412,7 +441,7 @@ impl<'a, T: Target> Grower<'a, T> {
         let mut cells = vec![T::Cell::default(); table.columns().cells() * target.width()];
         let rows = self.rows(rows);
         let columns = table.columns();
-        if self.search.scheme == Scheme::Tasks {
+        if self.search.scheme == Scheme::Tasks && rows.len() >= WORTH_SHARING {
             // A task for each feature; what is divided by rows below goes through all features of a row at once.
             let of_feature = |feature: usize| -> Result<Vec<T::Cell>> {
                 let mut cells = vec![T::Cell::default(); columns.count(feature) * target.width()];
@@ -443,6 +472,9 @@ impl<'a, T: Target> Grower<'a, T> {
     }
 }
 
+/// Bytes of the histograms of open nodes, where leaves are limited; nodes beyond go without, and so do those below them.
+const HELD: usize = 256 << 20;
+
 /// A node has a histogram if its rows are at least one in so many of the bins of a feature.
 const HISTOGRAM_FROM: usize = 4;
 
@@ -451,8 +483,8 @@ impl<T: Target> Search<'_, T> {
     pub(crate) fn may_divide(&self, rows: usize, sums: &[T::Cell], state: &State) -> bool {
         let limits = self.limits;
         state.depth < limits.max_depth
-            && rows >= limits.min_samples_split.max(2).max(2 * limits.min_rows)
-            && self.target.weight(sums) >= 2 * limits.min_weight
+            && rows >= limits.min_samples_split.max(2).max(limits.min_rows.saturating_mul(2))
+            && self.target.weight(sums) >= limits.min_weight.saturating_mul(2)
     }
 
     /// Writes down the split of a node and answers the states of its children.

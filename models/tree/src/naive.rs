@@ -292,6 +292,28 @@ pub(crate) mod tests {
         BinnedTable::new(&features, weights, bins, 0).unwrap()
     }
 
+    /// As many rows as take the other ways of summing: more than 256 of a node, histograms, features of few bins in copies.
+    #[test]
+    fn larger_trees_are_those_of_the_naive_trainer() {
+        const ROWS: usize = 450;
+        let random = tilewise_kernels::random::Philox::new(1, 2);
+        let number = |i: usize, j: u64| random.below(i as u64 * 8 + j, 1 << 20) as f64;
+        let wide: Vec<f64> = (0..ROWS).map(|i| (number(i, 0) / 3e4).floor()).collect();
+        let narrow: Vec<f64> = (0..ROWS).map(|i| number(i, 1) % 3.0).collect();
+        let score = |i: usize| wide[i] * (narrow[i] - 1.0) + number(i, 2) / 1e5;
+        let classes: Vec<u32> = (0..ROWS).map(|i| (score(i) as i64).rem_euclid(3) as u32).collect();
+        let table = table(&[Drawn::Numbers(wide.clone()), Drawn::Numbers(narrow.clone())], None, 255);
+        for features in [1, 2] {
+            let limits = Limits { features, max_depth: 6, ..limits() };
+            let target = ManyClasses::new(&classes, 3, &table.weights, Criterion::Gini).unwrap();
+            compare(&table, &target, &limits);
+            let two: Vec<u32> = classes.iter().map(|class| class % 2).collect();
+            compare(&table, &TwoClasses::new(&two, &table.weights, Criterion::Gini).unwrap(), &limits);
+            let numbers: Vec<f64> = (0..ROWS).map(score).collect();
+            compare(&table, &Numbers::new(&numbers, &table.weights, Criterion::Squared).unwrap(), &limits);
+        }
+    }
+
     proptest! {
         #[test]
         fn fast_trees_are_those_of_the_naive_trainer(
@@ -303,7 +325,8 @@ pub(crate) mod tests {
             features in 1_usize..4,
             random in prop::sample::select(vec![false, false, true]),
             monotone: bool,
-            max_leaves in prop::sample::select(vec![usize::MAX, usize::MAX, 2, 7]),
+            max_leaves in prop::sample::select(vec![usize::MAX, usize::MAX, 1, 2, 7]),
+            min_samples_split in prop::sample::select(vec![2, 2, 9]),
             level_by_level: bool,
             groups in prop::sample::select(vec![vec![], vec![vec![0, 1], vec![1, 2]], vec![vec![0], vec![1, 2]]]),
         ) {
@@ -312,6 +335,7 @@ pub(crate) mod tests {
             let mut limits = Limits {
                 max_depth,
                 max_leaves,
+                min_samples_split,
                 growth: if level_by_level { Growth::DepthWise } else { Growth::LeafWise },
                 min_weight: if counted { min_samples } else { 1 },
                 min_rows: if counted { 1 } else { min_samples as usize },

@@ -1,7 +1,8 @@
 //! Growing a tree level by level, all nodes of a level by the same test.
 //!
 //! A test is worth what it gains in all nodes of its level together. A node in which it would leave a side without what a
-//! side must have is not divided and ends there, so no node is ever empty. (Kohavi, "Bottom-up induction of oblivious
+//! side must have is not divided and ends there, so no node is ever empty. Categories are divided in the order of their sums
+//! over the level alone. (Kohavi, "Bottom-up induction of oblivious
 //! read-once decision graphs", ECML 1994; the form of CatBoost's trees.)
 //!
 //! Nodes are summed feature by feature. Histograms, whose cells could be subtracted, are not kept: a level has as many rows
@@ -53,8 +54,15 @@ pub(crate) fn grow<T: Target>(
         if level.is_empty() {
             break;
         }
-        let Some(offer) = best(search, rows, &level, nodes, level_key(key, depth)) else { break };
+        let Some(mut offer) = best(search, rows, &level, nodes, level_key(key, depth)) else { break };
         let divided = divide(search, rows, level, nodes, &offer)?;
+        if !offer.any_missing {
+            // What no row of the level tells goes where more of the level goes: the same test in all nodes.
+            let weight = |sums: &[T::Cell]| search.target.weight(sums);
+            let lefts: u64 = divided.iter().map(|divided| weight(&divided.left)).sum();
+            let all: u64 = divided.iter().map(|divided| weight(nodes.sums(divided.part.node))).sum();
+            (offer.any_missing, offer.missing_left) = (true, 2 * lefts > all);
+        }
         leaves += divided.len();
         // A level is divided as a whole or not at all.
         if leaves > limits.max_leaves {
@@ -186,8 +194,12 @@ fn of_feature<T: Target>(
                 let on_sides = [left_rows, part.rows.len() - left_rows];
                 if allows(search, &part.state, feature, [left_sums, right_sums], on_sides) {
                     target.worth(&sums, &mut worth);
-                    gains[sides * candidate + side] += worth[0] + worth[1] - worth[2];
-                    divides[sides * candidate + side] = true;
+                    let gain = worth[0] + worth[1] - worth[2];
+                    // A side that is worth minus infinity ends this node, not the level.
+                    if gain.is_finite() {
+                        gains[sides * candidate + side] += gain;
+                        divides[sides * candidate + side] = true;
+                    }
                 }
             }
         }
@@ -270,8 +282,10 @@ fn divide<T: Target>(
         if allows(search, &part.state, feature, [&left, &right], [lefts, of_part.len() - lefts]) {
             let mut worth = [0.0; 3];
             target.worth(&[&left[..], &right, all].concat(), &mut worth);
-            let middle = part.rows.start + lefts;
-            divided.push(Divided { part, middle, left, gain: worth[0] + worth[1] - worth[2] });
+            let (middle, gain) = (part.rows.start + lefts, worth[0] + worth[1] - worth[2]);
+            if gain.is_finite() {
+                divided.push(Divided { part, middle, left, gain });
+            }
         }
     }
     Ok(divided)
@@ -359,7 +373,8 @@ mod tests {
                     allows(&search, &node.state, feature, [&sums[0], &sums[1]], [left.len(), right.len()]);
                 let mut worth = [0.0; 3];
                 target.worth(&[&sums[0][..], &sums[1], &node.sums].concat(), &mut worth);
-                allowed.then(|| (worth[0] + worth[1] - worth[2], left, right, sums))
+                let gain = worth[0] + worth[1] - worth[2];
+                (allowed && gain.is_finite()).then_some((gain, left, right, sums))
             };
             let mut best: Option<(f64, usize, Left, Option<bool>)> = None;
             for (seen, &feature) in features.iter().enumerate() {
@@ -394,14 +409,20 @@ mod tests {
             }
             let Some((_, feature, left, missing_left)) = best else { return nodes };
             let mut below = Vec::new();
+            let mut weights = [0, 0];
+            for &at in &level {
+                if let Some((.., sums)) = divided(&nodes[at], feature, &left, missing_left.unwrap_or(false)) {
+                    weights = std::array::from_fn(|side| weights[side] + target.weight(&sums[side]));
+                }
+            }
+            let missing_left_of_level = Some(missing_left.unwrap_or(weights[0] > weights[1]));
             for &at in &level {
                 let Some((gain, left_rows, right_rows, sums)) =
                     divided(&nodes[at], feature, &left, missing_left.unwrap_or(false))
                 else {
                     continue;
                 };
-                let heavier = target.weight(&sums[0]) > target.weight(&sums[1]);
-                let missing_left = Some(missing_left.unwrap_or(heavier));
+                let missing_left = missing_left_of_level;
                 let levels = || (target.level(&sums[0]), target.level(&sums[1]));
                 let states = limits.constraints.below(&nodes[at].state, feature, levels);
                 let first = nodes.len();
@@ -456,6 +477,10 @@ mod tests {
             let two: Vec<u32> = classes.iter().map(|class| class % 2).collect();
             compare(&table, &TwoClasses::new(&two, &table.weights, Criterion::Gini).unwrap(), &limits);
             compare(&table, &Numbers::new(&numbers, &table.weights, Criterion::Squared).unwrap(), &limits);
+            let counts: Vec<f64> = numbers.iter().map(|x| x.abs().floor()).collect();
+            if let Ok(target) = Numbers::new(&counts, &table.weights, Criterion::Poisson) {
+                compare(&table, &target, &limits);
+            }
         }
     }
 }

@@ -157,14 +157,15 @@ impl Drawn<'_> {
         for &row in table.counted() {
             // Of a row that this tree does not see the class may be any.
             if let Some(of_class) = of_classes.get_mut(y[row as usize] as usize) {
-                *of_class += table.weight(row as usize);
+                *of_class += f64::from(table.weights.get(row as usize));
             }
         }
         let all: f64 = of_classes.iter().sum();
         let present = of_classes.iter().filter(|weight| **weight > 0.0).count() as f64;
+        // The factor has no unit: no product of weights can be too large or too small.
         let weight = |(row, &class): (usize, &u32)| match self.weights.get(row) {
             0 => 0.0,
-            weight => f64::from(weight) * self.weights.unit * all / (present * of_classes[class as usize]),
+            weight => f64::from(weight) * self.weights.unit * (all / (present * of_classes[class as usize])),
         };
         let weights: Vec<f64> = y.iter().enumerate().map(weight).collect();
         self.weights = Cow::Owned(Weights::new(weights.len(), Some(&weights)));
@@ -341,7 +342,7 @@ impl DecisionTree {
 
     /// Refuses parameters that are not for so many classes.
     pub(crate) fn check_classes(&self, classes: usize) -> Result<()> {
-        if !self.monotone.is_empty() && classes != 2 {
+        if self.monotone.iter().any(|&sign| sign != 0) && classes != 2 {
             let what = "for numbers and two classes alone constraints are";
             return Err(Error::parameter("monotone", format!("a constraint with {classes} classes"), what));
         }
@@ -408,6 +409,8 @@ impl DecisionTree {
             let alone: Vec<u32> = (0..features as u32).filter(alone).collect();
             groups.extend(alone.into_iter().map(|feature| vec![feature]));
         }
+        // Signs that are all 0 ask for nothing.
+        let monotone = if monotone.iter().any(|&sign| sign != 0) { monotone } else { Vec::new() };
         Ok(Constraints { monotone, groups })
     }
 

@@ -108,6 +108,10 @@ impl Model for TreeModel {
         Ok(compiled.sum(cells, out)?)
     }
 
+    fn prepare(&self) -> Result<()> {
+        self.compiled.get(std::slice::from_ref(&self.tree)).map(|_| ())
+    }
+
     fn to_bytes(&self) -> Result<Vec<u8>> {
         let metadata = serde_json::json!({
             "bins": *self.tree.inputs,

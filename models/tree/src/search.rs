@@ -125,9 +125,11 @@ pub(crate) fn drawn_bin(key: u64, feature: usize, first: usize, last: usize) -> 
     first + Philox::new(key, THRESHOLD).below(feature as u64, many) as usize
 }
 
-/// Rows of a node from which its features are searched at the same time, or blocks of so many rows are added up at the same
-/// time.
-const WORTH_SHARING: usize = 16 << 10;
+/// Additions, or cells that are gone through, from which features are searched at the same time (some 50 microseconds).
+const WORTH_SHARING: usize = 64 << 10;
+
+/// Rows of a feature that are added up as one of several blocks.
+const BLOCK: usize = 16 << 10;
 
 /// What the splits of a node are searched with.
 #[derive(Clone, Copy)]
@@ -151,7 +153,9 @@ impl<T: Target> Search<'_, T> {
     /// these until one has a split.
     pub(crate) fn best(&self, node: &Searched<'_, T>, scratch: &mut Scratch<T>) -> Option<Choice> {
         let all = self.table.features();
-        let together = node.count >= WORTH_SHARING && self.scheme != Scheme::Rows;
+        // Cells to go through, or rows to add up.
+        let work = node.histogram.map_or(node.count * self.limits.features.min(all), <[T::Cell]>::len);
+        let together = work >= WORTH_SHARING && self.scheme != Scheme::Rows;
         let may = |feature: usize| self.limits.constraints.may_use(node.state, feature);
         let mut best = None;
         if self.limits.features >= all {
@@ -214,7 +218,7 @@ impl<T: Target> Search<'_, T> {
         }
         let column = node.view.column(feature);
         let mut cells = std::mem::take(&mut scratch.cells);
-        let occupied = if self.scheme == Scheme::Rows && node.rows.len() > WORTH_SHARING {
+        let occupied = if self.scheme == Scheme::Rows && node.rows.len() > BLOCK {
             self.by_blocks(column, node, &mut cells[..count * width])
         } else {
             accumulate(self.target, column, node.rows, node.values, count, &mut cells)
@@ -240,7 +244,7 @@ impl<T: Target> Search<'_, T> {
             accumulate(self.target, column, rows, values, BINS, &mut cells);
             cells
         };
-        let merged = parallel::map_reduce(node.rows.len(), WORTH_SHARING, of_rows, |mut a, b| {
+        let merged = parallel::map_reduce(node.rows.len(), BLOCK, of_rows, |mut a, b| {
             a.iter_mut().zip(b).for_each(|(a, b)| *a = a.plus(b));
             a
         });
@@ -328,11 +332,13 @@ impl<T: Target> Search<'_, T> {
                 return target.scan(candidates, self.rule(), room);
             }
             let allowed = |(place, missing_left): (usize, bool), left: &[T::Cell], right: &[T::Cell]| {
-                let of_missing = if missing_left { rows(&[count as u16 - 1]) } else { 0 };
-                let on_left = rows(&order[lefts(place)]) + of_missing;
+                let enough = || {
+                    let of_missing = if missing_left { rows(&[count as u16 - 1]) } else { 0 };
+                    let on_left = rows(&order[lefts(place)]) + of_missing;
+                    on_left.min(node.rows.len() - on_left) >= limits.min_rows
+                };
                 let levels = || (target.level(left), target.level(right));
-                (limits.min_rows <= 1 || on_left.min(node.rows.len() - on_left) >= limits.min_rows)
-                    && limits.constraints.allow(node.state, feature, levels)
+                (limits.min_rows <= 1 || enough()) && limits.constraints.allow(node.state, feature, levels)
             };
             room.scan(target, candidates, self.rule(), allowed)
         };

@@ -65,8 +65,8 @@ pub struct BinnedTable {
 
 impl BinnedTable {
     /// Bins the columns: at most `bins` bins each (2 to 255) and one for missing values where there are any. As many bins as
-    /// distinct values where these are no more; else bins of equal weight, from a sample of 200,000 rows, which `seed`
-    /// chooses, where there are more rows. Rows of weight 0 are as good as not there. O(rows log rows) per column.
+    /// distinct values where these are no more; else bins of equal weight, from a sample of about 200,000 of the rows that have
+    /// a weight, which `seed` chooses, where there are more. Rows of weight 0 are as good as not there. O(rows log rows) per column.
     ///
     /// # Errors
     /// When there are no columns or no rows with a weight, lengths differ, there are 2^31 rows or more, or `bins` is out
@@ -124,12 +124,15 @@ impl BinnedTable {
                 ));
             }
         }
+        if weights.is_some_and(|weights| !weights.iter().sum::<f64>().is_finite()) {
+            return Err(Error::Fit("the sum of the weights is not finite: they must be smaller".into()));
+        }
         let weights = Weights::new(rows, weights);
         let counted = weights.counted(rows);
         if counted.is_empty() {
             return Err(Error::Fit("there are no rows with a weight to learn from".into()));
         }
-        let sample = cuts::sample(rows, seed);
+        let sample = cuts::sample(&counted, seed);
         let sample = sample.as_ref().unwrap_or(&counted);
         let binned = parallel::map(features, |j| {
             let mut binned = None;
@@ -241,10 +244,15 @@ fn bin(
     match feature {
         Feature::Numeric(values) => {
             let value = |&row: &u32| values[row as usize];
-            let cuts = if weights.values.is_none() {
+            let weighted = |row: &u32| (value(row), weights.get(*row as usize));
+            // A sample may lack rare values; where there are few, all are taken.
+            let is_part = sample.len() < counted.len();
+            let few = is_part.then(|| cuts::few(counted.iter().map(weighted), most)).flatten();
+            let cuts = if let Some(few) = few {
+                cuts::numeric(few, most)
+            } else if weights.values.is_none() {
                 cuts::unweighted(sample.iter().map(value).collect(), most)
             } else {
-                let weighted = |row: &u32| (value(row), weights.get(*row as usize));
                 cuts::numeric(sample.iter().map(weighted).collect(), most)
             };
             let count = cuts.len() + 1;

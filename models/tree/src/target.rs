@@ -209,7 +209,7 @@ fn scan_pairs<C: Cell + Into<Pair>>(
         let Split { bin: place, missing_left, gain, .. } = split;
         return Some(Found { place, missing_left, gain });
     }
-    let (all, least): (Pair, _) = (all[0].into(), rule.min_weight.max(1) as i64);
+    let (all, least): (Pair, _) = (all[0].into(), i64::try_from(rule.min_weight.max(1)).unwrap_or(i64::MAX));
     let worth = |side: Pair| square_over(side, unit);
     let whole = worth(all);
     let mut best: Option<Found> = None;

@@ -5,7 +5,7 @@ use tilewise_base::{Column, Context, Dataset, Model, ModelFile, Roles, predict_d
 use tilewise_kernels::MatRef;
 use tilewise_kernels::parallel::{self, Scheme};
 use tilewise_kernels::random::Philox;
-use tilewise_tree::{BinnedTable, Criterion, DecisionTree, MaxFeatures, Test, Tree, TreeModel};
+use tilewise_tree::{BinnedTable, ClassWeights, Criterion, DecisionTree, MaxFeatures, Test, Tree, TreeModel};
 
 /// Rows of `columns` numbers with few distinct values in some, and a class that depends on them.
 fn problem(rows: usize, columns: usize) -> (Vec<f64>, Vec<u32>, Vec<f64>) {
@@ -268,4 +268,49 @@ fn missing_values_and_unknown_categories_follow_the_rule() {
     let leaf = |cell: f64| model.tree().value(model.tree().leaf(&[cell]))[0];
     // A category that training did not see, by a code of the dictionary or as unseen, is missing.
     assert_eq!([0.0, 1.0, f64::NAN, -1.0, 2.0].map(leaf), [0.0, 5.0, 5.0, 5.0, 5.0]);
+}
+
+#[test]
+fn rows_without_weight_are_not_there() {
+    // So many rows that cuts are taken from a sample, of which few count.
+    let rows = 300_000;
+    let x: Vec<f64> = (0..rows).map(|i| f64::from(i % 1000)).collect();
+    let weights: Vec<f64> = (0..rows).map(|i| f64::from(u8::from(i % 30_000 == 7))).collect();
+    let kept: Vec<f64> = (0..rows).filter(|i| i % 30_000 == 7).map(|i| x[i as usize]).collect();
+    let y: Vec<f64> = (0..rows).map(|i| if i % 30_000 == 7 { f64::from(i) } else { f64::NAN }).collect();
+    let answers: Vec<f64> = y.iter().copied().filter(|y| y.is_finite()).collect();
+    let all = numbers(&DecisionTree::default(), &binned(&x, 1, Some(&weights)), &y);
+    let few = numbers(&DecisionTree::default(), &binned(&kept, 1, None), &answers);
+    assert_eq!((all.nodes(), all.value(0)), (few.nodes(), few.value(0)));
+}
+
+#[test]
+fn values_that_hardly_a_row_has_are_kept() {
+    // Three of so many that a sample may lack them all.
+    let rows = 400_000;
+    let x: Vec<f64> = (0..rows).map(|i| f64::from(u8::from(i % 150_000 == 1))).collect();
+    for seed in 0..4 {
+        let table = BinnedTable::of_matrix(MatRef::new(&x, rows, 1).unwrap(), None, 255, seed).unwrap();
+        assert_eq!(numbers(&DecisionTree::default(), &table, &x).leaves(), 2);
+    }
+}
+
+#[test]
+fn the_largest_and_smallest_numbers_do_not_overflow() {
+    let (x, c, _) = problem(40, 2);
+    let plain = DecisionTree { class_weights: ClassWeights::Balanced, ..DecisionTree::default() };
+    let of = |weight: f64| classes(&plain, &binned(&x, 2, Some(&[weight; 40])), &c);
+    let one = of(1.0);
+    for weight in [1e-170, 1e160] {
+        let tree = of(weight);
+        assert_eq!(tree.leaves(), one.leaves(), "{weight}");
+        assert!((tree.value(0)[0] - one.value(0)[0]).abs() < 1e-6);
+    }
+    let x = MatRef::new(&x, 40, 2).unwrap();
+    let told = BinnedTable::of_matrix(x, Some(&[1e308; 40]), 255, 0).unwrap_err().to_string();
+    assert!(told.contains("sum of the weights"), "{told}");
+    // A mean that was rounded up.
+    let y: Vec<f64> = (0..1000).map(|i| if i % 2 == 0 { f64::MAX } else { f64::MIN }).collect();
+    let tree = numbers(&DecisionTree::default(), &binned(&y, 1, None), &y);
+    assert!((0..tree.nodes().len()).all(|node| tree.value(node)[0].is_finite()));
 }

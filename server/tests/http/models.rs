@@ -1,6 +1,7 @@
 //! Made-up models: their answers depend on every cell, and are computed here without the server too.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Mutex, PoisonError};
 use tilewise_base::{Error, Field, FitReport, Kind, Model, Result, Task};
@@ -14,6 +15,7 @@ pub(crate) struct Fake {
     task: Task,
     report: FitReport,
     offset: Option<&'static str>,
+    prepared: AtomicBool,
     row: Box<Row>,
 }
 
@@ -42,12 +44,18 @@ impl Model for Fake {
         offset: Option<&[f64]>,
         mut out: MatMut<'_, f64>,
     ) -> Result<()> {
+        // Whoever serves it has made it ready before it listens.
+        assert!(self.prepared.load(Ordering::Relaxed));
         assert_eq!(offset.map(<[f64]>::len), self.offset.map(|_| cells.rows()));
         for i in 0..cells.rows() {
             let out = out.row_mut(i).unwrap();
             (self.row)(cells.row(i).unwrap(), out).map_err(|e| e.moved_down(i))?;
             out.iter_mut().for_each(|out| *out += offset.map_or(0.0, |offset| offset[i]));
         }
+        Ok(())
+    }
+    fn prepare(&self) -> Result<()> {
+        self.prepared.store(true, Ordering::Relaxed);
         Ok(())
     }
     fn to_bytes(&self) -> Result<Vec<u8>> {
@@ -63,7 +71,14 @@ fn fake(
     task: Task,
     row: impl Fn(&[f64], &mut [f64]) -> Result<()> + Send + Sync + 'static,
 ) -> Arc<dyn Model> {
-    Arc::new(Fake { inputs, task, report: FitReport::default(), offset: None, row: Box::new(row) })
+    Arc::new(Fake {
+        inputs,
+        task,
+        report: FitReport::default(),
+        offset: None,
+        prepared: AtomicBool::new(false),
+        row: Box::new(row),
+    })
 }
 
 /// Ten times "x" plus the offset "known". Refuses x above 1e300.
@@ -77,7 +92,7 @@ pub(crate) fn shifted() -> Arc<dyn Model> {
     };
     let report = FitReport::default();
     let (inputs, task, offset) = (vec![numeric("x")], Task::Regression, Some("known"));
-    Arc::new(Fake { inputs, task, report, offset, row: Box::new(row) })
+    Arc::new(Fake { inputs, task, report, offset, prepared: AtomicBool::new(false), row: Box::new(row) })
 }
 
 fn numeric(name: impl Into<String>) -> Field {

@@ -34,10 +34,14 @@ impl Numbers {
                 ));
             }
         };
-        if let Some(row) = y.iter().position(|y| !y.is_finite()) {
+        // A row without a weight may have any answer.
+        let first = |is_wrong: &dyn Fn(f64) -> bool| {
+            (0..y.len()).find(|&row| weights.get(row) > 0 && is_wrong(y[row]))
+        };
+        if let Some(row) = first(&|y| !y.is_finite()) {
             return Err(Error::cell(row, "target", format!("{} is not a finite number", y[row])));
         }
-        if poisson && let Some(row) = y.iter().position(|y| *y < 0.0) {
+        if poisson && let Some(row) = first(&|y| y < 0.0) {
             let what = format!("{} is below 0, which criterion poisson has no place for", y[row]);
             return Err(Error::cell(row, "target", what));
         }
@@ -72,7 +76,8 @@ impl Numbers {
     }
 
     fn mean(&self, sum: Pair) -> f64 {
-        self.base + sum.gradient as f64 / sum.hessian as f64 * self.unit
+        // The largest numbers may have been rounded up beyond them.
+        (self.base + sum.gradient as f64 / sum.hessian as f64 * self.unit).clamp(f64::MIN, f64::MAX)
     }
 }
 
