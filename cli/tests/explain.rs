@@ -82,6 +82,11 @@ fn explanations_go_to_files_and_keep_names_apart() {
     let other = folder.file("other.csv", "x\n1\n");
     fails(&["explain", "--model", &model, "--data", &other], &["other.csv", "\"base\"", "missing"]);
     assert_eq!(folder.names(), ["base.csv", "m.safetensors", "other.csv", "why.csv"]);
+    // The new name is that of a column too.
+    let taken = folder.file("taken.csv", "row,row (column),y\n1,5,1\n2,5,2\n3,6,9\n4,6,10\n");
+    works(&["train", "--model", "tree", "--data", &taken, "--target", "y", "--out", &model]);
+    let csv = works(&["explain", "--model", &model, "--data", &taken]);
+    assert!(csv.starts_with("row,base,row (column) (column),row (column),prediction\n1,5.5,"), "{csv}");
 }
 
 #[test]

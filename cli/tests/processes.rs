@@ -148,19 +148,25 @@ fn processes_write_the_bytes_of_threads_and_leave_nothing() {
 #[test]
 fn a_killed_worker_is_told_and_changes_nothing() {
     let folder = Folder::new("killed");
-    // Half a second of work and more, at whose beginning the worker is killed.
-    works(folder.train("forest", 6000, &[]));
-    let threads = folder.model();
-    let running = Running::start(folder.train("forest", 6000, &PROCESSES));
+    // Minutes of work, which end when the loss was told.
+    let mut running = Running::start(folder.train("forest", 1_000_000, &PROCESSES));
     signal("-9", running.workers[0]);
-    let output = running.child.wait_with_output().unwrap();
-    assert!(output.status.success(), "{}", error(&output));
-    assert!(
-        error(&output).contains("warning: ") && error(&output).contains("was lost"),
-        "{}",
-        error(&output)
-    );
-    assert!(folder.model() == threads && folder.is_clean());
+    let mut stderr = BufReader::new(running.child.stderr.take().unwrap());
+    let mut told = String::new();
+    while !(told.contains("warning: ") && told.contains("was lost") && told.contains("round ")) {
+        assert!(stderr.read_line(&mut told).unwrap() > 0, "{told}");
+    }
+    signal("-INT", running.child.id());
+    stderr.read_to_string(&mut told).unwrap();
+    assert_eq!(running.child.wait().unwrap().code(), Some(130), "{told}");
+    // As many trees by threads at once.
+    let trees = told.split("stopped after ").nth(1).and_then(|rest| rest.split(' ').next());
+    let trees: usize = trees.and_then(|trees| trees.parse().ok()).unwrap_or_else(|| panic!("{told}"));
+    let stopped = folder.path("m.safetensors");
+    works(folder.train("forest", trees, &["--continue", &stopped]));
+    let processes = folder.model();
+    works(folder.train("forest", trees, &[]));
+    assert!(folder.model() == processes && folder.is_clean());
 }
 
 #[test]

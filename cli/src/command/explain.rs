@@ -118,10 +118,14 @@ fn contributions(model: &dyn Model, table: &Dataset) -> Result<Dataset> {
         columns.push(("class".to_owned(), Column::Categorical { codes, dictionary: classes.clone() }));
     }
     columns.push(("base".to_owned(), part(0)));
+    // A column of the table must hide neither one of ours nor, under its new name, another of its own.
+    let is_ours = |name: &str| ["row", "class", "base", "prediction"].contains(&name);
+    let is_theirs = |name: &str| inputs.iter().any(|field| field.name == name);
     for (i, field) in inputs.iter().enumerate() {
-        // A column of the table must not hide one of ours.
-        let is_ours = ["row", "class", "base", "prediction"].contains(&field.name.as_str());
-        let name = if is_ours { format!("{} (column)", field.name) } else { field.name.clone() };
+        let mut name = field.name.clone();
+        while is_ours(&name) || name != field.name && is_theirs(&name) {
+            name += " (column)";
+        }
         columns.push((name, part(1 + i)));
     }
     columns.push(("prediction".to_owned(), numbers(&|row, output| predictions[row * outputs + output])));

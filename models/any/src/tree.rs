@@ -29,7 +29,7 @@ const MIN_SAMPLES_LEAF: Setting = Setting {
     key: "min_samples_leaf",
     default: "1",
     accepted: "a whole number above 0",
-    doc: "rows of a leaf at least, whatever their weights",
+    doc: "rows of a leaf at least, whatever their weights; where a forest draws rows each counts as often as drawn",
 };
 const MIN_SAMPLES_SPLIT: Setting = Setting {
     key: "min_samples_split",

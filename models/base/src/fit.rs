@@ -13,26 +13,15 @@ pub struct FitReport {
     /// Why the fit ended, in words.
     pub stopped: String,
     /// The value of what was minimised, penalty included, per unit of weight. NaN when it is not finite.
-    #[serde(with = "finite")]
+    #[serde(with = "crate::finite")]
     pub objective: f64,
     /// Largest absolute entry of the gradient of `objective` (KKT residual); 0 for closed forms that have none.
-    #[serde(with = "finite")]
+    #[serde(with = "crate::finite")]
     pub optimality: f64,
     /// Rounds (passes over the data that were needed one after another).
     pub rounds: u64,
     /// What a person should know: non-convergence, separation, dropped rank ...
     pub warnings: Vec<String>,
-}
-
-/// JSON has no NaN: a number that is not finite is stored as null and read as NaN.
-mod finite {
-    use serde::{Deserialize, Deserializer, Serialize, Serializer};
-    pub(super) fn serialize<S: Serializer>(x: &f64, to: S) -> Result<S::Ok, S::Error> {
-        x.is_finite().then_some(*x).serialize(to)
-    }
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<f64, D::Error> {
-        Ok(Option::deserialize(from)?.unwrap_or(f64::NAN))
-    }
 }
 
 /// A fitted model and how the fit went.

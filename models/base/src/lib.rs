@@ -5,6 +5,7 @@ pub mod cells;
 pub mod dataset;
 pub mod encoder;
 pub mod error;
+pub mod finite;
 pub mod fit;
 mod importance;
 pub mod mapped;

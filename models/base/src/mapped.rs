@@ -27,9 +27,11 @@ impl Mapped {
                 "has a name, under which others could change it; one without is mapped",
             ));
         }
-        // SAFETY: what is mapped must not change. The file has no name, so only processes that were given its descriptor
-        // can reach it: the pool that made it (`pool/shared.rs`), which wrote it before anybody was given it and on Linux
-        // had the system refuse all later changes, and its workers, which open it to read alone.
+        // SAFETY: what is mapped must not change. Checked here: the file has no name, so nobody can open it by one. Who
+        // calls is the pool that made it (`pool/shared.rs`), which wrote it before anybody was given it, and its workers,
+        // which open it to read alone. Memory (Linux) was sealed before that, or there would be no `SharedFile`: the system
+        // refuses all later changes. A file of the folder for temporary files has no seals, and a worker does not ask for
+        // them: there it rests on this crate, which writes no shared file after it is made.
         let map = unsafe { Mmap::map(file)? };
         let range = 0..map.len();
         Ok(Self { map: Arc::new(map), range })

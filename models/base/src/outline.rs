@@ -53,6 +53,8 @@ pub enum Question {
 
 /// Categories that are named, of more the first.
 const NAMED: usize = 10;
+/// Levels that are indented; below them the level is written as a number, as a chain of 100,000 splits would take 20 GB of blanks.
+const INDENTED: usize = 40;
 
 impl Outline {
     /// The question of a split in words, such as `age <= 30.5`; `number` writes numbers.
@@ -97,7 +99,8 @@ impl Outline {
         below
     }
 
-    /// The tree as indented text: a line for each node, left before right. What is below `depth` questions is counted, and
+    /// The tree as indented text: a line for each node, left before right; from 40 questions on their number stands before the
+    /// line, which is indented no further. What is below `depth` questions is counted, and
     /// so is what comes after `most` lines.
     pub fn text(&self, depth: Option<usize>, most: usize) -> String {
         let below = self.below();
@@ -110,7 +113,7 @@ impl Outline {
                 break;
             }
             lines += 1;
-            let (node, indent) = (&self.nodes[at], "  ".repeat(level + 1));
+            let (node, before) = (&self.nodes[at], indent(level));
             let what = match &node.split {
                 None => self.answer(at, |x| x.to_string()),
                 Some(split) => {
@@ -119,12 +122,13 @@ impl Outline {
                 }
             };
             // Writing to a String cannot fail.
-            let _ = writeln!(text, "{indent}{what} ({} rows)", node.rows);
+            let _ = writeln!(text, "{before}{what} ({} rows)", node.rows);
             match &node.split {
                 Some(_) if depth == Some(level) => {
                     left_out += below[at];
                     let answer = self.answer(at, |x| x.to_string());
-                    let _ = writeln!(text, "{indent}  ... {} nodes more, {answer} in all", below[at]);
+                    let _ =
+                        writeln!(text, "{}... {} nodes more, {answer} in all", indent(level + 1), below[at]);
                 }
                 Some(split) => next.extend([(split.right, level + 1), (split.left, level + 1)]),
                 None => {}
@@ -199,6 +203,12 @@ impl Outline {
     }
 }
 
+/// What stands before a line, by the questions above it.
+fn indent(level: usize) -> String {
+    let blanks = "  ".repeat(level.min(INDENTED) + 1);
+    if level < INDENTED { blanks } else { format!("{blanks}{level}: ") }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -253,6 +263,25 @@ mod tests {
         // Two lines, two nodes below the second, and three more.
         assert!(outline.text(Some(1), 2).ends_with("  and 3 nodes more\n"));
         assert_eq!(outline.below(), [6, 2, 0, 0, 2, 0, 0]);
+    }
+
+    #[test]
+    fn deep_levels_are_numbered() {
+        let there = |at: usize| split(0, Question::UpTo(f64::INFINITY), false, at + 1, at + 2);
+        let node = |at: usize| match at.is_multiple_of(2) && at < 6000 {
+            true => Node { split: Some(there(at)), ..leaf(1, &[1.0, 0.0]) },
+            false => leaf(1, &[1.0, 0.0]),
+        };
+        let chain = Outline { nodes: (0..=6000).map(node).collect(), ..outline() };
+        let text = chain.text(None, usize::MAX);
+        let lines: Vec<&str> = text.lines().collect();
+        let at = |level: usize| lines[2 * level];
+        assert!(at(39).starts_with(&("  ".repeat(40) + "age is there")), "{}", at(39));
+        assert!(at(40).starts_with(&("  ".repeat(41) + "40: age is there")), "{}", at(40));
+        assert!(at(3000).starts_with(&("  ".repeat(41) + "3000: \"no\"")), "{}", at(3000));
+        assert!(lines.len() == 6001 && lines.iter().all(|line| line.len() < 150));
+        let cut = chain.text(Some(39), usize::MAX);
+        assert!(cut.contains(&("\n".to_owned() + &"  ".repeat(41) + "40: ... 5922 nodes more")), "{cut}");
     }
 
     #[test]

@@ -1,6 +1,9 @@
 //! Worker processes: order of answers, errors, lost workers, shared memory, and that nothing is left. The worker is this
 //! program itself, called with `worker`, and the process that is killed is this program called with `owner`.
 
+#[path = "support/harness.rs"]
+mod harness;
+
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -10,7 +13,7 @@ use std::time::{Duration, Instant};
 use tilewise_base::pool::{self, Pool, SharedFile, Start, Work, WorkerCommand, Workers};
 use tilewise_base::{Context, Error, Progress, Result, part};
 
-const TESTS: [(&str, fn()); 10] = [
+const TESTS: [harness::Named; 10] = [
     ("answers_come_in_the_order_of_jobs", answers_come_in_the_order_of_jobs),
     ("workers_serve_more_than_one_run", workers_serve_more_than_one_run),
     ("all_workers_read_the_same_memory", all_workers_read_the_same_memory),
@@ -30,13 +33,7 @@ fn main() {
         Some("owner") => return own(&arguments[1]),
         _ => {}
     }
-    let wanted: Vec<&String> = arguments.iter().filter(|argument| !argument.starts_with('-')).collect();
-    for (name, test) in TESTS {
-        if wanted.is_empty() || wanted.iter().any(|part| name.contains(part.as_str())) {
-            println!("test {name}");
-            test();
-        }
-    }
+    harness::run(&TESTS, &arguments);
 }
 
 /// Jobs are a word and what it is about.

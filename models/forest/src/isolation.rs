@@ -79,7 +79,8 @@ impl IsolationForest {
     ///
     /// # Errors
     /// When there are no columns, lengths or parameters are not what is accepted, a weight is not a finite number of 0 or more,
-    /// fewer than two rows have a weight, or it was stopped before the first tree.
+    /// fewer than two rows have a weight, or it was stopped before the first tree. Where all weights are whole a row counts as so
+    /// many rows as it weighs, else as one.
     pub fn fit(
         &self,
         features: &[Feature<'_>],
@@ -295,7 +296,7 @@ impl Rows {
         if !total.is_finite() {
             return Err(Error::Fit("the sum of the weights is not finite".into()));
         }
-        if counted.is_empty() || whole && total < 2.0 {
+        if total < 2.0 && whole || counted.len() < 2 && !whole {
             return Err(Error::Fit("there are fewer than two rows with a weight to learn from".into()));
         }
         let ends = if whole && total == counted.len() as f64 { Vec::new() } else { ends };

@@ -86,7 +86,9 @@ pub(crate) fn bag(counts: &[u32]) -> Vec<u64> {
 pub struct OutOfBag {
     /// Rows that were out of the bag of at least one tree.
     pub rows: usize,
-    /// The share of their weight whose class was right; for numbers R2, the share of the variance that is explained.
+    /// The share of their weight whose class was right; for numbers R2, the share of the variance that is explained. NaN where
+    /// there is none: no rows, or all their numbers are the same.
+    #[serde(with = "tilewise_base::finite")]
     pub score: f64,
 }
 
@@ -138,7 +140,20 @@ impl OutOfBag {
                 1.0 - sum(&|row| (y(row) - of_row(row)[0]).powi(2)) / sum(&|row| (y(row) - mean).powi(2))
             }
         };
-        Self { rows: asked.len(), score }
+        Self { rows: asked.len(), score: if score.is_finite() { score } else { f64::NAN } }
+    }
+
+    /// In words; `classes` tells what the score is.
+    pub(crate) fn told(&self, classes: bool) -> String {
+        let Self { rows, score } = self;
+        let s = if *rows == 1 { "" } else { "s" };
+        match (rows, if classes { "accuracy" } else { "R2" }) {
+            (0, what) => format!("out of bag {what} not known: every row is in the bag of every tree"),
+            (_, what) if score.is_nan() => {
+                format!("out of bag {what} not known: it has no finite value on {rows} row{s}")
+            }
+            (_, what) => format!("out of bag {what} {score:.6} on {rows} row{s}"),
+        }
     }
 }
 

@@ -253,9 +253,8 @@ impl RandomForest {
         let count = forest.trees.len();
         let mut stopped = format!("{count} trees grown to {} leaves", forest.leaves());
         let mut warnings = Vec::new();
-        if let Some(OutOfBag { rows, score }) = &forest.out_of_bag {
-            let what = if matches!(answers, Answers::Classes { .. }) { "accuracy" } else { "R2" };
-            stopped += &format!("; out of bag {what} {score:.6} on {rows} rows");
+        if let Some(judged) = &forest.out_of_bag {
+            stopped += &format!("; {}", judged.told(matches!(answers, Answers::Classes { .. })));
         }
         if count < self.trees {
             warnings.push(format!("stopped after {count} of {} trees", self.trees));

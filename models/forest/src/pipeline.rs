@@ -2,7 +2,7 @@
 
 use crate::continued::Origin;
 use crate::quantiles::Answers;
-use crate::{Forest, OutOfBag, RandomForest};
+use crate::{Forest, RandomForest};
 use tilewise_base::{
     Context, Dataset, Error, Field, Fit, FitReport, Model, ModelFile, Outline, Result, Roles, Task,
     predict_rows,
@@ -249,9 +249,8 @@ impl Model for ForestModel {
             forest.trees().len(),
             forest.leaves()
         );
-        if let Some(OutOfBag { rows, score }) = forest.out_of_bag() {
-            let what = if matches!(self.task, Task::Classification { .. }) { "accuracy" } else { "R2" };
-            text += &format!("  out of bag {what} {score:.6} on {rows} rows\n");
+        if let Some(judged) = forest.out_of_bag() {
+            text += &format!("  {}\n", judged.told(matches!(self.task, Task::Classification { .. })));
         }
         if let Task::Quantiles { quantiles } = &self.task {
             let quantiles = quantiles.iter().map(f64::to_string).collect::<Vec<_>>().join(", ");
@@ -271,7 +270,7 @@ impl Model for ForestModel {
                 "predicts quantiles, which are no sums of what columns add; a forest without quantiles can";
             return Err(Error::Fit(format!("{what} be explained")));
         }
-        Shap::new(self.forest.trees()).explain(cells, out)
+        Shap::new(self.forest.trees())?.explain(cells, out)
     }
 
     fn outline(&self, tree: usize) -> Result<Outline> {

@@ -4,10 +4,6 @@
 //! ([`tilewise_tree::part`]), so a worker's own memory is what the tree it grows needs, and 4 to 16 bytes per row. Setup: the
 //! parameters and the seed. Job: the number of a tree. Answer: that number and the tree. The process that asks keeps its own
 //! copy of the columns, so the machine holds two.
-//!
-//! With the trainer that had no copies of small nodes yet, either engine took the same processor time: 20 trees on 50,000 x 20
-//! with 2 threads 2.1 and 2.1 s, with 2 processes 2.2 and 1.9 s (development profile, a busy machine of 2 processors). A worker
-//! had 7 MB of its own.
 
 use crate::RandomForest;
 use crate::parameters::{Growing, Grown};

@@ -46,7 +46,7 @@ fn contributions_are_means_over_the_trees() {
             let cells = ["a", "b", "c"].map(|name| table.column(name).unwrap().cell(row));
             let mut mean = vec![0.0; 4 * outputs];
             for tree in trees {
-                let shap = Shap::new(std::slice::from_ref(tree));
+                let shap = Shap::new(std::slice::from_ref(tree)).unwrap();
                 shap.explain_row(&cells, &mut of_one);
                 let all = shap.base().iter().chain(&of_one);
                 mean.iter_mut().zip(all).for_each(|(mean, value)| *mean += value / 9.0);

@@ -1,6 +1,9 @@
 //! Forests grown by worker processes: the bytes of threads, also where workers are lost, and errors that say what happened.
 //! The worker is this program itself, called with `worker`, and with words more one that ends.
 
+#[path = "../../base/tests/support/harness.rs"]
+mod harness;
+
 use std::fs;
 use std::process::Command;
 use std::sync::Mutex;
@@ -11,7 +14,7 @@ use tilewise_forest::{ForestModel, RandomForest, processes};
 use tilewise_kernels::parallel;
 use tilewise_kernels::random::Philox;
 
-const TESTS: [(&str, fn()); 5] = [
+const TESTS: [harness::Named; 5] = [
     ("processes_write_the_bytes_of_threads", processes_write_the_bytes_of_threads),
     ("a_killed_worker_changes_no_byte", a_killed_worker_changes_no_byte),
     ("a_tree_that_ends_every_worker_is_named", a_tree_that_ends_every_worker_is_named),
@@ -36,13 +39,7 @@ fn main() {
         }
         _ => {}
     }
-    let wanted: Vec<&&str> = words.iter().filter(|word| !word.starts_with('-')).collect();
-    for (name, test) in TESTS {
-        if wanted.is_empty() || wanted.iter().any(|part| name.contains(**part)) {
-            println!("test {name}");
-            test();
-        }
-    }
+    harness::run(&TESTS, &arguments);
 }
 
 /// A worker that kills itself at a job for which `ends` holds.

@@ -322,6 +322,46 @@ fn columns_shuffled_out_of_the_bag_tell_what_matters() {
 }
 
 #[test]
+fn a_judgement_without_a_value_is_told_and_comes_back() {
+    let of_y = Roles::target("y");
+    // One tree on two rows: by the seed both are in its bag, or one is not and has no variance alone.
+    let params = RandomForest { trees: 1, out_of_bag: true, ..RandomForest::default() };
+    let column = |numbers: &[f64]| Column::F64(numbers.to_vec());
+    let names = ["no".to_owned(), "yes".to_owned()].to_vec();
+    let classes = Column::Categorical { codes: vec![0, 1], dictionary: names };
+    let mut told = Vec::new();
+    for (y, classify) in [(column(&[1.0, 2.0]), false), (column(&[3.0, 3.0]), false), (classes, true)] {
+        let columns = vec![("x".to_owned(), column(&[0.0, 1.0])), ("y".to_owned(), y)];
+        let data = Dataset::new(columns).unwrap();
+        for seed in 0..10 {
+            let context = Context { seed, ..Context::default() };
+            let model = ForestModel::fit(&params, 255, classify, &data, &of_y, &context).unwrap();
+            let bytes = model.to_bytes().unwrap();
+            let same = ForestModel::from_file(&ModelFile::parse(&bytes).unwrap()).unwrap();
+            assert_eq!(same.to_bytes().unwrap(), bytes);
+            let judged = model.forest().out_of_bag().unwrap();
+            assert_eq!(judged.score.is_finite(), classify && judged.rows > 0, "{judged:?}");
+            let text = same.describe();
+            assert_eq!(text, model.describe());
+            let line = text.lines().find(|line| line.contains("out of bag")).unwrap().trim().to_owned();
+            assert!(model.report().stopped.contains(&line), "{line}");
+            told.push(line);
+        }
+    }
+    told.sort();
+    told.dedup();
+    assert_eq!(
+        told,
+        [
+            "out of bag R2 not known: every row is in the bag of every tree",
+            "out of bag R2 not known: it has no finite value on 1 row",
+            "out of bag accuracy 0.000000 on 1 row",
+            "out of bag accuracy not known: every row is in the bag of every tree",
+        ]
+    );
+}
+
+#[test]
 fn what_cannot_be_fitted_is_refused() {
     let (x, c, _) = problem(40, 9);
     let table = binned(&x, None);

@@ -1,6 +1,5 @@
 //! Trees with the names of columns and classes.
 
-use crate::cuts::UNKNOWN;
 use crate::tree::{Input, Test, Tree};
 use tilewise_base::outline::{Node, Question, Split};
 use tilewise_base::{Error, Field, Outline, Result, Task};
@@ -21,9 +20,9 @@ pub fn outline(trees: &[Tree], number: usize, inputs: &[Field], task: &Task) -> 
             feature,
             question: match (test, &tree.inputs()[feature]) {
                 (Test::UpTo(threshold), _) => Question::UpTo(*threshold),
-                (Test::Bins(set), Input::Category(bins)) => {
-                    let has = |bin: u8| bin != UNKNOWN && set[usize::from(bin / 64)] >> (bin % 64) & 1 == 1;
-                    Question::OneOf((0..bins.len()).filter(|&place| has(bins[place])).collect())
+                (Test::Bins(_), input @ Input::Category(bins)) => {
+                    let passes = |place: &usize| test.passes(input, *place as f64) == Some(true);
+                    Question::OneOf((0..bins.len()).filter(passes).collect())
                 }
                 (Test::Bins(_), Input::Number) => Question::OneOf(Vec::new()),
             },

@@ -142,7 +142,7 @@ impl Model for TreeModel {
     }
 
     fn contributions(&self, cells: MatRef<'_, f64>, out: MatMut<'_, f64>) -> Result<()> {
-        Shap::new(std::slice::from_ref(&self.tree)).explain(cells, out)
+        Shap::new(std::slice::from_ref(&self.tree))?.explain(cells, out)
     }
 
     fn outline(&self, tree: usize) -> Result<Outline> {

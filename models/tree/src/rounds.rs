@@ -14,7 +14,8 @@
 //!
 //! Bins and the scale of numbers come from the whole table here, [`BinnedTable`] and [`Learned`]: a chunk is a range of its
 //! rows. What is refused: limits of the number of leaves, which need the best node of all first, one round per leaf; levels that
-//! are divided by one test; and least numbers of rows of a leaf where weights do not count rows, which histograms do not hold.
+//! are divided by one test; balanced classes, for which the rows of the table may be weighed; and least numbers of rows of a leaf
+//! above 1 where rows have weights: histograms hold these, and do not count rows.
 
 use crate::constraints::{Constraints, State};
 use crate::grow::{Choice, Grower, Growth, Left, Limits, Nodes};

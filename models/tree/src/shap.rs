@@ -24,13 +24,17 @@
 //! many leaves of forests of their own.
 
 use crate::Tree;
-use tilewise_base::{Result, predict_rows};
+use tilewise_base::{Error, Result, predict_rows};
 use tilewise_kernels::{MatMut, MatRef, same};
 
 /// The base and the values of a row sum to its prediction within this times the largest absolute value of a leaf. A value
 /// is a sum over levels of products of as many factors as inputs on the way, each rounded once: a tree of depth 1000 is off by
 /// some 1000 x 2^-52.
 pub const SHAP_TOLERANCE: f64 = 1e-12;
+
+/// Bytes that a thread may need for a row: levels x half of the inputs on the longest way x (2 + outputs) x 8. A tree
+/// of depth 100 with 50 inputs on a way and 10 classes needs 242 kB; a chain of 100,000 splits, each on another input, 120 GB.
+const MOST: usize = 1 << 30;
 
 /// Explains the mean of trees.
 ///
@@ -42,7 +46,7 @@ pub const SHAP_TOLERANCE: f64 = 1e-12;
 /// let x = [0.0, 0.0, 0.0, 1.0, 1.0, 0.0, 1.0, 1.0];
 /// let table = BinnedTable::of_matrix(MatRef::new(&x, 4, 2)?, None, 255, 0)?;
 /// let tree = DecisionTree::default().fit_numbers(&table, &[0.0, 1.0, 8.0, 9.0], &Context::default())?.model;
-/// let shap = Shap::new(std::slice::from_ref(&tree));
+/// let shap = Shap::new(std::slice::from_ref(&tree))?;
 /// let mut values = [0.0; 2];
 /// shap.explain_row(&[1.0, 0.0], &mut values);
 /// assert!((shap.base()[0] - 4.5).abs() < 1e-12);
@@ -57,14 +61,18 @@ pub struct Shap<'a> {
 }
 
 impl<'a> Shap<'a> {
-    /// Prepares trees of one model. O(nodes) time and memory.
-    pub fn new(trees: &'a [Tree]) -> Self {
-        let prepared: Vec<Prepared<'_>> = trees.iter().map(Prepared::new).collect();
+    /// Prepares trees of one model. O(nodes) time and memory, and time for the square of the inputs on the longest way.
+    ///
+    /// # Errors
+    /// When a thread would need more than 1 GiB to explain a row: levels x half of the inputs on the longest way x (2 + outputs)
+    /// x 8 bytes.
+    pub fn new(trees: &'a [Tree]) -> Result<Self> {
+        let prepared: Vec<Prepared<'_>> = trees.iter().map(Prepared::new).collect::<Result<_>>()?;
         let (inputs, outputs) = trees.first().map_or((0, 0), |tree| (tree.inputs().len(), tree.outputs()));
         let mut base = vec![0.0; outputs];
         prepared.iter().for_each(|tree| tree.add_base(&mut base));
         base.iter_mut().for_each(|base| *base /= trees.len() as f64);
-        Self { trees: prepared, base, inputs }
+        Ok(Self { trees: prepared, base, inputs })
     }
 
     /// What is predicted when nothing is known of a row, one number per output: the mean over leaves by their weight.
@@ -133,7 +141,7 @@ struct Prepared<'a> {
 }
 
 impl<'a> Prepared<'a> {
-    fn new(tree: &'a Tree) -> Self {
+    fn new(tree: &'a Tree) -> Result<Self> {
         let nodes = tree.nodes();
         let mut order: Vec<(usize, Edge)> = Vec::with_capacity(nodes.len());
         // The edges on the way, and for each input the level of the last that tested it.
@@ -168,7 +176,17 @@ impl<'a> Prepared<'a> {
                 next.push((node.left as usize, Edge { share, left: true, ..below }));
             }
         }
-        Self { tree, order, rule: rule(most.div_ceil(2).max(1)), levels }
+        let points = most.div_ceil(2).max(1);
+        let bytes = [points, 2 + tree.outputs(), 8].into_iter().fold(levels, usize::saturating_mul);
+        if bytes > MOST {
+            return Err(Error::Fit(format!(
+                "cannot be explained: a tree of depth {} with {most} inputs on a way and {} outputs takes {bytes} bytes for each \
+                 thread, and up to {MOST} are accepted",
+                levels - 1,
+                tree.outputs()
+            )));
+        }
+        Ok(Self { tree, order, rule: rule(points), levels })
     }
 
     fn add_base(&self, base: &mut [f64]) {
@@ -370,7 +388,7 @@ mod tests {
             ];
             let values = vec![0.0, 0.0, 1.0, 2.0, 0.0, 4.0, 8.0];
             let tree = Tree { inputs: [Input::Number, Input::Number].into(), nodes, values, outputs: 1 };
-            let shap = Shap::new(std::slice::from_ref(&tree));
+            let shap = Shap::new(std::slice::from_ref(&tree)).unwrap();
             for row in [[-2.0, 0.0], [-0.5, 1.0], [1.0, -1.0], [1.0, 1.0], [f64::NAN, f64::NAN]] {
                 let mut values = [0.0; 2];
                 shap.explain_row(&row, &mut values);
@@ -379,6 +397,27 @@ mod tests {
                 assert!(off <= 8.0 * SHAP_TOLERANCE, "{row:?} {left:?} {right:?}: {values:?}");
             }
         }
+    }
+
+    #[test]
+    fn chains_that_would_take_all_memory_are_refused() {
+        // Each split tests an input of its own; its left child is a leaf.
+        let chain = |splits: u32| {
+            let node = |at: u32| {
+                let test = (at.is_multiple_of(2) && at < 2 * splits).then_some(Test::UpTo(0.0));
+                let (left, right) = if test.is_some() { (at + 1, at + 2) } else { (at, at) };
+                let feature = if test.is_some() { at / 2 } else { 0 };
+                Node { feature, test, missing_left: false, left, right, rows: 1, weight: 1.0, gain: 0.0 }
+            };
+            let nodes: Vec<Node> = (0..=2 * splits).map(node).collect();
+            let inputs = vec![Input::Number; splits as usize].into();
+            Tree { inputs, values: vec![0.0; nodes.len()], nodes, outputs: 1 }
+        };
+        let small = chain(1000);
+        assert!(Shap::new(std::slice::from_ref(&small)).is_ok());
+        let error = Shap::new(&[small, chain(100_000)]).unwrap_err().to_string();
+        // 100,001 levels, 50,000 points, three numbers.
+        assert!(error.contains("depth 100000 ") && error.contains("takes 120001200000 bytes"), "{error}");
     }
 
     #[test]

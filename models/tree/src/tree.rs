@@ -28,6 +28,32 @@ pub enum Test {
     Bins([u64; 4]),
 }
 
+impl Input {
+    /// The bin of a category, if it is one that training saw; numbers have none.
+    pub fn bin(&self, x: f64) -> Option<u8> {
+        match self {
+            // NaN and negative numbers are none of 0, 1, ...
+            Self::Category(bins) if x >= 0.0 => bins.get(x as usize).copied().filter(|&bin| bin != UNKNOWN),
+            _ => None,
+        }
+    }
+}
+
+impl Test {
+    /// Whether a cell of such an input goes left; `None` where it is missing, or a category that training did not see.
+    pub fn passes(&self, input: &Input, x: f64) -> Option<bool> {
+        match self {
+            Self::UpTo(threshold) => (!x.is_nan()).then_some(x <= *threshold),
+            Self::Bins(set) => input.bin(x).map(|bin| has(set, bin.into())),
+        }
+    }
+}
+
+/// Whether a bin is in a set.
+pub(crate) fn has(set: &[u64; 4], bin: usize) -> bool {
+    set[bin / 64] >> (bin % 64) & 1 == 1
+}
+
 /// A node. Children stand after their parent.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Node {
@@ -221,14 +247,8 @@ impl Tree {
     /// Whether a row goes to the left child of a node of this tree; leaves have none.
     pub(crate) fn goes_left(&self, node: &Node, row: &[f64]) -> bool {
         let Some(test) = &node.test else { return false };
-        let x = row[node.feature as usize];
-        match test {
-            Test::UpTo(threshold) => x <= *threshold || x.is_nan() && node.missing_left,
-            Test::Bins(set) => match self.bin(node.feature as usize, x) {
-                Some(bin) => set[usize::from(bin / 64)] >> (bin % 64) & 1 == 1,
-                None => node.missing_left,
-            },
-        }
+        let feature = node.feature as usize;
+        test.passes(&self.inputs[feature], row[feature]).unwrap_or(node.missing_left)
     }
 
     /// As [`Tree::leaf`] for a row of the table that the tree was grown on. Where the row had no weight its leaf means nothing.
@@ -258,18 +278,9 @@ impl Tree {
                     cuts.get(bin).map_or(*threshold == f64::INFINITY, |cut| cut <= threshold)
                 }
                 (Test::UpTo(_), _) => true,
-                (Test::Bins(set), _) => set[bin / 64] >> (bin % 64) & 1 == 1,
+                (Test::Bins(set), _) => has(set, bin),
             };
             at = if left { node.left } else { node.right } as usize;
-        }
-    }
-
-    /// The bin of a category, if training saw it.
-    fn bin(&self, feature: usize, x: f64) -> Option<u8> {
-        match &self.inputs[feature] {
-            // NaN and negative numbers are none of 0, 1, ...
-            Input::Category(bins) if x >= 0.0 => bins.get(x as usize).copied().filter(|&bin| bin != UNKNOWN),
-            _ => None,
         }
     }
 
@@ -285,11 +296,52 @@ impl Tree {
     /// nothing.
     pub fn importances(&self) -> Vec<f64> {
         let mut gains = vec![0.0; self.inputs.len()];
-        self.nodes.iter().for_each(|node| gains[node.feature as usize] += node.gain.max(0.0));
-        let all: f64 = gains.iter().sum();
-        if all > 0.0 {
+        // In units of the largest: sums of gains as they are may not be finite.
+        let most = self.nodes.iter().map(|node| node.gain).fold(0.0, f64::max);
+        if most > 0.0 {
+            let gain = |node: &Node| node.gain.max(0.0) / most;
+            self.nodes.iter().for_each(|node| gains[node.feature as usize] += gain(node));
+            let all: f64 = gains.iter().sum();
             gains.iter_mut().for_each(|gain| *gain /= all);
         }
         gains
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_largest_gains_have_shares_too() {
+        let leaf = |at: u32| Node {
+            feature: 0,
+            test: None,
+            missing_left: false,
+            left: at,
+            right: at,
+            rows: 1,
+            weight: 1.0,
+            gain: 0.0,
+        };
+        let split = |at: u32, feature: u32, gain: f64| Node {
+            feature,
+            test: Some(Test::UpTo(0.0)),
+            left: at + 1,
+            right: at + 2,
+            gain,
+            ..leaf(at)
+        };
+        let shares = |gains: [f64; 3]| {
+            let [a, b, c] = gains;
+            let nodes =
+                vec![split(0, 0, a), leaf(1), split(2, 1, b), leaf(3), split(4, 1, c), leaf(5), leaf(6)];
+            Tree { inputs: vec![Input::Number; 3].into(), nodes, values: vec![0.0; 7], outputs: 1 }
+                .importances()
+        };
+        assert_eq!(shares([1e308, 1e308, 0.0]), [0.5, 0.5, 0.0]);
+        assert_eq!(shares([1e308, 1.5e308, 1.5e308]), [0.25, 0.75, 0.0]);
+        assert_eq!(shares([5e-324, 5e-324, -1.0]), [0.5, 0.5, 0.0]);
+        assert_eq!(shares([0.0, -1.0, 0.0]), [0.0; 3]);
     }
 }

@@ -120,7 +120,7 @@ proptest! {
         let problem = problem(seed, 60, columns, weighted);
         let params = DecisionTree { max_depth: Some(depth), ..DecisionTree::default() };
         let trees = [tree(&problem, classify, &params), tree(&problem, classify, &DecisionTree { max_features: MaxFeatures::Count(2), ..params })];
-        let shap = Shap::new(&trees);
+        let shap = Shap::new(&trees).unwrap();
         let outputs = trees[0].outputs();
         let mut values = vec![0.0; columns * outputs];
         let tolerance = SHAP_TOLERANCE * scale(&trees).max(1.0);
@@ -152,7 +152,7 @@ fn values_sum_to_the_prediction() {
         (false, DecisionTree { max_leaves: Some(1), ..DecisionTree::default() }),
     ] {
         let trees = [tree(&problem, classify, &params)];
-        let (shap, outputs) = (Shap::new(&trees), trees[0].outputs());
+        let (shap, outputs) = (Shap::new(&trees).unwrap(), trees[0].outputs());
         let (mut values, mut answer) = (vec![0.0; 12 * outputs], vec![0.0; outputs]);
         for row in problem.rows.iter().step_by(97) {
             shap.explain_row(row, &mut values);
@@ -177,7 +177,7 @@ fn a_deep_chain_keeps_its_digits() {
     let table = BinnedTable::of_matrix(view, None, 255, 0).unwrap();
     let tree = DecisionTree::default().fit_numbers(&table, &y, &Context::default()).unwrap().model;
     assert!(tree.depth() > 20, "{}", tree.depth());
-    let shap = Shap::new(std::slice::from_ref(&tree));
+    let shap = Shap::new(std::slice::from_ref(&tree)).unwrap();
     let mut values = [0.0; 2];
     for row in [[0.0, 0.0], [100.0, 0.0], [249.0, 0.0]] {
         shap.explain_row(&row, &mut values);
@@ -193,7 +193,7 @@ fn any_number_of_threads_gives_the_same_bits() {
         tree(&problem, true, &DecisionTree::default()),
         tree(&problem, true, &DecisionTree { max_depth: Some(4), ..DecisionTree::default() }),
     ];
-    let shap = Shap::new(&trees);
+    let shap = Shap::new(&trees).unwrap();
     let cells = problem.rows.concat();
     let explain = || {
         let mut out = vec![0.0; 1500 * 8 * 3];

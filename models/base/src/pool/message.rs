@@ -8,7 +8,7 @@ use std::io::{self, Read, Write};
 
 const MAGIC: &[u8; 4] = b"TWP1";
 /// Bytes of a message at most.
-const MOST: usize = 1 << 30;
+pub(super) const MOST: usize = 1 << 30;
 
 /// The version of both sides, which must be the same: what jobs mean is not fixed across versions.
 pub(super) const VERSION: &str = env!("CARGO_PKG_VERSION");

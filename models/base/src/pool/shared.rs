@@ -1,7 +1,7 @@
 //! A file without a name that worker processes inherit and map.
 //!
 //! It has no name so that nothing is left when all who have it are gone, however they went. On Linux it is memory alone
-//! (`memfd_create`), sealed once it is written: the system then refuses every change. Elsewhere, or where the system has no
+//! (`memfd_create`), sealed once it is written: the system then refuses every change, and a file that cannot be sealed is an error. Elsewhere, or where the system has no
 //! such files, it is made in the folder for temporary files and its name is removed before anything is written.
 
 use crate::mapped::Mapped;
@@ -24,12 +24,17 @@ impl SharedFile {
     /// # Errors
     /// Those of `fill`, or when the system refuses.
     pub fn new(fill: impl FnOnce(&mut BufWriter<File>) -> Result<()>) -> Result<Self> {
-        let file = anonymous().or_else(|_| unnamed());
-        let mut to = BufWriter::new(file.map_err(|e| Error::io(std::env::temp_dir(), e))?);
+        let (file, is_memory) = match anonymous() {
+            Ok(file) => (file, true),
+            Err(_) => (unnamed().map_err(|e| Error::io(std::env::temp_dir(), e))?, false),
+        };
+        let mut to = BufWriter::new(file);
         fill(&mut to)?;
         to.flush().map_err(|e| Error::io(NAME, e))?;
         let file = to.into_inner().map_err(|e| Error::io(NAME, e.into_error()))?;
-        seal(&file);
+        if is_memory {
+            seal(&file).map_err(|e| Error::io(NAME, e))?;
+        }
         Ok(Self(file))
     }
 
@@ -73,16 +78,16 @@ fn anonymous() -> io::Result<File> {
     Err(io::ErrorKind::Unsupported.into())
 }
 
-/// Files of a folder cannot be sealed; those who have this one do not write.
-fn seal(file: &File) {
-    #[cfg(target_os = "linux")]
-    {
-        use rustix::fs::{SealFlags, fcntl_add_seals};
-        let all = SealFlags::WRITE | SealFlags::GROW | SealFlags::SHRINK | SealFlags::SEAL;
-        let _ = fcntl_add_seals(file, all);
-    }
-    #[cfg(not(target_os = "linux"))]
-    let _ = file;
+/// Has the system refuse all changes of a file of [`anonymous`]; files of a folder cannot be sealed.
+#[cfg(target_os = "linux")]
+fn seal(file: &File) -> io::Result<()> {
+    use rustix::fs::{SealFlags, fcntl_add_seals};
+    Ok(fcntl_add_seals(file, SealFlags::WRITE | SealFlags::GROW | SealFlags::SHRINK | SealFlags::SEAL)?)
+}
+
+#[cfg(not(target_os = "linux"))]
+fn seal(_: &File) -> io::Result<()> {
+    Err(io::ErrorKind::Unsupported.into())
 }
 
 /// A file in the folder for temporary files whose name is gone.
@@ -124,7 +129,8 @@ mod tests {
     fn a_file_of_the_folder_has_no_name_either() {
         let mut file = unnamed().unwrap();
         file.write_all(b"columns").unwrap();
-        seal(&file);
+        // It cannot be sealed, and an attempt says so.
+        assert!(seal(&file).is_err());
         let shared = SharedFile(file);
         assert_eq!(&*shared.map().unwrap(), b"columns");
     }

@@ -90,7 +90,15 @@ fn serve_between(
             Ok((reply, body)) => (reply, body, None),
             Err(e) => (Reply::Refused, e.to_string().into_bytes(), Some(e)),
         };
-        let sent = message::send(to, &reply, &body).map_err(|e| Error::io("<stdout>", e));
+        let sent = match (message::send(to, &reply, &body), &reply) {
+            // Nothing of it was written. Done again the answer would be as long, so this is an error and no loss.
+            (Err(e), Reply::Done { number }) if e.kind() == io::ErrorKind::InvalidInput => {
+                let why = format!("the answer to job {number} cannot be sent: {e}");
+                message::send(to, &Reply::Failed { number: *number }, why.as_bytes())
+            }
+            (sent, _) => sent,
+        };
+        let sent = sent.map_err(|e| Error::io("<stdout>", e));
         if let Some(error) = error {
             return Err(error);
         }
@@ -110,9 +118,11 @@ mod tests {
             if start.kind != "turn round" {
                 return Err(Error::Worker(format!("it knows no {:?}", start.kind)));
             }
-            Ok(Box::new(|job: &[u8]| match job.is_empty() {
-                true => Err(Error::Fit("nothing to turn round".into())),
-                false => Ok(job.iter().rev().copied().collect()),
+            Ok(Box::new(|job: &[u8]| match job {
+                b"" => Err(Error::Fit("nothing to turn round".into())),
+                // Zeros that nobody reads take no memory.
+                b"too long" => Ok(vec![0; message::MOST]),
+                job => Ok(job.iter().rev().copied().collect()),
             }))
         };
         let mut out = Vec::new();
@@ -144,6 +154,19 @@ mod tests {
             (Reply::Failed { number: 2 }, "nothing to turn round".into()),
         ];
         assert_eq!(replies, expected);
+        ended.unwrap();
+    }
+
+    #[test]
+    fn an_answer_that_is_too_long_is_an_error_of_its_job() {
+        let jobs: [(Order, &[u8]); 2] =
+            [(Order::Job { number: 0 }, b"too long"), (Order::Job { number: 1 }, b"abc")];
+        let (replies, ended) = told(sent(&[&[start("turn round")], &jobs[..]].concat()));
+        let (reply, text) = &replies[1];
+        assert!(*reply == Reply::Failed { number: 0 } && text.contains("answer to job 0"), "{text}");
+        assert!(text.contains("up to 1073741824"), "{text}");
+        // The worker is as good as before.
+        assert_eq!(replies[2..], [(Reply::Done { number: 1 }, "cba".into())]);
         ended.unwrap();
     }
 

@@ -56,10 +56,7 @@ pub(super) fn tree(inputs: &Arc<[Input]>, cells: Cells<'_>, rows: Vec<u32>, key:
         });
         let goes_left = |row: &u32| {
             let x = (cells.cell)(*row as usize, feature);
-            match test {
-                Test::UpTo(threshold) => x <= threshold || x.is_nan() && missing_left,
-                Test::Bins(set) => bin(&inputs[feature], x).map_or(missing_left, |bin| has(&set, bin)),
-            }
+            test.passes(&inputs[feature], x).unwrap_or(missing_left)
         };
         let (left, right): (Vec<u32>, Vec<u32>) = rows.into_iter().partition(goes_left);
         let depth = depth + 1;
@@ -82,7 +79,7 @@ fn split(inputs: &[Input], cells: Cells<'_>, rows: &[u32], key: u64) -> Option<S
         let values = rows.iter().map(|&row| (cells.cell)(row as usize, feature));
         let split = match &inputs[feature] {
             Input::Number => number(values, random),
-            category => self::category(values.map(|x| bin(category, x)), random),
+            category => self::category(values.map(|x| category.bin(x)), random),
         };
         found = split.map(|(test, missing_left)| (feature, test, missing_left));
         if found.is_some() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
@@ -139,16 +136,4 @@ fn category(bins: impl Iterator<Item = Option<u8>>, random: Philox) -> Option<(T
             Some((Test::Bins(good), random.bits(0) & 1 == 1))
         }
     }
-}
-
-/// The bin of a category that training saw.
-fn bin(input: &Input, x: f64) -> Option<u8> {
-    match input {
-        Input::Category(bins) if x >= 0.0 => bins.get(x as usize).copied().filter(|&bin| bin != u8::MAX),
-        _ => None,
-    }
-}
-
-fn has(set: &[u64; 4], bin: u8) -> bool {
-    set[usize::from(bin / 64)] >> (bin % 64) & 1 == 1
 }

@@ -257,6 +257,12 @@ fn what_cannot_be_fitted_is_refused() {
     assert!(plain(&[Feature::Numeric(&[])], None).contains("two rows"));
     assert!(plain(&column, Some(&[0.0, 1.0, 0.0])).contains("two rows"));
     assert!(plain(&column, Some(&[0.0; 3])).contains("two rows"));
+    // A weight that is not whole counts no rows, however large.
+    for weights in &[[0.0, 0.5, 0.0], [0.0, 2.5, 0.0], [0.0, 1e300, 0.0]] {
+        assert!(plain(&column, Some(weights)).contains("two rows"), "{weights:?}");
+    }
+    assert_eq!(plain(&column, Some(&[0.0, 2.0, 0.0])), "");
+    assert_eq!(plain(&column, Some(&[0.5, 0.0, 0.5])), "");
     assert!(plain(&column, Some(&[1.0, -1.0, 1.0])).contains("row 2"));
     assert!(plain(&column, Some(&[f64::MAX; 3])).contains("sum of the weights"));
     assert!(!plain(&column, Some(&[1.0])).is_empty());

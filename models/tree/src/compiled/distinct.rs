@@ -6,7 +6,7 @@ use tilewise_kernels::tree::Values;
 /// Vectors of the same length. One that was seen shortly before is not stored again: the leaves of a fully grown tree for
 /// classes nearly all say that one class is sure, so their values fit the first cache (100 trees of 14,000 leaves for two
 /// classes: 22 MB of values without it).
-pub(super) struct Pool {
+pub(super) struct Distinct {
     numbers: Vec<f64>,
     outputs: usize,
     /// The vector that a slot saw last.
@@ -15,7 +15,7 @@ pub(super) struct Pool {
 
 const SLOTS: u32 = 10;
 
-impl Pool {
+impl Distinct {
     pub(super) fn new(outputs: usize) -> Self {
         Self { numbers: Vec::new(), outputs, seen: vec![None; 1 << SLOTS] }
     }
