@@ -87,7 +87,10 @@ fn train(family: &Family, table: &Dataset) -> Result<Vec<u8>> {
         Purpose::Anomaly => (None, vec!["class".to_owned(), "value".to_owned()]),
     };
     let roles = Roles { target: target.map(String::from), ignore: other, ..Roles::default() };
-    tilewise_models::train(family.name, table, &roles, &Settings::default(), &Context::default())?.to_bytes()
+    // Forests of 100 trees would make the demo take minutes.
+    let has_trees = family.parameters().any(|setting| setting.key == "trees");
+    let settings = if has_trees { Settings::default().with("trees", 4) } else { Settings::default() };
+    tilewise_models::train(family.name, table, &roles, &settings, &Context::default())?.to_bytes()
 }
 
 pub(crate) fn table(speeds: &[Speed]) -> Table {
