@@ -99,6 +99,19 @@ fn quantiles(settings: &Settings) -> Result<Vec<f64>> {
         .ok_or_else(|| Error::parameter(QUANTILES.key, text, format!("{} is", QUANTILES.accepted)))
 }
 
+/// Parameters with the constraints of a table's columns, the number of bins, and whether classes are to be learned.
+fn of_table(
+    splitter: Splitter,
+    dataset: &Dataset,
+    roles: &Roles,
+    settings: &Settings,
+) -> Result<(RandomForest, usize, bool)> {
+    let (mut params, bins) = params(settings, splitter)?;
+    constraints::resolve(settings, dataset, roles, &mut params.tree)?;
+    let classify = FOREST.classifies(dataset.column(roles.needed_target()?)?, settings)?;
+    Ok((params, bins, classify))
+}
+
 fn fit(
     splitter: Splitter,
     dataset: &Dataset,
@@ -106,9 +119,7 @@ fn fit(
     settings: &Settings,
     context: &Context<'_>,
 ) -> Result<Box<dyn Model>> {
-    let (mut params, bins) = params(settings, splitter)?;
-    constraints::resolve(settings, dataset, roles, &mut params.tree)?;
-    let classify = FOREST.classifies(dataset.column(roles.needed_target()?)?, settings)?;
+    let (params, bins, classify) = of_table(splitter, dataset, roles, settings)?;
     Ok(Box::new(ForestModel::fit(&params, bins, classify, dataset, roles, context)?))
 }
 
@@ -120,9 +131,7 @@ fn continued(
     settings: &Settings,
     context: &Context<'_>,
 ) -> Result<Box<dyn Model>> {
-    let (mut params, bins) = params(settings, splitter)?;
-    constraints::resolve(settings, dataset, roles, &mut params.tree)?;
-    let classify = FOREST.classifies(dataset.column(roles.needed_target()?)?, settings)?;
+    let (params, bins, classify) = of_table(splitter, dataset, roles, settings)?;
     let earlier = ForestModel::from_file(file)?;
     Ok(Box::new(earlier.continued(&params, bins, classify, dataset, roles, context)?))
 }
