@@ -96,7 +96,7 @@ pub(crate) fn mean(trees: &[Tree], out: &mut [f64], leaf: impl Fn(&Tree) -> Opti
     let mut count = 0;
     for tree in trees {
         if let Some(leaf) = leaf(tree) {
-            let value = tree.value(leaf);
+            let value = tree.numbers(leaf);
             assert!(value.len() == out.len(), "as many numbers as the forest has outputs");
             out.iter_mut().zip(value).for_each(|(out, x)| *out += x);
             count += 1;

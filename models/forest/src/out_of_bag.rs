@@ -105,7 +105,7 @@ pub(crate) fn predictions(table: &BinnedTable, trees: &[Tree], bags: &[Vec<u64>]
             for (i, (out, count)) in out.chunks_exact_mut(outputs).zip(&mut counts).enumerate() {
                 let row = first + i;
                 if bag[row / 64] >> (row % 64) & 1 == 0 {
-                    let value = tree.value(tree.leaf_of(table, row));
+                    let value = tree.numbers(tree.leaf_of(table, row));
                     out.iter_mut().zip(value).for_each(|(out, x)| *out += x);
                     *count += 1;
                 }
@@ -131,7 +131,8 @@ impl OutOfBag {
         let all = sum(&|_| 1.0);
         let score = match answers {
             Answers::Classes { y, .. } => {
-                let right = |row: &u32| y[*row as usize] as usize == first_of_largest(of_row(row));
+                let right =
+                    |row: &u32| y[*row as usize] as usize == first_of_largest(of_row(row).iter().copied());
                 sum(&|row| f64::from(u8::from(right(row)))) / all
             }
             Answers::Numbers(y) => {
@@ -157,8 +158,8 @@ impl OutOfBag {
     }
 }
 
-pub(crate) fn first_of_largest(values: &[f64]) -> usize {
-    (0..values.len()).rev().max_by(|&a, &b| values[a].total_cmp(&values[b])).unwrap_or(0)
+pub(crate) fn first_of_largest(values: impl DoubleEndedIterator<Item = f64> + ExactSizeIterator) -> usize {
+    values.enumerate().rev().max_by(|a, b| a.1.total_cmp(&b.1)).map_or(0, |(place, _)| place)
 }
 
 #[cfg(test)]

@@ -65,7 +65,7 @@ impl Answers {
             let counts = bootstrap.map(|bootstrap| bootstrap.counts(numbers[i] as usize));
             let count = |row: u32| counts.as_ref().map_or(1, |counts| counts[row as usize]);
             let leaf = |row: u32| trees[i].leaf_of(table, row as usize);
-            let mut starts = vec![0_u32; trees[i].nodes().len() + 1];
+            let mut starts = vec![0_u32; trees[i].len() + 1];
             for &row in &order {
                 let count = count(row);
                 if count > 0 {
@@ -141,7 +141,7 @@ impl Answers {
     pub(crate) fn write(&self, trees: &[Tree], writer: Writer) -> Result<Writer> {
         let (mut sizes, mut rows) = (Vec::new(), Vec::new());
         for (tree, leaves) in trees.iter().zip(&self.leaves) {
-            let of_leaf = tree.nodes().iter().enumerate().filter(|(_, node)| node.test.is_none());
+            let of_leaf = tree.nodes().enumerate().filter(|(_, node)| node.test.is_none());
             sizes.extend(of_leaf.map(|(at, _)| leaves.of(at).len() as u32));
             rows.extend_from_slice(&leaves.rows);
         }
@@ -183,7 +183,7 @@ impl Answers {
                 let rows = leaves.of(at);
                 !rows.is_empty() && rows.is_sorted() && rows.iter().all(|row| (*row as usize) < count)
             };
-            let fit = tree.nodes().iter().enumerate().all(|(at, node)| node.test.is_some() || fits(at));
+            let fit = tree.nodes().enumerate().all(|(at, node)| node.test.is_some() || fits(at));
             fit.then_some(leaves)
         };
         let leaves: Option<Vec<Leaves>> = trees.iter().map(&mut next).collect();

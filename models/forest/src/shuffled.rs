@@ -36,14 +36,14 @@ impl Forest {
             let weight: f64 = rows.iter().map(|&row| table.weight(row)).sum();
             let loss = |row: usize, leaf: usize| match answers {
                 Answers::Classes { y, .. } => {
-                    f64::from(u8::from(first_of_largest(tree.value(leaf)) != y[row] as usize))
+                    f64::from(u8::from(first_of_largest(tree.numbers(leaf)) != y[row] as usize))
                 }
-                Answers::Numbers(y) => (y[row] - tree.value(leaf)[0]).powi(2),
+                Answers::Numbers(y) => tree.numbers(leaf).map(|x| (y[row] - x).powi(2)).sum(),
             };
             let key = Philox::new(keys.bits(number.into()), ROWS);
             let importance = |feature: usize| {
                 // A column that the tree does not ask about changes nothing.
-                if !tree.nodes().iter().any(|node| node.test.is_some() && node.feature as usize == feature) {
+                if !tree.nodes().any(|node| node.test.is_some() && node.feature as usize == feature) {
                     return 0.0;
                 }
                 let order = Philox::new(key.bits(feature as u64), ROWS).permutation(rows.len());

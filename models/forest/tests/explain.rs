@@ -39,7 +39,7 @@ fn contributions_are_means_over_the_trees() {
         let values = explain_dataset(&model, &table).unwrap();
         let answers = predict_dataset(&model, &table, None).unwrap();
         let trees = model.forest().trees();
-        let largest = trees.iter().flat_map(|tree| (0..tree.nodes().len()).flat_map(|at| tree.value(at)));
+        let largest = trees.iter().flat_map(|tree| (0..tree.len()).flat_map(|at| tree.value(at)));
         let tolerance = SHAP_TOLERANCE * largest.fold(1.0, |most: f64, value| most.max(value.abs()));
         let mut of_one = vec![0.0; 3 * outputs];
         for row in (0..table.rows()).step_by(7) {
@@ -62,7 +62,7 @@ fn contributions_are_means_over_the_trees() {
         }
         assert!(model.path(&[0.0; 3]).unwrap_err().to_string().contains("\"forest\""));
         assert!(model.outline(8).is_ok() && model.outline(9).is_err());
-        assert_eq!(model.outline(3).unwrap().nodes.len(), trees[3].nodes().len());
+        assert_eq!(model.outline(3).unwrap().nodes.len(), trees[3].len());
         assert_eq!(model.importances().unwrap(), model.forest().importances());
     }
 }

@@ -82,16 +82,16 @@ fn trees_see_what_was_drawn() {
     let params = RandomForest { trees: 20, ..RandomForest::default() };
     for tree in grown(&params).trees() {
         // All draws, on 63.2 % of the rows: 1264, with a standard deviation of 14.
-        assert_eq!(tree.nodes()[0].weight, 2000.0);
-        assert!((1180..1350).contains(&tree.nodes()[0].rows), "{}", tree.nodes()[0].rows);
+        assert_eq!(tree.node(0).weight, 2000.0);
+        assert!((1180..1350).contains(&tree.node(0).rows), "{}", tree.node(0).rows);
     }
     let all = RandomForest { bootstrap: false, ..params.clone() };
-    assert!(grown(&all).trees().iter().all(|tree| tree.nodes()[0].rows == 2000));
+    assert!(grown(&all).trees().iter().all(|tree| tree.node(0).rows == 2000));
     // With one feature to look at, roots are divided by whichever it is; with all, by one of the two that decide.
     let roots = |features: MaxFeatures| -> Vec<u32> {
         let params = RandomForest { trees: 100, max_features: Some(features), ..params.clone() };
         let mut counts = vec![0; COLUMNS];
-        grown(&params).trees().iter().for_each(|tree| counts[tree.nodes()[0].feature as usize] += 1);
+        grown(&params).trees().iter().for_each(|tree| counts[tree.node(0).feature as usize] += 1);
         counts
     };
     assert!(roots(MaxFeatures::Count(1)).iter().all(|count| (5..35).contains(count)));
@@ -113,7 +113,7 @@ fn whole_weights_are_repeated_rows() {
     // But for the number of rows, of which a weighted one is one.
     for (a, b) in a.trees().iter().zip(b.trees()) {
         let shape = |tree: &tilewise_tree::Tree| {
-            tree.nodes().iter().map(|n| (n.feature, n.test, n.missing_left, n.weight)).collect::<Vec<_>>()
+            tree.nodes().map(|n| (n.feature, n.test, n.missing_left, n.weight)).collect::<Vec<_>>()
         };
         assert_eq!(shape(a), shape(b));
     }
@@ -158,7 +158,7 @@ fn what_a_leaf_holds_is_counted_as_drawn() {
     let tree = DecisionTree { min_samples_leaf: 20, ..DecisionTree::default() };
     let params = RandomForest { trees: 5, tree, ..RandomForest::default() };
     for tree in classes(&params, &binned(&x, None), &c).trees() {
-        assert!(tree.leaves() > 5 && tree.nodes().iter().all(|node| node.weight >= 20.0));
+        assert!(tree.leaves() > 5 && tree.nodes().all(|node| node.weight >= 20.0));
     }
 }
 

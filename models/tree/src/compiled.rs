@@ -101,7 +101,7 @@ impl Compiled {
         } else {
             codes(trees)
         };
-        Ok(Self { trees: trees.len(), outputs: trees[0].outputs, nodes, many, many_from: MANY })
+        Ok(Self { trees: trees.len(), outputs: trees[0].outputs(), nodes, many, many_from: MANY })
     }
 
     /// The same with one engine for any number of rows: to compare them. `None` where an engine cannot hold such trees:
@@ -117,7 +117,7 @@ impl Compiled {
             Engine::Masks => masks(trees),
         };
         let there = many.is_some() || engine == Engine::Nodes;
-        Ok(there.then(|| Self { trees: trees.len(), outputs: trees[0].outputs, nodes, many, many_from: 0 }))
+        Ok(there.then(|| Self { trees: trees.len(), outputs: trees[0].outputs(), nodes, many, many_from: 0 }))
     }
 
     /// Numbers predicted for a row.
@@ -222,14 +222,13 @@ impl PartialEq for WhenAsked {
 /// Breadth first, children side by side: the order of nodes, and the place of the left child of each node, by its number in
 /// the tree. The upper levels, through which most rows go, share few cache lines.
 fn breadth_first(tree: &Tree) -> (Vec<u32>, Vec<u32>) {
-    let (mut order, mut left) = (Vec::with_capacity(tree.nodes.len()), vec![0; tree.nodes.len()]);
+    let (mut order, mut left) = (Vec::with_capacity(tree.len()), vec![0; tree.len()]);
     order.push(0);
     let mut done = 0;
     while let Some(&at) = order.get(done) {
-        let node = &tree.nodes[at as usize];
-        if node.test.is_some() {
+        if let Some(split) = tree.nodes.split(at as usize) {
             left[at as usize] = order.len() as u32;
-            order.extend([node.left, node.right]);
+            order.extend([at + 1, split.right]);
         }
         done += 1;
     }
@@ -248,7 +247,7 @@ fn inputs(trees: &[Tree]) -> Result<&[Input]> {
     let first =
         trees.first().ok_or_else(|| tilewise_base::Error::Fit("there is no tree to compile".into()))?;
     for tree in trees {
-        same("outputs of a tree", first.outputs, tree.outputs)?;
+        same("outputs of a tree", first.outputs(), tree.outputs())?;
         // Trees of a model share them.
         let equal = Arc::ptr_eq(&first.inputs, &tree.inputs) || first.inputs == tree.inputs;
         same("trees with the same inputs", 1, usize::from(equal))?;
@@ -266,7 +265,7 @@ fn lay_out<N>(
     leaf: fn(usize) -> Result<N, ShapeError>,
     split: impl Fn(&crate::Node, usize, usize) -> Result<N, ShapeError>,
 ) -> Result<Laid<N>, ShapeError> {
-    let mut values = Distinct::new(trees.first().map_or(1, |tree| tree.outputs));
+    let mut values = Distinct::new(trees.first().map_or(1, Tree::outputs));
     let (mut nodes, mut roots, mut sets) = (Vec::new(), Vec::with_capacity(trees.len()), Vec::new());
     for tree in trees {
         let first = nodes.len();
@@ -274,14 +273,14 @@ fn lay_out<N>(
         roots.push(u32::try_from(first).unwrap_or(u32::MAX));
         let (order, left) = breadth_first(tree);
         for at in order.into_iter().map(|at| at as usize) {
-            let node = &tree.nodes[at];
+            let node = tree.node(at);
             nodes.push(match node.test {
-                None => leaf(values.number(tree.value(at)))?,
+                None => leaf(values.number(tree.numbers(at)))?,
                 Some(test) => {
                     if let Test::Bins(set) = test {
                         sets.push(with_missing(set, node.missing_left));
                     }
-                    split(node, sets.len().saturating_sub(1), first + left[at] as usize)?
+                    split(&node, sets.len().saturating_sub(1), first + left[at] as usize)?
                 }
             });
         }
@@ -311,18 +310,19 @@ fn coder(trees: &[Tree]) -> Option<(Vec<Vec<f64>>, Coder)> {
     let mut used = vec![false; inputs.len()];
     // Most thresholds come again and again: a small table of those seen last saves most of the sorting.
     let mut seen = vec![[None; 256]; inputs.len()];
-    for node in trees.iter().flat_map(|tree| &tree.nodes) {
-        let feature = node.feature as usize;
-        match (node.test, &inputs[feature]) {
-            (None, _) => {}
-            (Some(Test::UpTo(threshold)), Input::Number) => {
+    for (tree, split) in
+        trees.iter().flat_map(|tree| tree.nodes.splits.iter().map(move |split| (tree, split)))
+    {
+        let feature = split.feature();
+        match (tree.nodes.test(split), &inputs[feature]) {
+            (Test::UpTo(threshold), Input::Number) => {
                 let seen = &mut seen[feature][distinct::slot(threshold.to_bits(), 8)];
                 if *seen != Some(threshold) {
                     *seen = Some(threshold);
                     cuts[feature].push(threshold);
                 }
             }
-            (Some(Test::Bins(_)), Input::Category(_)) => used[feature] = true,
+            (Test::Bins(_), Input::Category(_)) => used[feature] = true,
             // Not a test of bins, so codes do not know the answer.
             _ => return None,
         }
@@ -363,7 +363,7 @@ fn codes(trees: &[Tree]) -> Option<Many> {
 
 fn masks(trees: &[Tree]) -> Option<Many> {
     let (cuts, coder) = coder(trees)?;
-    let mut values = Distinct::new(trees[0].outputs);
+    let mut values = Distinct::new(trees[0].outputs());
     let mut masked = Vec::with_capacity(trees.len());
     for tree in trees.iter() {
         if tree.leaves() > 64 {
@@ -373,7 +373,7 @@ fn masks(trees: &[Tree]) -> Option<Many> {
         let (mut tests, mut leaves): (Vec<MaskTest>, Vec<u32>) = (Vec::new(), Vec::new());
         let mut next: Vec<(usize, Option<(usize, u32)>)> = vec![(0, None)];
         while let Some((at, parent)) = next.pop() {
-            let node = &tree.nodes[at];
+            let node = tree.node(at);
             if let Some((test, first)) = parent {
                 // Leaves first..leaves.len() are those below the left child.
                 let below = (1_u64 << leaves.len()).wrapping_sub(1) & !((1_u64 << first) - 1);
@@ -381,7 +381,7 @@ fn masks(trees: &[Tree]) -> Option<Many> {
                 test.right = !below;
             }
             match node.test {
-                None => leaves.push(values.number(tree.value(at)) as u32),
+                None => leaves.push(values.number(tree.numbers(at)) as u32),
                 Some(Test::Bins(_)) => return None,
                 Some(Test::UpTo(threshold)) => {
                     let feature = node.feature as usize;

@@ -1,5 +1,6 @@
 #![doc = include_str!("../README.md")]
 
+mod arena;
 mod compiled;
 mod constraints;
 mod cuts;
@@ -22,6 +23,7 @@ mod table;
 mod target;
 mod training;
 mod tree;
+mod values;
 mod weights;
 
 pub use compiled::{Compiled, Engine, WhenAsked};

@@ -14,7 +14,7 @@ pub fn outline(trees: &[Tree], number: usize, inputs: &[Field], task: &Task) -> 
         let (count, s) = (trees.len(), if trees.len() == 1 { "" } else { "s" });
         return Err(Error::Fit(format!("has {count} tree{s}; there is none of that number")));
     };
-    let nodes = tree.nodes().iter().enumerate().map(|(at, node)| {
+    let nodes = tree.nodes().enumerate().map(|(at, node)| {
         let feature = node.feature as usize;
         let split = node.test.as_ref().map(|test| Split {
             feature,
@@ -30,7 +30,7 @@ pub fn outline(trees: &[Tree], number: usize, inputs: &[Field], task: &Task) -> 
             left: node.left as usize,
             right: node.right as usize,
         });
-        Node { rows: node.rows.into(), weight: node.weight, values: tree.value(at).to_vec(), split }
+        Node { rows: node.rows.into(), weight: node.weight, values: tree.value(at), split }
     });
     Ok(Outline { inputs: inputs.to_vec(), task: task.clone(), nodes: nodes.collect() })
 }

@@ -10,7 +10,8 @@
 //! subtraction: one branch has the same sum whatever was cut before. Links that would be equal if nothing were rounded are cut
 //! together ([`TIE`]).
 
-use crate::tree::{Node, Tree};
+use crate::arena::Arena;
+use crate::tree::Tree;
 use std::cmp::{Ordering, Reverse};
 use std::collections::BinaryHeap;
 use std::sync::Arc;
@@ -116,8 +117,8 @@ struct Branches<'a> {
 
 impl<'a> Branches<'a> {
     fn new(tree: &'a Tree) -> Self {
-        let count = tree.nodes.len();
-        let ended = tree.nodes.iter().map(|node| node.test.is_none()).collect();
+        let count = tree.len();
+        let ended = (0..count).map(|node| tree.nodes.split(node).is_none()).collect();
         let mut new = Self {
             tree,
             parents: vec![0; count],
@@ -127,12 +128,12 @@ impl<'a> Branches<'a> {
             tie: 0.0,
         };
         // Children stand after their parent.
-        for (place, node) in tree.nodes.iter().enumerate().rev().filter(|(_, node)| node.test.is_some()) {
+        for (place, node) in tree.nodes().enumerate().rev().filter(|(_, node)| node.test.is_some()) {
             new.parents[node.left as usize] = place as u32;
             new.parents[node.right as usize] = place as u32;
             new.sum(place);
         }
-        let gain = (new.of[0].gain / tree.nodes[0].weight).max(0.0);
+        let gain = (new.of[0].gain / tree.node(0).weight).max(0.0);
         // The gains of the largest numbers are not finite.
         new.tie = if gain.is_finite() { TIE * gain } else { 0.0 };
         new
@@ -140,7 +141,7 @@ impl<'a> Branches<'a> {
 
     /// Forms the sums of a split from those of its children.
     fn sum(&mut self, place: usize) {
-        let node = &self.tree.nodes[place];
+        let node = self.tree.node(place);
         let (left, right) = (self.of[node.left as usize], self.of[node.right as usize]);
         self.of[place] =
             Branch { gain: node.gain + (left.gain + right.gain), leaves: left.leaves + right.leaves };
@@ -150,7 +151,7 @@ impl<'a> Branches<'a> {
     /// g(t). A gain of a split that gains nothing may be rounded to less than nothing.
     fn strength(&self, place: usize) -> f64 {
         let Branch { gain, leaves } = self.of[place];
-        (gain / self.tree.nodes[0].weight / (leaves as f64 - 1.0)).max(0.0)
+        (gain / self.tree.node(0).weight / (leaves as f64 - 1.0)).max(0.0)
     }
 
     /// The weakest link, while there are splits.
@@ -174,7 +175,8 @@ impl<'a> Branches<'a> {
             while let Some(at) = next.pop() {
                 if !self.ended[at] {
                     self.ended[at] = true;
-                    next.extend([self.tree.nodes[at].left as usize, self.tree.nodes[at].right as usize]);
+                    let node = self.tree.node(at);
+                    next.extend([node.left as usize, node.right as usize]);
                 }
             }
             let mut at = place;
@@ -187,47 +189,34 @@ impl<'a> Branches<'a> {
 
     /// What the cuts so far have added to R, where all gains of the tree sum to `all`.
     fn increase(&self, all: f64) -> f64 {
-        ((all - self.of[0].gain) / self.tree.nodes[0].weight).max(0.0)
+        ((all - self.of[0].gain) / self.tree.node(0).weight).max(0.0)
     }
 
     /// The tree that is left.
     fn rest(&self) -> Tree {
-        let Tree { inputs, nodes: old, outputs, .. } = self.tree;
-        let mut rest =
-            Tree { inputs: Arc::clone(inputs), nodes: Vec::new(), values: Vec::new(), outputs: *outputs };
+        let old = &self.tree.nodes;
+        let mut rest = Arena::new(old.values.of_none(), 2 * self.of[0].leaves - 1);
         // Left before right; with a right child comes the new place of its parent.
         let mut next = vec![(0, None)];
         while let Some((at, parent)) = next.pop() {
-            let (node, place): (&Node, _) = (&old[at], rest.nodes.len() as u32);
-            if let Some(parent) = parent {
-                let parent: &mut Node = &mut rest.nodes[parent as usize];
-                parent.right = place;
-            }
-            rest.nodes.push(if self.ended[at] {
-                Node {
-                    feature: 0,
-                    test: None,
-                    missing_left: false,
-                    left: place,
-                    right: place,
-                    gain: 0.0,
-                    ..*node
-                }
-            } else {
+            rest.values.push_from(&old.values, at);
+            let node = self.tree.node(at);
+            let test = node.test.filter(|_| !self.ended[at]);
+            let split = test.map(|test| (node.feature, test, node.missing_left, node.gain));
+            let place = rest.push(parent, node.rows, split);
+            if test.is_some() {
                 next.push((node.right as usize, Some(place)));
                 next.push((node.left as usize, None));
-                Node { left: place + 1, ..*node }
-            });
-            rest.values.extend_from_slice(self.tree.value(at));
+            }
         }
-        rest
+        Tree { inputs: Arc::clone(&self.tree.inputs), nodes: rest }
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::tree::{Input, Test};
+    use crate::tree::{Input, Node, Test};
 
     /// A chain of three splits with these gains, as a file may hold it.
     fn chain(weight: f64, gains: [f64; 3]) -> Tree {
@@ -246,7 +235,7 @@ mod tests {
             let (left, right) = (at as u32 + 1, at as u32 + 2);
             nodes[at] = Node { test: Some(Test::UpTo(0.0)), left, right, gain, ..nodes[at] };
         }
-        Tree { inputs: [Input::Number].into(), nodes, values: vec![0.0; 7], outputs: 1 }
+        Tree::from_nodes([Input::Number].into(), &nodes, vec![0.0; 7], 1).unwrap()
     }
 
     #[test]

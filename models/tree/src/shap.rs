@@ -142,8 +142,7 @@ struct Prepared<'a> {
 
 impl<'a> Prepared<'a> {
     fn new(tree: &'a Tree) -> Result<Self> {
-        let nodes = tree.nodes();
-        let mut order: Vec<(usize, Edge)> = Vec::with_capacity(nodes.len());
+        let mut order: Vec<(usize, Edge)> = Vec::with_capacity(tree.len());
         // The edges on the way, and for each input the level of the last that tested it.
         let (mut way, mut last) = (Vec::<Edge>::new(), vec![0; tree.inputs().len()]);
         let (mut levels, mut known, mut most) = (0, 0, 0);
@@ -165,10 +164,10 @@ impl<'a> Prepared<'a> {
             (levels, most) = (levels.max(edge.level + 1), most.max(known));
             way.push(edge);
             order.push((at, edge));
-            let node = &nodes[at];
+            let node = tree.node(at);
             if node.test.is_some() {
                 // Halves, so that the sum is finite. Without a weight nothing is known of the shares.
-                let weight = |child: u32| nodes[child as usize].weight / 2.0;
+                let weight = |child: u32| tree.node(child as usize).weight / 2.0;
                 let (left, all) = (weight(node.left), weight(node.left) + weight(node.right));
                 let share = if all > 0.0 { left / all } else { 0.5 };
                 let below = Edge { level: edge.level + 1, feature: node.feature as usize, ..Edge::default() };
@@ -195,9 +194,9 @@ impl<'a> Prepared<'a> {
             if edge.level > 0 {
                 chances[edge.level] = chances[edge.level - 1] * edge.share;
             }
-            if self.tree.nodes()[*at].test.is_none() {
+            if self.tree.nodes.split(*at).is_none() {
                 let chance = chances[edge.level];
-                base.iter_mut().zip(self.tree.value(*at)).for_each(|(base, value)| *base += chance * value);
+                base.iter_mut().zip(self.tree.numbers(*at)).for_each(|(base, value)| *base += chance * value);
             }
         }
     }
@@ -214,14 +213,16 @@ impl<'a> Prepared<'a> {
                 }
             }
             if let Some((parent, _)) = way.last() {
-                let parent = &self.tree.nodes()[*parent];
-                self.enter(edge, self.tree.goes_left(parent, row) == edge.left, state);
+                // What has an edge below it is split.
+                let left =
+                    self.tree.nodes.split(*parent).is_some_and(|split| self.tree.goes_left(split, row));
+                self.enter(edge, left == edge.left, state);
             }
             let (level, width) = (edge.level, points * outputs);
             let sums = &mut state.sums[level * width..][..width];
-            if self.tree.nodes()[*at].test.is_none() {
+            if self.tree.nodes.split(*at).is_none() {
                 let products = &state.products[level * points..][..points];
-                for (sums, value) in sums.chunks_exact_mut(points).zip(self.tree.value(*at)) {
+                for (sums, value) in sums.chunks_exact_mut(points).zip(self.tree.numbers(*at)) {
                     sums.iter_mut().zip(products).for_each(|(sum, product)| *sum = product * value);
                 }
             } else {
@@ -377,7 +378,7 @@ mod tests {
         for (left, right) in
             [([0.0, 0.0], [3.0, 1.0]), ([0.0, 5.0], [0.0, 0.0]), ([f64::MAX; 2], [f64::MAX; 2])]
         {
-            let nodes = vec![
+            let nodes = [
                 split(0, 0, 0.0, 1, 4, 1.0),
                 split(1, 0, -1.0, 2, 3, f64::min(left[0] + left[1], f64::MAX)),
                 leaf(2, left[0]),
@@ -387,7 +388,7 @@ mod tests {
                 leaf(6, right[1]),
             ];
             let values = vec![0.0, 0.0, 1.0, 2.0, 0.0, 4.0, 8.0];
-            let tree = Tree { inputs: [Input::Number, Input::Number].into(), nodes, values, outputs: 1 };
+            let tree = Tree::from_nodes([Input::Number, Input::Number].into(), &nodes, values, 1).unwrap();
             let shap = Shap::new(std::slice::from_ref(&tree)).unwrap();
             for row in [[-2.0, 0.0], [-0.5, 1.0], [1.0, -1.0], [1.0, 1.0], [f64::NAN, f64::NAN]] {
                 let mut values = [0.0; 2];
@@ -411,7 +412,7 @@ mod tests {
             };
             let nodes: Vec<Node> = (0..=2 * splits).map(node).collect();
             let inputs = vec![Input::Number; splits as usize].into();
-            Tree { inputs, values: vec![0.0; nodes.len()], nodes, outputs: 1 }
+            Tree::from_nodes(inputs, &nodes, vec![0.0; nodes.len()], 1).unwrap()
         };
         let small = chain(1000);
         assert!(Shap::new(std::slice::from_ref(&small)).is_ok());

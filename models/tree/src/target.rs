@@ -12,6 +12,7 @@ pub(crate) use numbers::Numbers;
 pub(crate) use two_classes::TwoClasses;
 
 use crate::Criterion;
+use crate::values::Values;
 use crate::weights::Weights;
 use tilewise_base::{Error, Result};
 use tilewise_kernels::tree::{Bins, Cell, NewtonRule, Pair, Rows, Split, best_split};
@@ -91,8 +92,13 @@ pub(crate) trait Target: Sync {
     fn answer(&self, value: Self::Value) -> i64;
     /// Whether rows with these sums, which bring these values, all have the same answer.
     fn is_pure(&self, sums: &[Self::Cell], values: &mut dyn Iterator<Item = Self::Value>) -> bool;
-    /// What a leaf with these sums predicts.
-    fn predict(&self, sums: &[Self::Cell], out: &mut [f64]);
+    /// Where the values of nodes are kept; `unit` is that of weights.
+    fn values(&self, unit: f64) -> Values {
+        let _ = unit;
+        Values::numbers(self.outputs())
+    }
+    /// Puts down what a leaf with these sums predicts.
+    fn keep(&self, sums: &[Self::Cell], unit: f64, values: &mut Values);
     /// The one number that monotone constraints are about, if there is one.
     fn level(&self, sums: &[Self::Cell]) -> f64;
     /// Numbers that a leaf predicts.

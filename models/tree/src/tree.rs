@@ -1,10 +1,11 @@
 //! A finished tree.
 
+use crate::arena::{Arena, Split};
 use crate::cuts::UNKNOWN;
-use crate::grow::{Grown, Left, Nodes};
-use crate::stored::check_nodes;
+use crate::grow::{Left, Nodes};
 use crate::table::{BinnedTable, Binning};
 use crate::target::Target;
+use crate::values::Values;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 use tilewise_base::{Error, Result};
@@ -54,8 +55,8 @@ pub(crate) fn has(set: &[u64; 4], bin: usize) -> bool {
     set[bin / 64] >> (bin % 64) & 1 == 1
 }
 
-/// A node. Children stand after their parent.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+/// A node, as [`Tree::node`] tells of it. The left child stands behind its parent, the right one behind all that is below the left.
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Node {
     /// The input that is tested; 0 in leaves.
     pub feature: u32,
@@ -75,24 +76,18 @@ pub struct Node {
     pub gain: f64,
 }
 
-/// A decision tree.
+/// A decision tree. A node takes 8 bytes, a split 24 more, and a value 4 for each class, or 8 for each number and for its weight: 28
+/// bytes for each node of a tree for two classes.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Tree {
     /// The same for all trees of a model.
     pub(crate) inputs: Arc<[Input]>,
-    pub(crate) nodes: Vec<Node>,
-    /// Nodes x outputs: what each node would predict as a leaf.
-    pub(crate) values: Vec<f64>,
-    pub(crate) outputs: usize,
+    pub(crate) nodes: Arena,
 }
 
 /// A tree on its way between processes: what it reads is known at both ends and stays there.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct BareTree {
-    nodes: Vec<Node>,
-    values: Vec<f64>,
-    outputs: usize,
-}
+pub struct BareTree(Arena);
 
 impl BareTree {
     /// The tree, which was grown on such a table.
@@ -100,89 +95,96 @@ impl BareTree {
     /// # Errors
     /// When its nodes are no tree, its tests do not fit the columns, or a value is not finite.
     pub fn with_inputs_of(self, table: &BinnedTable) -> Result<Tree> {
-        let Self { nodes, values, outputs } = self;
         let bad = |what: String| Error::Fit(format!("a tree that came from elsewhere is none: {what}"));
-        check_nodes(&nodes, &table.inputs).map_err(bad)?;
-        if nodes.len().checked_mul(outputs) != Some(values.len()) || !values.iter().all(|x| x.is_finite()) {
-            return Err(bad("a node has not as many finite values as there are outputs".into()));
-        }
-        Ok(Tree { inputs: Arc::clone(&table.inputs), nodes, values, outputs })
+        self.0.check(&table.inputs).map_err(bad)?;
+        Ok(Tree { inputs: Arc::clone(&table.inputs), nodes: self.0 })
     }
 }
 
 impl From<Tree> for BareTree {
     fn from(tree: Tree) -> Self {
-        let Tree { nodes, values, outputs, .. } = tree;
-        Self { nodes, values, outputs }
+        Self(tree.nodes)
     }
 }
 
 impl Tree {
     /// `unit` is that of weights.
     pub(crate) fn new<T: Target>(table: &BinnedTable, unit: f64, target: &T, grown: &Nodes<T::Cell>) -> Self {
-        let inputs = Arc::clone(&table.inputs);
-        let outputs = target.outputs();
-        let mut tree = Self {
-            inputs,
-            nodes: Vec::with_capacity(grown.list.len()),
-            values: Vec::with_capacity(grown.list.len() * outputs),
-            outputs,
-        };
+        let mut nodes = Arena::new(target.values(unit), grown.list.len());
         // Each node before all below it, left before right: an order that does not depend on how it was grown. With a
         // right child comes the number of its parent, which did not know its place yet.
         let mut next = vec![(0, None)];
         while let Some((node, parent)) = next.pop() {
-            let sums = grown.sums(node);
-            let (node, place): (&Grown, _) = (&grown.list[node], tree.nodes.len() as u32);
-            if let Some(parent) = parent {
-                let parent: &mut Node = &mut tree.nodes[parent as usize];
-                parent.right = place;
-            }
-            let mut new = Node {
-                feature: 0,
-                test: None,
-                missing_left: false,
-                left: place,
-                right: place,
-                rows: node.rows as u32,
-                weight: target.weight(sums) as f64 * unit,
-                gain: 0.0,
+            target.keep(grown.sums(node), unit, &mut nodes.values);
+            let node = &grown.list[node];
+            let Some((choice, left, right)) = &node.split else {
+                nodes.push(parent, node.rows as u32, None);
+                continue;
             };
-            if let Some((choice, left, right)) = &node.split {
-                new = Node {
-                    feature: choice.feature as u32,
-                    test: Some(match (&choice.left, &table.binnings[choice.feature]) {
-                        (Left::UpTo(bin), Binning::Numeric { cuts }) => {
-                            Test::UpTo(cuts.get(*bin).copied().unwrap_or(f64::INFINITY))
-                        }
-                        (Left::UpTo(_), _) => Test::UpTo(f64::INFINITY),
-                        (Left::Set(set), _) => Test::Bins(*set),
-                    }),
-                    missing_left: choice.missing_left.unwrap_or(false),
-                    left: place + 1,
-                    // Squares of the largest numbers may not be finite.
-                    gain: (choice.gain * target.gain_unit() * unit).clamp(f64::MIN, f64::MAX),
-                    ..new
-                };
-                next.push((*right, Some(place)));
-                next.push((*left, None));
-            }
-            tree.nodes.push(new);
-            let first = tree.values.len();
-            tree.values.resize(first + outputs, 0.0);
-            target.predict(sums, &mut tree.values[first..]);
+            let test = match (&choice.left, &table.binnings[choice.feature]) {
+                (Left::UpTo(bin), Binning::Numeric { cuts }) => {
+                    Test::UpTo(cuts.get(*bin).copied().unwrap_or(f64::INFINITY))
+                }
+                (Left::UpTo(_), _) => Test::UpTo(f64::INFINITY),
+                (Left::Set(set), _) => Test::Bins(*set),
+            };
+            // Squares of the largest numbers may not be finite.
+            let gain = (choice.gain * target.gain_unit() * unit).clamp(f64::MIN, f64::MAX);
+            let missing_left = choice.missing_left.unwrap_or(false);
+            let place =
+                nodes.push(parent, node.rows as u32, Some((choice.feature as u32, test, missing_left, gain)));
+            next.push((*right, Some(place)));
+            next.push((*left, None));
         }
-        tree
+        Self { inputs: Arc::clone(&table.inputs), nodes }
     }
 
-    /// The nodes; the root is the first.
-    pub fn nodes(&self) -> &[Node] {
-        &self.nodes
+    /// A tree of nodes that were made elsewhere, which read `inputs`; `values` is nodes x `outputs`, what each node would predict as
+    /// a leaf. O(nodes).
+    ///
+    /// # Errors
+    /// When the nodes are not a tree with its root in front, every left child behind its parent and every right one behind all that
+    /// is below the left, a test does not fit its input, a number is not finite, or there are not as many values as nodes and
+    /// outputs.
+    pub fn from_nodes(
+        inputs: Arc<[Input]>,
+        nodes: &[Node],
+        values: Vec<f64>,
+        outputs: usize,
+    ) -> Result<Self> {
+        let weights = nodes.iter().map(|node| node.weight).collect();
+        let nodes = Arena::of_nodes(nodes, Values::Numbers { outputs, numbers: values, weights })
+            .and_then(|arena| arena.check(&inputs).map(|()| arena))
+            .map_err(Error::Fit)?;
+        Ok(Self { inputs, nodes })
+    }
+
+    /// Number of nodes.
+    pub fn len(&self) -> usize {
+        self.nodes.len()
+    }
+
+    /// Never: there is a root.
+    pub fn is_empty(&self) -> bool {
+        false
+    }
+
+    /// A node; the root is number 0.
+    ///
+    /// # Panics
+    /// When there is no such node.
+    pub fn node(&self, node: usize) -> Node {
+        self.nodes.node(node)
+    }
+
+    /// All nodes; the root is the first.
+    pub fn nodes(&self) -> impl DoubleEndedIterator<Item = Node> + ExactSizeIterator + Clone + '_ {
+        (0..self.len()).map(|node| self.node(node))
     }
 
     /// Numbers that it predicts for a row.
     pub fn outputs(&self) -> usize {
-        self.outputs
+        self.nodes.values.outputs()
     }
 
     /// How its inputs are read.
@@ -190,23 +192,34 @@ impl Tree {
         &self.inputs
     }
 
-    /// What a node would predict as a leaf.
+    /// What a node would predict as a leaf, as many numbers as there are outputs.
     ///
     /// # Panics
     /// When there is no such node.
-    pub fn value(&self, node: usize) -> &[f64] {
-        &self.values[node * self.outputs..][..self.outputs]
+    pub fn value(&self, node: usize) -> Vec<f64> {
+        self.numbers(node).collect()
+    }
+
+    /// As [`Tree::value`], without a vector.
+    ///
+    /// # Panics
+    /// When there is no such node.
+    pub fn numbers(
+        &self,
+        node: usize,
+    ) -> impl DoubleEndedIterator<Item = f64> + ExactSizeIterator + Clone + '_ {
+        self.nodes.values.of(node)
     }
 
     /// Number of leaves.
     pub fn leaves(&self) -> usize {
-        self.nodes.iter().filter(|node| node.test.is_none()).count()
+        self.nodes.splits.len() + 1
     }
 
     /// Splits on the longest way from the root to a leaf.
     pub fn depth(&self) -> usize {
-        let mut depth = vec![0; self.nodes.len()];
-        for (place, node) in self.nodes.iter().enumerate().filter(|(_, node)| node.test.is_some()) {
+        let mut depth = vec![0; self.len()];
+        for (place, node) in self.nodes().enumerate().filter(|(_, node)| node.test.is_some()) {
             depth[node.left as usize] = depth[place] + 1;
             depth[node.right as usize] = depth[place] + 1;
         }
@@ -220,13 +233,10 @@ impl Tree {
     /// When the row has fewer cells than the tree has inputs.
     pub fn leaf(&self, row: &[f64]) -> usize {
         let mut at = 0;
-        loop {
-            let node = &self.nodes[at];
-            if node.test.is_none() {
-                return at;
-            }
-            at = if self.goes_left(node, row) { node.left } else { node.right } as usize;
+        while let Some(split) = self.nodes.split(at) {
+            at = if self.goes_left(split, row) { at + 1 } else { split.right as usize };
         }
+        at
     }
 
     /// The nodes that a row of cells, read as [`Tree::leaf`] says, comes through, from the root to its leaf.
@@ -235,20 +245,19 @@ impl Tree {
     /// When the row has fewer cells than the tree has inputs.
     pub fn path(&self, row: &[f64]) -> Vec<usize> {
         let mut path = vec![0];
-        let mut node = &self.nodes[0];
-        while node.test.is_some() {
-            let next = if self.goes_left(node, row) { node.left } else { node.right } as usize;
-            path.push(next);
-            node = &self.nodes[next];
+        let mut at = 0;
+        while let Some(split) = self.nodes.split(at) {
+            at = if self.goes_left(split, row) { at + 1 } else { split.right as usize };
+            path.push(at);
         }
         path
     }
 
-    /// Whether a row goes to the left child of a node of this tree; leaves have none.
-    pub(crate) fn goes_left(&self, node: &Node, row: &[f64]) -> bool {
-        let Some(test) = &node.test else { return false };
-        let feature = node.feature as usize;
-        test.passes(&self.inputs[feature], row[feature]).unwrap_or(node.missing_left)
+    /// Whether a row goes left at a split of this tree.
+    pub(crate) fn goes_left(&self, split: &Split, row: &[f64]) -> bool {
+        let feature = split.feature();
+        let passes = self.nodes.test(split).passes(&self.inputs[feature], row[feature]);
+        passes.unwrap_or(split.missing_left())
     }
 
     /// As [`Tree::leaf`] for a row of the table that the tree was grown on. Where the row had no weight its leaf means nothing.
@@ -266,22 +275,21 @@ impl Tree {
     pub fn leaf_where(&self, table: &BinnedTable, row_of: impl Fn(usize) -> usize) -> usize {
         let columns = table.columns();
         let mut at = 0;
-        loop {
-            let node = &self.nodes[at];
-            let Some(test) = &node.test else { return at };
-            let feature = node.feature as usize;
+        while let Some(split) = self.nodes.split(at) {
+            let feature = split.feature();
             let bin = usize::from(columns.get(row_of(feature), feature));
-            let left = match (test, &table.binnings[feature]) {
-                _ if table.missing[feature] && bin + 1 == columns.count(feature) => node.missing_left,
+            let left = match (self.nodes.test(split), &table.binnings[feature]) {
+                _ if table.missing[feature] && bin + 1 == columns.count(feature) => split.missing_left(),
                 (Test::UpTo(threshold), Binning::Numeric { cuts }) => {
                     // All of a bin is at most its cut; the last one has none.
-                    cuts.get(bin).map_or(*threshold == f64::INFINITY, |cut| cut <= threshold)
+                    cuts.get(bin).map_or(threshold == f64::INFINITY, |cut| *cut <= threshold)
                 }
                 (Test::UpTo(_), _) => true,
-                (Test::Bins(set), _) => has(set, bin),
+                (Test::Bins(set), _) => has(&set, bin),
             };
-            at = if left { node.left } else { node.right } as usize;
+            at = if left { at + 1 } else { split.right as usize };
         }
+        at
     }
 
     /// Predicts a row of cells without allocating.
@@ -289,7 +297,9 @@ impl Tree {
     /// # Panics
     /// When the row has fewer cells than the tree has inputs, or `out` is not as long as it has outputs.
     pub fn predict_row(&self, row: &[f64], out: &mut [f64]) {
-        out.copy_from_slice(self.value(self.leaf(row)));
+        let value = self.numbers(self.leaf(row));
+        assert!(value.len() == out.len(), "as many numbers as the tree has outputs");
+        out.iter_mut().zip(value).for_each(|(out, x)| *out = x);
     }
 
     /// The share of each input in all that splits gained (Breiman et al. 1984, section 5.3.4); zeros in a tree that gained
@@ -297,10 +307,10 @@ impl Tree {
     pub fn importances(&self) -> Vec<f64> {
         let mut gains = vec![0.0; self.inputs.len()];
         // In units of the largest: sums of gains as they are may not be finite.
-        let most = self.nodes.iter().map(|node| node.gain).fold(0.0, f64::max);
+        let splits = &self.nodes.splits;
+        let most = splits.iter().map(|split| split.gain).fold(0.0, f64::max);
         if most > 0.0 {
-            let gain = |node: &Node| node.gain.max(0.0) / most;
-            self.nodes.iter().for_each(|node| gains[node.feature as usize] += gain(node));
+            splits.iter().for_each(|split| gains[split.feature()] += split.gain.max(0.0) / most);
             let all: f64 = gains.iter().sum();
             gains.iter_mut().for_each(|gain| *gain /= all);
         }
@@ -334,10 +344,8 @@ mod tests {
         };
         let shares = |gains: [f64; 3]| {
             let [a, b, c] = gains;
-            let nodes =
-                vec![split(0, 0, a), leaf(1), split(2, 1, b), leaf(3), split(4, 1, c), leaf(5), leaf(6)];
-            Tree { inputs: vec![Input::Number; 3].into(), nodes, values: vec![0.0; 7], outputs: 1 }
-                .importances()
+            let nodes = [split(0, 0, a), leaf(1), split(2, 1, b), leaf(3), split(4, 1, c), leaf(5), leaf(6)];
+            Tree::from_nodes(vec![Input::Number; 3].into(), &nodes, vec![0.0; 7], 1).unwrap().importances()
         };
         assert_eq!(shares([1e308, 1e308, 0.0]), [0.5, 0.5, 0.0]);
         assert_eq!(shares([1e308, 1.5e308, 1.5e308]), [0.25, 0.75, 0.0]);

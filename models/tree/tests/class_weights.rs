@@ -32,7 +32,10 @@ fn balanced_classes_are_rows_of_their_weights() {
         let a = balanced.fit_classes(&table(&x, None), &y, classes, &context).unwrap().model;
         let b = plain.fit_classes(&table(&x, Some(&weights)), &y, classes, &context).unwrap().model;
         assert!(a.leaves() > 3);
-        assert_eq!((a.nodes(), a.outputs()), (b.nodes(), b.outputs()));
+        assert_eq!(
+            (a.nodes().collect::<Vec<_>>(), a.outputs()),
+            (b.nodes().collect::<Vec<_>>(), b.outputs())
+        );
         // Both classes have half of the root.
         assert!((a.value(0)[0] - 0.5).abs() < 1e-6 && (a.value(0)[1] - 0.5).abs() < 1e-6);
         let counts: Vec<u32> = (0..40).map(|i| i % 3).collect();

@@ -66,8 +66,8 @@ proptest! {
         let params = DecisionTree { interactions: groups, ..DecisionTree::default() };
         let tree = params.fit_numbers(&table(&x), &y, &Context::default()).unwrap().model;
         // The columns above each node, a bit each.
-        let mut above = vec![0_u8; tree.nodes().len()];
-        for (place, node) in tree.nodes().iter().enumerate().filter(|(_, node)| node.test.is_some()) {
+        let mut above = vec![0_u8; tree.len()];
+        for (place, node) in tree.nodes().enumerate().filter(|(_, node)| node.test.is_some()) {
             let path = above[place] | 1 << node.feature;
             prop_assert!([0b001, 0b100, 0b101, 0b010].contains(&path), "{path:b}");
             above[node.left as usize] = path;
@@ -89,7 +89,7 @@ fn constraints_that_do_not_bind_change_nothing() {
     assert_eq!(grow(DecisionTree { interactions: vec![vec![0, 1, 2]], ..plain.clone() }), free);
     let bound = grow(DecisionTree { monotone: vec![-1, 0, 0], ..plain });
     let first =
-        |tree: &Tree| matches!(tree.nodes()[0].test, Some(Test::UpTo(_))).then_some(tree.nodes()[0].feature);
+        |tree: &Tree| matches!(tree.node(0).test, Some(Test::UpTo(_))).then_some(tree.node(0).feature);
     assert_ne!(bound, free);
     assert!(first(&free) == Some(0) && first(&bound) != Some(0));
 }

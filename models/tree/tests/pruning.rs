@@ -68,8 +68,8 @@ fn the_path_is_scikit_learns() {
         });
         assert_eq!(path.len(), theirs.len(), "{name}");
         assert!(path.len() > 8, "{name} tests little");
-        let gains: f64 = tree.nodes().iter().map(|node| node.gain).sum();
-        let leaves = root - gains / tree.nodes()[0].weight;
+        let gains: f64 = tree.nodes().map(|node| node.gain).sum();
+        let leaves = root - gains / tree.node(0).weight;
         for (step, &i) in path.iter().zip(&theirs) {
             assert!(close(step.alpha, alphas[i]), "{name}: {step:?}, {}", alphas[i]);
             assert!(close(leaves + step.increase, impurities[i]), "{name}: {step:?}, {}", impurities[i]);
@@ -101,7 +101,7 @@ fn small(seed: u64, leaves: usize, classify: bool) -> Tree {
 
 /// Every way to prune the branch at `node`: the gains that are kept, and leaves.
 fn prunings(tree: &Tree, node: usize) -> Vec<(f64, usize)> {
-    let here = &tree.nodes()[node];
+    let here = tree.node(node);
     let mut all = vec![(0.0, 1)];
     if here.test.is_some() {
         let right = prunings(tree, here.right as usize);
@@ -118,8 +118,8 @@ proptest! {
     #[test]
     fn a_pruned_tree_is_the_smallest_of_the_best(seed in 0_u64..10_000, leaves in 1_usize..9, classify: bool) {
         let tree = small(seed, leaves, classify);
-        let weight = tree.nodes()[0].weight;
-        let all: f64 = tree.nodes().iter().map(|node| node.gain).sum();
+        let weight = tree.node(0).weight;
+        let all: f64 = tree.nodes().map(|node| node.gain).sum();
         let path = tree.pruning_path();
         prop_assert_eq!(path[0].alpha, 0.0);
         let root = Pruning { alpha: path[path.len() - 1].alpha, leaves: 1, increase: all / weight };
@@ -136,7 +136,7 @@ proptest! {
                 let pruned = tree.pruned(alpha);
                 prop_assert_eq!(pruned.leaves(), step.leaves);
                 let cost = |gain: f64, leaves: usize| (all - gain) / weight + alpha * leaves as f64;
-                let kept: f64 = pruned.nodes().iter().map(|node| node.gain).sum();
+                let kept: f64 = pruned.nodes().map(|node| node.gain).sum();
                 let least = every.iter().map(|(gain, leaves)| cost(*gain, *leaves)).fold(f64::INFINITY, f64::min);
                 prop_assert!(cost(kept, step.leaves) <= least + 1e-12);
                 // Of equal ones it is the smallest.
@@ -156,7 +156,7 @@ proptest! {
         // As grown with the price, and as found again by the same questions.
         let (mut both, mut leaves) = (vec![(0, 0)], 0);
         while let Some((old, new)) = both.pop() {
-            let (before, after) = (&tree.nodes()[old], &pruned.nodes()[new]);
+            let (before, after) = (tree.node(old), pruned.node(new));
             prop_assert_eq!((before.rows, before.weight), (after.rows, after.weight));
             prop_assert_eq!(tree.value(old), pruned.value(new));
             if after.test.is_some() {
@@ -170,7 +170,7 @@ proptest! {
             }
         }
         prop_assert_eq!(leaves, pruned.leaves());
-        prop_assert_eq!(pruned.nodes().len(), 2 * leaves - 1);
+        prop_assert_eq!(pruned.len(), 2 * leaves - 1);
     }
 }
 

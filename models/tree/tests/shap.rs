@@ -24,15 +24,15 @@ fn goes_left(tree: &Tree, node: &Node, row: &[f64]) -> bool {
 
 /// What is predicted when the inputs whose bits are in `known` are known.
 fn expectation(tree: &Tree, at: usize, row: &[f64], known: u32, output: usize) -> f64 {
-    let node = &tree.nodes()[at];
+    let node = tree.node(at);
     if node.test.is_none() {
         return tree.value(at)[output];
     }
     let below = |child: u32| expectation(tree, child as usize, row, known, output);
     if known >> node.feature & 1 == 1 {
-        return below(if goes_left(tree, node, row) { node.left } else { node.right });
+        return below(if goes_left(tree, &node, row) { node.left } else { node.right });
     }
-    let weight = |child: u32| tree.nodes()[child as usize].weight;
+    let weight = |child: u32| tree.node(child as usize).weight;
     let all = weight(node.left) + weight(node.right);
     (weight(node.left) * below(node.left) + weight(node.right) * below(node.right)) / all
 }
@@ -106,7 +106,7 @@ fn tree(problem: &Problem, classify: bool, params: &DecisionTree) -> Tree {
 
 /// The largest absolute value of a node.
 fn scale(trees: &[Tree]) -> f64 {
-    let values = trees.iter().flat_map(|tree| (0..tree.nodes().len()).flat_map(|at| tree.value(at)));
+    let values = trees.iter().flat_map(|tree| (0..tree.len()).flat_map(|at| tree.value(at)));
     values.fold(0.0, |largest: f64, value| largest.max(value.abs()))
 }
 
@@ -223,8 +223,8 @@ fn a_path_is_the_way_to_the_leaf() {
         let path = tree.path(row);
         assert_eq!((path[0], path[path.len() - 1]), (0, tree.leaf(row)));
         for pair in path.windows(2) {
-            let node = &tree.nodes()[pair[0]];
-            let child = if goes_left(&tree, node, row) { node.left } else { node.right };
+            let node = tree.node(pair[0]);
+            let child = if goes_left(&tree, &node, row) { node.left } else { node.right };
             assert_eq!(pair[1], child as usize);
         }
     }

@@ -63,7 +63,7 @@ pub(super) fn tree(inputs: &Arc<[Input]>, cells: Cells<'_>, rows: Vec<u32>, key:
         next.push(Open { rows: right, depth, key: key_below(key, true), parent: Some(place) });
         next.push(Open { rows: left, depth, key: key_below(key, false), parent: None });
     }
-    Tree::from_nodes(Arc::clone(inputs), nodes, values, 1)
+    Tree::from_nodes(Arc::clone(inputs), &nodes, values, 1)
 }
 
 /// A split of the first column, in a random order, that differs in `rows`; both sides get some of them.

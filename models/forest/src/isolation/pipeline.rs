@@ -83,7 +83,7 @@ impl IsolationModel {
         let inputs: Vec<Field> = file.metadata("inputs")?;
         let trees = stored::from_file(file, &inputs, file.metadata("bins")?, 1)?;
         let is_path =
-            |tree: &tilewise_tree::Tree| (0..tree.nodes().len()).all(|node| tree.value(node)[0] >= 0.0);
+            |tree: &tilewise_tree::Tree| (0..tree.len()).all(|node| tree.numbers(node).all(|x| x >= 0.0));
         if !trees.iter().all(is_path) {
             return Err(file.error("the length of a path is below 0"));
         }

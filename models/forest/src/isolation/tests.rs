@@ -43,11 +43,10 @@ fn trees_are_drawn_within_their_nodes() {
     assert!(forest.trees().len() == 40 && forest.sampled() == 100 && forest.threshold().is_none());
     let mut features = [0; 3];
     for tree in forest.trees() {
-        assert!(tree.depth() <= 7 && tree.nodes()[0].rows == 100);
-        for (at, node) in tree.nodes().iter().enumerate() {
-            let children = |f: fn(&Node) -> u32| {
-                f(&tree.nodes()[node.left as usize]) + f(&tree.nodes()[node.right as usize])
-            };
+        assert!(tree.depth() <= 7 && tree.node(0).rows == 100);
+        for (at, node) in tree.nodes().enumerate() {
+            let children =
+                |f: fn(&Node) -> u32| f(&tree.node(node.left as usize)) + f(&tree.node(node.right as usize));
             match node.test {
                 None => {
                     let value = tree.value(at)[0];
@@ -65,7 +64,7 @@ fn trees_are_drawn_within_their_nodes() {
     }
     assert!(features.iter().all(|count| *count > 200), "{features:?}");
     // Thresholds of roots are spread evenly between the least and the largest of a hundred normal numbers.
-    let thresholds = forest.trees().iter().filter_map(|tree| match tree.nodes()[0].test {
+    let thresholds = forest.trees().iter().filter_map(|tree| match tree.node(0).test {
         Some(Test::UpTo(threshold)) => Some(threshold),
         _ => None,
     });

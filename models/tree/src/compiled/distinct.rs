@@ -21,18 +21,19 @@ impl Distinct {
     }
 
     /// The number of a vector.
-    pub(super) fn number(&mut self, value: &[f64]) -> usize {
-        let hash = value.iter().fold(0, |hash: u64, x| hash.rotate_left(5).wrapping_mul(31) ^ x.to_bits());
+    pub(super) fn number(&mut self, value: impl Iterator<Item = f64> + Clone) -> usize {
+        let bits = value.clone().map(f64::to_bits);
+        let hash = bits.clone().fold(0, |hash: u64, x| hash.rotate_left(5).wrapping_mul(31) ^ x);
         let seen = &mut self.seen[slot(hash, SLOTS)];
         let same = |number: &u32| {
             let known = &self.numbers[*number as usize * self.outputs..][..self.outputs];
-            known.iter().zip(value).all(|(a, b)| a.to_bits() == b.to_bits())
+            known.iter().zip(bits.clone()).all(|(a, b)| a.to_bits() == b)
         };
         if let Some(number) = seen.filter(same) {
             return number as usize;
         }
         let number = self.numbers.len() / self.outputs;
-        self.numbers.extend_from_slice(value);
+        self.numbers.extend(value);
         // One that has no 32 bits is not found again, and refused by the nodes.
         *seen = u32::try_from(number).ok();
         number

@@ -2,6 +2,7 @@
 
 use super::{LANES, Target, times_log};
 use crate::Criterion;
+use crate::values::Values;
 use crate::weights::Weights;
 use tilewise_base::Result;
 use tilewise_kernels::ShapeError;
@@ -86,9 +87,11 @@ impl Target for ManyClasses {
     fn is_pure(&self, sums: &[u32], _: &mut dyn Iterator<Item = ClassWeight>) -> bool {
         sums.iter().filter(|count| **count > 0).count() < 2
     }
-    fn predict(&self, sums: &[u32], out: &mut [f64]) {
-        let all = self.weight(sums) as f64;
-        out.iter_mut().zip(sums).for_each(|(out, &sum)| *out = f64::from(sum) / all);
+    fn values(&self, unit: f64) -> Values {
+        Values::shares(self.classes, unit)
+    }
+    fn keep(&self, sums: &[u32], _: f64, values: &mut Values) {
+        values.push_shares(sums[..self.classes].iter().copied());
     }
     fn level(&self, _: &[u32]) -> f64 {
         f64::NAN

@@ -2,6 +2,7 @@
 
 use super::{Candidates, Found, Room, Rule, Target, scan_histogram, scan_pairs, square_over};
 use crate::Criterion;
+use crate::values::Values;
 use crate::weights::{Weights, scale};
 use tilewise_base::{Error, Result};
 use tilewise_kernels::tree::{Bins, Pair, Rows, Split, histogram_pairs};
@@ -133,8 +134,8 @@ impl Target for Numbers {
         let Some(first) = values.next() else { return true };
         Iterator::all(&mut &mut *values, |value| self.answer(value) == self.answer(first))
     }
-    fn predict(&self, sums: &[Pair], out: &mut [f64]) {
-        out[0] = self.mean(sums[0]);
+    fn keep(&self, sums: &[Pair], unit: f64, values: &mut Values) {
+        values.push_numbers(self.weight(sums) as f64 * unit, std::iter::once(self.mean(sums[0])));
     }
     fn level(&self, sums: &[Pair]) -> f64 {
         self.mean(sums[0])

@@ -2,6 +2,7 @@
 
 use super::{Candidates, Found, Room, Rule, Target, scan_histogram, scan_pairs, square_over, times_log};
 use crate::Criterion;
+use crate::values::Values;
 use crate::weights::Weights;
 use tilewise_base::Result;
 use tilewise_kernels::ShapeError;
@@ -84,10 +85,12 @@ impl Target for TwoClasses {
         let ones = sums[0].gradient();
         ones == 0 || ones == sums[0].hessian()
     }
-    fn predict(&self, sums: &[Packed], out: &mut [f64]) {
+    fn values(&self, unit: f64) -> Values {
+        Values::shares(2, unit)
+    }
+    fn keep(&self, sums: &[Packed], _: f64, values: &mut Values) {
         let (ones, all) = (sums[0].gradient(), sums[0].hessian());
-        out[0] = f64::from(all - ones) / f64::from(all);
-        out[1] = f64::from(ones) / f64::from(all);
+        values.push_shares([all - ones, ones].map(|weight| weight as u32).into_iter());
     }
     fn level(&self, sums: &[Packed]) -> f64 {
         f64::from(sums[0].gradient()) / f64::from(sums[0].hessian())
