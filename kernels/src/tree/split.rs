@@ -113,10 +113,7 @@ impl<C: Cell + Into<Pair>> Task<f64> for Scan<'_, C> {
             Some((&last, values)) if missing => (values, last.into()),
             _ => (cells, Pair::default()),
         };
-        let score = |side: Pair| {
-            let g = side.gradient as f64 * rule.gradient_unit;
-            g * g / (side.hessian as f64 * rule.hessian_unit + rule.l2)
-        };
+        let score = |side: Pair| score(side, rule);
         let whole = if all.hessian > 0 { score(all) } else { 0.0 };
         let least = rule.min_hessian.max(1);
         let sides = [Some(Pair::default()), (last != Pair::default()).then_some(last)];
@@ -155,9 +152,16 @@ impl<C: Cell + Into<Pair>> Task<f64> for Scan<'_, C> {
     }
 }
 
+/// What a side is worth.
+#[inline(always)]
+pub(super) fn score(side: Pair, rule: NewtonRule) -> f64 {
+    let g = side.gradient as f64 * rule.gradient_unit;
+    g * g / (side.hessian as f64 * rule.hessian_unit + rule.l2)
+}
+
 /// The largest of numbers of which none is NaN; minus infinity of none. In lanes, as one maximum after another would wait.
 #[inline(always)]
-fn largest(gains: &[f64]) -> f64 {
+pub(super) fn largest(gains: &[f64]) -> f64 {
     const LANES: usize = 8;
     let mut lanes = [f64::NEG_INFINITY; LANES];
     let (chunks, rest) = gains.as_chunks::<LANES>();

@@ -227,6 +227,99 @@ proptest! {
     }
 }
 
+proptest! {
+    #[test]
+    fn splits_of_rows_are_those_of_their_histograms(
+        // Few rows in few bins, and many: both ways of adding up.
+        rows in prop_oneof![0usize..40, Just(700usize)],
+        columns in proptest::collection::vec((1usize..=256, any::<bool>()), 1..7),
+        row_major in any::<bool>(),
+        // Few values: many ties.
+        largest in prop_oneof![0i64..3, Just(1000i64)],
+        min_hessian in 0i64..20,
+        seed in 0u64..1000,
+    ) {
+        let stream = Philox::new(seed, Philox::purpose("kernel tests: splits of rows"));
+        let mut next = 0;
+        let mut draw = |below: usize| {
+            next += 1;
+            stream.below(next, below as u64) as usize
+        };
+        let (features, all_rows) = (columns.len(), rows + 9);
+        let (of_row, of_feature) = if row_major { (features, 1) } else { (1, all_rows) };
+        let mut bins = vec![0; all_rows * features];
+        for (feature, (count, _)) in columns.iter().enumerate() {
+            let used = 1 + draw(*count);
+            (0..all_rows).for_each(|row| bins[row * of_row + feature * of_feature] = draw(used) as u8);
+        }
+        let named: Vec<usize> = (0..rows).map(|_| draw(all_rows)).collect();
+        let values: Vec<Packed> = gradients(rows, largest, seed)
+            .into_iter()
+            .map(|value| Packed::new(value.gradient(), value.hessian().abs()))
+            .collect();
+        // Numbers of features fall, so that ties are not decided by their order.
+        let asked: Vec<Asked> = columns
+            .iter()
+            .enumerate()
+            .map(|(i, &(bins, missing))| Asked { feature: 2 * (features - i), place: i * of_feature, bins, missing })
+            .collect();
+        let rule = NewtonRule { gradient_unit: 0.125, hessian_unit: 0.5, l2: 0.0, min_hessian, min_gain: 0.0 };
+        let mut expected: Option<(Split, bool)> = None;
+        for asked in asked.iter().rev() {
+            let mut cells = vec![Pair::default(); asked.bins];
+            let mut any_missing = false;
+            for (&row, &value) in named.iter().zip(&values) {
+                let bin = usize::from(bins[asked.place + row * of_row]);
+                cells[bin] = cells[bin] + value.into();
+                any_missing |= asked.missing && bin + 1 == asked.bins;
+            }
+            let split = naive::tree::best_split(&cells, &[0, asked.bins], &[asked.missing], rule);
+            if let Some(split) = split.filter(|split| expected.is_none_or(|best| split.gain > best.0.gain)) {
+                expected = Some((Split { feature: asked.feature, ..split }, any_missing));
+            }
+        }
+        let rows: Vec<u32> = named.iter().map(|&row| (row * of_row) as u32).collect();
+        let pairs: Vec<Pair> = values.iter().map(|&value| value.into()).collect();
+        let all = values.iter().fold(Packed::default(), |sum, &value| sum + value);
+        on_every_isa(|_| {
+            let mut room = RowSums::default();
+            // Memory that was used serves again.
+            for _ in 0..2 {
+                let found = best_split_of_rows(&bins, &rows, &values, all, &asked, rule, &mut room).unwrap();
+                assert_eq!(found, expected);
+            }
+            let mut room = RowSums::default();
+            let found = best_split_of_rows(&bins, &rows, &pairs, all.into(), &asked, rule, &mut room).unwrap();
+            assert_eq!(found, expected);
+        });
+    }
+}
+
+#[test]
+fn splits_of_rows_refuse_what_does_not_fit() {
+    let rule = NewtonRule { gradient_unit: 1.0, hessian_unit: 1.0, l2: 0.0, min_hessian: 1, min_gain: 0.0 };
+    let value = Pair { gradient: 1, hessian: 1 };
+    let fits = Asked { feature: 0, place: 1, bins: 256, missing: true };
+    let of = |rows: &[u32], values: usize, asked: Asked| {
+        best_split_of_rows(
+            &[0; 9],
+            rows,
+            &[value; 9][..values],
+            value,
+            &[asked],
+            rule,
+            &mut RowSums::default(),
+        )
+    };
+    assert_eq!(of(&[0, 7], 2, fits), Ok(None));
+    assert_eq!(of(&[], 0, Asked { place: 100, ..fits }), Ok(None));
+    assert!(of(&[0, 8], 2, fits).is_err());
+    assert!(of(&[0, 7], 1, fits).is_err());
+    assert!(of(&[u32::MAX, 0], 2, Asked { place: usize::MAX, ..fits }).is_err());
+    assert!(of(&[0, 7], 2, Asked { bins: 257, ..fits }).is_err());
+    assert!(of(&[0, 7], 2, Asked { bins: 0, ..fits }).is_err());
+}
+
 #[test]
 fn splits_refuse_what_does_not_fit() {
     let rule = NewtonRule { gradient_unit: 1.0, hessian_unit: 1.0, l2: 0.0, min_hessian: 1, min_gain: 0.0 };

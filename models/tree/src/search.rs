@@ -7,11 +7,11 @@
 use crate::constraints::State;
 use crate::grow::{Choice, Left, Limits, Splitter};
 use crate::table::{BinnedTable, Binning};
-use crate::target::{Candidates, Room, Rule, Target};
+use crate::target::{Candidates, FewRows, Room, Rule, Target};
 use std::ops::{ControlFlow, Range};
 use tilewise_kernels::parallel::{self, Scheme};
 use tilewise_kernels::random::Philox;
-use tilewise_kernels::tree::Cell;
+use tilewise_kernels::tree::{Asked, Cell, Split};
 
 /// Where the bins of rows lie.
 #[derive(Clone, Copy)]
@@ -56,6 +56,9 @@ pub(crate) struct Scratch<T: Target> {
     /// All features in any order, and how to undo what a draw has moved.
     features: Vec<u32>,
     moved: Vec<usize>,
+    /// Those that a node looks at, and those of them that are asked together.
+    few: Vec<usize>,
+    asked: Vec<Asked>,
 }
 
 /// Bins that a byte can name.
@@ -71,6 +74,8 @@ impl<T: Target> Scratch<T> {
             drawn_left: Vec::new(),
             features: (0..features as u32).collect(),
             moved: Vec::new(),
+            few: Vec::new(),
+            asked: Vec::new(),
         }
     }
 }
@@ -156,43 +161,87 @@ impl<T: Target> Search<'_, T> {
         // Cells to go through, or rows to add up.
         let work = node.histogram.map_or(node.count * self.limits.features.min(all), <[T::Cell]>::len);
         let together = work >= WORTH_SHARING && self.scheme != Scheme::Rows;
-        let may = |feature: usize| self.limits.constraints.may_use(node.state, feature);
+        let mut few = std::mem::take(&mut scratch.few);
+        few.clear();
         let mut best = None;
         if self.limits.features >= all {
-            if together {
-                let found = parallel::map(all, |feature| {
-                    may(feature).then(|| self.of_feature(feature, node, &mut Scratch::new(self.target, 0)))?
-                });
-                return found.into_iter().fold(None, better);
-            }
-            for feature in (0..all).filter(|&feature| may(feature)) {
-                best = better(best, self.of_feature(feature, node, scratch));
-            }
-            return best;
-        }
-        let mut features = std::mem::take(&mut scratch.features);
-        let mut moved = std::mem::take(&mut scratch.moved);
-        let mut few = Vec::new();
-        draw(node.state.key, &mut features, &mut moved, |seen, feature| {
-            if together && seen < self.limits.features {
+            few.extend(0..all);
+            best = self.of_features(&few, together, node, scratch);
+        } else {
+            let mut features = std::mem::take(&mut scratch.features);
+            let mut moved = std::mem::take(&mut scratch.moved);
+            draw(node.state.key, &mut features, &mut moved, |seen, feature| {
                 few.push(feature);
-                if few.len() == self.limits.features {
-                    let found = parallel::map(few.len(), |i| {
-                        may(few[i])
-                            .then(|| self.of_feature(few[i], node, &mut Scratch::new(self.target, 0)))?
-                    });
-                    best = found.into_iter().fold(None, better);
+                if seen + 1 >= self.limits.features {
+                    best = better(best, self.of_features(&few, together && few.len() > 1, node, scratch));
+                    few.clear();
+                    if best.is_some() {
+                        return ControlFlow::Break(());
+                    }
                 }
-            } else if may(feature) {
+                ControlFlow::Continue(())
+            });
+            (scratch.features, scratch.moved) = (features, moved);
+        }
+        scratch.few = few;
+        best
+    }
+
+    /// The best split of some features; at the same time if `together`.
+    fn of_features(
+        &self,
+        features: &[usize],
+        together: bool,
+        node: &Searched<'_, T>,
+        scratch: &mut Scratch<T>,
+    ) -> Option<Choice> {
+        let may = |feature: usize| self.limits.constraints.may_use(node.state, feature);
+        if together {
+            let found = parallel::map(features.len(), |i| {
+                let feature = features[i];
+                may(feature).then(|| self.of_feature(feature, node, &mut Scratch::new(self.target, 0)))?
+            });
+            return found.into_iter().fold(None, better);
+        }
+        let mut best = None;
+        let mut asked = std::mem::take(&mut scratch.asked);
+        asked.clear();
+        let in_blocks = self.scheme == Scheme::Rows && node.rows.len() > BLOCK;
+        for &feature in features.iter().filter(|&&feature| may(feature)) {
+            if node.histogram.is_none() && !in_blocks && self.is_plain(feature) {
+                asked.push(Asked {
+                    feature,
+                    place: feature * node.view.feature,
+                    bins: self.table.columns().count(feature),
+                    missing: self.table.missing[feature],
+                });
+            } else {
                 best = better(best, self.of_feature(feature, node, scratch));
             }
-            if seen + 1 >= self.limits.features && best.is_some() {
-                ControlFlow::Break(())
+        }
+        if !asked.is_empty() {
+            let rows = FewRows {
+                bins: node.view.data,
+                rows: node.rows,
+                values: node.values,
+                sums: node.sums,
+                asked: &asked,
+            };
+            if let Some(found) = self.target.split_of_rows(&rows, self.rule(), &mut scratch.room) {
+                let choice = |(split, any_missing): (Split, bool)| Choice {
+                    feature: split.feature,
+                    left: Left::UpTo(split.bin),
+                    missing_left: any_missing.then_some(split.missing_left),
+                    gain: split.gain,
+                };
+                best = better(best, found.map(choice));
             } else {
-                ControlFlow::Continue(())
+                for asked in &asked {
+                    best = better(best, self.of_feature(asked.feature, node, scratch));
+                }
             }
-        });
-        (scratch.features, scratch.moved) = (features, moved);
+        }
+        scratch.asked = asked;
         best
     }
 

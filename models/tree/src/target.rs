@@ -15,7 +15,9 @@ use crate::Criterion;
 use crate::values::Values;
 use crate::weights::Weights;
 use tilewise_base::{Error, Result};
-use tilewise_kernels::tree::{Bins, Cell, NewtonRule, Pair, Rows, Split, best_split};
+use tilewise_kernels::tree::{
+    Asked, Bins, Cell, NewtonRule, Pair, RowSums, Rows, Split, best_split, best_split_of_rows,
+};
 use tilewise_kernels::{ShapeError, log, same};
 
 /// What a split must have.
@@ -82,6 +84,16 @@ pub(crate) trait Target: Sync {
     fn scan_all(&self, _cells: &[Self::Cell], _missing: bool, _rule: Rule) -> Option<Option<Split>> {
         None
     }
+    /// The best split of rows over features of numbers, whose bins are `asked` for, and whether any row misses its value; `None` if
+    /// there is no short way.
+    fn split_of_rows(
+        &self,
+        _node: &FewRows<'_, Self>,
+        _rule: Rule,
+        _room: &mut Room<Self::Cell>,
+    ) -> Option<Option<(Split, bool)>> {
+        None
+    }
     /// By what the categories of a node are put in order, given the sums of one and of the node.
     fn key(&self, cells: &[Self::Cell], node: &[Self::Cell]) -> f64;
     /// Whether no division of categories is better than one by that order.
@@ -109,9 +121,31 @@ pub(crate) trait Target: Sync {
     fn gain_unit(&self) -> f64;
 }
 
+/// Rows and the features that are asked about them.
+pub(crate) struct FewRows<'a, T: Target + ?Sized> {
+    pub(crate) bins: &'a [u8],
+    pub(crate) rows: &'a [u32],
+    pub(crate) values: &'a [T::Value],
+    pub(crate) sums: &'a [T::Cell],
+    pub(crate) asked: &'a [Asked],
+}
+
+/// As [`Target::split_of_rows`] for sums of gradients and weights that are worth G^2 / H.
+fn split_pairs<C: Cell + Into<Pair>, T: Target<Cell = C, Value = C>>(
+    node: &FewRows<'_, T>,
+    rule: Rule,
+    unit: f64,
+    room: &mut Room<C>,
+) -> Option<(Split, bool)> {
+    let FewRows { bins, rows, values, sums, asked } = *node;
+    // Rows and features of a table are there.
+    best_split_of_rows(bins, rows, values, sums[0], asked, newton(rule, unit), &mut room.rows).ok()?
+}
+
 /// Memory for scans.
 #[derive(Default)]
-pub(crate) struct Room<C> {
+pub(crate) struct Room<C: Cell> {
+    rows: RowSums<C>,
     sides: Vec<C>,
     worth: Vec<f64>,
     left: Vec<C>,
@@ -128,7 +162,7 @@ impl<C: Cell> Room<C> {
     ) -> Option<Found> {
         let Candidates { cells, order, missing, all } = *candidates;
         let width = target.width();
-        let Self { sides, worth, left } = self;
+        let Self { sides, worth, left, .. } = self;
         let passes = 1 + usize::from(missing.is_some());
         // What is left of the last scan is written over.
         sides.resize((1 + 2 * passes * order.len()) * width, C::default());
@@ -241,14 +275,18 @@ fn scan_pairs<C: Cell + Into<Pair>>(
 
 /// The best split of a whole histogram whose sums are worth G^2 / H.
 fn scan_histogram<C: Cell + Into<Pair>>(cells: &[C], missing: bool, rule: Rule, unit: f64) -> Option<Split> {
-    let rule = NewtonRule {
+    best_split(cells, &[0, cells.len()], &[missing], newton(rule, unit)).ok()?
+}
+
+/// The rule of sums that are worth G^2 / H.
+fn newton(rule: Rule, unit: f64) -> NewtonRule {
+    NewtonRule {
         gradient_unit: unit,
         hessian_unit: 1.0,
         l2: 0.0,
         min_hessian: i64::try_from(rule.min_weight).unwrap_or(i64::MAX),
         min_gain: rule.min_gain,
-    };
-    best_split(cells, &[0, cells.len()], &[missing], rule).ok()?
+    }
 }
 
 /// G^2 / H, in the operations of the kernel.

@@ -1,6 +1,8 @@
 //! Numbers, as multiples of a power of two.
 
-use super::{Candidates, Found, Room, Rule, Target, scan_histogram, scan_pairs, square_over};
+use super::{
+    Candidates, FewRows, Found, Room, Rule, Target, scan_histogram, scan_pairs, split_pairs, square_over,
+};
 use crate::Criterion;
 use crate::values::Values;
 use crate::weights::{Weights, scale};
@@ -119,6 +121,14 @@ impl Target for Numbers {
             return room.scan(self, candidates, rule, |_, _, _| true);
         }
         scan_pairs(candidates, rule, self.relative_unit, room)
+    }
+    fn split_of_rows(
+        &self,
+        node: &FewRows<'_, Self>,
+        rule: Rule,
+        room: &mut Room<Pair>,
+    ) -> Option<Option<(Split, bool)>> {
+        (!self.poisson).then(|| split_pairs(node, rule, self.relative_unit, room))
     }
     fn scan_all(&self, cells: &[Pair], missing: bool, rule: Rule) -> Option<Option<Split>> {
         (!self.poisson).then(|| scan_histogram(cells, missing, rule, self.relative_unit))

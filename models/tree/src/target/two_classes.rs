@@ -1,6 +1,9 @@
 //! Two classes: the weight of the second and of both in one 64-bit number.
 
-use super::{Candidates, Found, Room, Rule, Target, scan_histogram, scan_pairs, square_over, times_log};
+use super::{
+    Candidates, FewRows, Found, Room, Rule, Target, scan_histogram, scan_pairs, split_pairs, square_over,
+    times_log,
+};
 use crate::Criterion;
 use crate::values::Values;
 use crate::weights::Weights;
@@ -70,6 +73,14 @@ impl Target for TwoClasses {
             return room.scan(self, candidates, rule, |_, _, _| true);
         }
         scan_pairs(candidates, rule, 1.0, room)
+    }
+    fn split_of_rows(
+        &self,
+        node: &FewRows<'_, Self>,
+        rule: Rule,
+        room: &mut Room<Packed>,
+    ) -> Option<Option<(Split, bool)>> {
+        (!self.entropy).then(|| split_pairs(node, rule, 1.0, room))
     }
     fn scan_all(&self, cells: &[Packed], missing: bool, rule: Rule) -> Option<Option<Split>> {
         (!self.entropy).then(|| scan_histogram(cells, missing, rule, 1.0))
