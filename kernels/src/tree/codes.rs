@@ -296,6 +296,20 @@ pub fn predict_coded<T: Float>(
     }
 }
 
+/// Asks for the nodes of the tree that comes next. All trees of a large forest are in no cache (100 of 14,000 leaves: 22 MB), and
+/// walkers that wait for memory at every other node cost more than all else: 25 nanoseconds per row and tree in place of 46, for
+/// seven classes and 31,000 leaves 58 in place of 136. (Asking for the second cache alone, or twice as often with half of the rows at a
+/// time: the same. Twelve walkers: 28.)
+struct Ahead<'a>(&'a [CodeNode]);
+
+impl Task<f64> for Ahead<'_> {
+    type Output = ();
+    #[inline(always)]
+    fn run<S: Lanes<f64>>(self, simd: S) {
+        self.0.chunks(8).for_each(|line| simd.prefetch(line.as_ptr()));
+    }
+}
+
 /// Something that finds leaves by codes.
 pub(super) trait Ensemble: Copy + Sync {
     /// Number of trees.
@@ -316,6 +330,10 @@ impl Ensemble for &CodedTrees {
         self.tops.iter().any(Option::is_some)
     }
     fn leaves<B: Code>(self, tree: usize, codes: &Codes<'_, B>, out: &mut [u32]) {
+        // Of the last tree nothing, as of trees that do not stand one after the other: it is a matter of time alone.
+        if let (Some(&from), Some(&to)) = (self.trees.roots.get(tree + 1), self.trees.roots.get(tree + 2)) {
+            f64::dispatch(Ahead(self.trees.nodes.get(from as usize..to as usize).unwrap_or_default()));
+        }
         // Codes have the trees' columns and as many rows as the output, and the tree is one of them.
         if let Some(top) = &self.tops[tree] {
             let _ = top.leaves(&self.trees, codes, out);
