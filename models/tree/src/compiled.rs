@@ -28,7 +28,7 @@ use tilewise_kernels::tree::{
     CodeNode, CodedTrees, Coder, Coding, MISSING, MaskTest, MaskedTrees, Node, Tests, Trees, Values, predict,
     predict_coded, predict_masked,
 };
-use tilewise_kernels::{Float, MatMut, MatRef, ShapeError, same};
+use tilewise_kernels::{Float, MatMut, MatRef, ShapeError, parallel, same};
 
 mod distinct;
 
@@ -90,16 +90,17 @@ impl Compiled {
     /// # Errors
     /// When there is no tree, trees differ in their inputs or outputs, or there are 2^31 nodes or more.
     pub fn new(trees: &[Tree]) -> Result<Self> {
-        let nodes = nodes(trees)?;
+        let plans = Plans::new(trees);
+        let nodes = nodes(trees, &plans)?;
         let leaves = trees.iter().map(Tree::leaves);
         let most = leaves.clone().max().unwrap_or(0);
         let steps: usize = leaves.map(|leaves| leaves.max(1).ilog2() as usize).sum();
         let many = if steps < STEPS_PER_FEATURE * trees[0].inputs.len() {
             None
         } else if most <= MASKS_TO {
-            masks(trees).or_else(|| codes(trees))
+            masks(trees, &plans).or_else(|| codes(trees, &plans))
         } else {
-            codes(trees)
+            codes(trees, &plans)
         };
         Ok(Self { trees: trees.len(), outputs: trees[0].outputs(), nodes, many, many_from: MANY })
     }
@@ -110,11 +111,12 @@ impl Compiled {
     /// # Errors
     /// As [`Compiled::new`].
     pub fn with_engine(trees: &[Tree], engine: Engine) -> Result<Option<Self>> {
-        let nodes = nodes(trees)?;
+        let plans = Plans::new(trees);
+        let nodes = nodes(trees, &plans)?;
         let many = match engine {
             Engine::Nodes => None,
-            Engine::Codes => codes(trees),
-            Engine::Masks => masks(trees),
+            Engine::Codes => codes(trees, &plans),
+            Engine::Masks => masks(trees, &plans),
         };
         let there = many.is_some() || engine == Engine::Nodes;
         Ok(there.then(|| Self { trees: trees.len(), outputs: trees[0].outputs(), nodes, many, many_from: 0 }))
@@ -207,7 +209,14 @@ impl WhenAsked {
     /// # Errors
     /// As [`Compiled::new`].
     pub fn get(&self, trees: &[Tree]) -> Result<&Compiled> {
-        let compiled = self.0.get_or_init(|| Compiled::new(trees).map_err(|e| e.to_string()));
+        // Not in `get_or_init`: threads work on it together, and one that waits for its share may take up work that asks, too.
+        let compiled = match self.0.get() {
+            Some(compiled) => compiled,
+            None => {
+                let new = Compiled::new(trees).map_err(|e| e.to_string());
+                self.0.get_or_init(|| new)
+            }
+        };
         compiled.as_ref().map_err(|e| tilewise_base::Error::Fit(e.clone()))
     }
 }
@@ -219,20 +228,56 @@ impl PartialEq for WhenAsked {
     }
 }
 
-/// Breadth first, children side by side: the order of nodes, and the place of the left child of each node, by its number in
-/// the tree. The upper levels, through which most rows go, share few cache lines.
-fn breadth_first(tree: &Tree) -> (Vec<u32>, Vec<u32>) {
-    let (mut order, mut left) = (Vec::with_capacity(tree.len()), vec![0; tree.len()]);
-    order.push(0);
-    let mut done = 0;
-    while let Some(&at) = order.get(done) {
-        if let Some(split) = tree.nodes.split(at as usize) {
-            left[at as usize] = order.len() as u32;
-            order.extend([at + 1, split.right]);
+/// Where the nodes of a tree go: breadth first, children side by side. The upper levels, through which most rows go, share few
+/// cache lines.
+struct Plan {
+    /// Nodes of the tree in the order they are laid out.
+    order: Vec<u32>,
+    /// For each node of the tree the place of its left child; of a leaf the number of its value.
+    next: Vec<u32>,
+    values: Distinct,
+}
+
+impl Plan {
+    fn new(tree: &Tree) -> Self {
+        let (mut order, mut next) = (Vec::with_capacity(tree.len()), vec![0; tree.len()]);
+        let mut values = Distinct::new(tree.outputs());
+        order.push(0);
+        let mut done = 0;
+        while let Some(&at) = order.get(done) {
+            next[at as usize] = if let Some(split) = tree.nodes.split(at as usize) {
+                order.extend([at + 1, split.right]);
+                order.len() as u32 - 2
+            } else {
+                values.number(tree.numbers(at as usize)) as u32
+            };
+            done += 1;
         }
-        done += 1;
+        Self { order, next, values }
     }
-    (order, left)
+}
+
+/// Plans of all trees, and where the nodes, sets and values of each begin.
+struct Plans {
+    of: Vec<Plan>,
+    starts: Vec<[usize; 3]>,
+}
+
+impl Plans {
+    fn new(trees: &[Tree]) -> Self {
+        let of = parallel::map(trees.len(), |tree| Plan::new(&trees[tree]));
+        let mut end = [0; 3];
+        let starts = trees.iter().zip(&of).map(|(tree, plan)| {
+            let start = end;
+            end = [end[0] + tree.len(), end[1] + tree.nodes.sets.len(), end[2] + plan.values.len()];
+            start
+        });
+        Self { starts: starts.collect(), of }
+    }
+
+    fn values(&self, outputs: usize) -> Result<Values, ShapeError> {
+        Values::new(self.of.iter().flat_map(|plan| plan.values.numbers()).copied().collect(), outputs)
+    }
 }
 
 /// The set with what is said of missing values.
@@ -260,35 +305,38 @@ type Laid<N> = (Vec<N>, Vec<u32>, Vec<[u64; 4]>, Values);
 
 /// Lays trees out, one after the other. `split` makes a node of a test: of a node, the number of its set if it tests one, and
 /// the place of its left child.
-fn lay_out<N>(
+fn lay_out<N: Clone + Send>(
     trees: &[Tree],
+    plans: &Plans,
     leaf: fn(usize) -> Result<N, ShapeError>,
-    split: impl Fn(&crate::Node, usize, usize) -> Result<N, ShapeError>,
+    split: impl Fn(&crate::Node, usize, usize) -> Result<N, ShapeError> + Sync,
 ) -> Result<Laid<N>, ShapeError> {
-    let mut values = Distinct::new(trees.first().map_or(1, Tree::outputs));
-    let (mut nodes, mut roots, mut sets) = (Vec::new(), Vec::with_capacity(trees.len()), Vec::new());
-    for tree in trees {
-        let first = nodes.len();
-        // One that is too large is refused with its node.
-        roots.push(u32::try_from(first).unwrap_or(u32::MAX));
-        let (order, left) = breadth_first(tree);
-        for at in order.into_iter().map(|at| at as usize) {
-            let node = tree.node(at);
-            nodes.push(match node.test {
-                None => leaf(values.number(tree.numbers(at)))?,
-                Some(test) => {
-                    if let Test::Bins(set) = test {
-                        sets.push(with_missing(set, node.missing_left));
-                    }
-                    split(&node, sets.len().saturating_sub(1), first + left[at] as usize)?
+    let of_tree = |number: usize| {
+        let (tree, plan) = (&trees[number], &plans.of[number]);
+        let [first, first_set, first_value] = plans.starts[number];
+        let (mut nodes, mut sets) = (Vec::with_capacity(tree.len()), Vec::new());
+        for &at in &plan.order {
+            let (at, next) = (at as usize, plan.next[at as usize] as usize);
+            nodes.push(if tree.nodes.split(at).is_none() {
+                leaf(first_value + next)?
+            } else {
+                let node = tree.node(at);
+                if let Some(Test::Bins(set)) = node.test {
+                    sets.push(with_missing(set, node.missing_left));
                 }
+                split(&node, first_set + sets.len().saturating_sub(1), first + next)?
             });
         }
-    }
-    Ok((nodes, roots, sets, values.into_values()?))
+        Ok((nodes, sets))
+    };
+    let laid = parallel::map(trees.len(), of_tree).into_iter().collect::<Result<Vec<_>, ShapeError>>()?;
+    let (nodes, sets): (Vec<Vec<N>>, Vec<Vec<[u64; 4]>>) = laid.into_iter().unzip();
+    // One that is too large is refused with its node.
+    let roots = plans.starts.iter().map(|start| u32::try_from(start[0]).unwrap_or(u32::MAX)).collect();
+    Ok((nodes.concat(), roots, sets.concat(), plans.values(trees.first().map_or(1, Tree::outputs))?))
 }
 
-fn nodes(trees: &[Tree]) -> Result<Trees<Node>> {
+fn nodes(trees: &[Tree], plans: &Plans) -> Result<Trees<Node>> {
     let inputs = inputs(trees)?;
     let bins = |input: &Input| match input {
         Input::Number => Vec::new(),
@@ -298,7 +346,7 @@ fn nodes(trees: &[Tree]) -> Result<Trees<Node>> {
         Some(Test::UpTo(threshold)) => Node::up_to(node.feature as usize, threshold, node.missing_left, left),
         _ => Node::in_set(node.feature as usize, set, left),
     };
-    let (nodes, roots, sets, values) = lay_out(trees, Node::leaf, split)?;
+    let (nodes, roots, sets, values) = lay_out(trees, plans, Node::leaf, split)?;
     let tests = Tests { sets, bins: inputs.iter().map(bins).collect() };
     Ok(Trees::new(nodes, roots, tests, inputs.len(), values)?)
 }
@@ -345,7 +393,7 @@ fn code(cuts: &[f64], threshold: f64) -> usize {
     cuts.partition_point(|cut| *cut < threshold)
 }
 
-fn codes(trees: &[Tree]) -> Option<Many> {
+fn codes(trees: &[Tree], plans: &Plans) -> Option<Many> {
     let (cuts, coder) = coder(trees)?;
     let split = |node: &crate::Node, set: usize, left: usize| {
         let feature = node.feature as usize;
@@ -356,16 +404,15 @@ fn codes(trees: &[Tree]) -> Option<Many> {
             _ => CodeNode::in_set(column, set, left),
         }
     };
-    let (nodes, roots, sets, values) = lay_out(trees, CodeNode::leaf, split).ok()?;
+    let (nodes, roots, sets, values) = lay_out(trees, plans, CodeNode::leaf, split).ok()?;
     let tests = Tests { sets, ..Tests::default() };
     CodedTrees::new(nodes, roots, tests, coder, values).ok().map(Many::Codes)
 }
 
-fn masks(trees: &[Tree]) -> Option<Many> {
+fn masks(trees: &[Tree], plans: &Plans) -> Option<Many> {
     let (cuts, coder) = coder(trees)?;
-    let mut values = Distinct::new(trees[0].outputs());
     let mut masked = Vec::with_capacity(trees.len());
-    for tree in trees.iter() {
+    for (tree, (plan, start)) in trees.iter().zip(plans.of.iter().zip(&plans.starts)) {
         if tree.leaves() > 64 {
             return None;
         }
@@ -381,7 +428,7 @@ fn masks(trees: &[Tree]) -> Option<Many> {
                 test.right = !below;
             }
             match node.test {
-                None => leaves.push(values.number(tree.numbers(at)) as u32),
+                None => leaves.push(u32::try_from(start[2]).ok()? + plan.next[at]),
                 Some(Test::Bins(_)) => return None,
                 Some(Test::UpTo(threshold)) => {
                     let feature = node.feature as usize;
@@ -395,5 +442,5 @@ fn masks(trees: &[Tree]) -> Option<Many> {
         }
         masked.push((tests, leaves));
     }
-    MaskedTrees::new(masked, coder, values.into_values().ok()?).ok().map(Many::Masks)
+    MaskedTrees::new(masked, coder, plans.values(trees[0].outputs()).ok()?).ok().map(Many::Masks)
 }
