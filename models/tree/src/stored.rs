@@ -2,7 +2,7 @@
 
 use crate::Criterion;
 use crate::cuts::UNKNOWN;
-use crate::table::MOST_BINS;
+use crate::max_bins::MOST_CATEGORIES;
 use crate::tree::{Input, Node, Test, Tree};
 use std::sync::Arc;
 use tilewise_base::model_file::Writer;
@@ -216,7 +216,7 @@ fn check_inputs(fields: &[Field], inputs: &[Input]) -> Result<(), String> {
         let fits = match (&field.kind, input) {
             (Kind::Numeric | Kind::Boolean, Input::Number) => true,
             (Kind::Categorical { dictionary }, Input::Category(bins)) => {
-                let known = |bin: &u8| *bin == UNKNOWN || usize::from(*bin) < MOST_BINS;
+                let known = |bin: &u8| *bin == UNKNOWN || usize::from(*bin) < MOST_CATEGORIES;
                 bins.len() == dictionary.len()
                     && dictionary.is_sorted_by(|a, b| a < b)
                     && bins.iter().all(known)

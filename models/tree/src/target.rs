@@ -14,7 +14,7 @@ pub(crate) use two_classes::TwoClasses;
 use crate::Criterion;
 use crate::weights::Weights;
 use tilewise_base::{Error, Result};
-use tilewise_kernels::tree::{Bins, Cell, NewtonRule, Pair, Rows, Split, best_split};
+use tilewise_kernels::tree::{Bin, Bins, Cell, NewtonRule, Pair, Rows, Split, best_split};
 use tilewise_kernels::{ShapeError, log, same};
 
 /// What a split must have.
@@ -60,9 +60,9 @@ pub(crate) trait Target: Sync {
     /// Adds it to the cells of one bin.
     fn put(&self, value: Self::Value, cells: &mut [Self::Cell]);
     /// Adds rows to the cells of their bins.
-    fn histogram(
+    fn histogram<B: Bin>(
         &self,
-        bins: Bins<'_, u8>,
+        bins: Bins<'_, B>,
         rows: &Rows<'_>,
         cells: &mut [Self::Cell],
     ) -> Result<(), ShapeError>;

@@ -1,5 +1,6 @@
 //! A finished tree.
 
+use crate::codes::{Code, of_codes};
 use crate::cuts::UNKNOWN;
 use crate::grow::{Grown, Left, Nodes};
 use crate::stored::check_nodes;
@@ -8,6 +9,7 @@ use crate::target::Target;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 use tilewise_base::{Error, Result};
+use tilewise_kernels::tree::Bins;
 
 /// How a tree reads an input.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -264,13 +266,21 @@ impl Tree {
     /// # Panics
     /// When there is no such row.
     pub fn leaf_where(&self, table: &BinnedTable, row_of: impl Fn(usize) -> usize) -> usize {
-        let columns = table.columns();
+        of_codes!(table.stored, codes => self.leaf_by(table, codes.columns(), row_of))
+    }
+
+    fn leaf_by<B: Code>(
+        &self,
+        table: &BinnedTable,
+        columns: Bins<'_, B>,
+        row_of: impl Fn(usize) -> usize,
+    ) -> usize {
         let mut at = 0;
         loop {
             let node = &self.nodes[at];
             let Some(test) = &node.test else { return at };
             let feature = node.feature as usize;
-            let bin = usize::from(columns.get(row_of(feature), feature));
+            let bin: usize = columns.get(row_of(feature), feature).into();
             let left = match (test, &table.binnings[feature]) {
                 _ if table.missing[feature] && bin + 1 == columns.count(feature) => node.missing_left,
                 (Test::UpTo(threshold), Binning::Numeric { cuts }) => {
