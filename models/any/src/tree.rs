@@ -207,3 +207,26 @@ fn fit(
 fn load(file: &ModelFile<'_>) -> Result<Box<dyn Model>> {
     Ok(Box::new(TreeModel::from_file(file)?))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bins_are_a_number_or_exact() {
+        let bins = |word: &str| {
+            let settings = Settings::default().with("max_bins", word);
+            growing(&settings, MaxFeatures::All).map(|(_, bins)| bins).map_err(|e| e.to_string())
+        };
+        assert_eq!(growing(&Settings::default(), MaxFeatures::All).unwrap().1, MaxBins::default());
+        assert_eq!(bins("exact"), Ok(MaxBins::Exact));
+        assert_eq!([bins("2"), bins("65535")], [Ok(MaxBins::AtMost(2)), Ok(MaxBins::AtMost(65_535))]);
+        for word in ["1", "65536", "all", "-3", "2.5"] {
+            let told = bins(word).unwrap_err();
+            assert!(
+                told.contains(word) && told.contains("exact or a whole number from 2 to 65535"),
+                "{told}"
+            );
+        }
+    }
+}

@@ -16,6 +16,10 @@ const LINE: usize = 64;
 pub(crate) trait Code: Bin {
     /// Features of a tile, whose rows are a cache line each.
     const TILE: usize = LINE / size_of::<Self>();
+    /// A node has a histogram if its rows are at least one in so many of the bins of a feature. (Of two bytes, seconds for one tree of
+    /// depth 12 on 60,000 rows with 25 columns of as many values and 3 of few, one thread: two classes 0.51, 0.44 and 0.44 with 4,
+    /// 1 and no histograms, seven classes 2.7, 1.7 and 1.8.)
+    const HISTOGRAM_FROM: usize;
     /// A set of bins.
     type Marks: Marks;
     /// Such numbers of a part file, where they lie.
@@ -25,6 +29,7 @@ pub(crate) trait Code: Bin {
 }
 
 impl Code for u8 {
+    const HISTOGRAM_FROM: usize = 4;
     type Marks = [u64; 4];
     fn mapped(part: &Part, name: &str) -> Result<Arc<dyn Memory<Self>>> {
         Ok(Arc::new(part.section(name)?))
@@ -35,6 +40,7 @@ impl Code for u8 {
 }
 
 impl Code for u16 {
+    const HISTOGRAM_FROM: usize = 1;
     type Marks = WideMarks;
     fn mapped(part: &Part, name: &str) -> Result<Arc<dyn Memory<Self>>> {
         match part.section(name)?.two_byte_numbers() {

@@ -483,20 +483,24 @@ impl<'a, T: Target, B: Code> Grower<'a, T, B> {
     }
 
     /// Whether a node of so many rows has a histogram of all features: not where it looks at some of them only, or where
-    /// rows have to be counted, or where going through its rows is less work than going through the cells.
+    /// rows have to be counted, or where going through its rows is less work than going through the cells, or where these
+    /// would be large.
     fn has_histogram(&self, rows: usize) -> bool {
-        let Search { table, limits, .. } = self.search;
+        let Search { table, target, limits, .. } = self.search;
+        let cells = table.cells();
         limits.features >= table.features()
             && limits.min_rows <= 1
-            && rows * table.features() * HISTOGRAM_FROM >= table.cells()
+            && rows * table.features() * B::HISTOGRAM_FROM >= cells
+            && cells * target.width() * size_of::<T::Cell>() <= LARGEST
     }
 }
 
 /// Bytes of the histograms of open nodes, where leaves are limited; nodes beyond go without, and so do those below them.
 const HELD: usize = 256 << 20;
 
-/// A node has a histogram if its rows are at least one in so many of the bins of a feature.
-const HISTOGRAM_FROM: usize = 4;
+/// Bytes of the largest histogram. With 64 columns of 255 bins it is 256 KiB for two classes; with many columns of 65,535 it would
+/// be as large as the table.
+const LARGEST: usize = 32 << 20;
 
 impl<T: Target, B: Code> Search<'_, T, B> {
     /// Whether a node may be divided, as far as its number and weight of rows say.

@@ -5,8 +5,8 @@
 //! over the level alone. (Kohavi, "Bottom-up induction of oblivious
 //! read-once decision graphs", ECML 1994; the form of CatBoost's trees.)
 //!
-//! Nodes are summed feature by feature. Histograms, whose cells could be subtracted, are not kept: a level has as many rows
-//! as the first.
+//! Nodes are summed feature by feature and one after another, in the same cells: a level needs no more memory than a node has
+//! bins. Histograms, whose cells could be subtracted, are not kept: a level has as many rows as the first.
 
 use crate::codes::{Code, Marks};
 use crate::constraints::State;
@@ -128,21 +128,23 @@ fn of_feature<T: Target, B: Code>(
     let level: Vec<&Part> =
         level.iter().filter(|part| limits.constraints.may_use(&part.state, feature)).collect();
     let bin_of = |row: u32| -> usize { column[row as usize].into() };
-    // The sums of each bin over all nodes, and of all bins; and which bins hold a row.
-    let mut all = vec![T::Cell::default(); (count + 1) * width];
+    let rows_of = |part: &Part| &rows[part.rows.clone()];
     let mut holds = vec![false; count];
-    for &row in level.iter().flat_map(|part| &rows[part.rows.clone()]) {
-        let bin = bin_of(row);
-        holds[bin] = true;
-        target.put(target.value(row), &mut all[bin * width..][..width]);
-    }
-    let (of_bins, whole) = all.split_at_mut(count * width);
-    of_bins.chunks_exact(width).for_each(|bin| add_to(whole, bin));
+    level.iter().flat_map(|part| rows_of(part)).for_each(|&row| holds[bin_of(row)] = true);
     let here: Vec<usize> = (0..values).filter(|&bin| holds[bin]).collect();
     let any_missing = table.missing[feature] && holds[count - 1];
     let (&first, &last) = here.first().zip(here.last())?;
     let numeric = matches!(table.binnings[feature], Binning::Numeric { .. });
     let mut order = here;
+    // Of categories the sums of each over all nodes, and of all.
+    let mut all = vec![T::Cell::default(); if numeric { 0 } else { (count + 1) * width }];
+    if !numeric {
+        let (of_bins, whole) = all.split_at_mut(count * width);
+        for &row in level.iter().flat_map(|part| rows_of(part)) {
+            target.put(target.value(row), &mut of_bins[bin_of(row) * width..][..width]);
+        }
+        of_bins.chunks_exact(width).for_each(|bin| add_to(whole, bin));
+    }
     let of_all = |bin: usize| &all[bin * width..][..width];
     if !numeric {
         let key = |bin: &usize| target.key(of_all(*bin), of_all(count));
@@ -165,28 +167,43 @@ fn of_feature<T: Target, B: Code>(
     let sides = if any_missing { 2 } else { 1 };
     let mut gains = vec![0.0; lefts.len() * sides];
     let mut divides = vec![false; gains.len()];
-    // Bins by their places in `order`, that of missing values behind them; and of a node the cells and rows of each place,
-    // which are nothing between nodes.
-    let mut place_of = vec![order.len(); count];
-    order.iter().enumerate().for_each(|(place, &bin)| place_of[bin] = place);
-    let mut cells = vec![T::Cell::default(); (order.len() + 1) * width];
-    let (mut counts, mut places) = (vec![0_usize; order.len() + 1], B::Marks::default());
+    // The first candidate that sends a bin to the left.
+    let mut first_of = vec![lefts.len(); count];
+    for (place, &bin) in order.iter().enumerate() {
+        first_of[bin] = lefts.partition_point(|&(upto, _)| upto <= place);
+    }
+    // Cells and rows of the bins of a node, nothing between nodes; which they are, in the order of `order`.
+    let mut cells = vec![T::Cell::default(); count * width];
+    let (mut counts, mut marks, mut present) = (vec![0_usize; count], B::Marks::default(), Vec::new());
     let (mut sums, mut worth) = (vec![T::Cell::default(); 3 * width], [0.0; 3]);
     for part in &level {
-        for &row in &rows[part.rows.clone()] {
-            let place = place_of[bin_of(row)];
-            places.set(place);
-            counts[place] += 1;
-            target.put(target.value(row), &mut cells[place * width..][..width]);
+        for &row in rows_of(part) {
+            let bin = bin_of(row);
+            counts[bin] += 1;
+            target.put(target.value(row), &mut cells[bin * width..][..width]);
+        }
+        if part.rows.len() < count {
+            rows_of(part).iter().for_each(|&row| marks.set(bin_of(row)));
+        } else {
+            counts.iter().enumerate().for_each(|(bin, &rows)| marks.set_if(bin, rows > 0));
+        }
+        present.clear();
+        marks.each(|bin| present.push(bin));
+        marks.clear();
+        let missing = present.pop_if(|bin| *bin >= values);
+        if !numeric {
+            present.sort_by_key(|&bin| first_of[bin]);
         }
         let all = nodes.sums(part.node);
         for side in 0..sides {
             let (mut left, mut left_rows) = (vec![T::Cell::default(); width], 0);
-            if side == 1 {
-                left.copy_from_slice(&cells[order.len() * width..]);
-                left_rows = counts[order.len()];
+            if side == 1
+                && let Some(bin) = missing
+            {
+                left.copy_from_slice(&cells[bin * width..][..width]);
+                left_rows = counts[bin];
             }
-            // Candidates between two places of the node divide it in the same way.
+            // Candidates between two bins of the node divide it in the same way.
             let mut from = 0;
             let mut add_gain = |left: &[T::Cell], left_rows: usize, to: usize| {
                 for i in 0..width {
@@ -208,20 +225,17 @@ fn of_feature<T: Target, B: Code>(
                 }
                 from = to;
             };
-            places.each(|place| {
-                if place < order.len() {
-                    add_gain(&left, left_rows, lefts.partition_point(|&(upto, _)| upto <= place));
-                    add_to(&mut left, &cells[place * width..][..width]);
-                    left_rows += counts[place];
-                }
-            });
+            for &bin in &present {
+                add_gain(&left, left_rows, first_of[bin]);
+                add_to(&mut left, &cells[bin * width..][..width]);
+                left_rows += counts[bin];
+            }
             add_gain(&left, left_rows, lefts.len());
         }
-        places.each(|place| {
-            cells[place * width..][..width].fill(T::Cell::default());
-            counts[place] = 0;
-        });
-        places.clear();
+        for &bin in present.iter().chain(&missing) {
+            cells[bin * width..][..width].fill(T::Cell::default());
+            counts[bin] = 0;
+        }
     }
     let mut best: Option<(usize, f64)> = None;
     let least = limits.min_gain / target.gain_unit();
