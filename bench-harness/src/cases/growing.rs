@@ -9,7 +9,7 @@ use tilewise_base::Context;
 use tilewise_forest::{Forest, RandomForest};
 use tilewise_kernels::MatRef;
 use tilewise_kernels::parallel::Scheme;
-use tilewise_tree::{BinnedTable, DecisionTree, MOST_BINS, MaxFeatures, Tree};
+use tilewise_tree::{BinnedTable, DecisionTree, MaxBins, MaxFeatures, Tree};
 
 mod plain;
 
@@ -94,7 +94,7 @@ impl Work for Problem {
     fn ours(&mut self) -> Outcome {
         let x = MatRef::new(&self.x, self.rows, self.features)?;
         let context = Context { scheme: self.scheme, ..Context::default() };
-        let table = BinnedTable::of_matrix(x, None, MOST_BINS, context.seed)?;
+        let table = BinnedTable::of_matrix(x, None, MaxBins::default(), context.seed)?;
         let tree = DecisionTree { max_depth: self.depth(), ..DecisionTree::default() };
         self.model = if self.trees == 1 {
             Model::Tree(tree.fit_classes(&table, &self.y, 2, &context)?.model)

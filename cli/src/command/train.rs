@@ -86,6 +86,7 @@ Examples:
   tilewise train --model ridge --set alpha=10 --data houses.parquet --target price \\
       --out houses.safetensors
   tilewise train --model tree --set max_depth=5 --data adult.csv --target income --out t.safetensors
+  tilewise train --model tree --set max_bins=exact --data small.csv --target y --out exact.safetensors
   tilewise train --model forest --engine processes --workers 8 --data adult.csv --target income \\
       --out f.safetensors
   tilewise train --model forest --set quantiles=0.1,0.5,0.9 --data houses.csv --target price \\

@@ -5,7 +5,7 @@ use crate::{Family, Purpose, Setting, Settings, constraints, tree};
 use tilewise_base::metric::check_quantiles;
 use tilewise_base::{Context, Dataset, Error, Model, ModelFile, Result, Roles};
 use tilewise_forest::{ForestModel, RandomForest};
-use tilewise_tree::{DecisionTree, MaxFeatures, Splitter};
+use tilewise_tree::{DecisionTree, MaxBins, MaxFeatures, Splitter};
 
 const TREES: Setting =
     Setting { key: "trees", default: "100", accepted: "a whole number above 0", doc: "trees of the forest" };
@@ -69,7 +69,7 @@ fn load(file: &ModelFile<'_>) -> Result<Box<dyn Model>> {
 }
 
 /// Parameters and the number of bins.
-fn params(settings: &Settings, splitter: Splitter) -> Result<(RandomForest, usize)> {
+fn params(settings: &Settings, splitter: Splitter) -> Result<(RandomForest, MaxBins)> {
     let truth = |setting: &Setting| settings.word(setting, &[("true", true), ("false", false)]);
     let (tree, bins) = tree::growing(settings, MaxFeatures::All)?;
     let tree = DecisionTree { splitter, ..tree };
@@ -105,7 +105,7 @@ fn of_table(
     dataset: &Dataset,
     roles: &Roles,
     settings: &Settings,
-) -> Result<(RandomForest, usize, bool)> {
+) -> Result<(RandomForest, MaxBins, bool)> {
     let (mut params, bins) = params(settings, splitter)?;
     constraints::resolve(settings, dataset, roles, &mut params.tree)?;
     let classify = FOREST.classifies(dataset.column(roles.needed_target()?)?, settings)?;

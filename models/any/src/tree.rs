@@ -4,7 +4,7 @@ use crate::family::{TASK, task};
 use crate::{Family, Purpose, Setting, Settings, constraints};
 use tilewise_base::{Context, Dataset, Error, Model, ModelFile, Result, Roles};
 use tilewise_tree::{
-    ClassWeights, Criterion, DecisionTree, Growth, MOST_BINS, MaxFeatures, Splitter, TreeModel,
+    ClassWeights, Criterion, DecisionTree, Growth, MaxBins, MaxFeatures, Splitter, TreeModel,
 };
 
 const CRITERION: Setting = Setting {
@@ -52,8 +52,8 @@ const CCP_ALPHA: Setting = Setting {
 const MAX_BINS: Setting = Setting {
     key: "max_bins",
     default: "255",
-    accepted: "a whole number from 2 to 255",
-    doc: "bins of a column at most, not counting that of missing values",
+    accepted: "exact or a whole number from 2 to 65535",
+    doc: "bins of a column at most, not counting that of missing values (categories: 255 at most); exact for one per value",
 };
 
 pub(crate) const SPLITTER: Setting = Setting {
@@ -136,7 +136,7 @@ pub(crate) fn max_features(settings: &Settings, setting: &Setting) -> Result<Opt
 }
 
 /// What trees are grown with, and the number of bins.
-pub(crate) fn growing(settings: &Settings, max_features: MaxFeatures) -> Result<(DecisionTree, usize)> {
+pub(crate) fn growing(settings: &Settings, max_features: MaxFeatures) -> Result<(DecisionTree, MaxBins)> {
     let criteria = [
         ("auto", Criterion::Auto),
         ("gini", Criterion::Gini),
@@ -180,7 +180,15 @@ pub(crate) fn growing(settings: &Settings, max_features: MaxFeatures) -> Result<
     };
     params.check()?;
     constraints::check(settings)?;
-    Ok((params, whole(&MAX_BINS, 2.0, MOST_BINS as f64)?))
+    let max_bins = match settings.get::<String>(&MAX_BINS)?.as_str() {
+        "exact" => MaxBins::Exact,
+        word => {
+            let refused = || Error::parameter(MAX_BINS.key, word, format!("{} is", MAX_BINS.accepted));
+            MaxBins::AtMost(word.parse().map_err(|_| refused())?)
+        }
+    };
+    max_bins.check()?;
+    Ok((params, max_bins))
 }
 
 fn fit(
@@ -198,4 +206,27 @@ fn fit(
 
 fn load(file: &ModelFile<'_>) -> Result<Box<dyn Model>> {
     Ok(Box::new(TreeModel::from_file(file)?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bins_are_a_number_or_exact() {
+        let bins = |word: &str| {
+            let settings = Settings::default().with("max_bins", word);
+            growing(&settings, MaxFeatures::All).map(|(_, bins)| bins).map_err(|e| e.to_string())
+        };
+        assert_eq!(growing(&Settings::default(), MaxFeatures::All).unwrap().1, MaxBins::default());
+        assert_eq!(bins("exact"), Ok(MaxBins::Exact));
+        assert_eq!([bins("2"), bins("65535")], [Ok(MaxBins::AtMost(2)), Ok(MaxBins::AtMost(65_535))]);
+        for word in ["1", "65536", "all", "-3", "2.5"] {
+            let told = bins(word).unwrap_err();
+            assert!(
+                told.contains(word) && told.contains("exact or a whole number from 2 to 65535"),
+                "{told}"
+            );
+        }
+    }
 }

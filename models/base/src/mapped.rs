@@ -43,7 +43,19 @@ impl Mapped {
         let range = self.range.start + range.start..self.range.start + range.end;
         Some(Self { map: Arc::clone(&self.map), range })
     }
+
+    /// These bytes as numbers of two bytes each; `None` where they do not start at an even address, where half a number is left
+    /// over, or on machines that keep numbers the other way round than files do.
+    pub fn two_byte_numbers(self) -> Option<TwoByteNumbers> {
+        let start = self.as_ptr().addr();
+        let fits = start.is_multiple_of(align_of::<u16>()) && self.len().is_multiple_of(size_of::<u16>());
+        (cfg!(target_endian = "little") && fits).then_some(TwoByteNumbers(self))
+    }
 }
+
+/// Bytes of a file as numbers of two bytes each, where they lie.
+#[derive(Clone, Debug)]
+pub struct TwoByteNumbers(Mapped);
 
 impl Deref for Mapped {
     type Target = [u8];
@@ -56,5 +68,14 @@ impl Deref for Mapped {
 unsafe impl Memory<u8> for Mapped {
     fn all(&self) -> &[u8] {
         self
+    }
+}
+
+// SAFETY: as above.
+unsafe impl Memory<u16> for TwoByteNumbers {
+    fn all(&self) -> &[u16] {
+        // SAFETY: any two bytes are a number.
+        let (_, numbers, _) = unsafe { self.0.align_to::<u16>() };
+        numbers
     }
 }

@@ -161,7 +161,7 @@ macro_rules! numbers {
         }
     )* };
 }
-numbers!(u32, f64);
+numbers!(u16, u32, f64);
 
 #[cfg(test)]
 mod tests {

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use tilewise_base::{Context, Error, Fit, FitReport, Result};
 use tilewise_kernels::random::Philox;
 use tilewise_kernels::{exp, log, parallel, same};
-use tilewise_tree::{Feature, Input, MOST_BINS, Tree, categories};
+use tilewise_tree::{Feature, Input, MOST_CATEGORIES, Tree, categories};
 
 mod grow;
 mod pipeline;
@@ -131,7 +131,7 @@ impl IsolationForest {
                     *count += 1;
                 }
             }
-            Input::Category(categories(&counts, MOST_BINS).0)
+            Input::Category(categories(&counts, MOST_CATEGORIES).0)
         });
         let inputs: Arc<[Input]> = inputs.into();
         let sampled = (self.subsample as u64).min(rows.count()) as u32;

@@ -8,12 +8,12 @@ use tilewise_base::{
     predict_rows,
 };
 use tilewise_kernels::{MatMut, MatRef, same};
-use tilewise_tree::{Shap, Splitter, Training, WhenAsked, outline, show_importances, stored};
+use tilewise_tree::{MaxBins, Shap, Splitter, Training, WhenAsked, outline, show_importances, stored};
 
 /// A fitted forest with the columns it reads.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ForestModel {
-    max_bins: usize,
+    max_bins: MaxBins,
     inputs: Vec<Field>,
     forest: Forest,
     compiled: WhenAsked,
@@ -30,13 +30,13 @@ impl ForestModel {
     /// When a column or cell is not what its role needs (named), or a parameter is not accepted.
     pub fn fit(
         params: &RandomForest,
-        max_bins: usize,
+        max_bins: impl Into<MaxBins>,
         classify: bool,
         dataset: &Dataset,
         roles: &Roles,
         context: &Context<'_>,
     ) -> Result<Self> {
-        Self::extend(None, params, max_bins, classify, dataset, roles, context)
+        Self::extend(None, params, max_bins.into(), classify, dataset, roles, context)
     }
 
     /// Goes on with this forest until it has as many trees as `params` say ([`RandomForest::continue_from`]). The model, and its
@@ -47,19 +47,19 @@ impl ForestModel {
     pub fn continued(
         &self,
         params: &RandomForest,
-        max_bins: usize,
+        max_bins: impl Into<MaxBins>,
         classify: bool,
         dataset: &Dataset,
         roles: &Roles,
         context: &Context<'_>,
     ) -> Result<Self> {
-        Self::extend(Some(self), params, max_bins, classify, dataset, roles, context)
+        Self::extend(Some(self), params, max_bins.into(), classify, dataset, roles, context)
     }
 
     fn extend(
         earlier: Option<&Self>,
         params: &RandomForest,
-        max_bins: usize,
+        max_bins: MaxBins,
         classify: bool,
         dataset: &Dataset,
         roles: &Roles,
@@ -87,7 +87,7 @@ impl ForestModel {
     }
 
     /// That what a model reads and predicts is what it read and predicted; `task` is that without quantiles.
-    fn check_continued(&self, max_bins: usize, inputs: &[Field], target: &str, task: &Task) -> Result<()> {
+    fn check_continued(&self, max_bins: MaxBins, inputs: &[Field], target: &str, task: &Task) -> Result<()> {
         if max_bins != self.max_bins {
             let accepted = format!("the forest to continue was grown with {}", self.max_bins);
             return Err(Error::parameter("max_bins", max_bins, accepted));
@@ -165,7 +165,8 @@ impl ForestModel {
         let origin = Origin { params, seed: file.metadata("seed")?, table };
         let forest = Forest { trees, numbers, origin, answers, out_of_bag: file.metadata("out_of_bag")? };
         let (target, report) = (file.metadata("target")?, file.metadata("report")?);
-        let (max_bins, compiled) = (file.metadata("max_bins")?, WhenAsked::default());
+        let (max_bins, compiled) = (file.metadata::<MaxBins>("max_bins")?, WhenAsked::default());
+        max_bins.check()?;
         Ok(Self { max_bins, inputs, forest, compiled, target, task, report })
     }
 }

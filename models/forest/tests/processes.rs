@@ -13,6 +13,7 @@ use tilewise_base::{Column, Context, Dataset, Engine, Model, Progress, Roles};
 use tilewise_forest::{ForestModel, RandomForest, processes};
 use tilewise_kernels::parallel;
 use tilewise_kernels::random::Philox;
+use tilewise_tree::MaxBins;
 
 const TESTS: [harness::Named; 5] = [
     ("processes_write_the_bytes_of_threads", processes_write_the_bytes_of_threads),
@@ -84,8 +85,18 @@ fn fit(
     trees: usize,
     context: &Context<'_>,
 ) -> tilewise_base::Result<Vec<u8>> {
+    fit_bins(MaxBins::default(), classify, weighted, trees, context)
+}
+
+fn fit_bins(
+    bins: MaxBins,
+    classify: bool,
+    weighted: bool,
+    trees: usize,
+    context: &Context<'_>,
+) -> tilewise_base::Result<Vec<u8>> {
     let params = RandomForest { trees, out_of_bag: true, ..RandomForest::default() };
-    ForestModel::fit(&params, 255, classify, &table(700), &roles(classify, weighted), context)?.to_bytes()
+    ForestModel::fit(&params, bins, classify, &table(700), &roles(classify, weighted), context)?.to_bytes()
 }
 
 fn roles(classify: bool, weighted: bool) -> Roles {
@@ -122,15 +133,22 @@ impl Progress for Heard {
 }
 
 fn processes_write_the_bytes_of_threads() {
-    for (classify, weighted) in [(true, false), (true, true), (false, false), (false, true)] {
-        let threads = parallel::with_threads(2, || fit(classify, weighted, 7, &Context::default()).unwrap());
+    let few = MaxBins::default();
+    // Some columns have 700 values: with a bin for each all bins are two bytes.
+    for (bins, classify, weighted) in [
+        (few, true, false),
+        (few, true, true),
+        (few, false, false),
+        (few, false, true),
+        (MaxBins::Exact, true, false),
+        (MaxBins::Exact, false, true),
+    ] {
+        let fit = |context: &Context<'_>| fit_bins(bins, classify, weighted, 7, context).unwrap();
+        let threads = parallel::with_threads(2, || fit(&Context::default()));
         for count in [1, 2, 3] {
             let heard = Heard::default();
             let context = Context { engine: engine(count, &[]), progress: &heard, ..Context::default() };
-            assert!(
-                fit(classify, weighted, 7, &context).unwrap() == threads,
-                "{classify} {weighted} {count}"
-            );
+            assert!(fit(&context) == threads, "{bins} {classify} {weighted} {count}");
             let mut rounds = heard.rounds.into_inner().unwrap();
             rounds.sort_unstable();
             assert_eq!(rounds, [1, 2, 3, 4, 5, 6, 7]);

@@ -6,7 +6,7 @@ use tilewise_base::{Column, Context, Dataset, Model, ModelFile, Progress, Roles,
 use tilewise_forest::{Forest, ForestModel, RandomForest};
 use tilewise_kernels::random::Philox;
 use tilewise_kernels::{MatMut, MatRef, parallel};
-use tilewise_tree::{Answers, BinnedTable, DecisionTree, MaxFeatures};
+use tilewise_tree::{Answers, BinnedTable, DecisionTree, MaxBins, MaxFeatures};
 
 const COLUMNS: usize = 6;
 
@@ -258,7 +258,7 @@ fn a_model_goes_on_from_its_file() {
     let part = ForestModel::from_file(&ModelFile::parse(&bytes).unwrap()).unwrap();
     let more = part.continued(&of_trees(8), 255, false, &data, &roles, &context).unwrap();
     assert_eq!(more.to_bytes().unwrap(), fit(8).to_bytes().unwrap());
-    let refused = |data: &Dataset, roles: &Roles, bins| {
+    let refused = |data: &Dataset, roles: &Roles, bins: usize| {
         let continued = part.continued(&of_trees(8), bins, false, data, roles, &context);
         continued.err().map(|e| e.to_string()).unwrap_or_default()
     };
@@ -319,6 +319,35 @@ fn columns_shuffled_out_of_the_bag_tell_what_matters() {
     let all =
         RandomForest { bootstrap: false, ..params }.fit(&table, &numbers, &Context::default()).unwrap().model;
     assert!(all.out_of_bag_importances(&table, &numbers).unwrap_err().to_string().contains("bootstrap"));
+}
+
+#[test]
+fn forests_of_more_than_255_bins_keep_what_forests_promise() {
+    // 1,000 values in some columns: bins are two bytes each.
+    let (x, _, y) = problem(1000, 17);
+    let data = MatRef::new(&x, 1000, COLUMNS).unwrap();
+    let table = BinnedTable::of_matrix(data, None, MaxBins::Exact, 0).unwrap();
+    let answers = Answers::Numbers(y.clone());
+    let of_trees = |trees| RandomForest { trees, out_of_bag: true, ..RandomForest::default() };
+    let fit = |trees| of_trees(trees).fit(&table, &answers, &Context::default()).unwrap().model;
+    let forest = fit(6);
+    for threads in [1, 3] {
+        assert!(parallel::with_threads(threads, || fit(6)) == forest);
+    }
+    assert!(
+        of_trees(6).continue_from(&fit(2), &table, &answers, &Context::default()).unwrap().model == forest
+    );
+    let narrow = BinnedTable::of_matrix(data, None, 255, 0).unwrap();
+    assert_ne!(
+        of_trees(6).fit(&narrow, &answers, &Context::default()).unwrap().model.trees(),
+        forest.trees()
+    );
+    // Rows of the table are judged by the leaves of their cells.
+    for tree in forest.trees() {
+        assert!((0..1000).all(|i| tree.leaf_of(&table, i) == tree.leaf(&x[i * COLUMNS..][..COLUMNS])));
+    }
+    let importances = forest.out_of_bag_importances(&table, &answers).unwrap();
+    assert!(importances.iter().any(|share| *share > 0.05), "{importances:?}");
 }
 
 #[test]

@@ -1,9 +1,11 @@
 //! A number that tells two tables apart, for training that goes on later.
 
+use crate::codes::{Code, of_codes};
 use crate::table::{BinnedTable, Binning};
 use crate::training::Answers;
 use tilewise_base::Result;
 use tilewise_kernels::random::Philox;
+use tilewise_kernels::tree::Bins;
 use tilewise_kernels::{parallel, same};
 
 /// Rows of a piece of work.
@@ -17,7 +19,6 @@ impl BinnedTable {
     /// # Errors
     /// When there are not as many answers as rows.
     pub fn fingerprint(&self, answers: &Answers) -> Result<u64> {
-        const ROW: u64 = Philox::purpose("row of a fingerprint");
         const COLUMN: u64 = Philox::purpose("column of a fingerprint");
         let (answer, kind): (Box<dyn Fn(usize) -> u64 + Sync>, u64) = match answers {
             Answers::Classes { y, classes } => {
@@ -29,16 +30,7 @@ impl BinnedTable {
                 (Box::new(|row| y[row].to_bits()), 0)
             }
         };
-        let columns = self.columns();
-        let of_row = |row: usize| {
-            let bins = (0..self.features()).map(|feature| usize::from(columns.get(row, feature)) as u64);
-            let all = bins.chain([self.weight(row).to_bits(), answer(row)]);
-            Philox::new(mixed(all), ROW).bits(row as u64)
-        };
-        let sum = |range: std::ops::Range<usize>| {
-            self.counted()[range].iter().fold(0, |sum: u64, &row| sum.wrapping_add(of_row(row as usize)))
-        };
-        let rows = parallel::map_reduce(self.counted().len(), CHUNK, sum, u64::wrapping_add).unwrap_or(0);
+        let rows = of_codes!(self.stored, codes => self.rows_of(codes.columns(), answer.as_ref()));
         let of_column = |(feature, binning): (usize, &Binning)| {
             let mixed = match binning {
                 Binning::Numeric { cuts } => mixed(cuts.iter().map(|cut| cut.to_bits())),
@@ -48,6 +40,23 @@ impl BinnedTable {
         };
         let columns = self.binnings.iter().enumerate().map(of_column).fold(0, u64::wrapping_add);
         Ok(rows.wrapping_add(columns).wrapping_add(Philox::new(kind, COLUMN).bits(u64::MAX)))
+    }
+
+    /// The sum over rows.
+    fn rows_of<B: Code>(&self, columns: Bins<'_, B>, answer: &(dyn Fn(usize) -> u64 + Sync)) -> u64 {
+        const ROW: u64 = Philox::purpose("row of a fingerprint");
+        let of_row = |row: usize| {
+            let bins = (0..self.features()).map(|feature| -> u64 {
+                let bin: usize = columns.get(row, feature).into();
+                bin as u64
+            });
+            let all = bins.chain([self.weight(row).to_bits(), answer(row)]);
+            Philox::new(mixed(all), ROW).bits(row as u64)
+        };
+        let sum = |range: std::ops::Range<usize>| {
+            self.counted()[range].iter().fold(0, |sum: u64, &row| sum.wrapping_add(of_row(row as usize)))
+        };
+        parallel::map_reduce(self.counted().len(), CHUNK, sum, u64::wrapping_add).unwrap_or(0)
     }
 }
 

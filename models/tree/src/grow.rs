@@ -11,6 +11,7 @@
 //! the node whose split gains most is divided first (of equals the one that was there first), or the one that is nearest
 //! to the root.
 
+use crate::codes::{Code, Codes, of_codes};
 use crate::constraints::{Constraints, State};
 use crate::local::Local;
 use crate::oblivious;
@@ -224,17 +225,35 @@ pub fn key_below(key: u64, is_right: bool) -> u64 {
 /// Rows of both children from which these are grown at the same time.
 const WORTH_SHARING: usize = 2048;
 
-pub(crate) struct Grower<'a, T> {
-    search: Search<'a, T>,
+/// The nodes of a tree over `rows` of the table. `key` is that of its random numbers.
+pub(crate) fn grow<T: Target>(
+    table: &BinnedTable,
+    target: &T,
+    limits: &Limits,
+    scheme: Scheme,
+    rows: &[u32],
+    key: u64,
+) -> Result<Nodes<T::Cell>> {
+    of_codes!(table.stored, codes => Grower::new(table, codes, target, limits, scheme).grow(rows, key))
 }
 
-impl<'a, T: Target> Grower<'a, T> {
-    pub(crate) fn new(table: &'a BinnedTable, target: &'a T, limits: &'a Limits, scheme: Scheme) -> Self {
-        Self { search: Search { table, target, limits, scheme } }
+pub(crate) struct Grower<'a, T, B> {
+    search: Search<'a, T, B>,
+}
+
+impl<'a, T: Target, B: Code> Grower<'a, T, B> {
+    /// `codes` are those of the table.
+    pub(crate) fn new(
+        table: &'a BinnedTable,
+        codes: &'a Codes<B>,
+        target: &'a T,
+        limits: &'a Limits,
+        scheme: Scheme,
+    ) -> Self {
+        Self { search: Search { table, codes, target, limits, scheme } }
     }
 
-    /// The nodes of a tree over `rows`. `key` is that of its random numbers.
-    pub(crate) fn grow(&self, rows: &[u32], key: u64) -> Result<Nodes<T::Cell>> {
+    fn grow(&self, rows: &[u32], key: u64) -> Result<Nodes<T::Cell>> {
         let Search { target, limits, .. } = self.search;
         let mut rows = rows.to_vec();
         let mut nodes = Nodes::new(target.width());
@@ -245,7 +264,7 @@ impl<'a, T: Target> Grower<'a, T> {
         }
         let cells = if self.has_histogram(rows.len()) { Some(self.histogram(&rows)?) } else { None };
         let root = Part { node, rows: 0..rows.len(), cells, state: State::root(key) };
-        let mut scratch = Scratch::new(target, self.search.table.features());
+        let mut scratch = Scratch::of_all(&self.search);
         if limits.max_leaves < rows.len() {
             self.best_first(root, &mut rows, &mut nodes, &mut scratch)?;
         } else {
@@ -259,10 +278,10 @@ impl<'a, T: Target> Grower<'a, T> {
         root: Part<T::Cell>,
         rows: &mut [u32],
         nodes: &mut Nodes<T::Cell>,
-        scratch: &mut Scratch<T>,
+        scratch: &mut Scratch<T, B>,
     ) -> Result<()> {
         let most = self.search.limits.max_leaves;
-        let cells = self.search.table.columns().cells() * self.search.target.width();
+        let cells = self.search.table.cells() * self.search.target.width();
         let histograms = (HELD / (cells * size_of::<T::Cell>()).max(1)).max(1);
         let (mut leaves, mut held) = (1, 0);
         let mut open = BinaryHeap::new();
@@ -297,7 +316,7 @@ impl<'a, T: Target> Grower<'a, T> {
         root: Part<T::Cell>,
         rows: &mut [u32],
         nodes: &mut Nodes<T::Cell>,
-        scratch: &mut Scratch<T>,
+        scratch: &mut Scratch<T, B>,
     ) -> Result<()> {
         let mut parts = vec![root];
         while let Some(part) = parts.pop() {
@@ -323,7 +342,7 @@ impl<'a, T: Target> Grower<'a, T> {
                 let mut below = Nodes::new(nodes.width);
                 let sums = nodes.sums(part.node).to_vec();
                 let node = below.push(rows.len(), sums);
-                let mut scratch = Scratch::new(self.search.target, self.search.table.features());
+                let mut scratch = Scratch::of_all(&self.search);
                 let root = Part { node, rows: 0..rows.len(), ..part };
                 self.subtree(root, rows, &mut below, &mut scratch).map(|()| below)
             };
@@ -341,9 +360,9 @@ impl<'a, T: Target> Grower<'a, T> {
         part: Part<T::Cell>,
         rows: &[u32],
         nodes: &Nodes<T::Cell>,
-        scratch: &mut Scratch<T>,
+        scratch: &mut Scratch<T, B>,
     ) -> Option<Open<T::Cell>> {
-        let Search { table, target, limits, .. } = self.search;
+        let Search { codes, target, limits, .. } = self.search;
         let rows = &rows[part.rows.clone()];
         let sums = nodes.sums(part.node);
         if !self.search.may_divide(rows.len(), sums, &part.state)
@@ -355,7 +374,7 @@ impl<'a, T: Target> Grower<'a, T> {
             Some(_) => Vec::new(),
             None => rows.iter().map(|&row| target.value(row)).collect(),
         };
-        let columns = table.columns();
+        let columns = codes.columns();
         let node = Searched {
             view: View { data: columns.data(), feature: columns.rows() },
             rows,
@@ -418,7 +437,8 @@ impl<'a, T: Target> Grower<'a, T> {
         let table = self.search.table;
         let mut divided = vec![0; rows.len()];
         let bins = choice.bins(table.missing[choice.feature]);
-        let lefts = partition(table.columns(), choice.feature, &self.rows(rows), bins, &mut divided)?;
+        let lefts =
+            partition(self.search.codes.columns(), choice.feature, &self.rows(rows), bins, &mut divided)?;
         rows.copy_from_slice(&divided);
         Ok(lefts)
     }
@@ -437,10 +457,10 @@ impl<'a, T: Target> Grower<'a, T> {
     }
 
     pub(crate) fn histogram(&self, rows: &[u32]) -> Result<Vec<T::Cell>> {
-        let Search { table, target, .. } = self.search;
-        let mut cells = vec![T::Cell::default(); table.columns().cells() * target.width()];
+        let Search { table, codes, target, .. } = self.search;
+        let mut cells = vec![T::Cell::default(); table.cells() * target.width()];
         let rows = self.rows(rows);
-        let columns = table.columns();
+        let columns = codes.columns();
         if self.search.scheme == Scheme::Tasks && rows.len() >= WORTH_SHARING {
             // A task for each feature; what is divided by rows below goes through all features of a row at once.
             let of_feature = |feature: usize| -> Result<Vec<T::Cell>> {
@@ -454,7 +474,7 @@ impl<'a, T: Target> Grower<'a, T> {
             return Ok(all.into_iter().collect::<Result<Vec<_>>>()?.concat());
         }
         let mut rest = &mut cells[..];
-        for tile in table.tiles() {
+        for tile in codes.tiles() {
             let (here, after) = rest.split_at_mut(tile.cells() * target.width());
             target.histogram(tile, &rows, here)?;
             rest = after;
@@ -463,22 +483,26 @@ impl<'a, T: Target> Grower<'a, T> {
     }
 
     /// Whether a node of so many rows has a histogram of all features: not where it looks at some of them only, or where
-    /// rows have to be counted, or where going through its rows is less work than going through the cells.
+    /// rows have to be counted, or where going through its rows is less work than going through the cells, or where these
+    /// would be large.
     fn has_histogram(&self, rows: usize) -> bool {
-        let Search { table, limits, .. } = self.search;
+        let Search { table, target, limits, .. } = self.search;
+        let cells = table.cells();
         limits.features >= table.features()
             && limits.min_rows <= 1
-            && rows * table.features() * HISTOGRAM_FROM >= table.columns().cells()
+            && rows * table.features() * B::HISTOGRAM_FROM >= cells
+            && cells * target.width() * size_of::<T::Cell>() <= LARGEST
     }
 }
 
 /// Bytes of the histograms of open nodes, where leaves are limited; nodes beyond go without, and so do those below them.
 const HELD: usize = 256 << 20;
 
-/// A node has a histogram if its rows are at least one in so many of the bins of a feature.
-const HISTOGRAM_FROM: usize = 4;
+/// Bytes of the largest histogram. With 64 columns of 255 bins it is 256 KiB for two classes; with many columns of 65,535 it would
+/// be as large as the table.
+const LARGEST: usize = 32 << 20;
 
-impl<T: Target> Search<'_, T> {
+impl<T: Target, B: Code> Search<'_, T, B> {
     /// Whether a node may be divided, as far as its number and weight of rows say.
     pub(crate) fn may_divide(&self, rows: usize, sums: &[T::Cell], state: &State) -> bool {
         let limits = self.limits;

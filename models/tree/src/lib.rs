@@ -1,12 +1,14 @@
 #![doc = include_str!("../README.md")]
 
 mod arena;
+mod codes;
 mod compiled;
 mod constraints;
 mod cuts;
 mod fingerprint;
 mod grow;
 mod local;
+mod max_bins;
 #[cfg(test)]
 mod naive;
 mod oblivious;
@@ -29,12 +31,13 @@ mod weights;
 pub use compiled::{Compiled, Engine, WhenAsked};
 pub use cuts::categories;
 pub use grow::{Growth, Splitter, key_below};
+pub use max_bins::{MOST_BINS, MOST_CATEGORIES, MaxBins};
 pub use outline::outline;
 pub use parameters::{ClassWeights, Criterion, DecisionTree, Draw, MaxFeatures};
 pub use pipeline::{TreeModel, show_importances};
 pub use prune::Pruning;
 pub use search::draw;
 pub use shap::{SHAP_TOLERANCE, Shap};
-pub use table::{BinnedTable, Feature, MOST_BINS};
+pub use table::{BinnedTable, Feature};
 pub use training::{Answers, Training, without_values};
 pub use tree::{BareTree, Input, Node, Test, Tree};

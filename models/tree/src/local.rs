@@ -3,6 +3,7 @@
 //! Bins and what rows bring lie side by side here and in the first or second cache, and neither threads nor histograms are
 //! worth their cost. Most nodes of a full tree are grown so.
 
+use crate::codes::Code;
 use crate::constraints::State;
 use crate::grow::{Choice, Nodes};
 use crate::search::{Scratch, Search, Searched, View};
@@ -14,10 +15,10 @@ const BYTES: usize = 64 << 10;
 /// A row is not copied if it has more features than this.
 const WIDEST: usize = 512;
 
-pub(crate) struct Local<'a, T: Target> {
-    search: &'a Search<'a, T>,
+pub(crate) struct Local<'a, T: Target, B: Code> {
+    search: &'a Search<'a, T, B>,
     /// Bins, rows x features.
-    bins: Vec<u8>,
+    bins: Vec<B>,
     /// Rows in the order of nodes, by where their bins begin, and what they bring.
     rows: Vec<u32>,
     values: Vec<T::Value>,
@@ -33,16 +34,16 @@ struct Part {
     state: State,
 }
 
-impl<'a, T: Target> Local<'a, T> {
+impl<'a, T: Target, B: Code> Local<'a, T, B> {
     /// Whether so many rows are few enough.
-    pub(crate) fn fits(search: &Search<'_, T>, rows: usize) -> bool {
+    pub(crate) fn fits(search: &Search<'_, T, B>, rows: usize) -> bool {
         let features = search.table.features();
-        features <= WIDEST && rows * features <= BYTES
+        features <= WIDEST && rows * features * size_of::<B>() <= BYTES
     }
 
-    pub(crate) fn new(search: &'a Search<'a, T>, rows: &[u32]) -> Self {
+    pub(crate) fn new(search: &'a Search<'a, T, B>, rows: &[u32]) -> Self {
         let values = rows.iter().map(|&row| search.target.value(row)).collect();
-        let bins = search.table.gathered(rows);
+        let bins = search.codes.gathered(rows);
         let count = rows.len();
         Self {
             search,
@@ -60,7 +61,7 @@ impl<'a, T: Target> Local<'a, T> {
         node: usize,
         state: State,
         nodes: &mut Nodes<T::Cell>,
-        scratch: &mut Scratch<T>,
+        scratch: &mut Scratch<T, B>,
     ) {
         let mut small = vec![T::Cell::default(); self.search.target.width()];
         let mut parts = vec![Part { node, rows: 0..self.rows.len(), state }];
@@ -85,7 +86,7 @@ impl<'a, T: Target> Local<'a, T> {
         rows: &Range<usize>,
         state: &State,
         nodes: &Nodes<T::Cell>,
-        scratch: &mut Scratch<T>,
+        scratch: &mut Scratch<T, B>,
     ) -> Option<Choice> {
         let (sums, values) = (nodes.sums(node), &self.values[rows.clone()]);
         let search = self.search;
@@ -110,7 +111,7 @@ impl<'a, T: Target> Local<'a, T> {
     fn divide(&mut self, rows: &Range<usize>, choice: &Choice) -> usize {
         let table = self.search.table;
         let feature = choice.feature;
-        let count = table.columns().count(feature);
+        let count = table.count(feature);
         let left = choice.bins(table.missing[feature]);
         let (own_rows, values) = (&mut self.rows[rows.clone()], &mut self.values[rows.clone()]);
         let mut lefts = 0;

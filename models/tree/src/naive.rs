@@ -40,8 +40,8 @@ pub(crate) fn grow<T: Target>(
             continue;
         }
         for (left, missing_left) in candidates(table, target, limits, rows, feature, state.key) {
-            let count = table.columns().count(feature);
-            let bin = |row: u32| usize::from(table.columns().get(row as usize, feature));
+            let count = table.count(feature);
+            let bin = |row: u32| table.bin(row, feature);
             let is_left = |row: &u32| match &left {
                 _ if table.missing[feature] && bin(*row) + 1 == count => missing_left,
                 Left::UpTo(last) => bin(*row) <= *last,
@@ -98,10 +98,9 @@ pub(crate) fn candidates<T: Target>(
     feature: usize,
     key: u64,
 ) -> Vec<(Left, bool)> {
-    let columns = table.columns();
-    let bins_of_values = columns.count(feature) - usize::from(table.missing[feature]);
+    let bins_of_values = table.count(feature) - usize::from(table.missing[feature]);
     let with_bin = |bin: usize| -> Vec<u32> {
-        rows.iter().copied().filter(|&row| usize::from(columns.get(row as usize, feature)) == bin).collect()
+        rows.iter().copied().filter(|&row| table.bin(row, feature) == bin).collect()
     };
     let (mut here, absent): (Vec<usize>, Vec<usize>) =
         (0..bins_of_values).partition(|&bin| !with_bin(bin).is_empty());
@@ -157,11 +156,11 @@ pub(crate) fn candidates<T: Target>(
 #[cfg(test)]
 pub(crate) mod tests {
     use super::*;
-    use crate::Criterion;
     use crate::constraints::Constraints;
-    use crate::grow::{Grower, Growth, Nodes};
+    use crate::grow::{self, Growth, Nodes};
     use crate::table::Feature;
     use crate::target::{ManyClasses, Numbers, TwoClasses};
+    use crate::{Criterion, MaxBins};
     use proptest::prelude::*;
     use tilewise_kernels::parallel::{self, Scheme};
     use tilewise_kernels::tree::Packed;
@@ -188,11 +187,13 @@ pub(crate) mod tests {
         if limits.max_leaves < table.rows.len() {
             expected = first_of(&expected, limits.max_leaves, limits.growth);
         }
+        let wide = table.widened();
         for threads in [1, 3] {
             for scheme in [Scheme::Auto, Scheme::Tasks, Scheme::Rows] {
-                let grower = Grower::new(table, target, limits, scheme);
-                let grown = parallel::with_threads(threads, || grower.grow(&table.rows, KEY)).unwrap();
-                assert_same(&grown, &expected);
+                for table in [table, &wide] {
+                    let grow = || grow::grow(table, target, limits, scheme, &table.rows, KEY);
+                    assert_same(&parallel::with_threads(threads, grow).unwrap(), &expected);
+                }
             }
         }
     }
@@ -281,7 +282,7 @@ pub(crate) mod tests {
         })
     }
 
-    pub(crate) fn table(columns: &[Drawn], weights: Option<&[f64]>, bins: usize) -> BinnedTable {
+    pub(crate) fn table(columns: &[Drawn], weights: Option<&[f64]>, bins: impl Into<MaxBins>) -> BinnedTable {
         let features: Vec<Feature<'_>> = columns
             .iter()
             .map(|column| match column {
@@ -311,6 +312,49 @@ pub(crate) mod tests {
             compare(&table, &TwoClasses::new(&two, &table.weights, Criterion::Gini).unwrap(), &limits);
             let numbers: Vec<f64> = (0..ROWS).map(score).collect();
             compare(&table, &Numbers::new(&numbers, &table.weights, Criterion::Squared).unwrap(), &limits);
+        }
+    }
+
+    /// A column of which most values are different, and more than a byte can name; some are missing.
+    fn many_values() -> impl Strategy<Value = Vec<f64>> {
+        let number = prop_oneof![12 => (0..100_000).prop_map(|x| f64::from(x) / 8.0), 1 => Just(f64::NAN)];
+        prop::collection::vec(number, 350)
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { cases: 12, ..ProptestConfig::default() })]
+
+        #[test]
+        fn wide_trees_are_those_of_the_naive_trainer(
+            columns in (many_values(), many_values(), prop::collection::vec(0_u32..7, 350)),
+            scores in prop::collection::vec(-20_i32..20, 350),
+            bins in prop::sample::select(vec![MaxBins::Exact, MaxBins::AtMost(300)]),
+            max_leaves in prop::sample::select(vec![usize::MAX, 20]),
+            min_rows in prop::sample::select(vec![1, 4]),
+            features in 2_usize..4,
+            random: bool,
+            monotone: bool,
+        ) {
+            let (a, b, codes) = columns;
+            let y: Vec<f64> = a.iter().zip(&scores).map(|(x, &score)| (x / 900.0).sin() * 9.0 + f64::from(score)).collect();
+            let y: Vec<f64> = y.into_iter().map(|y| if y.is_nan() { 3.0 } else { y }).collect();
+            let columns = [Drawn::Numbers(a), Drawn::Numbers(b), Drawn::Codes(codes, 7)];
+            let table = table(&columns, None, bins);
+            prop_assert!(table.count(0) > 256);
+            let mut limits = Limits {
+                max_depth: 5,
+                max_leaves,
+                min_rows,
+                features,
+                splitter: if random { Splitter::Random } else { Splitter::Best },
+                ..limits()
+            };
+            let classes: Vec<u32> = scores.iter().map(|score| score.rem_euclid(3) as u32).collect();
+            compare(&table, &ManyClasses::new(&classes, 3, &table.weights, Criterion::Gini).unwrap(), &limits);
+            if monotone {
+                limits.constraints.monotone = vec![1, -1, 0];
+            }
+            compare(&table, &Numbers::new(&y, &table.weights, Criterion::Squared).unwrap(), &limits);
         }
     }
 
@@ -392,7 +436,7 @@ pub(crate) mod tests {
             let table = table(&columns, None, 255);
             let target = Numbers::new(&numbers, &table.weights, Criterion::Squared).unwrap();
             let limits = Limits { max_depth: 1, max_leaves: 2, ..limits() };
-            let grown = Grower::new(&table, &target, &limits, Scheme::Auto).grow(&table.rows, 0).unwrap();
+            let grown = grow::grow(&table, &target, &limits, Scheme::Auto, &table.rows, 0).unwrap();
             let error = |rows: &[u32]| {
                 let y = || rows.iter().map(|&row| numbers[row as usize]);
                 let mean = y().sum::<f64>() / rows.len().max(1) as f64;
@@ -401,7 +445,7 @@ pub(crate) mod tests {
             let whole = error(&table.rows);
             let mut best = f64::NEG_INFINITY;
             for feature in 0..table.features() {
-                let count = table.columns().count(feature);
+                let count = table.count(feature);
                 let numeric = matches!(table.binnings[feature], Binning::Numeric { .. });
                 for set in 0_u32..1 << count {
                     // Of a number all up to a bin, and missing values on either side.
@@ -409,7 +453,7 @@ pub(crate) mod tests {
                     if numeric && !(of_values + 1).is_power_of_two() {
                         continue;
                     }
-                    let is_left = |row: &u32| set >> table.columns().get(*row as usize, feature) & 1 == 1;
+                    let is_left = |row: &u32| set >> table.bin(*row, feature) & 1 == 1;
                     let (left, right): (Vec<u32>, Vec<u32>) = table.rows.iter().partition(|row| is_left(row));
                     if !left.is_empty() && !right.is_empty() {
                         best = best.max(whole - error(&left) - error(&right));

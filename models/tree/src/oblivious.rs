@@ -5,14 +5,15 @@
 //! over the level alone. (Kohavi, "Bottom-up induction of oblivious
 //! read-once decision graphs", ECML 1994; the form of CatBoost's trees.)
 //!
-//! Nodes are summed feature by feature. Histograms, whose cells could be subtracted, are not kept: a level has as many rows
-//! as the first.
+//! Nodes are summed feature by feature and one after another, in the same cells: a level needs no more memory than a node has
+//! bins. Histograms, whose cells could be subtracted, are not kept: a level has as many rows as the first.
 
+use crate::codes::{Code, Marks};
 use crate::constraints::State;
 use crate::grow::{Choice, Left, Nodes, Splitter};
 use crate::search::{Search, draw, drawn_bin};
 use crate::table::Binning;
-use crate::target::Target;
+use crate::target::{Target, add_to};
 use std::ops::{ControlFlow, Range};
 use tilewise_base::Result;
 use tilewise_kernels::parallel;
@@ -36,8 +37,8 @@ struct Offer {
 }
 
 /// Adds the levels below the root, which is the only node of `nodes` and has all rows.
-pub(crate) fn grow<T: Target>(
-    search: &Search<'_, T>,
+pub(crate) fn grow<T: Target, B: Code>(
+    search: &Search<'_, T, B>,
     rows: &mut [u32],
     key: u64,
     nodes: &mut Nodes<T::Cell>,
@@ -80,8 +81,8 @@ fn level_key(key: u64, depth: u64) -> u64 {
 }
 
 /// The test that gains most in all nodes together; of equals that of the first feature.
-fn best<T: Target>(
-    search: &Search<'_, T>,
+fn best<T: Target, B: Code>(
+    search: &Search<'_, T, B>,
     rows: &[u32],
     level: &[Part],
     nodes: &Nodes<T::Cell>,
@@ -111,43 +112,38 @@ fn best<T: Target>(
 }
 
 /// The best test of one feature.
-fn of_feature<T: Target>(
-    search: &Search<'_, T>,
+fn of_feature<T: Target, B: Code>(
+    search: &Search<'_, T, B>,
     rows: &[u32],
     level: &[Part],
     nodes: &Nodes<T::Cell>,
     feature: usize,
     key: u64,
 ) -> Option<Offer> {
-    let Search { table, target, limits, .. } = *search;
-    let (width, columns) = (target.width(), table.columns());
-    let count = columns.count(feature);
+    let Search { table, codes, target, limits, .. } = *search;
+    let (width, columns) = (target.width(), codes.columns());
+    let count = table.count(feature);
     let values = count - usize::from(table.missing[feature]);
     let column = &columns.data()[feature * columns.rows()..][..columns.rows()];
     let level: Vec<&Part> =
         level.iter().filter(|part| limits.constraints.may_use(&part.state, feature)).collect();
-    // Cells and numbers of rows: nodes x bins.
-    let mut cells = vec![T::Cell::default(); level.len() * count * width];
-    let mut counts = vec![0_usize; level.len() * count];
-    for (at, part) in level.iter().enumerate() {
-        for &row in &rows[part.rows.clone()] {
-            let bin = at * count + usize::from(column[row as usize]);
-            counts[bin] += 1;
-            target.put(target.value(row), &mut cells[bin * width..][..width]);
-        }
-    }
-    let rows_with = |bin: usize| (0..level.len()).map(|at| counts[at * count + bin]).sum::<usize>();
-    let here: Vec<usize> = (0..values).filter(|&bin| rows_with(bin) > 0).collect();
-    let any_missing = table.missing[feature] && rows_with(count - 1) > 0;
+    let bin_of = |row: u32| -> usize { column[row as usize].into() };
+    let rows_of = |part: &Part| &rows[part.rows.clone()];
+    let mut holds = vec![false; count];
+    level.iter().flat_map(|part| rows_of(part)).for_each(|&row| holds[bin_of(row)] = true);
+    let here: Vec<usize> = (0..values).filter(|&bin| holds[bin]).collect();
+    let any_missing = table.missing[feature] && holds[count - 1];
     let (&first, &last) = here.first().zip(here.last())?;
     let numeric = matches!(table.binnings[feature], Binning::Numeric { .. });
     let mut order = here;
-    // The sums of each bin over all nodes, and of all bins.
-    let mut all = vec![T::Cell::default(); (count + 1) * width];
-    for (i, &cell) in cells.iter().enumerate() {
-        let (bin, node) = (i % (count * width), count * width + i % width);
-        all[bin] = all[bin].plus(cell);
-        all[node] = all[node].plus(cell);
+    // Of categories the sums of each over all nodes, and of all.
+    let mut all = vec![T::Cell::default(); if numeric { 0 } else { (count + 1) * width }];
+    if !numeric {
+        let (of_bins, whole) = all.split_at_mut(count * width);
+        for &row in level.iter().flat_map(|part| rows_of(part)) {
+            target.put(target.value(row), &mut of_bins[bin_of(row) * width..][..width]);
+        }
+        of_bins.chunks_exact(width).for_each(|bin| add_to(whole, bin));
     }
     let of_all = |bin: usize| &all[bin * width..][..width];
     if !numeric {
@@ -171,37 +167,74 @@ fn of_feature<T: Target>(
     let sides = if any_missing { 2 } else { 1 };
     let mut gains = vec![0.0; lefts.len() * sides];
     let mut divides = vec![false; gains.len()];
+    // The first candidate that sends a bin to the left.
+    let mut first_of = vec![lefts.len(); count];
+    for (place, &bin) in order.iter().enumerate() {
+        first_of[bin] = lefts.partition_point(|&(upto, _)| upto <= place);
+    }
+    // Cells and rows of the bins of a node, nothing between nodes; which they are, in the order of `order`.
+    let mut cells = vec![T::Cell::default(); count * width];
+    let (mut counts, mut marks, mut present) = (vec![0_usize; count], B::Marks::default(), Vec::new());
     let (mut sums, mut worth) = (vec![T::Cell::default(); 3 * width], [0.0; 3]);
-    for (at, part) in level.iter().enumerate() {
+    for part in &level {
+        for &row in rows_of(part) {
+            let bin = bin_of(row);
+            counts[bin] += 1;
+            target.put(target.value(row), &mut cells[bin * width..][..width]);
+        }
+        if part.rows.len() < count {
+            rows_of(part).iter().for_each(|&row| marks.set(bin_of(row)));
+        } else {
+            counts.iter().enumerate().for_each(|(bin, &rows)| marks.set_if(bin, rows > 0));
+        }
+        present.clear();
+        marks.each(|bin| present.push(bin));
+        marks.clear();
+        let missing = present.pop_if(|bin| *bin >= values);
+        if !numeric {
+            present.sort_by_key(|&bin| first_of[bin]);
+        }
         let all = nodes.sums(part.node);
-        let of_bin = |bin: usize| (&cells[(at * count + bin) * width..][..width], counts[at * count + bin]);
         for side in 0..sides {
-            let (mut left, mut left_rows, mut added) = (vec![T::Cell::default(); width], 0, 0);
-            let missing: &[usize] = if side == 1 { &[count - 1] } else { &[] };
-            for (candidate, &(upto, _)) in lefts.iter().enumerate() {
-                let first: &[usize] = if candidate == 0 { missing } else { &[] };
-                for &bin in first.iter().chain(&order[added..upto]) {
-                    let (cells, rows) = of_bin(bin);
-                    left.iter_mut().zip(cells).for_each(|(sum, &cell)| *sum = sum.plus(cell));
-                    left_rows += rows;
-                }
-                added = upto;
+            let (mut left, mut left_rows) = (vec![T::Cell::default(); width], 0);
+            if side == 1
+                && let Some(bin) = missing
+            {
+                left.copy_from_slice(&cells[bin * width..][..width]);
+                left_rows = counts[bin];
+            }
+            // Candidates between two bins of the node divide it in the same way.
+            let mut from = 0;
+            let mut add_gain = |left: &[T::Cell], left_rows: usize, to: usize| {
                 for i in 0..width {
                     (sums[i], sums[width + i], sums[2 * width + i]) =
                         (left[i], all[i].minus(left[i]), all[i]);
                 }
                 let (left_sums, right_sums) = (&sums[..width], &sums[width..2 * width]);
                 let on_sides = [left_rows, part.rows.len() - left_rows];
-                if allows(search, &part.state, feature, [left_sums, right_sums], on_sides) {
+                if from < to && allows(search, &part.state, feature, [left_sums, right_sums], on_sides) {
                     target.worth(&sums, &mut worth);
                     let gain = worth[0] + worth[1] - worth[2];
                     // A side that is worth minus infinity ends this node, not the level.
                     if gain.is_finite() {
-                        gains[sides * candidate + side] += gain;
-                        divides[sides * candidate + side] = true;
+                        for candidate in from..to {
+                            gains[sides * candidate + side] += gain;
+                            divides[sides * candidate + side] = true;
+                        }
                     }
                 }
+                from = to;
+            };
+            for &bin in &present {
+                add_gain(&left, left_rows, first_of[bin]);
+                add_to(&mut left, &cells[bin * width..][..width]);
+                left_rows += counts[bin];
             }
+            add_gain(&left, left_rows, lefts.len());
+        }
+        for &bin in present.iter().chain(&missing) {
+            cells[bin * width..][..width].fill(T::Cell::default());
+            counts[bin] = 0;
         }
     }
     let mut best: Option<(usize, f64)> = None;
@@ -227,7 +260,7 @@ fn of_feature<T: Target>(
         }
         // Categories that the level does not have go where more of it goes.
         if 2 * weight > target.weight(of_all(count)) {
-            (0..values).filter(|&bin| rows_with(bin) == 0).for_each(put);
+            (0..values).filter(|&bin| !holds[bin]).for_each(put);
         }
         Left::Set(set)
     };
@@ -235,8 +268,8 @@ fn of_feature<T: Target>(
 }
 
 /// Whether a node may be divided into sides with these sums and numbers of rows.
-fn allows<T: Target>(
-    search: &Search<'_, T>,
+fn allows<T: Target, B: Code>(
+    search: &Search<'_, T, B>,
     state: &State,
     feature: usize,
     sums: [&[T::Cell]; 2],
@@ -259,8 +292,8 @@ struct Divided<C> {
 }
 
 /// Puts the rows of each node of a level that go left before the others.
-fn divide<T: Target>(
-    search: &Search<'_, T>,
+fn divide<T: Target, B: Code>(
+    search: &Search<'_, T, B>,
     rows: &mut [u32],
     level: Vec<Part>,
     nodes: &Nodes<T::Cell>,
@@ -273,7 +306,7 @@ fn divide<T: Target>(
         let of_part = &mut rows[part.rows.clone()];
         let mut sorted = vec![0; of_part.len()];
         let bins = choice.bins(search.table.missing[feature]);
-        let lefts = partition(search.table.columns(), feature, &Rows::List(of_part), bins, &mut sorted)?;
+        let lefts = partition(search.codes.columns(), feature, &Rows::List(of_part), bins, &mut sorted)?;
         of_part.copy_from_slice(&sorted);
         let mut left = vec![T::Cell::default(); target.width()];
         of_part[..lefts].iter().for_each(|&row| target.put(target.value(row), &mut left));
@@ -292,8 +325,8 @@ fn divide<T: Target>(
 }
 
 /// Adds the children of a level.
-fn commit<T: Target>(
-    search: &Search<'_, T>,
+fn commit<T: Target, B: Code>(
+    search: &Search<'_, T, B>,
     divided: Vec<Divided<T::Cell>>,
     nodes: &mut Nodes<T::Cell>,
     offer: &Offer,
@@ -322,7 +355,8 @@ impl Offer {
 mod tests {
     use super::*;
     use crate::Criterion;
-    use crate::grow::{Grower, Growth, Limits};
+    use crate::codes::of_codes;
+    use crate::grow::{self, Growth, Limits};
     use crate::naive::tests::{Drawn, limits, problem, table};
     use crate::naive::{candidates, sum};
     use crate::search::drawn;
@@ -341,7 +375,14 @@ mod tests {
 
     /// Every test of every feature is tried by going through all rows of all nodes.
     fn naive<T: Target>(table: &BinnedTable, target: &T, limits: &Limits, key: u64) -> Vec<Plain<T::Cell>> {
-        let search = Search { table, target, limits, scheme: Scheme::Auto };
+        of_codes!(table.stored, codes => {
+            let search = Search { table, codes, target, limits, scheme: Scheme::Auto };
+            naive_as(&search, key)
+        })
+    }
+
+    fn naive_as<T: Target, B: Code>(search: &Search<'_, T, B>, key: u64) -> Vec<Plain<T::Cell>> {
+        let Search { table, target, limits, .. } = *search;
         let rows = table.rows.clone();
         let root = Plain { sums: sum(target, &rows), rows, state: State::root(key), split: None };
         let (mut nodes, mut level) = (vec![root], vec![0]);
@@ -358,9 +399,9 @@ mod tests {
             }
             // What a test gains in a node, and the sides, if the node may be so divided.
             let divided = |node: &Plain<T::Cell>, feature: usize, left: &Left, missing_left: bool| {
-                let count = table.columns().count(feature);
+                let count = table.count(feature);
                 let goes_left = |row: &u32| {
-                    let bin = usize::from(table.columns().get(*row as usize, feature));
+                    let bin = table.bin(*row, feature);
                     match left {
                         _ if table.missing[feature] && bin + 1 == count => missing_left,
                         Left::UpTo(last) => bin <= *last,
@@ -370,7 +411,7 @@ mod tests {
                 let (left, right): (Vec<u32>, Vec<u32>) = node.rows.iter().partition(|row| goes_left(row));
                 let sums = [sum(target, &left), sum(target, &right)];
                 let allowed =
-                    allows(&search, &node.state, feature, [&sums[0], &sums[1]], [left.len(), right.len()]);
+                    allows(search, &node.state, feature, [&sums[0], &sums[1]], [left.len(), right.len()]);
                 let mut worth = [0.0; 3];
                 target.worth(&[&sums[0][..], &sums[1], &node.sums].concat(), &mut worth);
                 let gain = worth[0] + worth[1] - worth[2];
@@ -384,11 +425,9 @@ mod tests {
                 let may_use = |at: &&usize| limits.constraints.may_use(&nodes[**at].state, feature);
                 let here: Vec<&Plain<T::Cell>> = level.iter().filter(may_use).map(|&at| &nodes[at]).collect();
                 let rows: Vec<u32> = here.iter().flat_map(|node| &node.rows).copied().collect();
-                let missing = table.columns().count(feature) - 1;
-                let any_missing = table.missing[feature]
-                    && rows
-                        .iter()
-                        .any(|&row| usize::from(table.columns().get(row as usize, feature)) == missing);
+                let missing = table.count(feature) - 1;
+                let any_missing =
+                    table.missing[feature] && rows.iter().any(|&row| table.bin(row, feature) == missing);
                 let tests = candidates(table, target, limits, &rows, feature, level_key(key, depth));
                 for (left, missing_left) in tests {
                     let gains: Vec<f64> = here
@@ -438,9 +477,9 @@ mod tests {
 
     fn compare<T: Target>(table: &BinnedTable, target: &T, limits: &Limits) {
         let expected = naive(table, target, limits, 5);
-        for threads in [1, 3] {
-            let grower = Grower::new(table, target, limits, Scheme::Auto);
-            let grown = parallel::with_threads(threads, || grower.grow(&table.rows, 5)).unwrap();
+        for (threads, table) in [(1, table), (3, table), (1, &table.widened())] {
+            let grow = || grow::grow(table, target, limits, Scheme::Auto, &table.rows, 5);
+            let grown = parallel::with_threads(threads, grow).unwrap();
             assert_eq!(grown.list.len(), expected.len());
             for (at, (node, plain)) in grown.list.iter().zip(&expected).enumerate() {
                 assert_eq!((node.rows, grown.sums(at)), (plain.rows.len(), &plain.sums[..]));

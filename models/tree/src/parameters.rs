@@ -1,7 +1,7 @@
 //! What a decision tree is fitted with.
 
 use crate::constraints::Constraints;
-use crate::grow::{Grower, Growth, Limits, Splitter};
+use crate::grow::{self, Growth, Limits, Splitter};
 use crate::table::BinnedTable;
 use crate::target::{self, ManyClasses, Numbers, Target, TwoClasses};
 use crate::tree::{Input, Tree};
@@ -331,7 +331,7 @@ impl DecisionTree {
         let counted = (draw.counts.is_some() || table.weights.values.is_none())
             && self.class_weights == ClassWeights::Rows;
         let limits = self.limits(drawn.weights.total, table.features(), counted, constraints);
-        let nodes = Grower::new(table, target, &limits, draw.scheme).grow(&drawn.rows, drawn.key)?;
+        let nodes = grow::grow(table, target, &limits, draw.scheme, &drawn.rows, drawn.key)?;
         Ok(self.pruned(Tree::new(table, drawn.weights.unit, target, &nodes)))
     }
 

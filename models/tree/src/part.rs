@@ -1,20 +1,22 @@
 //! A binned table and what is to be learned from it as a part file, which worker processes map: the bins, two bytes per row
-//! and column, are used where they lie. Rows that count, weights and targets, 4 to 8 bytes per row each, are copied.
+//! and column (four where a column has more than 255), are used where they lie. Rows that count, weights and targets, 4 to 8 bytes per row each, are copied.
 //!
 //! A part of kind `binned columns` has a header (rows, first cells of the columns, how values became bins, which columns have
 //! a bin of missing values, the unit of weights, the number of classes) and these sections: `columns`, one column of bins
-//! after another; `tile 0`, `tile 1` ..., the same by rows, each of at most 64 columns; `weights` (u32), where not all are 1;
+//! after another; `tile 0`, `tile 1` ..., the same by rows, each of at most 64 columns, or 32 where bins are two bytes (which
+//! follows from the numbers of bins); `weights` (u32), where not all are 1;
 //! `classes` (u32) or `numbers` (f64), one per row.
 
+use crate::codes::{Code, Codes, Stored, of_codes};
 use crate::cuts::UNKNOWN;
-use crate::table::{BinnedTable, Binning, MOST_BINS, TILE};
+use crate::max_bins::{MOST_BINS, MOST_CATEGORIES};
+use crate::table::{BinnedTable, Binning};
 use crate::training::Answers;
 use crate::weights::{MOST, Weights};
 use serde::{Deserialize, Serialize};
 use std::io::Write;
-use std::sync::Arc;
 use tilewise_base::part::{self, Number, Part};
-use tilewise_base::{Error, Mapped, Result};
+use tilewise_base::{Error, Result};
 use tilewise_kernels::same;
 use tilewise_kernels::tree::OwnedBins;
 
@@ -36,7 +38,15 @@ struct Header {
 /// # Errors
 /// When lengths differ or `to` fails.
 pub fn write(table: &BinnedTable, answers: &Answers, to: &mut impl Write) -> Result<()> {
-    let columns = table.columns();
+    of_codes!(table.stored, codes => write_as(table, codes, answers, to))
+}
+
+fn write_as<B: Code>(
+    table: &BinnedTable,
+    codes: &Codes<B>,
+    answers: &Answers,
+    to: &mut impl Write,
+) -> Result<()> {
     let (name, y, classes) = match answers {
         Answers::Classes { y, classes } => ("classes", u32::bytes(y), Some(*classes)),
         Answers::Numbers(y) => ("numbers", f64::bytes(y), None),
@@ -44,15 +54,17 @@ pub fn write(table: &BinnedTable, answers: &Answers, to: &mut impl Write) -> Res
     same("targets against rows", table.rows(), answers.len())?;
     let header = Header {
         rows: table.rows(),
-        offsets: columns.offsets().to_vec(),
+        offsets: table.offsets().to_vec(),
         binnings: table.binnings.clone(),
         missing: table.missing.clone(),
         unit: table.weights.unit,
         classes,
     };
-    let tiles: Vec<String> = (0..table.tiles().count()).map(tile_name).collect();
-    let mut sections: Vec<(&str, &[u8])> = vec![("columns", columns.data()), (name, &y)];
-    sections.extend(tiles.iter().map(String::as_str).zip(table.tiles().map(|tile| tile.data())));
+    let (columns, tiles) =
+        (B::bytes(codes.columns().data()), codes.tiles().map(|tile| B::bytes(tile.data())));
+    let tiles: Vec<_> = tiles.enumerate().map(|(number, tile)| (tile_name(number), tile)).collect();
+    let mut sections: Vec<(&str, &[u8])> = vec![("columns", &columns), (name, &y)];
+    sections.extend(tiles.iter().map(|(name, tile)| (name.as_str(), tile.as_ref())));
     let weights = table.weights.values.as_deref().map(u32::bytes);
     sections.extend(weights.as_deref().map(|weights| ("weights", weights)));
     part::write(to, KIND, &header, &sections)
@@ -70,33 +82,30 @@ pub fn read(part: &Part) -> Result<(BinnedTable, Answers)> {
     let header: Header = part.header(KIND)?;
     let Header { rows, offsets, binnings, missing, unit, classes } = header;
     let bad = |what: &str| Error::Fit(format!("a part file of binned columns does not fit itself: {what}"));
-    let bins = |name: &str, offsets: Vec<usize>, row_major| -> Result<OwnedBins<u8>> {
-        let memory: Mapped = part.section(name)?;
-        Ok(OwnedBins::shared(Arc::new(memory), rows, offsets, row_major)?)
-    };
     if binnings.is_empty() || binnings.len() != missing.len() || binnings.len() + 1 != offsets.len() {
         return Err(bad("it has not as many ways of binning as columns"));
     }
-    let columns = bins("columns", offsets.clone(), false)?;
+    let is_wide = is_wide(&offsets, &missing);
+    let stored = if is_wide {
+        Stored::TwoBytes(codes(part, rows, &offsets)?)
+    } else {
+        Stored::Bytes(codes(part, rows, &offsets)?)
+    };
     for (column, (binning, missing)) in binnings.iter().zip(&missing).enumerate() {
-        let count = columns.get().count(column);
+        let count = offsets[column + 1] - offsets[column];
         let of_values = count.checked_sub(usize::from(*missing)).filter(|n| (1..=MOST_BINS).contains(n));
         let of_values = of_values.ok_or_else(|| bad("a column has no bins or too many"))?;
         let fits = match binning {
             Binning::Numeric { cuts } => cuts.len() + 1 == of_values && cuts.is_sorted_by(|a, b| a < b),
             Binning::Categorical { bin_of } => {
-                bin_of.iter().all(|bin| *bin == UNKNOWN || usize::from(*bin) < of_values)
+                of_values <= MOST_CATEGORIES
+                    && bin_of.iter().all(|bin| *bin == UNKNOWN || usize::from(*bin) < of_values)
             }
         };
         if !fits {
             return Err(bad("a column has other bins than its way of binning gives"));
         }
     }
-    let tile = |(number, columns): (usize, &[Binning])| {
-        let ends = &offsets[number * TILE..=number * TILE + columns.len()];
-        bins(&tile_name(number), ends.iter().map(|end| end - ends[0]).collect(), true)
-    };
-    let tiles = binnings.chunks(TILE).enumerate().map(tile).collect::<Result<Vec<_>>>()?;
     let values = part.has("weights").then(|| part.numbers::<u32>("weights")).transpose()?;
     if rows >= 1 << 31 || values.as_ref().is_some_and(|values| values.len() != rows) {
         return Err(bad("it has not as many weights as rows, or too many rows"));
@@ -111,26 +120,52 @@ pub fn read(part: &Part) -> Result<(BinnedTable, Answers)> {
     };
     same("targets against rows", rows, answers.len())?;
     let weights = Weights { values, unit, total };
-    Ok((BinnedTable::of_bins(binnings, missing, tiles, columns, weights), answers))
+    Ok((BinnedTable::of_bins(binnings, missing, stored, weights), answers))
+}
+
+/// Whether a column has more bins of values than a byte can name besides missing ones.
+fn is_wide(offsets: &[usize], missing: &[bool]) -> bool {
+    let of_values = |(ends, &missing): (&[usize], &bool)| {
+        ends[1].saturating_sub(ends[0]).saturating_sub(usize::from(missing))
+    };
+    offsets.windows(2).zip(missing).map(of_values).any(|count| count > usize::from(u8::MAX))
+}
+
+/// The bins, where they lie.
+fn codes<B: Code>(part: &Part, rows: usize, offsets: &[usize]) -> Result<Codes<B>> {
+    let bins = |name: &str, offsets: Vec<usize>, row_major| -> Result<OwnedBins<B>> {
+        Ok(OwnedBins::shared(B::mapped(part, name)?, rows, offsets, row_major)?)
+    };
+    let columns = bins("columns", offsets.to_vec(), false)?;
+    let features = offsets.len() - 1;
+    let tile = |first: usize| {
+        let ends = &offsets[first..=features.min(first + B::TILE)];
+        bins(&tile_name(first / B::TILE), ends.iter().map(|end| end - ends[0]).collect(), true)
+    };
+    let tiles = (0..features).step_by(B::TILE).map(tile).collect::<Result<_>>()?;
+    Ok(Codes::new(tiles, columns))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{DecisionTree, Feature};
+    use crate::{DecisionTree, Feature, MaxBins};
     use tilewise_base::Context;
     use tilewise_base::pool::SharedFile;
 
-    /// Two columns with missing values, 70 more so that there are two tiles, and weights.
-    fn table() -> BinnedTable {
+    const ROWS: usize = 400;
+
+    /// Two columns with missing values, 70 more so that there are several tiles, and weights.
+    fn table(more: &[f64]) -> BinnedTable {
         let number = |i: usize| if i % 7 == 3 { f64::NAN } else { (i * i % 31) as f64 };
-        let numbers: Vec<f64> = (0..90).map(number).collect();
-        let codes: Vec<u32> = (0..90).map(|i| i * 5 % 9).collect();
-        let weights: Vec<f64> = (0..90).map(|i| f64::from(i % 4)).collect();
+        let numbers: Vec<f64> = (0..ROWS).map(number).collect();
+        let codes: Vec<u32> = (0..ROWS as u32).map(|i| i * 5 % 9).collect();
+        let weights: Vec<f64> = (0..ROWS).map(|i| (i % 4) as f64).collect();
         let mut features =
             vec![Feature::Numeric(&numbers), Feature::Categorical { codes: &codes, levels: 8 }];
-        features.extend([Feature::Numeric(&weights); 70]);
-        BinnedTable::new(&features, Some(&weights), 20, 0).unwrap()
+        features.extend([Feature::Numeric(&weights); 69]);
+        features.push(Feature::Numeric(more));
+        BinnedTable::new(&features, Some(&weights), MaxBins::Exact, 0).unwrap()
     }
 
     fn part(fill: impl FnOnce(&mut Vec<u8>)) -> Part {
@@ -142,20 +177,30 @@ mod tests {
 
     #[test]
     fn a_tree_of_a_mapped_table_is_that_of_the_table() {
-        let (table, context) = (table(), Context::default());
-        let y: Vec<u32> = (0..90_u64).map(|i| (((i * 2_654_435_761) >> 13) % 4) as u32).collect();
-        let part_of = |answers: &Answers| read(&part(|to| write(&table, answers, to).unwrap())).unwrap();
+        // With a column of 300 values that count, bins are two bytes each.
+        for (values, is_wide) in [(50, false), (ROWS, true)] {
+            let more: Vec<f64> = (0..ROWS).map(|i| (i * 7 % values) as f64).collect();
+            let table = table(&more);
+            assert_eq!(matches!(table.stored, Stored::TwoBytes(_)), is_wide);
+            comes_back(&table);
+        }
+    }
+
+    fn comes_back(table: &BinnedTable) {
+        let context = Context::default();
+        let y: Vec<u32> = (0..ROWS as u64).map(|i| (((i * 2_654_435_761) >> 13) % 4) as u32).collect();
+        let part_of = |answers: &Answers| read(&part(|to| write(table, answers, to).unwrap())).unwrap();
         let (mapped, answers) = part_of(&Answers::Classes { y: y.clone(), classes: 4 });
         let Answers::Classes { y: read_back, classes: 4 } = answers else { panic!("{answers:?}") };
         assert_eq!((&read_back, mapped.counted(), mapped.features()), (&y, table.counted(), 72));
         let tree =
             |table: &BinnedTable| DecisionTree::default().fit_classes(table, &y, 4, &context).unwrap().model;
-        assert!(tree(&table).leaves() > 20);
-        assert_eq!(tree(&mapped), tree(&table));
-        let numbers: Vec<f64> = (0..90).map(|i| f64::from(i) * 0.3).collect();
+        assert!(tree(table).leaves() > 20);
+        assert_eq!(tree(&mapped), tree(table));
+        let numbers: Vec<f64> = (0..ROWS).map(|i| i as f64 * 0.3).collect();
         let (mapped, answers) = part_of(&Answers::Numbers(numbers.clone()));
         assert!(matches!(answers, Answers::Numbers(read_back) if read_back == numbers));
-        assert_eq!(tree(&mapped), tree(&table));
+        assert_eq!(tree(&mapped), tree(table));
     }
 
     #[test]

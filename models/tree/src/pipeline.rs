@@ -4,7 +4,7 @@ use crate::compiled::WhenAsked;
 use crate::outline::outline;
 use crate::training::{Answers, Training};
 use crate::tree::Tree;
-use crate::{DecisionTree, Shap, stored};
+use crate::{DecisionTree, MaxBins, Shap, stored};
 use std::fmt::Write as _;
 use tilewise_base::{
     Context, Dataset, Error, Field, Fit, FitReport, Model, ModelFile, Outline, Result, Roles, Task,
@@ -15,7 +15,7 @@ use tilewise_kernels::{MatMut, MatRef, same};
 #[derive(Clone, Debug, PartialEq)]
 pub struct TreeModel {
     params: DecisionTree,
-    max_bins: usize,
+    max_bins: MaxBins,
     inputs: Vec<Field>,
     tree: Tree,
     compiled: WhenAsked,
@@ -31,12 +31,13 @@ impl TreeModel {
     /// When a column or cell is not what its role needs (named), or a parameter is not accepted.
     pub fn fit(
         params: &DecisionTree,
-        max_bins: usize,
+        max_bins: impl Into<MaxBins>,
         classify: bool,
         dataset: &Dataset,
         roles: &Roles,
         context: &Context<'_>,
     ) -> Result<Self> {
+        let max_bins = max_bins.into();
         let Training { table, inputs, answers, task, warnings } =
             Training::new(max_bins, classify, dataset, roles, context)?;
         let fit = match &answers {
@@ -76,7 +77,8 @@ impl TreeModel {
             return Err(file.error("it holds more than one tree"));
         };
         let (target, report) = (file.metadata("target")?, file.metadata("report")?);
-        let (max_bins, compiled) = (file.metadata("max_bins")?, WhenAsked::default());
+        let (max_bins, compiled) = (file.metadata::<MaxBins>("max_bins")?, WhenAsked::default());
+        max_bins.check()?;
         Ok(Self { params, max_bins, inputs: fields, tree, compiled, target, task, report })
     }
 }

@@ -17,6 +17,7 @@
 //! are divided by one test; balanced classes, for which the rows of the table may be weighed; and least numbers of rows of a leaf
 //! above 1 where rows have weights: histograms hold these, and do not count rows.
 
+use crate::codes::{Code, Codes, of_codes};
 use crate::constraints::{Constraints, State};
 use crate::grow::{Choice, Grower, Growth, Left, Limits, Nodes};
 use crate::parameters::{ClassWeights, DecisionTree};
@@ -231,11 +232,16 @@ impl<'a> TreeChunk<'a> {
         Cache { digest: NONE, rows, places }
     }
 
-    fn answer<T: Target<Cell: Sent>>(&self, target: &T, request: &Request) -> Result<Answer> {
+    fn answer<T: Target<Cell: Sent>, B: Code>(
+        &self,
+        target: &T,
+        codes: &Codes<B>,
+        request: &Request,
+    ) -> Result<Answer> {
         let Request { before, divisions, asked } = request;
         // A chunk sums and divides; it chooses nothing.
         let limits = DecisionTree::default().limits(1, self.table.features(), true, Constraints::default());
-        let grower = Grower::new(self.table, target, &limits, Scheme::Auto);
+        let grower = Grower::new(self.table, codes, target, &limits, Scheme::Auto);
         let mut cache = self.cache.lock().unwrap_or_else(PoisonError::into_inner);
         let after = digest(before.unwrap_or(NONE), divisions);
         if before.is_none() {
@@ -268,9 +274,9 @@ impl Cache {
         place.ok_or_else(|| Error::Fit(format!("a chunk was asked for node {node}, which it does not have")))
     }
 
-    fn divide<T: Target>(
+    fn divide<T: Target, B: Code>(
         &mut self,
-        grower: &Grower<'_, T>,
+        grower: &Grower<'_, T, B>,
         table: &BinnedTable,
         divisions: &[Division],
     ) -> Result<()> {
@@ -403,33 +409,36 @@ impl<'a> TreeTrainer<'a> {
     }
 
     /// Takes what was counted of nodes, and divides those that are to be.
-    fn take_all<T: Target<Cell: Sent>>(
+    fn take_all<T: Target<Cell: Sent>, B: Code>(
         &mut self,
         target: &T,
+        codes: &Codes<B>,
         asked: &[usize],
         counted: &[Counted],
     ) -> Result<()> {
-        let mut scratch = Scratch::new(target, self.table.features());
-        asked.iter().zip(counted).try_for_each(|(&at, counted)| self.take(target, at, counted, &mut scratch))
+        let (table, limits) = (self.table, self.limits.clone());
+        let search = Search { table, codes, target, limits: &limits, scheme: Scheme::Auto };
+        let mut scratch = Scratch::of_all(&search);
+        asked.iter().zip(counted).try_for_each(|(&at, counted)| self.take(&search, at, counted, &mut scratch))
     }
 
-    fn take<T: Target<Cell: Sent>>(
+    fn take<T: Target<Cell: Sent>, B: Code>(
         &mut self,
-        target: &T,
+        search: &Search<'_, T, B>,
         at: usize,
         counted: &Counted,
-        scratch: &mut Scratch<T>,
+        scratch: &mut Scratch<T, B>,
     ) -> Result<()> {
-        let (table, width) = (self.table, target.width());
-        let columns = table.columns();
+        let Search { table, target, .. } = *search;
+        let width = target.width();
         let cells: Vec<T::Cell> = receive(&counted.cells)?;
-        let wanted = if self.is_wanted(at) { columns.cells() * width } else { 0 };
+        let wanted = if self.is_wanted(at) { table.cells() * width } else { 0 };
         if cells.len() != wanted {
             let what = format!("a histogram of {} cells came in place of {wanted}", cells.len());
             return Err(Error::Fit(what));
         }
         let of_feature = |feature: usize| {
-            let offsets = columns.offsets();
+            let offsets = table.offsets();
             cells[offsets[feature] * width..offsets[feature + 1] * width].chunks_exact(width)
         };
         // Every row is in one bin of the first column.
@@ -449,7 +458,6 @@ impl<'a> TreeTrainer<'a> {
         if (0..table.features()).any(|feature| sum(of_feature(feature), width) != sums) {
             return Err(Error::Fit("a histogram came whose columns do not have the sums of its node".into()));
         }
-        let search = Search { table, target, limits: &self.limits, scheme: Scheme::Auto };
         let state = &self.nodes[at].state;
         if !counted.differ || !search.may_divide(count, &sums, state) {
             return Ok(());
@@ -465,7 +473,7 @@ impl<'a> TreeTrainer<'a> {
         };
         let Some(mut choice) = search.best(&searched, scratch) else { return Ok(()) };
         let left = {
-            let (goes, bins) = (choice.bins(table.missing[choice.feature]), columns.count(choice.feature));
+            let (goes, bins) = (choice.bins(table.missing[choice.feature]), table.count(choice.feature));
             let lefts = of_feature(choice.feature).enumerate().filter(|(bin, _)| goes.has(*bin, bins));
             sum(lefts.map(|(_, cells)| cells), width)
         };
@@ -484,7 +492,7 @@ impl<'a> TreeTrainer<'a> {
 
     /// The nodes of the next round: as many as fit, and one at least.
     fn next_batch(&mut self) {
-        let of_one = self.table.columns().cells() * of!(self.learned, target => numbers_of(target));
+        let of_one = self.table.cells() * of!(self.learned, target => numbers_of(target));
         self.asked.clear();
         let mut left = self.batch;
         while let Some(&node) = self.open.front() {
@@ -526,7 +534,9 @@ impl Rounds for TreeTrainer<'_> {
     }
 
     fn partial(request: &Request, chunk: &TreeChunk<'_>) -> Result<Partial> {
-        of!(chunk.learned, target => chunk.answer(target, request)).map(Partial)
+        of!(chunk.learned, target => {
+            of_codes!(chunk.table.stored, codes => chunk.answer(target, codes, request)).map(Partial)
+        })
     }
 
     fn merge(left: Partial, right: Partial) -> Partial {
@@ -567,8 +577,10 @@ impl Rounds for TreeTrainer<'_> {
             return Err(Error::Fit("an answer came that was not asked for".into()));
         }
         (self.told, self.replay) = (self.divisions.len(), false);
-        let learned = self.learned;
-        of!(learned, target => self.take_all(target, &asked, &counted))?;
+        let (learned, table) = (self.learned, self.table);
+        of!(learned, target => {
+            of_codes!(table.stored, codes => self.take_all(target, codes, &asked, &counted))
+        })?;
         self.next_batch();
         Ok(())
     }

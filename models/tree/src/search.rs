@@ -4,6 +4,7 @@
 //! feature into cells that are used again: what a bin holds is read once, in the order of bins that hold something, and put
 //! back to nothing. So a feature costs a node of n rows some n steps, however many bins there are.
 
+use crate::codes::{Code, Codes, Marks};
 use crate::constraints::State;
 use crate::grow::{Choice, Left, Limits, Splitter};
 use crate::table::{BinnedTable, Binning};
@@ -15,23 +16,23 @@ use tilewise_kernels::tree::{Asked, Cell, Split};
 
 /// Where the bins of rows lie.
 #[derive(Clone, Copy)]
-pub(crate) struct View<'a> {
-    pub(crate) data: &'a [u8],
+pub(crate) struct View<'a, B> {
+    pub(crate) data: &'a [B],
     /// The distance from a feature to the next.
     pub(crate) feature: usize,
 }
 
-impl<'a> View<'a> {
+impl<'a, B> View<'a, B> {
     /// The bin of a row of a feature stands where the row says.
-    fn column(&self, feature: usize) -> &'a [u8] {
+    fn column(&self, feature: usize) -> &'a [B] {
         &self.data[feature * self.feature..]
     }
 }
 
 /// A node that may be divided.
 #[derive(Clone, Copy)]
-pub(crate) struct Searched<'a, T: Target> {
-    pub(crate) view: View<'a>,
+pub(crate) struct Searched<'a, T: Target, B> {
+    pub(crate) view: View<'a, B>,
     /// Its rows by their places in the view (those of their bins of the first feature), and what they bring. With a
     /// histogram they are read only to count rows.
     pub(crate) rows: &'a [u32],
@@ -44,9 +45,11 @@ pub(crate) struct Searched<'a, T: Target> {
     pub(crate) state: &'a State,
 }
 
-/// Memory of a search. All cells are nothing between searches.
-pub(crate) struct Scratch<T: Target> {
+/// Memory of a search. All cells are nothing between searches, and no bin is in `occupied`.
+pub(crate) struct Scratch<T: Target, B: Code> {
     cells: Vec<T::Cell>,
+    /// The bins whose cells hold something.
+    occupied: B::Marks,
     /// Rows of each bin, where they are counted.
     counts: Vec<u32>,
     order: Vec<u16>,
@@ -61,14 +64,24 @@ pub(crate) struct Scratch<T: Target> {
     asked: Vec<Asked>,
 }
 
-/// Bins that a byte can name.
+/// Bins that there is room for at least: those that a byte can name.
 const BINS: usize = 256;
 
-impl<T: Target> Scratch<T> {
-    pub(crate) fn new(target: &T, features: usize) -> Self {
+impl<T: Target, B: Code> Scratch<T, B> {
+    /// For all features of a table.
+    pub(crate) fn of_all(search: &Search<'_, T, B>) -> Self {
+        let table = search.table;
+        let bins = (0..table.features()).map(|feature| table.count(feature)).max().unwrap_or(0);
+        Self::new(search.target, bins, table.features())
+    }
+
+    /// For features of up to so many bins, of which so many are drawn from.
+    fn new(target: &T, bins: usize, features: usize) -> Self {
+        let bins = bins.max(BINS);
         Self {
-            cells: vec![T::Cell::default(); BINS * target.width()],
-            counts: vec![0; BINS],
+            cells: vec![T::Cell::default(); bins * target.width()],
+            occupied: B::Marks::default(),
+            counts: Vec::new(),
             order: Vec::with_capacity(BINS),
             room: Room::default(),
             drawn_left: Vec::new(),
@@ -138,8 +151,10 @@ const BLOCK: usize = 16 << 10;
 
 /// What the splits of a node are searched with.
 #[derive(Clone, Copy)]
-pub(crate) struct Search<'a, T> {
+pub(crate) struct Search<'a, T, B> {
     pub(crate) table: &'a BinnedTable,
+    /// Those of the table.
+    pub(crate) codes: &'a Codes<B>,
     pub(crate) target: &'a T,
     pub(crate) limits: &'a Limits,
     /// How the work of large nodes is divided; those below them are grown at the same time in any case.
@@ -153,10 +168,10 @@ fn better(best: Option<Choice>, next: Option<Choice>) -> Option<Choice> {
     Some(if first { b } else { a })
 }
 
-impl<T: Target> Search<'_, T> {
+impl<T: Target, B: Code> Search<'_, T, B> {
     /// The split of a node that gains most among the features it looks at: all, or some that are drawn for it, and more of
     /// these until one has a split.
-    pub(crate) fn best(&self, node: &Searched<'_, T>, scratch: &mut Scratch<T>) -> Option<Choice> {
+    pub(crate) fn best(&self, node: &Searched<'_, T, B>, scratch: &mut Scratch<T, B>) -> Option<Choice> {
         let all = self.table.features();
         // Cells to go through, or rows to add up.
         let work = node.histogram.map_or(node.count * self.limits.features.min(all), <[T::Cell]>::len);
@@ -192,14 +207,14 @@ impl<T: Target> Search<'_, T> {
         &self,
         features: &[usize],
         together: bool,
-        node: &Searched<'_, T>,
-        scratch: &mut Scratch<T>,
+        node: &Searched<'_, T, B>,
+        scratch: &mut Scratch<T, B>,
     ) -> Option<Choice> {
         let may = |feature: usize| self.limits.constraints.may_use(node.state, feature);
         if together {
             let found = parallel::map(features.len(), |i| {
                 let feature = features[i];
-                may(feature).then(|| self.of_feature(feature, node, &mut Scratch::new(self.target, 0)))?
+                may(feature).then(|| self.alone(feature, node))?
             });
             return found.into_iter().fold(None, better);
         }
@@ -207,26 +222,22 @@ impl<T: Target> Search<'_, T> {
         let mut asked = std::mem::take(&mut scratch.asked);
         asked.clear();
         let in_blocks = self.scheme == Scheme::Rows && node.rows.len() > BLOCK;
+        let by_rows = node.histogram.is_none() && !in_blocks;
+        let bytes = B::one_byte(node.view.data).filter(|_| by_rows);
         for &feature in features.iter().filter(|&&feature| may(feature)) {
-            if node.histogram.is_none() && !in_blocks && self.is_plain(feature) {
+            if bytes.is_some() && self.is_plain(feature) {
                 asked.push(Asked {
                     feature,
                     place: feature * node.view.feature,
-                    bins: self.table.columns().count(feature),
+                    bins: self.table.count(feature),
                     missing: self.table.missing[feature],
                 });
             } else {
                 best = better(best, self.of_feature(feature, node, scratch));
             }
         }
-        if !asked.is_empty() {
-            let rows = FewRows {
-                bins: node.view.data,
-                rows: node.rows,
-                values: node.values,
-                sums: node.sums,
-                asked: &asked,
-            };
+        if let Some(bins) = bytes.filter(|_| !asked.is_empty()) {
+            let rows = FewRows { bins, rows: node.rows, values: node.values, sums: node.sums, asked: &asked };
             if let Some(found) = self.target.split_of_rows(&rows, self.rule(), &mut scratch.room) {
                 let choice = |(split, any_missing): (Split, bool)| Choice {
                     feature: split.feature,
@@ -245,12 +256,23 @@ impl<T: Target> Search<'_, T> {
         best
     }
 
+    /// The best split of one feature, in memory of its own.
+    fn alone(&self, feature: usize, node: &Searched<'_, T, B>) -> Option<Choice> {
+        let mut scratch = Scratch::new(self.target, self.table.count(feature), 0);
+        self.of_feature(feature, node, &mut scratch)
+    }
+
     /// The best split of one feature.
-    fn of_feature(&self, feature: usize, node: &Searched<'_, T>, scratch: &mut Scratch<T>) -> Option<Choice> {
+    fn of_feature(
+        &self,
+        feature: usize,
+        node: &Searched<'_, T, B>,
+        scratch: &mut Scratch<T, B>,
+    ) -> Option<Choice> {
         let (table, width) = (self.table, self.target.width());
-        let count = table.columns().count(feature);
+        let count = table.count(feature);
         if let Some(histogram) = node.histogram {
-            let first = table.columns().offsets()[feature];
+            let first = table.offsets()[feature];
             let cells = &histogram[first * width..(first + count) * width];
             if self.is_plain(feature)
                 && let Some(split) = self.target.scan_all(cells, table.missing[feature], self.rule())
@@ -262,35 +284,43 @@ impl<T: Target> Search<'_, T> {
                 let missing_left = any_missing.then_some(split.missing_left);
                 return Some(Choice { feature, left, missing_left, gain: split.gain });
             }
-            let occupied = occupied(cells, width);
-            return self.of_bins(feature, node, cells, occupied, scratch);
+            let mut occupied = std::mem::take(&mut scratch.occupied);
+            mark(cells, width, &mut occupied);
+            let choice = self.of_bins(feature, node, cells, &occupied, scratch);
+            occupied.clear();
+            scratch.occupied = occupied;
+            return choice;
         }
         let column = node.view.column(feature);
         let mut cells = std::mem::take(&mut scratch.cells);
-        let occupied = if self.scheme == Scheme::Rows && node.rows.len() > BLOCK {
-            self.by_blocks(column, node, &mut cells[..count * width])
+        let mut occupied = std::mem::take(&mut scratch.occupied);
+        if self.scheme == Scheme::Rows && node.rows.len() > BLOCK {
+            self.by_blocks(column, node, &mut cells[..count * width]);
+            mark(&cells[..count * width], width, &mut occupied);
         } else {
-            accumulate(self.target, column, node.rows, node.values, count, &mut cells)
-        };
-        let choice = self.of_bins(feature, node, &cells[..count * width], occupied, scratch);
+            accumulate(self.target, column, node.rows, node.values, count, &mut cells, &mut occupied);
+        }
+        let choice = self.of_bins(feature, node, &cells[..count * width], &occupied, scratch);
         if width == 1 {
-            each_bit(occupied, |bin| cells[bin] = T::Cell::default());
+            occupied.each(|bin| cells[bin] = T::Cell::default());
         } else {
-            each_bit(occupied, |bin| {
+            occupied.each(|bin| {
                 cells[bin * width..(bin + 1) * width].iter_mut().for_each(|cell| *cell = T::Cell::default());
             });
         }
-        scratch.cells = cells;
+        occupied.clear();
+        (scratch.cells, scratch.occupied) = (cells, occupied);
         choice
     }
 
     /// As [`accumulate`], for blocks of rows at the same time. Sums are integers: no bit depends on the blocks.
-    fn by_blocks(&self, column: &[u8], node: &Searched<'_, T>, cells: &mut [T::Cell]) -> [u64; 4] {
-        let width = self.target.width();
+    fn by_blocks(&self, column: &[B], node: &Searched<'_, T, B>, cells: &mut [T::Cell]) {
+        let (all, count) = (cells.len(), (cells.len() / self.target.width()).max(BINS));
         let of_rows = |rows: Range<usize>| {
-            let mut cells = vec![T::Cell::default(); BINS * width];
+            let mut cells = vec![T::Cell::default(); count * self.target.width()];
             let (rows, values) = (&node.rows[rows.clone()], &node.values[rows]);
-            accumulate(self.target, column, rows, values, BINS, &mut cells);
+            accumulate(self.target, column, rows, values, count, &mut cells, &mut B::Marks::default());
+            cells.truncate(all);
             cells
         };
         let merged = parallel::map_reduce(node.rows.len(), BLOCK, of_rows, |mut a, b| {
@@ -298,7 +328,6 @@ impl<T: Target> Search<'_, T> {
             a
         });
         cells.iter_mut().zip(merged.unwrap_or_default()).for_each(|(cell, sum)| *cell = sum);
-        occupied(cells, width)
     }
 
     fn rule(&self) -> Rule {
@@ -317,24 +346,26 @@ impl<T: Target> Search<'_, T> {
     fn of_bins(
         &self,
         feature: usize,
-        node: &Searched<'_, T>,
+        node: &Searched<'_, T, B>,
         cells: &[T::Cell],
-        occupied: [u64; 4],
-        scratch: &mut Scratch<T>,
+        occupied: &B::Marks,
+        scratch: &mut Scratch<T, B>,
     ) -> Option<Choice> {
-        let (table, target, width) = (self.table, self.target, self.target.width());
-        let count = table.columns().count(feature);
+        let Self { table, target, limits, .. } = *self;
+        let width = target.width();
+        let count = table.count(feature);
         let of_bin = |bin: usize| &cells[bin * width..][..width];
         let numeric = matches!(table.binnings[feature], Binning::Numeric { .. });
-        let has = |bin: usize| occupied[bin / 64] >> (bin % 64) & 1 == 1;
-        let any_missing = table.missing[feature] && has(count - 1);
+        let any_missing = table.missing[feature] && occupied.has(count - 1);
         let Scratch { counts, order, room, drawn_left, .. } = scratch;
-        let holding = occupied.iter().map(|bits| bits.count_ones()).sum::<u32>();
-        if holding < 2 {
+        order.clear();
+        occupied.each(|bin| order.push(bin as u16));
+        if order.len() < 2 {
             return None;
         }
-        order.clear();
-        each_bit(occupied, |bin| order.push(bin as u16));
+        if limits.min_rows > 1 {
+            count_rows(&node.view, feature, node.rows, order, counts);
+        }
         if any_missing {
             order.pop();
         }
@@ -356,7 +387,6 @@ impl<T: Target> Search<'_, T> {
             order.insert(0, 0);
         }
         let missing = any_missing.then(|| of_bin(count - 1));
-        let limits = self.limits;
         let order: &[u16] = order;
         let candidates = match random {
             // The one candidate is a bin.
@@ -371,9 +401,6 @@ impl<T: Target> Search<'_, T> {
             }
             None => Candidates { cells, order, missing, all: node.sums },
         };
-        if limits.min_rows > 1 {
-            count_rows(&node.view, feature, node.rows, counts);
-        }
         let rows = |bins: &[u16]| bins.iter().map(|&bin| counts[usize::from(bin)]).sum::<u32>() as usize;
         // `lefts` says which bins go left at a place of the candidates.
         let mut scan = |candidates: &Candidates<'_, T::Cell>, lefts: &dyn Fn(usize) -> Range<usize>| {
@@ -382,7 +409,7 @@ impl<T: Target> Search<'_, T> {
             }
             let allowed = |(place, missing_left): (usize, bool), left: &[T::Cell], right: &[T::Cell]| {
                 let enough = || {
-                    let of_missing = if missing_left { rows(&[count as u16 - 1]) } else { 0 };
+                    let of_missing = if missing_left { rows(&[(count - 1) as u16]) } else { 0 };
                     let on_left = rows(&order[lefts(place)]) + of_missing;
                     on_left.min(node.rows.len() - on_left) >= limits.min_rows
                 };
@@ -422,7 +449,7 @@ impl<T: Target> Search<'_, T> {
             // Categories that the node does not have go where more of it goes.
             if 2 * (weight(lefts) + of_missing) > target.weight(node.sums) {
                 let of_values = count - usize::from(table.missing[feature]);
-                (0..of_values).filter(|&bin| !has(bin)).for_each(put);
+                (0..of_values).filter(|&bin| !occupied.has(bin)).for_each(put);
             }
             Left::Set(set)
         };
@@ -431,50 +458,36 @@ impl<T: Target> Search<'_, T> {
     }
 }
 
-/// Calls `see` with the number of each bit that is set, ascending.
-#[inline(always)]
-fn each_bit(words: [u64; 4], mut see: impl FnMut(usize)) {
-    for (word, mut bits) in words.into_iter().enumerate() {
-        while bits != 0 {
-            see(64 * word + bits.trailing_zeros() as usize);
-            bits &= bits - 1;
-        }
-    }
-}
-
-/// The bins whose cells hold something, a bit each.
-fn occupied<C: Cell>(cells: &[C], width: usize) -> [u64; 4] {
-    let mut occupied = [0; 4];
+/// Marks the bins whose cells hold something.
+fn mark<C: Cell>(cells: &[C], width: usize, occupied: &mut impl Marks) {
     for (bin, cells) in cells.chunks_exact(width).enumerate() {
-        let holds = cells.iter().any(|cell| *cell != C::default());
-        occupied[bin / 64] |= u64::from(holds) << (bin % 64);
+        occupied.set_if(bin, cells.iter().any(|cell| *cell != C::default()));
     }
-    occupied
 }
 
-/// Adds rows to the cells of their bins, which are all nothing before; answers which then hold something.
+/// Adds rows to the cells of their bins, which are all nothing before, and marks those that then hold something.
 #[inline(never)]
-fn accumulate<T: Target>(
+fn accumulate<T: Target, B: Code>(
     target: &T,
-    column: &[u8],
+    column: &[B],
     rows: &[u32],
     values: &[T::Value],
     count: usize,
     cells: &mut [T::Cell],
-) -> [u64; 4] {
+    occupied: &mut B::Marks,
+) {
     /// Rows from which it is cheaper to look at all cells afterwards.
     const MANY: usize = 256;
     /// Copies of the cells of a feature of few bins: an addition to the cell of the one before waits for it.
     const COPIES: usize = 4;
     let width = target.width();
     if rows.len() < MANY {
-        let mut occupied = [0_u64; 4];
         for (&row, &value) in rows.iter().zip(values) {
-            let bin = usize::from(column[row as usize]);
-            occupied[bin / 64] |= 1 << (bin % 64);
+            let bin: usize = column[row as usize].into();
+            occupied.set(bin);
             target.put(value, &mut cells[bin * width..][..width]);
         }
-        return occupied;
+        return;
     }
     let used = count * width;
     if count * COPIES <= BINS / 2 {
@@ -482,12 +495,13 @@ fn accumulate<T: Target>(
         let (of_several, of_last) = values.split_at(several.len() * COPIES);
         for (rows, values) in several.iter().zip(of_several.as_chunks::<COPIES>().0) {
             for (copy, (&row, &value)) in rows.iter().zip(values).enumerate() {
-                let at = copy * used + usize::from(column[row as usize]) * width;
+                let bin: usize = column[row as usize].into();
+                let at = copy * used + bin * width;
                 target.put(value, &mut cells[at..][..width]);
             }
         }
         for (&row, &value) in last.iter().zip(of_last) {
-            let bin = usize::from(column[row as usize]);
+            let bin: usize = column[row as usize].into();
             target.put(value, &mut cells[bin * width..][..width]);
         }
         let (first, others) = cells[..COPIES * used].split_at_mut(used);
@@ -499,17 +513,30 @@ fn accumulate<T: Target>(
         }
     } else {
         for (&row, &value) in rows.iter().zip(values) {
-            let bin = usize::from(column[row as usize]);
+            let bin: usize = column[row as usize].into();
             target.put(value, &mut cells[bin * width..][..width]);
         }
     }
-    occupied(&cells[..used], width)
+    mark(&cells[..used], width, occupied);
 }
 
-fn count_rows(view: &View<'_>, feature: usize, rows: &[u32], counts: &mut [u32]) {
-    counts.fill(0);
+/// Counts the rows of each bin; all of them are in one of `order`.
+fn count_rows<B: Code>(
+    view: &View<'_, B>,
+    feature: usize,
+    rows: &[u32],
+    order: &[u16],
+    counts: &mut Vec<u32>,
+) {
+    let most = order.last().map_or(0, |&bin| usize::from(bin) + 1);
+    counts.resize(counts.len().max(most), 0);
+    // The first bin is asked for whether it has rows or not: to its left there may be missing values alone.
+    [0].iter().chain(order).for_each(|&bin| counts[usize::from(bin)] = 0);
     let column = view.column(feature);
-    rows.iter().for_each(|&row| counts[usize::from(column[row as usize])] += 1);
+    for &row in rows {
+        let bin: usize = column[row as usize].into();
+        counts[bin] += 1;
+    }
 }
 
 #[cfg(test)]

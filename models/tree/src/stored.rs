@@ -3,7 +3,7 @@
 use crate::Criterion;
 use crate::arena::{Arena, CATEGORY, LEAF, Place, Split};
 use crate::cuts::UNKNOWN;
-use crate::table::MOST_BINS;
+use crate::max_bins::MOST_CATEGORIES;
 use crate::tree::{Input, Test, Tree};
 use crate::values::Values;
 use std::sync::Arc;
@@ -194,7 +194,7 @@ fn check_inputs(fields: &[Field], inputs: &[Input]) -> Result<(), String> {
         let fits = match (&field.kind, input) {
             (Kind::Numeric | Kind::Boolean, Input::Number) => true,
             (Kind::Categorical { dictionary }, Input::Category(bins)) => {
-                let known = |bin: &u8| *bin == UNKNOWN || usize::from(*bin) < MOST_BINS;
+                let known = |bin: &u8| *bin == UNKNOWN || usize::from(*bin) < MOST_CATEGORIES;
                 bins.len() == dictionary.len()
                     && dictionary.is_sorted_by(|a, b| a < b)
                     && bins.iter().all(known)

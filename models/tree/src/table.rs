@@ -1,19 +1,15 @@
 //! Columns of inputs, binned once for any number of trees.
 
+use crate::codes::{Code, Codes, Stored, of_codes};
 use crate::cuts::{self, UNKNOWN};
+use crate::max_bins::{MOST_BINS, MaxBins};
 use crate::tree::Input;
 use crate::weights::Weights;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 use tilewise_base::{Error, Result};
-use tilewise_kernels::tree::{Bins, OwnedBins, bin_values};
+use tilewise_kernels::tree::{OwnedBins, bin_values};
 use tilewise_kernels::{Float, MatRef, parallel, same};
-
-/// Features of a tile: a row of one is a cache line.
-pub(crate) const TILE: usize = 64;
-
-/// The largest number of bins of a column; one more is for missing values.
-pub const MOST_BINS: usize = 255;
 
 /// A column of inputs.
 #[derive(Clone, Copy, Debug)]
@@ -48,14 +44,14 @@ pub(crate) enum Binning {
 }
 
 /// Binned columns, twice: row-major in tiles of at most 64 features, so that a row which is looked up costs a line of memory
-/// per tile, for histograms; and by columns, for dividing rows. Two bytes for each row and column.
+/// per tile, for histograms; and by columns, for dividing rows. Two bytes for each row and column; four, and tiles of 32
+/// features, where a column has more than 255 bins.
 #[derive(Clone, Debug)]
 pub struct BinnedTable {
     pub(crate) binnings: Vec<Binning>,
     /// Whether the last bin of a feature is that of missing values.
     pub(crate) missing: Vec<bool>,
-    tiles: Vec<OwnedBins<u8>>,
-    columns: OwnedBins<u8>,
+    pub(crate) stored: Stored,
     /// The rows that have a weight.
     pub(crate) rows: Vec<u32>,
     pub(crate) weights: Weights,
@@ -64,16 +60,22 @@ pub struct BinnedTable {
 }
 
 impl BinnedTable {
-    /// Bins the columns: at most `bins` bins each (2 to 255) and one for missing values where there are any. As many bins as
-    /// distinct values where these are no more; else bins of equal weight, from a sample of about 200,000 of the rows that have
-    /// a weight, which `seed` chooses, where there are more. Rows of weight 0 are as good as not there. O(rows log rows) per column.
+    /// Bins the columns: at most `bins` bins each (a number from 2 to 65,535, or [`MaxBins::Exact`]) and one for missing values
+    /// where there are any. As many bins as distinct values where these are no more, with cuts half way between them; else bins
+    /// of equal weight, from a sample of about 200,000 of the rows that have a weight, which `seed` chooses, where there are more.
+    /// Rows of weight 0 are as good as not there. O(rows log rows) per column.
     ///
     /// # Errors
-    /// When there are no columns or no rows with a weight, lengths differ, there are 2^31 rows or more, or `bins` is out
-    /// of range.
-    pub fn new(features: &[Feature<'_>], weights: Option<&[f64]>, bins: usize, seed: u64) -> Result<Self> {
+    /// When there are no columns or no rows with a weight, lengths differ, there are 2^31 rows or more, `bins` is out of range,
+    /// or exact and a column, which is told by its number, has too many values.
+    pub fn new(
+        features: &[Feature<'_>],
+        weights: Option<&[f64]>,
+        bins: impl Into<MaxBins>,
+        seed: u64,
+    ) -> Result<Self> {
         let rows = features.first().map_or(0, Feature::len);
-        Self::from_columns(rows, features.len(), weights, bins, seed, |j, f| f(features[j]))
+        Self::from_columns(rows, features.len(), weights, bins.into(), seed, &number, |j, f| f(features[j]))
     }
 
     /// As [`BinnedTable::new`] for a matrix of numbers, rows x features.
@@ -83,31 +85,27 @@ impl BinnedTable {
     pub fn of_matrix<T: Float>(
         x: MatRef<'_, T>,
         weights: Option<&[f64]>,
-        bins: usize,
+        bins: impl Into<MaxBins>,
         seed: u64,
     ) -> Result<Self> {
-        Self::from_columns(x.rows(), x.cols(), weights, bins, seed, |j, f| {
+        Self::from_columns(x.rows(), x.cols(), weights, bins.into(), seed, &number, |j, f| {
             let column: Vec<f64> = (0..x.rows()).map(|i| x.get(i, j).to_f64()).collect();
             f(Feature::Numeric(&column))
         })
     }
 
-    /// Asks for one column after another, so that no more than one per thread need be there as numbers.
+    /// Asks for one column after another, so that no more than one per thread need be there as numbers. `name` is what an error
+    /// calls a column.
     pub(crate) fn from_columns(
         rows: usize,
         features: usize,
         weights: Option<&[f64]>,
-        bins: usize,
+        bins: MaxBins,
         seed: u64,
+        name: &(dyn Fn(usize) -> String + Sync),
         column: impl Fn(usize, &mut dyn FnMut(Feature<'_>)) + Sync,
     ) -> Result<Self> {
-        if !(2..=MOST_BINS).contains(&bins) {
-            return Err(Error::parameter(
-                "max_bins",
-                bins,
-                format!("a whole number from 2 to {MOST_BINS} is"),
-            ));
-        }
+        bins.check()?;
         if features == 0 {
             return Err(Error::Fit("there are no columns to learn from".into()));
         }
@@ -136,33 +134,28 @@ impl BinnedTable {
         let sample = sample.as_ref().unwrap_or(&counted);
         let binned = parallel::map(features, |j| {
             let mut binned = None;
-            column(j, &mut |feature| binned = Some(bin(feature, rows, &counted, sample, &weights, bins)));
+            let weighed = Weighed { rows, counted: &counted, sample, weights: &weights };
+            column(j, &mut |feature| binned = Some(bin(feature, &weighed, bins, &|| name(j))));
             binned.unwrap_or_else(|| Err(Error::Fit(format!("there is no column {j}"))))
         });
         let binned = binned.into_iter().collect::<Result<Vec<Binned>>>()?;
-        let mut offsets = vec![0];
-        offsets.extend(binned.iter().scan(0, |sum, column| {
-            *sum += column.count;
-            Some(*sum)
-        }));
-        let tiles = binned.chunks(TILE).map(|columns| tile(columns, rows)).collect::<Result<_>>()?;
         let missing = binned.iter().map(|column| column.missing).collect();
-        let mut data = Vec::with_capacity(rows * features);
-        let mut binnings = Vec::with_capacity(features);
-        for column in binned {
-            data.extend_from_slice(&column.bins);
-            binnings.push(column.binning);
-        }
-        let columns = OwnedBins::column_major(data, rows, offsets)?;
-        Ok(Self::of_bins(binnings, missing, tiles, columns, weights))
+        let is_wide = |column: &Binned| matches!(column.bins, Numbers::TwoBytes(_));
+        let (stored, binnings) = if binned.iter().any(is_wide) {
+            let (codes, binnings) = together::<u16>(binned, rows)?;
+            (Stored::TwoBytes(codes), binnings)
+        } else {
+            let (codes, binnings) = together::<u8>(binned, rows)?;
+            (Stored::Bytes(codes), binnings)
+        };
+        Ok(Self::of_bins(binnings, missing, stored, weights))
     }
 
     /// A table whose columns are binned already.
     pub(crate) fn of_bins(
         binnings: Vec<Binning>,
         missing: Vec<bool>,
-        tiles: Vec<OwnedBins<u8>>,
-        columns: OwnedBins<u8>,
+        stored: Stored,
         weights: Weights,
     ) -> Self {
         let input = |binning: &Binning| match binning {
@@ -170,8 +163,8 @@ impl BinnedTable {
             Binning::Categorical { bin_of } => Input::Category(bin_of.clone()),
         };
         let inputs = binnings.iter().map(input).collect();
-        let rows = weights.counted(columns.get().rows());
-        Self { binnings, missing, tiles, columns, rows, weights, inputs }
+        let rows = weights.counted(of_codes!(stored, codes => codes.columns().rows()));
+        Self { binnings, missing, stored, rows, weights, inputs }
     }
 
     /// The rows that have a weight, ascending.
@@ -194,7 +187,7 @@ impl BinnedTable {
 
     /// Rows, those without a weight too.
     pub fn rows(&self) -> usize {
-        self.columns.get().rows()
+        of_codes!(self.stored, codes => codes.columns().rows())
     }
 
     /// Columns.
@@ -202,66 +195,112 @@ impl BinnedTable {
         self.binnings.len()
     }
 
-    pub(crate) fn columns(&self) -> Bins<'_, u8> {
-        self.columns.get()
+    /// How many bins a feature has, that of missing values included.
+    pub(crate) fn count(&self, feature: usize) -> usize {
+        let offsets = self.offsets();
+        offsets[feature + 1] - offsets[feature]
     }
 
-    /// The bins of these rows, row-major.
-    pub(crate) fn gathered(&self, rows: &[u32]) -> Vec<u8> {
-        let mut bins = Vec::with_capacity(rows.len() * self.features());
-        for &row in rows {
-            for tile in self.tiles() {
-                bins.extend_from_slice(&tile.data()[row as usize * tile.features()..][..tile.features()]);
-            }
+    /// Where the cells of each feature start in a histogram, and where the last end.
+    pub(crate) fn offsets(&self) -> &[usize] {
+        of_codes!(self.stored, codes => codes.columns().offsets())
+    }
+
+    /// Bins of all features.
+    pub(crate) fn cells(&self) -> usize {
+        self.offsets()[self.features()]
+    }
+
+    /// The bin of a row.
+    #[cfg(test)]
+    pub(crate) fn bin(&self, row: u32, feature: usize) -> usize {
+        of_codes!(self.stored, codes => codes.columns().get(row as usize, feature).into())
+    }
+
+    /// The same with two bytes for each bin, as if one more column had needed them.
+    #[cfg(test)]
+    pub(crate) fn widened(&self) -> Self {
+        let of = |feature| (0..self.rows() as u32).map(|row| self.bin(row, feature) as u16).collect();
+        let column = |(feature, binning): (usize, &Binning)| Binned {
+            bins: Numbers::TwoBytes(of(feature)),
+            count: self.count(feature),
+            missing: self.missing[feature],
+            binning: binning.clone(),
+        };
+        let columns = self.binnings.iter().enumerate().map(column).collect();
+        let (codes, binnings) = together(columns, self.rows()).unwrap();
+        Self::of_bins(binnings, self.missing.clone(), Stored::TwoBytes(codes), self.weights.clone())
+    }
+}
+
+/// What a column without a name is called.
+fn number(column: usize) -> String {
+    column.to_string()
+}
+
+/// The numbers of the bins of a column.
+enum Numbers {
+    Bytes(Vec<u8>),
+    TwoBytes(Vec<u16>),
+}
+
+impl Numbers {
+    /// Writes those of the rows from `first` on, as far as there are places.
+    fn put<'a, B: Code>(&self, first: usize, to: impl Iterator<Item = &'a mut B>) {
+        match self {
+            Self::Bytes(bins) => put(&bins[first..], to),
+            Self::TwoBytes(bins) => put(&bins[first..], to),
         }
-        bins
     }
+}
 
-    pub(crate) fn tiles(&self) -> impl Iterator<Item = Bins<'_, u8>> {
-        self.tiles.iter().map(OwnedBins::get)
-    }
+fn put<'a, A: Code, B: Code>(from: &[A], to: impl Iterator<Item = &'a mut B>) {
+    to.zip(from).for_each(|(to, &bin)| *to = B::from_low_bits(bin.into()));
 }
 
 /// A column as bins.
 struct Binned {
-    bins: Vec<u8>,
+    bins: Numbers,
     /// How many bins there are, that of missing values included.
     count: usize,
     missing: bool,
     binning: Binning,
 }
 
+/// The rows that bins are made of.
+struct Weighed<'a> {
+    rows: usize,
+    counted: &'a [u32],
+    sample: &'a [u32],
+    weights: &'a Weights,
+}
+
+/// Bins a column; `name` is what an error calls it.
 fn bin(
     feature: Feature<'_>,
-    rows: usize,
-    counted: &[u32],
-    sample: &[u32],
-    weights: &Weights,
-    most: usize,
+    weighed: &Weighed<'_>,
+    max_bins: MaxBins,
+    name: &dyn Fn() -> String,
 ) -> Result<Binned> {
+    let Weighed { rows, counted, weights, .. } = *weighed;
     same("cells of a column", rows, feature.len())?;
-    let mut bins = vec![0; rows];
+    let too_many = |what: &str, most: usize| {
+        let what = format!("has more than {most} {what}; with max_bins exact up to {most} are accepted");
+        Err(Error::column(name(), what))
+    };
     match feature {
         Feature::Numeric(values) => {
-            let value = |&row: &u32| values[row as usize];
-            let weighted = |row: &u32| (value(row), weights.get(*row as usize));
-            // A sample may lack rare values; where there are few, all are taken.
-            let is_part = sample.len() < counted.len();
-            let few = is_part.then(|| cuts::few(counted.iter().map(weighted), most)).flatten();
-            let cuts = if let Some(few) = few {
-                cuts::numeric(few, most)
-            } else if weights.values.is_none() {
-                cuts::unweighted(sample.iter().map(value).collect(), most)
-            } else {
-                cuts::numeric(sample.iter().map(weighted).collect(), most)
-            };
+            let most = max_bins.of_numbers();
+            let cuts = cuts_of(values, weighed, most, max_bins == MaxBins::Exact);
+            let Some(cuts) = cuts else { return too_many("different values", MOST_BINS) };
             let count = cuts.len() + 1;
-            bin_values(values, &cuts, count, &mut bins)?;
             // A row without a weight must not bring a bin.
             let missing = counted.iter().any(|&row| values[row as usize].is_nan());
-            if !missing {
-                bins.iter_mut().for_each(|bin| *bin = (*bin).min(count as u8 - 1));
-            }
+            let bins = if count <= usize::from(u8::MAX) {
+                Numbers::Bytes(bins_of(values, &cuts, missing)?)
+            } else {
+                Numbers::TwoBytes(bins_of(values, &cuts, missing)?)
+            };
             Ok(Binned {
                 bins,
                 count: count + usize::from(missing),
@@ -278,18 +317,20 @@ fn bin(
                     None => missing = true,
                 }
             }
+            let most = max_bins.of_categories();
+            if max_bins == MaxBins::Exact && counts.iter().filter(|count| **count > 0).count() > most {
+                return too_many("categories", most);
+            }
             let (bin_of, count) = cuts::categories(&counts, most);
             // At least one bin, which is then empty.
             let count = count.max(1);
             let none = if missing { count } else { 0 } as u8;
-            for (bin, &code) in bins.iter_mut().zip(codes) {
-                *bin = match bin_of.get(code as usize) {
-                    Some(&known) if known != UNKNOWN => known,
-                    _ => none,
-                };
-            }
+            let bin = |&code: &u32| match bin_of.get(code as usize) {
+                Some(&known) if known != UNKNOWN => known,
+                _ => none,
+            };
             Ok(Binned {
-                bins,
+                bins: Numbers::Bytes(codes.iter().map(bin).collect()),
                 count: count + usize::from(missing),
                 missing,
                 binning: Binning::Categorical { bin_of },
@@ -298,21 +339,72 @@ fn bin(
     }
 }
 
+/// Where values are cut; `None` where each is to have a bin of its own and there are more than `most`.
+fn cuts_of(values: &[f64], weighed: &Weighed<'_>, most: usize, exact: bool) -> Option<Vec<f64>> {
+    let Weighed { counted, sample, weights, .. } = *weighed;
+    let value = |&row: &u32| values[row as usize];
+    let weighted = |row: &u32| (value(row), weights.get(*row as usize));
+    // A sample may lack rare values; where there are few, all are taken.
+    let is_part = sample.len() < counted.len();
+    if is_part {
+        let few = cuts::few(counted.iter().map(weighted), most);
+        if few.is_some() || exact {
+            return few.map(|few| cuts::numeric(few, most));
+        }
+    }
+    let bins = if exact { usize::MAX } else { most };
+    let cuts = if weights.values.is_none() {
+        cuts::unweighted(sample.iter().map(value).collect(), bins)
+    } else {
+        cuts::numeric(sample.iter().map(weighted).collect(), bins)
+    };
+    (cuts.len() < most).then_some(cuts)
+}
+
+/// The bins of values, of which none is missing in a row that counts unless `missing`.
+fn bins_of<B: Code>(values: &[f64], cuts: &[f64], missing: bool) -> Result<Vec<B>> {
+    let mut bins = vec![B::default(); values.len()];
+    let count = cuts.len() + 1;
+    bin_values(values, cuts, count, &mut bins)?;
+    if !missing {
+        let last = B::from_low_bits(count - 1);
+        bins.iter_mut().for_each(|bin| *bin = (*bin).min(last));
+    }
+    Ok(bins)
+}
+
+/// All columns, by rows and by columns, and how each was binned.
+fn together<B: Code>(binned: Vec<Binned>, rows: usize) -> Result<(Codes<B>, Vec<Binning>)> {
+    let offsets = offsets(&binned);
+    let tiles = binned.chunks(B::TILE).map(|columns| tile(columns, rows)).collect::<Result<_>>()?;
+    let mut data = vec![B::default(); rows * binned.len()];
+    let mut binnings = Vec::with_capacity(binned.len());
+    for (column, to) in binned.into_iter().zip(data.chunks_exact_mut(rows)) {
+        column.bins.put(0, to.iter_mut());
+        binnings.push(column.binning);
+    }
+    Ok((Codes::new(tiles, OwnedBins::column_major(data, rows, offsets)?), binnings))
+}
+
+/// Where the cells of each column start, and where the last end.
+fn offsets(columns: &[Binned]) -> Vec<usize> {
+    let ends = columns.iter().scan(0, |sum, column| {
+        *sum += column.count;
+        Some(*sum)
+    });
+    std::iter::once(0).chain(ends).collect()
+}
+
 /// Columns side by side.
-fn tile(columns: &[Binned], rows: usize) -> Result<OwnedBins<u8>> {
-    /// Rows written at a time: with 64 features 64 KiB.
+fn tile<B: Code>(columns: &[Binned], rows: usize) -> Result<OwnedBins<B>> {
+    /// Rows written at a time: with a line of each 64 KiB.
     const BLOCK: usize = 1024;
     let width = columns.len();
-    let mut data = vec![0; rows * width];
+    let mut data = vec![B::default(); rows * width];
     parallel::for_each_chunk_mut(&mut data, BLOCK * width, |block, data| {
         for (j, column) in columns.iter().enumerate() {
-            let bins = &column.bins[block * BLOCK..];
-            data.iter_mut().skip(j).step_by(width).zip(bins).for_each(|(to, bin)| *to = *bin);
+            column.bins.put(block * BLOCK, data.iter_mut().skip(j).step_by(width));
         }
     });
-    let mut offsets = vec![0];
-    for column in columns {
-        offsets.push(offsets[offsets.len() - 1] + column.count);
-    }
-    Ok(OwnedBins::row_major(data, rows, offsets)?)
+    Ok(OwnedBins::row_major(data, rows, offsets(columns))?)
 }

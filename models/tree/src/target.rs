@@ -16,7 +16,7 @@ use crate::values::Values;
 use crate::weights::Weights;
 use tilewise_base::{Error, Result};
 use tilewise_kernels::tree::{
-    Asked, Bins, Cell, NewtonRule, Pair, RowSums, Rows, Split, best_split, best_split_of_rows,
+    Asked, Bin, Bins, Cell, NewtonRule, Pair, RowSums, Rows, Split, best_split, best_split_of_rows,
 };
 use tilewise_kernels::{ShapeError, log, same};
 
@@ -63,9 +63,9 @@ pub(crate) trait Target: Sync {
     /// Adds it to the cells of one bin.
     fn put(&self, value: Self::Value, cells: &mut [Self::Cell]);
     /// Adds rows to the cells of their bins.
-    fn histogram(
+    fn histogram<B: Bin>(
         &self,
-        bins: Bins<'_, u8>,
+        bins: Bins<'_, B>,
         rows: &Rows<'_>,
         cells: &mut [Self::Cell],
     ) -> Result<(), ShapeError>;

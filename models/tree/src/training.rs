@@ -1,5 +1,6 @@
 //! Tables made ready for trees.
 
+use crate::MaxBins;
 use crate::table::{BinnedTable, Feature};
 use tilewise_base::{Column, Context, Dataset, Error, Field, Result, Roles, Task, roles};
 
@@ -51,9 +52,10 @@ impl Training {
     /// Reads the columns of `dataset`: classes are to be learned if `classify`, else numbers.
     ///
     /// # Errors
-    /// When a column or cell is not what its role needs (named), or `max_bins` is not accepted.
+    /// When a column or cell is not what its role needs (named), `max_bins` is not accepted, or exact and a column has too many
+    /// values.
     pub fn new(
-        max_bins: usize,
+        max_bins: impl Into<MaxBins>,
         classify: bool,
         dataset: &Dataset,
         roles: &Roles,
@@ -69,8 +71,9 @@ impl Training {
             dataset.rows(),
             columns.len(),
             weights.as_deref(),
-            max_bins,
+            max_bins.into(),
             context.seed,
+            &|j| names[j].clone(),
             |j, f| match columns[j] {
                 Column::Categorical { codes, dictionary } => {
                     f(Feature::Categorical { codes, levels: dictionary.len() });

@@ -1,6 +1,7 @@
 //! A finished tree.
 
 use crate::arena::{Arena, Split};
+use crate::codes::{Code, of_codes};
 use crate::cuts::UNKNOWN;
 use crate::grow::{Left, Nodes};
 use crate::table::{BinnedTable, Binning};
@@ -9,6 +10,7 @@ use crate::values::Values;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 use tilewise_base::{Error, Result};
+use tilewise_kernels::tree::Bins;
 
 /// How a tree reads an input.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -273,11 +275,19 @@ impl Tree {
     /// # Panics
     /// When there is no such row.
     pub fn leaf_where(&self, table: &BinnedTable, row_of: impl Fn(usize) -> usize) -> usize {
-        let columns = table.columns();
+        of_codes!(table.stored, codes => self.leaf_by(table, codes.columns(), row_of))
+    }
+
+    fn leaf_by<B: Code>(
+        &self,
+        table: &BinnedTable,
+        columns: Bins<'_, B>,
+        row_of: impl Fn(usize) -> usize,
+    ) -> usize {
         let mut at = 0;
         while let Some(split) = self.nodes.split(at) {
             let feature = split.feature();
-            let bin = usize::from(columns.get(row_of(feature), feature));
+            let bin: usize = columns.get(row_of(feature), feature).into();
             let left = match (self.nodes.test(split), &table.binnings[feature]) {
                 _ if table.missing[feature] && bin + 1 == columns.count(feature) => split.missing_left(),
                 (Test::UpTo(threshold), Binning::Numeric { cuts }) => {

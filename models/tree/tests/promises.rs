@@ -189,7 +189,9 @@ fn what_is_not_accepted_is_told() {
     infinite[7] = f64::INFINITY;
     assert!(tree.fit_numbers(&table, &infinite, &context).unwrap_err().to_string().contains("row 8"));
     let x = MatRef::new(&x, 50, 4).unwrap();
-    for (weights, bins) in [(None, 1), (None, 256), (Some(vec![0.0; 50]), 255), (Some(vec![-1.0; 50]), 255)] {
+    for (weights, bins) in
+        [(None, 1), (None, 65_536), (Some(vec![0.0; 50]), 255), (Some(vec![-1.0; 50]), 255)]
+    {
         assert!(BinnedTable::of_matrix(x, weights.as_deref(), bins, 0).is_err());
     }
     assert!(BinnedTable::new(&[], None, 255, 0).is_err());

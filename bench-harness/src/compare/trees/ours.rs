@@ -8,7 +8,7 @@ use tilewise_forest::{Forest, RandomForest};
 use tilewise_kernels::parallel::Scheme;
 use tilewise_kernels::{Float, MatMut, MatRef};
 use tilewise_report::worker::{Job, Operation, Problem, Trees};
-use tilewise_tree::{Answers, BinnedTable, DecisionTree, Feature, MOST_BINS, MaxFeatures, Tree, WhenAsked};
+use tilewise_tree::{Answers, BinnedTable, DecisionTree, Feature, MaxBins, MaxFeatures, Tree, WhenAsked};
 
 /// Trees of either kind, and what predicts with them once it is asked.
 pub(super) struct Model {
@@ -40,9 +40,9 @@ impl Model {
         let table = match *inputs {
             Inputs::Numbers(x, features) => {
                 let x = MatRef::new(x, x.len() / features.max(1), features)?;
-                BinnedTable::of_matrix(x, None, MOST_BINS, settings.seed)?
+                BinnedTable::of_matrix(x, None, MaxBins::default(), settings.seed)?
             }
-            Inputs::Columns(columns) => BinnedTable::new(columns, None, MOST_BINS, settings.seed)?,
+            Inputs::Columns(columns) => BinnedTable::new(columns, None, MaxBins::default(), settings.seed)?,
         };
         let limit = |n: usize| (n > 0).then_some(n);
         let max_features = limit(settings.features).map_or(MaxFeatures::All, MaxFeatures::Count);

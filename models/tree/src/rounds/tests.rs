@@ -119,6 +119,7 @@ proptest! {
         ccp_alpha in prop::sample::select(vec![0.0, 0.0, 0.02]),
         entropy: bool,
         batch in prop::sample::select(vec![1, 40, BATCH]),
+        wide: bool,
     ) {
         let min_samples_leaf = if problem.weights.is_some() { 1 } else { min_samples_leaf };
         let criterion = match learns {
@@ -132,7 +133,8 @@ proptest! {
             max_features, splitter, growth, monotone: signs.map_or(vec![], |(a, b)| vec![a, 0, b]),
             interactions, ccp_alpha, class_weights: ClassWeights::Rows,
         };
-        let (table, answers) = (problem.table(bins), problem.answers(learns));
+        let (narrow, answers) = (problem.table(bins), problem.answers(learns));
+        let table = if wide { narrow.widened() } else { narrow };
         let expected = match try_in_memory(&params, &table, &answers) {
             Ok(expected) => expected,
             // Counts that are all 0.
@@ -294,7 +296,7 @@ fn what_makes_no_sense_is_refused() {
         Partial(Answer::Counted(vec![Counted { rows: 1, value: None, differ: true, cells }]))
     };
     assert!(trainer.advance(counted(vec![1])).unwrap_err().to_string().contains("1 cells"));
-    let all = table.columns().cells() * of!(learned, target => target.width());
+    let all = table.cells() * of!(learned, target => target.width());
     let first = |rows: i64| [rows].into_iter().chain(std::iter::repeat(0)).take(all).collect::<Vec<_>>();
     for (cells, told) in [
         (vec![-1; all], "no sum"),

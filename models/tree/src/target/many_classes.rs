@@ -6,7 +6,7 @@ use crate::values::Values;
 use crate::weights::Weights;
 use tilewise_base::Result;
 use tilewise_kernels::ShapeError;
-use tilewise_kernels::tree::{Bins, ClassWeight, Labels, Rows, class_histogram};
+use tilewise_kernels::tree::{Bin, Bins, ClassWeight, Labels, Rows, class_histogram};
 
 /// Classes.
 pub(crate) struct ManyClasses {
@@ -45,7 +45,12 @@ impl Target for ManyClasses {
     fn put(&self, value: ClassWeight, cells: &mut [u32]) {
         cells[value.class as usize] += value.weight;
     }
-    fn histogram(&self, bins: Bins<'_, u8>, rows: &Rows<'_>, cells: &mut [u32]) -> Result<(), ShapeError> {
+    fn histogram<B: Bin>(
+        &self,
+        bins: Bins<'_, B>,
+        rows: &Rows<'_>,
+        cells: &mut [u32],
+    ) -> Result<(), ShapeError> {
         // The weights of all rows together fit, and no row is named twice.
         class_histogram(bins, rows, Labels::checked(&self.labels, self.width), cells)
     }

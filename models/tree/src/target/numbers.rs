@@ -7,7 +7,7 @@ use crate::Criterion;
 use crate::values::Values;
 use crate::weights::{Weights, scale};
 use tilewise_base::{Error, Result};
-use tilewise_kernels::tree::{Bins, Pair, Rows, Split, histogram_pairs};
+use tilewise_kernels::tree::{Bin, Bins, Pair, Rows, Split, histogram_pairs};
 use tilewise_kernels::{ShapeError, log};
 
 /// Numbers, from the middle of their range (for counts, from 0).
@@ -98,7 +98,12 @@ impl Target for Numbers {
     fn put(&self, value: Pair, cells: &mut [Pair]) {
         cells[0] = cells[0] + value;
     }
-    fn histogram(&self, bins: Bins<'_, u8>, rows: &Rows<'_>, cells: &mut [Pair]) -> Result<(), ShapeError> {
+    fn histogram<B: Bin>(
+        &self,
+        bins: Bins<'_, B>,
+        rows: &Rows<'_>,
+        cells: &mut [Pair],
+    ) -> Result<(), ShapeError> {
         histogram_pairs(bins, rows, &self.values, cells)
     }
     /// With sums G and weights H: G^2 / H for squared errors, G ln (G / H) for counts. A side on which every count is 0

@@ -9,7 +9,7 @@ use crate::values::Values;
 use crate::weights::Weights;
 use tilewise_base::Result;
 use tilewise_kernels::ShapeError;
-use tilewise_kernels::tree::{Bins, Gradients, Packed, Rows, Split, histogram};
+use tilewise_kernels::tree::{Bin, Bins, Gradients, Packed, Rows, Split, histogram};
 
 /// Two classes, of which the first has number 0.
 pub(crate) struct TwoClasses {
@@ -41,7 +41,12 @@ impl Target for TwoClasses {
     fn put(&self, value: Packed, cells: &mut [Packed]) {
         cells[0] = cells[0] + value;
     }
-    fn histogram(&self, bins: Bins<'_, u8>, rows: &Rows<'_>, cells: &mut [Packed]) -> Result<(), ShapeError> {
+    fn histogram<B: Bin>(
+        &self,
+        bins: Bins<'_, B>,
+        rows: &Rows<'_>,
+        cells: &mut [Packed],
+    ) -> Result<(), ShapeError> {
         // The weights of all rows together are below 2^31, and no row is named twice.
         histogram(bins, rows, Gradients::bounded(&self.values, 0), cells)
     }
