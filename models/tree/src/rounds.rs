@@ -13,10 +13,11 @@
 //! So a chunk that is lost is made again from its rows alone.
 //!
 //! Bins and the scale of numbers come from the whole table here, [`BinnedTable`] and [`Learned`]: a chunk is a range of its
-//! rows. What is refused: limits of the number of leaves, which need the best node of all first, one round per leaf; levels that
-//! are divided by one test; balanced classes, for which the rows of the table may be weighed; and least numbers of rows of a leaf
-//! above 1 where rows have weights: histograms hold these, and do not count rows.
+//! rows. What is refused: the absolute criterion, since medians are no sums; limits of the number of leaves, which need the best
+//! node of all first, one round per leaf; levels that are divided by one test; balanced classes, for which the rows of the table may
+//! be weighed; and least numbers of rows of a leaf above 1 where rows have weights: histograms hold these, and do not count rows.
 
+use crate::Criterion;
 use crate::constraints::{Constraints, State};
 use crate::grow::{Choice, Grower, Growth, Left, Limits, Nodes};
 use crate::parameters::{ClassWeights, DecisionTree};
@@ -62,10 +63,15 @@ impl Learned {
     /// The integers of these answers, whose rows are those of the table.
     ///
     /// # Errors
-    /// When lengths differ, a class is not below their number, a number is not finite, or the criterion is not one for them.
+    /// When lengths differ, a class is not below their number, a number is not finite, or the criterion is not one for them;
+    /// `absolute` is none.
     pub fn new(params: &DecisionTree, table: &BinnedTable, answers: &Answers) -> Result<Self> {
         target::check(table.rows(), answers.len())?;
         let (weights, criterion) = (&table.weights, params.criterion);
+        if criterion == Criterion::Absolute {
+            let what = "in rounds auto, squared and poisson are (medians are no sums over rows)";
+            return Err(Error::parameter("criterion", criterion, what));
+        }
         if let Answers::Classes { y, classes } = answers {
             target::check_classes(y, *classes, weights)?;
         }
