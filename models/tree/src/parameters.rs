@@ -3,7 +3,7 @@
 use crate::constraints::Constraints;
 use crate::grow::{Grower, Growth, Limits, Splitter};
 use crate::table::BinnedTable;
-use crate::target::{self, Absolute, ManyClasses, Numbers, Target, TwoClasses};
+use crate::target::{self, Absolute, ManyClasses, Numbers, Outputs, Target, TwoClasses};
 use crate::tree::{Input, Tree};
 use crate::weights::{MOST, Weights};
 use serde::{Deserialize, Serialize};
@@ -287,6 +287,40 @@ impl DecisionTree {
         Ok(told(self.grow_numbers(table, y, &Draw::all(context))?, context))
     }
 
+    /// As [`DecisionTree::fit_numbers`], for several numbers per row, which one tree predicts together: `y` has a list for each,
+    /// as long as the table has rows.
+    ///
+    /// A split gains the mean over outputs of what it takes off the squared error of each (so do `min_impurity_decrease` and
+    /// `ccp_alpha` mean, as in scikit-learn). Every output is in its own units: what is counted in thousands decides, what
+    /// is counted in thousandths hardly does. Where all are to count the same, divide each by its standard deviation first.
+    /// Categories are put in the order of the sum of their means (outputs that fall as the one of the widest range rises count
+    /// negative), and each may stand against all others. O(rows x columns x outputs x depth).
+    ///
+    /// ```
+    /// use tilewise_base::Context;
+    /// use tilewise_kernels::MatRef;
+    /// use tilewise_tree::{BinnedTable, DecisionTree};
+    /// let table = BinnedTable::of_matrix(MatRef::new(&[0.0, 1.0, 2.0, 3.0], 4, 1)?, None, 255, 0)?;
+    /// let (price, weight) = ([5.0, 5.0, 7.0, 7.0], [0.1, 0.3, 0.3, 0.3]);
+    /// let tree = DecisionTree::default().fit_outputs(&table, &[price, weight], &Context::default())?.model;
+    /// let mut out = [0.0; 2];
+    /// tree.predict_row(&[1.0], &mut out);
+    /// assert_eq!((tree.outputs(), out[0]), (2, 5.0));
+    /// # Ok::<(), tilewise_base::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// As there (a cell is named by `target 1`, `target 2` ...), when there is no output, or, where there is more than one, when the
+    /// criterion is not squared or there are monotone constraints.
+    pub fn fit_outputs<Y: AsRef<[f64]>>(
+        &self,
+        table: &BinnedTable,
+        y: &[Y],
+        context: &Context<'_>,
+    ) -> Result<Fit<Tree>> {
+        Ok(told(self.grow_outputs(table, y, &Draw::all(context))?, context))
+    }
+
     /// One of many trees for classes.
     ///
     /// # Errors
@@ -317,14 +351,31 @@ impl DecisionTree {
     /// As [`DecisionTree::fit_numbers`] and [`DecisionTree::grow_classes`].
     pub fn grow_numbers(&self, table: &BinnedTable, y: &[f64], draw: &Draw<'_>) -> Result<Tree> {
         target::check(table.rows(), y.len())?;
-        if self.class_weights == ClassWeights::Balanced {
-            return Err(Error::parameter("class_weight", "balanced", "for numbers only none is"));
-        }
+        self.check_numbers(1)?;
         let drawn = Drawn::new(table, draw)?;
         if self.criterion == Criterion::Absolute {
             return self.grow(table, &Absolute::new(y, &drawn.weights)?, draw, &drawn);
         }
         self.grow(table, &Numbers::new(y, &drawn.weights, self.criterion)?, draw, &drawn)
+    }
+
+    /// One of many trees for several numbers.
+    ///
+    /// # Errors
+    /// As [`DecisionTree::fit_outputs`] and [`DecisionTree::grow_classes`].
+    pub fn grow_outputs<Y: AsRef<[f64]>>(
+        &self,
+        table: &BinnedTable,
+        y: &[Y],
+        draw: &Draw<'_>,
+    ) -> Result<Tree> {
+        if let [y] = y {
+            return self.grow_numbers(table, y.as_ref(), draw);
+        }
+        y.iter().try_for_each(|y| target::check(table.rows(), y.as_ref().len()))?;
+        self.check_numbers(y.len())?;
+        let drawn = Drawn::new(table, draw)?;
+        self.grow(table, &Outputs::new(y, &drawn.weights, self.criterion)?, draw, &drawn)
     }
 
     fn grow<T: Target>(
@@ -354,6 +405,21 @@ impl DecisionTree {
         if self.monotone.iter().any(|&sign| sign != 0) && classes != 2 {
             let what = "for numbers and two classes alone constraints are";
             return Err(Error::parameter("monotone", format!("a constraint with {classes} classes"), what));
+        }
+        Ok(())
+    }
+
+    /// Refuses parameters that are not for so many numbers.
+    pub(crate) fn check_numbers(&self, outputs: usize) -> Result<()> {
+        if self.class_weights == ClassWeights::Balanced {
+            return Err(Error::parameter("class_weight", "balanced", "for numbers only none is"));
+        }
+        if outputs == 0 {
+            return Err(Error::Fit("there are no numbers to learn".into()));
+        }
+        if self.monotone.iter().any(|&sign| sign != 0) && outputs > 1 {
+            let what = "for one number and two classes alone constraints are";
+            return Err(Error::parameter("monotone", format!("a constraint with {outputs} numbers"), what));
         }
         Ok(())
     }

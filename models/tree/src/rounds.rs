@@ -23,7 +23,7 @@ use crate::grow::{Choice, Grower, Growth, Left, Limits, Nodes};
 use crate::parameters::{ClassWeights, DecisionTree};
 use crate::search::{Scratch, Search, Searched, View};
 use crate::table::BinnedTable;
-use crate::target::{self, ManyClasses, Numbers, Target, TwoClasses};
+use crate::target::{self, ManyClasses, Numbers, Outputs, Target, TwoClasses};
 use crate::training::Answers;
 use crate::tree::Tree;
 use crate::weights::MOST;
@@ -46,6 +46,7 @@ enum Kind {
     TwoClasses(TwoClasses),
     ManyClasses(ManyClasses),
     Numbers(Numbers),
+    Outputs(Outputs),
 }
 
 /// Calls a function of any target.
@@ -55,6 +56,7 @@ macro_rules! of {
             Kind::TwoClasses($target) => $do,
             Kind::ManyClasses($target) => $do,
             Kind::Numbers($target) => $do,
+            Kind::Outputs($target) => $do,
         }
     };
 }
@@ -81,6 +83,10 @@ impl Learned {
                 Kind::ManyClasses(ManyClasses::new(y, *classes, weights, criterion)?)
             }
             Answers::Numbers(y) => Kind::Numbers(Numbers::new(y, weights, criterion)?),
+            Answers::Outputs(y) => {
+                y.iter().try_for_each(|y| target::check(table.rows(), y.len()))?;
+                Kind::Outputs(Outputs::new(y, weights, criterion)?)
+            }
         }))
     }
 }
@@ -351,8 +357,10 @@ impl<'a> TreeTrainer<'a> {
         seed: u64,
     ) -> Result<Self> {
         params.check()?;
-        if let Kind::ManyClasses(target) = &learned.0 {
-            params.check_classes(target.outputs())?;
+        match &learned.0 {
+            Kind::ManyClasses(target) => params.check_classes(target.outputs())?,
+            Kind::Outputs(target) => params.check_numbers(target.outputs())?,
+            Kind::TwoClasses(_) | Kind::Numbers(_) => {}
         }
         if params.growth == Growth::Oblivious {
             let what = "in rounds leaf_wise and depth_wise are (a level has no histogram of its own)";

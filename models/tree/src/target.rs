@@ -10,12 +10,14 @@ mod absolute;
 mod fenwick;
 mod many_classes;
 mod numbers;
+mod outputs;
 mod scale;
 mod two_classes;
 
 pub(crate) use absolute::Absolute;
 pub(crate) use many_classes::ManyClasses;
 pub(crate) use numbers::Numbers;
+pub(crate) use outputs::Outputs;
 pub(crate) use two_classes::TwoClasses;
 
 use crate::Criterion;

@@ -49,6 +49,33 @@ impl Numbers {
         Ok(Self { values, scale, poisson })
     }
 
+    pub(super) fn values(&self) -> &[Pair] {
+        &self.values
+    }
+
+    pub(super) fn scale(&self) -> &Scale {
+        &self.scale
+    }
+
+    /// Whether not all are the same, for squared errors.
+    pub(super) fn varies(&self) -> bool {
+        self.values.iter().any(|value| value.gradient != 0)
+    }
+
+    /// Whether their covariance with others is negative. Sums of integers: with W the sum of weights all are below 2^122.
+    pub(super) fn falls_with(&self, others: &Self) -> bool {
+        let (mut products, mut sums) = (0_i128, [0_i128; 3]);
+        for (a, b) in self.values.iter().zip(&others.values) {
+            products += i128::from(a.gradient) * i128::from(others.answer(*b));
+            sums = [
+                sums[0] + i128::from(a.gradient),
+                sums[1] + i128::from(b.gradient),
+                sums[2] + i128::from(a.hessian),
+            ];
+        }
+        products * sums[2] < sums[0] * sums[1]
+    }
+
     fn mean(&self, sum: Pair) -> f64 {
         self.scale.number(sum.gradient as f64 / sum.hessian as f64)
     }

@@ -45,6 +45,15 @@ impl Scale {
         (self.base + mean * self.unit).clamp(f64::MIN, f64::MAX)
     }
 
+    pub(super) fn exponent(&self) -> i32 {
+        self.exponent
+    }
+
+    /// As `relative_unit`, where gains are counted in the units of another scale.
+    pub(super) fn unit_in(&self, other: &Self) -> f64 {
+        scale(self.relative_unit, self.exponent - other.exponent)
+    }
+
     /// What a gain of 1 stands for, where gains are `power`s of numbers.
     pub(super) fn gain_unit(&self, power: i32) -> f64 {
         scale(1.0, power * self.exponent).clamp(f64::MIN_POSITIVE, f64::MAX)
