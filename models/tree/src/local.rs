@@ -73,8 +73,10 @@ impl<'a, T: Target> Local<'a, T> {
             values.iter().for_each(|&value| self.search.target.put(value, &mut small));
             let counts = [middle - rows.start, rows.end - middle];
             let children = nodes.push_children(node, counts, &small, small_is_left);
-            for (child, rows) in children.into_iter().zip([rows.start..middle, middle..rows.end]) {
-                nodes.settle(self.search.target, child, self.values[rows].iter().copied());
+            if !self.search.target.is_sum() {
+                for (child, rows) in children.into_iter().zip([rows.start..middle, middle..rows.end]) {
+                    nodes.settle(self.search.target, child, self.values[rows].iter().copied());
+                }
             }
             let [left, right] = self.search.divided(nodes, node, children, choice, &state);
             parts.push(Part { node: children[1], rows: middle..rows.end, state: right });
