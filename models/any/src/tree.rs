@@ -10,8 +10,8 @@ use tilewise_tree::{
 const CRITERION: Setting = Setting {
     key: "criterion",
     default: "auto",
-    accepted: "auto, gini or entropy for classes, auto, squared or poisson for numbers",
-    doc: "what splits make smaller; auto is gini for classes and squared for numbers",
+    accepted: "auto, gini or entropy for classes, auto, squared, absolute or poisson for numbers",
+    doc: "what splits make smaller; auto is gini for classes and squared for numbers; leaves of absolute predict medians",
 };
 const MAX_DEPTH: Setting = Setting {
     key: "max_depth",
@@ -142,6 +142,7 @@ pub(crate) fn growing(settings: &Settings, max_features: MaxFeatures) -> Result<
         ("gini", Criterion::Gini),
         ("entropy", Criterion::Entropy),
         ("squared", Criterion::Squared),
+        ("absolute", Criterion::Absolute),
         ("poisson", Criterion::Poisson),
     ];
     let limit = |setting: &Setting, least: usize| {

@@ -86,8 +86,8 @@ pub(crate) fn bag(counts: &[u32]) -> Vec<u64> {
 pub struct OutOfBag {
     /// Rows that were out of the bag of at least one tree.
     pub rows: usize,
-    /// The share of their weight whose class was right; for numbers R2, the share of the variance that is explained. NaN where
-    /// there is none: no rows, or all their numbers are the same.
+    /// The share of their weight whose class was right; for numbers R2, the share of the variance that is explained, and for
+    /// several the mean of these. NaN where there is none: no rows, or all their numbers are the same.
     #[serde(with = "tilewise_base::finite")]
     pub score: f64,
 }
@@ -129,16 +129,20 @@ impl OutOfBag {
             asked.iter().map(|row| table.weight(*row as usize) * f(row)).sum::<f64>()
         };
         let all = sum(&|_| 1.0);
+        let explained = |y: &[f64], output: usize| {
+            let y = |row: &u32| y[*row as usize];
+            let mean = sum(&y) / all;
+            1.0 - sum(&|row| (y(row) - of_row(row)[output]).powi(2)) / sum(&|row| (y(row) - mean).powi(2))
+        };
         let score = match answers {
             Answers::Classes { y, .. } => {
                 let right =
                     |row: &u32| y[*row as usize] as usize == first_of_largest(of_row(row).iter().copied());
                 sum(&|row| f64::from(u8::from(right(row)))) / all
             }
-            Answers::Numbers(y) => {
-                let y = |row: &u32| y[*row as usize];
-                let mean = sum(&y) / all;
-                1.0 - sum(&|row| (y(row) - of_row(row)[0]).powi(2)) / sum(&|row| (y(row) - mean).powi(2))
+            Answers::Numbers(y) => explained(y, 0),
+            Answers::Outputs(y) => {
+                y.iter().enumerate().map(|(output, y)| explained(y, output)).sum::<f64>() / y.len() as f64
             }
         };
         Self { rows: asked.len(), score: if score.is_finite() { score } else { f64::NAN } }

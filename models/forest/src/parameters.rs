@@ -92,6 +92,7 @@ impl<'a> Growing<'a> {
         match self.answers {
             Answers::Classes { y, classes } => self.tree.grow_classes(self.table, y, *classes, &draw),
             Answers::Numbers(y) => self.tree.grow_numbers(self.table, y, &draw),
+            Answers::Outputs(y) => self.tree.grow_outputs(self.table, y, &draw),
         }
     }
 
@@ -149,7 +150,22 @@ impl RandomForest {
         self.fit(table, &Answers::Numbers(y.to_vec()), context)
     }
 
-    /// As [`RandomForest::fit_classes`] or [`RandomForest::fit_numbers`].
+    /// As [`RandomForest::fit_classes`], for several numbers per row, which each tree predicts together
+    /// ([`DecisionTree::fit_outputs`]): `y` has a list for each, as long as the table has rows. The out-of-bag score is the mean of
+    /// the R2 of all.
+    ///
+    /// # Errors
+    /// As there, when a number is not finite, there is none, or quantiles are asked for.
+    pub fn fit_outputs<Y: AsRef<[f64]>>(
+        &self,
+        table: &BinnedTable,
+        y: &[Y],
+        context: &Context<'_>,
+    ) -> Result<Fit<Forest>> {
+        self.fit(table, &Answers::Outputs(y.iter().map(|y| y.as_ref().to_vec()).collect()), context)
+    }
+
+    /// As [`RandomForest::fit_classes`], [`RandomForest::fit_numbers`] or [`RandomForest::fit_outputs`].
     ///
     /// # Errors
     /// As there.
@@ -183,13 +199,13 @@ impl RandomForest {
         self.check()?;
         let y = match answers {
             Answers::Numbers(y) => Some(&y[..]),
-            Answers::Classes { .. } => None,
+            Answers::Classes { .. } | Answers::Outputs(_) => None,
         };
         if y.is_none() && !self.quantiles.is_empty() {
             return Err(Error::parameter(
                 "quantiles",
                 self.listed_quantiles(),
-                "none are where classes are predicted",
+                "none are where classes or several numbers are predicted",
             ));
         }
         let origin = Origin { params: self.clone(), seed: context.seed, table: table.fingerprint(answers)? };
@@ -245,7 +261,7 @@ impl RandomForest {
     fn features(&self, answers: &Answers) -> MaxFeatures {
         self.max_features.unwrap_or(match answers {
             Answers::Classes { .. } => MaxFeatures::Sqrt,
-            Answers::Numbers(_) => MaxFeatures::Third,
+            Answers::Numbers(_) | Answers::Outputs(_) => MaxFeatures::Third,
         })
     }
 

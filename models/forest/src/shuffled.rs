@@ -39,6 +39,10 @@ impl Forest {
                     f64::from(u8::from(first_of_largest(tree.numbers(leaf)) != y[row] as usize))
                 }
                 Answers::Numbers(y) => tree.numbers(leaf).map(|x| (y[row] - x).powi(2)).sum(),
+                Answers::Outputs(y) => {
+                    let off = |(y, said): (&Vec<f64>, f64)| (y[row] - said).powi(2);
+                    y.iter().zip(tree.numbers(leaf)).map(off).sum::<f64>() / y.len() as f64
+                }
             };
             let key = Philox::new(keys.bits(number.into()), ROWS);
             let importance = |feature: usize| {

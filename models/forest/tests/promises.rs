@@ -6,7 +6,7 @@ use tilewise_base::{Column, Context, Dataset, Model, ModelFile, Progress, Roles,
 use tilewise_forest::{Forest, ForestModel, RandomForest};
 use tilewise_kernels::random::Philox;
 use tilewise_kernels::{MatMut, MatRef, parallel};
-use tilewise_tree::{Answers, BinnedTable, DecisionTree, MaxBins, MaxFeatures};
+use tilewise_tree::{Answers, BinnedTable, Criterion, DecisionTree, MaxBins, MaxFeatures};
 
 const COLUMNS: usize = 6;
 
@@ -39,10 +39,13 @@ fn any_number_of_threads_grows_the_same_forest() {
     let (x, c, y) = problem(3000, 1);
     // Of 11 trees some are shared by the threads.
     let params = RandomForest { trees: 11, out_of_bag: true, ..RandomForest::default() };
+    let tree = DecisionTree { criterion: Criterion::Absolute, ..DecisionTree::default() };
+    let of_medians = RandomForest { tree, ..params.clone() };
     let grow = || {
         let table = binned(&x, None);
         let numbers = params.fit_numbers(&table, &y, &Context::default()).unwrap().model;
-        [classes(&params, &table, &c), numbers]
+        let medians = of_medians.fit_numbers(&table, &y, &Context::default()).unwrap().model;
+        [classes(&params, &table, &c), numbers, medians]
     };
     let one = parallel::with_threads(1, grow);
     assert!(one[0].trees().len() == 11 && one[0].trees()[0] != one[0].trees()[1]);
@@ -70,8 +73,12 @@ fn one_tree_without_drawing_is_the_decision_tree() {
         classes(&params, &table, &c).trees(),
         [tree.fit_classes(&table, &c, 3, &context).unwrap().model]
     );
-    let forest = params.fit_numbers(&table, &y, &context).unwrap().model;
-    assert_eq!(forest.trees(), [tree.fit_numbers(&table, &y, &context).unwrap().model]);
+    for criterion in [Criterion::Squared, Criterion::Absolute] {
+        let tree = DecisionTree { criterion, ..tree.clone() };
+        let params = RandomForest { tree: tree.clone(), ..params.clone() };
+        let forest = params.fit_numbers(&table, &y, &context).unwrap().model;
+        assert_eq!(forest.trees(), [tree.fit_numbers(&table, &y, &context).unwrap().model]);
+    }
 }
 
 #[test]

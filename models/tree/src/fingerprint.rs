@@ -29,6 +29,10 @@ impl BinnedTable {
                 same("numbers of rows", self.rows(), y.len())?;
                 (Box::new(|row| y[row].to_bits()), 0)
             }
+            Answers::Outputs(y) => {
+                y.iter().try_for_each(|y| same("numbers of rows", self.rows(), y.len()))?;
+                (Box::new(|row| mixed(y.iter().map(|y| y[row].to_bits()))), u64::MAX - y.len() as u64)
+            }
         };
         let rows = of_codes!(self.stored, codes => self.rows_of(codes.columns(), answer.as_ref()));
         let of_column = |(feature, binning): (usize, &Binning)| {
@@ -94,6 +98,19 @@ mod tests {
             of(&x, &codes, &[1.0; 4], &Answers::Numbers(vec![2.0, 1.0, 3.0, 4.0])),
             of(&x, &codes, &[1.0; 4], &classes(2)),
             of(&x, &codes, &[1.0; 4], &classes(3)),
+            of(&x, &codes, &[1.0; 4], &Answers::Outputs(vec![vec![1.0, 2.0, 3.0, 4.0]; 2])),
+            of(
+                &x,
+                &codes,
+                &[1.0; 4],
+                &Answers::Outputs(vec![vec![1.0, 2.0, 3.0, 4.0], vec![1.0, 2.0, 3.0, 5.0]]),
+            ),
+            of(
+                &x,
+                &codes,
+                &[1.0; 4],
+                &Answers::Outputs(vec![vec![1.0, 2.0, 3.0, 5.0], vec![1.0, 2.0, 3.0, 4.0]]),
+            ),
         ];
         for i in 0..all.len() {
             assert!(!all[..i].contains(&all[i]), "{i}: {all:?}");

@@ -162,6 +162,16 @@ impl<C: Cell> Nodes<C> {
         place
     }
 
+    /// Completes the sums of a node whose rows bring these values.
+    pub(crate) fn settle<T: Target<Cell = C>>(
+        &mut self,
+        target: &T,
+        node: usize,
+        mut values: impl Iterator<Item = T::Value>,
+    ) {
+        target.settle(&mut values, &mut self.sums[node * self.width..][..self.width]);
+    }
+
     /// Puts the nodes below a node of this list, which is the root of `below`, in its place.
     fn graft(&mut self, node: usize, below: Self) {
         // The root is there already: the others follow it.
@@ -256,6 +266,7 @@ impl<'a, T: Target, B: Code> Grower<'a, T, B> {
     fn grow(&self, rows: &[u32], key: u64) -> Result<Nodes<T::Cell>> {
         let Search { target, limits, .. } = self.search;
         let mut rows = rows.to_vec();
+        target.arrange(&mut rows);
         let mut nodes = Nodes::new(target.width());
         let node = nodes.push(rows.len(), self.sums(&rows));
         if limits.growth == Growth::Oblivious {
@@ -404,6 +415,9 @@ impl<'a, T: Target, B: Code> Grower<'a, T, B> {
         let small = if small_is_left { of_left } else { of_right };
         let counts = [of_left.len(), of_right.len()];
         let [left, right] = nodes.push_children(node, counts, &self.sums(small), small_is_left);
+        let (large, of_large) = if small_is_left { (right, of_right) } else { (left, of_left) };
+        let target = self.search.target;
+        nodes.settle(target, large, of_large.iter().map(|&row| target.value(row)));
         let [left_state, right_state] = self.search.divided(nodes, node, [left, right], choice, &state);
         let (mut small_cells, mut large_cells) = (None, None);
         if let Some(mut cells) = cells {
@@ -447,6 +461,7 @@ impl<'a, T: Target, B: Code> Grower<'a, T, B> {
         let target = self.search.target;
         let mut sums = vec![T::Cell::default(); target.width()];
         rows.iter().for_each(|&row| target.put(target.value(row), &mut sums));
+        target.settle(&mut rows.iter().map(|&row| target.value(row)), &mut sums);
         sums
     }
 
@@ -483,12 +498,13 @@ impl<'a, T: Target, B: Code> Grower<'a, T, B> {
     }
 
     /// Whether a node of so many rows has a histogram of all features: not where it looks at some of them only, or where
-    /// rows have to be counted, or where going through its rows is less work than going through the cells, or where these
+    /// rows have to be counted or looked at, or where going through its rows is less work than going through the cells, or where these
     /// would be large.
     fn has_histogram(&self, rows: usize) -> bool {
         let Search { table, target, limits, .. } = self.search;
         let cells = table.cells();
         limits.features >= table.features()
+            && target.is_sum()
             && limits.min_rows <= 1
             && rows * table.features() * B::HISTOGRAM_FROM >= cells
             && cells * target.width() * size_of::<T::Cell>() <= LARGEST

@@ -74,6 +74,11 @@ impl<'a, T: Target, B: Code> Local<'a, T, B> {
             values.iter().for_each(|&value| self.search.target.put(value, &mut small));
             let counts = [middle - rows.start, rows.end - middle];
             let children = nodes.push_children(node, counts, &small, small_is_left);
+            if !self.search.target.is_sum() {
+                for (child, rows) in children.into_iter().zip([rows.start..middle, middle..rows.end]) {
+                    nodes.settle(self.search.target, child, self.values[rows].iter().copied());
+                }
+            }
             let [left, right] = self.search.divided(nodes, node, children, choice, &state);
             parts.push(Part { node: children[1], rows: middle..rows.end, state: right });
             parts.push(Part { node: children[0], rows: rows.start..middle, state: left });

@@ -86,6 +86,7 @@ pub(crate) fn grow<T: Target>(
 pub(crate) fn sum<T: Target>(target: &T, rows: &[u32]) -> Vec<T::Cell> {
     let mut sums = vec![T::Cell::default(); target.width()];
     rows.iter().for_each(|&row| target.put(target.value(row), &mut sums));
+    target.settle(&mut rows.iter().map(|&row| target.value(row)), &mut sums);
     sums
 }
 
@@ -182,8 +183,18 @@ pub(crate) mod tests {
     }
 
     fn compare<T: Target>(table: &BinnedTable, target: &T, limits: &Limits) {
+        compare_with(table, target, target, limits);
+    }
+
+    /// That the trees of `target` are what the naive trainer grows for `plain`.
+    pub(crate) fn compare_with<T: Target, P: Target<Cell = T::Cell>>(
+        table: &BinnedTable,
+        target: &T,
+        plain: &P,
+        limits: &Limits,
+    ) {
         const KEY: u64 = 7;
-        let mut expected = grow(table, target, limits, &table.rows, &State::root(KEY));
+        let mut expected = grow(table, plain, limits, &table.rows, &State::root(KEY));
         if limits.max_leaves < table.rows.len() {
             expected = first_of(&expected, limits.max_leaves, limits.growth);
         }

@@ -3,7 +3,7 @@
 use crate::constraints::Constraints;
 use crate::grow::{self, Growth, Limits, Splitter};
 use crate::table::BinnedTable;
-use crate::target::{self, ManyClasses, Numbers, Target, TwoClasses};
+use crate::target::{self, Absolute, ManyClasses, Numbers, Outputs, Target, TwoClasses};
 use crate::tree::{Input, Tree};
 use crate::weights::{MOST, Weights};
 use serde::{Deserialize, Serialize};
@@ -26,6 +26,11 @@ pub enum Criterion {
     Entropy,
     /// The squared distance from the mean.
     Squared,
+    /// The distance from the median. Leaves predict the weighted median; where two numbers are one, the middle between them.
+    ///
+    /// No sum over rows: it needs them all in memory and has no oblivious growth. A node costs O(n log n) for each of its
+    /// features where the others cost O(n).
+    Absolute,
     /// Half of the Poisson deviance, y ln (y / mean) - y + mean, of numbers of 0 or more, such as counts.
     Poisson,
 }
@@ -37,6 +42,7 @@ impl fmt::Display for Criterion {
             Self::Gini => "gini",
             Self::Entropy => "entropy",
             Self::Squared => "squared",
+            Self::Absolute => "absolute",
             Self::Poisson => "poisson",
         })
     }
@@ -281,6 +287,40 @@ impl DecisionTree {
         Ok(told(self.grow_numbers(table, y, &Draw::all(context))?, context))
     }
 
+    /// As [`DecisionTree::fit_numbers`], for several numbers per row, which one tree predicts together: `y` has a list for each,
+    /// as long as the table has rows.
+    ///
+    /// A split gains the mean over outputs of what it takes off the squared error of each (so do `min_impurity_decrease` and
+    /// `ccp_alpha` mean, as in scikit-learn). Every output is in its own units: what is counted in thousands decides, what
+    /// is counted in thousandths hardly does. Where all are to count the same, divide each by its standard deviation first.
+    /// Categories are put in the order of the sum of their means (outputs that fall as the one of the widest range rises count
+    /// negative), and each may stand against all others. O(rows x columns x outputs x depth).
+    ///
+    /// ```
+    /// use tilewise_base::Context;
+    /// use tilewise_kernels::MatRef;
+    /// use tilewise_tree::{BinnedTable, DecisionTree};
+    /// let table = BinnedTable::of_matrix(MatRef::new(&[0.0, 1.0, 2.0, 3.0], 4, 1)?, None, 255, 0)?;
+    /// let (price, weight) = ([5.0, 5.0, 7.0, 7.0], [0.1, 0.3, 0.3, 0.3]);
+    /// let tree = DecisionTree::default().fit_outputs(&table, &[price, weight], &Context::default())?.model;
+    /// let mut out = [0.0; 2];
+    /// tree.predict_row(&[1.0], &mut out);
+    /// assert_eq!((tree.outputs(), out[0]), (2, 5.0));
+    /// # Ok::<(), tilewise_base::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// As there (a cell is named by `target 1`, `target 2` ...), when there is no output, or, where there is more than one, when the
+    /// criterion is not squared or there are monotone constraints.
+    pub fn fit_outputs<Y: AsRef<[f64]>>(
+        &self,
+        table: &BinnedTable,
+        y: &[Y],
+        context: &Context<'_>,
+    ) -> Result<Fit<Tree>> {
+        Ok(told(self.grow_outputs(table, y, &Draw::all(context))?, context))
+    }
+
     /// One of many trees for classes.
     ///
     /// # Errors
@@ -311,11 +351,31 @@ impl DecisionTree {
     /// As [`DecisionTree::fit_numbers`] and [`DecisionTree::grow_classes`].
     pub fn grow_numbers(&self, table: &BinnedTable, y: &[f64], draw: &Draw<'_>) -> Result<Tree> {
         target::check(table.rows(), y.len())?;
-        if self.class_weights == ClassWeights::Balanced {
-            return Err(Error::parameter("class_weight", "balanced", "for numbers only none is"));
-        }
+        self.check_numbers(1)?;
         let drawn = Drawn::new(table, draw)?;
+        if self.criterion == Criterion::Absolute {
+            return self.grow(table, &Absolute::new(y, &drawn.weights)?, draw, &drawn);
+        }
         self.grow(table, &Numbers::new(y, &drawn.weights, self.criterion)?, draw, &drawn)
+    }
+
+    /// One of many trees for several numbers.
+    ///
+    /// # Errors
+    /// As [`DecisionTree::fit_outputs`] and [`DecisionTree::grow_classes`].
+    pub fn grow_outputs<Y: AsRef<[f64]>>(
+        &self,
+        table: &BinnedTable,
+        y: &[Y],
+        draw: &Draw<'_>,
+    ) -> Result<Tree> {
+        if let [y] = y {
+            return self.grow_numbers(table, y.as_ref(), draw);
+        }
+        y.iter().try_for_each(|y| target::check(table.rows(), y.as_ref().len()))?;
+        self.check_numbers(y.len())?;
+        let drawn = Drawn::new(table, draw)?;
+        self.grow(table, &Outputs::new(y, &drawn.weights, self.criterion)?, draw, &drawn)
     }
 
     fn grow<T: Target>(
@@ -349,6 +409,21 @@ impl DecisionTree {
         Ok(())
     }
 
+    /// Refuses parameters that are not for so many numbers.
+    pub(crate) fn check_numbers(&self, outputs: usize) -> Result<()> {
+        if self.class_weights == ClassWeights::Balanced {
+            return Err(Error::parameter("class_weight", "balanced", "for numbers only none is"));
+        }
+        if outputs == 0 {
+            return Err(Error::Fit("there are no numbers to learn".into()));
+        }
+        if self.monotone.iter().any(|&sign| sign != 0) && outputs > 1 {
+            let what = "for one number and two classes alone constraints are";
+            return Err(Error::parameter("monotone", format!("a constraint with {outputs} numbers"), what));
+        }
+        Ok(())
+    }
+
     /// Checks parameters that do not depend on data.
     ///
     /// # Errors
@@ -368,6 +443,11 @@ impl DecisionTree {
         }
         if !(self.min_impurity_decrease >= 0.0 && self.min_impurity_decrease.is_finite()) {
             return refuse("min_impurity_decrease", &self.min_impurity_decrease, "a number of 0 or more");
+        }
+        if self.criterion == Criterion::Absolute && self.growth == Growth::Oblivious {
+            let what =
+                "with criterion absolute leaf-wise and depth-wise are (levels are searched on sums alone)";
+            return Err(Error::parameter("growth", "oblivious", what));
         }
         if let Some(sign) = self.monotone.iter().find(|sign| !(-1..=1).contains(*sign)) {
             return refuse("monotone", sign, "1, -1 or 0 for each feature");

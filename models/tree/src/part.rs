@@ -4,8 +4,8 @@
 //! A part of kind `binned columns` has a header (rows, first cells of the columns, how values became bins, which columns have
 //! a bin of missing values, the unit of weights, the number of classes) and these sections: `columns`, one column of bins
 //! after another; `tile 0`, `tile 1` ..., the same by rows, each of at most 64 columns, or 32 where bins are two bytes (which
-//! follows from the numbers of bins); `weights` (u32), where not all are 1;
-//! `classes` (u32) or `numbers` (f64), one per row.
+//! follows from the numbers of bins); `weights` (u32), where not all are 1; `classes` (u32) or `numbers` (f64), one per row, or for
+//! each of several outputs one per row.
 
 use crate::codes::{Code, Codes, Stored, of_codes};
 use crate::cuts::UNKNOWN;
@@ -31,6 +31,8 @@ struct Header {
     unit: f64,
     /// None where numbers are to be learned.
     classes: Option<usize>,
+    /// How many numbers, where there may be several.
+    outputs: Option<usize>,
 }
 
 /// Writes a table and what is to be learned from it. The columns are written as they lie in memory.
@@ -47,9 +49,15 @@ fn write_as<B: Code>(
     answers: &Answers,
     to: &mut impl Write,
 ) -> Result<()> {
-    let (name, y, classes) = match answers {
-        Answers::Classes { y, classes } => ("classes", u32::bytes(y), Some(*classes)),
-        Answers::Numbers(y) => ("numbers", f64::bytes(y), None),
+    let concat;
+    let (name, y, classes, outputs) = match answers {
+        Answers::Classes { y, classes } => ("classes", u32::bytes(y), Some(*classes), None),
+        Answers::Numbers(y) => ("numbers", f64::bytes(y), None, None),
+        Answers::Outputs(y) => {
+            y.iter().try_for_each(|y| same("targets against rows", table.rows(), y.len()))?;
+            concat = y.concat();
+            ("numbers", f64::bytes(&concat), None, Some(y.len()))
+        }
     };
     same("targets against rows", table.rows(), answers.len())?;
     let header = Header {
@@ -59,6 +67,7 @@ fn write_as<B: Code>(
         missing: table.missing.clone(),
         unit: table.weights.unit,
         classes,
+        outputs,
     };
     let (columns, tiles) =
         (B::bytes(codes.columns().data()), codes.tiles().map(|tile| B::bytes(tile.data())));
@@ -80,7 +89,7 @@ fn tile_name(number: usize) -> String {
 /// When it is another part, or its sections do not fit each other.
 pub fn read(part: &Part) -> Result<(BinnedTable, Answers)> {
     let header: Header = part.header(KIND)?;
-    let Header { rows, offsets, binnings, missing, unit, classes } = header;
+    let Header { rows, offsets, binnings, missing, unit, classes, outputs } = header;
     let bad = |what: &str| Error::Fit(format!("a part file of binned columns does not fit itself: {what}"));
     if binnings.is_empty() || binnings.len() != missing.len() || binnings.len() + 1 != offsets.len() {
         return Err(bad("it has not as many ways of binning as columns"));
@@ -114,9 +123,16 @@ pub fn read(part: &Part) -> Result<(BinnedTable, Answers)> {
     if !((1..=MOST).contains(&total) && unit > 0.0 && unit.is_finite()) {
         return Err(bad("its weights have a sum that is not accepted"));
     }
-    let answers = match classes {
-        Some(classes) => Answers::Classes { y: part.numbers("classes")?, classes },
-        None => Answers::Numbers(part.numbers("numbers")?),
+    let answers = match (classes, outputs) {
+        (Some(classes), _) => Answers::Classes { y: part.numbers("classes")?, classes },
+        (None, None) => Answers::Numbers(part.numbers("numbers")?),
+        (None, Some(outputs)) => {
+            let numbers: Vec<f64> = part.numbers("numbers")?;
+            if rows.checked_mul(outputs) != Some(numbers.len()) {
+                return Err(bad("it has not as many numbers as rows and outputs"));
+            }
+            Answers::Outputs(numbers.chunks_exact(rows).map(<[f64]>::to_vec).collect())
+        }
     };
     same("targets against rows", rows, answers.len())?;
     let weights = Weights { values, unit, total };
@@ -200,6 +216,9 @@ mod tests {
         let numbers: Vec<f64> = (0..ROWS).map(|i| i as f64 * 0.3).collect();
         let (mapped, answers) = part_of(&Answers::Numbers(numbers.clone()));
         assert!(matches!(answers, Answers::Numbers(read_back) if read_back == numbers));
+        let several = vec![numbers.clone(), numbers.iter().map(|y| y * y).collect()];
+        let (_, answers) = part_of(&Answers::Outputs(several.clone()));
+        assert!(matches!(answers, Answers::Outputs(read_back) if read_back == several));
         assert_eq!(tree(&mapped), tree(table));
     }
 
@@ -214,6 +233,7 @@ mod tests {
                 missing: vec![false; 2],
                 unit: 1.0,
                 classes: Some(2),
+                outputs: None,
             };
             change(&mut header);
             header

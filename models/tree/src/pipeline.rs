@@ -43,6 +43,7 @@ impl TreeModel {
         let fit = match &answers {
             Answers::Classes { y, classes } => params.fit_classes(&table, y, *classes, context)?,
             Answers::Numbers(y) => params.fit_numbers(&table, y, context)?,
+            Answers::Outputs(y) => params.fit_outputs(&table, y, context)?,
         };
         let Fit { model: tree, mut report } = fit;
         report.warnings.extend(warnings);

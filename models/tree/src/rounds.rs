@@ -13,17 +13,18 @@
 //! So a chunk that is lost is made again from its rows alone.
 //!
 //! Bins and the scale of numbers come from the whole table here, [`BinnedTable`] and [`Learned`]: a chunk is a range of its
-//! rows. What is refused: limits of the number of leaves, which need the best node of all first, one round per leaf; levels that
-//! are divided by one test; balanced classes, for which the rows of the table may be weighed; and least numbers of rows of a leaf
-//! above 1 where rows have weights: histograms hold these, and do not count rows.
+//! rows. What is refused: the absolute criterion, since medians are no sums; limits of the number of leaves, which need the best
+//! node of all first, one round per leaf; levels that are divided by one test; balanced classes, for which the rows of the table may
+//! be weighed; and least numbers of rows of a leaf above 1 where rows have weights: histograms hold these, and do not count rows.
 
+use crate::Criterion;
 use crate::codes::{Code, Codes, of_codes};
 use crate::constraints::{Constraints, State};
 use crate::grow::{Choice, Grower, Growth, Left, Limits, Nodes};
 use crate::parameters::{ClassWeights, DecisionTree};
 use crate::search::{Scratch, Search, Searched, View};
 use crate::table::BinnedTable;
-use crate::target::{self, ManyClasses, Numbers, Target, TwoClasses};
+use crate::target::{self, ManyClasses, Numbers, Outputs, Target, TwoClasses};
 use crate::training::Answers;
 use crate::tree::Tree;
 use crate::weights::MOST;
@@ -46,6 +47,7 @@ enum Kind {
     TwoClasses(TwoClasses),
     ManyClasses(ManyClasses),
     Numbers(Numbers),
+    Outputs(Outputs),
 }
 
 /// Calls a function of any target.
@@ -55,6 +57,7 @@ macro_rules! of {
             Kind::TwoClasses($target) => $do,
             Kind::ManyClasses($target) => $do,
             Kind::Numbers($target) => $do,
+            Kind::Outputs($target) => $do,
         }
     };
 }
@@ -63,10 +66,15 @@ impl Learned {
     /// The integers of these answers, whose rows are those of the table.
     ///
     /// # Errors
-    /// When lengths differ, a class is not below their number, a number is not finite, or the criterion is not one for them.
+    /// When lengths differ, a class is not below their number, a number is not finite, or the criterion is not one for them;
+    /// `absolute` is none.
     pub fn new(params: &DecisionTree, table: &BinnedTable, answers: &Answers) -> Result<Self> {
         target::check(table.rows(), answers.len())?;
         let (weights, criterion) = (&table.weights, params.criterion);
+        if criterion == Criterion::Absolute {
+            let what = "in rounds auto, squared and poisson are (medians are no sums over rows)";
+            return Err(Error::parameter("criterion", criterion, what));
+        }
         if let Answers::Classes { y, classes } = answers {
             target::check_classes(y, *classes, weights)?;
         }
@@ -76,6 +84,10 @@ impl Learned {
                 Kind::ManyClasses(ManyClasses::new(y, *classes, weights, criterion)?)
             }
             Answers::Numbers(y) => Kind::Numbers(Numbers::new(y, weights, criterion)?),
+            Answers::Outputs(y) => {
+                y.iter().try_for_each(|y| target::check(table.rows(), y.len()))?;
+                Kind::Outputs(Outputs::new(y, weights, criterion)?)
+            }
         }))
     }
 }
@@ -351,8 +363,10 @@ impl<'a> TreeTrainer<'a> {
         seed: u64,
     ) -> Result<Self> {
         params.check()?;
-        if let Kind::ManyClasses(target) = &learned.0 {
-            params.check_classes(target.outputs())?;
+        match &learned.0 {
+            Kind::ManyClasses(target) => params.check_classes(target.outputs())?,
+            Kind::Outputs(target) => params.check_numbers(target.outputs())?,
+            Kind::TwoClasses(_) | Kind::Numbers(_) => {}
         }
         if params.growth == Growth::Oblivious {
             let what = "in rounds leaf_wise and depth_wise are (a level has no histogram of its own)";

@@ -8,7 +8,7 @@ use crate::codes::{Code, Codes, Marks};
 use crate::constraints::State;
 use crate::grow::{Choice, Left, Limits, Splitter};
 use crate::table::{BinnedTable, Binning};
-use crate::target::{Candidates, FewRows, Room, Rule, Target};
+use crate::target::{Candidates, FewRows, Groups, Room, Rule, Target};
 use std::ops::{ControlFlow, Range};
 use tilewise_kernels::parallel::{self, Scheme};
 use tilewise_kernels::random::Philox;
@@ -53,6 +53,9 @@ pub(crate) struct Scratch<T: Target, B: Code> {
     /// Rows of each bin, where they are counted.
     counts: Vec<u32>,
     order: Vec<u16>,
+    /// The rows of a node by their bins, and where those of each bin end, for targets that are not sums.
+    places: Vec<u32>,
+    ends: Vec<u32>,
     room: Room<T::Cell>,
     /// The left side of a split that is drawn.
     drawn_left: Vec<T::Cell>,
@@ -83,6 +86,8 @@ impl<T: Target, B: Code> Scratch<T, B> {
             occupied: B::Marks::default(),
             counts: Vec::new(),
             order: Vec::with_capacity(BINS),
+            places: Vec::new(),
+            ends: Vec::new(),
             room: Room::default(),
             drawn_left: Vec::new(),
             features: (0..features as u32).collect(),
@@ -175,7 +180,8 @@ impl<T: Target, B: Code> Search<'_, T, B> {
         let all = self.table.features();
         // Cells to go through, or rows to add up.
         let work = node.histogram.map_or(node.count * self.limits.features.min(all), <[T::Cell]>::len);
-        let together = work >= WORTH_SHARING && self.scheme != Scheme::Rows;
+        // Medians are not merged from blocks of rows.
+        let together = work >= WORTH_SHARING && (self.scheme != Scheme::Rows || !self.target.is_sum());
         let mut few = std::mem::take(&mut scratch.few);
         few.clear();
         let mut best = None;
@@ -300,6 +306,9 @@ impl<T: Target, B: Code> Search<'_, T, B> {
         } else {
             accumulate(self.target, column, node.rows, node.values, count, &mut cells, &mut occupied);
         }
+        if !self.target.is_sum() {
+            self.group(feature, node, &mut cells[..count * width], scratch);
+        }
         let choice = self.of_bins(feature, node, &cells[..count * width], &occupied, scratch);
         if width == 1 {
             occupied.each(|bin| cells[bin] = T::Cell::default());
@@ -330,6 +339,40 @@ impl<T: Target, B: Code> Search<'_, T, B> {
         cells.iter_mut().zip(merged.unwrap_or_default()).for_each(|(cell, sum)| *cell = sum);
     }
 
+    /// Sorts the rows of a node by their bins (counting them), and settles the cells by which categories are put in order.
+    fn group(
+        &self,
+        feature: usize,
+        node: &Searched<'_, T, B>,
+        cells: &mut [T::Cell],
+        scratch: &mut Scratch<T, B>,
+    ) {
+        let (target, column) = (self.target, node.view.column(feature));
+        let Scratch { places, ends, .. } = scratch;
+        let bin = |row: &u32| -> usize { column[*row as usize].into() };
+        ends.clear();
+        ends.resize(cells.len() / target.width(), 0);
+        node.rows.iter().for_each(|row| ends[bin(row)] += 1);
+        let mut start = 0;
+        for end in &mut *ends {
+            start += std::mem::replace(end, start);
+        }
+        places.resize(node.rows.len(), 0);
+        for (place, row) in node.rows.iter().enumerate() {
+            let end = &mut ends[bin(row)];
+            places[*end as usize] = place as u32;
+            *end += 1;
+        }
+        if matches!(self.table.binnings[feature], Binning::Categorical { .. }) {
+            let mut start = 0;
+            for (cells, &end) in cells.chunks_exact_mut(target.width()).zip(&*ends) {
+                let places = &places[start..end as usize];
+                target.settle(&mut places.iter().map(|&place| node.values[place as usize]), cells);
+                start = end as usize;
+            }
+        }
+    }
+
     fn rule(&self) -> Rule {
         let min_gain = self.limits.min_gain / self.target.gain_unit();
         Rule { min_weight: self.limits.min_weight.max(1), min_gain }
@@ -357,7 +400,7 @@ impl<T: Target, B: Code> Search<'_, T, B> {
         let of_bin = |bin: usize| &cells[bin * width..][..width];
         let numeric = matches!(table.binnings[feature], Binning::Numeric { .. });
         let any_missing = table.missing[feature] && occupied.has(count - 1);
-        let Scratch { counts, order, room, drawn_left, .. } = scratch;
+        let Scratch { counts, order, places, ends, room, drawn_left, .. } = scratch;
         order.clear();
         occupied.each(|bin| order.push(bin as u16));
         if order.len() < 2 {
@@ -388,6 +431,9 @@ impl<T: Target, B: Code> Search<'_, T, B> {
         }
         let missing = any_missing.then(|| of_bin(count - 1));
         let order: &[u16] = order;
+        let first = random.map_or(1, |(place, _)| place + 1);
+        let groups = Groups { values: node.values, places, ends, order, first, missing: count - 1 };
+        let groups = (!target.is_sum()).then_some(groups);
         let candidates = match random {
             // The one candidate is a bin.
             Some((place, _)) => {
@@ -397,13 +443,14 @@ impl<T: Target, B: Code> Search<'_, T, B> {
                     let cells = of_bin(bin.into());
                     drawn_left.iter_mut().zip(cells).for_each(|(sum, &cell)| *sum = sum.plus(cell));
                 }
-                Candidates { cells: drawn_left, order: &[0], missing, all: node.sums }
+                Candidates { cells: drawn_left, order: &[0], missing, all: node.sums, groups }
             }
-            None => Candidates { cells, order, missing, all: node.sums },
+            None => Candidates { cells, order, missing, all: node.sums, groups },
         };
         let rows = |bins: &[u16]| bins.iter().map(|&bin| counts[usize::from(bin)]).sum::<u32>() as usize;
         // `lefts` says which bins go left at a place of the candidates.
-        let mut scan = |candidates: &Candidates<'_, T::Cell>, lefts: &dyn Fn(usize) -> Range<usize>| {
+        let mut scan = |candidates: &Candidates<'_, T::Cell, T::Value>,
+                        lefts: &dyn Fn(usize) -> Range<usize>| {
             if !limits.is_watched() {
                 return target.scan(candidates, self.rule(), room);
             }

@@ -15,7 +15,8 @@ pub fn outputs(task: &Task, criterion: Criterion) -> Option<usize> {
     match task {
         Task::Regression if !matches!(criterion, Criterion::Gini | Criterion::Entropy) => Some(1),
         Task::Classification { classes }
-            if !classes.is_empty() && !matches!(criterion, Criterion::Squared | Criterion::Poisson) =>
+            if !classes.is_empty()
+                && matches!(criterion, Criterion::Auto | Criterion::Gini | Criterion::Entropy) =>
         {
             Some(classes.len())
         }

@@ -2,18 +2,28 @@
 //!
 //! Whatever the criterion, a split gains worth(left) + worth(right) - worth(both), so a target only has to say what sums
 //! are worth. Gains are compared in units of its own ([`Target::gain_unit`]).
+//!
+//! A target that is not a sum over rows (medians) has cells that are not added but *settled*: made from the rows of a node,
+//! which come in an order of the target's own ([`Target::arrange`]).
 
+mod absolute;
+mod fenwick;
 mod many_classes;
 mod numbers;
+mod outputs;
+mod scale;
 mod two_classes;
 
+pub(crate) use absolute::Absolute;
 pub(crate) use many_classes::ManyClasses;
 pub(crate) use numbers::Numbers;
+pub(crate) use outputs::Outputs;
 pub(crate) use two_classes::TwoClasses;
 
 use crate::Criterion;
 use crate::values::Values;
 use crate::weights::Weights;
+use fenwick::Fenwick;
 use tilewise_base::{Error, Result};
 use tilewise_kernels::tree::{
     Asked, Bin, Bins, Cell, NewtonRule, Pair, RowSums, Rows, Split, best_split, best_split_of_rows,
@@ -31,7 +41,7 @@ pub(crate) struct Rule {
 
 /// Candidates of one feature: its bins that hold rows, in the order in which they go left one after another.
 #[derive(Clone, Copy)]
-pub(crate) struct Candidates<'a, C> {
+pub(crate) struct Candidates<'a, C, V> {
     /// `width` cells for each bin.
     pub(crate) cells: &'a [C],
     pub(crate) order: &'a [u16],
@@ -39,6 +49,32 @@ pub(crate) struct Candidates<'a, C> {
     pub(crate) missing: Option<&'a [C]>,
     /// The sums of the node.
     pub(crate) all: &'a [C],
+    /// The rows, for targets that are not sums over them.
+    pub(crate) groups: Option<Groups<'a, V>>,
+}
+
+/// What the rows of a node bring, by the bins of a feature.
+#[derive(Clone, Copy)]
+pub(crate) struct Groups<'a, V> {
+    /// In the order of the rows.
+    pub(crate) values: &'a [V],
+    /// Places in `values`, those of a bin after those of the bin before.
+    pub(crate) places: &'a [u32],
+    /// Where the places of each bin end.
+    pub(crate) ends: &'a [u32],
+    /// Bins in the order in which they go left: as many as `first` with the first candidate, one with each other.
+    pub(crate) order: &'a [u16],
+    pub(crate) first: usize,
+    /// The bin of missing values.
+    pub(crate) missing: usize,
+}
+
+impl<V> Groups<'_, V> {
+    /// The places of a bin.
+    pub(crate) fn of(&self, bin: usize) -> &[u32] {
+        let start = if bin == 0 { 0 } else { self.ends[bin - 1] };
+        &self.places[start as usize..self.ends[bin] as usize]
+    }
 }
 
 /// The best of the candidates.
@@ -50,7 +86,7 @@ pub(crate) struct Found {
     pub(crate) gain: f64,
 }
 
-/// A target whose sums over rows are cells of integers, `width` of them for each bin.
+/// A target whose sums over rows (and what is settled beside them) are cells of integers, `width` of them for each bin.
 pub(crate) trait Target: Sync {
     /// A count of a class, or a sum of numbers and of weights.
     type Cell: Cell;
@@ -71,10 +107,27 @@ pub(crate) trait Target: Sync {
     ) -> Result<(), ShapeError>;
     /// What sums are worth, one after another, `width` cells each. Of nothing it may be anything.
     fn worth(&self, sums: &[Self::Cell], out: &mut [f64]);
+    /// Whether sums of rows say all. If not, nodes have no histograms, and the next three are used.
+    fn is_sum(&self) -> bool {
+        true
+    }
+    /// Puts the rows of a tree into the order that all of its nodes are to keep.
+    fn arrange(&self, _rows: &mut [u32]) {}
+    /// Completes the sums of rows that bring these values, in the order of rows.
+    fn settle(&self, _values: &mut dyn Iterator<Item = Self::Value>, _sums: &mut [Self::Cell]) {}
+    /// Completes the sums of both sides of each candidate, left and right in turn.
+    fn settle_sides(
+        &self,
+        _groups: &Groups<'_, Self::Value>,
+        _missing_left: bool,
+        _sides: &mut [Self::Cell],
+        _room: &mut Fenwick,
+    ) {
+    }
     /// The best split of the candidates; of equals the first, missing values on the right first.
     fn scan(
         &self,
-        candidates: &Candidates<'_, Self::Cell>,
+        candidates: &Candidates<'_, Self::Cell, Self::Value>,
         rule: Rule,
         room: &mut Room<Self::Cell>,
     ) -> Option<Found> {
@@ -96,7 +149,7 @@ pub(crate) trait Target: Sync {
     }
     /// By what the categories of a node are put in order, given the sums of one and of the node.
     fn key(&self, cells: &[Self::Cell], node: &[Self::Cell]) -> f64;
-    /// Whether no division of categories is better than one by that order.
+    /// Whether that order alone divides categories; else each may also stand against all others.
     fn is_ordered(&self) -> bool {
         true
     }
@@ -149,6 +202,7 @@ pub(crate) struct Room<C: Cell> {
     sides: Vec<C>,
     worth: Vec<f64>,
     left: Vec<C>,
+    fenwick: Fenwick,
 }
 
 impl<C: Cell> Room<C> {
@@ -156,13 +210,13 @@ impl<C: Cell> Room<C> {
     pub(crate) fn scan<T: Target<Cell = C> + ?Sized>(
         &mut self,
         target: &T,
-        candidates: &Candidates<'_, C>,
+        candidates: &Candidates<'_, C, T::Value>,
         rule: Rule,
         mut allowed: impl FnMut((usize, bool), &[C], &[C]) -> bool,
     ) -> Option<Found> {
-        let Candidates { cells, order, missing, all } = *candidates;
+        let Candidates { cells, order, missing, all, groups } = *candidates;
         let width = target.width();
-        let Self { sides, worth, left, .. } = self;
+        let Self { sides, worth, left, fenwick, .. } = self;
         let passes = 1 + usize::from(missing.is_some());
         // What is left of the last scan is written over.
         sides.resize((1 + 2 * passes * order.len()) * width, C::default());
@@ -193,6 +247,11 @@ impl<C: Cell> Room<C> {
                         to_right[i] = all[i].minus(left[i]);
                     }
                 }
+            }
+        }
+        if let Some(groups) = groups {
+            for (pass, sides) in sides[width..].chunks_exact_mut(2 * width * order.len()).enumerate() {
+                target.settle_sides(&groups, pass == 1, sides, fenwick);
             }
         }
         worth.resize(sides.len() / width, 0.0);
@@ -232,15 +291,15 @@ pub(crate) fn add_to<C: Cell>(sums: &mut [C], cells: &[C]) {
 }
 
 /// As [`Target::scan`] for sums of gradients and weights that are worth G^2 / H.
-fn scan_pairs<C: Cell + Into<Pair>>(
-    candidates: &Candidates<'_, C>,
+fn scan_pairs<C: Cell + Into<Pair>, V: Copy>(
+    candidates: &Candidates<'_, C, V>,
     rule: Rule,
     unit: f64,
     room: &mut Room<C>,
 ) -> Option<Found> {
     /// Bins from which the kernel, which takes many at a time, is worth its call.
     const MANY: usize = 24;
-    let Candidates { cells, order, missing, all } = *candidates;
+    let Candidates { cells, order, missing, all, .. } = *candidates;
     if order.len() >= MANY {
         let cells_of = |&bin: &u16| cells[usize::from(bin)];
         room.sides.clear();
@@ -326,7 +385,7 @@ fn entropy(criterion: Criterion) -> Result<bool> {
     match criterion {
         Criterion::Auto | Criterion::Gini => Ok(false),
         Criterion::Entropy => Ok(true),
-        Criterion::Squared | Criterion::Poisson => {
+        Criterion::Squared | Criterion::Absolute | Criterion::Poisson => {
             Err(Error::parameter("criterion", criterion, "for classes auto, gini and entropy are"))
         }
     }

@@ -16,6 +16,8 @@ pub enum Answers {
     },
     /// Numbers, one per row.
     Numbers(Vec<f64>),
+    /// Several numbers per row, a list for each of them ([`DecisionTree::fit_outputs`](crate::DecisionTree::fit_outputs)).
+    Outputs(Vec<Vec<f64>>),
 }
 
 impl Answers {
@@ -24,6 +26,7 @@ impl Answers {
         match self {
             Self::Classes { y, .. } => y.len(),
             Self::Numbers(y) => y.len(),
+            Self::Outputs(y) => y.first().map_or(0, Vec::len),
         }
     }
 

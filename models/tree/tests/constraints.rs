@@ -3,7 +3,7 @@
 use proptest::prelude::*;
 use tilewise_base::Context;
 use tilewise_kernels::MatRef;
-use tilewise_tree::{BinnedTable, DecisionTree, MaxFeatures, Splitter, Test, Tree};
+use tilewise_tree::{BinnedTable, Criterion, DecisionTree, MaxFeatures, Splitter, Test, Tree};
 
 const COLUMNS: usize = 3;
 
@@ -47,10 +47,12 @@ proptest! {
             max_features: if drawn { MaxFeatures::Count(1) } else { MaxFeatures::All },
             ..DecisionTree::default()
         };
+        let medians = DecisionTree { criterion: Criterion::Absolute, ..params.clone() };
         let table = table(&x);
         let classes: Vec<u32> = y.iter().map(|y| u32::from(*y > 0.0)).collect();
         for tree in [
             params.fit_numbers(&table, &y, &Context::default()).unwrap().model,
+            medians.fit_numbers(&table, &y, &Context::default()).unwrap().model,
             params.fit_classes(&table, &classes, 2, &Context::default()).unwrap().model,
         ] {
             for row in x.chunks_exact(COLUMNS).take(20) {

@@ -58,6 +58,7 @@ impl Model {
         let tree = match answers {
             Answers::Classes { y, classes } => tree.fit_classes(&table, y, *classes, &context)?.model,
             Answers::Numbers(y) => tree.fit_numbers(&table, y, &context)?.model,
+            Answers::Outputs(y) => tree.fit_outputs(&table, y, &context)?.model,
         };
         Ok(Self { grown: Grown::Tree(tree), compiled: WhenAsked::default() })
     }

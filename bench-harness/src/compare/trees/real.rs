@@ -151,6 +151,9 @@ fn take(answers: &Answers, rows: &[usize]) -> Answers {
             Answers::Classes { y: rows.iter().map(|&row| y[row]).collect(), classes: *classes }
         }
         Answers::Numbers(y) => Answers::Numbers(rows.iter().map(|&row| y[row]).collect()),
+        Answers::Outputs(y) => {
+            Answers::Outputs(y.iter().map(|y| rows.iter().map(|&row| y[row]).collect()).collect())
+        }
     }
 }
 
@@ -196,6 +199,7 @@ fn score(truth: &Answers, predicted: &[f64]) -> io::Result<f64> {
             metric::accuracy(y, &metric::most_probable(predicted, *classes), None)
         }
         Answers::Numbers(y) => metric::rmse(y, predicted, None).map(|rmse| -rmse),
+        Answers::Outputs(_) => return Err(io::Error::other("several numbers have no score here")),
     }
     .map_err(io::Error::other)
 }
@@ -371,6 +375,7 @@ fn give(
     let (classes, y): (usize, Vec<f64>) = match &parts.y {
         Answers::Classes { y, classes } => (*classes, y.iter().map(|&y| f64::from(y)).collect()),
         Answers::Numbers(y) => (0, y.clone()),
+        Answers::Outputs(_) => return Err(io::Error::other("several numbers are not compared here")),
     };
     let problem = Problem {
         kind: "real".into(),

@@ -43,6 +43,7 @@ enum Learns {
     Classes(u32),
     Numbers,
     Counts,
+    Several,
 }
 
 impl Problem {
@@ -64,6 +65,10 @@ impl Problem {
             }
             Learns::Numbers => Answers::Numbers(self.y.clone()),
             Learns::Counts => Answers::Numbers(self.y.iter().map(|y| y.abs()).collect()),
+            Learns::Several => {
+                let classes = self.classes.iter().map(|&class| 3.0 * f64::from(class)).collect();
+                Answers::Outputs(vec![self.y.clone(), classes])
+            }
         }
     }
 }
@@ -73,6 +78,7 @@ fn try_in_memory(params: &DecisionTree, table: &BinnedTable, answers: &Answers) 
     let fit = match answers {
         Answers::Classes { y, classes } => params.fit_classes(table, y, *classes, &context),
         Answers::Numbers(y) => params.fit_numbers(table, y, &context),
+        Answers::Outputs(y) => params.fit_outputs(table, y, &context),
     };
     fit.map(|fit| fit.model)
 }
@@ -104,7 +110,7 @@ proptest! {
     fn rounds_grow_the_tree_of_memory(
         problem in problem(),
         learns in prop::sample::select(vec![
-            Learns::Classes(2), Learns::Classes(3), Learns::Numbers, Learns::Counts,
+            Learns::Classes(2), Learns::Classes(3), Learns::Numbers, Learns::Counts, Learns::Several,
         ]),
         bins in prop::sample::select(vec![2, 5, 255]),
         max_depth in prop::option::of(0_usize..4),
@@ -127,7 +133,7 @@ proptest! {
             Learns::Counts => Criterion::Poisson,
             _ => Criterion::Auto,
         };
-        let signs = signs.filter(|_| learns != Learns::Classes(3));
+        let signs = signs.filter(|_| !matches!(learns, Learns::Classes(3) | Learns::Several));
         let params = DecisionTree {
             criterion, max_depth, max_leaves: None, min_samples_leaf, min_samples_split, min_impurity_decrease,
             max_features, splitter, growth, monotone: signs.map_or(vec![], |(a, b)| vec![a, 0, b]),

@@ -70,7 +70,7 @@ impl Target for TwoClasses {
     }
     fn scan(
         &self,
-        candidates: &Candidates<'_, Packed>,
+        candidates: &Candidates<'_, Packed, Packed>,
         rule: Rule,
         room: &mut Room<Packed>,
     ) -> Option<Found> {
