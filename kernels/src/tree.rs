@@ -33,6 +33,6 @@ pub use histogram::{class_histogram, histogram, histogram_pairs, histogram_wide}
 pub use masks::{MaskTest, MaskedTrees, predict_masked};
 pub use nodes::{Node, Parts, Values, predict};
 pub use partition::{LeftBins, partition};
-pub use split::{ClassRule, Impurity, NewtonRule, Split, best_class_split, best_split};
+pub use split::{NewtonRule, Split, best_split};
 pub use subtract::subtract;
 pub use walk::{Layout, MISSING, Tests, Trees, Visit};
