@@ -5,4 +5,6 @@ mod command_line; // same bytes and answers, whatever the process, threads, orde
 mod counting; // an allocator that counts
 mod hostile_files; // damaged model files
 mod shared_data; // quality on real data, against scikit-learn
+mod surgery; // model files taken apart
 mod tidy; // rules of the house
+mod unseen; // categories that training did not see

@@ -12,6 +12,7 @@
 
 mod binning;
 mod bins;
+mod categories;
 mod cells;
 mod codes;
 mod few;
@@ -26,6 +27,7 @@ mod walk;
 
 pub use binning::bin_values;
 pub use bins::{Bin, Bins, Memory, OwnedBins, Rows};
+pub use categories::Categories;
 pub use cells::{Cell, ClassWeight, Gradients, Labels, Packed, Pair};
 pub use codes::{CodeNode, CodedTrees, Coder, Coding, predict_coded};
 pub use few::{Asked, RowSums, best_split_of_rows};

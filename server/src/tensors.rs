@@ -343,7 +343,7 @@ fn check_datatype(datatype: Datatype, name: &str, column: Option<usize>, served:
     let inputs = column.map_or(&served.inputs[..], |i| &served.inputs[i..=i]);
     for input in inputs {
         let (fits, accepted) = match input.accepts {
-            Accepts::Category(_) => (datatype == Datatype::Bytes, "BYTES"),
+            Accepts::Category(..) => (datatype == Datatype::Bytes, "BYTES"),
             Accepts::Boolean => (datatype != Datatype::Bytes, "BOOL (or a number that is 0 or 1)"),
             Accepts::Number => {
                 (!matches!(datatype, Datatype::Bytes | Datatype::Bool), "FP64, FP32 or an integer datatype")

@@ -133,9 +133,14 @@ pub fn predict<T: Float>(
                         (if x.is_nan() { missing_left } else { x <= threshold }, left)
                     }
                     Parts::InSet { column, set, left } => {
-                        let same = |i: &usize| cell(column) >= 0.0 && cell(column).trunc() == *i as f64;
-                        let known = (0..tests.bins[column].len()).find(same);
-                        let bin = known.map_or(MISSING, |category| tests.bins[column][category]);
+                        let (x, bins) = (cell(column), tests.bins[column].as_ref());
+                        let same = |i: &usize| x >= 0.0 && x.trunc() == *i as f64;
+                        let number = bins.and_then(|bins| (0..bins.bins().len()).find(same));
+                        let bin = match (bins, number) {
+                            (Some(bins), Some(i)) if bins.bins()[i] != MISSING => bins.bins()[i],
+                            (Some(bins), _) if !x.is_nan() => bins.unknown(),
+                            _ => MISSING,
+                        };
                         (tests.sets[set][usize::from(bin / 64)] & 1 << (bin % 64) != 0, left)
                     }
                 };

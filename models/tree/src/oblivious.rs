@@ -225,9 +225,10 @@ fn of_feature<T: Target>(
             put(bin);
             weight += target.weight(of_all(bin));
         }
-        // Categories that the level does not have go where more of it goes.
+        // Categories that the level does not have go where more of it goes, and those that no node has, in the bin behind all
+        // others.
         if 2 * weight > target.weight(of_all(count)) {
-            (0..values).filter(|&bin| rows_with(bin) == 0).for_each(put);
+            (0..values).filter(|&bin| rows_with(bin) == 0).chain([count]).for_each(put);
         }
         Left::Set(set)
     };

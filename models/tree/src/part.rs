@@ -7,7 +7,7 @@
 //! `classes` (u32) or `numbers` (f64), one per row.
 
 use crate::cuts::UNKNOWN;
-use crate::table::{BinnedTable, Binning, MOST_BINS, TILE};
+use crate::table::{BinnedTable, Binning, MOST_BINS, MOST_CATEGORIES, TILE};
 use crate::training::Answers;
 use crate::weights::{MOST, Weights};
 use serde::{Deserialize, Serialize};
@@ -85,7 +85,8 @@ pub fn read(part: &Part) -> Result<(BinnedTable, Answers)> {
         let fits = match binning {
             Binning::Numeric { cuts } => cuts.len() + 1 == of_values && cuts.is_sorted_by(|a, b| a < b),
             Binning::Categorical { bin_of } => {
-                bin_of.iter().all(|bin| *bin == UNKNOWN || usize::from(*bin) < of_values)
+                of_values <= MOST_CATEGORIES
+                    && bin_of.iter().all(|bin| *bin == UNKNOWN || usize::from(*bin) < of_values)
             }
         };
         if !fits {

@@ -394,7 +394,13 @@ impl<'a> TreeTrainer<'a> {
             let known = |at: usize| self.nodes[at].rows.is_some();
             grown.list[place].split = node.split.filter(|&(_, left, right)| known(left) && known(right));
         }
-        Ok(self.params.pruned(Tree::new(self.table, self.table.weights.unit, target, &grown)))
+        Ok(self.params.pruned(Tree::new(
+            self.table,
+            self.params.unseen,
+            self.table.weights.unit,
+            target,
+            &grown,
+        )))
     }
 
     /// Whether a node's histogram is needed: its own split, or all sums.

@@ -419,10 +419,11 @@ impl<T: Target> Search<'_, T> {
             if any_missing && found.missing_left {
                 put(count - 1);
             }
-            // Categories that the node does not have go where more of it goes.
+            // Categories that the node does not have go where more of it goes, and those that no node has, in the bin
+            // behind all others.
             if 2 * (weight(lefts) + of_missing) > target.weight(node.sums) {
                 let of_values = count - usize::from(table.missing[feature]);
-                (0..of_values).filter(|&bin| !has(bin)).for_each(put);
+                (0..of_values).filter(|&bin| !has(bin)).chain([count]).for_each(put);
             }
             Left::Set(set)
         };

@@ -5,7 +5,7 @@ use crate::tree::Input;
 use crate::weights::Weights;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
-use tilewise_base::{Error, Result};
+use tilewise_base::{Error, Result, Unseen};
 use tilewise_kernels::tree::{Bins, OwnedBins, bin_values};
 use tilewise_kernels::{Float, MatRef, parallel, same};
 
@@ -14,6 +14,9 @@ pub(crate) const TILE: usize = 64;
 
 /// The largest number of bins of a column; one more is for missing values.
 pub const MOST_BINS: usize = 255;
+
+/// The largest number of bins of a column of categories: one fewer, which is for categories that training did not see.
+pub const MOST_CATEGORIES: usize = MOST_BINS - 1;
 
 /// A column of inputs.
 #[derive(Clone, Copy, Debug)]
@@ -59,12 +62,12 @@ pub struct BinnedTable {
     /// The rows that have a weight.
     pub(crate) rows: Vec<u32>,
     pub(crate) weights: Weights,
-    /// How a tree reads such columns.
-    pub(crate) inputs: Arc<[Input]>,
+    /// How a tree reads such columns where unseen categories are missing, and where they go with the majority.
+    inputs: [Arc<[Input]>; 2],
 }
 
 impl BinnedTable {
-    /// Bins the columns: at most `bins` bins each (2 to 255) and one for missing values where there are any. As many bins as
+    /// Bins the columns: at most `bins` bins each (2 to 255; of categories at most 254) and one for missing values where there are any. As many bins as
     /// distinct values where these are no more; else bins of equal weight, from a sample of about 200,000 of the rows that have
     /// a weight, which `seed` chooses, where there are more. Rows of weight 0 are as good as not there. O(rows log rows) per column.
     ///
@@ -167,9 +170,10 @@ impl BinnedTable {
     ) -> Self {
         let input = |binning: &Binning| match binning {
             Binning::Numeric { .. } => Input::Number,
-            Binning::Categorical { bin_of } => Input::Category(bin_of.clone()),
+            Binning::Categorical { bin_of } => Input::Category(bin_of.clone().into()),
         };
-        let inputs = binnings.iter().map(input).collect();
+        let inputs: Arc<[Input]> = binnings.iter().map(input).collect();
+        let inputs = [Input::all_with(&inputs, Unseen::Majority), inputs];
         let rows = weights.counted(columns.get().rows());
         Self { binnings, missing, tiles, columns, rows, weights, inputs }
     }
@@ -200,6 +204,11 @@ impl BinnedTable {
     /// Columns.
     pub fn features(&self) -> usize {
         self.binnings.len()
+    }
+
+    /// How a tree reads these columns.
+    pub(crate) fn inputs(&self, unseen: Unseen) -> &Arc<[Input]> {
+        &self.inputs[usize::from(unseen != Unseen::Majority)]
     }
 
     pub(crate) fn columns(&self) -> Bins<'_, u8> {
@@ -278,7 +287,7 @@ fn bin(
                     None => missing = true,
                 }
             }
-            let (bin_of, count) = cuts::categories(&counts, most);
+            let (bin_of, count) = cuts::categories(&counts, most.min(MOST_CATEGORIES));
             // At least one bin, which is then empty.
             let count = count.max(1);
             let none = if missing { count } else { 0 } as u8;

@@ -130,7 +130,7 @@ proptest! {
         let params = DecisionTree {
             criterion, max_depth, max_leaves: None, min_samples_leaf, min_samples_split, min_impurity_decrease,
             max_features, splitter, growth, monotone: signs.map_or(vec![], |(a, b)| vec![a, 0, b]),
-            interactions, ccp_alpha, class_weights: ClassWeights::Rows,
+            interactions, ccp_alpha, ..DecisionTree::default()
         };
         let (table, answers) = (problem.table(bins), problem.answers(learns));
         let expected = match try_in_memory(&params, &table, &answers) {
