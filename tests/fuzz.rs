@@ -182,10 +182,10 @@ fn resized(tensor: &mut Tensor, draw: &mut Draw) {
     let dimension = draw.below(tensor.shape.len());
     let length = tensor.shape[dimension];
     tensor.shape[dimension] = match draw.below(6) {
-        0 => length + 1,
+        0 => length.saturating_add(1),
         1 => length.saturating_sub(1),
         2 => 0,
-        3 => 2 * length,
+        3 => length.saturating_mul(2),
         4 => length / 2,
         _ => *draw.one_of(&[1, 1 << 20, 1 << 32, 1 << 62, u64::MAX]),
     };
