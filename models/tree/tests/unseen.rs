@@ -160,6 +160,32 @@ proptest! {
             }
         }
     }
+
+    /// All nodes of a level of an oblivious tree send them the same way.
+    #[test]
+    fn levels_of_oblivious_trees_agree(problem in problem(), learns in 1_usize..4, random: bool) {
+        let params = DecisionTree {
+            growth: Growth::Oblivious,
+            splitter: if random { Splitter::Random } else { Splitter::Best },
+            max_depth: Some(4),
+            unseen: Unseen::Majority,
+            ..DecisionTree::default()
+        };
+        let tree = grow(&params, &problem.table(255), &problem.y, learns);
+        let mut depths = vec![0; tree.nodes().len()];
+        let mut tests: Vec<(u32, Test)> = Vec::new();
+        for (at, node) in tree.nodes().enumerate() {
+            let Some(test) = node.test else { continue };
+            for child in [node.left, node.right] {
+                depths[child as usize] = depths[at] + 1;
+            }
+            // Nodes come before those below them, the left ones first.
+            match tests.get(depths[at]) {
+                Some(first) => prop_assert_eq!(*first, (node.feature, test)),
+                None => tests.push((node.feature, test)),
+            }
+        }
+    }
 }
 
 #[test]
