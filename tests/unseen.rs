@@ -115,12 +115,12 @@ fn a_strict_model_refuses_by_row_column_and_text() {
         assert_eq!(server.post(r#"{"colour":null,"size":40}"#).0, 200);
         let tensors = |text: &str| {
             format!(
-                r#"{{"inputs":[{{"name":"size","shape":[1],"datatype":"FP64","data":[1]}},
-                {{"name":"colour","shape":[1],"datatype":"BYTES","data":["{text}"]}}]}}"#
+                r#"{{"inputs":[{{"name":"size","shape":[2],"datatype":"FP64","data":[1,2]}},
+                {{"name":"colour","shape":[2],"datatype":"BYTES","data":["red","{text}"]}}]}}"#
             )
         };
         let (status, told) = server.post_to("/v2/models/m/infer", &tensors("teal"));
-        assert!(status == 400 && told.contains("teal"), "{status} {told}");
+        assert!(status == 400 && told.contains("row 2") && told.contains("teal"), "{status} {told}");
         assert_eq!(server.post_to("/v2/models/m/infer", &tensors("red")).0, 200);
 
         // Rows of cells, whose texts nobody knows.

@@ -304,7 +304,11 @@ fn data(
         if i >= count {
             return Err(wrong("more"));
         }
-        gathered.push(datatype.element(reader, input_of(i))?);
+        let cell = datatype.element(reader, input_of(i)).map_err(|mut e| {
+            e.message = format!("row {}: {}", i / across + 1, e.message);
+            e
+        })?;
+        gathered.push(cell);
         Ok(())
     };
     if reader.peek() != Some(b'[') {
