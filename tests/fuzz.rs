@@ -141,7 +141,8 @@ fn renumbered(tensor: &mut Tensor, draw: &mut Draw) {
         return;
     }
     let (at, other) = (draw.below(count) * width, draw.below(count) * width);
-    let new: Vec<u8> = match (draw.below(4), width) {
+    // Numbers are mostly changed by little, so that they pass the first checks.
+    let new: Vec<u8> = match (draw.below(5).saturating_sub(1), width) {
         (0, _) => tensor.data[other..other + width].to_vec(),
         (1, 8) => {
             let x = f64::from_le_bytes(*tensor.data[at..].first_chunk().expect("8 bytes"));
@@ -149,7 +150,8 @@ fn renumbered(tensor: &mut Tensor, draw: &mut Draw) {
         }
         (1, _) => {
             let x = u32::from_le_bytes(*tensor.data[at..].first_chunk().expect("4 bytes"));
-            draw.one_of(&[x ^ 1, x.wrapping_add(1), x.wrapping_sub(1), x << 1]).to_le_bytes().to_vec()
+            let all = [x ^ 1, x.wrapping_add(1), x.wrapping_sub(1), x << 1, x.wrapping_add(1000)];
+            draw.one_of(&all).to_le_bytes().to_vec()
         }
         (_, 8) => {
             let all = [

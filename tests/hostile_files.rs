@@ -98,6 +98,14 @@ pub(crate) fn answers_or_refuses(model: &dyn Model) {
         let mut out = vec![0.0; rows * outputs];
         let _ = model.predict(cells, None, MatMut::new(&mut out, rows, outputs).unwrap());
     }
+    // Rows alone, since a model that refuses one of a batch answers none; between the thresholds of small numbers.
+    let mut out = vec![0.0; outputs];
+    for row in 0..60 {
+        let cells: Vec<f64> =
+            (0..inputs).map(|j| ((row * (row + 7 * j + 3)) % 29) as f64 / 6.0 - 0.1).collect();
+        let cells = MatRef::new(&cells, 1, inputs).unwrap();
+        let _ = model.predict(cells, None, MatMut::new(&mut out, 1, outputs).unwrap());
+    }
     let row: Vec<f64> = (0..inputs).map(cell).collect();
     let width = (1 + inputs) * outputs;
     let mut out = vec![0.0; width];
