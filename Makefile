@@ -2,7 +2,7 @@
 #
 #   make check       formatting, clippy, documentation, tests: what a change has to pass
 #   make test        all tests
-#   make test-deep   wide sweeps; kernels under valgrind and AddressSanitizer (minutes)
+#   make test-deep   wide sweeps; mutated model files; kernels under valgrind and AddressSanitizer (tens of minutes)
 #   make test-arm64  kernel tests for aarch64 under emulation (sets itself up on Debian, as root)
 #   make bench       criterion benches
 #   make report      measures this machine beside other products (downloads them) and writes reports/
@@ -10,8 +10,9 @@
 CARGO ?= cargo
 HOST := x86_64-unknown-linux-gnu
 DEEP_CASES ?= 5000
+FUZZ_SECONDS ?= 600
 
-.PHONY: check test test-deep test-valgrind test-asan test-inlined test-arm64 bench report
+.PHONY: check test test-deep test-fuzz test-valgrind test-asan test-inlined test-arm64 bench report
 
 check:
 	$(CARGO) fmt --all --check
@@ -24,8 +25,12 @@ test:
 	TILEWISE_BUILT=1 $(CARGO) test --workspace
 	$(CARGO) test -p tilewise-kernels --all-features --test foreign
 
-test-deep: test-valgrind test-asan test-inlined
+test-deep: test-valgrind test-asan test-inlined test-fuzz
 	TILEWISE_BUILT=1 TILEWISE_DEEP=1 PROPTEST_CASES=$(DEEP_CASES) $(CARGO) test --workspace
+
+# Mutated model files, for ten minutes; tells how many were tried and how many loaded.
+test-fuzz:
+	TILEWISE_FUZZ_SECONDS=$(FUZZ_SECONDS) $(CARGO) test -p tilewise-tests --test system fuzz -- --nocapture
 
 # The same kernel tests on the portable and the AVX2 code, every access watched. Valgrind knows no AVX-512.
 test-valgrind:

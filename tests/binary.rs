@@ -65,14 +65,26 @@ impl Server {
 
     /// The body of the reply to `POST /predict`.
     pub(crate) fn predict(&self, body: &str) -> String {
+        let (status, reply) = self.post(body);
+        assert_eq!(status, 200, "{reply}");
+        reply
+    }
+
+    /// The status and the body of the reply to `POST /predict`.
+    pub(crate) fn post(&self, body: &str) -> (u16, String) {
+        self.post_to("/predict", body)
+    }
+
+    /// The same of a path.
+    pub(crate) fn post_to(&self, path: &str, body: &str) -> (u16, String) {
         let mut stream = TcpStream::connect(&self.address).expect("the server listens");
         let length = body.len();
-        let head = "POST /predict HTTP/1.1\r\nhost: tilewise\r\nconnection: close\r\n";
+        let head = format!("POST {path} HTTP/1.1\r\nhost: tilewise\r\nconnection: close\r\n");
         write!(stream, "{head}content-length: {length}\r\n\r\n{body}").expect("the server reads");
         let mut reply = String::new();
         stream.read_to_string(&mut reply).expect("the server answers");
-        assert!(reply.starts_with("HTTP/1.1 200"), "{reply}");
-        reply.split_once("\r\n\r\n").expect("a head").1.to_owned()
+        let status = reply.split_whitespace().nth(1).and_then(|status| status.parse().ok());
+        (status.expect("a status"), reply.split_once("\r\n\r\n").expect("a head").1.to_owned())
     }
 }
 

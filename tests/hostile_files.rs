@@ -2,6 +2,7 @@
 
 use crate::binary::{Folder, embedded};
 use crate::counting::peak;
+use crate::surgery::{Parts, header_length, resummed};
 use serde_json::Value;
 use std::fs;
 use tilewise_base::{Context, Model, Roles};
@@ -85,24 +86,25 @@ fn flipped_bits_are_refused() {
     }
 }
 
-/// Bytes whose last 16 are the checksum of the others.
-fn resummed(mut bytes: Vec<u8>) -> Vec<u8> {
-    let body = bytes.len() - 16;
-    let sum = xxhash_rust::xxh3::xxh3_128(&bytes[..body]).to_le_bytes();
-    bytes[body..].copy_from_slice(&sum);
-    bytes
-}
-
 /// Whatever loads answers or refuses, and can be written and described.
-fn answers_or_refuses(model: &dyn Model) {
+pub(crate) fn answers_or_refuses(model: &dyn Model) {
     // As many rows as the engines that code cells want, and few; some are missing, some categories unknown.
     let (inputs, outputs) = (model.inputs().len(), model.outputs());
-    let cell = |i: usize| if i % 11 == 5 { f64::NAN } else { (i % 8) as f64 - 1.0 };
+    let odd = [f64::NAN, f64::INFINITY, f64::NEG_INFINITY, 1e300, -7.5, 255.0];
+    let cell = |i: usize| if i % 11 == 5 { odd[i / 11 % odd.len()] } else { (i % 8) as f64 - 1.0 };
     for rows in [3, 260] {
         let cells: Vec<f64> = (0..rows * inputs).map(cell).collect();
         let cells = MatRef::new(&cells, rows, inputs).unwrap();
         let mut out = vec![0.0; rows * outputs];
         let _ = model.predict(cells, None, MatMut::new(&mut out, rows, outputs).unwrap());
+    }
+    // Rows alone, since a model that refuses one of a batch answers none; between the thresholds of small numbers.
+    let mut out = vec![0.0; outputs];
+    for row in 0..60 {
+        let cells: Vec<f64> =
+            (0..inputs).map(|j| ((row * (row + 7 * j + 3)) % 29) as f64 / 6.0 - 0.1).collect();
+        let cells = MatRef::new(&cells, 1, inputs).unwrap();
+        let _ = model.predict(cells, None, MatMut::new(&mut out, 1, outputs).unwrap());
     }
     let row: Vec<f64> = (0..inputs).map(cell).collect();
     let width = (1 + inputs) * outputs;
@@ -128,7 +130,7 @@ fn damage_with_a_right_checksum_is_refused_or_harmless() {
     let mut loaded = 0;
     for (name, bytes) in models() {
         assert_eq!(resummed(bytes.clone()), bytes);
-        let header = 8 + u64::from_le_bytes(*bytes.first_chunk().unwrap());
+        let header = header_length(&bytes) as u64;
         for i in 0..3000u64 {
             let mut damaged = bytes.clone();
             // One to three bytes, of the header three times of four, become other digits or letters.
@@ -154,18 +156,9 @@ fn parts_that_do_not_fit_are_refused() {
     type Change<'a> = &'a dyn Fn(&mut Value);
     let models = models();
     let edit = |i: usize, change: Change<'_>| {
-        let bytes = &models[i].1;
-        let header = 8 + u64::from_le_bytes(*bytes.first_chunk().unwrap()) as usize;
-        let mut parsed: Value = serde_json::from_slice(&bytes[8..header]).unwrap();
-        let mut metadata: Value =
-            serde_json::from_str(parsed["__metadata__"]["tilewise"].as_str().unwrap()).unwrap();
-        change(&mut metadata);
-        parsed["__metadata__"]["tilewise"] = metadata.to_string().into();
-        let mut text = parsed.to_string();
-        while !text.len().is_multiple_of(8) {
-            text.push(' ');
-        }
-        resummed([&(text.len() as u64).to_le_bytes(), text.as_bytes(), &bytes[header..]].concat())
+        let mut parts = Parts::of(&models[i].1);
+        change(&mut parts.metadata);
+        parts.to_bytes()
     };
     assert!(load_bytes(&edit(0, &|_| ())).is_ok());
     let cases: [(usize, &str, Change<'_>); 12] = [

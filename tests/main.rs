@@ -1,8 +1,12 @@
 //! One test binary: end-to-end behaviour across rooms. What a room promises alone is tested in the room.
 
+mod bad_input; // tables from which little can be learned
 mod binary; // how tests run `tilewise`
 mod command_line; // same bytes and answers, whatever the process, threads, order of columns
 mod counting; // an allocator that counts
+mod fuzz; // mutated model files
 mod hostile_files; // damaged model files
 mod shared_data; // quality on real data, against scikit-learn
+mod surgery; // model files taken apart
 mod tidy; // rules of the house
+mod unseen; // categories that training did not see

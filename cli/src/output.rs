@@ -4,7 +4,7 @@ use crate::failure::{Failure, note};
 use std::io::Write;
 use std::path::Path;
 use tilewise_base::metric::{Score, Truth, baseline, confusion, most_probable, summary};
-use tilewise_base::{Column, Dataset, Error, Field, FitReport, Kind, Result, Task};
+use tilewise_base::{Column, Dataset, Error, FitReport, Kind, Model, Result, Task, Unseen};
 
 /// Classes up to which a confusion matrix is printed.
 const SHOWN_CLASSES: usize = 10;
@@ -164,8 +164,14 @@ pub(crate) fn warn_of_many_categories(table: &Dataset, inputs: &[String]) {
 }
 
 /// Tells which columns hold categories that the model has not met.
-pub(crate) fn warn_of_unseen(inputs: &[Field], table: &Dataset) {
-    for field in inputs {
+pub(crate) fn warn_of_unseen(model: &dyn Model, table: &Dataset) {
+    let fate = match model.unseen() {
+        Unseen::Majority => "at each split they go with the majority",
+        Unseen::Missing => "to it they are none of its categories",
+        // It refuses them, which says more.
+        Unseen::Error => return,
+    };
+    for field in model.inputs() {
         let Kind::Categorical { dictionary: known } = &field.kind else { continue };
         let Ok(Column::Categorical { codes, dictionary }) = table.column(&field.name) else { continue };
         let is_new: Vec<bool> = dictionary.iter().map(|text| known.binary_search(text).is_err()).collect();
@@ -177,8 +183,7 @@ pub(crate) fn warn_of_unseen(inputs: &[Field], table: &Dataset) {
             note(
                 "warning",
                 format!(
-                    "column {name:?}: {count} {rows} that the model has not met, such as {text:?}; to it they are \
-                     none of its categories"
+                    "column {name:?}: {count} {rows} that the model has not met, such as {text:?}; {fate}"
                 ),
             );
         }

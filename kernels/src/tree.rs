@@ -12,6 +12,7 @@
 
 mod binning;
 mod bins;
+mod categories;
 mod cells;
 mod codes;
 mod few;
@@ -26,6 +27,7 @@ mod walk;
 
 pub use binning::bin_values;
 pub use bins::{Bin, Bins, Memory, OwnedBins, Rows};
+pub use categories::Categories;
 pub use cells::{Cell, ClassWeight, Gradients, Labels, Packed, Pair};
 pub use codes::{CodeNode, CodedTrees, Coder, Coding, predict_coded};
 pub use few::{Asked, RowSums, best_split_of_rows};
@@ -33,6 +35,6 @@ pub use histogram::{class_histogram, histogram, histogram_pairs, histogram_wide}
 pub use masks::{MaskTest, MaskedTrees, predict_masked};
 pub use nodes::{Node, Parts, Values, predict};
 pub use partition::{LeftBins, partition};
-pub use split::{ClassRule, Impurity, NewtonRule, Split, best_class_split, best_split};
+pub use split::{NewtonRule, Split, best_split};
 pub use subtract::subtract;
 pub use walk::{Layout, MISSING, Tests, Trees, Visit};

@@ -17,7 +17,7 @@ pub(crate) fn model(name: &str, model: &dyn Model, inputs: &[Input]) -> Bytes {
         .map(|input| {
             let datatype = match input.accepts {
                 Accepts::Number => "FP64",
-                Accepts::Category(_) => "BYTES",
+                Accepts::Category(..) => "BYTES",
                 Accepts::Boolean => "BOOL",
             };
             json!({"name": input.name, "datatype": datatype, "shape": [-1]})

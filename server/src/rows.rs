@@ -191,7 +191,7 @@ pub(crate) fn cell(reader: &mut Reader<'_>, input: &Input) -> Result<f64> {
         }
         Some(b'"') => {
             // Not parsed where text is not accepted: the error should name the column, not a broken escape.
-            if !matches!(input.accepts, Accepts::Category(_)) {
+            if !matches!(input.accepts, Accepts::Category(..)) {
                 return Err(input.mistyped("a string"));
             }
             input.category(&reader.string()?)

@@ -6,7 +6,8 @@ use std::collections::HashMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use tilewise_base::model::UNSEEN;
-use tilewise_base::{Field, Kind, Model, Task};
+use tilewise_base::unseen::Refusal;
+use tilewise_base::{Field, Kind, Model, Task, Unseen};
 use tilewise_kernels::{MatMut, MatRef, parallel};
 
 /// Cells in a piece of a large request: about a tenth of a millisecond for a linear model, so that pieces cost far
@@ -16,8 +17,8 @@ const PIECE_CELLS: usize = 32 * 1024;
 /// What a cell of a column may be.
 pub(crate) enum Accepts {
     Number,
-    /// The dictionary: text to its index.
-    Category(HashMap<String, f64>),
+    /// The categories it takes, text to index, and how others are refused, if they are.
+    Category(HashMap<String, f64>, Option<Refusal>),
     Boolean,
 }
 
@@ -33,7 +34,13 @@ impl Input {
     /// The cell of a text.
     pub(crate) fn category(&self, text: &str) -> failure::Result<f64> {
         match &self.accepts {
-            Accepts::Category(dictionary) => Ok(dictionary.get(text).copied().unwrap_or(UNSEEN)),
+            Accepts::Category(known, refusal) => match (known.get(text), refusal) {
+                (Some(cell), _) => Ok(*cell),
+                (None, None) => Ok(UNSEEN),
+                (None, Some(refusal)) => {
+                    Err(Failure::bad(format!("column {:?}: {}", self.name, refusal.told(Some(text)))))
+                }
+            },
             _ => Err(self.mistyped("a string")),
         }
     }
@@ -60,7 +67,7 @@ impl Input {
     pub(crate) fn accepted(&self) -> &'static str {
         match self.accepts {
             Accepts::Number => "a number or null",
-            Accepts::Category(_) => "a string or null",
+            Accepts::Category(..) => "a string or null",
             Accepts::Boolean => "true, false, 0, 1 or null",
         }
     }
@@ -107,18 +114,22 @@ impl Served {
         }
         let input =
             |name: &str, accepts| Input { name: name.to_owned(), quoted: quote(name).into_bytes(), accepts };
-        let of_field = |field: &Field| {
+        let refuses = model.unseen() == Unseen::Error;
+        let of_field = |(number, field): (usize, &Field)| {
             let accepts = match &field.kind {
                 Kind::Numeric => Accepts::Number,
                 Kind::Boolean => Accepts::Boolean,
                 Kind::Categorical { dictionary } => {
-                    Accepts::Category(dictionary.iter().cloned().zip((0..).map(f64::from)).collect())
+                    let known = dictionary.iter().cloned().zip(0_u32..);
+                    let known = known.filter(|(_, code)| !refuses || model.saw(number, *code as usize));
+                    let known = known.map(|(text, code)| (text, f64::from(code))).collect();
+                    Accepts::Category(known, refuses.then(|| Refusal::new(&*model, number)))
                 }
             };
             input(&field.name, accepts)
         };
         let offset = model.offset().map(|name| input(name, Accepts::Number));
-        let inputs: Vec<Input> = model.inputs().iter().map(of_field).chain(offset).collect();
+        let inputs: Vec<Input> = model.inputs().iter().enumerate().map(of_field).chain(offset).collect();
         let positions: HashMap<_, _> = inputs.iter().enumerate().map(|(i, c)| (c.name.clone(), i)).collect();
         if inputs.is_empty() || positions.len() != inputs.len() {
             return Err(refuse("a model needs inputs, each with a name of its own"));

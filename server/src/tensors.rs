@@ -304,7 +304,11 @@ fn data(
         if i >= count {
             return Err(wrong("more"));
         }
-        gathered.push(datatype.element(reader, input_of(i))?);
+        let cell = datatype.element(reader, input_of(i)).map_err(|mut e| {
+            e.message = format!("row {}: {}", i / across + 1, e.message);
+            e
+        })?;
+        gathered.push(cell);
         Ok(())
     };
     if reader.peek() != Some(b'[') {
@@ -343,7 +347,7 @@ fn check_datatype(datatype: Datatype, name: &str, column: Option<usize>, served:
     let inputs = column.map_or(&served.inputs[..], |i| &served.inputs[i..=i]);
     for input in inputs {
         let (fits, accepted) = match input.accepts {
-            Accepts::Category(_) => (datatype == Datatype::Bytes, "BYTES"),
+            Accepts::Category(..) => (datatype == Datatype::Bytes, "BYTES"),
             Accepts::Boolean => (datatype != Datatype::Bytes, "BOOL (or a number that is 0 or 1)"),
             Accepts::Number => {
                 (!matches!(datatype, Datatype::Bytes | Datatype::Bool), "FP64, FP32 or an integer datatype")

@@ -54,7 +54,7 @@ impl Evaluate {
         let weights = roles.weights(&table).map_err(place)?;
         let offsets = roles.offsets(&table).map_err(place)?;
         let predictions = predict_dataset(&*model, &table, offsets.as_deref()).map_err(place)?;
-        output::warn_of_unseen(model.inputs(), &table);
+        output::warn_of_unseen(&*model, &table);
         output::all_answered(&predictions, model.outputs(), weights.as_deref(), target).map_err(place)?;
         let constant = output::constant(&truth, weights.as_deref());
         let scores = output::scores(&truth, &predictions, &constant, weights.as_deref(), model.task())?;

@@ -58,7 +58,7 @@ impl Explain {
         let table = self.table.read_for(model.inputs(), None, &[])?;
         let rows: Vec<usize> = (0..table.rows().min(self.rows.unwrap_or(usize::MAX))).collect();
         let table = table.take(&rows);
-        output::warn_of_unseen(model.inputs(), &table);
+        output::warn_of_unseen(&*model, &table);
         if self.path {
             let text = ways(&*model, &table).map_err(place)?;
             if is_standard(&self.out) {
@@ -84,7 +84,7 @@ impl Explain {
 
 /// The way of each row through the tree, in words.
 fn ways(model: &dyn Model, table: &Dataset) -> Result<String> {
-    let binder = Binder::new(model.inputs(), &table.schema())?;
+    let binder = Binder::of_model(model, &table.schema())?;
     let mut cells = vec![0.0; table.rows() * binder.width()];
     binder.fill(table, 0..table.rows(), &mut cells)?;
     let mut text = String::new();

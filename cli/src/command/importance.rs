@@ -89,7 +89,7 @@ impl ImportanceOf {
         roles.offset = roles.offset.or_else(|| model.offset().map(String::from));
         let others = [target, roles.weight.as_deref()];
         let table = self.table.read_for(model.inputs(), roles.offset.as_deref(), &others)?;
-        output::warn_of_unseen(model.inputs(), &table);
+        output::warn_of_unseen(&*model, &table);
         let shown = progress::Shown::new(self.quiet);
         let context =
             Context { seed: self.seed, progress: &shown, cancel: interrupt::flag(), ..Context::default() };

@@ -62,7 +62,7 @@ impl Predict {
             let roles = Roles { offset: offset.map(String::from), ..Roles::default() };
             let offsets = roles.offsets(&table).map_err(place)?;
             let mut predictions = predict_dataset(&*model, &table, offsets.as_deref()).map_err(place)?;
-            output::warn_of_unseen(model.inputs(), &table);
+            output::warn_of_unseen(&*model, &table);
             let without = rows_without_answer(&mut predictions, model.outputs());
             if let Some(first) = without.first() {
                 let (count, rows) = (without.len(), if without.len() == 1 { "row has" } else { "rows have" });

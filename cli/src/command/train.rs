@@ -43,6 +43,10 @@ pub(crate) struct Train {
     /// A parameter of the family, see below; can be given again
     #[arg(long, value_name = "KEY=VALUE")]
     set: Vec<String>,
+    /// What becomes of a category that training did not see, in predictions of trees and forests: missing, majority or error
+    /// [default: missing]; short for --set unseen=POLICY
+    #[arg(long, value_name = "POLICY")]
+    unseen: Option<String>,
     #[command(flatten)]
     columns: Columns,
     /// Column that tells which rows belong together; such rows are never divided
@@ -87,6 +91,7 @@ Examples:
       --out houses.safetensors
   tilewise train --model tree --set max_depth=5 --data adult.csv --target income --out t.safetensors
   tilewise train --model tree --set max_bins=exact --data small.csv --target y --out exact.safetensors
+  tilewise train --model forest --unseen error --data adult.csv --target income --out strict.safetensors
   tilewise train --model forest --engine processes --workers 8 --data adult.csv --target income \\
       --out f.safetensors
   tilewise train --model forest --set quantiles=0.1,0.5,0.9 --data houses.csv --target price \\
@@ -103,7 +108,8 @@ Ctrl-C ends training at the next round and keeps the model; the exit code is the
 impl Train {
     pub(crate) fn run(self) -> Result<(), Failure> {
         let family = family(&self.model)?;
-        let settings = Settings::parse(&self.set)?;
+        let unseen = self.unseen.iter().map(|policy| format!("unseen={policy}"));
+        let settings = Settings::parse(&self.set.iter().cloned().chain(unseen).collect::<Vec<_>>())?;
         family.check(&settings)?;
         if self.target.is_none() && family.needs_target() {
             return Err(Failure::Told(format!(

@@ -1,8 +1,8 @@
 //! Kernels of trees: the definitions.
 
 use crate::tree::{
-    Bin, Bins, ClassRule, ClassWeight, Impurity, LeftBins, MISSING, NewtonRule, Node, Packed, Pair, Parts,
-    Rows, Split, Tests, Values,
+    Bin, Bins, ClassWeight, LeftBins, MISSING, NewtonRule, Node, Packed, Pair, Parts, Rows, Split, Tests,
+    Values,
 };
 use crate::{Float, MatRef};
 
@@ -54,7 +54,7 @@ pub fn class_histogram<B: Bin>(
 /// # Panics
 /// When the shapes do not fit.
 pub fn best_split(cells: &[Pair], offsets: &[usize], missing: &[bool], rule: NewtonRule) -> Option<Split> {
-    best(offsets, missing, |feature, is_left| {
+    let gain = |feature: usize, is_left: &dyn Fn(usize) -> bool| {
         let mut sides = [Pair::default(); 2];
         for bin in offsets[feature]..offsets[feature + 1] {
             let side = &mut sides[usize::from(!is_left(bin - offsets[feature]))];
@@ -67,48 +67,8 @@ pub fn best_split(cells: &[Pair], offsets: &[usize], missing: &[bool], rule: New
         let allowed = sides.iter().all(|side| side.hessian >= rule.min_hessian.max(1));
         let gain = score(sides[0]) + score(sides[1]) - score(sides[0] + sides[1]);
         (allowed && gain > rule.min_gain).then_some(gain)
-    })
-}
-
-/// The best split of class counts: every candidate summed from nothing.
-///
-/// # Panics
-/// When the shapes do not fit.
-pub fn best_class_split(
-    counts: &[u32],
-    classes: usize,
-    offsets: &[usize],
-    missing: &[bool],
-    rule: ClassRule,
-) -> Option<Split> {
-    best(offsets, missing, |feature, is_left| {
-        let mut sides = [vec![0.0; classes], vec![0.0; classes]];
-        for bin in offsets[feature]..offsets[feature + 1] {
-            let side = &mut sides[usize::from(!is_left(bin - offsets[feature]))];
-            (0..classes).for_each(|c| side[c] += f64::from(counts[bin * classes + c]));
-        }
-        let impurity = |side: &[f64]| {
-            let n: f64 = side.iter().sum();
-            n * match rule.impurity {
-                Impurity::Gini => 1.0 - side.iter().map(|c| (c / n) * (c / n)).sum::<f64>(),
-                Impurity::Entropy => {
-                    -side.iter().filter(|&&c| c > 0.0).map(|c| c / n * (c / n).ln()).sum::<f64>()
-                }
-            }
-        };
-        let all: Vec<f64> = sides[0].iter().zip(&sides[1]).map(|(a, b)| a + b).collect();
-        let allowed = sides.iter().all(|side| side.iter().sum::<f64>() >= rule.min_weight.max(1) as f64);
-        let gain = impurity(&all) - impurity(&sides[0]) - impurity(&sides[1]);
-        (allowed && gain > rule.min_gain).then_some(gain)
-    })
-}
-
-/// The first of the best by `gain(feature, which bins go left)`.
-fn best(
-    offsets: &[usize],
-    missing: &[bool],
-    gain: impl Fn(usize, &dyn Fn(usize) -> bool) -> Option<f64>,
-) -> Option<Split> {
+    };
+    // The first of equals.
     let mut best: Option<Split> = None;
     for (feature, &missing) in missing.iter().enumerate() {
         let bins = offsets[feature + 1] - offsets[feature];
@@ -173,9 +133,14 @@ pub fn predict<T: Float>(
                         (if x.is_nan() { missing_left } else { x <= threshold }, left)
                     }
                     Parts::InSet { column, set, left } => {
-                        let same = |i: &usize| cell(column) >= 0.0 && cell(column).trunc() == *i as f64;
-                        let known = (0..tests.bins[column].len()).find(same);
-                        let bin = known.map_or(MISSING, |category| tests.bins[column][category]);
+                        let (x, bins) = (cell(column), tests.bins[column].as_ref());
+                        let same = |i: &usize| x >= 0.0 && x.trunc() == *i as f64;
+                        let number = bins.and_then(|bins| (0..bins.bins().len()).find(same));
+                        let bin = match (bins, number) {
+                            (Some(bins), Some(i)) if bins.bins()[i] != MISSING => bins.bins()[i],
+                            (Some(bins), _) if !x.is_nan() => bins.unknown(),
+                            _ => MISSING,
+                        };
                         (tests.sets[set][usize::from(bin / 64)] & 1 << (bin % 64) != 0, left)
                     }
                 };

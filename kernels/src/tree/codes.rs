@@ -8,11 +8,11 @@
 //! (The idea is that of bins in training. Its price is a binary search per cell, some 6 ns with all that
 //! belongs to it: it pays where trees share it.)
 
-use super::Bin;
 use super::binning::{TOGETHER, bins_of};
 use super::nodes::{BLOCK, Values, fits, task};
 use super::tops::Top;
-use super::walk::{Cells, LEAF, Layout, MISSING, Tests, Trees, Visit, sealed::Sealed};
+use super::walk::{Cells, LEAF, Layout, Tests, Trees, Visit, sealed::Sealed};
+use super::{Bin, Categories};
 use crate::matrix::{below, same};
 use crate::scratch::{AnyBits, Scratch};
 use crate::simd::{Lanes, LanesOfEverySet as _, Task};
@@ -94,8 +94,8 @@ pub enum Coding {
     Unused,
     /// The number of cuts below the cell; cuts ascend.
     Cuts(Vec<f64>),
-    /// The bin of each category, [`MISSING`] for those that count as missing.
-    Bins(Vec<u8>),
+    /// Its bin.
+    Bins(Categories),
 }
 
 /// Turns rows into columns of codes.
@@ -154,7 +154,7 @@ impl Coder {
     }
 
     /// The column for tests of a feature that send missing values left or right; `None` where no test reads it. In that of
-    /// categories the bin [`MISSING`] stands for missing values.
+    /// categories the bin [`MISSING`](super::MISSING) stands for missing values.
     ///
     /// # Panics
     /// When there is no such feature.
@@ -224,8 +224,7 @@ impl<T: Float, B: Code> Task<f64> for Encode<'_, T, B> {
                 }
                 (Coding::Bins(bins), [column, ..]) => {
                     for (code, &x) in column.iter_mut().zip(&cells) {
-                        let bin = if x >= 0.0 { bins.get(x as usize).copied() } else { None };
-                        *code = B::from_low_bits(bin.unwrap_or(MISSING).into());
+                        *code = B::from_low_bits(bins.bin(x).into());
                     }
                 }
                 _ => {}

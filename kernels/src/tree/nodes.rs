@@ -111,9 +111,8 @@ impl<T: Float> Visit<T> for Node {
     fn right<const SETS: bool>(self, cell: T, tests: &Tests) -> bool {
         let x = cell.to_f64();
         if SETS && self.column & SET != 0 {
-            // NaN and negative numbers are none of 0, 1, ...
-            let bins = tests.bins.get(self.column()).filter(|_| x >= 0.0);
-            let bin = bins.and_then(|bins| bins.get(x as usize)).copied().unwrap_or(MISSING);
+            let bins = tests.bins.get(self.column()).and_then(Option::as_ref);
+            let bin = bins.map_or(MISSING, |bins| bins.bin(x));
             return !tests.has(self.threshold.to_bits() as usize, bin);
         }
         !((x <= self.threshold) | (x.is_nan() & (self.column & 1 == 1)))

@@ -6,13 +6,12 @@
 //! everywhere.
 //!
 //! Gains with gradients and hessians, and the learned direction of missing values: Chen and Guestrin, *XGBoost*, KDD
-//! 2016. Impurities: Breiman et al., *Classification and Regression Trees*, 1984.
+//! 2016.
 
 use super::{Cell, Pair};
+use crate::ShapeError;
 use crate::matrix::{below, same};
 use crate::simd::{Lanes, LanesOfEverySet, Task};
-use crate::{ShapeError, log};
-use std::ops::Range;
 
 /// A split of a node.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -66,28 +65,14 @@ pub fn best_split<C: Cell + Into<Pair>>(
     missing: &[bool],
     rule: NewtonRule,
 ) -> Result<Option<Split>, ShapeError> {
-    best(cells.len(), 1, offsets, missing, |feature, bins, missing, best| {
-        f64::dispatch(Scan { cells: &cells[bins], missing, rule, feature, best });
-    })
-}
-
-/// Goes through the features.
-fn best(
-    cells: usize,
-    width: usize,
-    offsets: &[usize],
-    missing: &[bool],
-    mut scan: impl FnMut(usize, Range<usize>, bool, &mut Option<Split>),
-) -> Result<Option<Split>, ShapeError> {
     same("offsets against features plus 1", missing.len() + 1, offsets.len())?;
-    let end = offsets.last().map_or(0, |end| end.saturating_mul(width));
-    same("cells against the last offset", end, cells)?;
+    same("cells against the last offset", offsets.last().copied().unwrap_or(0), cells.len())?;
     for pair in offsets.windows(2) {
         below("an offset of bins against the next plus 1", pair[1].saturating_add(1), pair[0])?;
     }
     let mut best = None;
     for (feature, (pair, &missing)) in offsets.windows(2).zip(missing).enumerate() {
-        scan(feature, pair[0] * width..pair[1] * width, missing, &mut best);
+        f64::dispatch(Scan { cells: &cells[pair[0]..pair[1]], missing, rule, feature, best: &mut best });
     }
     Ok(best)
 }
@@ -171,120 +156,4 @@ pub(super) fn largest(gains: &[f64]) -> f64 {
         }
     }
     rest.iter().chain(&lanes).fold(f64::NEG_INFINITY, |most, &gain| if gain > most { gain } else { most })
-}
-
-/// How mixed the classes of a node are.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Impurity {
-    /// 1 - sum of p_c^2.
-    Gini,
-    /// - sum of p_c ln p_c, in nats.
-    Entropy,
-}
-
-/// How splits of class counts are valued: n impurity - n_l impurity_l - n_r impurity_r, for n weights.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct ClassRule {
-    /// Which impurity.
-    pub impurity: Impurity,
-    /// The least weight on each side. Below 1 it is 1.
-    pub min_weight: u64,
-    /// Splits must gain more.
-    pub min_gain: f64,
-}
-
-/// As [`best_split`], on the counts of [`super::class_histogram`].
-///
-/// ```
-/// use tilewise_kernels::tree::{ClassRule, Impurity, best_class_split};
-/// let rule = ClassRule { impurity: Impurity::Gini, min_weight: 1, min_gain: 0.0 };
-/// // Three bins, two classes.
-/// let split = best_class_split(&[3, 0, 2, 0, 0, 5], 2, &[0, 3], &[false], rule).unwrap().unwrap();
-/// assert_eq!((split.bin, split.gain), (1, 5.0));
-/// ```
-///
-/// # Errors
-/// When the shapes do not fit.
-pub fn best_class_split(
-    counts: &[u32],
-    classes: usize,
-    offsets: &[usize],
-    missing: &[bool],
-    rule: ClassRule,
-) -> Result<Option<Split>, ShapeError> {
-    let (mut sums, mut scratch) = (Vec::new(), Vec::new());
-    best(counts.len(), classes, offsets, missing, |feature, places, missing, best| {
-        scan_classes(&counts[places], classes, missing, rule, feature, best, (&mut sums, &mut scratch));
-    })
-}
-
-fn scan_classes(
-    counts: &[u32],
-    classes: usize,
-    missing: bool,
-    rule: ClassRule,
-    feature: usize,
-    best: &mut Option<Split>,
-    (sides, logs): (&mut Vec<f64>, &mut Vec<f64>),
-) {
-    if classes == 0 || counts.is_empty() {
-        return;
-    }
-    let bins = counts.len() / classes;
-    let add = |sum: &mut [u64], from: &[u32]| sum.iter_mut().zip(from).for_each(|(a, &b)| *a += u64::from(b));
-    let mut all = vec![0; classes];
-    counts.chunks_exact(classes).for_each(|bin| add(&mut all, bin));
-    let numeric = if missing { bins - 1 } else { bins };
-    let last = &counts[numeric * classes..];
-    // Of each candidate: left counts and their sum, right counts and their sum. The whole node is one in front.
-    sides.clear();
-    let mut push = |side: &[u64]| {
-        sides.extend(side.iter().map(|&n| n as f64));
-        let sum = side.iter().sum::<u64>();
-        sides.push(sum as f64);
-        sum
-    };
-    push(&all);
-    let least = rule.min_weight.max(1);
-    let mut candidates = Vec::new();
-    let mut values = vec![0; classes];
-    for bin in 0..numeric {
-        add(&mut values, &counts[bin * classes..][..classes]);
-        for missing_left in [false, true] {
-            if missing_left && last.iter().all(|&n| n == 0) {
-                continue;
-            }
-            let mut left = values.clone();
-            if missing_left {
-                add(&mut left, last);
-            }
-            let right: Vec<u64> = all.iter().zip(&left).map(|(&all, &left)| all - left).collect();
-            let (l, r) = (push(&left), push(&right));
-            candidates.push((bin, missing_left, l.min(r) >= least));
-        }
-    }
-    if rule.impurity == Impurity::Entropy {
-        logs.resize(sides.len(), 0.0);
-        // Both have the same length; a failure would leave zeros.
-        let _ = log(sides, logs);
-    }
-    // What counts and their sum say of a side, larger where it is purer.
-    let purity = |side: usize| {
-        let (counts, sum) = sides[side * (classes + 1)..][..=classes].split_at(classes);
-        match rule.impurity {
-            Impurity::Gini => counts.iter().map(|n| n * n).sum::<f64>() / sum[0],
-            Impurity::Entropy => {
-                let logs = &logs[side * (classes + 1)..][..=classes];
-                let term = |(&n, &log): (&f64, &f64)| if n > 0.0 { n * log } else { 0.0 };
-                counts.iter().zip(logs).map(term).sum::<f64>() - term((&sum[0], &logs[classes]))
-            }
-        }
-    };
-    let whole = purity(0);
-    for (i, (bin, missing_left, allowed)) in candidates.into_iter().enumerate() {
-        let gain = purity(1 + 2 * i) + purity(2 + 2 * i) - whole;
-        if allowed && gain > best.map_or(rule.min_gain, |best| best.gain) {
-            *best = Some(Split { feature, bin, missing_left, gain });
-        }
-    }
 }

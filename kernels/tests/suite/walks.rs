@@ -28,10 +28,11 @@ impl Grown {
             at += 1;
             stream.below(at, n as u64) as usize
         };
-        let mut tests = Tests { sets: vec![], bins: vec![vec![]; columns] };
+        let mut tests = Tests { sets: vec![], bins: vec![None; columns] };
         if sets {
-            // Two categories share a bin, one counts as missing.
-            tests.bins[columns - 1] = vec![0, 1, 2, 2, MISSING, 3, 254];
+            // Two categories share a bin, one is not known: missing, or a bin of its own.
+            let bins = Categories::from(vec![0, 1, 2, 2, MISSING, 3, 254]);
+            tests.bins[columns - 1] = Some(if below(2) == 1 { bins.with_unknown(253) } else { bins });
         }
         let (mut parts, mut roots, mut values) = (vec![], vec![], 0);
         let mut cuts = vec![vec![]; columns];
@@ -46,7 +47,7 @@ impl Grown {
                     (open, end) = (open - 1, end + 2);
                     let (column, left) = (below(columns), end - 2);
                     if sets && column == columns - 1 {
-                        let set = [below(16) as u64, 0, 0, (below(4) as u64) << 62];
+                        let set = [below(16) as u64, 0, 0, (below(8) as u64) << 61];
                         tests.sets.push(set);
                         Parts::InSet { column, set: tests.sets.len() - 1, left }
                     } else {
@@ -89,14 +90,14 @@ impl Grown {
     /// `more` cuts that no test needs make codes longer.
     fn coder(&self, more: usize) -> (Vec<Vec<f64>>, Coder) {
         let mut cuts = self.cuts.clone();
-        if let Some(cuts) = cuts.first_mut().filter(|_| self.tests.bins[0].is_empty()) {
+        if let Some(cuts) = cuts.first_mut().filter(|_| self.tests.bins[0].is_none()) {
             cuts.extend((0..more).map(|i| i as f64 / 100.0 + 0.001));
             cuts.sort_by(f64::total_cmp);
         }
-        let coding = |(cuts, bins): (&Vec<f64>, &Vec<u8>)| match (cuts.is_empty(), bins.is_empty()) {
-            (_, false) => Coding::Bins(bins.clone()),
-            (false, _) => Coding::Cuts(cuts.clone()),
-            (true, true) => Coding::Unused,
+        let coding = |(cuts, bins): (&Vec<f64>, &Option<Categories>)| match bins {
+            Some(bins) => Coding::Bins(bins.clone()),
+            None if cuts.is_empty() => Coding::Unused,
+            None => Coding::Cuts(cuts.clone()),
         };
         let coder = Coder::new(cuts.iter().zip(&self.tests.bins).map(coding).collect()).unwrap();
         (cuts, coder)
@@ -292,8 +293,9 @@ fn what_is_not_a_tree_is_refused() {
     for cuts in [vec![1.0, 0.5], vec![f64::NAN], vec![0.0; 65_535]] {
         assert!(Coder::new(vec![Coding::Cuts(cuts)]).is_err());
     }
-    assert!(Coder::new(vec![Coding::Bins(vec![0]); 1 << 15]).is_err());
-    let coder = Coder::new(vec![Coding::Unused, Coding::Cuts(vec![1.0]), Coding::Bins(vec![])]).unwrap();
+    assert!(Coder::new(vec![Coding::Bins(vec![0].into()); 1 << 15]).is_err());
+    let coder =
+        Coder::new(vec![Coding::Unused, Coding::Cuts(vec![1.0]), Coding::Bins(vec![].into())]).unwrap();
     assert_eq!([0, 1, 2].map(|feature| coder.column(feature, true)), [None, Some(1), Some(2)]);
 
     let test = |column, right| MaskTest { column, code: 0, right };

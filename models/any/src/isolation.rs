@@ -1,6 +1,6 @@
 //! Isolation forests: what `--set` accepts for them, and how they are trained.
 
-use crate::{Family, Purpose, Setting, Settings};
+use crate::{Family, Purpose, Setting, Settings, tree};
 use tilewise_base::{Context, Dataset, Model, ModelFile, Result, Roles};
 use tilewise_forest::{IsolationForest, IsolationModel};
 
@@ -24,7 +24,7 @@ pub(crate) static ISOLATION_FOREST: Family = Family {
     summary: "scores unusual rows from 0 to 1; needs no target, and is measured by one of true and false",
     purpose: Purpose::Anomaly,
     processes: false,
-    settings: &[&[TREES, SUBSAMPLE, CONTAMINATION]],
+    settings: &[&[TREES, SUBSAMPLE, CONTAMINATION, tree::UNSEEN]],
     check: |settings| params(settings).map(|_| ()),
     train: fit,
     continued: None,
@@ -39,8 +39,12 @@ fn params(settings: &Settings) -> Result<IsolationForest> {
         "none" => None,
         _ => Some(settings.number(&CONTAMINATION, |x| x > 0.0 && x <= 0.5)?),
     };
-    let params =
-        IsolationForest { trees: whole(&TREES, 1.0)?, subsample: whole(&SUBSAMPLE, 2.0)?, contamination };
+    let params = IsolationForest {
+        trees: whole(&TREES, 1.0)?,
+        subsample: whole(&SUBSAMPLE, 2.0)?,
+        contamination,
+        unseen: tree::unseen(settings)?,
+    };
     params.check()?;
     Ok(params)
 }

@@ -2,7 +2,7 @@
 
 use crate::family::{TASK, task};
 use crate::{Family, Purpose, Setting, Settings, constraints};
-use tilewise_base::{Context, Dataset, Error, Model, ModelFile, Result, Roles};
+use tilewise_base::{Context, Dataset, Error, Model, ModelFile, Result, Roles, Unseen};
 use tilewise_tree::{
     ClassWeights, Criterion, DecisionTree, Growth, MaxBins, MaxFeatures, Splitter, TreeModel,
 };
@@ -75,6 +75,20 @@ const GROWTH: Setting = Setting {
     doc: "where leaves are limited, divide the node that gains most, or level by level; or all of a level by one test",
 };
 
+/// What becomes of categories that training did not see.
+pub(crate) const UNSEEN: Setting = Setting {
+    key: "unseen",
+    default: "missing",
+    accepted: "missing, majority or error",
+    doc: "whether a category that training did not see counts as missing, goes with the majority at each split, or is refused",
+};
+
+/// The policy that is set.
+pub(crate) fn unseen(settings: &Settings) -> Result<Unseen> {
+    let words = [("missing", Unseen::Missing), ("majority", Unseen::Majority), ("error", Unseen::Error)];
+    settings.word(&UNSEEN, &words)
+}
+
 const MAX_FEATURES: Setting = Setting {
     key: "max_features",
     default: "all",
@@ -96,6 +110,7 @@ pub(crate) const GROWING: &[Setting] = &[
     constraints::INTERACTIONS,
     CCP_ALPHA,
     MAX_BINS,
+    UNSEEN,
     TASK,
 ];
 
@@ -177,6 +192,7 @@ pub(crate) fn growing(settings: &Settings, max_features: MaxFeatures) -> Result<
         class_weights: settings
             .word(&CLASS_WEIGHT, &[("none", ClassWeights::Rows), ("balanced", ClassWeights::Balanced)])?,
         ccp_alpha: settings.number(&CCP_ALPHA, |x| x >= 0.0 && x.is_finite())?,
+        unseen: unseen(settings)?,
         ..DecisionTree::default()
     };
     params.check()?;

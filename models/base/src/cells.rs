@@ -4,7 +4,9 @@
 //! and translates dictionaries by text, so that a file written elsewhere gives the same cells as the training file.
 
 use crate::error::listed;
-use crate::{Column, Dataset, Error, Field, Kind, MISSING_CODE, Model, Result, Schema, model::UNSEEN};
+use crate::model::UNSEEN;
+use crate::unseen::Refusal;
+use crate::{Column, Dataset, Error, Field, Kind, MISSING_CODE, Model, Result, Schema, Unseen};
 use std::collections::HashMap;
 use std::ops::Range;
 use std::sync::Mutex;
@@ -22,8 +24,8 @@ enum Source {
     Boolean,
     /// 0 or 1 out of a numeric column; any other number is refused.
     Bit,
-    /// Position by code in the column's dictionary -> cell.
-    Category(Vec<f64>),
+    /// Position by code in the column's dictionary -> cell, NaN where the category is refused; and what that is told with.
+    Category(Vec<f64>, Option<Refusal>),
     /// A text column without a single value, which stands for any kind.
     Missing,
 }
@@ -61,6 +63,27 @@ impl Binder {
         Ok(Self { sources: inputs.iter().map(bind).collect::<Result<_>>()? })
     }
 
+    /// Finds the inputs of a model among the columns of `table`. Where it refuses categories that training did not see, so
+    /// does [`Binder::fill`], by row, column and text.
+    ///
+    /// # Errors
+    /// As [`Binder::new`].
+    pub fn of_model(model: &dyn Model, table: &Schema) -> Result<Self> {
+        let mut binder = Self::new(model.inputs(), table)?;
+        if model.unseen() == Unseen::Error {
+            for (input, (_, source)) in binder.sources.iter_mut().enumerate() {
+                let Source::Category(map, refusal) = source else { continue };
+                for cell in
+                    map.iter_mut().filter(|cell| !(**cell >= 0.0 && model.saw(input, **cell as usize)))
+                {
+                    *cell = f64::NAN;
+                }
+                *refusal = Some(Refusal::new(model, input));
+            }
+        }
+        Ok(binder)
+    }
+
     /// Cells per row.
     pub fn width(&self) -> usize {
         self.sources.len()
@@ -69,7 +92,8 @@ impl Binder {
     /// Writes the cells of `rows` to `out`, row by row. `dataset` has the schema the binder was made from.
     ///
     /// # Errors
-    /// When a number stands for a boolean and is neither 0 nor 1 (names row and column), or lengths do not fit.
+    /// When a number stands for a boolean and is neither 0 nor 1, or a category is refused (names row and column), or lengths do
+    /// not fit.
     pub fn fill(&self, dataset: &Dataset, rows: Range<usize>, out: &mut [f64]) -> Result<()> {
         let width = self.sources.len();
         same("cells", rows.len() * width, out.len())?;
@@ -81,13 +105,19 @@ impl Binder {
             match (source, column) {
                 (Source::Missing, _) => cells.for_each(|c| *c = f64::NAN),
                 (Source::Number, Column::F64(x)) => cells.zip(&x[rows.clone()]).for_each(|(c, x)| *c = *x),
-                (Source::Category(map), Column::Categorical { codes, .. }) => {
-                    for (cell, &code) in cells.zip(&codes[rows.clone()]) {
+                (Source::Category(map, refusal), Column::Categorical { codes, dictionary }) => {
+                    for ((cell, &code), row) in cells.zip(&codes[rows.clone()]).zip(rows.clone()) {
                         *cell = if code == MISSING_CODE {
                             f64::NAN
                         } else {
                             map.get(code as usize).copied().unwrap_or(UNSEEN)
                         };
+                        if let Some(refusal) =
+                            refusal.as_ref().filter(|_| cell.is_nan() && code != MISSING_CODE)
+                        {
+                            let text = dictionary.get(code as usize).map(String::as_str);
+                            return Err(Error::cell(row, &dataset.names()[*at], refusal.told(text)));
+                        }
                     }
                 }
                 (Source::Bit, _) => {
@@ -117,7 +147,7 @@ fn source(input: &Field, found: &Kind) -> Result<Source> {
         (Kind::Boolean, Kind::Numeric) => Ok(Source::Bit),
         (Kind::Categorical { dictionary }, Kind::Categorical { dictionary: theirs }) => {
             let cell = |text: &String| dictionary.binary_search(text).map_or(UNSEEN, |i| i as f64);
-            Ok(Source::Category(theirs.iter().map(cell).collect()))
+            Ok(Source::Category(theirs.iter().map(cell).collect(), None))
         }
         (wanted, found) => {
             let accepted = match wanted {
@@ -142,7 +172,7 @@ fn source(input: &Field, found: &Kind) -> Result<Source> {
 /// # Errors
 /// When columns are missing or mistyped, or the model refuses a cell; the first such row is named.
 pub fn predict_dataset(model: &dyn Model, dataset: &Dataset, offset: Option<&[f64]>) -> Result<Vec<f64>> {
-    let binder = Binder::new(model.inputs(), &dataset.schema())?;
+    let binder = Binder::of_model(model, &dataset.schema())?;
     if let Some(offset) = offset {
         same("offsets", dataset.rows(), offset.len())?;
     }
@@ -160,9 +190,9 @@ pub fn predict_dataset(model: &dyn Model, dataset: &Dataset, offset: Option<&[f6
 /// [`Model::contributions`] says. Blocks of [`BLOCK_ROWS`] rows run in parallel.
 ///
 /// # Errors
-/// When the model cannot tell, or columns are missing or mistyped.
+/// When the model cannot tell, columns are missing or mistyped, or the model refuses a cell; the first such row is named.
 pub fn explain_dataset(model: &dyn Model, dataset: &Dataset) -> Result<Vec<f64>> {
-    let binder = Binder::new(model.inputs(), &dataset.schema())?;
+    let binder = Binder::of_model(model, &dataset.schema())?;
     let width = (1 + model.inputs().len()) * model.outputs();
     let mut out = vec![0.0; dataset.rows() * width];
     for_each_block(&binder, dataset, width, &mut out, |_, cells, out| {

@@ -63,7 +63,7 @@ pub fn permutation_importance(
     let (weights, offsets) = (roles.weights(dataset)?, roles.offsets(dataset)?);
     let metric = metric.unwrap_or_else(|| default_metric(&truth));
     let (rows, width, outputs) = (dataset.rows(), model.inputs().len(), model.outputs());
-    let binder = Binder::new(model.inputs(), &dataset.schema())?;
+    let binder = Binder::of_model(model, &dataset.schema())?;
     let mut cells = vec![0.0; rows * width];
     binder.fill(dataset, 0..rows, &mut cells)?;
     // The model's answers where the cells of `column` come from the rows that `from` says.

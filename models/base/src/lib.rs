@@ -21,6 +21,7 @@ pub mod roles;
 pub mod rounds;
 pub mod schema;
 pub mod split;
+pub mod unseen;
 
 pub use cells::{Binder, explain_dataset, predict_dataset};
 pub use dataset::{Column, Dataset, MISSING_CODE};
@@ -37,3 +38,4 @@ pub use roles::Roles;
 pub use rounds::Rounds;
 pub use schema::{Field, Kind, Schema};
 pub use split::split;
+pub use unseen::Unseen;

@@ -1,6 +1,6 @@
 //! What every fitted model can do, whatever its family.
 
-use crate::{Error, Field, FitReport, Outline, Result};
+use crate::{Error, Field, FitReport, Kind, Outline, Result, Unseen};
 use serde::{Deserialize, Serialize};
 use tilewise_kernels::{MatMut, MatRef};
 
@@ -65,6 +65,17 @@ pub trait Model: Send + Sync {
     }
     /// Meaning of the outputs.
     fn task(&self) -> &Task;
+    /// What it does with a category that training did not see, in predictions and whatever else reads cells.
+    fn unseen(&self) -> Unseen {
+        Unseen::Missing
+    }
+    /// Whether training saw a category of an input, by its number in the dictionary; false for numbers of none.
+    fn saw(&self, input: usize, category: usize) -> bool {
+        match self.inputs().get(input).map(|field| &field.kind) {
+            Some(Kind::Categorical { dictionary }) => category < dictionary.len(),
+            _ => false,
+        }
+    }
     /// How the fit went.
     fn report(&self) -> &FitReport;
     /// Predicts `cells` (rows x inputs) into `out` (rows x outputs): values, or a probability per class. Row-major,

@@ -3,9 +3,8 @@
 use crate::forest::mean;
 use serde::{Deserialize, Serialize};
 use std::collections::HashSet;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use tilewise_base::{Context, Error, Fit, FitReport, Result};
+use tilewise_base::{Context, Error, Fit, FitReport, Result, Unseen};
 use tilewise_kernels::random::Philox;
 use tilewise_kernels::{exp, log, parallel, same};
 use tilewise_tree::{Feature, Input, MOST_CATEGORIES, Tree, categories};
@@ -36,11 +35,15 @@ pub struct IsolationForest {
     pub subsample: usize,
     /// The share of training rows that are to be called anomalies, above 0 and at most 0.5; `None` for scores alone.
     pub contamination: Option<f64>,
+    /// What becomes of categories that training did not see. It does not change how trees grow. [`Isolation`] takes those that
+    /// are to be refused as missing; models with named columns refuse them.
+    #[serde(default)]
+    pub unseen: Unseen,
 }
 
 impl Default for IsolationForest {
     fn default() -> Self {
-        Self { trees: 100, subsample: 256, contamination: None }
+        Self { trees: 100, subsample: 256, contamination: None, unseen: Unseen::Missing }
     }
 }
 
@@ -68,8 +71,8 @@ impl IsolationForest {
     /// The same forest, bit for bit, at any number of threads, if nobody stops it. A node is divided by a column drawn among those
     /// that differ in its rows, and a threshold drawn evenly between the least and the largest number there. Categories go to
     /// either side each by a draw of its own, again until both sides have some; so do missing values of a node, all together;
-    /// where a column has one value or is missing, the split is between these. At prediction a category that training did not
-    /// see is missing. Of more than 255 categories the rarest are one.
+    /// where a column has one value or is missing, the split is between these. `unseen` says what becomes of a
+    /// category that training did not see. Of more than 254 categories the rarest are one.
     ///
     /// Rows are drawn without repetition. A whole weight makes of a row as many, of which each may be drawn; where other weights
     /// are among them rows are drawn with repetition, more often the more they weigh.
@@ -131,9 +134,9 @@ impl IsolationForest {
                     *count += 1;
                 }
             }
-            Input::Category(categories(&counts, MOST_CATEGORIES).0)
+            Input::Category(categories(&counts, MOST_CATEGORIES).0.into())
         });
-        let inputs: Arc<[Input]> = inputs.into();
+        let inputs = Input::all_with(&inputs, self.unseen);
         let sampled = (self.subsample as u64).min(rows.count()) as u32;
         let keys = Philox::new(context.seed, TREES);
         let done = AtomicU64::new(0);

@@ -4,11 +4,13 @@ use crate::continued::Origin;
 use crate::quantiles::Answers;
 use crate::{Forest, RandomForest};
 use tilewise_base::{
-    Context, Dataset, Error, Field, Fit, FitReport, Model, ModelFile, Outline, Result, Roles, Task,
-    predict_rows,
+    Context, Dataset, Error, Field, Fit, FitReport, Model, ModelFile, Outline, Result, Roles, Task, Unseen,
+    predict_rows, unseen,
 };
 use tilewise_kernels::{MatMut, MatRef, same};
-use tilewise_tree::{MaxBins, Shap, Splitter, Training, WhenAsked, outline, show_importances, stored};
+use tilewise_tree::{
+    MaxBins, Shap, Splitter, Training, WhenAsked, outline, show_importances, show_unseen, stored,
+};
 
 /// A fitted forest with the columns it reads.
 #[derive(Clone, Debug, PartialEq)]
@@ -143,7 +145,7 @@ impl ForestModel {
         };
         let outputs = stored::outputs(of_trees, params.tree.criterion)
             .ok_or_else(|| file.error("its task is not one that its criterion is made for"))?;
-        let trees = stored::from_file(file, &inputs, file.metadata("bins")?, outputs)?;
+        let trees = stored::from_file(file, &inputs, params.tree.unseen, outputs)?;
         let numbers: Option<Vec<u32>> = file.metadata("numbers")?;
         let numbers = numbers.unwrap_or_else(|| (0..trees.len() as u32).collect());
         let is_below = |last: &u32| (*last as usize) < params.trees;
@@ -197,6 +199,13 @@ impl Model for ForestModel {
     fn report(&self) -> &FitReport {
         &self.report
     }
+    fn unseen(&self) -> Unseen {
+        self.params().tree.unseen
+    }
+    fn saw(&self, input: usize, category: usize) -> bool {
+        let inputs = self.forest.trees().first().map_or(&[][..], |tree| tree.inputs());
+        inputs.get(input).is_some_and(|input| input.saw(category))
+    }
 
     fn predict(&self, cells: MatRef<'_, f64>, offset: Option<&[f64]>, out: MatMut<'_, f64>) -> Result<()> {
         same("cells per row", self.inputs.len(), cells.cols())?;
@@ -204,6 +213,7 @@ impl Model for ForestModel {
         if offset.is_some() {
             return Err(Error::Fit("a forest has no linear predictor to add an offset to".into()));
         }
+        unseen::check(self, cells)?;
         let Task::Quantiles { quantiles } = &self.task else {
             return Ok(self.compiled.get(self.forest.trees())?.mean(cells, out)?);
         };
@@ -257,6 +267,7 @@ impl Model for ForestModel {
             let quantiles = quantiles.iter().map(f64::to_string).collect::<Vec<_>>().join(", ");
             text += &format!("  quantiles {quantiles} of the answers of its leaves\n");
         }
+        text += &show_unseen(&self.inputs, self.unseen());
         text + &show_importances(&self.inputs, &forest.importances())
     }
 
@@ -271,6 +282,8 @@ impl Model for ForestModel {
                 "predicts quantiles, which are no sums of what columns add; a forest without quantiles can";
             return Err(Error::Fit(format!("{what} be explained")));
         }
+        same("cells per row", self.inputs.len(), cells.cols())?;
+        unseen::check(self, cells)?;
         Shap::new(self.forest.trees())?.explain(cells, out)
     }
 

@@ -34,7 +34,7 @@ pub(crate) fn grow(
                 format!("a worker process that was asked for tree {} grew tree {number}", numbers[job]);
             return Err(Error::Worker(what));
         }
-        let tree = tree.with_inputs_of(table)?;
+        let tree = tree.with_inputs_of(table, forest.tree.unseen)?;
         tell(&tree);
         Ok((number, tree))
     };

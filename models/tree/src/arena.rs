@@ -215,7 +215,7 @@ mod tests {
             gain: 0.0,
         };
         let root = Node { test: Some(Test::UpTo(0.5)), left: 1, right: 2, ..leaf(0) };
-        let inputs = [Input::Number, Input::Category(vec![0, 1])];
+        let inputs = [Input::Number, Input::Category(vec![0, 1].into())];
         let check = |nodes: &[Node]| {
             let values = Values::Numbers {
                 outputs: 1,
@@ -281,7 +281,8 @@ mod tests {
         let arena = Arena::of_nodes(&nodes, values).unwrap();
         assert!((0..7).map(|at| arena.node(at)).eq(nodes));
         assert!(arena.values.of(3).eq([6.0, 7.0]));
-        let inputs = [Input::Number, Input::Number, Input::Category(vec![]), Input::Category(vec![])];
+        let inputs =
+            [Input::Number, Input::Number, Input::Category(vec![].into()), Input::Category(vec![].into())];
         assert_eq!(arena.check(&inputs), Ok(()));
         for broken in [
             Arena { sets: vec![[0; 4]], ..arena.clone() },

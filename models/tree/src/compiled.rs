@@ -339,8 +339,8 @@ fn lay_out<N: Clone + Send>(
 fn nodes(trees: &[Tree], plans: &Plans) -> Result<Trees<Node>> {
     let inputs = inputs(trees)?;
     let bins = |input: &Input| match input {
-        Input::Number => Vec::new(),
-        Input::Category(bins) => bins.clone(),
+        Input::Number => None,
+        Input::Category(bins) => Some(bins.clone()),
     };
     let split = |node: &crate::Node, set: usize, left: usize| match node.test {
         Some(Test::UpTo(threshold)) => Node::up_to(node.feature as usize, threshold, node.missing_left, left),

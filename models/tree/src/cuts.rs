@@ -88,7 +88,7 @@ pub(crate) fn between(a: f64, b: f64) -> f64 {
 
 /// The bin of each of `counts.len()` categories, and the number of bins: a bin each where there are no more than `bins`;
 /// else the most frequent (of equals the first) have one each, and all others share the last. Categories that no row has
-/// get none: `u8::MAX` with `bins` at most 255, as nothing was learned of them.
+/// get none: `u8::MAX`, as nothing was learned of them. `bins` is at most [`MOST_CATEGORIES`](crate::MOST_CATEGORIES).
 pub fn categories(counts: &[u64], bins: usize) -> (Vec<u8>, usize) {
     let mut seen: Vec<usize> = (0..counts.len()).filter(|&level| counts[level] > 0).collect();
     let mut bin_of = vec![UNKNOWN; counts.len()];

@@ -34,7 +34,7 @@ pub use grow::{Growth, Splitter, key_below};
 pub use max_bins::{MOST_BINS, MOST_CATEGORIES, MaxBins};
 pub use outline::outline;
 pub use parameters::{ClassWeights, Criterion, DecisionTree, Draw, MaxFeatures};
-pub use pipeline::{TreeModel, show_importances};
+pub use pipeline::{TreeModel, show_importances, show_unseen};
 pub use prune::Pruning;
 pub use search::draw;
 pub use shap::{SHAP_TOLERANCE, Shap};

@@ -18,8 +18,9 @@ use tilewise_base::{Error, Result};
 /// The largest number of bins of a column of numbers; one more is for missing values.
 pub const MOST_BINS: usize = 65_535;
 
-/// The largest number of bins of a column of categories; one more is for missing values. A set of them is 256 bits.
-pub const MOST_CATEGORIES: usize = 255;
+/// The largest number of bins of a column of categories. A set of bins is 256 bits: one more is for missing values, and one for
+/// categories that training did not see.
+pub const MOST_CATEGORIES: usize = 254;
 
 /// How many bins a column may have, besides that of missing values. Up to 255, which is the default, a bin is a byte in memory; as
 /// soon as a column of numbers has more, all are two. A whole number is as good as [`MaxBins::AtMost`] wherever one is asked for.
@@ -40,9 +41,9 @@ pub const MOST_CATEGORIES: usize = 255;
 #[serde(rename_all = "snake_case")]
 pub enum MaxBins {
     /// A bin for each distinct value of the rows that have a weight, so that every boundary between two of them may divide a
-    /// node. A column of more than 65,535 values, or more than 255 categories, is refused.
+    /// node. A column of more than 65,535 values, or more than 254 categories, is refused.
     Exact,
-    /// So many, 2 to 65,535; columns of categories have 255 at most.
+    /// So many, 2 to 65,535; columns of categories have 254 at most.
     #[serde(untagged)]
     AtMost(usize),
 }

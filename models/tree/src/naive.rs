@@ -140,6 +140,8 @@ pub(crate) fn candidates<T: Target>(
                     let mut left = left.to_vec();
                     if 2 * weight(&rows_left) > weight(rows) {
                         left.extend(&absent);
+                        // Categories that no row has.
+                        left.push(table.count(feature));
                     }
                     if missing_left && !missing.is_empty() {
                         left.push(bins_of_values);

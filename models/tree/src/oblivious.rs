@@ -258,9 +258,10 @@ fn of_feature<T: Target, B: Code>(
             put(bin);
             weight += target.weight(of_all(bin));
         }
-        // Categories that the level does not have go where more of it goes.
+        // Categories that the level does not have go where more of it goes, and those that no node has, in the bin behind all
+        // others.
         if 2 * weight > target.weight(of_all(count)) {
-            (0..values).filter(|&bin| !holds[bin]).for_each(put);
+            (0..values).filter(|&bin| !holds[bin]).chain([count]).for_each(put);
         }
         Left::Set(set)
     };
@@ -355,7 +356,6 @@ impl Offer {
 mod tests {
     use super::*;
     use crate::Criterion;
-    use crate::codes::of_codes;
     use crate::grow::{self, Growth, Limits};
     use crate::naive::tests::{Drawn, limits, problem, table};
     use crate::naive::{candidates, sum};
@@ -369,29 +369,69 @@ mod tests {
     struct Plain<C> {
         sums: Vec<C>,
         rows: Vec<u32>,
-        state: State,
+        path: Path,
         split: Option<(Choice, usize, usize)>,
+    }
+
+    /// What the way to a node leaves it: the features tested, and between which numbers it predicts.
+    #[derive(Clone)]
+    struct Path {
+        features: Vec<usize>,
+        low: f64,
+        high: f64,
+    }
+
+    impl Path {
+        /// Whether all features of the way, and one more, are in one group.
+        fn may_use(&self, limits: &Limits, feature: usize) -> bool {
+            let holds = |group: &Vec<u32>, feature: &usize| group.contains(&(*feature as u32));
+            let all: Vec<usize> = self.features.iter().copied().chain([feature]).collect();
+            let groups = &limits.constraints.groups;
+            groups.is_empty() || groups.iter().any(|group| all.iter().all(|feature| holds(group, feature)))
+        }
+
+        /// Whether sides that predict these keep to the sign of the feature and to what was promised above.
+        fn allows(&self, limits: &Limits, feature: usize, [left, right]: [f64; 2]) -> bool {
+            let Some(sign) = limits.constraints.monotone.get(feature) else { return true };
+            let step = (right - left) * f64::from(*sign);
+            let within = |level: f64| self.low <= level && level <= self.high;
+            within(left) && within(right) && (step >= 0.0 || *sign == 0)
+        }
+
+        fn below(&self, limits: &Limits, feature: usize, [left, right]: [f64; 2]) -> [Self; 2] {
+            let features = self.features.iter().copied().chain([feature]).collect();
+            let (middle, here) = (left / 2.0 + right / 2.0, Self { features, ..self.clone() });
+            let (lower, upper) =
+                (Self { high: middle, ..here.clone() }, Self { low: middle, ..here.clone() });
+            match limits.constraints.monotone.get(feature) {
+                Some(1) => [lower, upper],
+                Some(-1) => [upper, lower],
+                _ => [here.clone(), here],
+            }
+        }
     }
 
     /// Every test of every feature is tried by going through all rows of all nodes.
     fn naive<T: Target>(table: &BinnedTable, target: &T, limits: &Limits, key: u64) -> Vec<Plain<T::Cell>> {
-        of_codes!(table.stored, codes => {
-            let search = Search { table, codes, target, limits, scheme: Scheme::Auto };
-            naive_as(&search, key)
-        })
-    }
-
-    fn naive_as<T: Target, B: Code>(search: &Search<'_, T, B>, key: u64) -> Vec<Plain<T::Cell>> {
-        let Search { table, target, limits, .. } = *search;
         let rows = table.rows.clone();
-        let root = Plain { sums: sum(target, &rows), rows, state: State::root(key), split: None };
+        let path = Path { features: Vec::new(), low: f64::NEG_INFINITY, high: f64::INFINITY };
+        let root = Plain { sums: sum(target, &rows), rows, path, split: None };
         let (mut nodes, mut level) = (vec![root], vec![0]);
-        let mut depth = 0;
+        let (mut depth, mut leaves) = (0, 1);
+        // What each side must have; a node that has less than two sides need takes no part.
+        let is_side = |sums: &[T::Cell], rows: usize| {
+            rows >= limits.min_rows.max(1) && target.weight(sums) >= limits.min_weight.max(1)
+        };
         loop {
             level.retain(|&at: &usize| {
-                let Plain { sums, rows, state, .. } = &nodes[at];
-                let pure = target.is_pure(sums, &mut rows.iter().map(|&row| target.value(row)));
-                !pure && search.may_divide(rows.len(), sums, state)
+                let Plain { sums, rows, .. } = &nodes[at];
+                let first = rows.first().map(|&row| target.answer(target.value(row)));
+                let pure = rows.iter().all(|&row| Some(target.answer(target.value(row))) == first);
+                !pure
+                    && rows.len() >= limits.min_samples_split
+                    && rows.len() >= 2 * limits.min_rows
+                    && target.weight(sums) >= 2 * limits.min_weight
+                    && depth < limits.max_depth as u64
             });
             let mut features: Vec<usize> = (0..table.features()).collect();
             if limits.features < table.features() {
@@ -410,8 +450,11 @@ mod tests {
                 };
                 let (left, right): (Vec<u32>, Vec<u32>) = node.rows.iter().partition(|row| goes_left(row));
                 let sums = [sum(target, &left), sum(target, &right)];
-                let allowed =
-                    allows(search, &node.state, feature, [&sums[0], &sums[1]], [left.len(), right.len()]);
+                let levels = [target.level(&sums[0]), target.level(&sums[1])];
+                let allowed = is_side(&sums[0], left.len())
+                    && is_side(&sums[1], right.len())
+                    && node.path.may_use(limits, feature)
+                    && node.path.allows(limits, feature, levels);
                 let mut worth = [0.0; 3];
                 target.worth(&[&sums[0][..], &sums[1], &node.sums].concat(), &mut worth);
                 let gain = worth[0] + worth[1] - worth[2];
@@ -422,7 +465,7 @@ mod tests {
                 if seen >= limits.features && best.is_some() {
                     break;
                 }
-                let may_use = |at: &&usize| limits.constraints.may_use(&nodes[**at].state, feature);
+                let may_use = |at: &&usize| nodes[**at].path.may_use(limits, feature);
                 let here: Vec<&Plain<T::Cell>> = level.iter().filter(may_use).map(|&at| &nodes[at]).collect();
                 let rows: Vec<u32> = here.iter().flat_map(|node| &node.rows).copied().collect();
                 let missing = table.count(feature) - 1;
@@ -448,11 +491,17 @@ mod tests {
             }
             let Some((_, feature, left, missing_left)) = best else { return nodes };
             let mut below = Vec::new();
-            let mut weights = [0, 0];
+            let (mut weights, mut more) = ([0, 0], 0);
             for &at in &level {
                 if let Some((.., sums)) = divided(&nodes[at], feature, &left, missing_left.unwrap_or(false)) {
                     weights = std::array::from_fn(|side| weights[side] + target.weight(&sums[side]));
+                    more += 1;
                 }
+            }
+            // All nodes of a level are divided, or none is.
+            leaves += more;
+            if leaves > limits.max_leaves {
+                return nodes;
             }
             let missing_left_of_level = Some(missing_left.unwrap_or(weights[0] > weights[1]));
             for &at in &level {
@@ -462,13 +511,13 @@ mod tests {
                     continue;
                 };
                 let missing_left = missing_left_of_level;
-                let levels = || (target.level(&sums[0]), target.level(&sums[1]));
-                let states = limits.constraints.below(&nodes[at].state, feature, levels);
+                let levels = [target.level(&sums[0]), target.level(&sums[1])];
+                let paths = nodes[at].path.below(limits, feature, levels);
                 let first = nodes.len();
                 nodes[at].split = Some((Choice { feature, left, missing_left, gain }, first, first + 1));
-                for ((sums, rows), state) in sums.into_iter().zip([left_rows, right_rows]).zip(states) {
+                for ((sums, rows), path) in sums.into_iter().zip([left_rows, right_rows]).zip(paths) {
                     below.push(nodes.len());
-                    nodes.push(Plain { sums, rows, state, split: None });
+                    nodes.push(Plain { sums, rows, path, split: None });
                 }
             }
             (level, depth) = (below, depth + 1);
@@ -477,8 +526,15 @@ mod tests {
 
     fn compare<T: Target>(table: &BinnedTable, target: &T, limits: &Limits) {
         let expected = naive(table, target, limits, 5);
-        for (threads, table) in [(1, table), (3, table), (1, &table.widened())] {
-            let grow = || grow::grow(table, target, limits, Scheme::Auto, &table.rows, 5);
+        let widened = table.widened();
+        for (threads, scheme, table) in [
+            (1, Scheme::Auto, table),
+            (3, Scheme::Auto, table),
+            (2, Scheme::Tasks, table),
+            (2, Scheme::Rows, table),
+            (1, Scheme::Auto, &widened),
+        ] {
+            let grow = || grow::grow(table, target, limits, scheme, &table.rows, 5);
             let grown = parallel::with_threads(threads, grow).unwrap();
             assert_eq!(grown.list.len(), expected.len());
             for (at, (node, plain)) in grown.list.iter().zip(&expected).enumerate() {
@@ -494,27 +550,43 @@ mod tests {
             (columns, classes, numbers, weights) in problem(),
             max_depth in prop::sample::select(vec![1, 2, 4]),
             min_samples in 1_u64..4,
+            min_samples_split in prop::sample::select(vec![2, 2, 9]),
+            max_leaves in prop::sample::select(vec![usize::MAX, usize::MAX, 2, 3, 6]),
+            min_gain in prop::sample::select(vec![f64::NEG_INFINITY, 0.5]),
+            groups in prop::sample::select(vec![vec![], vec![vec![0, 1], vec![1, 2]], vec![vec![0], vec![1, 2]]]),
             features in 1_usize..4,
             random: bool,
-            monotone: bool,
+            sign in prop::sample::select(vec![0_i8, 1, -1]),
         ) {
             let table = table(&columns, weights.as_deref(), 255);
             let mut limits = Limits {
                 growth: Growth::Oblivious,
                 max_depth,
-                min_rows: min_samples as usize,
+                max_leaves,
+                min_samples_split,
+                min_gain,
+                // Without weights these count rows.
+                min_weight: if weights.is_none() { min_samples } else { 1 },
+                min_rows: if weights.is_none() { 1 } else { min_samples as usize },
                 features,
                 splitter: if random { Splitter::Random } else { Splitter::Best },
                 ..limits()
             };
+            limits.constraints.groups = groups;
             let numeric = columns.iter().all(|column| matches!(column, Drawn::Numbers(_)));
             if numeric {
-                let target = ManyClasses::new(&classes, 3, &table.weights, Criterion::Gini).unwrap();
-                compare(&table, &target, &limits);
-                limits.constraints.monotone = vec![i8::from(monotone); columns.len()];
+                for criterion in [Criterion::Gini, Criterion::Entropy] {
+                    compare(&table, &ManyClasses::new(&classes, 3, &table.weights, criterion).unwrap(), &limits);
+                }
+            }
+            if sign != 0 {
+                let of = |column: &Drawn| if let Drawn::Numbers(_) = column { sign } else { 0 };
+                limits.constraints.monotone = columns.iter().map(of).collect();
             }
             let two: Vec<u32> = classes.iter().map(|class| class % 2).collect();
-            compare(&table, &TwoClasses::new(&two, &table.weights, Criterion::Gini).unwrap(), &limits);
+            for criterion in [Criterion::Gini, Criterion::Entropy] {
+                compare(&table, &TwoClasses::new(&two, &table.weights, criterion).unwrap(), &limits);
+            }
             compare(&table, &Numbers::new(&numbers, &table.weights, Criterion::Squared).unwrap(), &limits);
             let counts: Vec<f64> = numbers.iter().map(|x| x.abs().floor()).collect();
             if let Ok(target) = Numbers::new(&counts, &table.weights, Criterion::Poisson) {

@@ -20,9 +20,9 @@ pub fn outline(trees: &[Tree], number: usize, inputs: &[Field], task: &Task) -> 
             feature,
             question: match (test, &tree.inputs()[feature]) {
                 (Test::UpTo(threshold), _) => Question::UpTo(*threshold),
-                (Test::Bins(_), input @ Input::Category(bins)) => {
+                (Test::Bins(_), input @ Input::Category(categories)) => {
                     let passes = |place: &usize| test.passes(input, *place as f64) == Some(true);
-                    Question::OneOf((0..bins.len()).filter(passes).collect())
+                    Question::OneOf((0..categories.bins().len()).filter(passes).collect())
                 }
                 (Test::Bins(_), Input::Number) => Question::OneOf(Vec::new()),
             },

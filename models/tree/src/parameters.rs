@@ -2,14 +2,14 @@
 
 use crate::constraints::Constraints;
 use crate::grow::{self, Growth, Limits, Splitter};
-use crate::table::BinnedTable;
+use crate::table::{BinnedTable, Binning};
 use crate::target::{self, Absolute, ManyClasses, Numbers, Outputs, Target, TwoClasses};
-use crate::tree::{Input, Tree};
+use crate::tree::Tree;
 use crate::weights::{MOST, Weights};
 use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
 use std::fmt;
-use tilewise_base::{Context, Error, Fit, FitReport, Result};
+use tilewise_base::{Context, Error, Fit, FitReport, Result, Unseen};
 use tilewise_kernels::parallel::Scheme;
 use tilewise_kernels::same;
 
@@ -238,6 +238,10 @@ pub struct DecisionTree {
     /// pruning, not of splits that gain nothing either.
     #[serde(default)]
     pub ccp_alpha: f64,
+    /// What becomes of categories that training did not see. It does not change how the tree grows. A [`Tree`] takes those that
+    /// are to be refused as missing; models with named columns refuse them.
+    #[serde(default)]
+    pub unseen: Unseen,
 }
 
 impl Default for DecisionTree {
@@ -256,6 +260,7 @@ impl Default for DecisionTree {
             interactions: Vec::new(),
             class_weights: ClassWeights::Rows,
             ccp_alpha: 0.0,
+            unseen: Unseen::Missing,
         }
     }
 }
@@ -392,7 +397,7 @@ impl DecisionTree {
             && self.class_weights == ClassWeights::Rows;
         let limits = self.limits(drawn.weights.total, table.features(), counted, constraints);
         let nodes = grow::grow(table, target, &limits, draw.scheme, &drawn.rows, drawn.key)?;
-        Ok(self.pruned(Tree::new(table, drawn.weights.unit, target, &nodes)))
+        Ok(self.pruned(Tree::new(table, self.unseen, drawn.weights.unit, target, &nodes)))
     }
 
     /// The tree of a grown one.
@@ -473,8 +478,9 @@ impl DecisionTree {
         if !monotone.is_empty() {
             same("monotone constraints against features", features, monotone.len())?;
         }
-        let categories =
-            |&feature: &usize| monotone[feature] != 0 && matches!(table.inputs[feature], Input::Category(_));
+        let categories = |&feature: &usize| {
+            monotone[feature] != 0 && matches!(table.binnings[feature], Binning::Categorical { .. })
+        };
         if let Some(feature) = (0..monotone.len()).find(categories) {
             let what = "a number is: categories have no order";
             return Err(Error::parameter("monotone", format!("feature {feature}"), what));

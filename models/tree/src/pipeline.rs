@@ -7,7 +7,8 @@ use crate::tree::Tree;
 use crate::{DecisionTree, MaxBins, Shap, stored};
 use std::fmt::Write as _;
 use tilewise_base::{
-    Context, Dataset, Error, Field, Fit, FitReport, Model, ModelFile, Outline, Result, Roles, Task,
+    Context, Dataset, Error, Field, Fit, FitReport, Kind, Model, ModelFile, Outline, Result, Roles, Task,
+    Unseen, unseen,
 };
 use tilewise_kernels::{MatMut, MatRef, same};
 
@@ -73,7 +74,7 @@ impl TreeModel {
         let fields: Vec<Field> = file.metadata("inputs")?;
         let outputs = stored::outputs(&task, params.criterion)
             .ok_or_else(|| file.error("its task is not one that its criterion is made for"))?;
-        let mut trees = stored::from_file(file, &fields, file.metadata("bins")?, outputs)?;
+        let mut trees = stored::from_file(file, &fields, params.unseen, outputs)?;
         let Some(tree) = trees.pop().filter(|_| trees.is_empty()) else {
             return Err(file.error("it holds more than one tree"));
         };
@@ -100,6 +101,12 @@ impl Model for TreeModel {
     fn report(&self) -> &FitReport {
         &self.report
     }
+    fn unseen(&self) -> Unseen {
+        self.params.unseen
+    }
+    fn saw(&self, input: usize, category: usize) -> bool {
+        self.tree.inputs.get(input).is_some_and(|input| input.saw(category))
+    }
 
     fn predict(&self, cells: MatRef<'_, f64>, offset: Option<&[f64]>, out: MatMut<'_, f64>) -> Result<()> {
         same("cells per row", self.inputs.len(), cells.cols())?;
@@ -107,6 +114,7 @@ impl Model for TreeModel {
         if offset.is_some() {
             return Err(Error::Fit("a tree has no linear predictor to add an offset to".into()));
         }
+        unseen::check(self, cells)?;
         let compiled = self.compiled.get(std::slice::from_ref(&self.tree))?;
         Ok(compiled.sum(cells, out)?)
     }
@@ -132,7 +140,9 @@ impl Model for TreeModel {
     fn describe(&self) -> String {
         let tree = &self.tree;
         let importances = show_importances(&self.inputs, &tree.importances());
-        let mut text = format!("tree\n  {} leaves, depth {}\n{importances}", tree.leaves(), tree.depth());
+        let (leaves, depth, unseen) =
+            (tree.leaves(), tree.depth(), show_unseen(&self.inputs, self.params.unseen));
+        let mut text = format!("tree\n  {leaves} leaves, depth {depth}\n{unseen}{importances}");
         text += "splits\n";
         if let Ok(outline) = self.outline(0) {
             text += &outline.text(None, SHOWN);
@@ -145,6 +155,8 @@ impl Model for TreeModel {
     }
 
     fn contributions(&self, cells: MatRef<'_, f64>, out: MatMut<'_, f64>) -> Result<()> {
+        same("cells per row", self.inputs.len(), cells.cols())?;
+        unseen::check(self, cells)?;
         Shap::new(std::slice::from_ref(&self.tree))?.explain(cells, out)
     }
 
@@ -154,7 +166,23 @@ impl Model for TreeModel {
 
     fn path(&self, row: &[f64]) -> Result<Vec<usize>> {
         same("cells of the row", self.inputs.len(), row.len())?;
+        unseen::check(self, MatRef::new(row, 1, row.len())?)?;
         Ok(self.tree.path(row))
+    }
+}
+
+/// What happens to categories that training did not see, as text; nothing where no input has categories.
+pub fn show_unseen(inputs: &[Field], unseen: Unseen) -> String {
+    let what = match unseen {
+        Unseen::Missing => "count as missing",
+        Unseen::Majority => "go with the majority at each split",
+        Unseen::Error => "are refused",
+    };
+    let any = inputs.iter().any(|field| matches!(field.kind, Kind::Categorical { .. }));
+    if any {
+        format!("  categories that training did not see {what} (unseen={unseen})\n")
+    } else {
+        String::new()
     }
 }
 

@@ -17,6 +17,8 @@
 //! node of all first, one round per leaf; levels that are divided by one test; balanced classes, for which the rows of the table may
 //! be weighed; and least numbers of rows of a leaf above 1 where rows have weights: histograms hold these, and do not count rows.
 
+mod sent;
+
 use crate::Criterion;
 use crate::codes::{Code, Codes, of_codes};
 use crate::constraints::{Constraints, State};
@@ -27,7 +29,7 @@ use crate::table::BinnedTable;
 use crate::target::{self, ManyClasses, Numbers, Outputs, Target, TwoClasses};
 use crate::training::Answers;
 use crate::tree::Tree;
-use crate::weights::MOST;
+use sent::{Sent, receive, send};
 use serde::{Deserialize, Serialize};
 use std::collections::{HashMap, VecDeque};
 use std::ops::Range;
@@ -35,7 +37,7 @@ use std::sync::{Mutex, PoisonError};
 use tilewise_base::{Error, Result, Rounds};
 use tilewise_kernels::parallel::Scheme;
 use tilewise_kernels::random::Philox;
-use tilewise_kernels::tree::{Cell, Packed, Pair};
+use tilewise_kernels::tree::Cell;
 
 /// Numbers of the histograms of a batch at most, unless it is of one node: 32 MiB.
 pub const BATCH: usize = 1 << 22;
@@ -90,62 +92,6 @@ impl Learned {
             }
         }))
     }
-}
-
-/// Cells as numbers that are sent.
-trait Sent: Cell {
-    const NUMBERS: usize;
-    fn send(self, to: &mut Vec<i64>);
-    /// `None` where the numbers are none of a cell.
-    fn receive(from: &[i64]) -> Option<Self>;
-}
-
-impl Sent for u32 {
-    const NUMBERS: usize = 1;
-    fn send(self, to: &mut Vec<i64>) {
-        to.push(self.into());
-    }
-    fn receive(from: &[i64]) -> Option<Self> {
-        from.first().filter(|sum| is_weight(**sum)).map(|sum| *sum as u32)
-    }
-}
-
-/// Whether it is a sum of weights.
-fn is_weight(sum: i64) -> bool {
-    (0..=MOST as i64).contains(&sum)
-}
-
-impl Sent for Packed {
-    const NUMBERS: usize = 1;
-    fn send(self, to: &mut Vec<i64>) {
-        to.push(self.0);
-    }
-    fn receive(from: &[i64]) -> Option<Self> {
-        let sum = Self(*from.first()?);
-        (0..=sum.hessian()).contains(&sum.gradient()).then_some(sum)
-    }
-}
-
-impl Sent for Pair {
-    const NUMBERS: usize = 2;
-    fn send(self, to: &mut Vec<i64>) {
-        to.extend([self.gradient, self.hessian]);
-    }
-    fn receive(from: &[i64]) -> Option<Self> {
-        let hessian = *from.get(1).filter(|sum| is_weight(**sum))?;
-        Some(Self { gradient: *from.first()?, hessian })
-    }
-}
-
-fn send<C: Sent>(cells: &[C]) -> Vec<i64> {
-    let mut numbers = Vec::with_capacity(cells.len() * C::NUMBERS);
-    cells.iter().for_each(|cell| cell.send(&mut numbers));
-    numbers
-}
-
-fn receive<C: Sent>(numbers: &[i64]) -> Result<Vec<C>> {
-    let cells: Option<Vec<C>> = numbers.chunks(C::NUMBERS).map(C::receive).collect();
-    cells.ok_or_else(|| Error::Fit("a histogram that came holds what no sum of rows is".into()))
 }
 
 /// A division of a node.
@@ -414,7 +360,13 @@ impl<'a> TreeTrainer<'a> {
             let known = |at: usize| self.nodes[at].rows.is_some();
             grown.list[place].split = node.split.filter(|&(_, left, right)| known(left) && known(right));
         }
-        Ok(self.params.pruned(Tree::new(self.table, self.table.weights.unit, target, &grown)))
+        Ok(self.params.pruned(Tree::new(
+            self.table,
+            self.params.unseen,
+            self.table.weights.unit,
+            target,
+            &grown,
+        )))
     }
 
     /// Whether a node's histogram is needed: its own split, or all sums.

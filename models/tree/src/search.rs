@@ -5,13 +5,19 @@
 //! back to nothing. So a feature costs a node of n rows some n steps, however many bins there are.
 
 use crate::codes::{Code, Codes, Marks};
+mod draw;
+
+pub use draw::draw;
+#[cfg(test)]
+pub(crate) use draw::drawn;
+pub(crate) use draw::drawn_bin;
+
 use crate::constraints::State;
 use crate::grow::{Choice, Left, Limits, Splitter};
 use crate::table::{BinnedTable, Binning};
 use crate::target::{Candidates, FewRows, Groups, Room, Rule, Target};
 use std::ops::{ControlFlow, Range};
 use tilewise_kernels::parallel::{self, Scheme};
-use tilewise_kernels::random::Philox;
 use tilewise_kernels::tree::{Asked, Cell, Split};
 
 /// Where the bins of rows lie.
@@ -96,56 +102,6 @@ impl<T: Target, B: Code> Scratch<T, B> {
             asked: Vec::new(),
         }
     }
-}
-
-/// Calls `see` (how many were seen before, feature) with the features of a node of this key in random order until it has seen
-/// enough. `features` holds all of them in ascending order, before and after; `moved` is room.
-pub fn draw(
-    key: u64,
-    features: &mut [u32],
-    moved: &mut Vec<usize>,
-    mut see: impl FnMut(usize, usize) -> ControlFlow<()>,
-) {
-    const DRAWN: u64 = Philox::purpose("features of a node");
-    let random = Philox::new(key, DRAWN);
-    moved.clear();
-    let mut words = [0; 4];
-    for left in (1..=features.len()).rev() {
-        let seen = moved.len();
-        if seen.is_multiple_of(4) {
-            words = random.words(seen as u64 / 4);
-        }
-        // The bias is below features / 2^32.
-        let place = ((u64::from(words[seen % 4]) * left as u64) >> 32) as usize;
-        let feature = features[place];
-        features.swap(place, left - 1);
-        moved.push(place);
-        if see(seen, feature as usize).is_break() {
-            break;
-        }
-    }
-    while let Some(place) = moved.pop() {
-        features.swap(place, features.len() - 1 - moved.len());
-    }
-}
-
-/// All features in the order of [`draw`].
-#[cfg(test)]
-pub(crate) fn drawn(key: u64, features: usize) -> Vec<usize> {
-    let mut all: Vec<u32> = (0..features as u32).collect();
-    let mut order = Vec::new();
-    draw(key, &mut all, &mut Vec::new(), |_, feature| {
-        order.push(feature);
-        ControlFlow::Continue(())
-    });
-    order
-}
-
-/// The bin up to which rows go left where splits are drawn: one of those from `first` to before `last`.
-pub(crate) fn drawn_bin(key: u64, feature: usize, first: usize, last: usize) -> usize {
-    const THRESHOLD: u64 = Philox::purpose("threshold of a node");
-    let many = (last - first).max(1) as u64;
-    first + Philox::new(key, THRESHOLD).below(feature as u64, many) as usize
 }
 
 /// Additions, or cells that are gone through, from which features are searched at the same time (some 50 microseconds).
@@ -493,10 +449,11 @@ impl<T: Target, B: Code> Search<'_, T, B> {
             if any_missing && found.missing_left {
                 put(count - 1);
             }
-            // Categories that the node does not have go where more of it goes.
+            // Categories that the node does not have go where more of it goes, and those that no node has, in the bin
+            // behind all others.
             if 2 * (weight(lefts) + of_missing) > target.weight(node.sums) {
                 let of_values = count - usize::from(table.missing[feature]);
-                (0..of_values).filter(|&bin| !occupied.has(bin)).for_each(put);
+                (0..of_values).filter(|&bin| !occupied.has(bin)).chain([count]).for_each(put);
             }
             Left::Set(set)
         };
@@ -583,41 +540,5 @@ fn count_rows<B: Code>(
     for &row in rows {
         let bin: usize = column[row as usize].into();
         counts[bin] += 1;
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn features_are_drawn_without_repetition_and_put_back() {
-        for features in [1, 2, 5, 28, 100] {
-            let (mut all, mut moved): (Vec<u32>, _) = ((0..features).collect(), Vec::new());
-            let mut firsts = vec![0; features as usize];
-            for key in 0..2000 {
-                let mut seen = Vec::new();
-                draw(key, &mut all, &mut moved, |place, feature| {
-                    assert_eq!(place, seen.len());
-                    seen.push(feature);
-                    if key % 3 == 0 && place == 1 {
-                        ControlFlow::Break(())
-                    } else {
-                        ControlFlow::Continue(())
-                    }
-                });
-                assert!(all.iter().copied().eq(0..features));
-                firsts[seen[0]] += 1;
-                assert_eq!(
-                    seen.len(),
-                    if key % 3 == 0 { 2.min(features as usize) } else { features as usize }
-                );
-                seen.sort_unstable();
-                assert!(seen.windows(2).all(|pair| pair[0] < pair[1]));
-            }
-            // Each is the first about equally often: within six standard deviations.
-            let mean = 2000.0 / f64::from(features);
-            assert!(firsts.iter().all(|&n| (f64::from(n) - mean).abs() <= 6.0 * mean.sqrt()), "{firsts:?}");
-        }
     }
 }

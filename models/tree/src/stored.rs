@@ -8,7 +8,7 @@ use crate::tree::{Input, Test, Tree};
 use crate::values::Values;
 use std::sync::Arc;
 use tilewise_base::model_file::Writer;
-use tilewise_base::{Error, Field, Kind, ModelFile, Result, Task};
+use tilewise_base::{Error, Field, Kind, ModelFile, Result, Task, Unseen};
 
 /// The numbers a tree predicts for a task, if the criterion is one for it.
 pub fn outputs(task: &Task, criterion: Criterion) -> Option<usize> {
@@ -97,16 +97,17 @@ pub fn writer(kind: &str, metadata: serde_json::Value, trees: &[Tree]) -> Result
     Ok(writer)
 }
 
-/// The trees of a file, one at least, which read `fields` in the way `inputs` says.
+/// The trees of a file, one at least, which read `fields` under a policy for unseen categories.
 ///
 /// # Errors
 /// When a part is not there, or parts do not fit each other.
 pub fn from_file(
     file: &ModelFile<'_>,
     fields: &[Field],
-    inputs: Vec<Input>,
+    unseen: Unseen,
     outputs: usize,
 ) -> Result<Vec<Tree>> {
+    let inputs: Vec<Input> = file.metadata("bins")?;
     check_inputs(fields, &inputs).map_err(|what| file.error(what))?;
     let rows_of = |name: &str| Ok::<_, Error>(file.shape(name)?.first().copied().unwrap_or(0));
     let (count, sets, starts) = (rows_of("nodes")?, rows_of("sets")?, rows_of("starts")?);
@@ -133,7 +134,7 @@ pub fn from_file(
         Some(_) => None,
         None => Some((file.tensor_f64("values", &[count, outputs])?, file.tensor_f64("weights", &[count])?)),
     };
-    let inputs: Arc<[Input]> = inputs.into();
+    let inputs = Input::all_with(&inputs, unseen);
     let mut next_split = 0;
     let tree = |(number, ends): (usize, &[u32])| {
         let places = ends[0] as usize..ends[1] as usize;
@@ -195,7 +196,8 @@ fn check_inputs(fields: &[Field], inputs: &[Input]) -> Result<(), String> {
         let fits = match (&field.kind, input) {
             (Kind::Numeric | Kind::Boolean, Input::Number) => true,
             (Kind::Categorical { dictionary }, Input::Category(bins)) => {
-                let known = |bin: &u8| *bin == UNKNOWN || usize::from(*bin) < MOST_CATEGORIES;
+                let bins = bins.bins();
+                let known = |bin: &u8| *bin == UNKNOWN || usize::from(*bin) <= MOST_CATEGORIES;
                 bins.len() == dictionary.len()
                     && dictionary.is_sorted_by(|a, b| a < b)
                     && bins.iter().all(known)

@@ -7,7 +7,7 @@ use crate::tree::Input;
 use crate::weights::Weights;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
-use tilewise_base::{Error, Result};
+use tilewise_base::{Error, Result, Unseen};
 use tilewise_kernels::tree::{OwnedBins, bin_values};
 use tilewise_kernels::{Float, MatRef, parallel, same};
 
@@ -55,12 +55,12 @@ pub struct BinnedTable {
     /// The rows that have a weight.
     pub(crate) rows: Vec<u32>,
     pub(crate) weights: Weights,
-    /// How a tree reads such columns.
-    pub(crate) inputs: Arc<[Input]>,
+    /// How a tree reads such columns where unseen categories are missing, and where they go with the majority.
+    inputs: [Arc<[Input]>; 2],
 }
 
 impl BinnedTable {
-    /// Bins the columns: at most `bins` bins each (a number from 2 to 65,535, or [`MaxBins::Exact`]) and one for missing values
+    /// Bins the columns: at most `bins` bins each (a number from 2 to 65,535, or [`MaxBins::Exact`]; of categories at most 254) and one for missing values
     /// where there are any. As many bins as distinct values where these are no more, with cuts half way between them; else bins
     /// of equal weight, from a sample of about 200,000 of the rows that have a weight, which `seed` chooses, where there are more.
     /// Rows of weight 0 are as good as not there. O(rows log rows) per column.
@@ -160,9 +160,10 @@ impl BinnedTable {
     ) -> Self {
         let input = |binning: &Binning| match binning {
             Binning::Numeric { .. } => Input::Number,
-            Binning::Categorical { bin_of } => Input::Category(bin_of.clone()),
+            Binning::Categorical { bin_of } => Input::Category(bin_of.clone().into()),
         };
-        let inputs = binnings.iter().map(input).collect();
+        let inputs: Arc<[Input]> = binnings.iter().map(input).collect();
+        let inputs = [Input::all_with(&inputs, Unseen::Majority), inputs];
         let rows = weights.counted(of_codes!(stored, codes => codes.columns().rows()));
         Self { binnings, missing, stored, rows, weights, inputs }
     }
@@ -193,6 +194,11 @@ impl BinnedTable {
     /// Columns.
     pub fn features(&self) -> usize {
         self.binnings.len()
+    }
+
+    /// How a tree reads these columns.
+    pub(crate) fn inputs(&self, unseen: Unseen) -> &Arc<[Input]> {
+        &self.inputs[usize::from(unseen != Unseen::Majority)]
     }
 
     /// How many bins a feature has, that of missing values included.

@@ -9,8 +9,8 @@ use crate::target::Target;
 use crate::values::Values;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
-use tilewise_base::{Error, Result};
-use tilewise_kernels::tree::Bins;
+use tilewise_base::{Error, Result, Unseen};
+use tilewise_kernels::tree::{Bins, Categories, MISSING};
 
 /// How a tree reads an input.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -18,8 +18,22 @@ use tilewise_kernels::tree::Bins;
 pub enum Input {
     /// A number.
     Number,
-    /// A category; holds its bin, 255 where no row of the training data had it.
-    Category(Vec<u8>),
+    /// A category; holds its bin, 255 where no row of the training data had it. A file holds these bins alone.
+    Category(#[serde(with = "bins")] Categories),
+}
+
+/// The bins of categories as a file has them.
+mod bins {
+    use super::Categories;
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+    pub(super) fn serialize<S: Serializer>(categories: &Categories, to: S) -> Result<S::Ok, S::Error> {
+        categories.bins().serialize(to)
+    }
+
+    pub(super) fn deserialize<'a, D: Deserializer<'a>>(from: D) -> Result<Categories, D::Error> {
+        Vec::<u8>::deserialize(from).map(Categories::from)
+    }
 }
 
 /// What decides whether a row goes left.
@@ -32,29 +46,79 @@ pub enum Test {
 }
 
 impl Input {
-    /// The bin of a category, if it is one that training saw; numbers have none.
+    /// The bin of a category; `None` if it is missing or counts so, and for numbers.
     pub fn bin(&self, x: f64) -> Option<u8> {
         match self {
-            // NaN and negative numbers are none of 0, 1, ...
-            Self::Category(bins) if x >= 0.0 => bins.get(x as usize).copied().filter(|&bin| bin != UNKNOWN),
-            _ => None,
+            Self::Category(bins) => Some(bins.bin(x)).filter(|&bin| bin != MISSING),
+            Self::Number => None,
         }
+    }
+
+    /// Whether training saw a category of such an input, by its number.
+    pub fn saw(&self, category: usize) -> bool {
+        match self {
+            Self::Category(bins) => bins.bins().get(category).is_some_and(|&bin| bin != UNKNOWN),
+            Self::Number => false,
+        }
+    }
+
+    /// The same under a policy: with [`Unseen::Majority`] categories that training did not see have the bin behind those of
+    /// values, of which each set of a grown tree knows where more of the training weight went; else they are missing. O(categories).
+    #[must_use]
+    pub fn with(&self, unseen: Unseen) -> Self {
+        let Self::Category(categories) = self else { return Self::Number };
+        let bins = categories.bins();
+        let behind = bins.iter().filter(|&&bin| bin != UNKNOWN).max().map_or(0, |bin| bin + 1);
+        let unknown = if unseen == Unseen::Majority { behind } else { MISSING };
+        Self::Category(Categories::from(bins.to_vec()).with_unknown(unknown))
+    }
+
+    /// All of a model's under a policy.
+    pub fn all_with(inputs: &[Self], unseen: Unseen) -> Arc<[Self]> {
+        inputs.iter().map(|input| input.with(unseen)).collect()
     }
 }
 
 impl Test {
-    /// Whether a cell of such an input goes left; `None` where it is missing, or a category that training did not see.
+    /// Whether a cell of such an input goes left; `None` where it is missing, or a category that training did not see and
+    /// that has no bin.
     pub fn passes(&self, input: &Input, x: f64) -> Option<bool> {
         match self {
             Self::UpTo(threshold) => (!x.is_nan()).then_some(x <= *threshold),
             Self::Bins(set) => input.bin(x).map(|bin| has(set, bin.into())),
         }
     }
+
+    /// The same test, with which categories that training did not see go left or not, where the input has a bin for them.
+    #[must_use]
+    pub fn with_unseen(self, input: &Input, left: bool) -> Self {
+        match (self, input) {
+            (Self::Bins(set), Input::Category(bins)) if bins.unknown() != MISSING => {
+                Self::Bins(with(set, bins.unknown().into(), left))
+            }
+            _ => self,
+        }
+    }
+}
+
+/// A set with or without a bin.
+fn with(mut set: [u64; 4], bin: usize, there: bool) -> [u64; 4] {
+    set[bin / 64] = set[bin / 64] & !(1 << (bin % 64)) | u64::from(there) << (bin % 64);
+    set
 }
 
 /// Whether a bin is in a set.
 pub(crate) fn has(set: &[u64; 4], bin: usize) -> bool {
     set[bin / 64] >> (bin % 64) & 1 == 1
+}
+
+/// The set of a finished tree. While a tree grows, the bin behind all of a column's, which no row has, stands for categories
+/// that training did not see; the bin before it may be that of missing values, which a finished tree keeps beside the set. So
+/// unseen categories get the bin behind those of values, whatever training had.
+fn finished(set: [u64; 4], table: &BinnedTable, feature: usize) -> [u64; 4] {
+    let behind = table.count(feature);
+    let of_values = behind - usize::from(table.missing[feature]);
+    with(with(set, behind, false), of_values, has(&set, behind))
 }
 
 /// A node, as [`Tree::node`] tells of it. The left child stands behind its parent, the right one behind all that is below the left.
@@ -64,7 +128,7 @@ pub struct Node {
     pub feature: u32,
     /// The test; `None` in leaves.
     pub test: Option<Test>,
-    /// Whether missing values and categories that training did not see go left.
+    /// Whether missing values go left, and categories that training did not see where these count as missing.
     pub missing_left: bool,
     /// The left child, the node itself in leaves.
     pub left: u32,
@@ -92,14 +156,15 @@ pub struct Tree {
 pub struct BareTree(Arena);
 
 impl BareTree {
-    /// The tree, which was grown on such a table.
+    /// The tree, which was grown on such a table, under this policy.
     ///
     /// # Errors
     /// When its nodes are no tree, its tests do not fit the columns, or a value is not finite.
-    pub fn with_inputs_of(self, table: &BinnedTable) -> Result<Tree> {
+    pub fn with_inputs_of(self, table: &BinnedTable, unseen: Unseen) -> Result<Tree> {
         let bad = |what: String| Error::Fit(format!("a tree that came from elsewhere is none: {what}"));
-        self.0.check(&table.inputs).map_err(bad)?;
-        Ok(Tree { inputs: Arc::clone(&table.inputs), nodes: self.0 })
+        let inputs = table.inputs(unseen);
+        self.0.check(inputs).map_err(bad)?;
+        Ok(Tree { inputs: Arc::clone(inputs), nodes: self.0 })
     }
 }
 
@@ -111,7 +176,13 @@ impl From<Tree> for BareTree {
 
 impl Tree {
     /// `unit` is that of weights.
-    pub(crate) fn new<T: Target>(table: &BinnedTable, unit: f64, target: &T, grown: &Nodes<T::Cell>) -> Self {
+    pub(crate) fn new<T: Target>(
+        table: &BinnedTable,
+        unseen: Unseen,
+        unit: f64,
+        target: &T,
+        grown: &Nodes<T::Cell>,
+    ) -> Self {
         let mut nodes = Arena::new(target.values(unit), grown.list.len());
         // Each node before all below it, left before right: an order that does not depend on how it was grown. With a
         // right child comes the number of its parent, which did not know its place yet.
@@ -128,7 +199,7 @@ impl Tree {
                     Test::UpTo(cuts.get(*bin).copied().unwrap_or(f64::INFINITY))
                 }
                 (Left::UpTo(_), _) => Test::UpTo(f64::INFINITY),
-                (Left::Set(set), _) => Test::Bins(*set),
+                (Left::Set(set), _) => Test::Bins(finished(*set, table, choice.feature)),
             };
             // Squares of the largest numbers may not be finite.
             let gain = (choice.gain * target.gain_unit() * unit).clamp(f64::MIN, f64::MAX);
@@ -138,7 +209,7 @@ impl Tree {
             next.push((*right, Some(place)));
             next.push((*left, None));
         }
-        Self { inputs: Arc::clone(&table.inputs), nodes }
+        Self { inputs: Arc::clone(table.inputs(unseen)), nodes }
     }
 
     /// A tree of nodes that were made elsewhere, which read `inputs`; `values` is nodes x `outputs`, what each node would predict as

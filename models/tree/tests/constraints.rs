@@ -3,7 +3,7 @@
 use proptest::prelude::*;
 use tilewise_base::Context;
 use tilewise_kernels::MatRef;
-use tilewise_tree::{BinnedTable, Criterion, DecisionTree, MaxFeatures, Splitter, Test, Tree};
+use tilewise_tree::{BinnedTable, Criterion, DecisionTree, Growth, MaxFeatures, Splitter, Test, Tree};
 
 const COLUMNS: usize = 3;
 
@@ -13,6 +13,10 @@ fn problem() -> impl Strategy<Value = (Vec<f64>, Vec<f64>)> {
         let answer = (-20..21).prop_map(|y| f64::from(y) / 4.0);
         (prop::collection::vec(cell, rows * COLUMNS), prop::collection::vec(answer, rows))
     })
+}
+
+fn growth() -> impl Strategy<Value = Growth> {
+    prop::sample::select(vec![Growth::LeafWise, Growth::DepthWise, Growth::Oblivious])
 }
 
 fn table(x: &[f64]) -> BinnedTable {
@@ -39,9 +43,13 @@ proptest! {
         max_leaves in prop::option::of(2_usize..20),
         random: bool,
         drawn: bool,
+        growth in growth(),
     ) {
         let params = DecisionTree {
             monotone: vec![1, -1, 0],
+            growth,
+            // Levels of nodes double.
+            max_depth: (growth == Growth::Oblivious).then_some(6),
             max_leaves,
             splitter: if random { Splitter::Random } else { Splitter::Best },
             max_features: if drawn { MaxFeatures::Count(1) } else { MaxFeatures::All },
@@ -50,11 +58,21 @@ proptest! {
         let medians = DecisionTree { criterion: Criterion::Absolute, ..params.clone() };
         let table = table(&x);
         let classes: Vec<u32> = y.iter().map(|y| u32::from(*y > 0.0)).collect();
-        for tree in [
-            params.fit_numbers(&table, &y, &Context::default()).unwrap().model,
-            medians.fit_numbers(&table, &y, &Context::default()).unwrap().model,
-            params.fit_classes(&table, &classes, 2, &Context::default()).unwrap().model,
-        ] {
+        let counts: Vec<f64> = y.iter().map(|y| (y + 5.0).floor()).collect();
+        let context = Context::default();
+        let mut trees = vec![params.fit_numbers(&table, &y, &context).unwrap().model];
+        for criterion in [Criterion::Gini, Criterion::Entropy] {
+            let params = DecisionTree { criterion, ..params.clone() };
+            trees.push(params.fit_classes(&table, &classes, 2, &context).unwrap().model);
+        }
+        if counts.iter().any(|&count| count > 0.0) {
+            let params = DecisionTree { criterion: Criterion::Poisson, ..params };
+            trees.push(params.fit_numbers(&table, &counts, &context).unwrap().model);
+        }
+        if growth != Growth::Oblivious {
+            trees.push(medians.fit_numbers(&table, &y, &context).unwrap().model);
+        }
+        for tree in trees {
             for row in x.chunks_exact(COLUMNS).take(20) {
                 prop_assert!(along(&tree, row, 0).is_sorted());
                 prop_assert!(along(&tree, row, 1).is_sorted_by(|a, b| a >= b));
@@ -63,9 +81,16 @@ proptest! {
     }
 
     #[test]
-    fn the_columns_of_a_path_are_in_one_group((x, y) in problem()) {
+    fn the_columns_of_a_path_are_in_one_group((x, y) in problem(), poisson: bool, random: bool, growth in growth()) {
         let groups = vec![vec![0, 2]];
-        let params = DecisionTree { interactions: groups, ..DecisionTree::default() };
+        let params = DecisionTree {
+            interactions: groups,
+            growth,
+            splitter: if random { Splitter::Random } else { Splitter::Best },
+            criterion: if poisson { Criterion::Poisson } else { Criterion::Squared },
+            ..DecisionTree::default()
+        };
+        let y: Vec<f64> = y.iter().map(|y| y + 5.5).collect();
         let tree = params.fit_numbers(&table(&x), &y, &Context::default()).unwrap().model;
         // The columns above each node, a bit each.
         let mut above = vec![0_u8; tree.len()];

@@ -5,7 +5,10 @@ use tilewise_base::{Column, Context, Dataset, Model, ModelFile, Roles, predict_d
 use tilewise_kernels::MatRef;
 use tilewise_kernels::parallel::{self, Scheme};
 use tilewise_kernels::random::Philox;
-use tilewise_tree::{BinnedTable, ClassWeights, Criterion, DecisionTree, MaxFeatures, Test, Tree, TreeModel};
+use tilewise_tree::{
+    BinnedTable, ClassWeights, Criterion, DecisionTree, Feature, Growth, MaxFeatures, Splitter, Test, Tree,
+    TreeModel,
+};
 
 /// Rows of `columns` numbers with few distinct values in some, and a class that depends on them.
 fn problem(rows: usize, columns: usize) -> (Vec<f64>, Vec<u32>, Vec<f64>) {
@@ -38,38 +41,72 @@ fn numbers(params: &DecisionTree, table: &BinnedTable, y: &[f64]) -> Tree {
     params.fit_numbers(table, y, &Context::default()).unwrap().model
 }
 
+/// The columns of [`problem`] and two of categories, of which some are missing; of the second one rare ones share a bin.
+fn mixed(x: &[f64], columns: usize, weights: Option<&[f64]>, bins: usize) -> BinnedTable {
+    let column = |j: usize| x.chunks_exact(columns).map(|row| row[j]).collect::<Vec<f64>>();
+    let code =
+        |levels: u32| move |x: &f64| if x.is_nan() { u32::MAX } else { (x.abs() * 40.0) as u32 % levels };
+    let numbers: Vec<Vec<f64>> = (0..columns).map(column).collect();
+    let codes = [(1, 6), (2, 90)]
+        .map(|(j, levels)| (numbers[j].iter().map(code(levels)).collect::<Vec<u32>>(), levels));
+    let numbers = numbers.iter().map(|values| Feature::Numeric(values));
+    let codes = codes.iter().map(|(codes, levels)| Feature::Categorical { codes, levels: *levels as usize });
+    BinnedTable::new(&numbers.chain(codes).collect::<Vec<_>>(), weights, bins, 0).unwrap()
+}
+
 #[test]
-fn any_number_of_threads_grows_the_same_tree() {
+fn any_number_of_threads_and_scheme_grows_the_same_tree() {
     // Enough rows for shared histograms, partitions, searches and children.
-    let (x, c, y) = problem(60_000, 5);
+    let (x, c, y) = problem(40_000, 5);
+    let two: Vec<u32> = c.iter().map(|c| u32::from(*c > 1)).collect();
+    let counts: Vec<f64> = y.iter().map(|y| y.abs().floor()).collect();
+    let weights: Vec<f64> = (0..40_000).map(|i| f64::from(i % 7) / 3.0).collect();
+    let default = DecisionTree::default();
+    let depth = |max_depth| DecisionTree { max_depth: Some(max_depth), ..default.clone() };
+    let all = [
+        default.clone(),
+        DecisionTree { criterion: Criterion::Entropy, ..depth(9) },
+        DecisionTree { min_samples_leaf: 5, ..depth(12) },
+        DecisionTree { max_leaves: Some(50), ..default.clone() },
+        DecisionTree { max_leaves: Some(50), growth: Growth::DepthWise, ..default.clone() },
+        DecisionTree { growth: Growth::Oblivious, ..depth(5) },
+        DecisionTree { max_features: MaxFeatures::Count(2), ..depth(12) },
+        DecisionTree { splitter: Splitter::Random, max_features: MaxFeatures::Count(3), ..depth(10) },
+        DecisionTree { splitter: Splitter::Random, growth: Growth::Oblivious, ..depth(4) },
+        DecisionTree { class_weights: ClassWeights::Balanced, ..depth(8) },
+    ];
     let grow = |scheme: Scheme| {
-        let table = binned(&x, 5, None);
-        let context = Context { scheme, ..Context::default() };
-        let classes = |params: &DecisionTree, table: &BinnedTable, y: &[u32]| {
-            params.fit_classes(table, y, 3, &context).unwrap().model
-        };
-        let numbers = |params: &DecisionTree, table: &BinnedTable, y: &[f64]| {
-            params.fit_numbers(table, y, &context).unwrap().model
-        };
-        let limited = DecisionTree { max_leaves: Some(50), ..DecisionTree::default() };
-        let entropy =
-            DecisionTree { criterion: Criterion::Entropy, max_depth: Some(9), ..DecisionTree::default() };
-        let drawing = DecisionTree { max_features: MaxFeatures::Count(2), ..DecisionTree::default() };
-        [
-            classes(&DecisionTree::default(), &table, &c),
-            classes(&entropy, &table, &c),
-            numbers(&DecisionTree { min_samples_leaf: 5, ..DecisionTree::default() }, &table, &y),
-            numbers(&limited, &table, &y),
-            classes(&drawing, &table, &c),
-        ]
+        let context = Context { scheme, seed: 5, ..Context::default() };
+        let tables = [
+            binned(&x, 5, None),
+            mixed(&x, 5, None, 255),
+            mixed(&x, 5, None, 20),
+            mixed(&x, 5, Some(&weights), 255),
+        ];
+        let mut trees = Vec::new();
+        for (i, params) in all.iter().enumerate() {
+            // Every way to grow with every kind of answers, and with each table in turn.
+            let table = |j: usize| &tables[(i + j) % tables.len()];
+            trees.push(params.fit_classes(table(0), &c, 3, &context).unwrap().model);
+            trees.push(params.fit_classes(table(1), &two, 2, &context).unwrap().model);
+            if params.class_weights == ClassWeights::Rows && params.criterion == Criterion::Auto {
+                trees.push(params.fit_numbers(table(2), &y, &context).unwrap().model);
+                let poisson = DecisionTree { criterion: Criterion::Poisson, ..params.clone() };
+                trees.push(poisson.fit_numbers(table(3), &counts, &context).unwrap().model);
+            }
+        }
+        trees
     };
     let one = parallel::with_threads(1, || grow(Scheme::Auto));
-    assert!(one[0].leaves() > 1000 && one[3].leaves() == 50);
-    for threads in [2, 3, 7] {
-        assert_eq!(parallel::with_threads(threads, || grow(Scheme::Auto)), one);
-    }
-    for scheme in [Scheme::Tasks, Scheme::Rows] {
-        assert_eq!(parallel::with_threads(2, || grow(scheme)), one);
+    assert!(one[0].leaves() > 1000);
+    let uses_categories = |tree: &Tree| tree.nodes().any(|node| matches!(node.test, Some(Test::Bins(_))));
+    assert!(one.iter().filter(|tree| uses_categories(tree)).count() > one.len() / 2);
+    for threads in [1, 2, 3, 7] {
+        for scheme in [Scheme::Auto, Scheme::Tasks, Scheme::Rows] {
+            let trees = parallel::with_threads(threads, || grow(scheme));
+            let different = (0..one.len()).find(|&i| trees[i] != one[i]);
+            assert_eq!(different, None, "{threads} threads, {scheme:?}");
+        }
     }
 }
 

@@ -14,8 +14,8 @@ fn goes_left(tree: &Tree, node: &Node, row: &[f64]) -> bool {
     match (node.test.unwrap(), &tree.inputs()[node.feature as usize]) {
         _ if x.is_nan() || x < 0.0 && matches!(node.test, Some(Test::Bins(_))) => node.missing_left,
         (Test::UpTo(threshold), _) => x <= threshold,
-        (Test::Bins(set), Input::Category(bins)) if bins[x as usize] != 255 => {
-            let bin = usize::from(bins[x as usize]);
+        (Test::Bins(set), Input::Category(bins)) if bins.bins()[x as usize] != 255 => {
+            let bin = usize::from(bins.bins()[x as usize]);
             set[bin / 64] & (1 << (bin % 64)) != 0
         }
         _ => node.missing_left,

@@ -236,7 +236,7 @@ fn what_has_too_many_values_is_refused_by_name() {
         let told = table(&few, None, bins.into()).unwrap_err().to_string();
         assert!(told.contains("max_bins") && told.contains("exact") && told.contains("65535"), "{told}");
     }
-    // Of a data set the column's own name is told; of categories there may be 255.
+    // Of a data set the column's own name is told; of categories there may be 254.
     let dataset = |levels: u32| {
         let codes = (0..600).map(|i| i % levels).collect();
         let dictionary = (0..levels).map(|i| format!("level {i:03}")).collect();
@@ -249,10 +249,10 @@ fn what_has_too_many_values_is_refused_by_name() {
         let (roles, context) = (Roles::target("y"), Context::default());
         TreeModel::fit(&DecisionTree::default(), bins, false, &dataset(levels), &roles, &context)
     };
-    let told = fit(256, MaxBins::Exact).unwrap_err().to_string();
-    assert!(told.contains("\"place\"") && told.contains("255 categories"), "{told}");
+    let told = fit(255, MaxBins::Exact).unwrap_err().to_string();
+    assert!(told.contains("\"place\"") && told.contains("254 categories"), "{told}");
     assert!(fit(256, MaxBins::AtMost(MOST_BINS)).is_ok());
-    let model = fit(255, MaxBins::Exact).unwrap();
+    let model = fit(254, MaxBins::Exact).unwrap();
     let bytes = model.to_bytes().unwrap();
     let same = TreeModel::from_file(&ModelFile::parse(&bytes).unwrap()).unwrap();
     assert_eq!(same.to_bytes().unwrap(), bytes);

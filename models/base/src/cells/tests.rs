@@ -137,3 +137,79 @@ fn tables_are_predicted_in_blocks_and_rows_counted_from_the_top() {
     assert!(message.contains(&format!("row {}", 2 * BLOCK_ROWS + 5)), "{message}");
     assert!(predict_dataset(&model, &data, Some(&offset[1..])).is_err());
 }
+
+/// Refuses categories but "red", which is all it has seen of its dictionary.
+struct Strict(Double, Unseen);
+impl Model for Strict {
+    fn kind(&self) -> &str {
+        "strict"
+    }
+    fn inputs(&self) -> &[Field] {
+        self.0.inputs()
+    }
+    fn target(&self) -> &str {
+        "y"
+    }
+    fn task(&self) -> &Task {
+        self.0.task()
+    }
+    fn report(&self) -> &FitReport {
+        self.0.report()
+    }
+    fn unseen(&self) -> Unseen {
+        self.1
+    }
+    fn saw(&self, input: usize, category: usize) -> bool {
+        (input, category) == (1, 1)
+    }
+    fn predict(&self, cells: MatRef<'_, f64>, offset: Option<&[f64]>, out: MatMut<'_, f64>) -> Result<()> {
+        crate::unseen::check(self, cells)?;
+        self.0.predict(cells, offset, out)
+    }
+    fn to_bytes(&self) -> Result<Vec<u8>> {
+        self.0.to_bytes()
+    }
+    fn describe(&self) -> String {
+        self.0.describe()
+    }
+}
+
+#[test]
+fn categories_that_training_did_not_see_are_refused_by_row_and_text() {
+    let strict = |unseen| Strict(Double(inputs(), FitReport::default()), unseen);
+    let rows = BLOCK_ROWS + 9;
+    let of_colours = |colour: &dyn Fn(usize) -> Option<&'static str>| {
+        let column = text(&(0..rows).map(colour).collect::<Vec<_>>());
+        table(vec![
+            ("colour", column),
+            ("age", Column::F64(vec![1.0; rows])),
+            ("member", Column::F64(vec![1.0; rows])),
+        ])
+    };
+    let seen = of_colours(&|row| (row % 5 > 0).then_some("red"));
+    for unseen in [Unseen::Missing, Unseen::Majority, Unseen::Error] {
+        assert!(predict_dataset(&strict(unseen), &seen, None).is_ok());
+    }
+    // One that the dictionary lacks, and one that it has.
+    for stranger in ["azure", "blue"] {
+        let data = of_colours(&|row| if row == BLOCK_ROWS + 4 { Some(stranger) } else { Some("red") });
+        assert!(predict_dataset(&strict(Unseen::Missing), &data, None).is_ok());
+        let told = predict_dataset(&strict(Unseen::Error), &data, None).unwrap_err().to_string();
+        let expected = format!("row {}, column \"colour\": {stranger:?} is not a category", BLOCK_ROWS + 5);
+        assert!(
+            told.starts_with(&expected) && told.contains("accepted are \"red\" and missing values"),
+            "{told}"
+        );
+    }
+    // Rows of cells have no text but that of the dictionary.
+    let mut out = [0.0; 2];
+    let mut told = |colour: f64| {
+        let cells = [1.0, f64::NAN, 0.0, 1.0, colour, 0.0];
+        let out = MatMut::new(&mut out, 2, 1).unwrap();
+        let done = strict(Unseen::Error).predict(MatRef::new(&cells, 2, 3).unwrap(), None, out);
+        done.err().map(|e| e.to_string()).unwrap_or_default()
+    };
+    assert_eq!(told(1.0), "");
+    assert!(told(0.0).contains("row 2, column \"colour\": \"blue\""));
+    assert!(told(UNSEEN).contains("the category") && told(7.0).contains("the category"));
+}

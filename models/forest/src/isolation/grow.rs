@@ -47,6 +47,12 @@ pub(super) fn tree(inputs: &Arc<[Input]>, cells: Cells<'_>, rows: Vec<u32>, key:
             nodes.push(leaf);
             continue;
         };
+        let goes_left = |row: &u32| {
+            let x = (cells.cell)(*row as usize, feature);
+            test.passes(&inputs[feature], x).unwrap_or(missing_left)
+        };
+        let (left, right): (Vec<u32>, Vec<u32>) = rows.into_iter().partition(goes_left);
+        let test = test.with_unseen(&inputs[feature], left.len() > right.len());
         nodes.push(Node {
             feature: feature as u32,
             test: Some(test),
@@ -54,11 +60,6 @@ pub(super) fn tree(inputs: &Arc<[Input]>, cells: Cells<'_>, rows: Vec<u32>, key:
             left: place as u32 + 1,
             ..leaf
         });
-        let goes_left = |row: &u32| {
-            let x = (cells.cell)(*row as usize, feature);
-            test.passes(&inputs[feature], x).unwrap_or(missing_left)
-        };
-        let (left, right): (Vec<u32>, Vec<u32>) = rows.into_iter().partition(goes_left);
         let depth = depth + 1;
         next.push(Open { rows: right, depth, key: key_below(key, true), parent: Some(place) });
         next.push(Open { rows: left, depth, key: key_below(key, false), parent: None });

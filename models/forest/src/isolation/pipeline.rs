@@ -3,10 +3,10 @@
 use super::{Cells, Isolation, IsolationForest};
 use tilewise_base::{
     Column, Context, Dataset, Error, Field, Fit, FitReport, Kind, Model, ModelFile, Result, Roles, Task,
-    predict_rows,
+    Unseen, predict_rows, unseen,
 };
 use tilewise_kernels::{MatMut, MatRef, same};
-use tilewise_tree::{Node, stored, without_values};
+use tilewise_tree::{Node, show_unseen, stored, without_values};
 
 /// A fitted isolation forest with the columns it reads.
 #[derive(Clone, Debug, PartialEq)]
@@ -81,7 +81,7 @@ impl IsolationModel {
             return Err(file.error("it has a threshold without a share of anomalies, or the other way round"));
         }
         let inputs: Vec<Field> = file.metadata("inputs")?;
-        let trees = stored::from_file(file, &inputs, file.metadata("bins")?, 1)?;
+        let trees = stored::from_file(file, &inputs, params.unseen, 1)?;
         let is_path =
             |tree: &tilewise_tree::Tree| (0..tree.len()).all(|node| tree.numbers(node).all(|x| x >= 0.0));
         if !trees.iter().all(is_path) {
@@ -113,6 +113,13 @@ impl Model for IsolationModel {
     fn report(&self) -> &FitReport {
         &self.report
     }
+    fn unseen(&self) -> Unseen {
+        self.params.unseen
+    }
+    fn saw(&self, input: usize, category: usize) -> bool {
+        let inputs = self.forest.trees.first().map_or(&[][..], |tree| tree.inputs());
+        inputs.get(input).is_some_and(|input| input.saw(category))
+    }
 
     fn predict(&self, cells: MatRef<'_, f64>, offset: Option<&[f64]>, out: MatMut<'_, f64>) -> Result<()> {
         same("cells per row", self.inputs.len(), cells.cols())?;
@@ -120,6 +127,7 @@ impl Model for IsolationModel {
         if offset.is_some() {
             return Err(Error::Fit("an isolation forest has no linear predictor to add an offset to".into()));
         }
+        unseen::check(self, cells)?;
         let numbers_of_a_node = size_of::<Node>() / size_of::<f64>();
         let steps = self.forest.trees.len() * (self.forest.sampled.ilog2() as usize + 1);
         predict_rows(cells, out, numbers_of_a_node * steps, |_, row, out| {
@@ -154,6 +162,7 @@ impl Model for IsolationModel {
         if let Some(threshold) = forest.threshold {
             text += &format!("  rows of score {threshold:.6} and more are called anomalies\n");
         }
+        text += &show_unseen(&self.inputs, self.params.unseen);
         let mut splits = vec![0; self.inputs.len()];
         let divided = forest.trees.iter().flat_map(|tree| tree.nodes()).filter(|node| node.test.is_some());
         divided.for_each(|node| splits[node.feature as usize] += 1);

@@ -38,7 +38,8 @@ fn trees_are_drawn_within_their_nodes() {
     let colour: Vec<u32> = (0..1000).map(|i| (i * 7 % 5) as u32).collect();
     let columns =
         [Feature::Numeric(&a), Feature::Categorical { codes: &colour, levels: 6 }, Feature::Numeric(&b)];
-    let params = IsolationForest { trees: 40, subsample: 100, contamination: None };
+    let params =
+        IsolationForest { trees: 40, subsample: 100, contamination: None, ..IsolationForest::default() };
     let forest = fit(&params, &columns, None);
     assert!(forest.trees().len() == 40 && forest.sampled() == 100 && forest.threshold().is_none());
     let mut features = [0; 3];
@@ -92,7 +93,8 @@ fn whole_weights_are_repeated_rows_and_no_weight_is_no_row() {
     let weights: Vec<f64> = (0..200).map(|i| f64::from(i % 4)).collect();
     let repeated: Vec<f64> = (0..200).flat_map(|i| std::iter::repeat_n(a[i], weights[i] as usize)).collect();
     for subsample in [32, 256, 1000] {
-        let params = IsolationForest { trees: 9, subsample, contamination: Some(0.2) };
+        let params =
+            IsolationForest { trees: 9, subsample, contamination: Some(0.2), ..IsolationForest::default() };
         let weighted = fit(&params, &[Feature::Numeric(&a)], Some(&weights));
         assert_eq!(weighted, fit(&params, &[Feature::Numeric(&repeated)], None));
         assert_eq!(weighted.sampled(), subsample.min(300));
@@ -139,7 +141,8 @@ fn unusual_rows_are_found_as_well_as_by_others() {
     let features: Vec<Feature<'_>> = columns.iter().map(|column| Feature::Numeric(column)).collect();
     let mean = |x: &[f64]| x.iter().sum::<f64>() / x.len() as f64;
     let variance = |x: &[f64]| x.iter().map(|v| (v - mean(x)).powi(2)).sum::<f64>() / (x.len() - 1) as f64;
-    let smaller = IsolationForest { trees: 30, subsample: 64, contamination: None };
+    let smaller =
+        IsolationForest { trees: 30, subsample: 64, contamination: None, ..IsolationForest::default() };
     for (name, params) in [("default", IsolationForest::default()), ("30 trees on 64 rows", smaller)] {
         let theirs: Vec<f64> =
             json["roc_auc"][name].as_array().unwrap().iter().map(|area| area.as_f64().unwrap()).collect();

@@ -137,7 +137,7 @@ proptest! {
         let params = DecisionTree {
             criterion, max_depth, max_leaves: None, min_samples_leaf, min_samples_split, min_impurity_decrease,
             max_features, splitter, growth, monotone: signs.map_or(vec![], |(a, b)| vec![a, 0, b]),
-            interactions, ccp_alpha, class_weights: ClassWeights::Rows,
+            interactions, ccp_alpha, ..DecisionTree::default()
         };
         let (narrow, answers) = (problem.table(bins), problem.answers(learns));
         let table = if wide { narrow.widened() } else { narrow };

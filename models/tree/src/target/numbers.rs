@@ -142,7 +142,8 @@ impl Target for Numbers {
     fn scan_all(&self, cells: &[Pair], missing: bool, rule: Rule) -> Option<Option<Split>> {
         (!self.poisson).then(|| scan_histogram(cells, missing, rule, self.scale.relative_unit))
     }
-    /// The mean: no other order has a better split (Breiman et al. 1984, section 8.8).
+    /// The mean: no other order has a better split (Breiman et al. 1984, section 8.8), but for counts where one is refused for a side
+    /// of zeros.
     fn key(&self, cells: &[Pair], _: &[Pair]) -> f64 {
         cells[0].gradient as f64 / cells[0].hessian as f64
     }
