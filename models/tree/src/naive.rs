@@ -72,6 +72,11 @@ pub(crate) fn grow<T: Target>(
     }
     let Some((mut choice, left_rows, right_rows)) = best else { return leaf };
     let sides = [sum(target, &left_rows), sum(target, &right_rows)];
+    if let Left::UpTo(bin) = choice.left
+        && limits.splitter == Splitter::Best
+    {
+        choice.left = Left::UpTo(middle(table, rows, choice.feature, bin));
+    }
     choice.missing_left.get_or_insert(target.weight(&sides[0]) > target.weight(&sides[1]));
     let levels = || (target.level(&sides[0]), target.level(&sides[1]));
     let [mut left, mut right] = limits.constraints.below(state, choice.feature, levels);
@@ -81,6 +86,19 @@ pub(crate) fn grow<T: Target>(
     let left = grow(table, target, limits, &left_rows, &left);
     let right = grow(table, target, limits, &right_rows, &right);
     Naive { split: Some((choice, Box::new([left, right]))), ..leaf }
+}
+
+/// The middle one of the bins that divide the values of rows as `bin` does; the last where all are on the left, `bin` where none is.
+fn middle(table: &BinnedTable, rows: &[u32], feature: usize, bin: usize) -> usize {
+    let values = table.count(feature) - usize::from(table.missing[feature]);
+    let lefts = |bin: usize| rows.iter().filter(|&&row| table.bin(row, feature) <= bin).count();
+    let all = rows.iter().filter(|&&row| table.bin(row, feature) < values).count();
+    let same: Vec<usize> = (bin..values).filter(|&other| lefts(other) == lefts(bin)).collect();
+    match lefts(bin) {
+        0 => bin,
+        lefts if lefts == all => values - 1,
+        _ => same[(same.len() - 1) / 2],
+    }
 }
 
 pub(crate) fn sum<T: Target>(target: &T, rows: &[u32]) -> Vec<T::Cell> {

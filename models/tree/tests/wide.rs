@@ -85,9 +85,9 @@ fn exact_trees_are_those_of_scikit_learn() {
                 continue;
             };
             assert_eq!(i64::from(node.feature), expected.feature, "{what} {at}");
-            // Theirs lies half way between values of the node, ours between values of the table: the same in the root.
+            // Theirs lies half way between values of the node, ours between values of the table in the middle of those that divide the
+            // node alike: the same in the root.
             assert!(at > 0 || threshold == expected.threshold, "{what} {threshold}");
-            assert!(threshold <= expected.threshold, "{what} {at}");
         }
         if case.target == "numbers" {
             assert_ne!(grow(MaxBins::AtMost(255)), tree);
