@@ -30,7 +30,7 @@ pub use bins::{Bin, Bins, Memory, OwnedBins, Rows};
 pub use categories::Categories;
 pub use cells::{Cell, ClassWeight, Gradients, Labels, Packed, Pair};
 pub use codes::{CodeNode, CodedTrees, Coder, Coding, predict_coded};
-pub use few::{Asked, RowSums, best_split_of_rows};
+pub use few::{Asked, RowSplit, RowSums, best_split_of_rows};
 pub use histogram::{class_histogram, histogram, histogram_pairs, histogram_wide};
 pub use masks::{MaskTest, MaskedTrees, predict_masked};
 pub use nodes::{Node, Parts, Values, predict};

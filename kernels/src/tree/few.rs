@@ -18,6 +18,10 @@ const BINS: usize = 256;
 const COPIES: usize = 4;
 /// Flag of a candidate that sends missing values to the left.
 const MISSING_LEFT: u32 = 1 << 16;
+/// Flag of the one that sends them alone.
+const ALONE: u32 = 1 << 17;
+/// The bin of a candidate.
+const BIN: u32 = MISSING_LEFT - 1;
 
 /// A feature that a node is asked about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,6 +34,17 @@ pub struct Asked {
     pub bins: usize,
     /// Whether the last of them is that of missing values.
     pub missing: bool,
+}
+
+/// A split of rows.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct RowSplit {
+    /// The split.
+    pub split: Split,
+    /// Whether any of the rows misses its value.
+    pub any_missing: bool,
+    /// The next bin of values that holds rows, the number of these bins if there is none; `None` where missing values go left alone.
+    pub next: Option<usize>,
 }
 
 /// Memory of [`best_split_of_rows`], for any number of calls.
@@ -56,8 +71,7 @@ impl<C: Cell> Default for RowSums<C> {
     }
 }
 
-/// The best split of some rows over some features: which, and whether any of the rows misses its value. `values` are what the rows
-/// bring, `all` is their sum. As [`super::best_split`] on their histograms, but that splits after a bin which holds none of the rows
+/// The best split of some rows over some features. `values` are what the rows bring, `all` is their sum. As [`super::best_split`] on their histograms, but that splits after a bin which holds none of the rows
 /// are not candidates, except the one that has missing values alone on its left. On the calling thread. O(rows + occupied bins) for
 /// each feature.
 ///
@@ -70,9 +84,9 @@ impl<C: Cell> Default for RowSums<C> {
 /// let rule = NewtonRule { gradient_unit: 1.0, hessian_unit: 1.0, l2: 0.0, min_hessian: 1, min_gain: 0.0 };
 /// let values = [value(-3), value(1), value(2)];
 /// let all = Pair { gradient: 0, hessian: 3 };
-/// let (split, _) =
-///     best_split_of_rows(&bins, &[0, 2, 4], &values, all, &asked, rule, &mut RowSums::default()).unwrap().unwrap();
-/// assert_eq!((split.feature, split.bin, split.gain), (0, 0, 13.5));
+/// let found = best_split_of_rows(&bins, &[0, 2, 4], &values, all, &asked, rule, &mut RowSums::default())?.unwrap();
+/// assert_eq!((found.split.feature, found.split.bin, found.split.gain), (0, 0, 13.5));
+/// # Ok::<(), tilewise_kernels::ShapeError>(())
 /// ```
 ///
 /// # Errors
@@ -85,7 +99,7 @@ pub fn best_split_of_rows<C: Cell + Into<Pair>>(
     asked: &[Asked],
     rule: NewtonRule,
     sums: &mut RowSums<C>,
-) -> Result<Option<(Split, bool)>, ShapeError> {
+) -> Result<Option<RowSplit>, ShapeError> {
     same("values against rows", rows.len(), values.len())?;
     let last = rows.iter().fold(0, |last, &row| last.max(row as usize));
     for feature in asked {
@@ -121,7 +135,7 @@ struct FewRows<'a, C> {
 }
 
 impl<C: Cell + Into<Pair>> Task<f64> for FewRows<'_, C> {
-    type Output = Option<(Split, bool)>;
+    type Output = Option<RowSplit>;
     #[inline(always)]
     fn run<S: Lanes<f64>>(self, _: S) -> Self::Output {
         let Self { bins, rows, values, all, asked, rule, sums } = self;
@@ -159,9 +173,14 @@ impl<C: Cell + Into<Pair>> Task<f64> for FewRows<'_, C> {
             start = end;
         }
         let (number, place) = best?;
-        let (bin, missing_left) =
-            ((places[place] & !MISSING_LEFT) as usize, places[place] & MISSING_LEFT != 0);
-        Some((Split { feature: asked[number].feature, bin, missing_left, gain: most }, ends[number].1))
+        let (bin, missing_left) = ((places[place] & BIN) as usize, places[place] & MISSING_LEFT != 0);
+        let Asked { feature, bins, missing, .. } = asked[number];
+        let (end, any_missing) = ends[number];
+        // What follows in the order of bins: the other candidate of this one, or the next.
+        let next = places[place..end].iter().map(|place| (place & BIN) as usize).find(|&next| next > bin);
+        let alone = places[place] & ALONE != 0;
+        let next = (!alone).then_some(next.unwrap_or(bins - usize::from(missing)));
+        Some(RowSplit { split: Split { feature, bin, missing_left, gain: most }, any_missing, next })
     }
 }
 
@@ -221,7 +240,7 @@ fn candidates<C: Cell>(
         let missing = std::mem::take(&mut cells[last]);
         // Missing values alone may go left of the first.
         if occupied[0] & 1 == 0 {
-            (lefts[0], places[0]) = (missing, MISSING_LEFT);
+            (lefts[0], places[0]) = (missing, MISSING_LEFT | ALONE);
             count = 1;
         }
         each_bit(occupied, |bin| {

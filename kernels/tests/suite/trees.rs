@@ -234,9 +234,13 @@ proptest! {
         let (features, all_rows) = (columns.len(), rows + 9);
         let (of_row, of_feature) = if row_major { (features, 1) } else { (1, all_rows) };
         let mut bins = vec![0; all_rows * features];
-        for (feature, (count, _)) in columns.iter().enumerate() {
-            let used = 1 + draw(*count);
-            (0..all_rows).for_each(|row| bins[row * of_row + feature * of_feature] = draw(used) as u8);
+        // Values from some bin on, so that missing ones may stand alone on the left, and many of these.
+        for (feature, &(count, missing)) in columns.iter().enumerate() {
+            let low = draw(count);
+            for row in 0..all_rows {
+                let bin = if missing && draw(3) == 0 { count - 1 } else { low + draw(count - low) };
+                bins[row * of_row + feature * of_feature] = bin as u8;
+            }
         }
         let named: Vec<usize> = (0..rows).map(|_| draw(all_rows)).collect();
         let values: Vec<Packed> = gradients(rows, largest, seed)
@@ -250,18 +254,22 @@ proptest! {
             .map(|(i, &(bins, missing))| Asked { feature: 2 * (features - i), place: i * of_feature, bins, missing })
             .collect();
         let rule = NewtonRule { gradient_unit: 0.125, hessian_unit: 0.5, l2: 0.0, min_hessian, min_gain: 0.0 };
-        let mut expected: Option<(Split, bool)> = None;
+        let mut expected: Option<RowSplit> = None;
         for asked in asked.iter().rev() {
             let mut cells = vec![Pair::default(); asked.bins];
-            let mut any_missing = false;
+            let (mut any_missing, mut here) = (false, vec![false; asked.bins]);
             for (&row, &value) in named.iter().zip(&values) {
                 let bin = usize::from(bins[asked.place + row * of_row]);
                 cells[bin] = cells[bin] + value.into();
+                here[bin] = true;
                 any_missing |= asked.missing && bin + 1 == asked.bins;
             }
             let split = naive::tree::best_split(&cells, &[0, asked.bins], &[asked.missing], rule);
-            if let Some(split) = split.filter(|split| expected.is_none_or(|best| split.gain > best.0.gain)) {
-                expected = Some((Split { feature: asked.feature, ..split }, any_missing));
+            if let Some(split) = split.filter(|split| expected.is_none_or(|best| split.gain > best.split.gain)) {
+                let values = asked.bins - usize::from(asked.missing);
+                let next = (split.bin + 1..values).find(|&bin| here[bin]).unwrap_or(values);
+                let next = here[..=split.bin].contains(&true).then_some(next);
+                expected = Some(RowSplit { split: Split { feature: asked.feature, ..split }, any_missing, next });
             }
         }
         let rows: Vec<u32> = named.iter().map(|&row| (row * of_row) as u32).collect();

@@ -18,7 +18,7 @@ use crate::table::{BinnedTable, Binning};
 use crate::target::{Candidates, FewRows, Groups, Room, Rule, Target};
 use std::ops::{ControlFlow, Range};
 use tilewise_kernels::parallel::{self, Scheme};
-use tilewise_kernels::tree::{Asked, Cell, Split};
+use tilewise_kernels::tree::{Asked, Cell, RowSplit};
 
 /// Where the bins of rows lie.
 #[derive(Clone, Copy)]
@@ -161,7 +161,7 @@ impl<T: Target, B: Code> Search<'_, T, B> {
             (scratch.features, scratch.moved) = (features, moved);
         }
         scratch.few = few;
-        best.map(|choice| self.centred(choice, node))
+        best
     }
 
     /// The same split with its threshold in the middle of those that divide the rows of the node alike: by bins, so that it does not
@@ -170,12 +170,8 @@ impl<T: Target, B: Code> Search<'_, T, B> {
     /// trees by 446 (140).
     fn centred(&self, choice: Choice, node: &Searched<'_, T, B>) -> Choice {
         let Left::UpTo(bin) = choice.left else { return choice };
-        if self.limits.splitter == Splitter::Random {
-            return choice;
-        }
         let (feature, width) = (choice.feature, self.target.width());
-        let values = self.table.count(feature) - usize::from(self.table.missing[feature]);
-        // The next bin that holds rows; none on the left if missing values are there alone.
+        let values = self.values(feature);
         let (mut any_left, mut next) = (false, values);
         if let Some(histogram) = node.histogram {
             let cells = &histogram[self.table.offsets()[feature] * width..];
@@ -191,13 +187,24 @@ impl<T: Target, B: Code> Search<'_, T, B> {
                 next = if at > bin { next.min(at) } else { next };
             }
         }
-        let last = match (any_left, next < values) {
-            (false, _) => bin,
-            (true, true) => bin + (next - 1 - bin) / 2,
-            // All values go left.
-            (true, false) => values - 1,
-        };
-        Choice { left: Left::UpTo(last), ..choice }
+        let left = Left::UpTo(self.centre(feature, bin, any_left.then_some(next)));
+        Choice { left, ..choice }
+    }
+
+    /// The middle of the bins that divide values as `bin` does, after which `next` is the next that holds some; `bin` if that is none as
+    /// no value is on the left, the last bin if all are.
+    fn centre(&self, feature: usize, bin: usize, next: Option<usize>) -> usize {
+        let values = self.values(feature);
+        match next {
+            Some(next) if next < values => bin + (next - 1 - bin) / 2,
+            Some(_) => values - 1,
+            None => bin,
+        }
+    }
+
+    /// Bins of values of a feature.
+    fn values(&self, feature: usize) -> usize {
+        self.table.count(feature) - usize::from(self.table.missing[feature])
     }
 
     /// The best split of some features; at the same time if `together`.
@@ -209,12 +216,15 @@ impl<T: Target, B: Code> Search<'_, T, B> {
         scratch: &mut Scratch<T, B>,
     ) -> Option<Choice> {
         let may = |feature: usize| self.limits.constraints.may_use(node.state, feature);
+        let drawn = self.limits.splitter == Splitter::Random;
+        let centred =
+            |best: Option<Choice>| best.map(|best| if drawn { best } else { self.centred(best, node) });
         if together {
             let found = parallel::map(features.len(), |i| {
                 let feature = features[i];
                 may(feature).then(|| self.alone(feature, node))?
             });
-            return found.into_iter().fold(None, better);
+            return centred(found.into_iter().fold(None, better));
         }
         let mut best = None;
         let mut asked = std::mem::take(&mut scratch.asked);
@@ -237,13 +247,20 @@ impl<T: Target, B: Code> Search<'_, T, B> {
         if let Some(bins) = bytes.filter(|_| !asked.is_empty()) {
             let rows = FewRows { bins, rows: node.rows, values: node.values, sums: node.sums, asked: &asked };
             if let Some(found) = self.target.split_of_rows(&rows, self.rule(), &mut scratch.room) {
-                let choice = |(split, any_missing): (Split, bool)| Choice {
+                let choice = |RowSplit { split, any_missing, .. }: RowSplit| Choice {
                     feature: split.feature,
                     left: Left::UpTo(split.bin),
                     missing_left: any_missing.then_some(split.missing_left),
                     gain: split.gain,
                 };
-                best = better(best, found.map(choice));
+                let of_rows = found.map(choice);
+                best = better(best, of_rows);
+                // What comes next is known without another look at the rows.
+                if let Some(RowSplit { split, next, .. }) = found.filter(|_| best == of_rows) {
+                    let left = Left::UpTo(self.centre(split.feature, split.bin, next));
+                    scratch.asked = asked;
+                    return best.map(|best| Choice { left, ..best });
+                }
             } else {
                 for asked in &asked {
                     best = better(best, self.of_feature(asked.feature, node, scratch));
@@ -251,7 +268,7 @@ impl<T: Target, B: Code> Search<'_, T, B> {
             }
         }
         scratch.asked = asked;
-        best
+        centred(best)
     }
 
     /// The best split of one feature, in memory of its own.

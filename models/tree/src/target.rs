@@ -26,7 +26,7 @@ use crate::weights::Weights;
 use fenwick::Fenwick;
 use tilewise_base::{Error, Result};
 use tilewise_kernels::tree::{
-    Asked, Bin, Bins, Cell, NewtonRule, Pair, RowSums, Rows, Split, best_split, best_split_of_rows,
+    Asked, Bin, Bins, Cell, NewtonRule, Pair, RowSplit, RowSums, Rows, Split, best_split, best_split_of_rows,
 };
 use tilewise_kernels::{ShapeError, log, same};
 
@@ -137,14 +137,13 @@ pub(crate) trait Target: Sync {
     fn scan_all(&self, _cells: &[Self::Cell], _missing: bool, _rule: Rule) -> Option<Option<Split>> {
         None
     }
-    /// The best split of rows over features of numbers, whose bins are `asked` for, and whether any row misses its value; `None` if
-    /// there is no short way.
+    /// The best split of rows over features of numbers, whose bins are `asked` for; `None` if there is no short way.
     fn split_of_rows(
         &self,
         _node: &FewRows<'_, Self>,
         _rule: Rule,
         _room: &mut Room<Self::Cell>,
-    ) -> Option<Option<(Split, bool)>> {
+    ) -> Option<Option<RowSplit>> {
         None
     }
     /// By what the categories of a node are put in order, given the sums of one and of the node.
@@ -189,7 +188,7 @@ fn split_pairs<C: Cell + Into<Pair>, T: Target<Cell = C, Value = C>>(
     rule: Rule,
     unit: f64,
     room: &mut Room<C>,
-) -> Option<(Split, bool)> {
+) -> Option<RowSplit> {
     let FewRows { bins, rows, values, sums, asked } = *node;
     // Rows and features of a table are there.
     best_split_of_rows(bins, rows, values, sums[0], asked, newton(rule, unit), &mut room.rows).ok()?

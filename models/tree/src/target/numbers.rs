@@ -8,7 +8,7 @@ use crate::Criterion;
 use crate::values::Values;
 use crate::weights::Weights;
 use tilewise_base::{Error, Result};
-use tilewise_kernels::tree::{Bin, Bins, Pair, Rows, Split, histogram_pairs};
+use tilewise_kernels::tree::{Bin, Bins, Pair, RowSplit, Rows, Split, histogram_pairs};
 use tilewise_kernels::{ShapeError, log};
 
 /// Numbers, from the middle of their range (for counts, from 0).
@@ -136,7 +136,7 @@ impl Target for Numbers {
         node: &FewRows<'_, Self>,
         rule: Rule,
         room: &mut Room<Pair>,
-    ) -> Option<Option<(Split, bool)>> {
+    ) -> Option<Option<RowSplit>> {
         (!self.poisson).then(|| split_pairs(node, rule, self.scale.relative_unit, room))
     }
     fn scan_all(&self, cells: &[Pair], missing: bool, rule: Rule) -> Option<Option<Split>> {

@@ -9,7 +9,7 @@ use crate::values::Values;
 use crate::weights::Weights;
 use tilewise_base::Result;
 use tilewise_kernels::ShapeError;
-use tilewise_kernels::tree::{Bin, Bins, Gradients, Packed, Rows, Split, histogram};
+use tilewise_kernels::tree::{Bin, Bins, Gradients, Packed, RowSplit, Rows, Split, histogram};
 
 /// Two classes, of which the first has number 0.
 pub(crate) struct TwoClasses {
@@ -84,7 +84,7 @@ impl Target for TwoClasses {
         node: &FewRows<'_, Self>,
         rule: Rule,
         room: &mut Room<Packed>,
-    ) -> Option<Option<(Split, bool)>> {
+    ) -> Option<Option<RowSplit>> {
         (!self.entropy).then(|| split_pairs(node, rule, 1.0, room))
     }
     fn scan_all(&self, cells: &[Packed], missing: bool, rule: Rule) -> Option<Option<Split>> {
