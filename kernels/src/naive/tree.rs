@@ -1,8 +1,8 @@
 //! Kernels of trees: the definitions.
 
 use crate::tree::{
-    Bin, Bins, ClassWeight, LeftBins, MISSING, NewtonRule, Node, Packed, Pair, Parts, Rows, Split, Tests,
-    Values,
+    Asked, Bin, Bins, ClassWeight, LeftBins, MISSING, NewtonRule, Node, Packed, Pair, Parts, RowSplit, Rows,
+    Split, Tests, Values,
 };
 use crate::{Float, MatRef};
 
@@ -81,6 +81,42 @@ pub fn best_split(cells: &[Pair], offsets: &[usize], missing: &[bool], rule: New
                     best = Some(Split { feature, bin, missing_left, gain });
                 }
             }
+        }
+    }
+    best
+}
+
+/// The best split of rows: that of the histogram of each feature, the one of the lowest number first.
+///
+/// # Panics
+/// When the shapes do not fit.
+pub fn best_split_of_rows(
+    bins: &[u8],
+    rows: &[u32],
+    values: &[Pair],
+    asked: &[Asked],
+    rule: NewtonRule,
+) -> Option<RowSplit> {
+    let mut asked = asked.to_vec();
+    asked.sort_by_key(|asked| asked.feature);
+    let mut best: Option<RowSplit> = None;
+    for Asked { feature, place, bins: count, missing } in asked {
+        let mut cells = vec![Pair::default(); count];
+        let mut here = vec![false; count];
+        for (&row, &value) in rows.iter().zip(values) {
+            let bin = usize::from(bins[place + row as usize]);
+            cells[bin] = cells[bin] + value;
+            here[bin] = true;
+        }
+        let split = best_split(&cells, &[0, count], &[missing], rule);
+        if let Some(split) = split.filter(|split| best.is_none_or(|best| split.gain > best.split.gain)) {
+            let of_values = count - usize::from(missing);
+            let next = (split.bin + 1..of_values).find(|&bin| here[bin]).unwrap_or(of_values);
+            best = Some(RowSplit {
+                split: Split { feature, ..split },
+                any_missing: missing && here[count - 1],
+                next: here[..=split.bin].contains(&true).then_some(next),
+            });
         }
     }
     best

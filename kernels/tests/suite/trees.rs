@@ -254,27 +254,10 @@ proptest! {
             .map(|(i, &(bins, missing))| Asked { feature: 2 * (features - i), place: i * of_feature, bins, missing })
             .collect();
         let rule = NewtonRule { gradient_unit: 0.125, hessian_unit: 0.5, l2: 0.0, min_hessian, min_gain: 0.0 };
-        let mut expected: Option<RowSplit> = None;
-        for asked in asked.iter().rev() {
-            let mut cells = vec![Pair::default(); asked.bins];
-            let (mut any_missing, mut here) = (false, vec![false; asked.bins]);
-            for (&row, &value) in named.iter().zip(&values) {
-                let bin = usize::from(bins[asked.place + row * of_row]);
-                cells[bin] = cells[bin] + value.into();
-                here[bin] = true;
-                any_missing |= asked.missing && bin + 1 == asked.bins;
-            }
-            let split = naive::tree::best_split(&cells, &[0, asked.bins], &[asked.missing], rule);
-            if let Some(split) = split.filter(|split| expected.is_none_or(|best| split.gain > best.split.gain)) {
-                let values = asked.bins - usize::from(asked.missing);
-                let next = (split.bin + 1..values).find(|&bin| here[bin]).unwrap_or(values);
-                let next = here[..=split.bin].contains(&true).then_some(next);
-                expected = Some(RowSplit { split: Split { feature: asked.feature, ..split }, any_missing, next });
-            }
-        }
         let rows: Vec<u32> = named.iter().map(|&row| (row * of_row) as u32).collect();
         let pairs: Vec<Pair> = values.iter().map(|&value| value.into()).collect();
         let all = values.iter().fold(Packed::default(), |sum, &value| sum + value);
+        let expected = naive::tree::best_split_of_rows(&bins, &rows, &pairs, &asked, rule);
         on_every_isa(|_| {
             let mut room = RowSums::default();
             // Memory that was used serves again.

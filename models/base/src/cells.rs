@@ -176,6 +176,8 @@ pub fn predict_dataset(model: &dyn Model, dataset: &Dataset, offset: Option<&[f6
     if let Some(offset) = offset {
         same("offsets", dataset.rows(), offset.len())?;
     }
+    // Once, before threads that all need it would each begin.
+    model.prepare()?;
     let outputs = model.outputs();
     let mut out = vec![0.0; dataset.rows() * outputs];
     for_each_block(&binder, dataset, outputs, &mut out, |start, cells, out| {

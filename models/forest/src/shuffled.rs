@@ -47,7 +47,7 @@ impl Forest {
             let key = Philox::new(keys.bits(number.into()), ROWS);
             let importance = |feature: usize| {
                 // A column that the tree does not ask about changes nothing.
-                if !tree.nodes().any(|node| node.test.is_some() && node.feature as usize == feature) {
+                if !tree.tests(feature) {
                     return 0.0;
                 }
                 let order = Philox::new(key.bits(feature as u64), ROWS).permutation(rows.len());

@@ -164,7 +164,7 @@ impl Arena {
         }
         self.values.fit(count)?;
         // The right children that are still to come, the next one last.
-        let (mut rights, mut splits) = (Vec::new(), 0);
+        let (mut rights, mut splits, mut sets) = (Vec::new(), 0, 0);
         for (at, node) in self.nodes.iter().enumerate() {
             // A left child follows its parent, a right one the last leaf below the left.
             let expected = at == 0 || self.nodes[at - 1].split != LEAF || rights.pop() == Some(at);
@@ -182,7 +182,11 @@ impl Arena {
             }
             let fits = match (inputs.get(split.feature()), split.feature & CATEGORY != 0) {
                 (Some(Input::Number), false) => !f64::from_bits(split.test).is_nan(),
-                (Some(Input::Category(_)), true) => split.test < self.sets.len() as u64,
+                // Sets stand in the order of their splits.
+                (Some(Input::Category(_)), true) => {
+                    sets += 1;
+                    split.test == sets - 1
+                }
                 _ => false,
             };
             if !fits {
@@ -190,11 +194,13 @@ impl Arena {
             }
             rights.push(split.right as usize);
         }
-        if rights.is_empty() && splits == self.splits.len() {
-            Ok(())
-        } else {
-            Err("a node has no right child".into())
+        if !rights.is_empty() || splits != self.splits.len() {
+            return Err("a node has no right child".into());
         }
+        if sets != self.sets.len() as u64 {
+            return Err(format!("{sets} splits of categories have {} sets", self.sets.len()));
+        }
+        Ok(())
     }
 }
 
@@ -286,6 +292,11 @@ mod tests {
         assert_eq!(arena.check(&inputs), Ok(()));
         for broken in [
             Arena { sets: vec![[0; 4]], ..arena.clone() },
+            Arena { sets: vec![[0; 4]; 3], ..arena.clone() },
+            Arena {
+                splits: arena.splits.iter().map(|split| Split { test: 0, ..*split }).collect(),
+                ..arena.clone()
+            },
             Arena { splits: arena.splits[..2].to_vec(), ..arena.clone() },
             Arena { values: Values::numbers(2), ..arena.clone() },
             Arena { values: Values::Shares { classes: 2, weights: vec![0; 14], unit: 1.0 }, ..arena.clone() },

@@ -235,13 +235,14 @@ struct Plan {
     order: Vec<u32>,
     /// For each node of the tree the place of its left child; of a leaf the number of its value.
     next: Vec<u32>,
-    values: Distinct,
+    /// The different values of its leaves, one after the other.
+    values: Vec<f64>,
 }
 
 impl Plan {
     fn new(tree: &Tree) -> Self {
         let (mut order, mut next) = (Vec::with_capacity(tree.len()), vec![0; tree.len()]);
-        let mut values = Distinct::new(tree.outputs());
+        let mut values = Distinct::new(tree.outputs(), tree.leaves());
         order.push(0);
         let mut done = 0;
         while let Some(&at) = order.get(done) {
@@ -253,7 +254,7 @@ impl Plan {
             };
             done += 1;
         }
-        Self { order, next, values }
+        Self { order, next, values: values.into_numbers() }
     }
 }
 
@@ -269,14 +270,18 @@ impl Plans {
         let mut end = [0; 3];
         let starts = trees.iter().zip(&of).map(|(tree, plan)| {
             let start = end;
-            end = [end[0] + tree.len(), end[1] + tree.nodes.sets.len(), end[2] + plan.values.len()];
+            end = [
+                end[0] + tree.len(),
+                end[1] + tree.nodes.sets.len(),
+                end[2] + plan.values.len() / tree.outputs().max(1),
+            ];
             start
         });
         Self { starts: starts.collect(), of }
     }
 
     fn values(&self, outputs: usize) -> Result<Values, ShapeError> {
-        Values::new(self.of.iter().flat_map(|plan| plan.values.numbers()).copied().collect(), outputs)
+        Values::new(self.of.iter().flat_map(|plan| &plan.values).copied().collect(), outputs)
     }
 }
 

@@ -113,6 +113,8 @@ struct Branches<'a> {
     links: BinaryHeap<Reverse<Link>>,
     /// How much weaker links that count as equal may be.
     tie: f64,
+    /// The weight of the root.
+    weight: f64,
 }
 
 impl<'a> Branches<'a> {
@@ -126,6 +128,7 @@ impl<'a> Branches<'a> {
             ended,
             links: BinaryHeap::new(),
             tie: 0.0,
+            weight: tree.node(0).weight,
         };
         // Children stand after their parent.
         for (place, node) in tree.nodes().enumerate().rev().filter(|(_, node)| node.test.is_some()) {
@@ -133,7 +136,7 @@ impl<'a> Branches<'a> {
             new.parents[node.right as usize] = place as u32;
             new.sum(place);
         }
-        let gain = (new.of[0].gain / tree.node(0).weight).max(0.0);
+        let gain = (new.of[0].gain / new.weight).max(0.0);
         // The gains of the largest numbers are not finite.
         new.tie = if gain.is_finite() { TIE * gain } else { 0.0 };
         new
@@ -151,7 +154,7 @@ impl<'a> Branches<'a> {
     /// g(t). A gain of a split that gains nothing may be rounded to less than nothing.
     fn strength(&self, place: usize) -> f64 {
         let Branch { gain, leaves } = self.of[place];
-        (gain / self.tree.node(0).weight / (leaves as f64 - 1.0)).max(0.0)
+        (gain / self.weight / (leaves as f64 - 1.0)).max(0.0)
     }
 
     /// The weakest link, while there are splits.
@@ -189,7 +192,7 @@ impl<'a> Branches<'a> {
 
     /// What the cuts so far have added to R, where all gains of the tree sum to `all`.
     fn increase(&self, all: f64) -> f64 {
-        ((all - self.of[0].gain) / self.tree.node(0).weight).max(0.0)
+        ((all - self.of[0].gain) / self.weight).max(0.0)
     }
 
     /// The tree that is left.

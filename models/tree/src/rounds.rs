@@ -86,6 +86,7 @@ impl Learned {
                 Kind::ManyClasses(ManyClasses::new(y, *classes, weights, criterion)?)
             }
             Answers::Numbers(y) => Kind::Numbers(Numbers::new(y, weights, criterion)?),
+            Answers::Outputs(y) if y.len() == 1 => Kind::Numbers(Numbers::new(&y[0], weights, criterion)?),
             Answers::Outputs(y) => {
                 y.iter().try_for_each(|y| target::check(table.rows(), y.len()))?;
                 Kind::Outputs(Outputs::new(y, weights, criterion)?)
@@ -331,6 +332,13 @@ impl<'a> TreeTrainer<'a> {
             let what =
                 "in rounds only none is (of all nodes the best would be divided first, one in each round)";
             return Err(Error::parameter("max_leaves", leaves, what));
+        }
+        let numbers = table.cells() * of!(learned, target => numbers_of(target));
+        if numbers > BATCH {
+            return Err(Error::Fit(format!(
+                "the bins of all columns take {numbers} numbers for a node, and in rounds up to {BATCH} are accepted: \
+                 max_bins must be smaller"
+            )));
         }
         let constraints = params.constraints(table)?;
         let limits = params.limits(table.weights.total, table.features(), true, constraints);

@@ -197,7 +197,7 @@ fn check_inputs(fields: &[Field], inputs: &[Input]) -> Result<(), String> {
             (Kind::Numeric | Kind::Boolean, Input::Number) => true,
             (Kind::Categorical { dictionary }, Input::Category(bins)) => {
                 let bins = bins.bins();
-                let known = |bin: &u8| *bin == UNKNOWN || usize::from(*bin) <= MOST_CATEGORIES;
+                let known = |bin: &u8| *bin == UNKNOWN || usize::from(*bin) < MOST_CATEGORIES;
                 bins.len() == dictionary.len()
                     && dictionary.is_sorted_by(|a, b| a < b)
                     && bins.iter().all(known)

@@ -109,6 +109,9 @@ impl BinnedTable {
         if features == 0 {
             return Err(Error::Fit("there are no columns to learn from".into()));
         }
+        if features >= crate::arena::CATEGORY as usize {
+            return Err(Error::Fit(format!("{features} columns are too many: a tree takes fewer than 2^30")));
+        }
         if rows >= 1 << 31 {
             return Err(Error::Fit(format!("{rows} rows are too many: a tree takes up to 2^31 - 1")));
         }

@@ -60,8 +60,8 @@ pub(crate) struct Groups<'a, V> {
     pub(crate) values: &'a [V],
     /// Places in `values`, those of a bin after those of the bin before.
     pub(crate) places: &'a [u32],
-    /// Where the places of each bin end.
-    pub(crate) ends: &'a [u32],
+    /// Where the places of each bin begin and end.
+    pub(crate) spans: &'a [[u32; 2]],
     /// Bins in the order in which they go left: as many as `first` with the first candidate, one with each other.
     pub(crate) order: &'a [u16],
     pub(crate) first: usize,
@@ -72,8 +72,8 @@ pub(crate) struct Groups<'a, V> {
 impl<V> Groups<'_, V> {
     /// The places of a bin.
     pub(crate) fn of(&self, bin: usize) -> &[u32] {
-        let start = if bin == 0 { 0 } else { self.ends[bin - 1] };
-        &self.places[start as usize..self.ends[bin] as usize]
+        let [start, end] = self.spans[bin];
+        &self.places[start as usize..end as usize]
     }
 }
 
@@ -140,7 +140,7 @@ pub(crate) trait Target: Sync {
     /// The best split of rows over features of numbers, whose bins are `asked` for; `None` if there is no short way.
     fn split_of_rows(
         &self,
-        _node: &FewRows<'_, Self>,
+        _node: &AskedRows<'_, Self>,
         _rule: Rule,
         _room: &mut Room<Self::Cell>,
     ) -> Option<Option<RowSplit>> {
@@ -174,7 +174,7 @@ pub(crate) trait Target: Sync {
 }
 
 /// Rows and the features that are asked about them.
-pub(crate) struct FewRows<'a, T: Target + ?Sized> {
+pub(crate) struct AskedRows<'a, T: Target + ?Sized> {
     pub(crate) bins: &'a [u8],
     pub(crate) rows: &'a [u32],
     pub(crate) values: &'a [T::Value],
@@ -184,12 +184,12 @@ pub(crate) struct FewRows<'a, T: Target + ?Sized> {
 
 /// As [`Target::split_of_rows`] for sums of gradients and weights that are worth G^2 / H.
 fn split_pairs<C: Cell + Into<Pair>, T: Target<Cell = C, Value = C>>(
-    node: &FewRows<'_, T>,
+    node: &AskedRows<'_, T>,
     rule: Rule,
     unit: f64,
     room: &mut Room<C>,
 ) -> Option<RowSplit> {
-    let FewRows { bins, rows, values, sums, asked } = *node;
+    let AskedRows { bins, rows, values, sums, asked } = *node;
     // Rows and features of a table are there.
     best_split_of_rows(bins, rows, values, sums[0], asked, newton(rule, unit), &mut room.rows).ok()?
 }

@@ -284,6 +284,11 @@ impl Tree {
         self.nodes.values.of(node)
     }
 
+    /// Whether any split tests an input.
+    pub fn tests(&self, feature: usize) -> bool {
+        self.nodes.splits.iter().any(|split| split.feature() == feature)
+    }
+
     /// Number of leaves.
     pub fn leaves(&self) -> usize {
         self.nodes.splits.len() + 1

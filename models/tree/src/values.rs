@@ -122,7 +122,10 @@ impl Values {
                 }
             }
             Self::Numbers { outputs, numbers, weights } => {
-                if nodes.checked_mul(*outputs) != Some(numbers.len()) || nodes != weights.len() {
+                if nodes.checked_mul(*outputs) != Some(numbers.len())
+                    || nodes != weights.len()
+                    || *outputs == 0
+                {
                     return Err("a node has not as many numbers as there are outputs".into());
                 }
                 if let Some(number) = numbers.iter().find(|number| !number.is_finite()) {

@@ -6,22 +6,27 @@
 pub(super) struct Distinct {
     numbers: Vec<f64>,
     outputs: usize,
+    /// Of the slots.
+    bits: u32,
     /// The vector that a slot saw last.
     seen: Vec<Option<u32>>,
 }
 
+/// 2^10 slots at most.
 const SLOTS: u32 = 10;
 
 impl Distinct {
-    pub(super) fn new(outputs: usize) -> Self {
-        Self { numbers: Vec::new(), outputs, seen: vec![None; 1 << SLOTS] }
+    /// For so many vectors at most.
+    pub(super) fn new(outputs: usize, most: usize) -> Self {
+        let bits = most.next_power_of_two().ilog2().clamp(1, SLOTS);
+        Self { numbers: Vec::new(), outputs, bits, seen: vec![None; 1 << bits] }
     }
 
     /// The number of a vector.
     pub(super) fn number(&mut self, value: impl Iterator<Item = f64> + Clone) -> usize {
         let bits = value.clone().map(f64::to_bits);
         let hash = bits.clone().fold(0, |hash: u64, x| hash.rotate_left(5).wrapping_mul(31) ^ x);
-        let seen = &mut self.seen[slot(hash, SLOTS)];
+        let seen = &mut self.seen[slot(hash, self.bits)];
         let same = |number: &u32| {
             let known = &self.numbers[*number as usize * self.outputs..][..self.outputs];
             known.iter().zip(bits.clone()).all(|(a, b)| a.to_bits() == b)
@@ -36,14 +41,9 @@ impl Distinct {
         number
     }
 
-    /// How many vectors there are.
-    pub(super) fn len(&self) -> usize {
-        self.numbers.len() / self.outputs.max(1)
-    }
-
     /// The vectors, one after the other.
-    pub(super) fn numbers(&self) -> &[f64] {
-        &self.numbers
+    pub(super) fn into_numbers(self) -> Vec<f64> {
+        self.numbers
     }
 }
 

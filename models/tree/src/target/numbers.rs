@@ -2,7 +2,7 @@
 
 use super::scale::{Scale, check_finite, first_row};
 use super::{
-    Candidates, FewRows, Found, Room, Rule, Target, scan_histogram, scan_pairs, split_pairs, square_over,
+    AskedRows, Candidates, Found, Room, Rule, Target, scan_histogram, scan_pairs, split_pairs, square_over,
 };
 use crate::Criterion;
 use crate::values::Values;
@@ -133,7 +133,7 @@ impl Target for Numbers {
     }
     fn split_of_rows(
         &self,
-        node: &FewRows<'_, Self>,
+        node: &AskedRows<'_, Self>,
         rule: Rule,
         room: &mut Room<Pair>,
     ) -> Option<Option<RowSplit>> {

@@ -1,7 +1,7 @@
 //! Two classes: the weight of the second and of both in one 64-bit number.
 
 use super::{
-    Candidates, FewRows, Found, Room, Rule, Target, scan_histogram, scan_pairs, split_pairs, square_over,
+    AskedRows, Candidates, Found, Room, Rule, Target, scan_histogram, scan_pairs, split_pairs, square_over,
     times_log,
 };
 use crate::Criterion;
@@ -81,7 +81,7 @@ impl Target for TwoClasses {
     }
     fn split_of_rows(
         &self,
-        node: &FewRows<'_, Self>,
+        node: &AskedRows<'_, Self>,
         rule: Rule,
         room: &mut Room<Packed>,
     ) -> Option<Option<RowSplit>> {

@@ -1,4 +1,4 @@
-//! The best split of a node of few rows, found on its rows.
+//! The best split of a node that has no histogram, found on its rows.
 //!
 //! A full tree has a node for about every other row, and most of them have so few rows that what costs is not to add these up but
 //! everything around it. So all features of a node are one call: rows are added to cells feature by feature, only the bins that hold
@@ -14,8 +14,10 @@ use crate::simd::{Lanes, LanesOfEverySet, Task};
 
 /// Bins that a byte names.
 const BINS: usize = 256;
-/// Copies of the cells of a feature of few bins: an addition to the cell of the one before waits for it.
+/// Copies of the cells of a feature of few bins, for many rows: an addition to the cell of the one before waits for it.
 const COPIES: usize = 4;
+/// Rows for which copies are worth their sum.
+const MANY: usize = 512;
 /// Flag of a candidate that sends missing values to the left.
 const MISSING_LEFT: u32 = 1 << 16;
 /// Flag of the one that sends them alone.
@@ -104,7 +106,6 @@ pub fn best_split_of_rows<C: Cell + Into<Pair>>(
     let last = rows.iter().fold(0, |last, &row| last.max(row as usize));
     for feature in asked {
         below("the bins of a feature", BINS + 1, feature.bins)?;
-        below("the bins of a feature", BINS + 1, feature.bins)?;
         below("the first bin of a feature", feature.bins, 0)?;
         if !rows.is_empty() {
             below("the place of a row and feature", bins.len(), last.saturating_add(feature.place))?;
@@ -121,10 +122,10 @@ pub fn best_split_of_rows<C: Cell + Into<Pair>>(
         sums.gains.resize(most, 0.0);
     }
     sums.ends.clear();
-    Ok(f64::dispatch(FewRows { bins, rows, values, all, asked, rule, sums }))
+    Ok(f64::dispatch(ByRows { bins, rows, values, all, asked, rule, sums }))
 }
 
-struct FewRows<'a, C> {
+struct ByRows<'a, C> {
     bins: &'a [u8],
     rows: &'a [u32],
     values: &'a [C],
@@ -134,7 +135,7 @@ struct FewRows<'a, C> {
     sums: &'a mut RowSums<C>,
 }
 
-impl<C: Cell + Into<Pair>> Task<f64> for FewRows<'_, C> {
+impl<C: Cell + Into<Pair>> Task<f64> for ByRows<'_, C> {
     type Output = Option<RowSplit>;
     #[inline(always)]
     fn run<S: Lanes<f64>>(self, _: S) -> Self::Output {
@@ -194,7 +195,7 @@ fn add_up<C: Cell>(
     cells: &mut [C; BINS],
 ) -> [u64; 4] {
     let mut occupied = [0_u64; 4];
-    let copies = bins * COPIES <= BINS && rows.len() >= 2 * COPIES * bins;
+    let copies = bins * COPIES <= BINS && rows.len() >= MANY;
     if !copies {
         for (&row, &value) in rows.iter().zip(values) {
             let bin = usize::from(column[row as usize]);
