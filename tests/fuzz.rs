@@ -54,6 +54,7 @@ fn table() -> Dataset {
         ("class", text(4, &["no", "perhaps", "yes"], false)),
         ("two", text(5, &["no", "yes"], false)),
         ("y", of(&|row| below(6, row, 50) as f64 / 7.0)),
+        ("z", of(&|row| below(8, row, 9) as f64)),
         ("weight", of(&|row| below(7, row, 4) as f64 + 0.5)),
     ];
     Dataset::new(columns.into_iter().map(|(name, column)| (name.to_owned(), column)).collect()).unwrap()
@@ -62,7 +63,7 @@ fn table() -> Dataset {
 /// A file of every kind of model.
 fn models() -> Vec<(String, Vec<u8>)> {
     let trees: &[&str] = &["trees=4", "max_leaves=12"];
-    let cases: [(&str, &str, &[&str]); 15] = [
+    let cases: [(&str, &str, &[&str]); 17] = [
         ("linear", "y", &[]),
         ("ridge", "y", &["alpha=2"]),
         ("logistic", "two", &[]),
@@ -78,12 +79,16 @@ fn models() -> Vec<(String, Vec<u8>)> {
         ("extra-trees", "two", trees),
         ("isolation-forest", "", &["trees=4", "subsample=30", "contamination=0.1", "unseen=majority"]),
         ("isolation-forest", "", &["trees=3", "subsample=9"]),
+        ("tree", "y,z", &["unseen=majority"]),
+        ("forest", "y,z", trees),
     ];
     let data = table();
     let model = |(family, target, settings): (&str, &str, &[&str])| {
-        let others = ["class", "two", "y"].into_iter().filter(|name| *name != target);
+        let others = ["class", "two", "y", "z"]
+            .into_iter()
+            .filter(|name| !target.split(',').any(|part| part == *name));
         let roles = Roles {
-            target: (!target.is_empty()).then(|| target.to_owned()),
+            targets: target.split(',').filter(|name| !name.is_empty()).map(String::from).collect(),
             weight: Some("weight".into()),
             ignore: others.map(String::from).collect(),
             ..Roles::default()

@@ -16,7 +16,7 @@ const SLACK: usize = 16 * 1024;
 
 fn models() -> Vec<(&'static str, Vec<u8>)> {
     // Without a target for those that need none.
-    let cases: [(_, _, _, &[&str]); 8] = [
+    let cases: [(_, _, _, &[&str]); 9] = [
         ("linear", "diabetes", Some("progression"), &[]),
         ("logistic", "breast_cancer", Some("diagnosis"), &[]),
         ("logistic", "digits", Some("digit"), &[]),
@@ -25,10 +25,14 @@ fn models() -> Vec<(&'static str, Vec<u8>)> {
         ("forest", "diabetes", Some("progression"), &["trees=4", "quantiles=0.1,0.9", "max_leaves=50"]),
         ("isolation-forest", "iris", None, &["trees=10", "subsample=40", "contamination=0.1"]),
         ("extra-trees", "iris", Some("species"), &["trees=5"]),
+        ("forest", "diabetes", Some("progression,bmi"), &["trees=3", "max_leaves=50"]),
     ];
     let model = |(family, data, target, settings): (&str, _, Option<&str>, _)| {
         let table = read(embedded(&format!("{data}.csv")), &ReadOptions::default()).unwrap();
-        let roles = Roles { target: target.map(String::from), ..Roles::default() };
+        let roles = Roles {
+            targets: target.iter().flat_map(|names| names.split(',')).map(String::from).collect(),
+            ..Roles::default()
+        };
         let settings = Settings::parse(settings).unwrap();
         let model = train(family, &table, &roles, &settings, &Context::default()).unwrap();
         (data, model.to_bytes().unwrap())
@@ -161,7 +165,7 @@ fn parts_that_do_not_fit_are_refused() {
         parts.to_bytes()
     };
     assert!(load_bytes(&edit(0, &|_| ())).is_ok());
-    let cases: [(usize, &str, Change<'_>); 12] = [
+    let cases: [(usize, &str, Change<'_>); 17] = [
         (0, "inputs are called", &|m| m["encoder"]["inputs"][1] = m["encoder"]["inputs"][0].clone()),
         (0, "no column with a value", &|m| {
             m["encoder"]["inputs"] = Vec::<Value>::new().into();
@@ -176,6 +180,11 @@ fn parts_that_do_not_fit_are_refused() {
         (4, "task is not that of its quantiles", &|m| m["params"]["quantiles"] = serde_json::json!([0.5])),
         (6, "trees cannot have seen", &|m| m["sampled"] = 41.into()),
         (6, "without a share", &|m| m["task"]["threshold"] = Value::Null),
+        (8, "its task is not", &|m| m["task"]["names"] = serde_json::json!(["bmi", "bmi"])),
+        (8, "its task is not", &|m| m["task"]["names"] = serde_json::json!(["bmi"])),
+        (8, "its task is not", &|m| m["params"]["tree"]["criterion"] = "absolute".into()),
+        (8, "values", &|m| m["task"]["names"] = serde_json::json!(["a", "b", "c"])),
+        (0, "its task is not", &|m| m["task"] = serde_json::json!({"task": "outputs", "names": ["a", "b"]})),
         (2, "known are", &|m| m["kind"] = "stranger".into()),
     ];
     for (i, expected, change) in cases {

@@ -8,5 +8,6 @@ mod fuzz; // mutated model files
 mod hostile_files; // damaged model files
 mod shared_data; // quality on real data, against scikit-learn
 mod surgery; // model files taken apart
+mod targets; // several target columns
 mod tidy; // rules of the house
 mod unseen; // categories that training did not see

@@ -5,7 +5,7 @@ use crate::output::is_standard;
 use clap::Args;
 use std::path::{Path, PathBuf};
 use tilewise_base::pool::{WorkerCommand, Workers};
-use tilewise_base::{Dataset, Engine, Field, Kind, Roles, Schema};
+use tilewise_base::{Dataset, Engine, Field, Kind, Model, Roles, Schema};
 use tilewise_data::{Format, ReadOptions, read};
 
 /// How a table is read.
@@ -60,11 +60,11 @@ impl Table {
         &self,
         inputs: &[Field],
         offset: Option<&str>,
-        others: &[Option<&str>],
+        others: &[&str],
     ) -> Result<Dataset, Failure> {
         let offset = offset.map(|name| Field { name: name.to_owned(), kind: Kind::Numeric });
         let schema = Schema { fields: inputs.iter().cloned().chain(offset).collect() };
-        let others = others.iter().flatten().map(|&name| name.to_owned());
+        let others = others.iter().map(|&name| name.to_owned());
         let wanted = schema.fields.iter().map(|field| field.name.clone()).chain(others).collect();
         let options = ReadOptions { schema: Some(&schema), columns_wanted: Some(wanted), ..self.options() };
         read(&self.data, &options).map_err(Failure::from)
@@ -95,9 +95,45 @@ pub(crate) struct Columns {
 }
 
 impl Columns {
-    pub(crate) fn roles(&self, target: Option<&str>) -> Roles {
-        let target = target.map(String::from);
-        Roles { target, weight: self.weight.clone(), offset: self.offset.clone(), ..Roles::default() }
+    pub(crate) fn roles(&self, targets: Vec<String>) -> Roles {
+        Roles { targets, weight: self.weight.clone(), offset: self.offset.clone(), ..Roles::default() }
+    }
+}
+
+/// What was given for `--target`, each time a column or several apart by commas.
+#[derive(Clone, Copy)]
+pub(crate) struct Targets<'a>(pub(crate) &'a [String]);
+
+impl<'a> Targets<'a> {
+    /// Every name that may be meant, since a column's name can have commas in it.
+    pub(crate) fn candidates(self) -> impl Iterator<Item = &'a str> {
+        let parts = |text: &'a String| text.split(',').chain(text.contains(',').then_some(&text[..]));
+        self.0.iter().flat_map(parts)
+    }
+
+    /// The columns of a table that are meant: one of exactly this name, if there is one, else those between the commas.
+    pub(crate) fn of(self, table: &Dataset) -> Vec<String> {
+        let mut names = Vec::new();
+        for text in self.0 {
+            match table.names().contains(text) {
+                true => names.push(text.clone()),
+                false => names.extend(text.split(',').map(String::from)),
+            }
+        }
+        names
+    }
+
+    /// The columns with the answers of a model: its own targets where nothing was given. Commas are what stands between names only
+    /// where fewer were given than the model has targets.
+    pub(crate) fn of_model(self, model: &dyn Model) -> Vec<String> {
+        let own = model.targets();
+        if self.0.is_empty() {
+            own.into_iter().map(String::from).collect()
+        } else if self.0.len() < own.len() {
+            self.0.iter().flat_map(|text| text.split(',')).map(String::from).collect()
+        } else {
+            self.0.to_vec()
+        }
     }
 }
 
@@ -159,6 +195,6 @@ pub(crate) fn keep_apart(out: &Path, inputs: &[(&str, &Path)]) -> Result<(), Fai
 }
 
 /// The model in a file.
-pub(crate) fn load(path: &Path) -> Result<Box<dyn tilewise_base::Model>, Failure> {
+pub(crate) fn load(path: &Path) -> Result<Box<dyn Model>, Failure> {
     Ok(tilewise_models::load(path)?)
 }

@@ -3,7 +3,8 @@
 use crate::failure::{Failure, note};
 use std::io::Write;
 use std::path::Path;
-use tilewise_base::metric::{Score, Truth, baseline, confusion, most_probable, summary};
+use tilewise_base::error::listed;
+use tilewise_base::metric::{Score, Truth, baseline, confusion, measures, most_probable, summary};
 use tilewise_base::{Column, Dataset, Error, FitReport, Kind, Model, Result, Task, Unseen};
 
 /// Classes up to which a confusion matrix is printed.
@@ -80,13 +81,15 @@ pub(crate) fn scores(
     weights: Option<&[f64]>,
     task: &Task,
 ) -> Result<String> {
+    if let (Truth::Outputs(y), Task::Outputs { names }) = (truth, task) {
+        return scores_of_outputs(names, y, predictions, constant, weights);
+    }
     let ours = summary(truth, predictions, weights)?;
     let plain = summary(truth, &constant.repeat(truth.rows()), weights)?;
     let what = match task {
         Task::Regression => "always the mean",
         _ => "always the same",
     };
-    let number = |s: &Score| if s.value.is_nan() { "undefined".to_owned() } else { significant(s.value) };
     let mut rows = vec![vec![String::new(), "model".to_owned(), what.to_owned()]];
     rows.extend(ours.iter().zip(&plain).map(|(a, b)| vec![a.name.to_owned(), number(a), number(b)]));
     let mut text = aligned(&rows);
@@ -103,6 +106,37 @@ pub(crate) fn scores(
         text += &aligned(&rows);
     }
     Ok(text)
+}
+
+/// A line for each of several targets, and one for the mean over them.
+fn scores_of_outputs(
+    names: &[String],
+    y: &[Vec<f64>],
+    predictions: &[f64],
+    constant: &[f64],
+    weights: Option<&[f64]>,
+) -> Result<String> {
+    let line = |name: String, truth: &Truth, predictions: &[f64], constant: &[f64]| {
+        let ours = summary(truth, predictions, weights)?;
+        let plain = summary(truth, &constant.repeat(truth.rows()), weights)?;
+        Ok::<Vec<String>, Error>([name].into_iter().chain(ours.iter().chain(&plain).map(number)).collect())
+    };
+    let truth = Truth::Outputs(y.to_vec());
+    let measures = measures(&truth);
+    let always = measures.iter().map(|name| format!("always the mean: {name}"));
+    let header = [String::new()].into_iter().chain(measures.iter().map(|name| name.to_string()));
+    let mut rows = vec![header.chain(always).collect()];
+    for (output, (name, y)) in names.iter().zip(y).enumerate() {
+        let predictions: Vec<f64> = predictions.iter().skip(output).step_by(names.len()).copied().collect();
+        let truth = Truth::Numbers(y.clone());
+        rows.push(line(printable(name), &truth, &predictions, &constant[output..=output])?);
+    }
+    rows.push(line(format!("mean of {}", names.len()), &truth, predictions, constant)?);
+    Ok(aligned(&rows))
+}
+
+fn number(score: &Score) -> String {
+    if score.value.is_nan() { "undefined".to_owned() } else { significant(score.value) }
 }
 
 /// The baseline that knows `truth`.
@@ -200,7 +234,7 @@ pub(crate) fn all_answered(
     predictions: &[f64],
     outputs: usize,
     weights: Option<&[f64]>,
-    target: &str,
+    targets: &[String],
 ) -> Result<()> {
     let counts = |row: usize| weights.is_none_or(|weights| weights[row] > 0.0);
     let mut answers = predictions.chunks(outputs).enumerate();
@@ -210,7 +244,7 @@ pub(crate) fn all_answered(
         Some(row) => {
             let what =
                 "there is no prediction to measure: the row's numbers are so large that the scores overflow";
-            Err(Error::cell(row, target, what))
+            Err(Error::cell(row, listed(targets), what))
         }
     }
 }

@@ -42,18 +42,23 @@ pub(crate) fn tree(outline: &Outline, title: String, depth: usize) -> TreeChart 
     let (low, high) = (numbers().fold(f64::INFINITY, f64::min), numbers().fold(f64::NEG_INFINITY, f64::max));
     let legend = match &outline.task {
         Task::Classification { classes } => classes.iter().map(|class| printable(class)).collect(),
-        _ => {
-            vec![format!("the number predicted, from {} (empty) to {} (full)", digits(low), digits(high))]
+        task => {
+            let what = match task {
+                Task::Outputs { names } => names.first().map_or(String::new(), |name| printable(name)),
+                _ => "the number predicted".to_owned(),
+            };
+            vec![format!("{what}, from {} (empty) to {} (full)", digits(low), digits(high))]
         }
     };
     let of_node = |(at, level): &(usize, usize)| {
         let node = &outline.nodes[*at];
-        let answer = match (outline.class(*at), &outline.task) {
+        // A line for each of several targets.
+        let mut answers = match (outline.class(*at), &outline.task) {
             (Some(class), Task::Classification { classes }) => {
                 let name = classes.get(class).map(|class| printable(class)).unwrap_or_default();
-                format!("{name}: {}", percent(node.values[class]))
+                vec![format!("{name}: {}", percent(node.values[class]))]
             }
-            _ => outline.answer(*at, digits),
+            _ => outline.answers(*at, digits),
         };
         let rows = format!("{} {}", node.rows, if node.rows == 1 { "row" } else { "rows" });
         let bar = match outline.task {
@@ -63,7 +68,9 @@ pub(crate) fn tree(outline: &Outline, title: String, depth: usize) -> TreeChart 
         };
         let Some(split) = &node.split else {
             let tip = format!("{}\n{rows}", outline.answer(*at, |x| x.to_string()));
-            return TreeBox { heading: answer, lines: vec![rows], tip, bar, ..TreeBox::default() };
+            let heading = answers.remove(0);
+            answers.push(rows);
+            return TreeBox { heading, lines: answers, tip, bar, ..TreeBox::default() };
         };
         let [yes, no] = labels(split.missing_left);
         let all = outline.nodes[0].weight;
@@ -73,9 +80,10 @@ pub(crate) fn tree(outline: &Outline, title: String, depth: usize) -> TreeChart 
             share: if all > 0.0 { outline.nodes[to].weight / all } else { 0.0 },
         };
         let ends = *level == depth;
+        answers.push(rows.clone());
         TreeBox {
             heading: outline.question(split, digits).replace(" <= ", " ≤ "),
-            lines: vec![answer, rows.clone()],
+            lines: answers,
             tip: format!("{}\n{rows}", outline.question(split, |x| x.to_string())),
             bar,
             ways: if ends { Vec::new() } else { vec![way(yes, split.left), way(no, split.right)] },

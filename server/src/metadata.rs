@@ -25,6 +25,10 @@ pub(crate) fn model(name: &str, model: &dyn Model, inputs: &[Input]) -> Bytes {
         .collect();
     let outputs = match model.task() {
         // A parameter's value is a single string, number or boolean in the protocol: the list is JSON in a string.
+        Task::Outputs { names } => json!([
+            {"name": "prediction", "datatype": "FP64", "shape": [-1, names.len()],
+             "parameters": {"targets": json!(names).to_string()}},
+        ]),
         Task::Quantiles { quantiles } => json!([
             {"name": "prediction", "datatype": "FP64", "shape": [-1, quantiles.len()],
              "parameters": {"quantiles": json!(quantiles).to_string()}},

@@ -1,16 +1,18 @@
 //! `tilewise evaluate`: how good a model is on a table with known answers.
 
-use crate::arguments::{Columns, Table, Threads, load};
+use crate::arguments::{Columns, Table, Targets, Threads, load};
 use crate::failure::Failure;
 use crate::output;
 use clap::Args;
 use std::path::PathBuf;
+use tilewise_base::error::listed;
 use tilewise_base::{Task, predict_dataset, roles};
 
 const EXAMPLES: &str = "\
 Examples:
   tilewise evaluate --model m.safetensors --data more.csv
   tilewise evaluate --model m.safetensors --data more.csv --target answer --weight rows
+  tilewise evaluate --model both.safetensors --data more.csv --target price,rent
   zcat big.csv.gz | tilewise evaluate --model m.safetensors --data -";
 
 /// Measure a model on a table that holds the answers
@@ -20,9 +22,9 @@ pub(crate) struct Evaluate {
     /// The model file
     #[arg(long, value_name = "FILE")]
     model: PathBuf,
-    /// Column with the answers; by default the model's own target
+    /// Column with the answers; of a model with several targets as many, apart by commas or given again. By default the model's own
     #[arg(long, value_name = "COLUMN")]
-    target: Option<String>,
+    target: Vec<String>,
     #[command(flatten)]
     table: Table,
     #[command(flatten)]
@@ -39,32 +41,34 @@ impl Evaluate {
 
     fn measure(&self) -> Result<String, Failure> {
         let model = load(&self.model)?;
-        let target = self.target.as_deref().unwrap_or(model.target());
-        if target.is_empty() {
+        let targets = Targets(&self.target).of_model(&*model);
+        if targets.is_empty() {
             let what = "the model learned without a target; give --target a column of true and false to measure it by";
             return Err(Failure::Told(format!("{}: {what}", self.model.display())));
         }
-        let mut roles = self.columns.roles(Some(target));
+        let mut roles = self.columns.roles(targets);
         roles.offset = roles.offset.or_else(|| model.offset().map(String::from));
-        let others = [Some(target), roles.weight.as_deref()];
+        let others: Vec<&str> = roles.targets.iter().chain(&roles.weight).map(String::as_str).collect();
         let table = self.table.read_for(model.inputs(), roles.offset.as_deref(), &others)?;
         let file = self.table.name();
         let place = |e| Failure::in_table(&file, e);
-        let truth = roles::truth(&table, target, model.task()).map_err(place)?;
+        let truth = roles::truth(&table, &roles.targets, model.task()).map_err(place)?;
         let weights = roles.weights(&table).map_err(place)?;
         let offsets = roles.offsets(&table).map_err(place)?;
         let predictions = predict_dataset(&*model, &table, offsets.as_deref()).map_err(place)?;
         output::warn_of_unseen(&*model, &table);
-        output::all_answered(&predictions, model.outputs(), weights.as_deref(), target).map_err(place)?;
+        output::all_answered(&predictions, model.outputs(), weights.as_deref(), &roles.targets)
+            .map_err(place)?;
         let constant = output::constant(&truth, weights.as_deref());
         let scores = output::scores(&truth, &predictions, &constant, weights.as_deref(), model.task())?;
         let what = match model.task() {
             Task::Regression => "number",
+            Task::Outputs { .. } => "numbers",
             Task::Quantiles { .. } => "quantiles of the number",
             Task::Classification { .. } => "class",
             Task::Anomaly { .. } => "anomalies, told by",
         };
-        let target = output::printable(target);
+        let target = output::printable(&listed(&roles.targets));
         Ok(format!(
             "{file}: {} rows, {what} {target} predicted by {}\n{scores}",
             table.rows(),

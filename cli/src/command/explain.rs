@@ -16,7 +16,7 @@ Examples:
   tilewise explain --model m.safetensors --data new.csv --rows 3
   tilewise explain --model tree.safetensors --data new.csv --rows 3 --path
 
-There is a line for each row, and for each class where classes are predicted: the base (what is predicted when nothing \
+There is a line for each row, and for each class or each of several targets that are predicted: the base (what is predicted when nothing \
 is known of a row), what each column adds, and the prediction, which is the sum of these.
 
 What a column adds is its Shapley value: the mean, over all orders in which columns can become known, of the step that \
@@ -101,7 +101,7 @@ fn ways(model: &dyn Model, table: &Dataset) -> Result<String> {
     Ok(text)
 }
 
-/// A line for each row, or for each row and class.
+/// A line for each row, or for each row and class, or row and target.
 fn contributions(model: &dyn Model, table: &Dataset) -> Result<Dataset> {
     let values = explain_dataset(model, table)?;
     let predictions = predict_dataset(model, table, None)?;
@@ -113,13 +113,19 @@ fn contributions(model: &dyn Model, table: &Dataset) -> Result<Dataset> {
     let width = (1 + inputs.len()) * outputs;
     let part = |part: usize| numbers(&|row, output| values[row * width + part * outputs + output]);
     let mut columns = vec![("row".to_owned(), numbers(&|row, _| (row + 1) as f64))];
-    if let Task::Classification { classes } = model.task() {
+    let of_output = match model.task() {
+        Task::Classification { classes } => Some(("class", classes)),
+        Task::Outputs { names } => Some(("target", names)),
+        _ => None,
+    };
+    if let Some((what, names)) = of_output {
         let codes = (0..rows * outputs).map(|line| (line % outputs) as u32).collect();
-        columns.push(("class".to_owned(), Column::Categorical { codes, dictionary: classes.clone() }));
+        columns.push((what.to_owned(), Column::Categorical { codes, dictionary: names.clone() }));
     }
     columns.push(("base".to_owned(), part(0)));
     // A column of the table must hide neither one of ours nor, under its new name, another of its own.
-    let is_ours = |name: &str| ["row", "class", "base", "prediction"].contains(&name);
+    let what = of_output.map_or("class", |(what, _)| what);
+    let is_ours = |name: &str| ["row", what, "base", "prediction"].contains(&name);
     let is_theirs = |name: &str| inputs.iter().any(|field| field.name == name);
     for (i, field) in inputs.iter().enumerate() {
         let mut name = field.name.clone();

@@ -1,6 +1,6 @@
 //! `tilewise importance`: how much a model relies on each of its columns.
 
-use crate::arguments::{Columns, Table, Threads, keep_apart, load};
+use crate::arguments::{Columns, Table, Targets, Threads, keep_apart, load};
 use crate::failure::{Failure, note};
 use crate::{interrupt, output, progress};
 use clap::Args;
@@ -18,7 +18,7 @@ Examples:
 The importance of a column is how much worse the measure is when the cells of this column alone are shuffled among the
 rows: the mean and the standard deviation over repeats. Rows that the model was not trained on tell what it relies on for
 new ones. Of two columns that say the same neither may seem important. Measures are
-  RMSE, MAE, R2 (numbers), pinball loss, calibration error (quantiles), log loss, accuracy, ROC AUC, PR AUC, macro F1
+  RMSE, MAE, R2 (numbers; of several targets the mean), pinball loss, calibration error (quantiles), log loss, accuracy, ROC AUC, PR AUC, macro F1
   (classes; the areas for two of them), ROC AUC, PR AUC (isolation forests, by a --target of true and false).";
 
 /// Measure how much a model relies on each of its columns, on a table that holds the answers
@@ -28,9 +28,9 @@ pub(crate) struct ImportanceOf {
     /// The model file
     #[arg(long, value_name = "FILE")]
     model: PathBuf,
-    /// Column with the answers; by default the model's own target
+    /// Column with the answers; of a model with several targets as many, apart by commas or given again. By default the model's own
     #[arg(long, value_name = "COLUMN")]
-    target: Option<String>,
+    target: Vec<String>,
     /// How often each column is shuffled
     #[arg(long, value_name = "N", default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=100_000))]
     repeats: u32,
@@ -84,10 +84,9 @@ impl ImportanceOf {
 
     fn measure(&self) -> Result<Importances, Failure> {
         let model = load(&self.model)?;
-        let target = self.target.as_deref().or(Some(model.target()).filter(|name| !name.is_empty()));
-        let mut roles = self.columns.roles(target);
+        let mut roles = self.columns.roles(Targets(&self.target).of_model(&*model));
         roles.offset = roles.offset.or_else(|| model.offset().map(String::from));
-        let others = [target, roles.weight.as_deref()];
+        let others: Vec<&str> = roles.targets.iter().chain(&roles.weight).map(String::as_str).collect();
         let table = self.table.read_for(model.inputs(), roles.offset.as_deref(), &others)?;
         output::warn_of_unseen(&*model, &table);
         let shown = progress::Shown::new(self.quiet);

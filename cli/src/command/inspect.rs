@@ -6,6 +6,7 @@ use crate::output::{self, is_standard};
 use crate::picture;
 use clap::Args;
 use std::path::{Path, PathBuf};
+use tilewise_base::error::listed;
 use tilewise_base::{Error, Kind, Model, Outline, Task, replace};
 use tilewise_report::Chart;
 
@@ -63,6 +64,9 @@ impl Inspect {
         let mut text = format!("{}: {} model\n", self.model.display(), model.kind());
         text += &match model.task() {
             Task::Regression => format!("predicts the number {}\n", output::printable(model.target())),
+            Task::Outputs { names } => {
+                format!("predicts the numbers {}\n", output::printable(&listed(names)))
+            }
             Task::Quantiles { quantiles } => {
                 let quantiles = quantiles.iter().map(f64::to_string).collect::<Vec<_>>().join(", ");
                 format!(
@@ -136,7 +140,7 @@ impl Inspect {
         }
         if let Some(out) = &self.importances {
             let shares = model.importances().map_err(told)?;
-            let title = format!("Importances: {} from these columns", output::printable(model.target()));
+            let title = format!("Importances: {} from these columns", targets(model));
             write(out, &Chart::Bar(picture::importances(model.inputs(), &shares, title, BARS)).svg())?;
         }
         Ok(())
@@ -150,8 +154,13 @@ impl Inspect {
             "a tree".into()
         };
         let leaves = if leaves == 1 { "one leaf".into() } else { format!("{leaves} leaves") };
-        format!("{}, by {which} with {leaves}", output::printable(model.target()))
+        format!("{}, by {which} with {leaves}", targets(model))
     }
+}
+
+/// What a model predicts, by name.
+fn targets(model: &dyn Model) -> String {
+    output::printable(&listed(&model.targets()))
 }
 
 /// Writes a picture.

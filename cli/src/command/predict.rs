@@ -6,6 +6,7 @@ use crate::output::{self, is_standard};
 use clap::Args;
 use std::io::{BufWriter, Write};
 use std::path::PathBuf;
+use tilewise_base::error::listed;
 use tilewise_base::metric::most_probable;
 use tilewise_base::replace::Replacement;
 use tilewise_base::{Column, Dataset, Error, MISSING_CODE, Roles, Task, predict_dataset};
@@ -18,7 +19,8 @@ Examples:
   cat new.csv | tilewise predict --model m.safetensors --data - | head
 
 Columns are matched by name, in any order; further columns are left alone. The answers have the column prediction,
-and with --proba a column for each class, named by it; those of a forest with quantiles have a column for each of them,
+and with --proba a column for each class, named by it; those of a model with several targets have a column for each, \
+named as they are, those of a forest with quantiles have a column for each of them,
 such as quantile_0.9, and those of an isolation forest the columns score and, if it has a threshold, anomaly.";
 
 /// Predict every row of a table
@@ -50,6 +52,7 @@ impl Predict {
         if self.proba && !matches!(model.task(), Task::Classification { .. }) {
             let what = match model.task() {
                 Task::Anomaly { .. } => "predicts scores".to_owned(),
+                Task::Outputs { names } => format!("predicts the numbers {}", listed(names)),
                 _ => format!("predicts the number {:?}", model.target()),
             };
             let what = format!("--proba needs a model of classes; this one {what}");
@@ -99,7 +102,7 @@ fn rows_without_answer(predictions: &mut [f64], outputs: usize) -> Vec<usize> {
     without
 }
 
-/// Predictions as a table: the number, its quantiles, the score and whether it is that of an anomaly, or the most probable class
+/// Predictions as a table: the number, those of several targets, its quantiles, the score and whether it is that of an anomaly, or the most probable class
 /// and perhaps the probability of each.
 fn answers(task: &Task, predictions: Vec<f64>, rows: usize, proba: bool) -> tilewise_base::Result<Dataset> {
     const PREDICTION: &str = "prediction";

@@ -7,6 +7,7 @@ use clap::Args;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
+use tilewise_base::error::listed;
 use tilewise_base::{Kind, Model};
 use tilewise_server::{Config, End, parse_bind, start};
 
@@ -99,9 +100,9 @@ impl Serve {
         }
         for (name, model) in &models {
             let path = if models.len() == 1 { String::new() } else { format!("/{name}") };
-            let of = match model.target() {
-                "" => String::new(),
-                target => format!(" of {}", output::printable(target)),
+            let of = match &model.targets()[..] {
+                [] => String::new(),
+                targets => format!(" of {}", output::printable(&listed(targets))),
             };
             text += &format!("{name}: {} model{of}; try\n", model.kind());
             text += &format!("  curl http://{address}/predict{path} -d '{}'\n", example(&**model));

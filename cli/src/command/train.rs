@@ -1,6 +1,6 @@
 //! `tilewise train`: from a table to a model file, with measures on rows held out.
 
-use crate::arguments::{Columns, Running, Table, Threads, keep_apart};
+use crate::arguments::{Columns, Running, Table, Targets, Threads, keep_apart};
 use crate::failure::{Failure, note};
 use crate::{interrupt, output, progress};
 use clap::Args;
@@ -28,9 +28,10 @@ pub(crate) struct Train {
     /// Family of the model, see below
     #[arg(long, value_name = "FAMILY")]
     model: String,
-    /// Column to predict; an isolation forest needs none, and is measured by one of true and false
+    /// Column to predict; for trees and forests also several of numbers, apart by commas or given again: the one with the widest
+    /// range decides most. An isolation forest needs none, and is measured by one of true and false
     #[arg(long, value_name = "COLUMN")]
-    target: Option<String>,
+    target: Vec<String>,
     /// Go on with the forest in this file until it has --set trees=N trees in all; everything else must be as it was
     #[arg(long = "continue", value_name = "FILE")]
     continued: Option<PathBuf>,
@@ -91,6 +92,7 @@ Examples:
       --out houses.safetensors
   tilewise train --model tree --set max_depth=5 --data adult.csv --target income --out t.safetensors
   tilewise train --model tree --set max_bins=exact --data small.csv --target y --out exact.safetensors
+  tilewise train --model tree --data houses.csv --target price,rent --out both.safetensors
   tilewise train --model forest --unseen error --data adult.csv --target income --out strict.safetensors
   tilewise train --model forest --engine processes --workers 8 --data adult.csv --target income \\
       --out f.safetensors
@@ -111,7 +113,7 @@ impl Train {
         let unseen = self.unseen.iter().map(|policy| format!("unseen={policy}"));
         let settings = Settings::parse(&self.set.iter().cloned().chain(unseen).collect::<Vec<_>>())?;
         family.check(&settings)?;
-        if self.target.is_none() && family.needs_target() {
+        if self.target.is_empty() && family.needs_target() {
             return Err(Failure::Told(format!(
                 "--model {} needs --target: the column to predict",
                 family.name
@@ -139,15 +141,20 @@ impl Train {
         let engine = self.running.engine()?;
         let file = self.table.name();
         let place = |e| Failure::in_table(&file, e);
-        let mut roles = Roles { group: self.group.clone(), ..self.columns.roles(self.target.as_deref()) };
+        let targets = Targets(&self.target);
+        let mut roles = Roles {
+            group: self.group.clone(),
+            ..self.columns.roles(targets.candidates().map(String::from).collect())
+        };
         // Ignored columns are not even read; those that have a role too are refused below.
         let ignored;
         (roles.ignore, ignored) =
             self.ignore.iter().cloned().partition(|name| !role(&roles, name).is_empty());
         let table = self.table.read(&self.categorical, ignored.clone())?;
+        roles.targets = targets.of(&table);
         // Everything is checked on the whole table, where row numbers are those of the file.
         let inputs = roles.inputs(&table).map_err(place)?;
-        let truth = whole_truth(family, settings, &table, self.target.as_deref()).map_err(place)?;
+        let truth = whole_truth(family, settings, &table, &roles).map_err(place)?;
         roles.weights(&table).map_err(place)?;
         roles.offsets(&table).map_err(place)?;
         let role = |name: &str| role(&roles, name);
@@ -187,7 +194,7 @@ impl Train {
         if let Some(Truth::Classes { classes, .. }) = truth
             && classes > MANY_NUMBERS
             && let Some(other) = FAMILIES.iter().find(|family| family.serves(Purpose::Regression))
-            && let Some(target) = &self.target
+            && let [target] = &roles.targets[..]
             && matches!(table.column(target).map_err(place)?, Column::F32(_) | Column::F64(_))
         {
             let (target, other) = (output::printable(target), other.name);
@@ -236,7 +243,7 @@ impl Train {
             }
             None => (&table, "on the training rows (use --test-fraction for an honest measure)".to_owned()),
         };
-        if roles.target.is_none() {
+        if roles.targets.is_empty() {
             let text = spread(&*model, test).map_err(|e| place(in_file(e, rows)))?;
             return output::print(&format!("{what}:\n{text}")).and(if interrupted {
                 Err(Failure::Interrupted)
@@ -282,29 +289,33 @@ fn whole_truth(
     family: &Family,
     settings: &Settings,
     table: &Dataset,
-    target: Option<&str>,
+    roles: &Roles,
 ) -> Result<Option<Truth>, Error> {
-    let Some(target) = target else { return Ok(None) };
+    family.check_targets(roles)?;
     if !family.needs_target() {
-        return roles::flags(table, target).map(|flags| Some(Truth::Flags(flags)));
+        let target = roles.only_target()?;
+        return target.map(|target| roles::flags(table, target).map(Truth::Flags)).transpose();
     }
-    if family.classifies(table.column(target)?, settings)? {
-        let (codes, classes) = roles::classes(table, target)?;
+    if family.classifies(table, roles, settings)? {
+        let (codes, classes) = roles::classes(table, roles.needed_target()?)?;
         return Ok(Some(Truth::Classes { codes, classes: classes.len() }));
     }
-    roles::numbers(table, target).map(|y| Some(Truth::Numbers(y)))
+    let task = match &roles.targets[..] {
+        [_] => Task::Regression,
+        names => Task::Outputs { names: names.to_vec() },
+    };
+    roles::truth(table, &roles.targets, &task).map(Some)
 }
 
 /// Scores on `test`; the baseline knows only the training rows.
 fn measure(model: &dyn Model, training: &Dataset, test: &Dataset, roles: &Roles) -> Result<String, Error> {
-    let target = roles.needed_target()?;
-    let truth_of = |table| roles::truth(table, target, model.task());
+    let truth_of = |table| roles::truth(table, &roles.targets, model.task());
     let constant = output::constant(&truth_of(training)?, roles.weights(training)?.as_deref());
     let offsets = roles.offsets(test)?;
     let predictions = predict_dataset(model, test, offsets.as_deref())?;
     // Rows held out may all have weight 0; measures are then undefined, not an error.
     let weights = roles.weights(test).unwrap_or_else(|_| Some(vec![0.0; test.rows()]));
-    output::all_answered(&predictions, model.outputs(), weights.as_deref(), target)?;
+    output::all_answered(&predictions, model.outputs(), weights.as_deref(), &roles.targets)?;
     output::scores(&truth_of(test)?, &predictions, &constant, weights.as_deref(), model.task())
 }
 
@@ -333,7 +344,7 @@ fn in_file(error: Error, rows: &[usize]) -> Error {
 
 fn role(roles: &Roles, name: &str) -> &'static str {
     let is = |role: &Option<String>| role.as_deref() == Some(name);
-    if is(&roles.target) {
+    if roles.targets.iter().any(|target| target == name) {
         "target"
     } else if is(&roles.weight) {
         "weight"

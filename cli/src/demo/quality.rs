@@ -46,7 +46,7 @@ pub(crate) fn train(problem: &Problem, cancel: &AtomicBool) -> Result<Vec<Outcom
             tilewise_models::train(family.name, &training, &all_roles, &settings, &context)?.into();
         let seconds = start.elapsed().as_secs_f64();
         shown.finish();
-        let truth = |table| -> Result<Truth> { roles::truth(table, problem.target, model.task()) };
+        let truth = |table| -> Result<Truth> { roles::truth(table, &[problem.target], model.task()) };
         let constant = crate::output::constant(&truth(&training)?, None).repeat(test.rows());
         let ours = summary(&truth(&test)?, &predict_dataset(&*model, &test, None)?, None)?;
         let plain = summary(&truth(&test)?, &constant, None)?;

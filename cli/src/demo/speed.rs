@@ -86,7 +86,8 @@ fn train(family: &Family, table: &Dataset) -> Result<Vec<u8>> {
         Purpose::Classification | Purpose::Either => (Some("class"), vec!["value".to_owned()]),
         Purpose::Anomaly => (None, vec!["class".to_owned(), "value".to_owned()]),
     };
-    let roles = Roles { target: target.map(String::from), ignore: other, ..Roles::default() };
+    let roles =
+        Roles { targets: target.map(String::from).into_iter().collect(), ignore: other, ..Roles::default() };
     // Forests of 100 trees would make the demo take minutes.
     let has_trees = family.parameters().any(|setting| setting.key == "trees");
     let settings = if has_trees { Settings::default().with("trees", 4) } else { Settings::default() };

@@ -45,6 +45,8 @@ pub struct Family {
     pub summary: &'static str,
     /// What it predicts.
     pub purpose: Purpose,
+    /// Whether it learns several columns of numbers at once.
+    pub several: bool,
     /// Whether worker processes can train it.
     pub processes: bool,
     /// Groups of parameters it accepts.
@@ -68,15 +70,54 @@ pub static FAMILIES: &[&Family] = &[
 ];
 
 impl Family {
-    /// Whether a target column is one of classes.
+    /// Whether the target column is one of classes; several are numbers.
     ///
     /// # Errors
-    /// When the parameter `task`, where the family has it, is not one of its words.
-    pub fn classifies(&self, target: &Column, settings: &Settings) -> Result<bool> {
-        Ok(match self.purpose {
-            Purpose::Either => task(settings)?.unwrap_or(!matches!(target, Column::F32(_) | Column::F64(_))),
-            purpose => purpose == Purpose::Classification,
-        })
+    /// When there is no target, one is not there, there are several and the family learns one, or one of several holds classes; when
+    /// the parameter `task`, where the family has it, is not one of its words.
+    pub fn classifies(&self, dataset: &Dataset, roles: &Roles, settings: &Settings) -> Result<bool> {
+        let asked = if self.purpose == Purpose::Either { task(settings)? } else { None };
+        let is_of_classes = |name: &str| {
+            let column = dataset.column(name)?;
+            Ok::<_, Error>(match self.purpose {
+                Purpose::Either => asked.unwrap_or(!matches!(column, Column::F32(_) | Column::F64(_))),
+                purpose => purpose == Purpose::Classification,
+            })
+        };
+        self.check_targets(roles)?;
+        let targets = roles.needed_targets()?;
+        if let [target] = targets {
+            return is_of_classes(target);
+        }
+        for target in targets {
+            if is_of_classes(target)? {
+                let what = "holds classes and is one of several targets, which are to be numbers; task=regression takes true and \
+                            false as 1 and 0";
+                return Err(Error::column(target, what));
+            }
+        }
+        Ok(false)
+    }
+
+    /// Checks that it learns as many target columns as there are.
+    ///
+    /// # Errors
+    /// When there are several and it learns one; names the second, and the families that can.
+    pub fn check_targets(&self, roles: &Roles) -> Result<()> {
+        match &roles.targets[..] {
+            [first, second, ..] if !self.several => {
+                let able: Vec<&str> = FAMILIES.iter().filter(|f| f.several).map(|f| f.name).collect();
+                let able = able.join(", ");
+                Err(Error::column(
+                    second,
+                    format!(
+                        "is a second target, besides {first:?}; {} takes one, {able} learn several",
+                        self.name
+                    ),
+                ))
+            }
+            _ => Ok(()),
+        }
     }
 
     /// Whether it can predict numbers (or classes, or find anomalies).
@@ -119,7 +160,7 @@ pub fn family(name: &str) -> Result<&'static Family> {
 ///
 /// # Errors
 /// When a name, a parameter, a role or a cell is not what is accepted (each is named), or there is nothing to learn:
-/// fewer than two rows, or a target that is the same in every row that has weight.
+/// fewer than two rows, or a target (any of several) that is the same in every row that has weight.
 pub fn train(
     name: &str,
     dataset: &Dataset,
@@ -174,25 +215,27 @@ fn checked(
         let what = format!("for {name} only threads is; processes train {}", able.join(", "));
         return Err(Error::parameter("engine", "processes", what));
     }
+    family.check_targets(roles)?;
     roles.inputs(dataset)?;
     if family.needs_target() {
-        check_target(family, dataset, roles, settings)?;
+        let classify = family.classifies(dataset, roles, settings)?;
+        let weights = roles.weights(dataset)?;
+        for target in roles.needed_targets()? {
+            check_target(dataset, target, classify, weights.as_deref())?;
+        }
     }
     Ok(family)
 }
 
-fn check_target(family: &Family, dataset: &Dataset, roles: &Roles, settings: &Settings) -> Result<()> {
-    let target = roles.needed_target()?;
-    let column = dataset.column(target)?;
-    let (values, classes): (Vec<f64>, _) = if family.classifies(column, settings)? {
+/// That a target has two values at least, in rows that count.
+fn check_target(dataset: &Dataset, target: &str, classify: bool, weights: Option<&[f64]>) -> Result<()> {
+    let (values, classes): (Vec<f64>, _) = if classify {
         let (codes, classes) = roles::classes(dataset, target)?;
         (codes.into_iter().map(f64::from).collect(), classes)
     } else {
         (roles::numbers(dataset, target)?, Vec::new())
     };
-    let weights = roles.weights(dataset)?;
-    let mut counted =
-        values.iter().enumerate().filter(|(row, _)| weights.as_ref().is_none_or(|w| w[*row] > 0.0));
+    let mut counted = values.iter().enumerate().filter(|(row, _)| weights.is_none_or(|w| w[*row] > 0.0));
     let Some((_, first)) = counted.next() else {
         return Err(Error::Fit("there are no rows to learn from".into()));
     };
@@ -246,11 +289,11 @@ fn open(file: &ModelFile<'_>) -> Result<Box<dyn Model>> {
         Some(family) => {
             let model = (family.load)(file)?;
             let purpose = match model.task() {
-                Task::Regression | Task::Quantiles { .. } => Purpose::Regression,
+                Task::Regression | Task::Outputs { .. } | Task::Quantiles { .. } => Purpose::Regression,
                 Task::Classification { .. } => Purpose::Classification,
                 Task::Anomaly { .. } => Purpose::Anomaly,
             };
-            if family.serves(purpose) {
+            if family.serves(purpose) && (family.several || model.targets().len() < 2) {
                 return Ok(model);
             }
             Err(file.error(format!("its task is not one of family {:?}", family.name)))
@@ -339,6 +382,58 @@ mod tests {
         );
         assert!(task("label", "regression").unwrap_err().to_string().contains("text"));
         assert!(task("y", "guess").unwrap_err().to_string().contains("auto, regression or classification"));
+    }
+
+    #[test]
+    fn several_numbers_come_back_from_their_bytes_and_one_is_stored_as_ever() {
+        let data = table();
+        let roles = |names: &[&str]| {
+            let others = ["y", "label", "w"].into_iter().filter(|name| !names.contains(name));
+            let targets = names.iter().map(|name| name.to_string()).collect();
+            Roles { targets, ignore: others.map(String::from).collect(), ..Roles::default() }
+        };
+        let fit = |family: &Family, names: &[&str], task: &str| {
+            let settings = match family.purpose {
+                Purpose::Either => Settings::default().with("task", task),
+                _ => Settings::default(),
+            };
+            train(family.name, &data, &roles(names), &settings, &Context::default())
+        };
+        let told = |family, names: &[&str], task| fit(family, names, task).err().unwrap().to_string();
+        for family in FAMILIES {
+            if !family.several {
+                let message = told(family, &["y", "w"], "auto");
+                let all = ["\"w\"", "besides \"y\"", family.name, "tree, forest, extra-trees learn several"];
+                assert!(all.iter().all(|part| message.contains(part)), "{message}");
+                continue;
+            }
+            let model = fit(family, &["y", "w"], "auto").unwrap();
+            assert_eq!(*model.task(), Task::Outputs { names: vec!["y".into(), "w".into()] });
+            assert_eq!((model.target(), model.targets()), ("", vec!["y", "w"]));
+            let bytes = model.to_bytes().unwrap();
+            let same = load_bytes(&bytes).unwrap();
+            assert_eq!((same.to_bytes().unwrap(), same.targets()), (bytes, vec!["y", "w"]));
+            let predict = |m: &dyn Model| predict_dataset(m, &data, None).unwrap();
+            let predictions = predict(&*model);
+            assert!(predictions == predict(&*same) && predictions.len() == 60);
+            // Classes are refused by name; as numbers true and false are accepted, text is not.
+            assert!(told(family, &["y", "label"], "auto").contains("\"label\": holds classes"));
+            assert!(told(family, &["y", "w"], "classification").contains("\"y\": holds classes"));
+            assert!(told(family, &["y", "label"], "regression").contains("\"label\": is text"));
+            let one = fit(family, &["y"], "auto").unwrap().to_bytes().unwrap();
+            let file = ModelFile::parse(&one).unwrap();
+            let (target, task): (String, serde_json::Value) =
+                (file.metadata("target").unwrap(), file.metadata("task").unwrap());
+            assert_eq!((target, task), ("y".into(), serde_json::json!({"task": "regression"})));
+        }
+        let constant = Dataset::new(vec![
+            ("x".into(), Column::F64(vec![1.0, 2.0, 3.0])),
+            ("a".into(), Column::F64(vec![1.0, 2.0, 3.0])),
+            ("b".into(), Column::F64(vec![4.0; 3])),
+        ]);
+        let roles = Roles { targets: vec!["a".into(), "b".into()], ..Roles::default() };
+        let fitted = train("tree", &constant.unwrap(), &roles, &Settings::default(), &Context::default());
+        assert!(fitted.err().unwrap().to_string().contains("\"b\": is 4 in every row"));
     }
 
     #[test]

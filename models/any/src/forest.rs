@@ -39,6 +39,7 @@ pub(crate) static FOREST: Family = Family {
     name: "forest",
     summary: "a random forest; missing values and categories are taken as they are",
     purpose: Purpose::Either,
+    several: true,
     processes: true,
     settings: &[&[TREES, BOOTSTRAP, OUT_OF_BAG, MAX_FEATURES, QUANTILES], tree::GROWING],
     check: |settings| params(settings, Splitter::Best).and(task(settings)).map(|_| ()),
@@ -108,7 +109,7 @@ fn of_table(
 ) -> Result<(RandomForest, MaxBins, bool)> {
     let (mut params, bins) = params(settings, splitter)?;
     constraints::resolve(settings, dataset, roles, &mut params.tree)?;
-    let classify = FOREST.classifies(dataset.column(roles.needed_target()?)?, settings)?;
+    let classify = FOREST.classifies(dataset, roles, settings)?;
     Ok((params, bins, classify))
 }
 

@@ -23,6 +23,7 @@ pub(crate) static ISOLATION_FOREST: Family = Family {
     name: "isolation-forest",
     summary: "scores unusual rows from 0 to 1; needs no target, and is measured by one of true and false",
     purpose: Purpose::Anomaly,
+    several: false,
     processes: false,
     settings: &[&[TREES, SUBSAMPLE, CONTAMINATION, tree::UNSEEN]],
     check: |settings| params(settings).map(|_| ()),

@@ -118,6 +118,7 @@ pub(crate) static TREE: Family = Family {
     name: "tree",
     summary: "a decision tree; missing values and categories are taken as they are",
     purpose: Purpose::Either,
+    several: true,
     processes: false,
     settings: &[&[MAX_FEATURES, SPLITTER], GROWING],
     check: |settings| {
@@ -217,7 +218,7 @@ fn fit(
     let features = max_features(settings, &MAX_FEATURES)?.unwrap_or_default();
     let (mut params, bins) = growing(settings, features)?;
     constraints::resolve(settings, dataset, roles, &mut params)?;
-    let classify = TREE.classifies(dataset.column(roles.needed_target()?)?, settings)?;
+    let classify = TREE.classifies(dataset, roles, settings)?;
     Ok(Box::new(TreeModel::fit(&params, bins, classify, dataset, roles, context)?))
 }
 

@@ -31,7 +31,7 @@ pub struct Importances {
 /// are wrong, but many are useful", 2019) of each column on the rows of `dataset`: how much worse `metric` becomes when the cells
 /// of this column alone are shuffled, `repeats` times. Of two columns that tell the same neither may seem important.
 ///
-/// `roles` names the target (by default the model's), weights and offset. `metric` is one of [`measures`]; by default R2,
+/// `roles` names the target (by default the model's; of several the measure is the mean), weights and offset. `metric` is one of [`measures`]; by default R2,
 /// pinball loss, accuracy or ROC AUC. A shuffle is a function of `context.seed`, the column's name and the repeat, so neither
 /// threads nor the order of columns can change it.
 ///
@@ -54,12 +54,13 @@ pub fn permutation_importance(
     if repeats == 0 {
         return Err(Error::parameter("repeats", repeats, "a whole number above 0 is"));
     }
-    let target = match &roles.target {
-        Some(name) => name,
-        None if !model.target().is_empty() => model.target(),
-        None => roles.needed_target()?,
+    let of_model = model.targets();
+    let targets: Vec<&str> = match roles.needed_targets() {
+        Ok(targets) => targets.iter().map(String::as_str).collect(),
+        Err(none) if of_model.is_empty() => return Err(none),
+        Err(_) => of_model,
     };
-    let truth = roles::truth(dataset, target, model.task())?;
+    let truth = roles::truth(dataset, &targets, model.task())?;
     let (weights, offsets) = (roles.weights(dataset)?, roles.offsets(dataset)?);
     let metric = metric.unwrap_or_else(|| default_metric(&truth));
     let (rows, width, outputs) = (dataset.rows(), model.inputs().len(), model.outputs());

@@ -8,8 +8,13 @@ use tilewise_kernels::{MatMut, MatRef};
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "task", rename_all = "lowercase")]
 pub enum Task {
-    /// One number per target.
+    /// A number.
     Regression,
+    /// A number for each of several targets.
+    Outputs {
+        /// The target columns, in the order of the outputs; two at least.
+        names: Vec<String>,
+    },
     /// Quantiles of a number.
     Quantiles {
         /// Which ones, from 0 to 1, in the order of the outputs.
@@ -32,15 +37,17 @@ impl Task {
     pub fn outputs(&self) -> usize {
         match self {
             Self::Regression | Self::Anomaly { .. } => 1,
+            Self::Outputs { names } => names.len(),
             Self::Quantiles { quantiles } => quantiles.len(),
             Self::Classification { classes } => classes.len(),
         }
     }
 
-    /// What each of them is called: `prediction`, `quantile_0.1`, the class, `score`.
+    /// What each of them is called: `prediction`, the target column where there are several, `quantile_0.1`, the class, `score`.
     pub fn names(&self) -> Vec<String> {
         match self {
             Self::Regression => vec!["prediction".into()],
+            Self::Outputs { names } => names.clone(),
             Self::Quantiles { quantiles } => quantiles.iter().map(|q| format!("quantile_{q}")).collect(),
             Self::Classification { classes } => classes.clone(),
             Self::Anomaly { .. } => vec!["score".into()],
@@ -56,8 +63,15 @@ pub trait Model: Send + Sync {
     fn kind(&self) -> &str;
     /// The columns it needs, in the order of cells.
     fn inputs(&self) -> &[Field];
-    /// Name of the target column; empty where the task has none ([`Task::Anomaly`]).
+    /// Name of the target column; empty where there is none ([`Task::Anomaly`]) or [`Task::Outputs`] names several.
     fn target(&self) -> &str;
+    /// Names of the target columns: none, one or several.
+    fn targets(&self) -> Vec<&str> {
+        match self.task() {
+            Task::Outputs { names } => names.iter().map(String::as_str).collect(),
+            _ => Some(self.target()).into_iter().filter(|name| !name.is_empty()).collect(),
+        }
+    }
     /// Name of the column that was added to the linear predictor in training, if there was one: predictions without
     /// it are not those of this model.
     fn offset(&self) -> Option<&str> {

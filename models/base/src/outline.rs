@@ -21,7 +21,7 @@ pub struct Node {
     pub rows: u64,
     /// Their weight.
     pub weight: f64,
-    /// What it would answer as a leaf: a number, or the shares of classes.
+    /// What it would answer as a leaf: a number, one for each of several targets, or the shares of classes.
     pub values: Vec<f64>,
     /// Where rows go; `None` in leaves.
     pub split: Option<Split>,
@@ -51,7 +51,7 @@ pub enum Question {
     OneOf(Vec<usize>),
 }
 
-/// Categories that are named, of more the first.
+/// Categories and targets that are named, of more the first.
 const NAMED: usize = 10;
 /// Levels that are indented; below them the level is written as a number, as a chain of 100,000 splits would take 20 GB of blanks.
 const INDENTED: usize = 40;
@@ -68,16 +68,31 @@ impl Outline {
         }
     }
 
-    /// The answer of a node in words: the number, or the most frequent class (of equals the first) and its share.
+    /// The answer of a node in words: the number, those of several targets, or the most frequent class (of equals the first) and its
+    /// share.
     pub fn answer(&self, node: usize, number: impl Fn(f64) -> String) -> String {
+        self.answers(node, number).join(", ")
+    }
+
+    /// As [`Outline::answer`], in parts: one for each of several targets, of many for the first ten and how many more there are.
+    pub fn answers(&self, node: usize, number: impl Fn(f64) -> String) -> Vec<String> {
         let values = &self.nodes[node].values;
         match &self.task {
             Task::Classification { classes } => {
                 let best = self.class(node).unwrap_or(0);
                 let share = values.get(best).copied().unwrap_or(f64::NAN);
-                format!("{:?} {share:.3}", classes.get(best).map_or("", String::as_str))
+                vec![format!("{:?} {share:.3}", classes.get(best).map_or("", String::as_str))]
             }
-            _ => values.first().map_or(String::new(), |value| number(*value)),
+            Task::Outputs { names } => {
+                let answer =
+                    |(name, value): (&String, &f64)| format!("{} {}", printable(name), number(*value));
+                let mut answers: Vec<String> = names.iter().zip(values).take(NAMED).map(answer).collect();
+                if values.len() > NAMED {
+                    answers.push(format!("{} more", values.len() - NAMED));
+                }
+                answers
+            }
+            _ => values.first().map(|value| number(*value)).into_iter().collect(),
         }
     }
 
@@ -179,10 +194,8 @@ impl Outline {
         parts && self.inputs[split.feature].kind == Kind::Boolean
     }
 
-    /// Names come from files: control characters are shown, not obeyed.
     fn name(&self, feature: usize) -> String {
-        let name = &self.inputs[feature].name;
-        name.chars().map(|c| if c.is_control() { '\u{FFFD}' } else { c }).collect()
+        printable(&self.inputs[feature].name)
     }
 
     fn category(&self, feature: usize, place: usize) -> Option<&str> {
@@ -201,6 +214,11 @@ impl Outline {
         }
         format!("{{{}}}", names.join(", "))
     }
+}
+
+/// Names come from files: control characters are shown, not obeyed.
+fn printable(name: &str) -> String {
+    name.chars().map(|c| if c.is_control() { '\u{FFFD}' } else { c }).collect()
 }
 
 /// What stands before a line, by the questions above it.
@@ -319,6 +337,19 @@ mod tests {
         assert!(outline.way(&[1.0, 0.0], &[0, 4, 5])[0] == "member is true: right");
         assert!(outline.way(&[0.0, 0.0], &[0, 1, 2])[0] == "member is false: left");
         assert!(outline.way(&[f64::NAN, 0.0], &[0, 4, 5])[0].starts_with("member is missing: right"));
+    }
+
+    #[test]
+    fn several_numbers_are_named() {
+        let mut outline = outline();
+        let names = |count: usize| (0..count).map(|i| format!("t{i}\n")).collect();
+        outline.task = Task::Outputs { names: names(2) };
+        assert_eq!(outline.answer(3, |x| x.to_string()), "t0\u{FFFD} 0.75, t1\u{FFFD} 0.25");
+        assert_eq!(outline.class(3), None);
+        outline.task = Task::Outputs { names: names(12) };
+        outline.nodes[3].values = (0..12).map(f64::from).collect();
+        let answer = outline.answer(3, |x| x.to_string());
+        assert!(answer.starts_with("t0\u{FFFD} 0, ") && answer.ends_with("t9\u{FFFD} 9, 2 more"), "{answer}");
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! Which column is the target, which are weight, offset and group, and which are inputs; and their values, checked.
 
+use crate::error::listed;
 use crate::metric::Truth;
 use crate::{Column, Dataset, Error, Kind, MISSING_CODE, Result, Task};
 use std::collections::HashMap;
@@ -7,8 +8,8 @@ use std::collections::HashMap;
 /// The part that columns play in a fit.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Roles {
-    /// What is to be predicted; `None` for families that learn without it.
-    pub target: Option<String>,
+    /// What is to be predicted: none for families that learn without it, one column, or several of numbers.
+    pub targets: Vec<String>,
     /// How much a row counts.
     pub weight: Option<String>,
     /// Added to the linear predictor.
@@ -22,17 +23,42 @@ pub struct Roles {
 impl Roles {
     /// Only a target; all other columns are inputs.
     pub fn target(name: impl Into<String>) -> Self {
-        Self { target: Some(name.into()), ..Self::default() }
+        Self { targets: vec![name.into()], ..Self::default() }
     }
 
-    /// The name of the target.
+    /// The name of the target, if there is one.
+    ///
+    /// # Errors
+    /// When there are several (it names the second).
+    pub fn only_target(&self) -> Result<Option<&str>> {
+        match &self.targets[..] {
+            [first, second, ..] => {
+                let what = format!("is a second target, besides {first:?}, where one is accepted");
+                Err(Error::column(second, what))
+            }
+            targets => Ok(targets.first().map(String::as_str)),
+        }
+    }
+
+    /// What [`Model::target`](crate::Model::target) is to be: the name of the target where there is one, else nothing.
+    pub fn target_name(&self) -> &str {
+        if let [name] = &self.targets[..] { name } else { "" }
+    }
+
+    /// The name of the one target.
+    ///
+    /// # Errors
+    /// When there is none, or several (it names the second).
+    pub fn needed_target(&self) -> Result<&str> {
+        self.only_target()?.ok_or_else(no_target)
+    }
+
+    /// The names of the targets, one or more.
     ///
     /// # Errors
     /// When there is none.
-    pub fn needed_target(&self) -> Result<&str> {
-        self.target
-            .as_deref()
-            .ok_or_else(|| Error::Fit("there is no target: name the column to predict".into()))
+    pub fn needed_targets(&self) -> Result<&[String]> {
+        if self.targets.is_empty() { Err(no_target()) } else { Ok(&self.targets) }
     }
 
     /// The columns that are left as inputs, in the table's order.
@@ -40,11 +66,14 @@ impl Roles {
     /// # Errors
     /// When a named column does not exist, one has two roles, or no input is left.
     pub fn inputs(&self, dataset: &Dataset) -> Result<Vec<String>> {
-        let named = [&self.target, &self.weight, &self.offset, &self.group];
+        let others = [&self.weight, &self.offset, &self.group].into_iter().flatten();
         let mut taken: Vec<&String> = Vec::new();
-        for name in named.into_iter().flatten() {
+        for (i, name) in self.targets.iter().chain(others).enumerate() {
             dataset.column(name)?;
             if taken.contains(&name) {
+                if i < self.targets.len() {
+                    return Err(Error::column(name, "is named as a target twice; once is enough"));
+                }
                 return Err(Error::column(name, "has two roles among target, weight, offset and group"));
             }
             taken.push(name);
@@ -115,6 +144,10 @@ impl Roles {
     }
 }
 
+fn no_target() -> Error {
+    Error::Fit("there is no target: name the column to predict".into())
+}
+
 /// A column of numbers (booleans count as 0 and 1) without missing or infinite ones; `what` is its role in words.
 fn finite(dataset: &Dataset, name: &str, what: &str) -> Result<Vec<f64>> {
     let column = dataset.column(name)?;
@@ -177,13 +210,31 @@ pub fn codes(dataset: &Dataset, target: &str, classes: &[String]) -> Result<Vec<
     (0..dataset.rows()).map(code).collect()
 }
 
-/// The target in the form that measures need, in terms of a model's task.
+/// The target in the form that measures need, in terms of a model's task; one column, or for [`Task::Outputs`] as many as it has,
+/// in its order.
 ///
 /// # Errors
-/// As [`numbers`], [`codes`] and [`flags`].
-pub fn truth(dataset: &Dataset, target: &str, task: &Task) -> Result<Truth> {
+/// When there are more columns than the task has targets, or fewer; else as [`numbers`], [`codes`] and [`flags`].
+pub fn truth<S: AsRef<str>>(dataset: &Dataset, targets: &[S], task: &Task) -> Result<Truth> {
+    let wanted = if let Task::Outputs { names } = task { names.len() } else { 1 };
+    if targets.len() != wanted {
+        let has = match task {
+            Task::Outputs { names } => format!("{wanted} targets ({})", listed(names)),
+            _ => "one target".into(),
+        };
+        let given = listed(targets);
+        return Err(Error::Fit(format!(
+            "the model has {has}; as many columns hold the answers, not {} ({given})",
+            targets.len()
+        )));
+    }
+    if let Task::Outputs { .. } = task {
+        let columns = targets.iter().map(|target| numbers(dataset, target.as_ref()));
+        return columns.collect::<Result<_>>().map(Truth::Outputs);
+    }
+    let target = targets[0].as_ref();
     match task {
-        Task::Regression => numbers(dataset, target).map(Truth::Numbers),
+        Task::Regression | Task::Outputs { .. } => numbers(dataset, target).map(Truth::Numbers),
         Task::Quantiles { quantiles } => {
             Ok(Truth::Quantiles { y: numbers(dataset, target)?, quantiles: quantiles.clone() })
         }
@@ -272,6 +323,41 @@ mod tests {
         assert_eq!(Roles::default().inputs(&table()).unwrap().len(), 5);
         assert!(Roles::default().needed_target().is_err());
         assert_eq!(Roles::target("x").needed_target().unwrap(), "x");
+    }
+
+    #[test]
+    fn several_targets_are_no_inputs_and_one_where_one_is_accepted() {
+        let roles = |names: &[&str]| Roles {
+            targets: names.iter().map(|name| name.to_string()).collect(),
+            ..Roles::default()
+        };
+        let told = |names: &[&str]| roles(names).inputs(&table()).unwrap_err().to_string();
+        assert_eq!(roles(&["w", "x"]).inputs(&table()).unwrap(), ["text", "label", "flag"]);
+        assert_eq!(roles(&["w", "x"]).needed_targets().unwrap(), ["w", "x"]);
+        assert!(roles(&[]).needed_targets().is_err() && roles(&[]).only_target().unwrap().is_none());
+        for found in
+            [roles(&["w", "x"]).needed_target().map(|_| ()), roles(&["w", "x"]).only_target().map(|_| ())]
+        {
+            let message = found.unwrap_err().to_string();
+            assert!(message.contains("column \"x\"") && message.contains("besides \"w\""), "{message}");
+        }
+        assert!(told(&["w", "x", "w"]).contains("column \"w\": is named as a target twice"));
+        assert!(told(&["w", "nowhere"]).contains("\"nowhere\""));
+        let weighted = Roles { weight: Some("x".into()), ..roles(&["w", "x"]) };
+        assert!(weighted.inputs(&table()).unwrap_err().to_string().contains("two roles"));
+    }
+
+    #[test]
+    fn the_truth_of_several_targets_is_as_many_columns() {
+        let (data, task) = (table().take(&[0, 2]), Task::Outputs { names: vec!["a".into(), "b".into()] });
+        let found = truth(&data, &["w", "x"], &task).unwrap();
+        assert_eq!(found, Truth::Outputs(vec![vec![1.0, 0.5], vec![1.0, 3.0]]));
+        assert_eq!(found.rows(), 2);
+        let told = |targets: &[&str], task: &Task| truth(&data, targets, task).unwrap_err().to_string();
+        assert!(told(&["w"], &task).contains("2 targets (a, b)"));
+        assert!(told(&["w", "x"], &Task::Regression).contains("one target"));
+        assert!(told(&["w", "text"], &task).contains("column \"text\": is text"));
+        assert!(truth(&table(), &["w", "x"], &task).unwrap_err().to_string().contains("row 2, column \"x\""));
     }
 
     #[test]

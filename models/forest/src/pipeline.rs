@@ -3,6 +3,7 @@
 use crate::continued::Origin;
 use crate::quantiles::Answers;
 use crate::{Forest, RandomForest};
+use tilewise_base::error::listed;
 use tilewise_base::{
     Context, Dataset, Error, Field, Fit, FitReport, Model, ModelFile, Outline, Result, Roles, Task, Unseen,
     predict_rows, unseen,
@@ -25,11 +26,12 @@ pub struct ForestModel {
 }
 
 impl ForestModel {
-    /// Fits a forest to the columns of `dataset`: classes if `classify`, else numbers, or quantiles of them where the parameters
-    /// have any.
+    /// Fits a forest to the columns of `dataset`: classes if `classify`, else numbers, of several target columns together
+    /// ([`RandomForest::fit_outputs`]), or quantiles of one where the parameters have any.
     ///
     /// # Errors
-    /// When a column or cell is not what its role needs (named), or a parameter is not accepted.
+    /// When a column or cell is not what its role needs (named), there are classes of several columns, or a parameter is not
+    /// accepted.
     pub fn fit(
         params: &RandomForest,
         max_bins: impl Into<MaxBins>,
@@ -69,7 +71,7 @@ impl ForestModel {
     ) -> Result<Self> {
         let Training { table, inputs, answers, task, warnings } =
             Training::new(max_bins, classify, dataset, roles, context)?;
-        let target = roles.needed_target()?.to_owned();
+        let target = roles.target_name().to_owned();
         let fit = match earlier {
             None => params.fit(&table, &answers, context)?,
             Some(earlier) => {
@@ -108,8 +110,14 @@ impl ForestModel {
         }
         let was = if let Task::Quantiles { .. } = self.task { &Task::Regression } else { &self.task };
         if target != self.target || task != was {
-            let what = format!("the forest to continue predicts {:?} or other classes of it", self.target);
-            return Err(Error::column(target, what));
+            let theirs = listed(&self.targets());
+            return Err(if target.is_empty() {
+                let ours = listed(&task.names());
+                Error::Fit(format!("the targets are {ours}; the forest to continue predicts {theirs}"))
+            } else {
+                let what = format!("the forest to continue predicts {theirs:?} or other classes of it");
+                Error::column(target, what)
+            });
         }
         Ok(())
     }

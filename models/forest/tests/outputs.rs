@@ -1,7 +1,7 @@
 //! Forests of several numbers.
 
-use tilewise_base::Context;
-use tilewise_forest::{Forest, RandomForest};
+use tilewise_base::{Column, Context, Dataset, Model, ModelFile, Roles, predict_dataset};
+use tilewise_forest::{Forest, ForestModel, RandomForest};
 use tilewise_kernels::random::Philox;
 use tilewise_kernels::{MatRef, parallel};
 use tilewise_tree::{Answers, BinnedTable, DecisionTree, MaxFeatures};
@@ -88,4 +88,47 @@ fn quantiles_are_of_one_number() {
     let params = RandomForest { quantiles: vec![0.5], ..RandomForest::default() };
     let told = params.fit_outputs(&table, &y, &Context::default()).unwrap_err().to_string();
     assert!(told.contains("quantiles") && told.contains("several numbers"), "{told}");
+}
+
+#[test]
+fn a_table_with_several_targets_gives_the_forest_of_their_slices() {
+    let (_, x, y) = problem();
+    let names = |count: usize| (0..count).map(|j| format!("y{j}")).collect::<Vec<String>>();
+    let inputs = (0..3).map(|j| (format!("x{j}"), x.chunks_exact(3).map(|row| row[j]).collect::<Vec<f64>>()));
+    let columns: Vec<(String, Vec<f64>)> = inputs.chain(names(3).into_iter().zip(y.clone())).collect();
+    let columns = columns.into_iter().map(|(name, values)| (name, Column::F64(values)));
+    let data = Dataset::new(columns.collect()).unwrap();
+    let of = |targets: Vec<String>| Roles { targets, ..Roles::default() };
+    let fit_table = |trees: usize, roles: &Roles| {
+        let params = RandomForest { trees, out_of_bag: true, ..RandomForest::default() };
+        ForestModel::fit(&params, 255, false, &data, roles, &Context::default()).unwrap()
+    };
+    let (table, ..) = problem();
+    let model = fit_table(6, &of(names(3)));
+    let params = model.params().clone();
+    assert!(*model.forest() == fit(&params, &table, &y));
+    assert_eq!((model.target(), model.targets()), ("", vec!["y0", "y1", "y2"]));
+    let bytes = model.to_bytes().unwrap();
+    let same = ForestModel::from_file(&ModelFile::parse(&bytes).unwrap()).unwrap();
+    assert!(same.forest() == model.forest() && same.to_bytes().unwrap() == bytes);
+    let predictions = predict_dataset(&same, &data, None).unwrap();
+    let mut out = [0.0; 3];
+    for (row, answer) in x.chunks_exact(3).zip(predictions.chunks_exact(3)) {
+        model.forest().predict_row(row, &mut out);
+        assert_eq!(answer, out);
+    }
+    // It goes on for the same targets in the same order alone.
+    let go_on = |roles: &Roles| {
+        let nine = RandomForest { trees: 9, ..params.clone() };
+        same.continued(&nine, 255, false, &data, roles, &Context::default())
+    };
+    let nine = go_on(&of(names(3))).unwrap().to_bytes().unwrap();
+    assert!(nine == fit_table(9, &of(names(3))).to_bytes().unwrap());
+    let turned = of(names(3).into_iter().rev().collect());
+    let message = go_on(&turned).unwrap_err().to_string();
+    assert!(message.contains("y2, y1, y0; the forest to continue predicts y0, y1, y2"), "{message}");
+    // With quantiles of one it would be another model, and is refused.
+    let quantiles = RandomForest { quantiles: vec![0.5], ..params };
+    let refused = ForestModel::fit(&quantiles, 255, false, &data, &of(names(2)), &Context::default());
+    assert!(refused.unwrap_err().to_string().contains("quantiles"));
 }

@@ -26,10 +26,12 @@ pub struct TreeModel {
 }
 
 impl TreeModel {
-    /// Fits a tree to the columns of `dataset`: classes if `classify`, else numbers.
+    /// Fits a tree to the columns of `dataset`: classes if `classify`, else numbers, of several target columns together
+    /// ([`DecisionTree::fit_outputs`]).
     ///
     /// # Errors
-    /// When a column or cell is not what its role needs (named), or a parameter is not accepted.
+    /// When a column or cell is not what its role needs (named), there are classes of several columns, or a parameter is not
+    /// accepted.
     pub fn fit(
         params: &DecisionTree,
         max_bins: impl Into<MaxBins>,
@@ -48,7 +50,7 @@ impl TreeModel {
         };
         let Fit { model: tree, mut report } = fit;
         report.warnings.extend(warnings);
-        let (params, target) = (params.clone(), roles.needed_target()?.to_owned());
+        let (params, target) = (params.clone(), roles.target_name().to_owned());
         let compiled = WhenAsked::default();
         Ok(Self { params, max_bins, inputs, tree, compiled, target, task, report })
     }

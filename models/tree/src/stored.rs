@@ -20,6 +20,10 @@ pub fn outputs(task: &Task, criterion: Criterion) -> Option<usize> {
         {
             Some(classes.len())
         }
+        Task::Outputs { names } if matches!(criterion, Criterion::Auto | Criterion::Squared) => {
+            let is_first = |(i, name): (usize, &String)| !names[..i].contains(name);
+            Some(names.len()).filter(|count| *count > 1 && names.iter().enumerate().all(is_first))
+        }
         _ => None,
     }
 }

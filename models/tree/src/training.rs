@@ -52,11 +52,11 @@ pub struct Training {
 }
 
 impl Training {
-    /// Reads the columns of `dataset`: classes are to be learned if `classify`, else numbers.
+    /// Reads the columns of `dataset`: classes are to be learned if `classify`, else numbers, of one target column or several.
     ///
     /// # Errors
-    /// When a column or cell is not what its role needs (named), `max_bins` is not accepted, or exact and a column has too many
-    /// values.
+    /// When a column or cell is not what its role needs (named), there are classes of several columns, `max_bins` is not accepted, or
+    /// exact and a column has too many values.
     pub fn new(
         max_bins: impl Into<MaxBins>,
         classify: bool,
@@ -88,12 +88,16 @@ impl Training {
                 }
             },
         )?;
-        let target = roles.needed_target()?;
-        let (answers, task) = if classify {
-            let (y, classes) = roles::classes(dataset, target)?;
-            (Answers::Classes { y, classes: classes.len() }, Task::Classification { classes })
-        } else {
-            (Answers::Numbers(roles::numbers(dataset, target)?), Task::Regression)
+        let (answers, task) = match roles.needed_targets()? {
+            [target] if !classify => (Answers::Numbers(roles::numbers(dataset, target)?), Task::Regression),
+            names if !classify => {
+                let y = names.iter().map(|name| roles::numbers(dataset, name)).collect::<Result<_>>()?;
+                (Answers::Outputs(y), Task::Outputs { names: names.to_vec() })
+            }
+            _ => {
+                let (y, classes) = roles::classes(dataset, roles.needed_target()?)?;
+                (Answers::Classes { y, classes: classes.len() }, Task::Classification { classes })
+            }
         };
         let field = |(name, column): (&String, &&Column)| Field { name: name.clone(), kind: column.kind() };
         let inputs: Vec<Field> = names.iter().zip(&columns).map(field).collect();

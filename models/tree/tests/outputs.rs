@@ -1,14 +1,16 @@
 //! Trees of several numbers: beside those of scikit-learn (script and numbers in `golden/`), and what they promise.
 
 use serde::Deserialize;
-use tilewise_base::{Context, rounds};
+use tilewise_base::{
+    Column, Context, Dataset, Model, ModelFile, Roles, Task, explain_dataset, predict_dataset, rounds,
+};
 use tilewise_kernels::parallel::{self, Scheme};
 use tilewise_kernels::random::Philox;
 use tilewise_kernels::{MatMut, MatRef};
 use tilewise_tree::rounds::{Learned, TreeChunk, TreeTrainer};
 use tilewise_tree::{
     Answers, BinnedTable, ClassWeights, Compiled, Criterion, DecisionTree, Feature, Growth, MaxFeatures,
-    Shap, Splitter, Tree,
+    Shap, Splitter, Tree, TreeModel,
 };
 
 #[derive(Deserialize)]
@@ -220,4 +222,41 @@ fn what_is_not_accepted_is_told() {
     }
     assert!(told(&DecisionTree { monotone: vec![1, 0], ..plain.clone() }, &y).contains("monotone"));
     assert!(told(&DecisionTree { class_weights: ClassWeights::Balanced, ..plain }, &y).contains("balanced"));
+}
+
+#[test]
+fn a_table_with_several_targets_gives_the_tree_of_their_slices() {
+    let random = Philox::new(8, Philox::purpose("table"));
+    let draw = |first: u64| (0..200).map(|i| random.normal(first + i)).collect::<Vec<f64>>();
+    let (x, w) = (draw(0), draw(200).iter().map(|w| w.abs()).collect::<Vec<f64>>());
+    let y: [Vec<f64>; 2] = [x.iter().map(|x| x * x).collect(), x.iter().map(|x| -x).collect()];
+    let columns = [("b", &y[1]), ("x", &x), ("w", &w), ("a", &y[0])];
+    let columns = columns.map(|(name, values)| (name.to_owned(), Column::F64(values.clone())));
+    let data = Dataset::new(columns.into()).unwrap();
+    let roles = Roles { targets: vec!["a".into(), "b".into()], weight: Some("w".into()), ..Roles::default() };
+    let params = DecisionTree { max_depth: Some(4), ..DecisionTree::default() };
+    let model = TreeModel::fit(&params, 255, false, &data, &roles, &Context::default()).unwrap();
+    let table = BinnedTable::of_matrix(MatRef::new(&x, 200, 1).unwrap(), Some(&w), 255, 0).unwrap();
+    assert!(*model.tree() == fit(&params, &table, &y));
+    assert_eq!(*model.task(), Task::Outputs { names: vec!["a".into(), "b".into()] });
+    let bytes = model.to_bytes().unwrap();
+    let same = TreeModel::from_file(&ModelFile::parse(&bytes).unwrap()).unwrap();
+    assert!(same.tree() == model.tree() && same.to_bytes().unwrap() == bytes);
+    let predictions = predict_dataset(&same, &data, None).unwrap();
+    for (row, answer) in predictions.chunks_exact(2).enumerate() {
+        assert_eq!(answer, predict(model.tree(), &x[row..=row]));
+    }
+    // What the columns add sums to what is predicted, for each.
+    let added = explain_dataset(&model, &data).unwrap();
+    for (added, answer) in added.chunks_exact(4).zip(predictions.chunks_exact(2)) {
+        assert!((0..2).all(|output| (added[output] + added[2 + output] - answer[output]).abs() < 1e-12));
+    }
+    let told = |classify, data: &Dataset| {
+        TreeModel::fit(&params, 255, classify, data, &roles, &Context::default()).unwrap_err().to_string()
+    };
+    assert!(told(true, &data).contains("column \"b\": is a second target, besides \"a\""));
+    let mut columns = vec![("b".to_owned(), Column::F64(vec![1.0, f64::NAN]))];
+    columns.extend(["x", "w", "a"].map(|name| (name.to_owned(), Column::F64(vec![1.0, 2.0]))));
+    let message = told(false, &Dataset::new(columns).unwrap());
+    assert!(message.contains("row 2, column \"b\"") && message.contains("missing"), "{message}");
 }

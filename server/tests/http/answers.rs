@@ -1,7 +1,7 @@
 //! What comes back is what the model says in this process.
 
 use crate::client::{Client, serve, serve_one};
-use crate::models::{answers, logistic, mixed, moody, quantiles, scores, shifted};
+use crate::models::{answers, logistic, mixed, moody, outputs, quantiles, scores, shifted};
 use proptest::prelude::*;
 use serde_json::{Value, json};
 use std::sync::Arc;
@@ -217,6 +217,20 @@ fn quantiles_are_lists_and_scores_numbers() {
     assert_eq!(
         output(&mut client, "/v2/models/s"),
         json!({"name": "prediction", "datatype": "FP64", "shape": [-1], "parameters": {"threshold": 0.75}})
+    );
+}
+
+#[test]
+fn several_targets_are_lists_whose_names_the_metadata_tells() {
+    let server = serve(&[("two", outputs())], Config::default());
+    let mut client = Client::connect(server.address());
+    assert_eq!(client.post("/predict", "[2.5]").json(), json!({"prediction": [5.0, -2.5]}));
+    let both = client.post("/predict", "[[1], [null]]").json();
+    assert_eq!(both, json!({"predictions": [[2.0, -1.0], [null, null]]}));
+    assert_eq!(
+        client.get("/v2/models/two").json()["outputs"],
+        json!([{"name": "prediction", "datatype": "FP64", "shape": [-1, 2],
+                "parameters": {"targets": "[\"double\",\"less \\\"x\\\"\"]"}}])
     );
 }
 

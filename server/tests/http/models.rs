@@ -138,6 +138,14 @@ pub(crate) fn quantiles() -> Arc<dyn Model> {
     })
 }
 
+/// One column; answers its double and its negative, as two targets.
+pub(crate) fn outputs() -> Arc<dyn Model> {
+    fake(vec![numeric("x")], Task::Outputs { names: vec!["double".into(), "less \"x\"".into()] }, |x, out| {
+        out.copy_from_slice(&[2.0 * x[0], -x[0]]);
+        Ok(())
+    })
+}
+
 /// One column, which is the score; 0.75 and more is an anomaly.
 pub(crate) fn scores() -> Arc<dyn Model> {
     fake(vec![numeric("x")], Task::Anomaly { threshold: Some(0.75) }, |x, out| {

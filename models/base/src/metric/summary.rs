@@ -5,12 +5,15 @@ use super::{
     roc_auc, weighted_quantiles,
 };
 use crate::{Error, Result};
+use tilewise_kernels::same;
 
 /// What was to be predicted.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Truth {
     /// One number per row.
     Numbers(Vec<f64>),
+    /// Several numbers per row, a list for each of them, all of one length.
+    Outputs(Vec<Vec<f64>>),
     /// One number per row, of which quantiles are predicted.
     Quantiles {
         /// The numbers.
@@ -34,6 +37,7 @@ impl Truth {
     pub fn rows(&self) -> usize {
         match self {
             Self::Numbers(y) | Self::Quantiles { y, .. } => y.len(),
+            Self::Outputs(y) => y.first().map_or(0, Vec::len),
             Self::Classes { codes, .. } => codes.len(),
             Self::Flags(flags) => flags.len(),
         }
@@ -53,11 +57,11 @@ pub struct Score {
 
 /// The measures of a truth by name, the one that people look at first in front.
 ///
-/// Numbers: RMSE, MAE, R2. Quantiles: pinball loss, calibration error. Classes: log loss, accuracy, with two of them ROC AUC and
+/// Numbers: RMSE, MAE, R2, and of several the mean of these over them, each in its own units. Quantiles: pinball loss, calibration error. Classes: log loss, accuracy, with two of them ROC AUC and
 /// PR AUC of the second, macro F1. Flags: ROC AUC, PR AUC.
 pub fn measures(truth: &Truth) -> &'static [&'static str] {
     match truth {
-        Truth::Numbers(_) => &["RMSE", "MAE", "R2"],
+        Truth::Numbers(_) | Truth::Outputs(_) => &["RMSE", "MAE", "R2"],
         Truth::Quantiles { .. } => &["pinball loss", "calibration error"],
         Truth::Classes { classes: 2, .. } => &["log loss", "accuracy", "ROC AUC", "PR AUC", "macro F1"],
         Truth::Classes { .. } => &["log loss", "accuracy", "macro F1"],
@@ -77,11 +81,17 @@ pub fn measure(name: &str, truth: &Truth, predictions: &[f64], weights: Option<&
         return Err(Error::parameter("metric", name, format!("one of {} is", all.join(", "))));
     };
     let value = match truth {
-        Truth::Numbers(y) => match name {
-            "RMSE" => rmse(y, predictions, weights)?,
-            "MAE" => mae(y, predictions, weights)?,
-            _ => r2(y, predictions, weights)?,
-        },
+        Truth::Numbers(y) => of_numbers(name, y, predictions, weights)?,
+        Truth::Outputs(y) => {
+            let outputs = y.len();
+            same("predictions", truth.rows() * outputs, predictions.len())?;
+            let of_output = |(output, y): (usize, &Vec<f64>)| {
+                let of_rows: Vec<f64> = predictions.iter().skip(output).step_by(outputs).copied().collect();
+                of_numbers(name, y, &of_rows, weights)
+            };
+            let values = y.iter().enumerate().map(of_output).collect::<Result<Vec<f64>>>()?;
+            values.iter().sum::<f64>() / values.len() as f64
+        }
         Truth::Quantiles { y, quantiles } => match name {
             "pinball loss" => pinball_loss(y, predictions, quantiles, weights)?,
             _ => calibration_error(y, predictions, quantiles, weights)?,
@@ -110,6 +120,15 @@ pub fn measure(name: &str, truth: &Truth, predictions: &[f64], weights: Option<&
     Ok(Score { name, value, more_is_better: !less_is_better })
 }
 
+/// A measure of one number per row.
+fn of_numbers(name: &str, y: &[f64], predictions: &[f64], weights: Option<&[f64]>) -> Result<f64> {
+    match name {
+        "RMSE" => rmse(y, predictions, weights),
+        "MAE" => mae(y, predictions, weights),
+        _ => r2(y, predictions, weights),
+    }
+}
+
 /// The area under a curve of flags, scores and weights.
 type Area = fn(&[bool], &[f64], Option<&[f64]>) -> Result<f64>;
 
@@ -121,14 +140,16 @@ pub fn summary(truth: &Truth, predictions: &[f64], weights: Option<&[f64]>) -> R
     measures(truth).iter().map(|name| measure(name, truth, predictions, weights)).collect()
 }
 
-/// One row of outputs that ignores all inputs: the weighted mean of a target, its quantiles, or the share of each class (whose
+/// One row of outputs that ignores all inputs: the weighted mean of a target or of each of several, its quantiles, or the share of each class (whose
 /// most probable is the majority) or of flagged rows.
 pub fn baseline(truth: &Truth, weights: Option<&[f64]>) -> Vec<f64> {
     let share = |rows: usize, is: &(dyn Fn(usize) -> bool + Sync)| {
         super::weighted_mean(rows, weights, |i| f64::from(u8::from(is(i))))
     };
+    let mean = |y: &[f64]| super::weighted_mean(y.len(), weights, |i| y[i]);
     match truth {
-        Truth::Numbers(y) => vec![super::weighted_mean(y.len(), weights, |i| y[i])],
+        Truth::Numbers(y) => vec![mean(y)],
+        Truth::Outputs(y) => y.iter().map(|y| mean(y)).collect(),
         Truth::Quantiles { y, quantiles } => {
             let mut order: Vec<usize> = (0..y.len()).collect();
             order.sort_by(|&a, &b| y[a].total_cmp(&y[b]));

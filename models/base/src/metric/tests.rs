@@ -118,6 +118,31 @@ fn same_bits_at_any_thread_count() {
 }
 
 #[test]
+fn measures_of_several_numbers_are_the_means_of_those_of_each() {
+    let random = Philox::new(6, 1);
+    let draw = |first: u64| (0..500).map(|i| random.normal(first + i)).collect::<Vec<f64>>();
+    let (y, predicted) = ([draw(0), draw(500), draw(1000)], [draw(1500), draw(2000), draw(2500)]);
+    let weights: Vec<f64> = draw(3000).into_iter().map(|x| x.abs().floor()).collect();
+    let together: Vec<f64> = (0..500).flat_map(|i| predicted.each_ref().map(|p| p[i])).collect();
+    let all = Truth::Outputs(y.to_vec());
+    for weights in [None, Some(&weights[..])] {
+        for score in summary(&all, &together, weights).unwrap() {
+            let each = |(y, p): (&Vec<f64>, &Vec<f64>)| {
+                measure(score.name, &Truth::Numbers(y.clone()), p, weights).unwrap().value
+            };
+            let mean = y.iter().zip(&predicted).map(each).sum::<f64>() / 3.0;
+            assert!((score.value - mean).abs() <= 1e-15 * mean.abs(), "{score:?} {mean}");
+        }
+        let means: Vec<f64> = y.iter().flat_map(|y| baseline(&Truth::Numbers(y.clone()), weights)).collect();
+        assert_eq!(baseline(&all, weights), means);
+    }
+    assert!(summary(&all, &together[1..], None).is_err() && all.rows() == 500);
+    // Of an output that is the same everywhere R2 is not defined, and so it is not of all.
+    let flat = Truth::Outputs(vec![y[0].clone(), vec![1.0; 500]]);
+    assert!(measure("R2", &flat, &together[..1000], None).unwrap().value.is_nan());
+}
+
+#[test]
 fn the_baseline_is_the_mean_or_the_shares() {
     let numbers = Truth::Numbers(vec![1.0, 2.0, 6.0]);
     assert_eq!(baseline(&numbers, None), [3.0]);

@@ -38,6 +38,7 @@ impl IsolationModel {
             ));
         }
         let names = roles.inputs(dataset)?;
+        let target = roles.only_target()?.unwrap_or_default().to_owned();
         let columns = names.iter().map(|name| dataset.column(name)).collect::<Result<Vec<&Column>>>()?;
         let weights = roles.weights(dataset)?;
         let field = |(name, column): (&String, &&Column)| Field { name: name.clone(), kind: column.kind() };
@@ -52,7 +53,6 @@ impl IsolationModel {
         let Fit { model: forest, mut report } = fit;
         report.warnings.extend(without_values(&names, &columns));
         let task = Task::Anomaly { threshold: forest.threshold };
-        let target = roles.target.clone().unwrap_or_default();
         Ok(Self { params: params.clone(), inputs, forest, target, task, report })
     }
 
