@@ -162,6 +162,8 @@ fn a_killed_worker_is_told_and_changes_nothing() {
     // As many trees by threads at once.
     let trees = told.split("stopped after ").nth(1).and_then(|rest| rest.split(' ').next());
     let trees: usize = trees.and_then(|trees| trees.parse().ok()).unwrap_or_else(|| panic!("{told}"));
+    // Trees of a higher number may have been done while one was lost.
+    let trees = trees + 8;
     let stopped = folder.path("m.safetensors");
     works(folder.train("forest", trees, &["--continue", &stopped]));
     let processes = folder.model();
