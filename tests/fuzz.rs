@@ -97,6 +97,25 @@ fn models() -> Vec<(String, Vec<u8>)> {
         let model = train(family, &data, &roles, &parsed, &Context::default()).unwrap();
         (format!("{family} {target} {}", settings.join(" ")), model.to_bytes().unwrap())
     };
+    cases.map(model).into_iter().chain(more_models()).collect()
+}
+
+/// Trees that start from more values: one for each leaf, and cells whose codes are two bytes.
+fn more_models() -> Vec<(String, Vec<u8>)> {
+    let random = Philox::new(12, Philox::purpose("more values than a byte tells"));
+    let column = |first: u64| Column::F64((0..400).map(|row| random.uniform(1000 * first + row)).collect());
+    let columns = [("x", column(0)), ("y", column(1))].map(|(name, column)| (name.to_owned(), column));
+    let data = Dataset::new(columns.to_vec()).unwrap();
+    let cases: [(&str, &[&str]); 2] =
+        [("absolute", &["criterion=absolute", "max_leaves=40"]), ("exact", &["max_bins=exact"])];
+    let model = |(name, settings): (&str, &[&str])| {
+        let settings = Settings::parse(settings).unwrap();
+        let model = train("tree", &data, &Roles::target("y"), &settings, &Context::default()).unwrap();
+        // Every row has a leaf of its own, so there are more than 255 thresholds.
+        let leaves = model.outline(0).unwrap().nodes.iter().filter(|node| node.split.is_none()).count();
+        assert_eq!(leaves, if name == "exact" { 400 } else { 40 });
+        (format!("tree y {name}"), model.to_bytes().unwrap())
+    };
     cases.map(model).to_vec()
 }
 

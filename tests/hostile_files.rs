@@ -8,7 +8,7 @@ use std::fs;
 use tilewise_base::{Context, Model, Roles};
 use tilewise_data::{ReadOptions, read};
 use tilewise_kernels::random::Philox;
-use tilewise_kernels::{MatMut, MatRef};
+use tilewise_kernels::{MatMut, MatRef, parallel};
 use tilewise_models::{Settings, load, load_bytes, train};
 
 /// Room for what does not grow with the file: a path, an error's text, a reader's state.
@@ -152,6 +152,50 @@ fn damage_with_a_right_checksum_is_refused_or_harmless() {
     }
     // Most damage that loads hit a digit of a number.
     assert!(loaded > 100, "{loaded} loaded: nothing behind the checksum was tried");
+}
+
+/// A file says cheaply that there are very many trees: one of a single leaf is 32 bytes. What predicts must not take much for each.
+#[test]
+fn very_many_trees_of_one_leaf_predict_in_little_memory() {
+    const TREES: u32 = 50_000;
+    /// Bytes for each tree, which took 8.5 kB when each began with a table for 1,024 values.
+    const EACH: usize = 512;
+    let (_, bytes) = &models()[5];
+    let mut parts = Parts::of(bytes);
+    let numbers: Vec<u8> = (0..TREES).flat_map(|tree| f64::from(tree % 2).to_le_bytes()).collect();
+    let ones: Vec<u8> = (0..TREES).flat_map(|_| 1_f64.to_le_bytes()).collect();
+    let count = u64::from(TREES);
+    for tensor in &mut parts.tensors {
+        (tensor.shape, tensor.data) = match tensor.name.as_str() {
+            "starts" => (vec![count + 1], (0..=TREES).flat_map(u32::to_le_bytes).collect()),
+            // No right child, and one row.
+            "nodes" => (vec![count, 2], (0..TREES).flat_map(|_| [0, 0, 0, 0, 1, 0, 0, 0]).collect()),
+            "values" => (vec![count, 1], numbers.clone()),
+            "weights" => (vec![count], ones.clone()),
+            "sets" => (vec![0, 8], vec![]),
+            _ => (vec![0], vec![]),
+        };
+    }
+    parts.metadata["params"]["trees"] = TREES.into();
+    parts.metadata["params"]["quantiles"] = serde_json::json!([]);
+    parts.metadata["task"] = serde_json::json!({"task": "regression"});
+    parts.metadata["numbers"] = Value::Null;
+    parts.tensors.retain(|tensor| {
+        ["starts", "nodes", "values", "weights", "sets", "features", "thresholds", "gains"]
+            .contains(&tensor.name.as_str())
+    });
+    let file = parts.to_bytes();
+    let model = load_bytes(&file).unwrap();
+    let inputs = model.inputs().len();
+    for rows in [1, 300] {
+        let (cells, mut out) = (vec![1.0; rows * inputs], vec![0.0; rows]);
+        let cells = MatRef::new(&cells, rows, inputs).unwrap();
+        let predict = || model.predict(cells, None, MatMut::new(&mut out, rows, 1).unwrap());
+        let (done, most) = peak(|| parallel::on_this_thread(predict));
+        done.unwrap();
+        assert!(out.iter().all(|mean| *mean == 0.5), "{out:?}");
+        assert!(most <= EACH * TREES as usize, "{most} bytes to predict {rows} rows by {TREES} leaves");
+    }
 }
 
 /// A model file with parts that do not fit each other, written as models are.

@@ -181,7 +181,53 @@ fn a_category_of_the_rows_held_out_alone_is_unseen_too() {
 }
 
 #[test]
-fn files_from_before_policies_load_as_missing() {
+fn the_text_and_the_path_of_a_tree_know_the_policy() {
+    // Red alone is high, and most of the weight; the one row of amber has none, so the dictionary has a colour that no tree saw.
+    let folder = Folder::new("unseen-told");
+    let mut text = String::from("colour,weight,y\namber,0,5\n");
+    (0..100).for_each(|i| {
+        text += &format!("{}\n", ["red,1,10", "red,1,10", "red,1,10", "blue,1,0", ",1,0"][i % 5])
+    });
+    let (data, rows) = (folder.path("t.csv"), folder.path("rows.csv"));
+    fs::write(&data, text).unwrap();
+    fs::write(&rows, "colour\namber\nteal\n\"\"\nred\nblue\n").unwrap();
+    let from = ["--data", &data, "--target", "y", "--weight", "weight", "--quiet"];
+    for (policy, beside, ways, unseen) in [
+        ("majority", ", unseen right", ["yes, missing", "no, unseen"], "right, with the majority"),
+        ("missing", "", ["yes, missing", "no"], "left, where missing values go"),
+    ] {
+        let out = folder.path("m.safetensors");
+        works(&[&["train", "--model", "tree", "--out", &out, "--unseen", policy][..], &from].concat());
+        let told = works(&["inspect", "--model", &out, "--text"]);
+        assert!(
+            told.contains(&format!("  colour in {{\"blue\"}}, missing left{beside} (100 rows)")),
+            "{told}"
+        );
+        let dot = works(&["inspect", "--model", &out, "--dot", "-"]);
+        let [yes, no] = ways.map(|way| dot.contains(&format!("[label=\"{way}\"]")));
+        assert!(yes && no, "{dot}");
+        let picture = works(&["inspect", "--model", &out, "--svg", "-"]);
+        assert!(ways.iter().all(|way| picture.contains(&format!(">{way}<"))), "{picture}");
+
+        let told = works(&["explain", "--path", "--model", &out, "--data", &rows]);
+        let first: Vec<&str> = told.lines().filter(|line| line.contains("colour")).map(str::trim).collect();
+        let expected = [
+            &format!("colour = \"amber\" was not in training: {unseen}"),
+            &format!("colour is a category that was not in training: {unseen}"),
+            "colour is missing: left, where missing values go",
+            "colour = \"red\" is not in {\"blue\"}: right",
+            "colour = \"blue\" is in {\"blue\"}: left",
+        ];
+        assert_eq!(first, expected);
+        // The leaf is the one that predictions come from.
+        let leaves: Vec<&str> = told.lines().filter_map(|line| line.trim().strip_prefix("leaf: ")).collect();
+        let high = if policy == "majority" { "10 (60 rows)" } else { "0 (40 rows)" };
+        assert_eq!(leaves, [high, high, "0 (40 rows)", "10 (60 rows)", "0 (40 rows)"]);
+    }
+}
+
+#[test]
+fn a_file_that_names_no_policy_loads_as_missing() {
     for (family, others) in FAMILIES {
         let trained = Trained::new(family, &[], others);
         let bytes = fs::read(trained.model()).unwrap();

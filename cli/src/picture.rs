@@ -2,7 +2,7 @@
 
 use crate::output::printable;
 use std::fmt::Write as _;
-use tilewise_base::outline::Outline;
+use tilewise_base::outline::{Outline, Split};
 use tilewise_base::{Field, Task};
 use tilewise_report::{Axis, BarChart, Group, TreeBox, TreeChart, Way, percent, significant};
 
@@ -28,8 +28,13 @@ fn digits(x: f64) -> String {
 }
 
 /// What stands on the ways of a split: those that pass, the others.
-fn labels(missing_left: bool) -> [&'static str; 2] {
-    if missing_left { ["yes, missing", "no"] } else { ["yes", "no, missing"] }
+fn labels(split: &Split) -> [String; 2] {
+    let label = |left: bool| {
+        let missing = if split.missing_left == left { ", missing" } else { "" };
+        let unseen = if split.unseen_left == Some(left) { ", unseen" } else { "" };
+        format!("{}{missing}{unseen}", if left { "yes" } else { "no" })
+    };
+    [label(true), label(false)]
 }
 
 /// A tree as a chart, down to `depth` questions.
@@ -72,11 +77,11 @@ pub(crate) fn tree(outline: &Outline, title: String, depth: usize) -> TreeChart 
             answers.push(rows);
             return TreeBox { heading, lines: answers, tip, bar, ..TreeBox::default() };
         };
-        let [yes, no] = labels(split.missing_left);
+        let [yes, no] = labels(split);
         let all = outline.nodes[0].weight;
-        let way = |label: &str, to: usize| Way {
+        let way = |label: String, to: usize| Way {
             to: places[to],
-            label: label.to_owned(),
+            label,
             share: if all > 0.0 { outline.nodes[to].weight / all } else { 0.0 },
         };
         let ends = *level == depth;
@@ -123,7 +128,7 @@ pub(crate) fn dot(outline: &Outline, title: &str, depth: usize) -> String {
         // Writing to a String cannot fail.
         let _ = writeln!(text, "  n{at} [label=\"{}\", fillcolor=\"{colour}\"]", label.join("\\n"));
         if let Some(split) = node.split.as_ref().filter(|_| !ends) {
-            for (label, to) in labels(split.missing_left).into_iter().zip([split.left, split.right]) {
+            for (label, to) in labels(split).into_iter().zip([split.left, split.right]) {
                 let _ = writeln!(text, "  n{at} -> n{to} [label=\"{label}\"]");
             }
         }

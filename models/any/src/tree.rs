@@ -53,7 +53,7 @@ const MAX_BINS: Setting = Setting {
     key: "max_bins",
     default: "255",
     accepted: "exact or a whole number from 2 to 65535",
-    doc: "bins of a column at most, not counting that of missing values (categories: 255 at most); exact for one per value",
+    doc: "bins of a column at most, not counting that of missing values (categories: 254 at most); exact for one per value",
 };
 
 pub(crate) const SPLITTER: Setting = Setting {

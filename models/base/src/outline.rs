@@ -8,6 +8,8 @@ use std::fmt::Write as _;
 pub struct Outline {
     /// The columns it asks about.
     pub inputs: Vec<Field>,
+    /// For each of them the categories of its dictionary that training did not see, by their places, ascending; none of numbers.
+    pub unseen: Vec<Vec<usize>>,
     /// What its answers mean.
     pub task: Task,
     /// The root, then each node before those below it.
@@ -36,6 +38,8 @@ pub struct Split {
     pub question: Question,
     /// Whether missing values go left.
     pub missing_left: bool,
+    /// Whether categories that training did not see go left; `None` where they go where missing values go, and of numbers.
+    pub unseen_left: Option<bool>,
     /// The node of rows that pass.
     pub left: usize,
     /// The node of the others.
@@ -47,7 +51,7 @@ pub struct Split {
 pub enum Question {
     /// Numbers up to this one; all that are not missing where it is infinite.
     UpTo(f64),
-    /// These categories, by their places in the dictionary.
+    /// These categories that training saw, by their places in the dictionary.
     OneOf(Vec<usize>),
 }
 
@@ -132,8 +136,10 @@ impl Outline {
             let what = match &node.split {
                 None => self.answer(at, |x| x.to_string()),
                 Some(split) => {
-                    let missing = if split.missing_left { "left" } else { "right" };
-                    format!("{}, missing {missing}", self.question(split, |x| x.to_string()))
+                    let unseen =
+                        split.unseen_left.map_or(String::new(), |left| format!(", unseen {}", side(left)));
+                    let question = self.question(split, |x| x.to_string());
+                    format!("{question}, missing {}{unseen}", side(split.missing_left))
                 }
             };
             // Writing to a String cannot fail.
@@ -162,7 +168,7 @@ impl Outline {
             };
             let (name, x) = (self.name(split.feature), row[split.feature]);
             let passes = *next == split.left;
-            let side = if passes { "left" } else { "right" };
+            let side = side(passes);
             let missing = format!("{side}, where missing values go");
             match &split.question {
                 _ if x.is_nan() => format!("{name} is missing: {missing}"),
@@ -171,16 +177,21 @@ impl Outline {
                 Question::UpTo(threshold) => {
                     format!("{name} = {x} {} {threshold}: {side}", if passes { "<=" } else { ">" })
                 }
-                Question::OneOf(places) => {
+                Question::OneOf(_) => {
                     let place = (x >= 0.0).then_some(x as usize);
-                    let is_in = place.is_some_and(|place| places.contains(&place));
+                    let saw =
+                        place.is_some_and(|place| self.unseen[split.feature].binary_search(&place).is_err());
+                    let unseen = match split.unseen_left {
+                        Some(_) => format!("{side}, with the majority"),
+                        None => missing,
+                    };
                     match place.and_then(|place| self.category(split.feature, place)) {
-                        Some(text) if is_in == passes => {
-                            let not = if is_in { "" } else { "not " };
+                        Some(text) if saw => {
+                            let not = if passes { "" } else { "not " };
                             format!("{name} = {text:?} is {not}in {}: {side}", self.categories(split))
                         }
-                        Some(text) => format!("{name} = {text:?} was not in training: {missing}"),
-                        None => format!("{name} is a category that was not in training: {missing}"),
+                        Some(text) => format!("{name} = {text:?} was not in training: {unseen}"),
+                        None => format!("{name} is a category that was not in training: {unseen}"),
                     }
                 }
             }
@@ -227,6 +238,11 @@ fn indent(level: usize) -> String {
     if level < INDENTED { blanks } else { format!("{blanks}{level}: ") }
 }
 
+/// The side of rows that pass, or of the others.
+fn side(left: bool) -> &'static str {
+    if left { "left" } else { "right" }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -236,7 +252,7 @@ mod tests {
     }
 
     fn split(feature: usize, question: Question, missing_left: bool, left: usize, right: usize) -> Split {
-        Split { feature, question, missing_left, left, right }
+        Split { feature, question, missing_left, unseen_left: None, left, right }
     }
 
     /// age <= 30.5, then colours on the left; whether there is an age on the right.
@@ -248,6 +264,7 @@ mod tests {
         let there = split(0, Question::UpTo(f64::INFINITY), false, 5, 6);
         Outline {
             inputs: vec![field("age", Kind::Numeric), field("colour", Kind::Categorical { dictionary })],
+            unseen: vec![vec![], vec![]],
             task: Task::Classification { classes: vec!["no".into(), "yes".into()] },
             nodes: vec![
                 Node { split: Some(root), ..leaf(10, &[0.5, 0.5]) },
@@ -313,16 +330,49 @@ mod tests {
         assert!(
             way([3.0, 1.0], &[0, 1, 3]).contains("colour = \"green\" is not in {\"blue\", \"red\"}: right")
         );
-        // A category of the dictionary that no training row had goes where missing values go.
-        assert!(
-            way([3.0, 1.0], &[0, 1, 2])
-                .contains("colour = \"green\" was not in training: left, where missing values go")
-        );
         assert!(way([3.0, -1.0], &[0, 1, 2]).contains("colour is a category that was not in training: left"));
         assert!(
             way([3.0, f64::NAN], &[0, 1, 2]).contains("colour is missing: left, where missing values go")
         );
         assert!(way([31.0, 0.0], &[0, 4, 5]).starts_with("age = 31 > 30.5: right; age = 31 is there: left"));
+    }
+
+    #[test]
+    fn categories_that_training_did_not_see_go_with_missing_values_or_the_majority() {
+        // Nothing in training was green, which the dictionary has; -1 and 3 it lacks.
+        let mut outline = outline();
+        outline.unseen[1] = vec![1];
+        let way = |outline: &Outline, colour: f64, to: usize| {
+            outline.way(&[3.0, colour], &[0, 1, to]).swap_remove(1).replace("colour", "")
+        };
+        let asked = |outline: &Outline| outline.text(None, 9).lines().nth(1).unwrap().trim().to_owned();
+        for (unseen_left, to, end) in [
+            (None, 2, "left, where missing values go"),
+            (Some(true), 2, "left, with the majority"),
+            (Some(false), 3, "right, with the majority"),
+        ] {
+            let colours = outline.nodes[1].split.as_mut().unwrap();
+            colours.unseen_left = unseen_left;
+            assert_eq!(way(&outline, 1.0, to), format!(" = \"green\" was not in training: {end}"));
+            for none in [-1.0, 3.0] {
+                assert_eq!(
+                    way(&outline, none, to),
+                    format!(" is a category that was not in training: {end}")
+                );
+            }
+            // Where it is missing, or was seen, is told as ever.
+            assert_eq!(way(&outline, f64::NAN, 2), " is missing: left, where missing values go");
+            assert_eq!(way(&outline, 2.0, 2), " = \"red\" is in {\"blue\", \"red\"}: left");
+            let behind = unseen_left.map_or("", |left| if left { ", unseen left" } else { ", unseen right" });
+            assert_eq!(
+                asked(&outline),
+                format!("colour in {{\"blue\", \"red\"}}, missing left{behind} (6 rows)")
+            );
+        }
+        // Where missing values go right, so does green, which is no colour beside the set.
+        let colours = outline.nodes[1].split.as_mut().unwrap();
+        (colours.missing_left, colours.unseen_left) = (false, None);
+        assert_eq!(way(&outline, 1.0, 3), " = \"green\" was not in training: right, where missing values go");
     }
 
     #[test]

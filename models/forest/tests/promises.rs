@@ -1,6 +1,7 @@
 //! What a forest promises: the same at any number of threads, one tree that is the decision tree, weights that repeat rows,
 //! an honest judgement by the rows it did not see, and what was grown when it is stopped.
 
+use std::sync::Barrier;
 use std::sync::atomic::{AtomicBool, Ordering};
 use tilewise_base::{Column, Context, Dataset, Model, ModelFile, Progress, Roles, predict_dataset};
 use tilewise_forest::{Forest, ForestModel, RandomForest};
@@ -462,5 +463,42 @@ fn a_model_comes_back_from_its_bytes() {
             model.forest().predict_row(row, &mut expected);
             assert_eq!(out, expected);
         }
+    }
+}
+
+#[test]
+fn threads_that_ask_a_new_model_at_once_get_the_same_answers() {
+    let (x, c, _) = problem(300, 12);
+    let column = |j: usize| Column::F64(x.chunks_exact(COLUMNS).map(|row| row[j]).collect());
+    let dictionary = ["x", "y", "z"].map(String::from).to_vec();
+    let label = Column::Categorical { codes: c, dictionary };
+    let columns = [("u", column(0)), ("v", column(3)), ("label", label)];
+    let data = Dataset::new(columns.map(|(name, column)| (name.to_owned(), column)).into()).unwrap();
+    let params = RandomForest { trees: 20, ..RandomForest::default() };
+    let fit = ForestModel::fit(&params, 255, true, &data, &Roles::target("label"), &Context::default());
+    let bytes = fit.unwrap().to_bytes().unwrap();
+    let file = ModelFile::parse(&bytes).unwrap();
+    let cells: Vec<f64> = x.chunks_exact(COLUMNS).flat_map(|row| [row[0], row[3]]).collect();
+    // One row, which a thread walks alone, and many, which the threads of the pool share.
+    for (rows, round) in [1, 300].into_iter().flat_map(|rows| (0..10).map(move |round| (rows, round))) {
+        let cells = MatRef::new(&cells[..2 * rows], rows, 2).unwrap();
+        // Nothing of it is compiled yet: it comes from its file.
+        let model = ForestModel::from_file(&file).unwrap();
+        let mut expected = vec![0.0; 3 * rows];
+        for (row, out) in expected.chunks_exact_mut(3).enumerate() {
+            model.forest().predict_row(&[cells.get(row, 0), cells.get(row, 1)], out);
+        }
+        let together = Barrier::new(8);
+        let ask = || {
+            let mut out = vec![f64::NAN; 3 * rows];
+            together.wait();
+            model.predict(cells, None, MatMut::new(&mut out, rows, 3).unwrap()).unwrap();
+            out
+        };
+        std::thread::scope(|scope| {
+            for asking in [(); 8].map(|()| scope.spawn(ask)) {
+                assert_eq!(asking.join().unwrap(), expected, "{rows} rows, round {round}");
+            }
+        });
     }
 }

@@ -47,7 +47,9 @@ pub enum Growth {
     LeafWise,
     /// One that is nearest to the root, of these the one whose split gains most.
     DepthWise,
-    /// All nodes of a level at once and by the same test, whether leaves are limited or not.
+    /// All nodes of a level at once and by the same test, whether leaves are limited or not. A gain is added to every candidate of a
+    /// feature (a bin that any row of the level has) for each node and feature, however few rows the node has: O(rows + nodes x
+    /// candidates) for a level and feature. Over columns of thousands of bins deep levels are slow.
     Oblivious,
 }
 

@@ -1,6 +1,7 @@
 //! Trees with the names of columns and classes.
 
 use crate::tree::{Input, Test, Tree};
+use tilewise_base::model::UNSEEN;
 use tilewise_base::outline::{Node, Question, Split};
 use tilewise_base::{Error, Field, Outline, Result, Task};
 
@@ -21,10 +22,15 @@ pub fn outline(trees: &[Tree], number: usize, inputs: &[Field], task: &Task) -> 
             question: match (test, &tree.inputs()[feature]) {
                 (Test::UpTo(threshold), _) => Question::UpTo(*threshold),
                 (Test::Bins(_), input @ Input::Category(categories)) => {
-                    let passes = |place: &usize| test.passes(input, *place as f64) == Some(true);
+                    let passes =
+                        |place: &usize| input.saw(*place) && test.passes(input, *place as f64) == Some(true);
                     Question::OneOf((0..categories.bins().len()).filter(passes).collect())
                 }
                 (Test::Bins(_), Input::Number) => Question::OneOf(Vec::new()),
+            },
+            unseen_left: match test {
+                Test::UpTo(_) => None,
+                Test::Bins(_) => test.passes(&tree.inputs()[feature], UNSEEN),
             },
             missing_left: node.missing_left,
             left: node.left as usize,
@@ -32,5 +38,12 @@ pub fn outline(trees: &[Tree], number: usize, inputs: &[Field], task: &Task) -> 
         });
         Node { rows: node.rows.into(), weight: node.weight, values: tree.value(at), split }
     });
-    Ok(Outline { inputs: inputs.to_vec(), task: task.clone(), nodes: nodes.collect() })
+    let unseen = tree.inputs().iter().map(|input| match input {
+        Input::Category(categories) => {
+            (0..categories.bins().len()).filter(|&place| !input.saw(place)).collect()
+        }
+        Input::Number => Vec::new(),
+    });
+    let (inputs, unseen) = (inputs.to_vec(), unseen.collect());
+    Ok(Outline { inputs, unseen, task: task.clone(), nodes: nodes.collect() })
 }

@@ -7,18 +7,18 @@ fn table(columns: &[Feature<'_>]) -> BinnedTable {
     BinnedTable::new(columns, None, 255, 0).unwrap()
 }
 
-/// Trees by every way to grow.
-fn grown(table: &BinnedTable, y: &[f64]) -> Vec<Tree> {
+/// Trees by every way to grow, and whether they tell shares of classes.
+fn grown(table: &BinnedTable, y: &[f64]) -> Vec<(Tree, bool)> {
     let context = Context::default();
     let mut all = Vec::new();
     for growth in [Growth::LeafWise, Growth::DepthWise, Growth::Oblivious] {
         for splitter in [Splitter::Best, Splitter::Random] {
             let params = DecisionTree { growth, splitter, ..DecisionTree::default() };
-            all.push(params.fit_numbers(table, y, &context).unwrap().model);
+            all.push((params.fit_numbers(table, y, &context).unwrap().model, false));
             let classes: Vec<u32> = y.iter().map(|&y| y as u32).collect();
             let count = classes.iter().max().map_or(1, |most| *most as usize + 1);
             for more in 0..2 {
-                all.push(params.fit_classes(table, &classes, count + more, &context).unwrap().model);
+                all.push((params.fit_classes(table, &classes, count + more, &context).unwrap().model, true));
             }
         }
     }
@@ -37,26 +37,22 @@ fn where_nothing_can_be_divided_there_is_one_leaf() {
         (vec![Feature::Numeric(&x)], [0.0; 4]),
         (vec![Feature::Numeric(&nothing), Feature::Numeric(&one), empty, none_at_all], [0.0, 1.0, 1.0, 3.0]),
     ] {
-        for tree in grown(&table(&columns), &y) {
+        for (tree, of_classes) in grown(&table(&columns), &y) {
             assert_eq!((tree.leaves(), tree.depth()), (1, 0));
             let value = tree.value(tree.leaf(&vec![5.0; columns.len()]));
             let expected = y.iter().sum::<f64>() / 4.0;
-            let mean = match &value[..] {
-                // The number, or the share of the one class there is.
-                &[number] => {
-                    if expected == 0.0 && number == 1.0 {
-                        0.0
-                    } else {
-                        number
-                    }
-                }
-                shares => shares.iter().zip(0..).map(|(p, class)| p * f64::from(class)).sum(),
+            let mean = if of_classes {
+                assert!((value.iter().sum::<f64>() - 1.0).abs() < 1e-9, "{value:?}");
+                value.iter().zip(0..).map(|(p, class)| p * f64::from(class)).sum()
+            } else {
+                assert_eq!(value.len(), 1);
+                value[0]
             };
-            assert!((mean - expected).abs() < 1e-9, "{value:?} {y:?}");
+            assert!((mean - expected).abs() < 1e-9, "{value:?} {y:?} {of_classes}");
         }
     }
     // One row.
-    for tree in grown(&table(&[Feature::Numeric(&x[..1])]), &[3.0]) {
+    for (tree, _) in grown(&table(&[Feature::Numeric(&x[..1])]), &[3.0]) {
         assert_eq!(tree.leaves(), 1);
     }
 }
@@ -68,7 +64,7 @@ fn columns_without_a_value_do_not_change_the_tree() {
     let nothing = vec![f64::NAN; 50];
     let one = table(&[Feature::Numeric(&x)]);
     let two = table(&[Feature::Numeric(&x), Feature::Numeric(&nothing)]);
-    for (a, b) in grown(&one, &y).iter().zip(&grown(&two, &y)) {
+    for ((a, _), (b, _)) in grown(&one, &y).iter().zip(&grown(&two, &y)) {
         assert!(a.nodes().eq(b.nodes()));
     }
 }

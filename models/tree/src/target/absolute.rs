@@ -39,7 +39,7 @@ pub(crate) struct Absolute {
 impl Absolute {
     /// O(n log n).
     pub(crate) fn new(y: &[f64], weights: &Weights) -> Result<Self> {
-        check_finite(y, weights)?;
+        check_finite("target", y, weights)?;
         let scale = Scale::new(y, weights, None);
         let mut order = weights.counted(y.len());
         order.sort_unstable_by(|&a, &b| y[a as usize].total_cmp(&y[b as usize]));

@@ -31,7 +31,7 @@ impl Numbers {
                 ));
             }
         };
-        check_finite(y, weights)?;
+        check_finite("target", y, weights)?;
         if poisson && let Some(row) = first_row(y, weights, |y| y < 0.0) {
             let what = format!("{} is below 0, which criterion poisson has no place for", y[row]);
             return Err(Error::cell(row, "target", what));

@@ -2,7 +2,7 @@
 //!
 //! A split is worth the mean over outputs of what it takes off the squared error of each, in the outputs' own units.
 
-use super::scale::first_row;
+use super::scale::check_finite;
 use super::{Numbers, Target, square_over};
 use crate::Criterion;
 use crate::values::Values;
@@ -30,10 +30,7 @@ impl Outputs {
             return Err(Error::parameter("criterion", criterion, "for several numbers auto and squared are"));
         }
         for (output, y) in y.iter().map(AsRef::as_ref).enumerate() {
-            if let Some(row) = first_row(y, weights, |y| !y.is_finite()) {
-                let what = format!("{} is not a finite number", y[row]);
-                return Err(Error::cell(row, format!("target {}", output + 1), what));
-            }
+            check_finite(format!("target {}", output + 1), y, weights)?;
         }
         let part = |y: &Y| Numbers::new(y.as_ref(), weights, criterion);
         let parts = y.iter().map(part).collect::<Result<Vec<Numbers>>>()?;

@@ -65,10 +65,10 @@ pub(super) fn first_row(y: &[f64], weights: &Weights, is: impl Fn(f64) -> bool) 
     (0..y.len()).find(|&row| weights.get(row) > 0 && is(y[row]))
 }
 
-/// Refuses numbers that are not finite.
-pub(super) fn check_finite(y: &[f64], weights: &Weights) -> Result<()> {
+/// Refuses numbers that are not finite, of a column that errors call `name`.
+pub(super) fn check_finite(name: impl Into<String>, y: &[f64], weights: &Weights) -> Result<()> {
     match first_row(y, weights, |y| !y.is_finite()) {
-        Some(row) => Err(Error::cell(row, "target", format!("{} is not a finite number", y[row]))),
+        Some(row) => Err(Error::cell(row, name, format!("{} is not a finite number", y[row]))),
         None => Ok(()),
     }
 }
