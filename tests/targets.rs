@@ -53,9 +53,9 @@ fn defined(y: &[f64], predicted: &[f64]) -> [f64; 3] {
     [(squares / rows).sqrt(), absolute / rows, 1.0 - squares / around]
 }
 
-/// Measures are printed with six digits.
+/// Measures are printed with six digits, and no more than six behind the point.
 fn near(told: &[f64], defined: [f64; 3]) {
-    let close = |(a, b): (&f64, f64)| (a - b).abs() <= 1e-5 * b.abs().max(0.01);
+    let close = |(a, b): (&f64, f64)| (a - b).abs() <= f64::max(1e-6, 1e-5 * b.abs());
     assert!(told.len() == 3 && told.iter().zip(defined).all(close), "{told:?} for {defined:?}");
 }
 
