@@ -134,16 +134,7 @@ impl Arena {
 
     pub(crate) fn node(&self, at: usize) -> Node {
         let here = at as u32;
-        let leaf = Node {
-            feature: 0,
-            test: None,
-            missing_left: false,
-            left: here,
-            right: here,
-            rows: self.nodes[at].rows,
-            weight: self.values.weight(at),
-            gain: 0.0,
-        };
+        let leaf = Node { weight: self.values.weight(at), ..Node::leaf(here, self.nodes[at].rows) };
         let Some(split) = self.split(at) else { return leaf };
         Node {
             feature: split.feature() as u32,
@@ -210,16 +201,7 @@ mod tests {
 
     #[test]
     fn only_trees_whose_tests_fit_their_inputs_are_accepted() {
-        let leaf = |at: u32| Node {
-            feature: 0,
-            test: None,
-            missing_left: false,
-            left: at,
-            right: at,
-            rows: 1,
-            weight: 1.0,
-            gain: 0.0,
-        };
+        let leaf = |at: u32| Node::leaf(at, 1);
         let root = Node { test: Some(Test::UpTo(0.5)), left: 1, right: 2, ..leaf(0) };
         let inputs = [Input::Number, Input::Category(vec![0, 1].into())];
         let check = |nodes: &[Node]| {

@@ -223,16 +223,7 @@ mod tests {
 
     /// A chain of three splits with these gains, as a file may hold it.
     fn chain(weight: f64, gains: [f64; 3]) -> Tree {
-        let leaf = |at: u32| Node {
-            feature: 0,
-            test: None,
-            missing_left: false,
-            left: at,
-            right: at,
-            rows: 1,
-            weight,
-            gain: 0.0,
-        };
+        let leaf = |at: u32| Node { weight, ..Node::leaf(at, 1) };
         let mut nodes: Vec<Node> = (0..7).map(leaf).collect();
         for (at, gain) in [0, 2, 4].into_iter().zip(gains) {
             let (left, right) = (at as u32 + 1, at as u32 + 2);

@@ -358,16 +358,7 @@ mod tests {
     #[test]
     fn nodes_that_no_row_came_to_have_half_of_the_others_weight() {
         // x <= 0, then x <= -1 on the left and y <= 0 on the right, as a file may hold it.
-        let leaf = |at: u32, weight: f64| Node {
-            feature: 0,
-            test: None,
-            missing_left: false,
-            left: at,
-            right: at,
-            rows: 1,
-            weight,
-            gain: 0.0,
-        };
+        let leaf = |at: u32, weight: f64| Node { weight, ..Node::leaf(at, 1) };
         let split = |at: u32, feature: u32, threshold: f64, left: u32, right: u32, weight: f64| Node {
             feature,
             test: Some(Test::UpTo(threshold)),

@@ -142,6 +142,14 @@ pub struct Node {
     pub gain: f64,
 }
 
+impl Node {
+    /// Leaf number `node` of a tree, to which so many rows came, each of weight 1.
+    pub fn leaf(node: u32, rows: u32) -> Self {
+        let (test, missing_left, weight) = (None, false, f64::from(rows));
+        Self { feature: 0, test, missing_left, left: node, right: node, rows, weight, gain: 0.0 }
+    }
+}
+
 /// A decision tree. A node takes 8 bytes, a split 24 more, and a value 4 for each class, or 8 for each number and for its weight: 28
 /// bytes for each node of a tree for two classes.
 #[derive(Clone, Debug, PartialEq)]
@@ -410,16 +418,7 @@ mod tests {
 
     #[test]
     fn the_largest_gains_have_shares_too() {
-        let leaf = |at: u32| Node {
-            feature: 0,
-            test: None,
-            missing_left: false,
-            left: at,
-            right: at,
-            rows: 1,
-            weight: 1.0,
-            gain: 0.0,
-        };
+        let leaf = |at: u32| Node::leaf(at, 1);
         let split = |at: u32, feature: u32, gain: f64| Node {
             feature,
             test: Some(Test::UpTo(0.0)),

@@ -32,16 +32,7 @@ pub(super) fn tree(inputs: &Arc<[Input]>, cells: Cells<'_>, rows: Vec<u32>, key:
         }
         values.push(f64::from(depth) + mean_path(rows.len() as u64));
         let count = rows.len() as u32;
-        let leaf = Node {
-            feature: 0,
-            test: None,
-            missing_left: false,
-            left: place as u32,
-            right: place as u32,
-            rows: count,
-            weight: count.into(),
-            gain: 0.0,
-        };
+        let leaf = Node::leaf(place as u32, count);
         let split = if depth < deepest { split(inputs, cells, &rows, key) } else { None };
         let Some((feature, test, missing_left)) = split else {
             nodes.push(leaf);
