@@ -1,10 +1,26 @@
 //! Kernels of trees: the definitions.
 
+use crate::random::Philox;
 use crate::tree::{
-    Asked, Bin, Bins, ClassWeight, LeftBins, MISSING, NewtonRule, Node, Packed, Pair, Parts, RowSplit, Rows,
-    Split, Tests, Values,
+    Asked, Bin, Bins, ClassWeight, Derivatives, LeftBins, MISSING, NewtonRule, Node, Packed, Pair, Parts,
+    RowSplit, Rows, Split, Tests, Values,
 };
 use crate::{Float, MatRef};
+
+/// Derivatives in steps of 1 / `steps`, rounded at random: of 64 rows the one at place r has word r / 16 of counter 16 b + r mod 16,
+/// where b is the number of such groups before.
+pub fn fixed_point(derivatives: &[Derivatives], steps: [f64; 2], random: Philox) -> Vec<Packed> {
+    let round = |(i, row): (usize, &Derivatives)| {
+        let counter = (i / 64 * 16 + i % 16) as u64;
+        let word = random.words(counter)[i % 64 / 16];
+        let up =
+            |size: f32, steps: f64, bits: u32| (size * steps as f32 + bits as f32 / 65_536.0).floor() as i32;
+        let size = up(row.gradient.abs(), steps[0], word >> 16);
+        let gradient = if row.gradient < 0.0 { -size } else { size };
+        Packed::new(gradient, up(row.hessian, steps[1], word & 0xffff).max(1))
+    };
+    derivatives.iter().enumerate().map(round).collect()
+}
 
 /// Adds each row's pair to the cells of its bins.
 ///

@@ -4,6 +4,7 @@
 mod bits;
 mod conv;
 mod elementary;
+mod fixed;
 mod fused;
 mod guard;
 mod inputs;

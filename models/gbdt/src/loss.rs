@@ -5,6 +5,8 @@
 
 use std::ops::Range;
 use tilewise_base::Result;
+/// First and second derivative of a row's loss by a score, times its weight.
+pub use tilewise_kernels::tree::Derivatives;
 
 /// What a loss is told of the rows, in the table's order.
 #[derive(Clone, Copy, Debug)]
@@ -24,16 +26,6 @@ impl Truth<'_> {
     pub fn weight(&self, row: usize) -> f64 {
         self.weights.map_or(1.0, |weights| weights[row])
     }
-}
-
-/// First and second derivative of a row's loss by a score, times its weight.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
-#[repr(C)]
-pub struct Derivatives {
-    /// The first.
-    pub gradient: f32,
-    /// The second, or what stands in for it; not negative.
-    pub hessian: f32,
 }
 
 /// What a leaf is to predict.

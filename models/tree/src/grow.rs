@@ -72,13 +72,6 @@ pub(crate) struct Limits {
     pub(crate) constraints: Constraints,
 }
 
-impl Limits {
-    /// Whether sums alone do not say if a split is allowed.
-    pub(crate) fn is_watched(&self) -> bool {
-        self.min_rows > 1 || self.constraints.is_monotone()
-    }
-}
-
 /// Which bins of a feature go left.
 #[derive(Clone, Copy, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
 pub(crate) enum Left {
@@ -246,6 +239,18 @@ pub(crate) fn grow<T: Target>(
     rows: &[u32],
     key: u64,
 ) -> Result<Nodes<T::Cell>> {
+    grow_on(table, target, limits, scheme, &mut rows.to_vec(), key)
+}
+
+/// As [`grow`], and puts `rows` into the order of leaves from left to right, those of a leaf in the order that they had.
+pub(crate) fn grow_on<T: Target>(
+    table: &BinnedTable,
+    target: &T,
+    limits: &Limits,
+    scheme: Scheme,
+    rows: &mut [u32],
+    key: u64,
+) -> Result<Nodes<T::Cell>> {
     of_codes!(table.stored, codes => Grower::new(table, codes, target, limits, scheme).grow(rows, key))
 }
 
@@ -262,26 +267,25 @@ impl<'a, T: Target, B: Code> Grower<'a, T, B> {
         limits: &'a Limits,
         scheme: Scheme,
     ) -> Self {
-        Self { search: Search { table, codes, target, limits, scheme } }
+        Self { search: Search { table, codes, target, limits, scheme, uncounted: false } }
     }
 
-    fn grow(&self, rows: &[u32], key: u64) -> Result<Nodes<T::Cell>> {
+    fn grow(&self, rows: &mut [u32], key: u64) -> Result<Nodes<T::Cell>> {
         let Search { target, limits, .. } = self.search;
-        let mut rows = rows.to_vec();
-        target.arrange(&mut rows);
+        target.arrange(rows);
         let mut nodes = Nodes::new(target.width());
-        let node = nodes.push(rows.len(), self.sums(&rows));
+        let node = nodes.push(rows.len(), self.sums(rows));
         if limits.growth == Growth::Oblivious {
-            oblivious::grow(&self.search, &mut rows, key, &mut nodes)?;
+            oblivious::grow(&self.search, rows, key, &mut nodes)?;
             return Ok(nodes);
         }
-        let cells = if self.has_histogram(rows.len()) { Some(self.histogram(&rows)?) } else { None };
+        let cells = if self.has_histogram(rows.len()) { Some(self.histogram(rows)?) } else { None };
         let root = Part { node, rows: 0..rows.len(), cells, state: State::root(key) };
         let mut scratch = Scratch::of_all(&self.search);
         if limits.max_leaves < rows.len() {
-            self.best_first(root, &mut rows, &mut nodes, &mut scratch)?;
+            self.best_first(root, rows, &mut nodes, &mut scratch)?;
         } else {
-            self.subtree(root, &mut rows, &mut nodes, &mut scratch)?;
+            self.subtree(root, rows, &mut nodes, &mut scratch)?;
         }
         Ok(nodes)
     }
@@ -337,7 +341,8 @@ impl<'a, T: Target, B: Code> Grower<'a, T, B> {
                 continue;
             }
             if part.cells.is_none() && Local::fits(&self.search, part.rows.len()) {
-                Local::new(&self.search, &rows[part.rows]).grow(part.node, part.state, nodes, scratch);
+                let rows = &mut rows[part.rows];
+                Local::new(&self.search, rows).grow(part.node, part.state, nodes, scratch, rows);
                 continue;
             }
             let Some(next) = self.open(part, rows, nodes, scratch) else { continue };
@@ -507,7 +512,6 @@ impl<'a, T: Target, B: Code> Grower<'a, T, B> {
         let cells = table.cells();
         limits.features >= table.features()
             && target.is_sum()
-            && limits.min_rows <= 1
             && rows * table.features() * B::HISTOGRAM_FROM >= cells
             && cells * target.width() * size_of::<T::Cell>() <= LARGEST
     }

@@ -11,6 +11,7 @@ mod local;
 mod max_bins;
 #[cfg(test)]
 mod naive;
+mod newton;
 mod oblivious;
 mod outline;
 mod parameters;
@@ -32,6 +33,7 @@ pub use compiled::{Compiled, Engine, WhenAsked};
 pub use cuts::categories;
 pub use grow::{Growth, Splitter, key_below};
 pub use max_bins::{MOST_BINS, MOST_CATEGORIES, MaxBins};
+pub use newton::{Gradients, Parted, Penalty};
 pub use outline::outline;
 pub use parameters::{ClassWeights, Criterion, DecisionTree, Draw, MaxFeatures};
 pub use pipeline::{TreeModel, show_importances, show_unseen};

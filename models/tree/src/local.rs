@@ -55,13 +55,15 @@ impl<'a, T: Target, B: Code> Local<'a, T, B> {
         }
     }
 
-    /// Grows all that is below `node` of `nodes`, which has all rows.
+    /// Grows all that is below `node` of `nodes`, which has all rows, and puts `rows`, which are those it was made of, into the order
+    /// of leaves.
     pub(crate) fn grow(
         mut self,
         node: usize,
         state: State,
         nodes: &mut Nodes<T::Cell>,
         scratch: &mut Scratch<T, B>,
+        rows: &mut [u32],
     ) {
         let mut small = vec![T::Cell::default(); self.search.target.width()];
         let mut parts = vec![Part { node, rows: 0..self.rows.len(), state }];
@@ -83,6 +85,10 @@ impl<'a, T: Target, B: Code> Local<'a, T, B> {
             parts.push(Part { node: children[1], rows: middle..rows.end, state: right });
             parts.push(Part { node: children[0], rows: rows.start..middle, state: left });
         }
+        let features = self.search.table.features() as u32;
+        let old = &mut self.other_rows;
+        old.copy_from_slice(rows);
+        rows.iter_mut().zip(&self.rows).for_each(|(row, place)| *row = old[(place / features) as usize]);
     }
 
     fn choose(

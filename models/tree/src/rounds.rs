@@ -391,7 +391,7 @@ impl<'a> TreeTrainer<'a> {
         counted: &[Counted],
     ) -> Result<()> {
         let (table, limits) = (self.table, self.limits.clone());
-        let search = Search { table, codes, target, limits: &limits, scheme: Scheme::Auto };
+        let search = Search { table, codes, target, limits: &limits, scheme: Scheme::Auto, uncounted: false };
         let mut scratch = Scratch::of_all(&search);
         asked.iter().zip(counted).try_for_each(|(&at, counted)| self.take(&search, at, counted, &mut scratch))
     }

@@ -8,7 +8,7 @@ use crate::codes::{Code, Codes, Marks};
 use crate::constraints::State;
 use crate::grow::{Choice, Left, Limits, Splitter};
 use crate::table::{BinnedTable, Binning};
-use crate::target::{AskedRows, Candidates, Groups, Room, Rule, Target};
+use crate::target::{AskedRows, Candidates, Groups, Room, Rule, Target, add_to};
 use std::ops::{ControlFlow, Range};
 use tilewise_kernels::parallel::{self, Scheme};
 use tilewise_kernels::tree::{Asked, Cell, RowSplit};
@@ -122,6 +122,8 @@ pub(crate) struct Search<'a, T, B> {
     pub(crate) limits: &'a Limits,
     /// How the work of large nodes is divided; those below them are grown at the same time in any case.
     pub(crate) scheme: Scheme,
+    /// Whether children may have fewer rows than the limits say.
+    pub(crate) uncounted: bool,
 }
 
 /// The better of two; of equals that of the first feature.
@@ -134,7 +136,58 @@ fn better(best: Option<Choice>, next: Option<Choice>) -> Option<Choice> {
 impl<T: Target, B: Code> Search<'_, T, B> {
     /// The split of a node that gains most among the features it looks at: all, or some that are drawn for it, and more of
     /// these until one has a split.
+    ///
+    /// Where rows of children are counted, it is first looked for without: mostly what is found then leaves enough rows on both
+    /// sides, so that it is the best of those that do.
     pub(crate) fn best(&self, node: &Searched<'_, T, B>, scratch: &mut Scratch<T, B>) -> Option<Choice> {
+        let limits = self.limits;
+        if limits.min_rows > 1 && limits.splitter == Splitter::Best && !limits.constraints.is_monotone() {
+            let free = Self { uncounted: true, ..*self };
+            let found = free.best_of_asked(node, scratch)?;
+            if free.has_rows(&found, node) {
+                return Some(found);
+            }
+        }
+        self.best_of_asked(node, scratch)
+    }
+
+    /// Whether a split leaves the rows that a child must have on both sides.
+    fn has_rows(&self, choice: &Choice, node: &Searched<'_, T, B>) -> bool {
+        let (table, target) = (self.table, self.target);
+        let (feature, least) = (choice.feature, self.limits.min_rows);
+        let count = table.count(feature);
+        let bins = choice.bins(table.missing[feature]);
+        if let Some(histogram) = node.histogram {
+            let width = target.width();
+            let cells = &histogram[table.offsets()[feature] * width..][..count * width];
+            let mut left = vec![T::Cell::default(); width];
+            for (bin, cells) in cells.chunks_exact(width).enumerate() {
+                if bins.has(bin, count) {
+                    add_to(&mut left, cells);
+                }
+            }
+            let right: Vec<T::Cell> =
+                node.sums.iter().zip(&left).map(|(all, &left)| all.minus(left)).collect();
+            if target.rows_at_least(&left).min(target.rows_at_least(&right)) >= least as u64 {
+                return true;
+            }
+        }
+        let column = node.view.column(feature);
+        let goes_left = |row: &&u32| bins.has(column[**row as usize].into(), count);
+        let on_left = node.rows.iter().filter(goes_left).count();
+        on_left.min(node.rows.len() - on_left) >= least
+    }
+
+    /// Whether sums alone do not say if a split is allowed.
+    fn is_watched(&self) -> bool {
+        self.counts_rows() || self.limits.constraints.is_monotone()
+    }
+
+    fn counts_rows(&self) -> bool {
+        self.limits.min_rows > 1 && !self.uncounted
+    }
+
+    fn best_of_asked(&self, node: &Searched<'_, T, B>, scratch: &mut Scratch<T, B>) -> Option<Choice> {
         let all = self.table.features();
         // Cells to go through, or rows to add up.
         let work = node.histogram.map_or(node.count * self.limits.features.min(all), <[T::Cell]>::len);
@@ -357,7 +410,7 @@ impl<T: Target, B: Code> Search<'_, T, B> {
     fn is_plain(&self, feature: usize) -> bool {
         matches!(self.table.binnings[feature], Binning::Numeric { .. })
             && self.limits.splitter == Splitter::Best
-            && !self.limits.is_watched()
+            && !self.is_watched()
     }
 
     /// The best split of a feature of which these bins hold rows.
@@ -381,7 +434,7 @@ impl<T: Target, B: Code> Search<'_, T, B> {
         if order.len() < 2 {
             return None;
         }
-        if limits.min_rows > 1 {
+        if self.counts_rows() {
             count_rows(&node.view, feature, node.rows, order, counts);
         }
         if any_missing {
@@ -426,7 +479,7 @@ impl<T: Target, B: Code> Search<'_, T, B> {
         // `lefts` says which bins go left at a place of the candidates.
         let mut scan = |candidates: &Candidates<'_, T::Cell, T::Value>,
                         lefts: &dyn Fn(usize) -> Range<usize>| {
-            if !limits.is_watched() {
+            if !self.is_watched() {
                 return target.scan(candidates, self.rule(), room);
             }
             let allowed = |(place, missing_left): (usize, bool), left: &[T::Cell], right: &[T::Cell]| {
@@ -436,7 +489,7 @@ impl<T: Target, B: Code> Search<'_, T, B> {
                     on_left.min(node.rows.len() - on_left) >= limits.min_rows
                 };
                 let levels = || (target.level(left), target.level(right));
-                (limits.min_rows <= 1 || enough()) && limits.constraints.allow(node.state, feature, levels)
+                (!self.counts_rows() || enough()) && limits.constraints.allow(node.state, feature, levels)
             };
             room.scan(target, candidates, self.rule(), allowed)
         };

@@ -8,6 +8,7 @@
 
 mod absolute;
 mod fenwick;
+mod gradients;
 mod many_classes;
 mod numbers;
 mod outputs;
@@ -15,6 +16,7 @@ mod scale;
 mod two_classes;
 
 pub(crate) use absolute::Absolute;
+pub(crate) use gradients::Newton;
 pub(crate) use many_classes::ManyClasses;
 pub(crate) use numbers::Numbers;
 pub(crate) use outputs::Outputs;
@@ -169,6 +171,10 @@ pub(crate) trait Target: Sync {
     fn outputs(&self) -> usize;
     /// The weight of these sums, in units of weights.
     fn weight(&self, sums: &[Self::Cell]) -> u64;
+    /// Rows that have these sums at least.
+    fn rows_at_least(&self, _sums: &[Self::Cell]) -> u64 {
+        0
+    }
     /// What a gain of 1 stands for, in units of weights.
     fn gain_unit(&self) -> f64;
 }
@@ -182,16 +188,15 @@ pub(crate) struct AskedRows<'a, T: Target + ?Sized> {
     pub(crate) asked: &'a [Asked],
 }
 
-/// As [`Target::split_of_rows`] for sums of gradients and weights that are worth G^2 / H.
+/// As [`Target::split_of_rows`] for sums that are worth what the rule says.
 fn split_pairs<C: Cell + Into<Pair>, T: Target<Cell = C, Value = C>>(
     node: &AskedRows<'_, T>,
-    rule: Rule,
-    unit: f64,
+    rule: NewtonRule,
     room: &mut Room<C>,
 ) -> Option<RowSplit> {
     let AskedRows { bins, rows, values, sums, asked } = *node;
     // Rows and features of a table are there.
-    best_split_of_rows(bins, rows, values, sums[0], asked, newton(rule, unit), &mut room.rows).ok()?
+    best_split_of_rows(bins, rows, values, sums[0], asked, rule, &mut room.rows).ok()?
 }
 
 /// Memory for scans.
@@ -289,11 +294,10 @@ pub(crate) fn add_to<C: Cell>(sums: &mut [C], cells: &[C]) {
     }
 }
 
-/// As [`Target::scan`] for sums of gradients and weights that are worth G^2 / H.
+/// As [`Target::scan`] for sums that are worth what the rule says.
 fn scan_pairs<C: Cell + Into<Pair>, V: Copy>(
     candidates: &Candidates<'_, C, V>,
-    rule: Rule,
-    unit: f64,
+    rule: NewtonRule,
     room: &mut Room<C>,
 ) -> Option<Found> {
     /// Bins from which the kernel, which takes many at a time, is worth its call.
@@ -303,12 +307,12 @@ fn scan_pairs<C: Cell + Into<Pair>, V: Copy>(
         let cells_of = |&bin: &u16| cells[usize::from(bin)];
         room.sides.clear();
         room.sides.extend(order.iter().map(cells_of).chain(missing.map(|missing| missing[0])));
-        let split = scan_histogram(&room.sides, missing.is_some(), rule, unit)?;
+        let split = scan_histogram(&room.sides, missing.is_some(), rule)?;
         let Split { bin: place, missing_left, gain, .. } = split;
         return Some(Found { place, missing_left, gain });
     }
-    let (all, least): (Pair, _) = (all[0].into(), i64::try_from(rule.min_weight.max(1)).unwrap_or(i64::MAX));
-    let worth = |side: Pair| square_over(side, unit);
+    let (all, least): (Pair, _) = (all[0].into(), rule.min_hessian.max(1));
+    let worth = |side: Pair| newton_score(side, rule);
     let whole = worth(all);
     let mut best: Option<Found> = None;
     let mut left = Pair::default();
@@ -331,9 +335,9 @@ fn scan_pairs<C: Cell + Into<Pair>, V: Copy>(
     best
 }
 
-/// The best split of a whole histogram whose sums are worth G^2 / H.
-fn scan_histogram<C: Cell + Into<Pair>>(cells: &[C], missing: bool, rule: Rule, unit: f64) -> Option<Split> {
-    best_split(cells, &[0, cells.len()], &[missing], newton(rule, unit)).ok()?
+/// The best split of a whole histogram whose sums are worth what the rule says.
+fn scan_histogram<C: Cell + Into<Pair>>(cells: &[C], missing: bool, rule: NewtonRule) -> Option<Split> {
+    best_split(cells, &[0, cells.len()], &[missing], rule).ok()?
 }
 
 /// The rule of sums that are worth G^2 / H.
@@ -347,7 +351,13 @@ fn newton(rule: Rule, unit: f64) -> NewtonRule {
     }
 }
 
-/// G^2 / H, in the operations of the kernel.
+/// G^2 / (H + l2), in the operations of the kernel.
+fn newton_score(side: Pair, rule: NewtonRule) -> f64 {
+    let g = side.gradient as f64 * rule.gradient_unit;
+    g * g / (side.hessian as f64 * rule.hessian_unit + rule.l2)
+}
+
+/// G^2 / H, which is the same where there is no l2.
 fn square_over(side: Pair, unit: f64) -> f64 {
     let g = side.gradient as f64 * unit;
     g * g / side.hessian as f64

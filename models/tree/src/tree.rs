@@ -240,6 +240,14 @@ impl Tree {
         Ok(Self { inputs, nodes })
     }
 
+    /// The same tree with a number and a weight for each node.
+    pub(crate) fn with_values(mut self, numbers: Vec<f64>, weights: Vec<f64>) -> Result<Self> {
+        let values = Values::Numbers { outputs: 1, numbers, weights };
+        values.fit(self.len()).map_err(Error::Fit)?;
+        self.nodes.values = values;
+        Ok(self)
+    }
+
     /// Number of nodes.
     pub fn len(&self) -> usize {
         self.nodes.len()

@@ -2,7 +2,8 @@
 
 use super::scale::{Scale, check_finite, first_row};
 use super::{
-    AskedRows, Candidates, Found, Room, Rule, Target, scan_histogram, scan_pairs, split_pairs, square_over,
+    AskedRows, Candidates, Found, Room, Rule, Target, newton, scan_histogram, scan_pairs, split_pairs,
+    square_over,
 };
 use crate::Criterion;
 use crate::values::Values;
@@ -129,7 +130,7 @@ impl Target for Numbers {
         if self.poisson {
             return room.scan(self, candidates, rule, |_, _, _| true);
         }
-        scan_pairs(candidates, rule, self.scale.relative_unit, room)
+        scan_pairs(candidates, newton(rule, self.scale.relative_unit), room)
     }
     fn split_of_rows(
         &self,
@@ -137,10 +138,10 @@ impl Target for Numbers {
         rule: Rule,
         room: &mut Room<Pair>,
     ) -> Option<Option<RowSplit>> {
-        (!self.poisson).then(|| split_pairs(node, rule, self.scale.relative_unit, room))
+        (!self.poisson).then(|| split_pairs(node, newton(rule, self.scale.relative_unit), room))
     }
     fn scan_all(&self, cells: &[Pair], missing: bool, rule: Rule) -> Option<Option<Split>> {
-        (!self.poisson).then(|| scan_histogram(cells, missing, rule, self.scale.relative_unit))
+        (!self.poisson).then(|| scan_histogram(cells, missing, newton(rule, self.scale.relative_unit)))
     }
     /// The mean: no other order has a better split (Breiman et al. 1984, section 8.8), but for counts where one is refused for a side
     /// of zeros.

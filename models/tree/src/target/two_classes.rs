@@ -1,8 +1,8 @@
 //! Two classes: the weight of the second and of both in one 64-bit number.
 
 use super::{
-    AskedRows, Candidates, Found, Room, Rule, Target, scan_histogram, scan_pairs, split_pairs, square_over,
-    times_log,
+    AskedRows, Candidates, Found, Room, Rule, Target, newton, scan_histogram, scan_pairs, split_pairs,
+    square_over, times_log,
 };
 use crate::Criterion;
 use crate::values::Values;
@@ -77,7 +77,7 @@ impl Target for TwoClasses {
         if self.entropy {
             return room.scan(self, candidates, rule, |_, _, _| true);
         }
-        scan_pairs(candidates, rule, 1.0, room)
+        scan_pairs(candidates, newton(rule, 1.0), room)
     }
     fn split_of_rows(
         &self,
@@ -85,10 +85,10 @@ impl Target for TwoClasses {
         rule: Rule,
         room: &mut Room<Packed>,
     ) -> Option<Option<RowSplit>> {
-        (!self.entropy).then(|| split_pairs(node, rule, 1.0, room))
+        (!self.entropy).then(|| split_pairs(node, newton(rule, 1.0), room))
     }
     fn scan_all(&self, cells: &[Packed], missing: bool, rule: Rule) -> Option<Option<Split>> {
-        (!self.entropy).then(|| scan_histogram(cells, missing, rule, 1.0))
+        (!self.entropy).then(|| scan_histogram(cells, missing, newton(rule, 1.0)))
     }
     /// The share of the second class: no other order has a better split (Breiman et al. 1984, theorem 4.5).
     fn key(&self, cells: &[Packed], _: &[Packed]) -> f64 {

@@ -1,0 +1,75 @@
+//! Derivatives in fixed point.
+
+use crate::on_every_isa;
+use tilewise_kernels::random::Philox;
+use tilewise_kernels::tree::{Derivatives, FixedPoint, Packed, fixed_point};
+use tilewise_kernels::{naive, parallel};
+
+const STREAM: Philox = Philox::new(3, Philox::purpose("test of rounding"));
+
+/// Rows whose gradients are about as large as `size`, and whose hessians are a tenth of that at most.
+fn rows(count: usize, size: f32) -> Vec<Derivatives> {
+    let stream = Philox::new(count as u64, Philox::purpose("derivatives"));
+    let row = |i: u64| Derivatives {
+        gradient: stream.normal(2 * i) as f32 * size,
+        hessian: stream.uniform(2 * i + 1) as f32 * size / 10.0,
+    };
+    (0..count as u64).map(row).collect()
+}
+
+fn fixed(rows: &[Derivatives]) -> (Vec<Packed>, FixedPoint) {
+    let mut out = vec![Packed::default(); rows.len()];
+    let units = fixed_point(rows, STREAM, &mut out).unwrap();
+    (out, units)
+}
+
+#[test]
+fn rounding_is_its_definition() {
+    for count in [0, 1, 15, 64, 100, 4096, 40_000] {
+        for size in [1e-37, 1e-3, 1.0, 1e30] {
+            let rows = rows(count, size);
+            let (first, units) = fixed(&rows);
+            let steps = [1.0 / units.gradient_unit, 1.0 / units.hessian_unit];
+            assert_eq!(first, naive::tree::fixed_point(&rows, steps, STREAM), "{count} rows of {size}");
+            on_every_isa(|isa| {
+                for threads in [1, 2, 3, 7] {
+                    let again = parallel::with_threads(threads, || fixed(&rows));
+                    assert_eq!(again, (first.clone(), units), "{} {threads} threads", isa.name());
+                }
+            });
+        }
+    }
+}
+
+#[test]
+fn sums_fit_and_use_their_room() {
+    for (count, size) in [(1, 1.0), (100, 1e-3), (40_000, 1.0), (40_000, 1e20)] {
+        let mut rows = rows(count, size);
+        // One that is as large as all others together.
+        rows[0].gradient = size * count as f32;
+        let (fixed, units) = fixed(&rows);
+        let sizes: i64 = fixed.iter().map(|v| i64::from(v.gradient()).abs()).sum();
+        let hessians: i64 = fixed.iter().map(|v| i64::from(v.hessian())).sum();
+        assert!(sizes < 1 << 31 && hessians < 1 << 31, "{sizes} {hessians}");
+        assert!(sizes >= 1 << 29 && hessians >= 1 << 29, "{count}: {sizes} {hessians}");
+        assert!(fixed.iter().all(|v| v.hessian() <= units.most_hessian && v.hessian() >= 1));
+        // What is cut off is 0 on average: a sum of n errors of standard deviation at most 1/2 is within 6 sqrt(n) / 2.
+        let exact: f64 = rows.iter().map(|row| f64::from(row.gradient)).sum::<f64>() / units.gradient_unit;
+        let sum: f64 = fixed.iter().map(|v| f64::from(v.gradient())).sum();
+        assert!((sum - exact).abs() <= 3.0 * (count as f64).sqrt() + 1.0, "{count}: {sum} {exact}");
+    }
+}
+
+#[test]
+fn nothing_and_what_is_not_a_number_are_taken() {
+    let zeros = vec![Derivatives::default(); 100];
+    let (out, units) = fixed(&zeros);
+    assert!(out.iter().all(|v| (v.gradient(), v.hessian()) == (0, 1)));
+    assert!(units.gradient_unit.is_finite() && units.gradient_unit > 0.0 && units.hessian_unit > 0.0);
+    // Such sums mean nothing, but nothing breaks.
+    for gradient in [f32::NAN, f32::INFINITY, f32::MAX, 1e-45] {
+        let (out, units) = fixed(&[Derivatives { gradient, hessian: gradient }; 3]);
+        assert!(out.len() == 3 && units.hessian_unit > 0.0);
+    }
+    assert!(fixed_point(&zeros, STREAM, &mut [Packed::default(); 3]).is_err());
+}
