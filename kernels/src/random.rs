@@ -112,23 +112,20 @@ pub fn philox4x32(counter: [u32; 4], key: [u32; 2]) -> [u32; 4] {
 #[inline(always)]
 pub(crate) fn philox4x32_lanes<const L: usize>(stream: Philox, first: u64) -> [[u32; L]; 4] {
     let Philox { key: [mut k0, mut k1], purpose } = stream;
-    let mut c: [[u32; L]; 4] = [
-        std::array::from_fn(|i| first as u32 + i as u32),
-        [(first >> 32) as u32; L],
-        [purpose as u32; L],
-        [(purpose >> 32) as u32; L],
-    ];
+    let mut c0: [u32; L] = std::array::from_fn(|i| first as u32 + i as u32);
+    let mut c1 = [(first >> 32) as u32; L];
+    let (mut c2, mut c3) = ([purpose as u32; L], [(purpose >> 32) as u32; L]);
     for _ in 0..10 {
         for i in 0..L {
-            let p0 = MULTIPLIERS[0] as u64 * c[0][i] as u64;
-            let p1 = MULTIPLIERS[1] as u64 * c[2][i] as u64;
-            (c[0][i], c[1][i], c[2][i], c[3][i]) =
-                ((p1 >> 32) as u32 ^ c[1][i] ^ k0, p1 as u32, (p0 >> 32) as u32 ^ c[3][i] ^ k1, p0 as u32);
+            let p0 = MULTIPLIERS[0] as u64 * c0[i] as u64;
+            let p1 = MULTIPLIERS[1] as u64 * c2[i] as u64;
+            (c0[i], c1[i], c2[i], c3[i]) =
+                ((p1 >> 32) as u32 ^ c1[i] ^ k0, p1 as u32, (p0 >> 32) as u32 ^ c3[i] ^ k1, p0 as u32);
         }
         k0 = k0.wrapping_add(WEYL[0]);
         k1 = k1.wrapping_add(WEYL[1]);
     }
-    c
+    [c0, c1, c2, c3]
 }
 
 #[cfg(test)]

@@ -286,8 +286,8 @@ impl Divide {
 
 impl Work for Divide {
     fn ours(&mut self) -> Outcome {
-        let rows = Rows::List(&self.rows);
-        self.lefts = tree::partition(self.bins.get(), 0, &rows, Self::LEFT, &mut self.out)?;
+        self.out.copy_from_slice(&self.rows);
+        self.lefts = tree::partition(self.bins.get(), 0, &mut self.out, Self::LEFT)?;
         Ok(())
     }
     fn naive(&mut self) -> Outcome {

@@ -243,15 +243,13 @@ fn accumulate<B: Bin, S: Sum>(
     total: &mut [S::Total],
 ) {
     let (features, width) = (bins.features(), sum.width());
-    let gathered: Vec<S::Value>;
-    let values = match rows {
-        Rows::Range(range) => &values[range.clone()],
-        Rows::List(list) => {
-            gathered = list.iter().map(|&row| values[row as usize]).collect();
-            &gathered
+    let of_rows = |rows: &Rows<'_>, gathered: &mut Vec<S::Value>| {
+        gathered.clear();
+        match rows {
+            Rows::Range(range) => gathered.extend_from_slice(&values[range.clone()]),
+            Rows::List(list) => gathered.extend(list.iter().map(|&row| values[row as usize])),
         }
     };
-    let part = Part { data: bins.data(), features, rows, values, sum };
     let cells_of = |feature: usize| {
         let cells = bins.cells_of(feature);
         cells.start * width..cells.end * width
@@ -262,7 +260,10 @@ fn accumulate<B: Bin, S: Sum>(
     let stride = if B::COUNT <= BYTES && width == 1 { BYTES + SKEW } else { longest + SKEW };
     if bins.is_row_major() {
         let groups = groups(features);
+        let mut gathered = Vec::new();
         if alone {
+            of_rows(rows, &mut gathered);
+            let part = Part { data: bins.data(), features, rows, values: &gathered, sum };
             for group in groups {
                 let bases = std::array::from_fn(|which| cells_of(group.start + which % group.len()).start);
                 part.add_at(group, bases, total);
@@ -270,9 +271,19 @@ fn accumulate<B: Bin, S: Sum>(
             return;
         }
         let mut cells = vec![S::Cell::default(); groups.len() * TOGETHER * stride];
+        let mut copy = Vec::new();
         for start in (0..rows.len()).step_by(BLOCK) {
-            let block = start..rows.len().min(start + BLOCK);
-            let part = Part { rows: &rows.part(block.clone()), values: &values[block], ..part };
+            let rows = rows.part(start..rows.len().min(start + BLOCK));
+            let part = match &rows {
+                Rows::Range(range) => {
+                    Part { data: bins.data(), features, rows: &rows, values: &values[range.clone()], sum }
+                }
+                Rows::List(list) => {
+                    of_rows(&rows, &mut gathered);
+                    gather(bins.data(), features, list, &mut copy);
+                    Part { data: &copy, features, rows: &Rows::Range(0..list.len()), values: &gathered, sum }
+                }
+            };
             for (group, cells) in groups.iter().zip(cells.chunks_exact_mut(TOGETHER * stride)) {
                 part.add(group.clone(), cells);
             }
@@ -283,9 +294,17 @@ fn accumulate<B: Bin, S: Sum>(
             }
         }
     } else {
+        let gathered: Vec<S::Value>;
+        let values = match rows {
+            Rows::Range(range) => &values[range.clone()],
+            Rows::List(list) => {
+                gathered = list.iter().map(|&row| values[row as usize]).collect();
+                &gathered
+            }
+        };
         let mut cells = vec![S::Cell::default(); if alone { 0 } else { TOGETHER * stride }];
         for (feature, column) in bins.data().chunks_exact(bins.rows()).enumerate() {
-            let column = Part { data: column, features: 1, ..part };
+            let column = Part { data: column, features: 1, rows, values, sum };
             let total = &mut total[cells_of(feature)];
             if alone {
                 column.add_at(0..1, [0; TOGETHER], total);
@@ -296,6 +315,32 @@ fn accumulate<B: Bin, S: Sum>(
             cells.chunks_exact(stride).for_each(|cells| merge(total, cells));
         }
     }
+}
+
+/// Copies rows side by side. Copies of fixed length are a few instructions, so that the core has tens of rows under way at a time,
+/// where additions leave it four: of a list of every 16th of 500,000 rows of 28 features 2.4 G cells/s are added, and were 1.8
+/// (3.4 of rows that lie side by side; one thread, Zen 5).
+fn gather<B: Bin>(data: &[B], features: usize, list: &[u32], copy: &mut Vec<B>) {
+    /// Bins copied at once; what is too much is written over by the next row.
+    const CHUNK: usize = 32;
+    copy.resize(list.len() * features + CHUNK, B::default());
+    let chunks = features.div_ceil(CHUNK);
+    for (i, &row) in list.iter().enumerate() {
+        let (from, to) = (row as usize * features, i * features);
+        let source = &data[from..];
+        if source.len() >= chunks * CHUNK {
+            for chunk in 0..chunks {
+                let source = source[chunk * CHUNK..].first_chunk::<CHUNK>();
+                let to = copy[to + chunk * CHUNK..].first_chunk_mut::<CHUNK>();
+                if let (Some(source), Some(to)) = (source, to) {
+                    *to = *source;
+                }
+            }
+        } else {
+            copy[to..to + features].copy_from_slice(&source[..features]);
+        }
+    }
+    copy.truncate(list.len() * features);
 }
 
 /// Features that are added together: eights, then a four, a two, a one.

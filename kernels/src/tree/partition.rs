@@ -1,7 +1,8 @@
 //! The rows of a node, divided between its children.
 
 use super::{Bin, Bins, Rows};
-use crate::matrix::{below, same};
+use crate::matrix::below;
+use crate::scratch::Scratch;
 use crate::{ShapeError, parallel};
 
 /// Which bins of a feature go to the left child.
@@ -36,66 +37,63 @@ const LOOKED_UP: usize = 4;
 /// Rows of a block: some 20 microseconds.
 const BLOCK: usize = 16 << 10;
 
-/// Writes to `out` the rows that go left, then the ones that go right, both in the order they had, and answers how many
-/// go left. O(rows) time.
+/// Puts the rows that go left before the ones that go right, both in the order they had, and answers how many go left. O(rows) time.
 ///
 /// Every row is written to the next place on both sides and only one of the places moves on, so nothing depends on a
 /// prediction; which way a bin goes is looked up in a table, if there are not many more bins than rows. Blocks of rows are divided in parallel and then copied to
-/// where the counts of those before them say, so the result is the same at any number of threads.
+/// where the counts of those before them say, so the result is the same at any number of threads. Memory is kept by the thread.
 ///
 /// ```
-/// use tilewise_kernels::tree::{Bins, LeftBins, Rows, partition};
+/// use tilewise_kernels::tree::{Bins, LeftBins, partition};
 /// let bins = Bins::column_major(&[3u8, 0, 1, 2], 4, &[0, 4]).unwrap();
-/// let mut out = [0; 4];
+/// let mut rows = [3, 2, 0, 1];
 /// // The last bin holds missing values.
 /// let left = LeftBins::UpTo { bin: 1, missing: Some(true) };
-/// assert_eq!(partition(bins, 0, &Rows::List(&[3, 2, 0, 1]), left, &mut out), Ok(3));
-/// assert_eq!(out, [2, 0, 1, 3]);
+/// assert_eq!(partition(bins, 0, &mut rows, left), Ok(3));
+/// assert_eq!(rows, [2, 0, 1, 3]);
 /// ```
 ///
 /// # Errors
-/// When there is no such feature or row, `out` is not as long as `rows`, or there are more than 2^32 rows.
+/// When there is no such feature or row.
 pub fn partition<B: Bin>(
     bins: Bins<'_, B>,
     feature: usize,
-    rows: &Rows<'_>,
+    rows: &mut [u32],
     left: LeftBins<'_>,
-    out: &mut [u32],
 ) -> Result<usize, ShapeError> {
     below("a feature", bins.features(), feature)?;
-    same("length of the output against rows", rows.len(), out.len())?;
-    rows.check(bins.rows().min(1 << 32))?;
+    Rows::List(rows).check(bins.rows())?;
     let count = bins.count(feature);
     let (first, stride) = bins.column(feature);
     let column = bins.data().get(first..).unwrap_or_default();
     if rows.len() < count / LOOKED_UP {
-        return Ok(divide_all(rows, |row| left.has(column[row as usize * stride].into(), count), out));
+        return Ok(divide_all(rows, |row| left.has(column[row as usize * stride].into(), count)));
     }
     let goes_left: Vec<bool> = (0..count).map(|bin| left.has(bin, count)).collect();
-    Ok(divide_all(rows, |row| goes_left[column[row as usize * stride].into()], out))
+    Ok(divide_all(rows, |row| goes_left[column[row as usize * stride].into()]))
 }
 
 /// Divides blocks of rows in parallel, and puts them together.
-fn divide_all(rows: &Rows<'_>, goes_left: impl Fn(u32) -> bool + Copy + Sync, out: &mut [u32]) -> usize {
+fn divide_all(rows: &mut [u32], goes_left: impl Fn(u32) -> bool + Copy + Sync) -> usize {
+    let mut scratch = Scratch::new::<u32>(rows.len());
+    let divided = &mut scratch.as_mut_slice::<u32>()[..rows.len()];
     if rows.len() <= BLOCK {
-        let lefts = divide(rows, goes_left, out);
-        out[lefts..].reverse();
-        return lefts;
+        return divide(rows, goes_left, divided);
     }
-    let mut divided = vec![0; rows.len()];
     let mut lefts = vec![0; rows.len().div_ceil(BLOCK)];
     {
-        let blocks: Vec<_> = divided.chunks_mut(BLOCK).zip(&mut lefts).map(std::sync::Mutex::new).collect();
+        let blocks = rows.chunks_mut(BLOCK).zip(divided.chunks_mut(BLOCK)).zip(&mut lefts);
+        let blocks: Vec<_> = blocks.map(std::sync::Mutex::new).collect();
         parallel::for_each(blocks.len(), |i| {
             if let Ok(mut block) = blocks[i].lock() {
-                let (divided, lefts) = &mut *block;
-                let start = i * BLOCK;
-                **lefts = divide(&rows.part(start..start + divided.len()), goes_left, divided);
+                let ((rows, divided), lefts) = &mut *block;
+                **lefts = divide(rows, goes_left, divided);
+                divided.copy_from_slice(rows);
             }
         });
     }
     let all = lefts.iter().sum();
-    let (mut to_left, mut to_right) = out.split_at_mut(all);
+    let (mut to_left, mut to_right) = rows.split_at_mut(all);
     let mut moves = Vec::with_capacity(lefts.len());
     for (block, &lefts) in divided.chunks(BLOCK).zip(&lefts) {
         let (left, right) = block.split_at(lefts);
@@ -108,25 +106,23 @@ fn divide_all(rows: &Rows<'_>, goes_left: impl Fn(u32) -> bool + Copy + Sync, ou
         if let Ok(mut block) = moves[i].lock() {
             let (left, right, l, r) = &mut *block;
             l.copy_from_slice(left);
-            r.iter_mut().zip(right.iter().rev()).for_each(|(to, &row)| *to = row);
+            r.copy_from_slice(right);
         }
     });
     all
 }
 
-/// Writes the rows that go left from the front of `out`, the others from its end backwards; answers how many go left.
-fn divide(rows: &Rows<'_>, goes_left: impl Fn(u32) -> bool, out: &mut [u32]) -> usize {
+/// Divides rows in place, with room for as many; answers how many go left.
+fn divide(rows: &mut [u32], goes_left: impl Fn(u32) -> bool, room: &mut [u32]) -> usize {
     let mut lefts = 0;
-    let last = out.len().wrapping_sub(1);
-    let mut put = |i: usize, row: u32| {
-        // lefts + rights = i <= last: neither place was given away.
-        out[lefts] = row;
-        out[last - (i - lefts)] = row;
+    for i in 0..rows.len() {
+        let row = rows[i];
+        // lefts <= i: neither place holds a row that is still to come.
+        rows[lefts] = row;
+        room[i - lefts] = row;
         lefts += usize::from(goes_left(row));
-    };
-    match rows {
-        Rows::Range(range) => range.clone().enumerate().for_each(|(i, row)| put(i, row as u32)),
-        Rows::List(list) => list.iter().enumerate().for_each(|(i, &row)| put(i, row)),
     }
+    let rights = rows.len() - lefts;
+    rows[lefts..].copy_from_slice(&room[..rights]);
     lefts
 }

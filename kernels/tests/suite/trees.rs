@@ -375,8 +375,8 @@ proptest! {
 
 fn divided<B: Bin>(bins: Bins<'_, B>, feature: usize, rows: &Rows<'_>, left: LeftBins<'_>) {
     let (expected, lefts) = naive::tree::partition(bins, feature, rows, left);
-    let mut out = vec![u32::MAX; rows.len()];
-    assert_eq!(partition(bins, feature, rows, left, &mut out), Ok(lefts));
+    let mut out: Vec<u32> = (0..rows.len()).map(|place| rows.get(place) as u32).collect();
+    assert_eq!(partition(bins, feature, &mut out, left), Ok(lefts));
     assert!(out == expected, "feature {feature}, {left:?}");
 }
 
@@ -405,11 +405,8 @@ fn the_rest_refuses_what_does_not_fit() {
     assert!(bins(&[1.0; 2], &[1.0, f32::NAN], 3).is_err() && bins(&[1.0; 2], &[], 256).is_err());
 
     let data = Bins::row_major(&[0u8, 1, 1, 0], 2, &[0, 2, 4]).unwrap();
-    let mut out = [0; 2];
     let left = LeftBins::UpTo { bin: 0, missing: None };
-    let mut divide =
-        |feature, rows: Rows<'_>, len: usize| partition(data, feature, &rows, left, &mut out[..len]);
-    assert_eq!(divide(1, Rows::Range(0..2), 2), Ok(1));
-    assert!(divide(2, Rows::Range(0..2), 2).is_err() && divide(1, Rows::Range(0..2), 1).is_err());
-    assert!(divide(1, Rows::Range(1..3), 2).is_err() && divide(1, Rows::List(&[0, 2]), 2).is_err());
+    let divide = |feature, mut rows: [u32; 2]| partition(data, feature, &mut rows, left);
+    assert_eq!(divide(1, [0, 1]), Ok(1));
+    assert!(divide(2, [0, 1]).is_err() && divide(1, [1, 2]).is_err());
 }

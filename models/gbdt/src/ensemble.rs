@@ -2,7 +2,7 @@
 
 use crate::Link;
 use tilewise_base::{Error, Result, predict_rows};
-use tilewise_kernels::{MatMut, MatRef, same};
+use tilewise_kernels::{Float, MatMut, MatRef, same};
 use tilewise_tree::{Compiled, Shap, Tree, WhenAsked};
 
 /// Trees that add to scores: score k of a row is its base plus the leaves of the trees of k, in their order.
@@ -70,9 +70,9 @@ impl Ensemble {
     ///
     /// # Errors
     /// When shapes do not fit.
-    pub fn score(
+    pub fn score<T: Float>(
         &self,
-        cells: MatRef<'_, f64>,
+        cells: MatRef<'_, T>,
         start: Option<&[f64]>,
         mut out: MatMut<'_, f64>,
     ) -> Result<()> {
@@ -106,13 +106,27 @@ impl Ensemble {
         Ok(())
     }
 
+    /// The scores of one row, by the definition: base, then tree after tree. [`Ensemble::score`] gives the same bits, sooner.
+    ///
+    /// # Panics
+    /// When the row has fewer cells than the trees have inputs, or `out` is not as long as there are scores.
+    pub fn score_row(&self, row: &[f64], out: &mut [f64]) {
+        assert!(out.len() == self.scores(), "as many numbers as there are scores");
+        for ((out, base), trees) in out.iter_mut().zip(&self.base).zip(&self.trees) {
+            *out = *base;
+            for tree in trees {
+                *out += tree.numbers(tree.leaf(row)).next().unwrap_or(0.0);
+            }
+        }
+    }
+
     /// As [`Ensemble::score`], with what `link` makes of the scores: `out` is rows x outputs of the link.
     ///
     /// # Errors
     /// When shapes do not fit.
-    pub fn predict(
+    pub fn predict<T: Float>(
         &self,
-        cells: MatRef<'_, f64>,
+        cells: MatRef<'_, T>,
         start: Option<&[f64]>,
         link: Link,
         out: MatMut<'_, f64>,

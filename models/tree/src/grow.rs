@@ -14,17 +14,20 @@
 use crate::codes::{Code, Codes, of_codes};
 use crate::constraints::{Constraints, State};
 use crate::local::Local;
+use crate::nodes::{Nodes, children};
 use crate::oblivious;
 use crate::search::{Scratch, Search, Searched, View};
 use crate::table::BinnedTable;
-use crate::target::Target;
-use std::cmp::Ordering;
-use std::collections::BinaryHeap;
+use crate::target::{Target, add_to};
 use std::ops::Range;
 use tilewise_base::Result;
 use tilewise_kernels::parallel::{self, Scheme};
 use tilewise_kernels::random::Philox;
-use tilewise_kernels::tree::{Cell, LeftBins, Rows, partition, subtract};
+use tilewise_kernels::tree::{LeftBins, Rows, partition, subtract};
+
+mod best_first;
+
+use best_first::Open;
 
 /// How the split of a feature is chosen.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
@@ -103,115 +106,14 @@ impl Choice {
     }
 }
 
-/// A node; children are places in the same list.
-#[derive(Clone, Debug)]
-pub(crate) struct Grown {
-    pub(crate) rows: usize,
-    /// The split and the children.
-    pub(crate) split: Option<(Choice, usize, usize)>,
-}
-
-/// Nodes in no particular order but that the first is the root, and their sums.
-#[derive(Clone, Debug)]
-pub(crate) struct Nodes<C> {
-    pub(crate) list: Vec<Grown>,
-    sums: Vec<C>,
-    width: usize,
-}
-
-impl<C: Cell> Nodes<C> {
-    pub(crate) fn new(width: usize) -> Self {
-        Self { list: Vec::new(), sums: Vec::new(), width }
-    }
-
-    pub(crate) fn sums(&self, node: usize) -> &[C] {
-        &self.sums[node * self.width..][..self.width]
-    }
-
-    /// Adds a node that is a leaf for now.
-    pub(crate) fn push(&mut self, rows: usize, sums: impl IntoIterator<Item = C>) -> usize {
-        self.list.push(Grown { rows, split: None });
-        self.sums.extend(sums);
-        self.list.len() - 1
-    }
-
-    /// Adds two nodes, of which one has these sums and the other what is left of a third.
-    pub(crate) fn push_children(
-        &mut self,
-        parent: usize,
-        rows: [usize; 2],
-        small: &[C],
-        small_is_left: bool,
-    ) -> [usize; 2] {
-        let start = parent * self.width;
-        let mut place = [0; 2];
-        for (side, place) in place.iter_mut().enumerate() {
-            let is_small = (side == 0) == small_is_left;
-            for (i, &small) in small.iter().enumerate() {
-                let sum = if is_small { small } else { self.sums[start + i].minus(small) };
-                self.sums.push(sum);
-            }
-            self.list.push(Grown { rows: rows[side], split: None });
-            *place = self.list.len() - 1;
-        }
-        place
-    }
-
-    /// Completes the sums of a node whose rows bring these values.
-    pub(crate) fn settle<T: Target<Cell = C>>(
-        &mut self,
-        target: &T,
-        node: usize,
-        mut values: impl Iterator<Item = T::Value>,
-    ) {
-        target.settle(&mut values, &mut self.sums[node * self.width..][..self.width]);
-    }
-
-    /// Puts the nodes below a node of this list, which is the root of `below`, in its place.
-    fn graft(&mut self, node: usize, below: Self) {
-        // The root is there already: the others follow it.
-        let first = self.list.len();
-        let moved = |child: usize| child - 1 + first;
-        let mut nodes = below.list.into_iter().map(|mut grown| {
-            if let Some((_, left, right)) = &mut grown.split {
-                (*left, *right) = (moved(*left), moved(*right));
-            }
-            grown
-        });
-        if let Some(root) = nodes.next() {
-            self.list[node] = root;
-        }
-        self.list.extend(nodes);
-        self.sums.extend(below.sums.into_iter().skip(self.width));
-    }
-}
-
-/// A node that is to be divided.
-struct Open<C> {
-    part: Part<C>,
+/// A node that was divided, but is not yet in the list.
+struct Division<C> {
     choice: Choice,
-    /// What is divided later where nodes near to the root come first; 0 elsewhere.
-    level: usize,
+    rows: [Range<usize>; 2],
+    sums: [Vec<C>; 2],
+    cells: [Option<Vec<C>>; 2],
+    states: [State; 2],
 }
-
-/// The one that is divided next is the greatest: of equals the one that came first, as nodes are numbered.
-impl<C> Ord for Open<C> {
-    fn cmp(&self, other: &Self) -> Ordering {
-        let by_gain = self.choice.gain.total_cmp(&other.choice.gain);
-        other.level.cmp(&self.level).then(by_gain).then(other.part.node.cmp(&self.part.node))
-    }
-}
-impl<C> PartialOrd for Open<C> {
-    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
-        Some(self.cmp(other))
-    }
-}
-impl<C> PartialEq for Open<C> {
-    fn eq(&self, other: &Self) -> bool {
-        self.cmp(other).is_eq()
-    }
-}
-impl<C> Eq for Open<C> {}
 
 /// A node of the list and its rows.
 struct Part<C> {
@@ -226,6 +128,9 @@ pub fn key_below(key: u64, is_right: bool) -> u64 {
     const WAY: u64 = Philox::purpose("way down a tree");
     Philox::new(key, WAY).bits(is_right.into())
 }
+
+/// Rows that are added up as one of several blocks: some 20 microseconds.
+const SUMMED: usize = 16 << 10;
 
 /// Rows of both children from which these are grown at the same time.
 const WORTH_SHARING: usize = 2048;
@@ -290,43 +195,6 @@ impl<'a, T: Target, B: Code> Grower<'a, T, B> {
         Ok(nodes)
     }
 
-    fn best_first(
-        &self,
-        root: Part<T::Cell>,
-        rows: &mut [u32],
-        nodes: &mut Nodes<T::Cell>,
-        scratch: &mut Scratch<T, B>,
-    ) -> Result<()> {
-        let most = self.search.limits.max_leaves;
-        let cells = self.search.table.cells() * self.search.target.width();
-        let histograms = (HELD / (cells * size_of::<T::Cell>()).max(1)).max(1);
-        let (mut leaves, mut held) = (1, 0);
-        let mut open = BinaryHeap::new();
-        if most > 1 {
-            open.extend(self.open(root, rows, nodes, scratch));
-        }
-        while let Some(best) = open.pop() {
-            held -= usize::from(best.part.cells.is_some() && leaves > 1);
-            leaves += 1;
-            for part in self.divide(best, rows, nodes)? {
-                // After the last division nothing is looked for.
-                if leaves < most
-                    && let Some(mut next) = self.open(part, rows, nodes, scratch)
-                {
-                    if held == histograms {
-                        next.part.cells = None;
-                    }
-                    held += usize::from(next.part.cells.is_some());
-                    open.push(next);
-                }
-            }
-            if leaves == most {
-                break;
-            }
-        }
-        Ok(())
-    }
-
     /// Grows all that is below a node.
     fn subtree(
         &self,
@@ -380,15 +248,27 @@ impl<'a, T: Target, B: Code> Grower<'a, T, B> {
         nodes: &Nodes<T::Cell>,
         scratch: &mut Scratch<T, B>,
     ) -> Option<Open<T::Cell>> {
-        let Search { codes, target, limits, .. } = self.search;
         let rows = &rows[part.rows.clone()];
-        let sums = nodes.sums(part.node);
-        if !self.search.may_divide(rows.len(), sums, &part.state)
+        let choice = self.choose(rows, nodes.sums(part.node), &part.state, part.cells.as_deref(), scratch)?;
+        Some(self.opened(part, choice))
+    }
+
+    /// The split of a node of these rows, if it is to have one.
+    fn choose(
+        &self,
+        rows: &[u32],
+        sums: &[T::Cell],
+        state: &State,
+        histogram: Option<&[T::Cell]>,
+        scratch: &mut Scratch<T, B>,
+    ) -> Option<Choice> {
+        let Search { codes, target, .. } = self.search;
+        if !self.search.may_divide(rows.len(), sums, state)
             || target.is_pure(sums, &mut rows.iter().map(|&row| target.value(row)))
         {
             return None;
         }
-        let values: Vec<T::Value> = match part.cells {
+        let values: Vec<T::Value> = match histogram {
             Some(_) => Vec::new(),
             None => rows.iter().map(|&row| target.value(row)).collect(),
         };
@@ -399,12 +279,10 @@ impl<'a, T: Target, B: Code> Grower<'a, T, B> {
             count: rows.len(),
             values: &values,
             sums,
-            histogram: part.cells.as_deref(),
-            state: &part.state,
+            histogram,
+            state,
         };
-        let choice = self.search.best(&node, scratch)?;
-        let level = if limits.growth == Growth::DepthWise { part.state.depth } else { 0 };
-        Some(Open { part, choice, level })
+        self.search.best(&node, scratch)
     }
 
     /// Divides the rows of a node into those of two new nodes.
@@ -414,60 +292,97 @@ impl<'a, T: Target, B: Code> Grower<'a, T, B> {
         rows: &mut [u32],
         nodes: &mut Nodes<T::Cell>,
     ) -> Result<[Part<T::Cell>; 2]> {
-        let Open { part: Part { node, rows: range, cells, state }, choice, .. } = open;
-        let rows = &mut rows[range.clone()];
+        let Open { mut part, choice, .. } = open;
+        let cells = part.cells.take();
+        let rows = &mut rows[part.rows.clone()];
+        let division = self.division(&part, cells, choice, rows, nodes.sums(part.node))?;
+        Ok(self.commit(part.node, division, nodes))
+    }
+
+    /// Divides `rows`, those of a node with these sums.
+    fn division(
+        &self,
+        part: &Part<T::Cell>,
+        cells: Option<Vec<T::Cell>>,
+        mut choice: Choice,
+        rows: &mut [u32],
+        sums: &[T::Cell],
+    ) -> Result<Division<T::Cell>> {
+        let Search { target, .. } = self.search;
         let lefts = self.divide_rows(&choice, rows)?;
         let (of_left, of_right) = rows.split_at(lefts);
         let small_is_left = lefts <= rows.len() - lefts;
         let small = if small_is_left { of_left } else { of_right };
         let counts = [of_left.len(), of_right.len()];
-        let [left, right] = nodes.push_children(node, counts, &self.sums(small), small_is_left);
-        let (large, of_large) = if small_is_left { (right, of_right) } else { (left, of_left) };
-        let target = self.search.target;
-        nodes.settle(target, large, of_large.iter().map(|&row| target.value(row)));
-        let [left_state, right_state] = self.search.divided(nodes, node, [left, right], choice, &state);
-        let (mut small_cells, mut large_cells) = (None, None);
+        let mut sums = children(sums, &self.sums(small), small_is_left);
+        let (large, of_large) = if small_is_left { (1, of_right) } else { (0, of_left) };
+        target.settle(&mut of_large.iter().map(|&row| target.value(row)), &mut sums[large]);
+        let states = self.search.below(&mut choice, [&sums[0], &sums[1]], &part.state);
+        let mut of_sides = [None, None];
         if let Some(mut cells) = cells {
             // A child that will not be divided needs none: all of the last level.
-            let wants = |node, rows, state: &State| {
-                self.has_histogram(rows) && self.search.may_divide(rows, nodes.sums(node), state)
+            let wants = |side: usize| {
+                self.has_histogram(counts[side])
+                    && self.search.may_divide(counts[side], &sums[side], &states[side])
             };
-            let of_children = [wants(left, counts[0], &left_state), wants(right, counts[1], &right_state)];
-            let [small_wants, large_wants] =
-                if small_is_left { of_children } else { [of_children[1], of_children[0]] };
-            if large_wants {
-                let of_small = self.histogram(small)?;
-                subtract(&mut cells, &of_small)?;
-                large_cells = Some(cells);
-                small_cells = small_wants.then_some(of_small);
-            } else if small_wants {
-                small_cells = Some(self.histogram(small)?);
+            let (of_small, of_large) = of_sides.split_at_mut(1);
+            let (of_small, of_large) = (&mut of_small[0], &mut of_large[0]);
+            if wants(large) {
+                let cells_of_small = self.histogram(small)?;
+                subtract(&mut cells, &cells_of_small)?;
+                *of_large = Some(cells);
+                *of_small = wants(1 - large).then_some(cells_of_small);
+            } else if wants(1 - large) {
+                *of_small = Some(self.histogram(small)?);
+            }
+            if !small_is_left {
+                of_sides.swap(0, 1);
             }
         }
-        let (left_cells, right_cells) =
-            if small_is_left { (small_cells, large_cells) } else { (large_cells, small_cells) };
-        let middle = range.start + lefts;
-        Ok([
-            Part { node: left, rows: range.start..middle, cells: left_cells, state: left_state },
-            Part { node: right, rows: middle..range.end, cells: right_cells, state: right_state },
-        ])
+        let (start, middle, end) = (part.rows.start, part.rows.start + lefts, part.rows.end);
+        Ok(Division { choice, rows: [start..middle, middle..end], sums, cells: of_sides, states })
+    }
+
+    /// Puts the children of a node into the list.
+    fn commit(
+        &self,
+        node: usize,
+        division: Division<T::Cell>,
+        nodes: &mut Nodes<T::Cell>,
+    ) -> [Part<T::Cell>; 2] {
+        let Division { choice, rows, sums, cells, states } = division;
+        let [left, right] =
+            [0, 1].map(|side: usize| nodes.push(rows[side].len(), sums[side].iter().copied()));
+        nodes.list[node].split = Some((choice, left, right));
+        let [of_left, of_right] = rows;
+        let [left_cells, right_cells] = cells;
+        let [left_state, right_state] = states;
+        [
+            Part { node: left, rows: of_left, cells: left_cells, state: left_state },
+            Part { node: right, rows: of_right, cells: right_cells, state: right_state },
+        ]
     }
 
     /// Puts the rows that go left before the others, both in the order they had; answers how many go left.
     pub(crate) fn divide_rows(&self, choice: &Choice, rows: &mut [u32]) -> Result<usize> {
         let table = self.search.table;
-        let mut divided = vec![0; rows.len()];
         let bins = choice.bins(table.missing[choice.feature]);
-        let lefts =
-            partition(self.search.codes.columns(), choice.feature, &self.rows(rows), bins, &mut divided)?;
-        rows.copy_from_slice(&divided);
-        Ok(lefts)
+        Ok(partition(self.search.codes.columns(), choice.feature, rows, bins)?)
     }
 
     fn sums(&self, rows: &[u32]) -> Vec<T::Cell> {
         let target = self.search.target;
-        let mut sums = vec![T::Cell::default(); target.width()];
-        rows.iter().for_each(|&row| target.put(target.value(row), &mut sums));
+        let of = |rows: &[u32]| {
+            let mut sums = vec![T::Cell::default(); target.width()];
+            rows.iter().for_each(|&row| target.put(target.value(row), &mut sums));
+            sums
+        };
+        let add = |mut a: Vec<T::Cell>, b: Vec<T::Cell>| {
+            add_to(&mut a, &b);
+            a
+        };
+        let of_blocks = parallel::map_reduce(rows.len(), SUMMED, |block| of(&rows[block]), add);
+        let mut sums = of_blocks.unwrap_or_else(|| of(&[]));
         target.settle(&mut rows.iter().map(|&row| target.value(row)), &mut sums);
         sums
     }
@@ -516,9 +431,6 @@ impl<'a, T: Target, B: Code> Grower<'a, T, B> {
             && cells * target.width() * size_of::<T::Cell>() <= LARGEST
     }
 }
-
-/// Bytes of the histograms of open nodes, where leaves are limited; nodes beyond go without, and so do those below them.
-const HELD: usize = 256 << 20;
 
 /// Bytes of the largest histogram. With 64 columns of 255 bins it is 256 KiB for two classes; with many columns of 65,535 it would
 /// be as large as the table.

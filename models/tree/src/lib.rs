@@ -12,6 +12,7 @@ mod max_bins;
 #[cfg(test)]
 mod naive;
 mod newton;
+mod nodes;
 mod oblivious;
 mod outline;
 mod parameters;

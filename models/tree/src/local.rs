@@ -5,7 +5,8 @@
 
 use crate::codes::Code;
 use crate::constraints::State;
-use crate::grow::{Choice, Nodes};
+use crate::grow::Choice;
+use crate::nodes::Nodes;
 use crate::search::{Scratch, Search, Searched, View};
 use crate::target::Target;
 use std::ops::Range;

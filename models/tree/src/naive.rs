@@ -178,7 +178,8 @@ pub(crate) fn candidates<T: Target>(
 pub(crate) mod tests {
     use super::*;
     use crate::constraints::Constraints;
-    use crate::grow::{self, Growth, Nodes};
+    use crate::grow::{self, Growth};
+    use crate::nodes::Nodes;
     use crate::table::Feature;
     use crate::target::{ManyClasses, Numbers, TwoClasses};
     use crate::{Criterion, MaxBins};

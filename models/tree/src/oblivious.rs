@@ -10,7 +10,8 @@
 
 use crate::codes::{Code, Marks};
 use crate::constraints::State;
-use crate::grow::{Choice, Left, Nodes, Splitter};
+use crate::grow::{Choice, Left, Splitter};
+use crate::nodes::Nodes;
 use crate::search::{Search, draw, drawn_bin};
 use crate::table::Binning;
 use crate::target::{Target, add_to};
@@ -18,7 +19,7 @@ use std::ops::{ControlFlow, Range};
 use tilewise_base::Result;
 use tilewise_kernels::parallel;
 use tilewise_kernels::random::Philox;
-use tilewise_kernels::tree::{Cell, Rows, partition};
+use tilewise_kernels::tree::{Cell, partition};
 
 /// A node of a level.
 struct Part {
@@ -305,10 +306,8 @@ fn divide<T: Target, B: Code>(
     let mut divided = Vec::new();
     for part in level {
         let of_part = &mut rows[part.rows.clone()];
-        let mut sorted = vec![0; of_part.len()];
         let bins = choice.bins(search.table.missing[feature]);
-        let lefts = partition(search.codes.columns(), feature, &Rows::List(of_part), bins, &mut sorted)?;
-        of_part.copy_from_slice(&sorted);
+        let lefts = partition(search.codes.columns(), feature, of_part, bins)?;
         let mut left = vec![T::Cell::default(); target.width()];
         of_part[..lefts].iter().for_each(|&row| target.put(target.value(row), &mut left));
         let all = nodes.sums(part.node);

@@ -184,6 +184,11 @@ impl BinnedTable {
         f64::from(self.weights.get(row)) * self.weights.unit
     }
 
+    /// Whether all rows have weight 1.
+    pub fn has_equal_weights(&self) -> bool {
+        self.weights.values.is_none()
+    }
+
     /// Whether every weight is a whole number, so that a row of weight 3 is as good as three rows.
     pub fn has_whole_weights(&self) -> bool {
         self.weights.unit == 1.0

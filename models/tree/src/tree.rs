@@ -3,7 +3,8 @@
 use crate::arena::{Arena, Split};
 use crate::codes::{Code, of_codes};
 use crate::cuts::UNKNOWN;
-use crate::grow::{Left, Nodes};
+use crate::grow::Left;
+use crate::nodes::Nodes;
 use crate::table::{BinnedTable, Binning};
 use crate::target::Target;
 use crate::values::Values;

@@ -1,0 +1,387 @@
+//! The stages of boosting.
+//!
+//! A stage takes the derivatives of the loss at the scores that there are, rounds them to fixed point, grows a tree for each score on
+//! these, sets each leaf to Newton's step on the derivatives as they were, and adds it to the scores of its rows. Sums that decide are
+//! integers, so neither threads nor the order of rows change a bit.
+
+use crate::loss::{Derivatives, LeafRule, Objective, Truth};
+use crate::{Ensemble, GradientBoosting};
+use std::ops::Range;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Mutex, PoisonError};
+use tilewise_base::{Context, Error, Fit, FitReport, Result};
+use tilewise_kernels::random::Philox;
+use tilewise_kernels::tree::{FixedPoint, Packed, fixed_point};
+use tilewise_kernels::{parallel, same};
+use tilewise_tree::{Answers, BinnedTable, Gradients, Parted, Tree};
+
+/// Boosted trees.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Boosted {
+    ensemble: Ensemble,
+    /// The loss on the rows that were held out, after each stage; empty where none were.
+    validation: Vec<f64>,
+}
+
+impl Boosted {
+    /// The trees.
+    pub fn ensemble(&self) -> &Ensemble {
+        &self.ensemble
+    }
+
+    /// The loss on the rows that were held out, after each stage; empty where none were.
+    pub fn validation(&self) -> &[f64] {
+        &self.validation
+    }
+}
+
+/// Rows of a piece of parallel work.
+const PIECE: usize = 8 << 10;
+
+/// What a fit goes through.
+struct Stages<'a> {
+    params: &'a GradientBoosting,
+    table: &'a BinnedTable,
+    objective: &'a dyn Objective,
+    truth: Truth<'a>,
+    /// The rows that trees may grow on.
+    rows: Vec<u32>,
+    held_out: Option<HeldOut>,
+    context: &'a Context<'a>,
+    /// Score after score, each with all rows.
+    scores: Vec<f64>,
+    /// For each score memory that its stages use again: what is as long as the table costs more to get than to fill.
+    rooms: Vec<Mutex<Room>>,
+}
+
+/// Memory of a tree.
+#[derive(Default)]
+struct Room {
+    fixed: Vec<Packed>,
+    rows: Vec<u32>,
+    /// The leaf of each row.
+    leaves: Vec<AtomicU32>,
+}
+
+/// Rows by which stages are judged.
+struct HeldOut {
+    rows: Vec<u32>,
+    y: Vec<f64>,
+    weights: Option<Vec<f64>>,
+    scores: Vec<f64>,
+    losses: Vec<f64>,
+}
+
+impl HeldOut {
+    fn truth(&self) -> Truth<'_> {
+        Truth { y: &self.y, weights: self.weights.as_deref(), groups: None, events: None }
+    }
+
+    /// The stage with the least loss, from 1; of equals the first.
+    fn best(&self) -> usize {
+        let least = self.losses.iter().copied().enumerate().min_by(|a, b| a.1.total_cmp(&b.1));
+        least.map_or(0, |(stage, _)| stage + 1)
+    }
+}
+
+impl GradientBoosting {
+    /// Fits stages to the rows of the table that have a weight. `offset` (one per row) is added to the first score before all trees.
+    ///
+    /// The same model, bit for bit, at any number of threads. O(stages x rows x columns x depth).
+    ///
+    /// # Errors
+    /// When lengths or parameters are not what is accepted, answers are outside the loss's domain, or it was stopped before the first
+    /// stage.
+    pub fn fit(
+        &self,
+        table: &BinnedTable,
+        answers: &Answers,
+        offset: Option<&[f64]>,
+        context: &Context<'_>,
+    ) -> Result<Fit<Boosted>> {
+        let objective = self.loss.objective(answers)?;
+        let y: Vec<f64> = match answers {
+            Answers::Numbers(y) => y.clone(),
+            Answers::Classes { y, .. } => y.iter().map(|&class| f64::from(class)).collect(),
+            Answers::Outputs(_) => return Err(Error::Fit("boosting learns one target".into())),
+        };
+        self.fit_objective(table, objective.as_ref(), &y, offset, context)
+    }
+
+    /// As [`GradientBoosting::fit`], for a loss of one's own.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn fit_objective(
+        &self,
+        table: &BinnedTable,
+        objective: &dyn Objective,
+        y: &[f64],
+        offset: Option<&[f64]>,
+        context: &Context<'_>,
+    ) -> Result<Fit<Boosted>> {
+        self.check()?;
+        same("answers against rows", table.rows(), y.len())?;
+        if let Some(offset) = offset {
+            same("offsets against rows", table.rows(), offset.len())?;
+            if let Some(row) = offset.iter().position(|x| !x.is_finite()) {
+                return Err(Error::cell(row, "offset", format!("{} is not a finite number", offset[row])));
+            }
+        }
+        let stop = self.early_stopping;
+        const HELD_OUT: u64 = Philox::purpose("rows that boosting holds out");
+        let drawn = Philox::new(context.seed, HELD_OUT);
+        let is_out = |row: &u32| stop.is_some_and(|stop| drawn.uniform((*row).into()) < stop.share);
+        let (out, rows): (Vec<u32>, Vec<u32>) = table.counted().iter().partition(|row| is_out(row));
+        if rows.is_empty() || stop.is_some() && out.is_empty() {
+            return Err(Error::Fit(
+                "there are too few rows to hold some out and to learn from others".into(),
+            ));
+        }
+        let mut weights: Option<Vec<f64>> = None;
+        if rows.len() < table.rows() || !table.has_equal_weights() {
+            let mut of_rows = vec![0.0; table.rows()];
+            rows.iter().for_each(|&row| of_rows[row as usize] = table.weight(row as usize));
+            weights = Some(of_rows);
+        }
+        let truth = Truth { y, weights: weights.as_deref(), groups: None, events: None };
+        objective.check(&truth)?;
+        let base = objective.start(&truth);
+        let mut scores: Vec<f64> = base.iter().flat_map(|&base| std::iter::repeat_n(base, y.len())).collect();
+        if let Some(offset) = offset {
+            scores.iter_mut().zip(offset).for_each(|(score, offset)| *score += offset);
+        }
+        let held_out = stop.map(|_| {
+            let of = |values: &[f64]| out.iter().map(|&row| values[row as usize]).collect::<Vec<f64>>();
+            let weights = out.iter().map(|&row| table.weight(row as usize)).collect();
+            let weights = (!table.has_equal_weights()).then_some(weights);
+            HeldOut {
+                y: of(y),
+                weights,
+                scores: scores.chunks_exact(y.len()).flat_map(of).collect(),
+                losses: Vec::new(),
+                rows: out,
+            }
+        });
+        let rooms = base.iter().map(|_| Mutex::default()).collect();
+        let stages = Stages { params: self, table, objective, truth, rows, held_out, context, scores, rooms };
+        stages.run(base)
+    }
+}
+
+impl Stages<'_> {
+    fn run(mut self, base: Vec<f64>) -> Result<Fit<Boosted>> {
+        let (count, rows) = (base.len(), self.truth.y.len());
+        let mut trees: Vec<Vec<Tree>> = vec![Vec::new(); count];
+        let mut derivatives = vec![Derivatives::default(); self.scores.len()];
+        let total = self.params.stages;
+        let mut done = 0;
+        let mut stopped = String::new();
+        while done < total && !self.context.cancelled() {
+            self.objective.derivatives(&self.truth, &self.scores, &mut derivatives);
+            let of_scores = derivatives.chunks_exact(rows);
+            let grown = if count == 1 {
+                of_scores.map(|derivatives| self.grow(derivatives, done, 0)).collect::<Vec<_>>()
+            } else {
+                let of_scores: Vec<&[Derivatives]> = of_scores.collect();
+                parallel::map(count, |score| self.grow(of_scores[score], done, score))
+            };
+            let mut leaves = 0;
+            for (score, grown) in grown.into_iter().enumerate() {
+                let tree = self.add(score, grown?)?;
+                leaves += tree.leaves();
+                trees[score].push(tree);
+            }
+            done += 1;
+            let mut note = format!("{leaves} leaves");
+            if let Some(held_out) = &mut self.held_out {
+                let loss = self.objective.loss(&held_out.truth(), &held_out.scores);
+                held_out.losses.push(loss);
+                note = format!("loss {loss:.5} on rows held out, {note}");
+                let patience = self.params.early_stopping.map_or(usize::MAX, |stop| stop.patience);
+                let best = held_out.best();
+                if done - best >= patience {
+                    stopped = format!("loss on rows held out was least after stage {best}");
+                }
+            }
+            self.context.progress.round(done as u64, total as u64, &note);
+            if !stopped.is_empty() {
+                break;
+            }
+        }
+        if done == 0 {
+            return Err(Error::Fit("stopped before the first stage".into()));
+        }
+        let mut warnings = Vec::new();
+        let early = !stopped.is_empty();
+        if done < total && !early {
+            warnings.push(format!("stopped after {done} of {total} stages"));
+        }
+        let mut kept = done;
+        let validation = match &self.held_out {
+            Some(held_out) => {
+                kept = held_out.best();
+                trees.iter_mut().for_each(|trees| trees.truncate(kept));
+                held_out.losses.clone()
+            }
+            None => Vec::new(),
+        };
+        if stopped.is_empty() {
+            stopped = format!("{done} stages");
+        }
+        let leaves: usize = trees.iter().flatten().map(Tree::leaves).sum();
+        stopped += &format!("; {kept} stages with {leaves} leaves are kept");
+        let objective = if kept == done { self.objective.loss(&self.truth, &self.scores) } else { f64::NAN };
+        let report = FitReport {
+            converged: done == total || early,
+            stopped,
+            warnings,
+            objective,
+            optimality: f64::NAN,
+            rounds: done as u64,
+        };
+        Ok(Fit { model: Boosted { ensemble: Ensemble::new(base, trees)?, validation }, report })
+    }
+
+    /// The rows of a stage.
+    fn draw(&self, stage: usize, drawn: &mut Vec<u32>) {
+        let share = self.params.subsample;
+        drawn.clear();
+        if share == 1.0 {
+            return drawn.extend_from_slice(&self.rows);
+        }
+        const ROWS: u64 = Philox::purpose("rows of a stage of boosting");
+        let stream = Philox::new(Philox::new(self.context.seed, ROWS).bits(stage as u64), ROWS);
+        drawn.extend(self.rows.iter().filter(|&&row| stream.uniform(row.into()) < share));
+        if drawn.is_empty() {
+            drawn.push(self.rows[0]);
+        }
+    }
+
+    fn grow(&self, derivatives: &[Derivatives], stage: usize, score: usize) -> Result<Grown> {
+        const ROUNDING: u64 = Philox::purpose("rounding of derivatives");
+        const TREE: u64 = Philox::purpose("trees of boosting");
+        let number = (stage * self.objective.scores() + score) as u64;
+        let key = |purpose: u64| Philox::new(self.context.seed, purpose).bits(number);
+        let mut room = self.rooms[score].lock().unwrap_or_else(PoisonError::into_inner);
+        let Room { fixed, rows, leaves: of_rows } = &mut *room;
+        fixed.resize(derivatives.len(), Packed::default());
+        of_rows.resize_with(derivatives.len(), || AtomicU32::new(NO_LEAF));
+        let units = fixed_point(derivatives, Philox::new(key(ROUNDING), ROUNDING), fixed)?;
+        let FixedPoint { gradient_unit, hessian_unit, most_hessian } = units;
+        let gradients =
+            Gradients { values: fixed, gradient_unit, hessian_unit, most_hessian: most_hessian as u64 };
+        let Self { params, table, context, .. } = self;
+        self.draw(stage, rows);
+        let rows = std::mem::take(rows);
+        let parted =
+            params.tree.grow_newton(table, &gradients, params.penalty, rows, key(TREE), context.scheme)?;
+        let leaves = parted.leaves();
+        if params.subsample < 1.0 {
+            // Those that were drawn for the last stage are not those of this one.
+            of_rows.iter_mut().for_each(|leaf| *leaf.get_mut() = NO_LEAF);
+        }
+        let sums = self.sums(&parted, &leaves, derivatives, units, of_rows);
+        let (mut values, mut weights) = (Vec::with_capacity(leaves.len()), Vec::with_capacity(leaves.len()));
+        for (leaf, sums) in leaves.iter().zip(&sums) {
+            let rows = &parted.rows[leaf.clone()];
+            values.push(params.learning_rate * self.value(score, rows, *sums));
+            let weight = |row: &u32| self.truth.weight(*row as usize);
+            weights.push(match self.truth.weights {
+                None => rows.len() as f64,
+                Some(_) => rows.iter().map(weight).sum(),
+            });
+        }
+        room.rows = parted.rows;
+        Ok(Grown { tree: parted.tree.with_leaves(&values, &weights)?, values })
+    }
+
+    /// Sums of gradients and hessians of each leaf, as integers of fine steps; writes down the leaf of each row.
+    fn sums(
+        &self,
+        parted: &Parted,
+        leaves: &[Range<usize>],
+        derivatives: &[Derivatives],
+        units: FixedPoint,
+        of_rows: &[AtomicU32],
+    ) -> Vec<[f64; 2]> {
+        /// Steps of a unit, of which less than 2^31 are summed.
+        const FINE: f64 = (1_u64 << 24) as f64;
+        let steps = [FINE / units.gradient_unit, FINE / units.hessian_unit];
+        let pieces: Vec<(usize, Range<usize>)> = leaves
+            .iter()
+            .enumerate()
+            .flat_map(|(leaf, rows)| {
+                rows.clone().step_by(PIECE).map(move |start| (leaf, start..rows.end.min(start + PIECE)))
+            })
+            .collect();
+        let of_pieces = parallel::map(pieces.len(), |piece| {
+            let (leaf, places) = &pieces[piece];
+            let mut sums = [0_i64; 2];
+            for &row in &parted.rows[places.clone()] {
+                let Derivatives { gradient, hessian } = derivatives[row as usize];
+                sums[0] += (f64::from(gradient) * steps[0]) as i64;
+                sums[1] += (f64::from(hessian) * steps[1]) as i64;
+                of_rows[row as usize].store(*leaf as u32, Ordering::Relaxed);
+            }
+            sums
+        });
+        let mut sums = vec![[0_i64; 2]; leaves.len()];
+        for ((leaf, _), piece) in pieces.iter().zip(of_pieces) {
+            sums[*leaf] = [sums[*leaf][0] + piece[0], sums[*leaf][1] + piece[1]];
+        }
+        sums.into_iter().map(|[g, h]| [g as f64 / steps[0], h as f64 / steps[1]]).collect()
+    }
+
+    /// What a leaf adds, before learning rate.
+    fn value(&self, score: usize, rows: &[u32], [gradient, hessian]: [f64; 2]) -> f64 {
+        let _ = (score, rows);
+        match self.objective.leaves() {
+            LeafRule::Newton => self.params.penalty.step(gradient, hessian),
+            // TODO
+            LeafRule::Quantile(_) | LeafRule::Huber(_) => self.params.penalty.step(gradient, hessian),
+        }
+    }
+
+    /// Adds a tree to the scores of all rows.
+    fn add(&mut self, score: usize, grown: Grown) -> Result<Tree> {
+        let Grown { tree, values } = grown;
+        // Leaves by their numbers among nodes, for rows that did not grow it.
+        let leaf_of = |row: usize| tree.numbers(tree.leaf_of(self.table, row)).next().unwrap_or(0.0);
+        let rows = self.truth.y.len();
+        let all = self.rows.len() == rows && self.params.subsample == 1.0;
+        let room = self.rooms[score].get_mut().unwrap_or_else(PoisonError::into_inner);
+        let of_rows = &room.leaves;
+        let scores = &mut self.scores[score * rows..][..rows];
+        parallel::for_each_chunk_mut(scores, PIECE, |piece, scores| {
+            let first = piece * PIECE;
+            for ((i, score), leaf) in scores.iter_mut().enumerate().zip(&of_rows[first..]) {
+                match values.get(leaf.load(Ordering::Relaxed) as usize) {
+                    Some(value) => *score += value,
+                    None if all => {}
+                    None => *score += leaf_of(first + i),
+                }
+            }
+        });
+        if let Some(held_out) = &mut self.held_out {
+            let count = held_out.rows.len();
+            let of_rows = &held_out.rows;
+            let scores = &mut held_out.scores[score * count..][..count];
+            parallel::for_each_chunk_mut(scores, PIECE, |piece, scores| {
+                for (score, row) in scores.iter_mut().zip(&of_rows[piece * PIECE..]) {
+                    *score += leaf_of(*row as usize);
+                }
+            });
+        }
+        Ok(tree)
+    }
+}
+
+/// What stands for rows that a tree was not grown on.
+const NO_LEAF: u32 = u32::MAX;
+
+/// A tree and what its leaves add, from left to right.
+struct Grown {
+    tree: Tree,
+    values: Vec<f64>,
+}

@@ -1,0 +1,117 @@
+//! What boosting is fitted with.
+
+use crate::Loss;
+use serde::{Deserialize, Serialize};
+use tilewise_base::{Error, Result};
+use tilewise_tree::{Criterion, DecisionTree, Penalty};
+
+/// Gradient boosted trees (Friedman, "Greedy function approximation: a gradient boosting machine", *Annals of Statistics* 29, 2001),
+/// by Newton steps on histograms (Chen and Guestrin, *XGBoost*, KDD 2016; Ke et al., *LightGBM*, NeurIPS 2017).
+///
+/// ```
+/// use tilewise_base::Context;
+/// use tilewise_gbdt::GradientBoosting;
+/// use tilewise_kernels::MatRef;
+/// use tilewise_tree::{Answers, BinnedTable};
+/// let x: Vec<f64> = (0..200).map(f64::from).collect();
+/// let y = x.iter().map(|x| if *x < 100.0 { 1.0 } else { 3.0 }).collect();
+/// let table = BinnedTable::of_matrix(MatRef::new(&x, 200, 1)?, None, 255, 0)?;
+/// let fit = GradientBoosting::default().fit(&table, &Answers::Numbers(y), None, &Context::default())?;
+/// let mut score = [0.0];
+/// fit.model.ensemble().score_row(&[150.0], &mut score);
+/// assert!((score[0] - 3.0).abs() < 0.01);
+/// # Ok::<(), tilewise_base::Error>(())
+/// ```
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct GradientBoosting {
+    /// What is made smaller.
+    pub loss: Loss,
+    /// Stages: trees for each score.
+    pub stages: usize,
+    /// The share of each Newton step that is taken, above 0 and at most 1.
+    pub learning_rate: f64,
+    /// The share of rows that each stage grows on, drawn for it, above 0 and at most 1.
+    pub subsample: f64,
+    /// What large leaves and small sums cost.
+    pub penalty: Penalty,
+    /// How trees grow; `min_impurity_decrease` is the gain that a split must exceed ([`DecisionTree::grow_newton`]). Criterion,
+    /// weights of classes and pruning are not those of boosting and must be the default.
+    pub tree: DecisionTree,
+    /// Rows are held out and training stops when their loss has not become smaller for so many stages; the model ends with the best
+    /// stage. `None` for all stages.
+    pub early_stopping: Option<EarlyStopping>,
+}
+
+/// When to stop early.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct EarlyStopping {
+    /// Stages without a smaller loss.
+    pub patience: usize,
+    /// The share of rows that is held out.
+    pub share: f64,
+}
+
+impl Default for GradientBoosting {
+    fn default() -> Self {
+        Self {
+            loss: Loss::Auto,
+            stages: 100,
+            learning_rate: 0.1,
+            subsample: 1.0,
+            penalty: Penalty::default(),
+            tree: DecisionTree { max_leaves: Some(31), min_samples_leaf: 20, ..DecisionTree::default() },
+            early_stopping: None,
+        }
+    }
+}
+
+impl GradientBoosting {
+    /// Checks parameters that do not depend on data.
+    ///
+    /// # Errors
+    /// Naming the first that is not accepted, and what would be.
+    pub fn check(&self) -> Result<()> {
+        let refuse = |name: &str, value: &dyn std::fmt::Display, accepted: &str| {
+            Err(Error::parameter(name, value, format!("{accepted} is")))
+        };
+        let is_share = |x: f64| x > 0.0 && x <= 1.0;
+        if self.stages == 0 || self.stages >= 1 << 24 {
+            return refuse("stages", &self.stages, "a whole number from 1 to 16,777,215");
+        }
+        if !is_share(self.learning_rate) {
+            return refuse("learning_rate", &self.learning_rate, "a number above 0 and at most 1");
+        }
+        if !is_share(self.subsample) {
+            return refuse("subsample", &self.subsample, "a share above 0 and at most 1");
+        }
+        for (name, value) in [
+            ("l2", self.penalty.l2),
+            ("l1", self.penalty.l1),
+            ("min_child_weight", self.penalty.min_hessian),
+            ("category_smoothing", self.penalty.category_smoothing),
+        ] {
+            if !(value >= 0.0 && value.is_finite()) {
+                return refuse(name, &value, "a number of 0 or more");
+            }
+        }
+        if let Some(EarlyStopping { patience, share }) = self.early_stopping {
+            if patience == 0 {
+                return refuse("early_stopping", &patience, "a number of stages above 0");
+            }
+            if !(share > 0.0 && share < 1.0) {
+                return refuse("validation", &share, "a share above 0 and below 1");
+            }
+        }
+        let plain = DecisionTree::default();
+        if self.tree.criterion != Criterion::Auto {
+            return refuse("criterion", &self.tree.criterion, "boosting has losses; only auto");
+        }
+        if self.tree.class_weights != plain.class_weights {
+            return refuse("class_weight", &"balanced", "only none");
+        }
+        if self.tree.ccp_alpha != 0.0 {
+            return refuse("ccp_alpha", &self.tree.ccp_alpha, "only 0");
+        }
+        self.tree.check()
+    }
+}
