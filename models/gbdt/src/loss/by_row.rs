@@ -20,10 +20,9 @@ impl Truth<'_> {
 
     /// The sum of all weights, exact and then rounded.
     pub(super) fn total_weight(&self) -> f64 {
-        match self.weights {
-            None => self.y.len() as f64,
-            Some(weights) => weights.iter().copied().collect::<ExactSum>().value(),
-        }
+        let Some(weights) = self.weights else { return self.y.len() as f64 };
+        let task = |rows: Range<usize>| weights[rows].iter().copied().collect::<ExactSum>();
+        parallel::map_reduce(weights.len(), TASK, task, ExactSum::merge).unwrap_or_default().value()
     }
 }
 
