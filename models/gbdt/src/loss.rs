@@ -13,9 +13,9 @@
 //! | quantile | numbers | s | q (y - s) above, (1 - q) (s - y) below | 1 for it; leaves are quantiles |
 //! | logistic | 0 and 1 | log odds | ln(1 + e^∓s) | p (1 - p) |
 //! | softmax | 0 to K - 1 | K scores | -ln p of the class | K / (K - 1) p (1 - p) |
-//! | poisson | 0 or more | ln of the mean | e^s - y s | (e^s + y) / 2 for e^s |
-//! | gamma | above 0 | ln of the mean | s + y e^-s | (1 + y e^-s) / 2 for y e^-s |
-//! | tweedie | 0 or more | ln of the mean | e^(2-p)s / (2 - p) + y e^(1-p)s / (p - 1) | the mean of both powers |
+//! | poisson | 0 or more | ln of the mean | e^s - y s | b + max(a - b, 0) / 2, b = e^s, a = y |
+//! | gamma | above 0 | ln of the mean | s + y e^-s | the same of b = 1, a = y e^-s |
+//! | tweedie | 0 or more | ln of the mean | e^(2-p)s / (2 - p) + y e^(1-p)s / (p - 1) | the same of b = e^(2-p)s, a = y e^(1-p)s |
 //! | lambda_rank | relevance, queries | any scale | 1 - NDCG of the query | as of pairs' logistic losses |
 //! | cox | time, event | ln of the hazard | Breslow's partial likelihood | the diagonal's first term |
 //!

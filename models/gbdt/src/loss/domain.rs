@@ -21,8 +21,12 @@ impl Truth<'_> {
         self.check_answers("a number from -1e30 to 1e30", |y| y.abs() <= LARGEST)
     }
 
-    /// That `accepts` holds for the answers of all rows with a weight, which must be weights.
-    pub(super) fn check_answers(&self, accepted: &str, accepts: impl Fn(f64) -> bool) -> Result<()> {
+    /// That weights are weights, and that `accepts` holds for the answer of every row that has one; `accepted` says what that is,
+    /// as in "0.5 is not a whole number".
+    ///
+    /// # Errors
+    /// Naming the first row that is not so.
+    pub fn check_answers(&self, accepted: &str, accepts: impl Fn(f64) -> bool) -> Result<()> {
         if let Some(weights) = self.weights {
             same("weights", self.y.len(), weights.len())?;
             let is_weight = |weight: &f64| weight.is_finite() && *weight >= 0.0;

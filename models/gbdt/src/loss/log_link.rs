@@ -3,11 +3,16 @@
 //! One family (Jørgensen, "Exponential dispersion models", 1987): p = 1 is Poisson's, p = 2 gamma's, those between are
 //! Tweedie's, 0 with some probability and continuous above. With m = e^s, a = y m^(1-p) and b = m^(2-p) the gradient is b - a.
 //!
-//! The second derivative is (p - 1) a + (2 - p) b: for Poisson m alone, for gamma y / m alone. Newton's step of a leaf whose
-//! answers are r times its means is then r - 1 or 1 - 1 / r, far beyond ln r where m is far too small or too large, and e to
-//! it overflows. LightGBM multiplies Poisson's by e^0.7, which halves all steps, good ones too. Here (a + b) / 2 stands in for it,
-//! which is Tweedie's own at p = 1.5, and at the truth (where a and b have one mean) that of all: a step
-//! is 2 (r - 1) / (r + 1) for all p where the means of a leaf are equal, which is ln r but for terms of the third order, never beyond it, and no more than 2.
+//! The second derivative is (p - 1) a + (2 - p) b: for Poisson b = m alone, for gamma a = y / m alone. Newton's step of a leaf
+//! whose answers are r times its means is then r - 1 or 1 - 1 / r, far beyond ln r where r is large or small, and e to it
+//! overflows. (LightGBM multiplies Poisson's by e^0.7, which halves all steps, good ones too, and bounds none.) Here stands
+//! b + max(a - b, 0) / 2 for it: b, which is what the second derivative is on average at the truth, for all p, and half of what
+//! a row pulls up. A step is then 2 (r - 1) / (r + 1) up and r - 1 down where the rows of a leaf are alike, never beyond ln r, and
+//! between -1 and 2 in any leaf.
+//!
+//! Measured with LightGBM's trees and derivatives of ours (20,000 rows, 10 columns, means 0.05, 1 and 20 of Poisson and a
+//! gamma, two strengths of signal, rates 0.1 and 0.4; deviance of other rows at the best stage, three draws): in 11 of the 13 problems
+//! that exact derivatives are worse in, this one is the better or within 0.3 % of the better of e^0.7 and of (a + b) / 2.
 
 use super::{Derivatives, Objective, Truth, by_row};
 use crate::Link;
@@ -60,7 +65,7 @@ impl Objective for LogLink {
             power_of_mean(2.0 - self.power, scores, upper);
             for (((out, y), lower), upper) in out.iter_mut().zip(y).zip(&*lower).zip(&*upper) {
                 let answer = y * lower;
-                *out = Derivatives::of(upper - answer, 0.5 * (upper + answer));
+                *out = Derivatives::of(upper - answer, upper + 0.5 * (answer - upper).max(0.0));
             }
         });
     }
