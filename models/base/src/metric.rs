@@ -9,15 +9,21 @@ use tilewise_kernels::{parallel, same};
 
 mod classification;
 mod curve;
+mod deviance;
 mod quantile;
+mod ranking;
 mod regression;
 mod summary;
+mod survival;
 
 pub use classification::{Confusion, accuracy, confusion, log_loss, macro_f1, most_probable};
 pub use curve::{pr_auc, roc_auc};
-pub use quantile::{calibration_error, check_quantiles, pinball_loss, weighted_quantiles};
+pub use deviance::{gamma_deviance, poisson_deviance, tweedie_deviance};
+pub use quantile::{calibration_error, check_quantiles, pinball_loss, quantile_rank, weighted_quantiles};
+pub use ranking::ndcg;
 pub use regression::{mae, r2, rmse};
 pub use summary::{Score, Truth, baseline, measure, measures, summary};
+pub use survival::concordance;
 
 /// Rows summed one after another before the fixed tree takes over.
 const CHUNK: usize = 4096;

@@ -47,6 +47,13 @@ pub fn weighted_quantiles(
     out[at..].fill(last);
 }
 
+/// Which of `count` values of one weight, ascending and counted from 0, is the quantile: the one that [`weighted_quantiles`] finds.
+/// 0 of none.
+pub fn quantile_rank(count: usize, quantile: f64) -> usize {
+    let reaches = ((quantile - SHORT) * count as f64).ceil() as usize;
+    reaches.clamp(1, count.max(1)) - 1
+}
+
 /// That quantiles can be asked for.
 ///
 /// # Errors
@@ -136,6 +143,15 @@ mod tests {
     }
 
     proptest::proptest! {
+        #[test]
+        fn a_rank_is_that_of_the_quantile(count in 1_usize..200, part in 0_u32..=40, weight in 1e-9_f64..1e9) {
+            let quantile = f64::from(part) / 40.0;
+            for weight in [1.0, weight] {
+                let values: Vec<(f64, f64)> = (0..count).map(|i| (i as f64, weight)).collect();
+                proptest::prop_assert_eq!(quantiles(&values, &[quantile]), [quantile_rank(count, quantile) as f64]);
+            }
+        }
+
         /// In whole numbers, where nothing is rounded: the smallest value up to which 20 times the weight is at least so many
         /// parts of the whole.
         #[test]

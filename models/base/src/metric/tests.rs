@@ -18,6 +18,14 @@ struct Golden {
     prob: Vec<f64>,
     guess: Vec<u32>,
     guess_of_four: Vec<u32>,
+    count: Vec<f64>,
+    amount: Vec<f64>,
+    mean: Vec<f64>,
+    relevance: Vec<f64>,
+    ranked: Vec<f64>,
+    queries: Vec<usize>,
+    ndcg: Vec<f64>,
+    ndcg_at_3: Vec<f64>,
     plain: Measures,
     weighted: Measures,
 }
@@ -34,6 +42,9 @@ struct Measures {
     accuracy: f64,
     macro_f1: f64,
     macro_f1_of_four: f64,
+    poisson_deviance: f64,
+    gamma_deviance: f64,
+    tweedie_deviance: f64,
     confusion: Vec<f64>,
 }
 
@@ -66,8 +77,125 @@ fn agrees_with_scikit_learn() {
             macro_f1(&g.three, &g.guess_of_four, 4, weights).unwrap(),
             expected.macro_f1_of_four,
         );
+        near(
+            "Poisson deviance",
+            poisson_deviance(&g.count, &g.mean, weights).unwrap(),
+            expected.poisson_deviance,
+        );
+        near("gamma deviance", gamma_deviance(&g.amount, &g.mean, weights).unwrap(), expected.gamma_deviance);
+        near(
+            "Tweedie deviance",
+            tweedie_deviance(&g.count, &g.mean, 1.3, weights).unwrap(),
+            expected.tweedie_deviance,
+        );
         assert_eq!(confusion(&g.three, &g.guess, 3, weights).unwrap().weight, expected.confusion);
     }
+}
+
+/// Written by `golden/metric.py`. There is no query without a relevant row in it, and no two scores are equal: both are told otherwise.
+#[test]
+fn ndcg_agrees_with_scikit_learn() {
+    let g: Golden = serde_json::from_str(include_str!("../../golden/metric.json")).unwrap();
+    let mut groups = Vec::new();
+    for length in &g.queries {
+        let first = groups.last().map_or(0, |group: &std::ops::Range<usize>| group.end);
+        groups.push(first..first + length);
+    }
+    for (k, expected) in [(None, &g.ndcg), (Some(3), &g.ndcg_at_3)] {
+        let of = |groups: &[std::ops::Range<usize>]| ndcg(&g.relevance, &g.ranked, groups, k, None).unwrap();
+        for (group, expected) in groups.iter().zip(expected) {
+            near("NDCG", of(std::slice::from_ref(group)), *expected);
+        }
+        near("NDCG", of(&groups), expected.iter().sum::<f64>() / expected.len() as f64);
+    }
+}
+
+#[test]
+fn ndcg_of_ties_weights_and_nothing_relevant() {
+    let of = |y: &[f64], scores: &[f64], groups: &[std::ops::Range<usize>], k, weights: Option<&[f64]>| {
+        ndcg(y, scores, groups, k, weights).unwrap()
+    };
+    // Equal scores, -0 and 0 among them, rank as in the table.
+    assert_eq!(of(&[1.0, 0.0, 0.0, 1.0], &[0.0, -0.0, -0.0, 0.0], &[0..2, 2..4], Some(1), None), 0.5);
+    assert_eq!(of(&[0.0, 0.0], &[1.0, 2.0], &[0..1, 1..2], None, None), 1.0);
+    // The second query counts three times; its row of weight 0 would be first, and holds no relevance at all.
+    let weights = [1.0, 1.0, 0.0, 3.0, 3.0];
+    let y = [1.0, 0.0, f64::NAN, 1.0, 0.0];
+    assert_eq!(of(&y, &[1.0, 2.0, 9.0, 2.0, 1.0], &[0..2, 2..5], Some(1), Some(&weights)), 0.75);
+    assert!(of(&[], &[], &[], None, None).is_nan());
+    assert!(of(&[1.0], &[1.0], &[0..1, 1..1], None, Some(&[0.0])).is_nan());
+    let error = |y: f64, score: f64, end: usize, k| {
+        ndcg(&[1.0, y], &[1.0, score], &[0..1, 1..end], k, None).unwrap_err().to_string()
+    };
+    assert_eq!(error(1.5, 1.0, 2, None), "row 2: relevance 1.5 is no whole number from 0 to 31");
+    assert_eq!(error(32.0, 1.0, 2, None), "row 2: relevance 32 is no whole number from 0 to 31");
+    assert!(error(1.0, f64::NAN, 2, None).starts_with("row 2: the score is NaN"));
+    assert_eq!(error(1.0, 1.0, 3, None), "a query has rows 1..3 of only 2");
+    assert!(error(1.0, 1.0, 2, Some(0)).contains("parameter k"));
+}
+
+#[test]
+fn deviances_refuse_what_is_outside_of_their_domain() {
+    let message = |result: Result<f64>| result.unwrap_err().to_string();
+    assert_eq!(
+        message(poisson_deviance(&[0.0, -1.0], &[1.0, 1.0], None)),
+        "row 2: -1 is not a finite number 0 or more"
+    );
+    assert_eq!(message(gamma_deviance(&[0.0], &[1.0], None)), "row 1: 0 is not a finite number above 0");
+    assert_eq!(
+        message(tweedie_deviance(&[1.0], &[0.0], 1.5, None)),
+        "row 1: 0 is predicted, which is no mean above 0"
+    );
+    for power in [1.0, 2.0, f64::NAN] {
+        assert!(message(tweedie_deviance(&[1.0], &[1.0], power, None)).contains("parameter power"));
+    }
+    // Where nothing is off there is none, and rows without weight are not looked at.
+    let (y, p, w) = ([2.0, -1.0], [2.0, -1.0], [1.0, 0.0]);
+    assert_eq!(poisson_deviance(&y, &p, Some(&w)).unwrap(), 0.0);
+    assert_eq!(gamma_deviance(&y, &p, Some(&w)).unwrap(), 0.0);
+    assert!(tweedie_deviance(&y, &p, 1.5, Some(&w)).unwrap().abs() < 1e-15);
+}
+
+/// The definition: over all pairs.
+#[test]
+fn concordance_counts_pairs() {
+    let random = Philox::new(8, 1);
+    for rows in [1, 2, 7, 80] {
+        let draw = |first: u64, n: u64| (0..rows).map(move |i| random.below(first + i, n));
+        let times: Vec<f64> = draw(0, 12).map(|t| t as f64).collect();
+        let events: Vec<bool> = draw(100, 3).map(|e| e > 0).collect();
+        let hazard: Vec<f64> = draw(200, 9).map(|h| h as f64 - 4.0).collect();
+        let whole: Vec<f64> = draw(300, 4).map(|w| w as f64).collect();
+        for weights in [None, Some(&whole[..])] {
+            let weight = |i: usize| weights.map_or(1.0, |w| w[i]);
+            let (mut right, mut pairs) = (0.0, 0.0);
+            for i in (0..rows as usize).filter(|&i| events[i]) {
+                let outlived = |&j: &usize| times[j] > times[i] || times[j] == times[i] && !events[j];
+                for j in (0..rows as usize).filter(outlived) {
+                    pairs += weight(i) * weight(j);
+                    let of_pair = if hazard[i] > hazard[j] {
+                        1.0
+                    } else if hazard[i] == hazard[j] {
+                        0.5
+                    } else {
+                        0.0
+                    };
+                    right += weight(i) * weight(j) * of_pair;
+                }
+            }
+            let ours = concordance(&times, &events, &hazard, weights).unwrap();
+            // Whole numbers and halves: exact. NaN where there is no pair.
+            assert!(ours == right / pairs || ours.is_nan() && pairs == 0.0, "{ours} {right} {pairs}");
+        }
+    }
+    assert!(
+        concordance(&[1.0, f64::NAN], &[true, true], &[1.0, 1.0], None)
+            .unwrap_err()
+            .to_string()
+            .contains("row 2")
+    );
+    assert!(concordance(&[1.0], &[], &[1.0], None).is_err());
+    assert_eq!(concordance(&[1.0, 2.0], &[true, false], &[0.0, -0.0], None).unwrap(), 0.5);
 }
 
 /// The definition: over all pairs of a positive and a negative row, the share ranked right, ties half.
