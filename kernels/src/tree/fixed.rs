@@ -16,6 +16,22 @@ pub struct Derivatives {
     pub hessian: f32,
 }
 
+impl Derivatives {
+    /// Both as f32, not beyond its largest number: the sums of infinities would be none.
+    #[inline]
+    pub fn of(gradient: f64, hessian: f64) -> Self {
+        let narrow = |x: f64| x.clamp(-f64::from(f32::MAX), f64::from(f32::MAX)) as f32;
+        Self { gradient: narrow(gradient), hessian: narrow(hessian) }
+    }
+
+    /// Both times a weight, as [`Derivatives::of`].
+    #[inline]
+    #[must_use]
+    pub fn times(self, weight: f64) -> Self {
+        Self::of(f64::from(self.gradient) * weight, f64::from(self.hessian) * weight)
+    }
+}
+
 /// What 1 stands for in fixed point, and the largest hessian.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct FixedPoint {

@@ -99,12 +99,14 @@ impl GradientBoosting {
         offset: Option<&[f64]>,
         context: &Context<'_>,
     ) -> Result<Fit<Boosted>> {
-        let objective = self.loss.objective(answers)?;
-        let y: Vec<f64> = match answers {
-            Answers::Numbers(y) => y.clone(),
-            Answers::Classes { y, .. } => y.iter().map(|&class| f64::from(class)).collect(),
+        let (y, classes): (Vec<f64>, _) = match answers {
+            Answers::Numbers(y) => (y.clone(), None),
+            Answers::Classes { y, classes } => {
+                (y.iter().map(|&class| f64::from(class)).collect(), Some(*classes))
+            }
             Answers::Outputs(_) => return Err(Error::Fit("boosting learns one target".into())),
         };
+        let objective = self.loss.objective(classes)?;
         self.fit_objective(table, objective.as_ref(), &y, offset, context)
     }
 
@@ -282,16 +284,16 @@ impl Stages<'_> {
             of_rows.iter_mut().for_each(|leaf| *leaf.get_mut() = NO_LEAF);
         }
         let sums = self.sums(&parted, &leaves, derivatives, units, of_rows);
-        let (mut values, mut weights) = (Vec::with_capacity(leaves.len()), Vec::with_capacity(leaves.len()));
-        for (leaf, sums) in leaves.iter().zip(&sums) {
-            let rows = &parted.rows[leaf.clone()];
-            values.push(params.learning_rate * self.value(score, rows, *sums));
-            let weight = |row: &u32| self.truth.weight(*row as usize);
-            weights.push(match self.truth.weights {
+        let of_leaf = |leaf: usize| {
+            let rows = &parted.rows[leaves[leaf].clone()];
+            let weight = match self.truth.weights {
                 None => rows.len() as f64,
-                Some(_) => rows.iter().map(weight).sum(),
-            });
-        }
+                Some(_) => table.weight_of(rows),
+            };
+            (params.learning_rate * self.value(score, rows, sums[leaf]), weight)
+        };
+        let (values, weights): (Vec<f64>, Vec<f64>) =
+            parallel::map(leaves.len(), of_leaf).into_iter().unzip();
         room.rows = parted.rows;
         Ok(Grown { tree: parted.tree.with_leaves(&values, &weights)?, values })
     }
@@ -335,12 +337,16 @@ impl Stages<'_> {
 
     /// What a leaf adds, before learning rate.
     fn value(&self, score: usize, rows: &[u32], [gradient, hessian]: [f64; 2]) -> f64 {
-        let _ = (score, rows);
-        match self.objective.leaves() {
-            LeafRule::Newton => self.params.penalty.step(gradient, hessian),
-            // TODO
-            LeafRule::Quantile(_) | LeafRule::Huber(_) => self.params.penalty.step(gradient, hessian),
+        let rule = self.objective.leaves();
+        if rule == LeafRule::Newton {
+            return self.params.penalty.step(gradient, hessian);
         }
+        let scores = &self.scores[score * self.truth.y.len()..];
+        let residual = |&row: &u32| {
+            let row = row as usize;
+            (self.truth.y[row] - scores[row], self.truth.weight(row))
+        };
+        rule.value(&mut rows.iter().map(residual).collect::<Vec<_>>()).unwrap_or(0.0)
     }
 
     /// Adds a tree to the scores of all rows.

@@ -184,6 +184,15 @@ impl BinnedTable {
         f64::from(self.weights.get(row)) * self.weights.unit
     }
 
+    /// The sum of the weights of rows, which does not depend on their order.
+    ///
+    /// # Panics
+    /// When there is no such row.
+    pub fn weight_of(&self, rows: &[u32]) -> f64 {
+        rows.iter().map(|&row| u64::from(self.weights.get(row as usize))).sum::<u64>() as f64
+            * self.weights.unit
+    }
+
     /// Whether all rows have weight 1.
     pub fn has_equal_weights(&self) -> bool {
         self.weights.values.is_none()

@@ -92,18 +92,6 @@ pub(super) fn weigh(truth: &Truth<'_>, rows: Range<usize>, out: &mut [Derivative
     }
 }
 
-impl Derivatives {
-    /// Both as f32, not beyond its largest number: the sums of infinities would be none.
-    pub(super) fn of(gradient: f64, hessian: f64) -> Self {
-        let narrow = |x: f64| x.clamp(-f64::from(f32::MAX), f64::from(f32::MAX)) as f32;
-        Self { gradient: narrow(gradient), hessian: narrow(hessian) }
-    }
-
-    pub(super) fn times(self, weight: f64) -> Self {
-        Self::of(f64::from(self.gradient) * weight, f64::from(self.hessian) * weight)
-    }
-}
-
 /// ln x with the same bits everywhere.
 pub(super) fn ln(x: f64) -> f64 {
     let mut x = [x];
