@@ -1,6 +1,6 @@
 //! The families of models: what they are called, what they accept, how they are trained and loaded.
 
-use crate::{Setting, Settings, forest, isolation, linear, tree};
+use crate::{Setting, Settings, forest, gbdt, isolation, linear, tree};
 use std::path::Path;
 use tilewise_base::pool;
 use tilewise_base::{Column, Context, Dataset, Engine, Error, Model, ModelFile, Result, Roles, Task, roles};
@@ -66,6 +66,7 @@ pub static FAMILIES: &[&Family] = &[
     &tree::TREE,
     &forest::FOREST,
     &forest::EXTRA_TREES,
+    &gbdt::GBDT,
     &isolation::ISOLATION_FOREST,
 ];
 

@@ -15,6 +15,7 @@
 mod constraints;
 mod family;
 mod forest;
+mod gbdt;
 mod isolation;
 mod linear;
 mod settings;

@@ -59,6 +59,12 @@ impl Settings {
         Ok(())
     }
 
+    /// The same with the default of a setting where it is not given, for those who read it by another declaration.
+    pub(crate) fn or(mut self, setting: &Setting) -> Self {
+        self.0.entry(setting.key.to_owned()).or_insert_with(|| setting.default.to_owned());
+        self
+    }
+
     /// Whether a declared setting is given, and not as its default.
     pub(crate) fn changes(&self, setting: &Setting) -> bool {
         self.0.get(setting.key).is_some_and(|value| value != setting.default)

@@ -13,19 +13,19 @@ const CRITERION: Setting = Setting {
     accepted: "auto, gini or entropy for classes, auto, squared, absolute or poisson for numbers",
     doc: "what splits make smaller; auto is gini for classes and squared for numbers; leaves of absolute predict medians",
 };
-const MAX_DEPTH: Setting = Setting {
+pub(crate) const MAX_DEPTH: Setting = Setting {
     key: "max_depth",
     default: "none",
     accepted: "none or a whole number",
     doc: "splits from the root to a leaf at most",
 };
-const MAX_LEAVES: Setting = Setting {
+pub(crate) const MAX_LEAVES: Setting = Setting {
     key: "max_leaves",
     default: "none",
     accepted: "none or a whole number above 0",
     doc: "leaves at most; growth says which come first",
 };
-const MIN_SAMPLES_LEAF: Setting = Setting {
+pub(crate) const MIN_SAMPLES_LEAF: Setting = Setting {
     key: "min_samples_leaf",
     default: "1",
     accepted: "a whole number above 0",
@@ -49,7 +49,7 @@ const CCP_ALPHA: Setting = Setting {
     accepted: "a number of 0 or more",
     doc: "price of a leaf by which the grown tree is pruned, per unit of the weight of all rows; 0 for no pruning",
 };
-const MAX_BINS: Setting = Setting {
+pub(crate) const MAX_BINS: Setting = Setting {
     key: "max_bins",
     default: "255",
     accepted: "exact or a whole number from 2 to 65535",
@@ -68,7 +68,7 @@ const CLASS_WEIGHT: Setting = Setting {
     accepted: "none or, for classes, balanced",
     doc: "balanced lets all classes count the same",
 };
-const GROWTH: Setting = Setting {
+pub(crate) const GROWTH: Setting = Setting {
     key: "growth",
     default: "leaf-wise",
     accepted: "leaf-wise, depth-wise or oblivious",

@@ -122,7 +122,7 @@ pub trait Model: Send + Sync {
     }
     /// What each input adds to the outputs of `cells` (rows x inputs), into `out`: rows x ((1 + inputs) x outputs). The first
     /// numbers of a row are the base, what is predicted when nothing is known; all that belong to an output sum to what is
-    /// predicted for it.
+    /// predicted for it, or in boosted trees to the score that the prediction is made of: log odds, the logarithm of a mean.
     ///
     /// # Errors
     /// When shapes do not fit; in families that cannot tell, the default.

@@ -4,8 +4,10 @@
 //! these, sets each leaf to Newton's step on the derivatives as they were, and adds it to the scores of its rows. Sums that decide are
 //! integers, so neither threads nor the order of rows change a bit.
 
+use crate::continued::Origin;
 use crate::loss::{Derivatives, LeafRule, Objective, Truth};
 use crate::{Ensemble, GradientBoosting};
+use std::borrow::Cow;
 use std::ops::Range;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Mutex, PoisonError};
@@ -18,9 +20,11 @@ use tilewise_tree::{Answers, BinnedTable, Gradients, Parted, Tree};
 /// Boosted trees.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Boosted {
-    ensemble: Ensemble,
+    pub(crate) ensemble: Ensemble,
+    /// What they were grown from.
+    pub(crate) origin: Origin,
     /// The loss on the rows that were held out, after each stage; empty where none were.
-    validation: Vec<f64>,
+    pub(crate) validation: Vec<f64>,
 }
 
 impl Boosted {
@@ -32,6 +36,31 @@ impl Boosted {
     /// The loss on the rows that were held out, after each stage; empty where none were.
     pub fn validation(&self) -> &[f64] {
         &self.validation
+    }
+
+    /// Stages that are kept.
+    pub fn stages(&self) -> usize {
+        self.ensemble.trees(0).len()
+    }
+}
+
+/// What is learned from besides the columns: one number (or none) per row of the table each.
+#[derive(Clone, Copy, Debug)]
+pub struct Lesson<'a> {
+    /// What is to be predicted.
+    pub answers: &'a Answers,
+    /// Added to the first score before all trees.
+    pub offset: Option<&'a [f64]>,
+    /// The rows of each query, one range after another, for rankings.
+    pub groups: Option<&'a [Range<usize>]>,
+    /// Whether the event was seen, for survival.
+    pub events: Option<&'a [bool]>,
+}
+
+impl<'a> Lesson<'a> {
+    /// Answers alone.
+    pub fn new(answers: &'a Answers) -> Self {
+        Self { answers, offset: None, groups: None, events: None }
     }
 }
 
@@ -68,13 +97,42 @@ struct HeldOut {
     rows: Vec<u32>,
     y: Vec<f64>,
     weights: Option<Vec<f64>>,
+    groups: Option<Vec<Range<usize>>>,
+    events: Option<Vec<bool>>,
     scores: Vec<f64>,
     losses: Vec<f64>,
 }
 
 impl HeldOut {
+    /// These rows (whole queries) of a table, at scores of all.
+    fn new(rows: Vec<u32>, truth: &Truth<'_>, table: &BinnedTable, scores: &[f64]) -> Self {
+        let of = |values: &[f64]| rows.iter().map(|&row| values[row as usize]).collect::<Vec<f64>>();
+        let weights = rows.iter().map(|&row| table.weight(row as usize)).collect();
+        let groups = truth.groups.map(|groups| {
+            let here = |group: &Range<usize>| {
+                let place = |row: usize| rows.partition_point(|&at| (at as usize) < row);
+                place(group.start)..place(group.end)
+            };
+            groups.iter().map(here).filter(|group| !group.is_empty()).collect()
+        });
+        Self {
+            y: of(truth.y),
+            weights: (!table.has_equal_weights()).then_some(weights),
+            groups,
+            events: truth.events.map(|events| rows.iter().map(|&row| events[row as usize]).collect()),
+            scores: scores.chunks_exact(truth.y.len()).flat_map(of).collect(),
+            losses: Vec::new(),
+            rows,
+        }
+    }
+
     fn truth(&self) -> Truth<'_> {
-        Truth { y: &self.y, weights: self.weights.as_deref(), groups: None, events: None }
+        Truth {
+            y: &self.y,
+            weights: self.weights.as_deref(),
+            groups: self.groups.as_deref(),
+            events: self.events.as_deref(),
+        }
     }
 
     /// The stage with the least loss, from 1; of equals the first.
@@ -85,7 +143,7 @@ impl HeldOut {
 }
 
 impl GradientBoosting {
-    /// Fits stages to the rows of the table that have a weight. `offset` (one per row) is added to the first score before all trees.
+    /// Fits stages to the rows of the table that have a weight.
     ///
     /// The same model, bit for bit, at any number of threads. O(stages x rows x columns x depth).
     ///
@@ -95,22 +153,53 @@ impl GradientBoosting {
     pub fn fit(
         &self,
         table: &BinnedTable,
-        answers: &Answers,
-        offset: Option<&[f64]>,
+        lesson: &Lesson<'_>,
         context: &Context<'_>,
     ) -> Result<Fit<Boosted>> {
-        let (y, classes): (Vec<f64>, _) = match answers {
-            Answers::Numbers(y) => (y.clone(), None),
+        self.extend(None, table, lesson, context)
+    }
+
+    /// Goes on with a model until it has `self.stages` stages: the result has the trees that these parameters would have grown at once,
+    /// bit for bit.
+    ///
+    /// # Errors
+    /// When the model was grown with other parameters but `stages`, another seed or another table, naming what differs, or has
+    /// more stages; with early stopping, which has ended already; else as [`GradientBoosting::fit`].
+    pub fn continue_from(
+        &self,
+        earlier: &Boosted,
+        table: &BinnedTable,
+        lesson: &Lesson<'_>,
+        context: &Context<'_>,
+    ) -> Result<Fit<Boosted>> {
+        self.extend(Some(earlier), table, lesson, context)
+    }
+
+    fn extend(
+        &self,
+        earlier: Option<&Boosted>,
+        table: &BinnedTable,
+        lesson: &Lesson<'_>,
+        context: &Context<'_>,
+    ) -> Result<Fit<Boosted>> {
+        let (y, classes) = match lesson.answers {
+            Answers::Numbers(y) => (Cow::Borrowed(&y[..]), None),
             Answers::Classes { y, classes } => {
                 (y.iter().map(|&class| f64::from(class)).collect(), Some(*classes))
             }
-            Answers::Outputs(_) => return Err(Error::Fit("boosting learns one target".into())),
+            Answers::Outputs(_) => {
+                return Err(Error::Fit("boosting learns one target; there are several".into()));
+            }
         };
+        let origin =
+            Origin { params: self.clone(), seed: context.seed, table: table.fingerprint(lesson.answers)? };
+        let truth = Truth { y: &y, weights: None, groups: lesson.groups, events: lesson.events };
         let objective = self.loss.objective(classes)?;
-        self.fit_objective(table, objective.as_ref(), &y, offset, context)
+        self.run(objective.as_ref(), &truth, lesson.offset, (earlier, origin), table, context)
     }
 
-    /// As [`GradientBoosting::fit`], for a loss of one's own.
+    /// As [`GradientBoosting::fit`], for a loss of one's own: `truth` is all that it is told, but for the weights, which are those of the
+    /// table; `self.loss` is not looked at.
     ///
     /// # Errors
     /// As there.
@@ -118,11 +207,26 @@ impl GradientBoosting {
         &self,
         table: &BinnedTable,
         objective: &dyn Objective,
-        y: &[f64],
+        truth: &Truth<'_>,
         offset: Option<&[f64]>,
         context: &Context<'_>,
     ) -> Result<Fit<Boosted>> {
+        let answers = Answers::Numbers(truth.y.to_vec());
+        let origin = Origin { params: self.clone(), seed: context.seed, table: table.fingerprint(&answers)? };
+        self.run(objective, truth, offset, (None, origin), table, context)
+    }
+
+    fn run(
+        &self,
+        objective: &dyn Objective,
+        truth: &Truth<'_>,
+        offset: Option<&[f64]>,
+        (earlier, origin): (Option<&Boosted>, Origin),
+        table: &BinnedTable,
+        context: &Context<'_>,
+    ) -> Result<Fit<Boosted>> {
         self.check()?;
+        let y = truth.y;
         same("answers against rows", table.rows(), y.len())?;
         if let Some(offset) = offset {
             same("offsets against rows", table.rows(), offset.len())?;
@@ -130,54 +234,81 @@ impl GradientBoosting {
                 return Err(Error::cell(row, "offset", format!("{} is not a finite number", offset[row])));
             }
         }
-        let stop = self.early_stopping;
-        const HELD_OUT: u64 = Philox::purpose("rows that boosting holds out");
-        let drawn = Philox::new(context.seed, HELD_OUT);
-        let is_out = |row: &u32| stop.is_some_and(|stop| drawn.uniform((*row).into()) < stop.share);
-        let (out, rows): (Vec<u32>, Vec<u32>) = table.counted().iter().partition(|row| is_out(row));
-        if rows.is_empty() || stop.is_some() && out.is_empty() {
-            return Err(Error::Fit(
-                "there are too few rows to hold some out and to learn from others".into(),
-            ));
-        }
+        let (out, rows) = self.held_out(table, truth, context.seed)?;
         let mut weights: Option<Vec<f64>> = None;
         if rows.len() < table.rows() || !table.has_equal_weights() {
             let mut of_rows = vec![0.0; table.rows()];
             rows.iter().for_each(|&row| of_rows[row as usize] = table.weight(row as usize));
             weights = Some(of_rows);
         }
-        let truth = Truth { y, weights: weights.as_deref(), groups: None, events: None };
+        let truth = Truth { weights: weights.as_deref(), ..*truth };
         objective.check(&truth)?;
         let base = objective.start(&truth);
         let mut scores: Vec<f64> = base.iter().flat_map(|&base| std::iter::repeat_n(base, y.len())).collect();
         if let Some(offset) = offset {
             scores.iter_mut().zip(offset).for_each(|(score, offset)| *score += offset);
         }
-        let held_out = stop.map(|_| {
-            let of = |values: &[f64]| out.iter().map(|&row| values[row as usize]).collect::<Vec<f64>>();
-            let weights = out.iter().map(|&row| table.weight(row as usize)).collect();
-            let weights = (!table.has_equal_weights()).then_some(weights);
-            HeldOut {
-                y: of(y),
-                weights,
-                scores: scores.chunks_exact(y.len()).flat_map(of).collect(),
-                losses: Vec::new(),
-                rows: out,
+        let held_out = (!out.is_empty()).then(|| HeldOut::new(out, &truth, table, &scores));
+        if let Some(held_out) = &held_out {
+            objective.check(&held_out.truth())?;
+        }
+        let mut trees = vec![Vec::new(); base.len()];
+        if let Some(earlier) = earlier {
+            origin.continues(earlier)?;
+            if earlier.ensemble.base() != base {
+                return Err(Error::Fit(
+                    "the model to continue starts from other scores: its answers or offsets were others"
+                        .into(),
+                ));
             }
-        });
+            for (score, trees) in trees.iter_mut().enumerate() {
+                trees.extend_from_slice(earlier.ensemble.trees(score));
+                add_all(trees, table, &mut scores[score * y.len()..][..y.len()]);
+            }
+        }
         let rooms = base.iter().map(|_| Mutex::default()).collect();
         let stages = Stages { params: self, table, objective, truth, rows, held_out, context, scores, rooms };
-        stages.run(base)
+        stages.run(base, trees, origin)
+    }
+
+    /// Rows that are held out, and the others.
+    fn held_out(&self, table: &BinnedTable, truth: &Truth<'_>, seed: u64) -> Result<(Vec<u32>, Vec<u32>)> {
+        let Some(stop) = self.early_stopping else { return Ok((Vec::new(), table.counted().to_vec())) };
+        const HELD_OUT: u64 = Philox::purpose("rows that boosting holds out");
+        let drawn = Philox::new(seed, HELD_OUT);
+        // The rows of a query stay together.
+        let unit = |row: u32| match truth.groups {
+            Some(groups) => groups.partition_point(|group| group.end <= row as usize) as u64,
+            None => row.into(),
+        };
+        let (out, rows): (Vec<u32>, Vec<u32>) =
+            table.counted().iter().partition(|row| drawn.uniform(unit(**row)) < stop.share);
+        if rows.is_empty() || out.is_empty() {
+            return Err(Error::Fit(
+                "there are too few rows to hold some out and to learn from others".into(),
+            ));
+        }
+        Ok((out, rows))
     }
 }
 
+/// Adds trees, one after the other, to the scores of all rows of their table.
+fn add_all(trees: &[Tree], table: &BinnedTable, scores: &mut [f64]) {
+    parallel::for_each_chunk_mut(scores, PIECE, |piece, scores| {
+        for tree in trees {
+            for (i, score) in scores.iter_mut().enumerate() {
+                *score += tree.numbers(tree.leaf_of(table, piece * PIECE + i)).next().unwrap_or(0.0);
+            }
+        }
+    });
+}
+
 impl Stages<'_> {
-    fn run(mut self, base: Vec<f64>) -> Result<Fit<Boosted>> {
+    fn run(mut self, base: Vec<f64>, mut trees: Vec<Vec<Tree>>, origin: Origin) -> Result<Fit<Boosted>> {
         let (count, rows) = (base.len(), self.truth.y.len());
-        let mut trees: Vec<Vec<Tree>> = vec![Vec::new(); count];
         let mut derivatives = vec![Derivatives::default(); self.scores.len()];
         let total = self.params.stages;
-        let mut done = 0;
+        let mut done = trees[0].len();
         let mut stopped = String::new();
         while done < total && !self.context.cancelled() {
             self.objective.derivatives(&self.truth, &self.scores, &mut derivatives);
@@ -242,7 +373,7 @@ impl Stages<'_> {
             optimality: f64::NAN,
             rounds: done as u64,
         };
-        Ok(Fit { model: Boosted { ensemble: Ensemble::new(base, trees)?, validation }, report })
+        Ok(Fit { model: Boosted { ensemble: Ensemble::new(base, trees)?, origin, validation }, report })
     }
 
     /// The rows of a stage.

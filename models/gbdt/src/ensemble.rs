@@ -172,6 +172,33 @@ impl Ensemble {
         Ok(())
     }
 
+    /// As [`Ensemble::contributions`], for each output of a link: where one score stands for two classes, what speaks for the second
+    /// speaks against the first.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn contributions_to(
+        &self,
+        link: Link,
+        cells: MatRef<'_, f64>,
+        mut out: MatMut<'_, f64>,
+    ) -> Result<()> {
+        if link != Link::Logistic {
+            return self.contributions(cells, out);
+        }
+        let (rows, columns) = (cells.rows(), 1 + cells.cols());
+        same("columns of out", 2 * columns, out.cols())?;
+        let mut of_second = vec![0.0; rows * columns];
+        self.contributions(cells, MatMut::new(&mut of_second, rows, columns)?)?;
+        for (row, of_row) in of_second.chunks_exact(columns).enumerate() {
+            for (column, &x) in of_row.iter().enumerate() {
+                out.set(row, 2 * column, -x);
+                out.set(row, 2 * column + 1, x);
+            }
+        }
+        Ok(())
+    }
+
     /// The share of each of `inputs` in all that splits gained; zeros where nothing was gained.
     pub fn importances(&self, inputs: usize) -> Vec<f64> {
         let mut gains = vec![0.0; inputs];

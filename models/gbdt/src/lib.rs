@@ -1,13 +1,16 @@
 #![doc = include_str!("../README.md")]
 
 mod boosting;
+mod continued;
 mod ensemble;
 mod link;
 pub mod loss;
 mod parameters;
+mod pipeline;
 
-pub use boosting::Boosted;
+pub use boosting::{Boosted, Lesson};
 pub use ensemble::Ensemble;
 pub use link::Link;
 pub use loss::Loss;
 pub use parameters::{EarlyStopping, GradientBoosting};
+pub use pipeline::BoostedModel;

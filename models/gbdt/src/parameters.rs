@@ -10,13 +10,13 @@ use tilewise_tree::{Criterion, DecisionTree, Penalty};
 ///
 /// ```
 /// use tilewise_base::Context;
-/// use tilewise_gbdt::GradientBoosting;
+/// use tilewise_gbdt::{GradientBoosting, Lesson};
 /// use tilewise_kernels::MatRef;
 /// use tilewise_tree::{Answers, BinnedTable};
 /// let x: Vec<f64> = (0..200).map(f64::from).collect();
-/// let y = x.iter().map(|x| if *x < 100.0 { 1.0 } else { 3.0 }).collect();
+/// let y = Answers::Numbers(x.iter().map(|x| if *x < 100.0 { 1.0 } else { 3.0 }).collect());
 /// let table = BinnedTable::of_matrix(MatRef::new(&x, 200, 1)?, None, 255, 0)?;
-/// let fit = GradientBoosting::default().fit(&table, &Answers::Numbers(y), None, &Context::default())?;
+/// let fit = GradientBoosting::default().fit(&table, &Lesson::new(&y), &Context::default())?;
 /// let mut score = [0.0];
 /// fit.model.ensemble().score_row(&[150.0], &mut score);
 /// assert!((score[0] - 3.0).abs() < 0.01);
@@ -74,6 +74,7 @@ impl GradientBoosting {
         let refuse = |name: &str, value: &dyn std::fmt::Display, accepted: &str| {
             Err(Error::parameter(name, value, format!("{accepted} is")))
         };
+        self.loss.check()?;
         let is_share = |x: f64| x > 0.0 && x <= 1.0;
         if self.stages == 0 || self.stages >= 1 << 24 {
             return refuse("stages", &self.stages, "a whole number from 1 to 16,777,215");

@@ -1,0 +1,200 @@
+//! Boosted trees: what `--set` accepts for them, and how they are trained.
+
+use crate::family::{TASK, task};
+use crate::{Family, Purpose, Setting, Settings, constraints, tree};
+use tilewise_base::{Context, Dataset, Error, Model, ModelFile, Result, Roles};
+use tilewise_gbdt::{BoostedModel, EarlyStopping, GradientBoosting, Loss};
+use tilewise_tree::{MaxBins, Penalty};
+
+const LOSS: Setting = Setting {
+    key: "loss",
+    default: "auto",
+    accepted: "auto, squared, absolute, huber:1.5, quantile:0.9, logistic, softmax, poisson, gamma, tweedie:1.5 or \
+               lambda_rank:30 (with any parameters)",
+    doc: "what is made smaller; auto is squared for numbers, logistic for two classes and softmax for more",
+};
+const STAGES: Setting = Setting {
+    key: "stages",
+    default: "100",
+    accepted: "a whole number above 0",
+    doc: "stages: each grows a tree, or one for each of several classes",
+};
+const LEARNING_RATE: Setting = Setting {
+    key: "learning_rate",
+    default: "0.1",
+    accepted: "a number above 0 and at most 1",
+    doc: "the share of each step that is taken",
+};
+const SUBSAMPLE: Setting = Setting {
+    key: "subsample",
+    default: "1",
+    accepted: "a share above 0 and at most 1",
+    doc: "the share of rows that each stage grows on, drawn for it",
+};
+const L2: Setting = Setting {
+    key: "l2",
+    default: "1",
+    accepted: "a number of 0 or more",
+    doc: "added to the sums of second derivatives, so that leaves of few rows stay small",
+};
+const L1: Setting = Setting {
+    key: "l1",
+    default: "0",
+    accepted: "a number of 0 or more",
+    doc: "taken off the sums of first derivatives",
+};
+const MIN_CHILD_WEIGHT: Setting = Setting {
+    key: "min_child_weight",
+    default: "0.001",
+    accepted: "a number of 0 or more",
+    doc: "the least sum of second derivatives of a leaf",
+};
+const MIN_GAIN: Setting = Setting {
+    key: "min_gain",
+    default: "0",
+    accepted: "a number of 0 or more",
+    doc: "what a split must gain more than",
+};
+const CATEGORY_SMOOTHING: Setting = Setting {
+    key: "category_smoothing",
+    default: "10",
+    accepted: "a number of 0 or more",
+    doc: "draws the means by which categories are put in order to 0, those of few rows most",
+};
+const EARLY_STOPPING: Setting = Setting {
+    key: "early_stopping",
+    default: "none",
+    accepted: "none or a whole number above 0",
+    doc: "stop when the loss on rows held out has not become smaller for so many stages, and keep the best",
+};
+const VALIDATION: Setting = Setting {
+    key: "validation",
+    default: "0.1",
+    accepted: "a share above 0 and below 1",
+    doc: "the share of rows that are held out for early_stopping",
+};
+const MAX_FEATURES: Setting = Setting {
+    key: "max_features",
+    default: "all",
+    accepted: "all, sqrt, log2, third, a whole number above 0 or a share below 1 such as 0.3",
+    doc: "columns that each node looks at, drawn for it",
+};
+const MAX_LEAVES: Setting = Setting { default: "31", ..tree::MAX_LEAVES };
+const MIN_SAMPLES_LEAF: Setting = Setting {
+    default: "20",
+    doc: "rows of a leaf at least, whatever their weights",
+    ..tree::MIN_SAMPLES_LEAF
+};
+
+pub(crate) static GBDT: Family = Family {
+    name: "gbdt",
+    summary: "gradient boosted trees; missing values and categories are taken as they are",
+    purpose: Purpose::Either,
+    several: false,
+    processes: false,
+    settings: &[&[
+        LOSS,
+        STAGES,
+        LEARNING_RATE,
+        EARLY_STOPPING,
+        VALIDATION,
+        tree::MAX_DEPTH,
+        MAX_LEAVES,
+        MIN_SAMPLES_LEAF,
+        MIN_CHILD_WEIGHT,
+        MIN_GAIN,
+        L2,
+        L1,
+        SUBSAMPLE,
+        MAX_FEATURES,
+        CATEGORY_SMOOTHING,
+        tree::GROWTH,
+        constraints::MONOTONE,
+        constraints::INTERACTIONS,
+        tree::MAX_BINS,
+        tree::UNSEEN,
+        TASK,
+    ]],
+    check: |settings| params(settings).and(task(settings)).map(|_| ()),
+    train: fit,
+    continued: Some(continued),
+    load: |file| Ok(Box::new(BoostedModel::from_file(file)?)),
+};
+
+/// Parameters and the number of bins.
+fn params(settings: &Settings) -> Result<(GradientBoosting, MaxBins)> {
+    let features = tree::max_features(settings, &MAX_FEATURES)?.unwrap_or_default();
+    let filled = settings.clone().or(&MAX_LEAVES).or(&MIN_SAMPLES_LEAF);
+    let (mut tree, bins) = tree::growing(&filled, features)?;
+    let least_0 = |x: f64| x >= 0.0 && x.is_finite();
+    tree.min_impurity_decrease = settings.number(&MIN_GAIN, least_0)?;
+    let is_share = |x: f64| x > 0.0 && x <= 1.0;
+    let whole = |x: f64| (1.0..16_777_216.0).contains(&x) && x.fract() == 0.0;
+    let share = settings.number(&VALIDATION, |x| x > 0.0 && x < 1.0)?;
+    let early_stopping = if settings.get::<String>(&EARLY_STOPPING)? == "none" {
+        None
+    } else {
+        let patience = settings.number(&EARLY_STOPPING, whole)? as usize;
+        Some(EarlyStopping { patience, share })
+    };
+    if early_stopping.is_none() && settings.changes(&VALIDATION) {
+        return Err(Error::parameter("validation", share, "it is where early_stopping is given"));
+    }
+    let params = GradientBoosting {
+        loss: settings.get::<String>(&LOSS)?.parse::<Loss>()?,
+        stages: settings.number(&STAGES, whole)? as usize,
+        learning_rate: settings.number(&LEARNING_RATE, is_share)?,
+        subsample: settings.number(&SUBSAMPLE, is_share)?,
+        penalty: Penalty {
+            l2: settings.number(&L2, least_0)?,
+            l1: settings.number(&L1, least_0)?,
+            min_hessian: settings.number(&MIN_CHILD_WEIGHT, least_0)?,
+            category_smoothing: settings.number(&CATEGORY_SMOOTHING, least_0)?,
+        },
+        tree,
+        early_stopping,
+    };
+    if params.loss == Loss::Cox {
+        return Err(Error::parameter(
+            "loss",
+            "cox",
+            "its times and events are two columns, which programs can give and tables not yet; another",
+        ));
+    }
+    params.check()?;
+    Ok((params, bins))
+}
+
+/// Parameters with the constraints of a table's columns, the number of bins, and whether classes are to be learned.
+fn of_table(
+    dataset: &Dataset,
+    roles: &Roles,
+    settings: &Settings,
+) -> Result<(GradientBoosting, MaxBins, bool)> {
+    let (mut params, bins) = params(settings)?;
+    constraints::resolve(settings, dataset, roles, &mut params.tree)?;
+    let classify = GBDT.classifies(dataset, roles, settings)?;
+    Ok((params, bins, classify))
+}
+
+fn fit(
+    dataset: &Dataset,
+    roles: &Roles,
+    settings: &Settings,
+    context: &Context<'_>,
+) -> Result<Box<dyn Model>> {
+    let (params, bins, classify) = of_table(dataset, roles, settings)?;
+    Ok(Box::new(BoostedModel::fit(&params, bins, classify, dataset, roles, context)?))
+}
+
+fn continued(
+    file: &ModelFile<'_>,
+    dataset: &Dataset,
+    roles: &Roles,
+    settings: &Settings,
+    context: &Context<'_>,
+) -> Result<Box<dyn Model>> {
+    let (params, bins, classify) = of_table(dataset, roles, settings)?;
+    let earlier = BoostedModel::from_file(file)?;
+    Ok(Box::new(earlier.continued(&params, bins, classify, dataset, roles, context)?))
+}

@@ -1,0 +1,65 @@
+//! What boosted trees were grown from, so that they can go on.
+
+use crate::{Boosted, GradientBoosting};
+use serde_json::Value;
+use tilewise_base::{Error, Result};
+
+/// All that decides what the trees are.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Origin {
+    /// With the number of stages that were asked for.
+    pub(crate) params: GradientBoosting,
+    pub(crate) seed: u64,
+    /// The fingerprint of table and answers.
+    pub(crate) table: u64,
+}
+
+impl Origin {
+    /// That this is how `earlier` was grown, but for the number of stages.
+    pub(crate) fn continues(&self, earlier: &Boosted) -> Result<()> {
+        let theirs = &earlier.origin;
+        if self.params.early_stopping.is_some() {
+            let accepted = "none is where a model is continued: it has stopped, and rows were held out";
+            return Err(Error::parameter("early_stopping", "a number of stages", accepted));
+        }
+        if let Some((name, ours, theirs)) = different(&self.params, &theirs.params)? {
+            let accepted = format!("the model to continue was grown with {theirs}");
+            return Err(Error::parameter(&name, ours, accepted));
+        }
+        if self.seed != theirs.seed {
+            let accepted = format!("the model to continue was grown with seed {}", theirs.seed);
+            return Err(Error::parameter("seed", self.seed, accepted));
+        }
+        if self.table != theirs.table {
+            let what = "the table is not the one that the model to continue was grown on: its rows, answers or weights differ";
+            return Err(Error::Fit(what.into()));
+        }
+        let least = earlier.stages();
+        if self.params.stages < least {
+            let accepted =
+                format!("the model to continue has {least} stages; as many or more are, counting these");
+            return Err(Error::parameter("stages", self.params.stages, accepted));
+        }
+        Ok(())
+    }
+}
+
+/// The first parameter but `stages` that differs: its name and both values.
+fn different(ours: &GradientBoosting, theirs: &GradientBoosting) -> Result<Option<(String, Value, Value)>> {
+    let value = |params| {
+        serde_json::to_value(params)
+            .map_err(|e| Error::Fit(format!("the parameters cannot be compared: {e}")))
+    };
+    Ok(first("", &value(ours)?, &value(theirs)?))
+}
+
+fn first(name: &str, ours: &Value, theirs: &Value) -> Option<(String, Value, Value)> {
+    match (ours, theirs) {
+        (Value::Object(ours), Value::Object(theirs)) if !["max_features", "loss"].contains(&name) => ours
+            .iter()
+            .filter(|(name, _)| *name != "stages")
+            .find_map(|(name, ours)| first(name, ours, theirs.get(name).unwrap_or(&Value::Null))),
+        _ if ours == theirs => None,
+        _ => Some((name.to_owned(), ours.clone(), theirs.clone())),
+    }
+}
