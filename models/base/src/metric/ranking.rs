@@ -3,7 +3,7 @@
 use super::check;
 use crate::{Error, ExactSum, Result};
 use std::ops::Range;
-use tilewise_kernels::parallel;
+use tilewise_kernels::{Elementary, parallel};
 
 /// Relevance is at most this: 2^relevance - 1 is then exact.
 const MOST: f64 = 31.0;
@@ -58,7 +58,8 @@ pub fn ndcg(
             )));
         }
     }
-    let places = k.unwrap_or(usize::MAX);
+    let longest = groups.iter().map(Range::len).max().unwrap_or(0);
+    let discounts = rank_discounts(longest.min(k.unwrap_or(usize::MAX)));
     let task = |queries: Range<usize>| {
         let (mut sum, mut all) = (ExactSum::default(), ExactSum::default());
         for group in &groups[queries] {
@@ -70,9 +71,9 @@ pub fn ndcg(
             // Adding 0 makes -0 and 0 one score.
             rows.sort_by(|&a, &b| (scores[b] + 0.0).total_cmp(&(scores[a] + 0.0)));
             let mut of_rows: Vec<f64> = rows.iter().map(|&row| relevance[row]).collect();
-            let reached = gain(&of_rows, places);
+            let reached = gain(&of_rows, &discounts);
             of_rows.sort_by(|a, b| b.total_cmp(a));
-            let most = gain(&of_rows, places);
+            let most = gain(&of_rows, &discounts);
             sum.add_product(of_query, if most > 0.0 { reached / most } else { 1.0 });
             all.add(of_query);
         }
@@ -83,8 +84,16 @@ pub fn ndcg(
     Ok(sum.value() / all.value())
 }
 
-/// The discounted gain of rows in this order.
-fn gain(relevance: &[f64], places: usize) -> f64 {
-    let first = relevance.iter().take(places).enumerate();
-    first.map(|(i, &y)| (y.exp2() - 1.0) / ((i + 2) as f64).log2()).sum()
+/// 1 / log2(1 + rank) of ranks from 1 on, with the same bits everywhere.
+pub fn rank_discounts(ranks: usize) -> Vec<f64> {
+    let mut discounts: Vec<f64> = (0..ranks).map(|i| (i + 2) as f64).collect();
+    Elementary::Log.in_place(&mut discounts);
+    discounts.iter_mut().for_each(|ln| *ln = std::f64::consts::LN_2 / *ln);
+    discounts
+}
+
+/// The discounted gain of rows in this order, up to as many as there are discounts.
+fn gain(relevance: &[f64], discounts: &[f64]) -> f64 {
+    let gain = |y: f64| ((1_u64 << y as u32) - 1) as f64;
+    relevance.iter().zip(discounts).map(|(&y, discount)| gain(y) * discount).sum()
 }

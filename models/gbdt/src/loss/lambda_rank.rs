@@ -13,7 +13,7 @@
 use super::{Derivatives, Objective, Truth, by_row};
 use std::ops::Range;
 use tilewise_base::Result;
-use tilewise_base::metric::ndcg;
+use tilewise_base::metric::{ndcg, rank_discounts};
 use tilewise_kernels::{Elementary, parallel};
 
 pub(super) struct LambdaRank {
@@ -43,7 +43,7 @@ impl Objective for LambdaRank {
 
     fn derivatives(&self, truth: &Truth<'_>, scores: &[f64], out: &mut [Derivatives]) {
         let groups = truth.groups.unwrap_or_default();
-        let discounts = discounts(groups.iter().map(Range::len).max().unwrap_or(0));
+        let discounts = rank_discounts(groups.iter().map(Range::len).max().unwrap_or(0));
         // Whole queries of about as many rows for each task.
         let mut tasks: Vec<(&[Range<usize>], &mut [Derivatives])> = Vec::new();
         let (mut left, mut first, mut rows) = (out, 0, 0);
@@ -73,14 +73,6 @@ impl Objective for LambdaRank {
         ndcg(truth.y, scores, groups, Some(self.truncation), truth.weights)
             .map_or(f64::NAN, |ndcg| 1.0 - ndcg)
     }
-}
-
-/// 1 / log2(1 + rank) of ranks from 1 on.
-fn discounts(ranks: usize) -> Vec<f64> {
-    let mut discounts: Vec<f64> = (0..ranks).map(|i| (i + 2) as f64).collect();
-    Elementary::Log.in_place(&mut discounts);
-    discounts.iter_mut().for_each(|ln| *ln = std::f64::consts::LN_2 / *ln);
-    discounts
 }
 
 /// The lists of a query, kept for the next.
