@@ -235,11 +235,14 @@ impl GradientBoosting {
             }
         }
         let (out, rows) = self.held_out(table, truth, context.seed)?;
-        let mut weights: Option<Vec<f64>> = None;
-        if rows.len() < table.rows() || !table.has_equal_weights() {
-            let mut of_rows = vec![0.0; table.rows()];
-            rows.iter().for_each(|&row| of_rows[row as usize] = table.weight(row as usize));
-            weights = Some(of_rows);
+        let all_weights: Option<Vec<f64>> =
+            (!table.has_equal_weights()).then(|| (0..y.len()).map(|row| table.weight(row)).collect());
+        // What is held out must be in the domain, but need not be enough to learn from.
+        objective.check(&Truth { weights: all_weights.as_deref(), ..*truth })?;
+        let mut weights = all_weights;
+        if !out.is_empty() {
+            let of_rows = weights.get_or_insert_with(|| vec![1.0; y.len()]);
+            out.iter().for_each(|&row| of_rows[row as usize] = 0.0);
         }
         let truth = Truth { weights: weights.as_deref(), ..*truth };
         objective.check(&truth)?;
@@ -249,9 +252,6 @@ impl GradientBoosting {
             scores.iter_mut().zip(offset).for_each(|(score, offset)| *score += offset);
         }
         let held_out = (!out.is_empty()).then(|| HeldOut::new(out, &truth, table, &scores));
-        if let Some(held_out) = &held_out {
-            objective.check(&held_out.truth())?;
-        }
         let mut trees = vec![Vec::new(); base.len()];
         if let Some(earlier) = earlier {
             origin.continues(earlier)?;
