@@ -179,12 +179,15 @@ impl<'a, T: Target, B: Code> Grower<'a, T, B> {
         let Search { target, limits, .. } = self.search;
         target.arrange(rows);
         let mut nodes = Nodes::new(target.width());
-        let node = nodes.push(rows.len(), self.sums(rows));
-        if limits.growth == Growth::Oblivious {
+        let oblivious = limits.growth == Growth::Oblivious;
+        let has_histogram = !oblivious && self.has_histogram(rows.len());
+        let cells = if has_histogram { Some(self.histogram(rows)?) } else { None };
+        let sums = cells.as_ref().map_or_else(|| self.sums(rows), |cells| self.sums_in(cells));
+        let node = nodes.push(rows.len(), sums);
+        if oblivious {
             oblivious::grow(&self.search, rows, key, &mut nodes)?;
             return Ok(nodes);
         }
-        let cells = if self.has_histogram(rows.len()) { Some(self.histogram(rows)?) } else { None };
         let root = Part { node, rows: 0..rows.len(), cells, state: State::root(key) };
         let mut scratch = Scratch::of_all(&self.search);
         if limits.max_leaves < rows.len() {
@@ -314,7 +317,14 @@ impl<'a, T: Target, B: Code> Grower<'a, T, B> {
         let small_is_left = lefts <= rows.len() - lefts;
         let small = if small_is_left { of_left } else { of_right };
         let counts = [of_left.len(), of_right.len()];
-        let mut sums = children(sums, &self.sums(small), small_is_left);
+        // Where there will be a histogram the sums of the node are those of the bins of any column.
+        let divides_on = part.state.depth + 1 < self.search.limits.max_depth;
+        let of_small = match &cells {
+            Some(_) if divides_on && self.has_histogram(small.len()) => Some(self.histogram(small)?),
+            _ => None,
+        };
+        let sums_of_small = of_small.as_ref().map_or_else(|| self.sums(small), |cells| self.sums_in(cells));
+        let mut sums = children(sums, &sums_of_small, small_is_left);
         let (large, of_large) = if small_is_left { (1, of_right) } else { (0, of_left) };
         target.settle(&mut of_large.iter().map(|&row| target.value(row)), &mut sums[large]);
         let states = self.search.below(&mut choice, [&sums[0], &sums[1]], &part.state);
@@ -325,18 +335,13 @@ impl<'a, T: Target, B: Code> Grower<'a, T, B> {
                 self.has_histogram(counts[side])
                     && self.search.may_divide(counts[side], &sums[side], &states[side])
             };
-            let (of_small, of_large) = of_sides.split_at_mut(1);
-            let (of_small, of_large) = (&mut of_small[0], &mut of_large[0]);
-            if wants(large) {
-                let cells_of_small = self.histogram(small)?;
-                subtract(&mut cells, &cells_of_small)?;
-                *of_large = Some(cells);
-                *of_small = wants(1 - large).then_some(cells_of_small);
-            } else if wants(1 - large) {
-                *of_small = Some(self.histogram(small)?);
-            }
-            if !small_is_left {
-                of_sides.swap(0, 1);
+            if wants(large) || wants(1 - large) {
+                let of_small = of_small.map_or_else(|| self.histogram(small), Ok)?;
+                if wants(large) {
+                    subtract(&mut cells, &of_small)?;
+                    of_sides[large] = Some(cells);
+                }
+                of_sides[1 - large] = wants(1 - large).then_some(of_small);
             }
         }
         let (start, middle, end) = (part.rows.start, part.rows.start + lefts, part.rows.end);
@@ -384,6 +389,15 @@ impl<'a, T: Target, B: Code> Grower<'a, T, B> {
         let of_blocks = parallel::map_reduce(rows.len(), SUMMED, |block| of(&rows[block]), add);
         let mut sums = of_blocks.unwrap_or_else(|| of(&[]));
         target.settle(&mut rows.iter().map(|&row| target.value(row)), &mut sums);
+        sums
+    }
+
+    /// The sums of the rows of a histogram.
+    fn sums_in(&self, cells: &[T::Cell]) -> Vec<T::Cell> {
+        let width = self.search.target.width();
+        let mut sums = vec![T::Cell::default(); width];
+        let of_first = &cells[..self.search.table.offsets()[1] * width];
+        of_first.chunks_exact(width).for_each(|bin| add_to(&mut sums, bin));
         sums
     }
 
