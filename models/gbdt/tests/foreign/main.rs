@@ -1,0 +1,36 @@
+//! Models of other libraries, against what these libraries make of the same rows (`../golden/*.py`).
+
+mod golden;
+
+use golden::{Case, cases};
+use tilewise_base::Model;
+use tilewise_base::model_file::ModelFile;
+use tilewise_gbdt::ForeignModel;
+
+/// That a model kept in our file is the same one.
+fn assert_is_kept(case: &Case) {
+    let bytes = case.model.to_bytes().unwrap();
+    let kept = ForeignModel::from_file(&ModelFile::parse(&bytes).unwrap()).unwrap();
+    assert_eq!(kept.to_bytes().unwrap(), bytes, "{}", case.name);
+    let bits = |model: &ForeignModel| case.scores(model).into_iter().map(f64::to_bits).collect::<Vec<_>>();
+    assert_eq!(bits(&kept), bits(&case.model), "{}", case.name);
+    assert_eq!(kept.describe(), case.model.describe());
+}
+
+#[test]
+fn lightgbm_to_the_last_bit() {
+    let cases = cases("lightgbm", "txt");
+    assert!(cases.len() >= 40);
+    for case in &cases {
+        let (ours, theirs) = (case.scores(&case.model), &case.raw);
+        for (at, (a, b)) in ours.iter().zip(theirs).enumerate() {
+            let row = at / case.model_scores();
+            assert!(a.to_bits() == b.to_bits(), "{}, row {row} {:?}: {a:e}, LightGBM {b:e}", case.name, case.row(row));
+        }
+        assert_eq!(ours.len(), theirs.len(), "{}", case.name);
+        // Exponentials may differ in the last bit.
+        case.compare_predictions(4e-16);
+        case.compare_contributions(1e-12);
+        assert_is_kept(case);
+    }
+}
