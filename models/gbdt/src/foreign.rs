@@ -20,7 +20,11 @@ mod cells;
 mod lightgbm;
 mod model;
 mod stored;
+mod ubjson;
+mod xgboost;
 
+use serde::Deserialize;
+use serde::de::IgnoredAny;
 use std::path::Path;
 use tilewise_base::{Error, Result};
 
@@ -90,8 +94,34 @@ impl ForeignModel {
         let told = |what: String| Error::ModelFile { file: file.to_owned(), what };
         match Form::of(bytes) {
             Some(Form::LightGbm) => lightgbm::read(bytes).and_then(build::Draft::build).map_err(told),
+            Some(Form::Json) => json(bytes).and_then(build::Draft::build).map_err(told),
+            Some(Form::Ubjson) => {
+                let file = ubjson::from_slice::<xgboost::File>(bytes).map_err(|e| told(e.to_string()))?;
+                xgboost::draft(file).and_then(build::Draft::build).map_err(told)
+            }
             Some(Form::Refused(what)) => Err(told(what.to_owned())),
             _ => Err(told("is not a model of LightGBM, XGBoost or CatBoost that is read".to_owned())),
         }
+    }
+}
+
+/// Whose JSON it is, by its outermost keys.
+#[derive(Deserialize)]
+struct Keys {
+    learner: Option<IgnoredAny>,
+    tree_info: Option<IgnoredAny>,
+}
+
+fn json(bytes: &[u8]) -> Result<build::Draft, String> {
+    let read = |e: serde_json::Error| e.to_string();
+    let text = xgboost::without_nan(bytes);
+    let bytes = &*text;
+    let keys: Keys = serde_json::from_slice(bytes).map_err(read)?;
+    if keys.learner.is_some() {
+        xgboost::draft(serde_json::from_slice(bytes).map_err(read)?)
+    } else if keys.tree_info.is_some() {
+        Err("is what LightGBM dumps as JSON; save_model writes what is read".to_owned())
+    } else {
+        Err("is JSON, but not that of a model of XGBoost or CatBoost".to_owned())
     }
 }

@@ -103,6 +103,21 @@ impl ForeignModel {
         self.order.len()
     }
 
+    /// How far a score may be off from that of XGBoost, which sums in f32: (trees + 2) x 2^-24 x (|base| + sum over trees of the
+    /// largest |leaf|). O(nodes).
+    ///
+    /// # Panics
+    /// When there is no such score.
+    pub fn rounding_of_f32(&self, score: usize) -> f64 {
+        let trees = self.ensemble.trees(score);
+        let largest = |tree: &Tree| {
+            let leaves = tree.nodes().enumerate().filter(|(_, node)| node.test.is_none());
+            leaves.flat_map(|(at, _)| tree.numbers(at)).fold(0.0, |most: f64, x| most.max(x.abs()))
+        };
+        let all: f64 = self.scale.plus[score].abs() + trees.iter().map(largest).sum::<f64>();
+        (trees.len() + 2) as f64 * all / (1 << 24) as f64
+    }
+
     /// That parts fit each other.
     pub(super) fn check(&self) -> Result<(), String> {
         let Scale { times, over, plus, slope } = &self.scale;

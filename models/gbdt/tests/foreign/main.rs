@@ -34,3 +34,27 @@ fn lightgbm_to_the_last_bit() {
         assert_is_kept(case);
     }
 }
+
+/// Scores of XGBoost are off by no more than this for each score, as the documentation of `foreign` says.
+#[test]
+fn xgboost_within_the_rounding_of_its_sums() {
+    let cases = cases("xgboost", "json");
+    assert!(cases.len() >= 45);
+    let mut worst: f64 = 0.0;
+    for case in &cases {
+        let ours = case.scores(&case.model);
+        let scores = case.model_scores();
+        for (at, (a, b)) in ours.iter().zip(&case.raw).enumerate() {
+            let bound = case.model.rounding_of_f32(at % scores);
+            let row = at / scores;
+            assert!((a - b).abs() <= bound, "{}, row {row} {:?}: {a:e}, XGBoost {b:e}", case.name, case.row(row));
+            worst = worst.max((a - b).abs() / bound);
+        }
+        assert_eq!(ours.len(), case.raw.len(), "{}", case.name);
+        // The same, through a link that is computed in f32.
+        case.compare_predictions(2e-6);
+        case.compare_contributions(1e-5);
+        assert_is_kept(case);
+    }
+    println!("at most {worst:.3} of the bound");
+}
