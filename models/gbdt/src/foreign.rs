@@ -16,6 +16,7 @@
 //! from these by up to (trees + 2) x 2^-24 x (|base| + sum of the |leaves|).
 
 mod build;
+mod catboost;
 mod cells;
 mod lightgbm;
 mod model;
@@ -109,6 +110,7 @@ impl ForeignModel {
 #[derive(Deserialize)]
 struct Keys {
     learner: Option<IgnoredAny>,
+    features_info: Option<IgnoredAny>,
     tree_info: Option<IgnoredAny>,
 }
 
@@ -119,6 +121,8 @@ fn json(bytes: &[u8]) -> Result<build::Draft, String> {
     let keys: Keys = serde_json::from_slice(bytes).map_err(read)?;
     if keys.learner.is_some() {
         xgboost::draft(serde_json::from_slice(bytes).map_err(read)?)
+    } else if keys.features_info.is_some() {
+        catboost::draft(serde_json::from_slice(bytes).map_err(read)?)
     } else if keys.tree_info.is_some() {
         Err("is what LightGBM dumps as JSON; save_model writes what is read".to_owned())
     } else {

@@ -64,7 +64,8 @@ pub(super) struct DraftSplit {
     pub(super) missing_left: bool,
     pub(super) left: usize,
     pub(super) right: usize,
-    pub(super) gain: f64,
+    /// `None` where the file does not tell: what it takes off the squared differences of leaves from their mean.
+    pub(super) gain: Option<f64>,
 }
 
 /// Which cells that are not missing go left.
@@ -329,7 +330,7 @@ fn finished(draft: &DraftTree, inputs: &[Built], read: &Arc<[Input]>) -> Result<
                     test: Some(test),
                     missing_left: *missing_left != turned,
                     left: here + 1,
-                    gain: if gain.is_nan() { 0.0 } else { gain.clamp(f64::MIN, f64::MAX) },
+                    gain: gain.unwrap_or(f64::NAN),
                     ..leaf
                 });
                 values.push(0.0);
@@ -338,7 +339,8 @@ fn finished(draft: &DraftTree, inputs: &[Built], read: &Arc<[Input]>) -> Result<
             }
         }
     }
-    // Weights and means of what is below.
+    // Weights, means and gains by what is below.
+    let draft_gains = draft.splits().all(|split| split.gain.is_some());
     for at in (0..nodes.len()).rev() {
         if nodes[at].test.is_none() {
             continue;
@@ -348,6 +350,11 @@ fn finished(draft: &DraftTree, inputs: &[Built], read: &Arc<[Input]>) -> Result<
         nodes[at].weight = a + b;
         let share = if a + b > 0.0 { a / (a + b) } else { 0.5 };
         values[at] = share * values[left] + (1.0 - share) * values[right];
+        let told = match draft_gains {
+            true => nodes[at].gain,
+            false => (a + b) * share * (1.0 - share) * (values[left] - values[right]).powi(2),
+        };
+        nodes[at].gain = if told.is_nan() { 0.0 } else { told.clamp(f64::MIN, f64::MAX) };
     }
     for node in &mut nodes {
         node.rows = node.weight.round() as u32;

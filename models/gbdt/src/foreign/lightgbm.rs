@@ -269,7 +269,7 @@ fn tree(block: &Block<'_>, features: usize, zeros: &mut [Zeros]) -> Result<Vec<D
             number(kinds[i], threshold, &mut zeros[feature])
         };
         let (left, right) = (child("left_child", left[i])?, child("right_child", right[i])?);
-        nodes.push(DraftNode::Split(DraftSplit { feature, goes_left, missing_left, left, right, gain: gains[i] }));
+        nodes.push(DraftNode::Split(DraftSplit { feature, goes_left, missing_left, left, right, gain: Some(gains[i]) }));
     }
     nodes.extend(values.iter().zip(counts).map(|(&value, weight)| DraftNode::Leaf { value, weight }));
     Ok(nodes)

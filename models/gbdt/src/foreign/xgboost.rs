@@ -450,7 +450,7 @@ impl Tree {
                 threshold => GoesLeft::UpTo(up_to_f32(threshold.next_down())),
             }
         };
-        let gain = self.loss_changes.get(node).map_or(0.0, |x| x.0.into());
+        let gain = Some(self.loss_changes.get(node).map_or(0.0, |x| x.0.into()));
         Ok(DraftNode::Split(DraftSplit { feature, goes_left, missing_left: self.default_left[node].0, left, right, gain }))
     }
 }

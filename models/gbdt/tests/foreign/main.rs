@@ -2,7 +2,7 @@
 
 mod golden;
 
-use golden::{Case, cases};
+use golden::{Case, cases, close};
 use tilewise_base::Model;
 use tilewise_base::model_file::ModelFile;
 use tilewise_gbdt::ForeignModel;
@@ -57,4 +57,21 @@ fn xgboost_within_the_rounding_of_its_sums() {
         assert_is_kept(case);
     }
     println!("at most {worst:.3} of the bound");
+}
+
+#[test]
+fn catboost_but_for_the_order_of_its_sums() {
+    let cases = cases("catboost", "json");
+    assert!(cases.len() >= 34);
+    for case in &cases {
+        let ours = case.scores(&case.model);
+        for (at, (a, b)) in ours.iter().zip(&case.raw).enumerate() {
+            let row = at / case.model_scores();
+            assert!(close(*a, *b, 4e-16), "{}, row {row} {:?}: {a:e}, CatBoost {b:e}", case.name, case.row(row));
+        }
+        assert_eq!(ours.len(), case.raw.len(), "{}", case.name);
+        case.compare_predictions(1e-15);
+        case.compare_contributions(1e-12);
+        assert_is_kept(case);
+    }
 }
