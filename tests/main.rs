@@ -5,6 +5,7 @@ mod binary; // how tests run `tilewise`
 mod command_line; // same bytes and answers, whatever the process, threads, order of columns
 mod counting; // an allocator that counts
 mod fuzz; // mutated model files
+mod fuzz_foreign; // mutated models of other libraries
 mod hostile_files; // damaged model files
 mod shared_data; // quality on real data, against scikit-learn
 mod surgery; // model files taken apart

@@ -63,7 +63,8 @@ impl Form {
             return Some(Self::Refused(what));
         }
         if starts(b"binf") || starts(b"CONFIG-offset:") {
-            let what = "is XGBoost's binary format of before 3.1; save_model(\"name.json\") writes what is read";
+            let what =
+                "is XGBoost's binary format of before 3.1; save_model(\"name.json\") writes what is read";
             return Some(Self::Refused(what));
         }
         let rest = bytes.trim_ascii_start().strip_prefix(b"{")?;

@@ -50,7 +50,8 @@ impl Link {
     /// # Panics
     /// When `out` has not as many places as there are outputs.
     pub fn predict(self, scores: &[f64], out: &mut [f64]) {
-        let each = |out: &mut [f64], f: fn(f64) -> f64| out.iter_mut().zip(scores).for_each(|(out, s)| *out = f(*s));
+        let each =
+            |out: &mut [f64], f: fn(f64) -> f64| out.iter_mut().zip(scores).for_each(|(out, s)| *out = f(*s));
         match self {
             Self::Identity => out.copy_from_slice(scores),
             Self::Exp => each(out, f64::exp),

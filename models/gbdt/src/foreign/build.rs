@@ -175,7 +175,9 @@ struct Built {
 impl Built {
     fn new(feature: &Feature, sets: &[&[u32]]) -> Result<Self, String> {
         let name = &feature.name;
-        let codes = |count: usize| u32::try_from(count).map_err(|_| format!("feature {name:?} has too many categories"));
+        let codes = |count: usize| {
+            u32::try_from(count).map_err(|_| format!("feature {name:?} has too many categories"))
+        };
         // The kind of the column, how it is read, and how many categories there are, with their places by number.
         let (kind, reading, places): (Kind, Reading, Vec<u32>) = match &feature.kind {
             FeatureKind::Number | FeatureKind::ZeroIsMissing => {
@@ -198,7 +200,9 @@ impl Built {
                 // Both zeros are one number to whoever looks for it.
                 let of: Vec<f64> = of.into_iter().map(|x| x + 0.0).collect();
                 if !of.is_sorted_by(|a, b| a < b) {
-                    return Err(format!("the list of the categories of {name:?} has one twice, or one that is no number"));
+                    return Err(format!(
+                        "the list of the categories of {name:?} has one twice, or one that is no number"
+                    ));
                 }
                 (Kind::Numeric, Reading::Places { of, rounded: Rounded::Not }, places)
             }
@@ -274,7 +278,8 @@ impl Built {
             words[bin / 64] |= 1 << (bin % 64);
         }
         if others {
-            let behind = bins.iter().filter(|&&bin| bin != MISSING).max().map_or(0, |&bin| usize::from(bin) + 1);
+            let behind =
+                bins.iter().filter(|&&bin| bin != MISSING).max().map_or(0, |&bin| usize::from(bin) + 1);
             for bin in 0..=behind {
                 words[bin / 64] ^= 1 << (bin % 64);
             }

@@ -182,17 +182,32 @@ pub(super) fn draft(file: File) -> Result<Draft, String> {
     for tree in &branches {
         tree.each(&mut |branch| branch.split.iter().for_each(&mut see));
     }
-    let Inputs { features, known } = inputs(features_info.float_features, features_info.categorical_features, features_info.cat_features_hash, &asked)?;
+    let Inputs { features, known } = inputs(
+        features_info.float_features,
+        features_info.categorical_features,
+        features_info.cat_features_hash,
+        &asked,
+    )?;
     let mut drafts = Vec::new();
     for (number, tree) in oblivious.iter().enumerate() {
-        tree.drafts(scores, &known, &mut drafts).map_err(|what| format!("oblivious_trees[{number}]: {what}"))?;
+        tree.drafts(scores, &known, &mut drafts)
+            .map_err(|what| format!("oblivious_trees[{number}]: {what}"))?;
     }
     for (number, tree) in branches.iter().enumerate() {
         tree.drafts(scores, &known, &mut drafts).map_err(|what| format!("trees[{number}]: {what}"))?;
     }
     let (link, task) = link(model_info, scores)?;
     let version = "JSON".to_owned();
-    Ok(Draft { library: Library::CatBoost, version, features, trees: drafts, scale: of_scores, link, task, refuses_unseen: false })
+    Ok(Draft {
+        library: Library::CatBoost,
+        version,
+        features,
+        trees: drafts,
+        scale: of_scores,
+        link,
+        task,
+        refuses_unseen: false,
+    })
 }
 
 struct Inputs {
@@ -213,13 +228,18 @@ fn inputs(
     };
     let has_texts = texts.is_some();
     // Hashes have 32 bits; the file has them with a sign or without.
-    let text_of: HashMap<u32, String> = texts.unwrap_or_default().into_iter().map(|text| (text.hash as u32, text.value)).collect();
+    let text_of: HashMap<u32, String> =
+        texts.unwrap_or_default().into_iter().map(|text| (text.hash as u32, text.value)).collect();
     let mut features: Vec<(usize, Feature, Place)> = Vec::new();
     for float in floats.unwrap_or_default() {
         let missing_left = match float.nan_value_treatment.as_str() {
             "AsTrue" => false,
             "AsIs" | "AsFalse" | "" => true,
-            other => return Err(format!("nan_value_treatment is {other:?}; AsIs, AsFalse and AsTrue are accepted")),
+            other => {
+                return Err(format!(
+                    "nan_value_treatment is {other:?}; AsIs, AsFalse and AsTrue are accepted"
+                ));
+            }
         };
         let name = name(float.feature_name, float.feature_id, float.flat_feature_index);
         let feature = Feature { name, kind: FeatureKind::Number };
@@ -230,7 +250,8 @@ fn inputs(
         let Some(hashes) = asked.get(&category.feature_index) else { continue };
         let mut list = Vec::with_capacity(hashes.len());
         for hash in hashes {
-            let what = if has_texts { "does not tell" } else { "was saved without the table, so it does not tell" };
+            let what =
+                if has_texts { "does not tell" } else { "was saved without the table, so it does not tell" };
             list.push(text_of.get(hash).cloned().ok_or_else(|| {
                 format!("feature {name:?} is compared with hash {hash}, of which the file {what} the text; save_model(..., pool=...) writes it")
             })?);
@@ -238,7 +259,11 @@ fn inputs(
         let numbers: Option<Vec<f64>> = list.iter().map(|text| whole(text)).collect();
         let numbered = hashes.iter().copied().zip(0..).collect();
         let kind = numbers.map_or_else(|| FeatureKind::Texts(list), FeatureKind::Numbers);
-        features.push((category.flat_feature_index, Feature { name, kind }, Place::Category(category.feature_index, numbered)));
+        features.push((
+            category.flat_feature_index,
+            Feature { name, kind },
+            Place::Category(category.feature_index, numbered),
+        ));
     }
     features.sort_by_key(|(flat, _, _)| *flat);
     let mut known = Known { floats: HashMap::new(), categories: HashMap::new() };
@@ -270,14 +295,21 @@ impl Known {
             "FloatFeature" => {
                 let index = split.float_feature_index.ok_or("a split has no float_feature_index")?;
                 let border = split.border.filter(|border| !border.is_nan()).ok_or("a split has no border")?;
-                let (at, missing_left) = self.floats.get(&index).ok_or_else(|| format!("float_feature_index {index} is not one of float_features"))?;
+                let (at, missing_left) = self
+                    .floats
+                    .get(&index)
+                    .ok_or_else(|| format!("float_feature_index {index} is not one of float_features"))?;
                 Ok((*at, Asks::Border(border), *missing_left))
             }
             "OneHotFeature" => {
                 let index = split.cat_feature_index.ok_or("a split has no cat_feature_index")?;
                 let value = split.value.ok_or("a split has no value")? as u32;
-                let found = self.categories.get(&index).and_then(|(at, numbered)| Some((*at, *numbered.get(&value)?)));
-                let (at, number) = found.ok_or_else(|| format!("cat_feature_index {index} is not one of categorical_features"))?;
+                let found = self
+                    .categories
+                    .get(&index)
+                    .and_then(|(at, numbered)| Some((*at, *numbered.get(&value)?)));
+                let (at, number) = found
+                    .ok_or_else(|| format!("cat_feature_index {index} is not one of categorical_features"))?;
                 Ok((at, Asks::Is(number), true))
             }
             other => Err(format!("split_type is {other:?}; FloatFeature and OneHotFeature are read")),
@@ -309,13 +341,20 @@ impl Oblivious {
     /// A tree for each score: the last split is the root, node i has the children 2 i + 1 and 2 i + 2.
     fn drafts(&self, scores: usize, known: &Known, to: &mut Vec<DraftTree>) -> Result<(), String> {
         let depth = self.splits().len();
-        let leaves = u32::try_from(depth).ok().and_then(|depth| 1usize.checked_shl(depth)).filter(|_| depth < 32);
+        let leaves =
+            u32::try_from(depth).ok().and_then(|depth| 1usize.checked_shl(depth)).filter(|_| depth < 32);
         let leaves = leaves.filter(|leaves| leaves.checked_mul(scores) == Some(self.leaf_values.len()));
-        let leaves = leaves.ok_or_else(|| format!("leaf_values has {} numbers for {depth} splits and {scores} scores", self.leaf_values.len()))?;
+        let leaves = leaves.ok_or_else(|| {
+            format!(
+                "leaf_values has {} numbers for {depth} splits and {scores} scores",
+                self.leaf_values.len()
+            )
+        })?;
         if !self.leaf_weights.is_empty() && self.leaf_weights.len() != leaves {
             return Err(format!("leaf_weights has {} numbers for {leaves} leaves", self.leaf_weights.len()));
         }
-        let read: Vec<Read> = self.splits().iter().rev().map(|split| known.read(split)).collect::<Result<_, _>>()?;
+        let read: Vec<Read> =
+            self.splits().iter().rev().map(|split| known.read(split)).collect::<Result<_, _>>()?;
         for score in 0..scores {
             let mut nodes = Vec::with_capacity(2 * leaves - 1);
             for (level, read) in read.iter().enumerate() {
@@ -356,13 +395,20 @@ impl Branch {
         let mut order = Vec::new();
         // Children, in the order in which they are met: left behind its parent.
         self.each(&mut |branch| order.push(branch));
-        let place: HashMap<*const Branch, usize> = order.iter().enumerate().map(|(at, branch)| (std::ptr::from_ref(*branch), at)).collect();
+        let place: HashMap<*const Branch, usize> =
+            order.iter().enumerate().map(|(at, branch)| (std::ptr::from_ref(*branch), at)).collect();
         let at = |branch: &Branch| place.get(&std::ptr::from_ref(branch)).copied().unwrap_or_default();
         for score in 0..scores {
             let node = |branch: &&Branch| match (&branch.split, &branch.left, &branch.right, &branch.value) {
-                (Some(test), Some(left), Some(right), _) => Ok(split(&known.read(test)?, at(left), at(right))),
-                (None, None, None, Some(value)) if value.as_slice().len() == scores => leaf(value.as_slice()[score], branch.weight),
-                (None, None, None, Some(value)) => Err(format!("a leaf has {} numbers for {scores} scores", value.as_slice().len())),
+                (Some(test), Some(left), Some(right), _) => {
+                    Ok(split(&known.read(test)?, at(left), at(right)))
+                }
+                (None, None, None, Some(value)) if value.as_slice().len() == scores => {
+                    leaf(value.as_slice()[score], branch.weight)
+                }
+                (None, None, None, Some(value)) => {
+                    Err(format!("a leaf has {} numbers for {scores} scores", value.as_slice().len()))
+                }
                 _ => Err("a node has neither split, left and right nor value".to_owned()),
             };
             to.push(DraftTree { score, nodes: order.iter().map(node).collect::<Result<_, _>>()? });
@@ -377,18 +423,37 @@ fn link(info: Option<Info>, scores: usize) -> Result<(Link, Task), String> {
         1 => Task::Regression,
         _ => Task::Outputs { names: (0..scores).map(|k| format!("score_{k}")).collect() },
     };
-    let (loss, classes) = info.map_or((None, None), |info| (info.params.and_then(|params| params.loss_function), info.class_params));
+    let (loss, classes) = info.map_or((None, None), |info| {
+        (info.params.and_then(|params| params.loss_function), info.class_params)
+    });
     let Some(loss) = loss else { return Ok((Link::Identity, numbers())) };
     let of_classes = |count: usize| {
-        let name = |value: &serde_json::Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+        let name =
+            |value: &serde_json::Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
         let names: Vec<String> = classes.iter().flat_map(|classes| &classes.class_names).map(name).collect();
         let names = if names.len() == count { names } else { (0..count).map(|k| k.to_string()).collect() };
         Task::Classification { classes: names }
     };
     Ok(match loss.name.as_str() {
-        "RMSE" | "MAE" | "MAPE" | "Quantile" | "Expectile" | "Huber" | "Lq" | "LogCosh" | "MultiRMSE" | "MultiRMSEWithMissingValues"
-        | "QueryRMSE" | "YetiRank" | "YetiRankPairwise" | "PairLogit" | "PairLogitPairwise" | "QuerySoftMax" | "StochasticRank"
-        | "LambdaMart" | "GroupQuantile" => (Link::Identity, numbers()),
+        "RMSE"
+        | "MAE"
+        | "MAPE"
+        | "Quantile"
+        | "Expectile"
+        | "Huber"
+        | "Lq"
+        | "LogCosh"
+        | "MultiRMSE"
+        | "MultiRMSEWithMissingValues"
+        | "QueryRMSE"
+        | "YetiRank"
+        | "YetiRankPairwise"
+        | "PairLogit"
+        | "PairLogitPairwise"
+        | "QuerySoftMax"
+        | "StochasticRank"
+        | "LambdaMart"
+        | "GroupQuantile" => (Link::Identity, numbers()),
         "MultiQuantile" => {
             let alpha = loss.params.get("alpha").and_then(serde_json::Value::as_str).unwrap_or_default();
             let quantiles: Vec<f64> = alpha.split(',').filter_map(|word| word.trim().parse().ok()).collect();

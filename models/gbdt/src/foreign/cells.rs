@@ -70,7 +70,8 @@ pub(super) fn read(readings: &[Reading], cells: MatRef<'_, f64>) -> Option<Vec<f
     if !readings.iter().any(Reading::reads) {
         return None;
     }
-    let row = |row: usize| readings.iter().enumerate().map(move |(j, reading)| reading.read(cells.get(row, j)));
+    let row =
+        |row: usize| readings.iter().enumerate().map(move |(j, reading)| reading.read(cells.get(row, j)));
     Some((0..cells.rows()).flat_map(row).collect())
 }
 

@@ -56,8 +56,12 @@ pub(super) fn read(bytes: &[u8]) -> Result<Draft, String> {
         blocks.push(Block::read(&mut lines));
     }
     if lines.peek() != Some("end of trees") {
-        let line = lines.lines.peek().map_or("the end of the file".to_owned(), |(at, _)| format!("line {}", at + 1));
-        return Err(format!("{line}: after {} trees \"Tree=\" or \"end of trees\" is expected", blocks.len()));
+        let line =
+            lines.lines.peek().map_or("the end of the file".to_owned(), |(at, _)| format!("line {}", at + 1));
+        return Err(format!(
+            "{line}: after {} trees \"Tree=\" or \"end of trees\" is expected",
+            blocks.len()
+        ));
     }
     if scores == 0 || blocks.len() % scores != 0 {
         let told = format!("{} trees are not a multiple of it", blocks.len());
@@ -86,14 +90,22 @@ pub(super) fn read(bytes: &[u8]) -> Result<Draft, String> {
         };
         Ok(Feature { name: (*name).to_owned(), kind })
     };
-    let features =
-        names.iter().zip(lists).enumerate().map(feature).collect::<Result<Vec<_>, String>>()?;
+    let features = names.iter().zip(lists).enumerate().map(feature).collect::<Result<Vec<_>, String>>()?;
     let mut scale = Scale::none(scores);
     if header.has("average_output") {
         scale.over = (blocks.len() / scores).max(1) as f64;
     }
     let (link, task) = objective(&header, scores, &mut scale)?;
-    Ok(Draft { library: Library::LightGbm, version, features, trees, scale, link, task, refuses_unseen: false })
+    Ok(Draft {
+        library: Library::LightGbm,
+        version,
+        features,
+        trees,
+        scale,
+        link,
+        task,
+        refuses_unseen: false,
+    })
 }
 
 /// Lines of which one can be looked at.
@@ -152,11 +164,21 @@ impl<'a> Block<'a> {
     fn list<T: FromStr>(&self, key: &str, count: usize, accepted: &str) -> Result<Vec<T>, String> {
         let value = self.get(key)?;
         let list = value.list(accepted)?;
-        if list.len() == count { Ok(list) } else { Err(value.at(&format!("{} numbers where {count} are needed", list.len()))) }
+        if list.len() == count {
+            Ok(list)
+        } else {
+            Err(value.at(&format!("{} numbers where {count} are needed", list.len())))
+        }
     }
 
     /// As [`Block::list`], `default` where there is none.
-    fn list_or<T: FromStr + Clone>(&self, key: &str, count: usize, default: T, accepted: &str) -> Result<Vec<T>, String> {
+    fn list_or<T: FromStr + Clone>(
+        &self,
+        key: &str,
+        count: usize,
+        default: T,
+        accepted: &str,
+    ) -> Result<Vec<T>, String> {
         // Files of one leaf have the keys and no numbers.
         match self.values.get(key) {
             Some(value) if !value.text.trim().is_empty() => self.list(key, count, accepted),
@@ -208,7 +230,10 @@ struct Zeros {
 impl Zeros {
     fn kind(&self) -> Result<bool, String> {
         if self.as_missing && self.apart {
-            return Err("has splits for which zeros are missing and others for which they are not, which is not read".to_owned());
+            return Err(
+                "has splits for which zeros are missing and others for which they are not, which is not read"
+                    .to_owned(),
+            );
         }
         Ok(self.as_missing)
     }
@@ -269,7 +294,14 @@ fn tree(block: &Block<'_>, features: usize, zeros: &mut [Zeros]) -> Result<Vec<D
             number(kinds[i], threshold, &mut zeros[feature])
         };
         let (left, right) = (child("left_child", left[i])?, child("right_child", right[i])?);
-        nodes.push(DraftNode::Split(DraftSplit { feature, goes_left, missing_left, left, right, gain: Some(gains[i]) }));
+        nodes.push(DraftNode::Split(DraftSplit {
+            feature,
+            goes_left,
+            missing_left,
+            left,
+            right,
+            gain: Some(gains[i]),
+        }));
     }
     nodes.extend(values.iter().zip(counts).map(|(&value, weight)| DraftNode::Leaf { value, weight }));
     Ok(nodes)
@@ -318,7 +350,8 @@ impl Sets {
             return Ok(Self { boundaries: vec![0], words: Vec::new() });
         }
         let words: Vec<u32> = block.get("cat_threshold")?.list("a whole number below 2^32")?;
-        let boundaries: Vec<usize> = block.list("cat_boundaries", count.saturating_add(1), "a whole number")?;
+        let boundaries: Vec<usize> =
+            block.list("cat_boundaries", count.saturating_add(1), "a whole number")?;
         if !boundaries.is_sorted() || boundaries.last() != Some(&words.len()) {
             return Err(block.get("cat_boundaries")?.at("they do not share the words of cat_threshold out"));
         }
@@ -334,14 +367,17 @@ impl Sets {
         }
         let ends = &self.boundaries[place as usize..][..2];
         let words = self.words[ends[0]..ends[1]].iter().enumerate();
-        let set = words.flat_map(|(i, word)| (0..32).filter(move |bit| word >> bit & 1 == 1).map(move |bit| 32 * i as u32 + bit));
+        let set = words.flat_map(|(i, word)| {
+            (0..32).filter(move |bit| word >> bit & 1 == 1).map(move |bit| 32 * i as u32 + bit)
+        });
         Ok(set.collect())
     }
 }
 
 /// The link, what is predicted, and what scores are multiplied by before the link.
 fn objective(header: &Block<'_>, scores: usize, scale: &mut Scale) -> Result<(Link, Task), String> {
-    let classes = |count: usize| Task::Classification { classes: (0..count).map(|k| k.to_string()).collect() };
+    let classes =
+        |count: usize| Task::Classification { classes: (0..count).map(|k| k.to_string()).collect() };
     let numbers = || match scores {
         1 => Task::Regression,
         _ => Task::Outputs { names: (0..scores).map(|k| format!("score_{k}")).collect() },
@@ -353,9 +389,11 @@ fn objective(header: &Block<'_>, scores: usize, scale: &mut Scale) -> Result<(Li
     for word in words {
         match word.split_once(':') {
             Some(("sigmoid", number)) => {
-                scale.slope = number.parse().ok().filter(|x: &f64| x.is_finite() && *x > 0.0).ok_or_else(|| {
-                    value.refuse("a sigmoid is a number above 0")
-                })?;
+                scale.slope = number
+                    .parse()
+                    .ok()
+                    .filter(|x: &f64| x.is_finite() && *x > 0.0)
+                    .ok_or_else(|| value.refuse("a sigmoid is a number above 0"))?;
             }
             None if word == "sqrt" => is_root = true,
             // The number of classes is that of scores; what else there is shapes training alone.
@@ -363,10 +401,11 @@ fn objective(header: &Block<'_>, scores: usize, scale: &mut Scale) -> Result<(Li
         }
     }
     let (link, task) = match name {
-        "regression" | "regression_l1" | "huber" | "fair" | "quantile" | "mape" if is_root => (Link::SignedSquare, numbers()),
-        "regression" | "regression_l1" | "huber" | "fair" | "quantile" | "mape" | "lambdarank" | "rank_xendcg" | "custom" | "none" => {
-            (Link::Identity, numbers())
+        "regression" | "regression_l1" | "huber" | "fair" | "quantile" | "mape" if is_root => {
+            (Link::SignedSquare, numbers())
         }
+        "regression" | "regression_l1" | "huber" | "fair" | "quantile" | "mape" | "lambdarank"
+        | "rank_xendcg" | "custom" | "none" => (Link::Identity, numbers()),
         "poisson" | "gamma" | "tweedie" => (Link::Exp, numbers()),
         "cross_entropy" => (Link::Sigmoid, numbers()),
         "cross_entropy_lambda" => (Link::Softplus, numbers()),
@@ -379,7 +418,11 @@ fn objective(header: &Block<'_>, scores: usize, scale: &mut Scale) -> Result<(Li
 }
 
 /// The lists of categories that Python's package keeps behind the model, for the columns that have one.
-fn pandas_categories(text: &str, header: &Block<'_>, features: usize) -> Result<Vec<Option<FeatureKind>>, String> {
+fn pandas_categories(
+    text: &str,
+    header: &Block<'_>,
+    features: usize,
+) -> Result<Vec<Option<FeatureKind>>, String> {
     const KEY: &str = "pandas_categorical:";
     let mut of_features: Vec<Option<FeatureKind>> = (0..features).map(|_| None).collect();
     // It stands at the end, and in front of it what may be anything.
@@ -395,11 +438,17 @@ fn pandas_categories(text: &str, header: &Block<'_>, features: usize) -> Result<
     }
     let columns = category_columns(text, header, lists.len(), features);
     let columns = columns.ok_or_else(|| {
-        told(format!("it holds {} lists of categories, and the file does not tell of which features they are", lists.len()))
+        told(format!(
+            "it holds {} lists of categories, and the file does not tell of which features they are",
+            lists.len()
+        ))
     })?;
     for (column, list) in columns.into_iter().zip(lists) {
         let kind = kind_of_list(&list).ok_or_else(|| {
-            told("a list holds categories of several kinds, or others than text, numbers and truths".to_owned())
+            told(
+                "a list holds categories of several kinds, or others than text, numbers and truths"
+                    .to_owned(),
+            )
         })?;
         of_features[column] = Some(kind);
     }
@@ -408,7 +457,8 @@ fn pandas_categories(text: &str, header: &Block<'_>, features: usize) -> Result<
 
 /// The features of so many lists: those that training was told of, or whose values are listed in the header.
 fn category_columns(text: &str, header: &Block<'_>, count: usize, features: usize) -> Option<Vec<usize>> {
-    let trained = text.lines().rev().find_map(|line| line.strip_prefix("[categorical_feature: ")?.strip_suffix(']'));
+    let trained =
+        text.lines().rev().find_map(|line| line.strip_prefix("[categorical_feature: ")?.strip_suffix(']'));
     let mut told: Vec<usize> = trained?.split(',').filter_map(|word| word.trim().parse().ok()).collect();
     told.sort_unstable();
     told.dedup();
@@ -416,7 +466,8 @@ fn category_columns(text: &str, header: &Block<'_>, count: usize, features: usiz
         return Some(told);
     }
     let infos = header.values.get("feature_infos")?.text.split_ascii_whitespace().enumerate();
-    let listed: Vec<usize> = infos.filter(|(_, info)| *info != "none" && !info.starts_with('[')).map(|(at, _)| at).collect();
+    let listed: Vec<usize> =
+        infos.filter(|(_, info)| *info != "none" && !info.starts_with('[')).map(|(at, _)| at).collect();
     (listed.len() == count && listed.iter().all(|&column| column < features)).then_some(listed)
 }
 

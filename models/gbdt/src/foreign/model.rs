@@ -122,7 +122,10 @@ impl ForeignModel {
     pub(super) fn check(&self) -> Result<(), String> {
         let Scale { times, over, plus, slope } = &self.scale;
         let scores = self.ensemble.scores();
-        if plus.len() != scores || ![times, over, slope].into_iter().chain(plus).all(|x| x.is_finite()) || *over == 0.0 {
+        if plus.len() != scores
+            || ![times, over, slope].into_iter().chain(plus).all(|x| x.is_finite())
+            || *over == 0.0
+        {
             return Err("the scale of its scores is not one".to_owned());
         }
         let one = !matches!(self.link, Link::Logistic | Link::Hinge) || scores == 1;
@@ -192,7 +195,10 @@ impl ForeignModel {
             for (at, cell) in copy.iter().enumerate().filter(|(_, cell)| **cell < 0.0) {
                 let (row, input) = (at / self.inputs.len(), at % self.inputs.len());
                 if *cell == tilewise_base::model::UNSEEN && is_place(&self.readings[input]) {
-                    let what = format!("{} is not a category that training saw, and the model refuses others", cells.get(row, input));
+                    let what = format!(
+                        "{} is not a category that training saw, and the model refuses others",
+                        cells.get(row, input)
+                    );
                     return Err(Error::cell(row, &self.inputs[input].name, what));
                 }
             }
@@ -250,8 +256,13 @@ impl Model for ForeignModel {
 
     fn describe(&self) -> String {
         let trees = || self.in_order();
-        let (leaves, depth) = (trees().map(Tree::leaves).sum::<usize>(), trees().map(Tree::depth).max().unwrap_or(0));
-        let mut text = format!("trees of {}\n  {} trees, {leaves} leaves, depth up to {depth}\n", self.library.name(), self.trees());
+        let (leaves, depth) =
+            (trees().map(Tree::leaves).sum::<usize>(), trees().map(Tree::depth).max().unwrap_or(0));
+        let mut text = format!(
+            "trees of {}\n  {} trees, {leaves} leaves, depth up to {depth}\n",
+            self.library.name(),
+            self.trees()
+        );
         let scores = self.ensemble.scores();
         if scores > 1 {
             text += &format!("  {scores} scores\n");

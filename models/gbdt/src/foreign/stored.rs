@@ -49,12 +49,18 @@ impl ForeignModel {
         }
         let (order, scale): (Vec<u32>, Scale) = (file.metadata("order")?, file.metadata("scale")?);
         if order.len() != trees.len() {
-            return Err(file.error(format!("it tells the scores of {} trees and has {}", order.len(), trees.len())));
+            return Err(file.error(format!(
+                "it tells the scores of {} trees and has {}",
+                order.len(),
+                trees.len()
+            )));
         }
         let mut of_scores = vec![Vec::new(); scale.plus.len()];
         for (tree, &score) in trees.into_iter().zip(&order) {
             let of_score = of_scores.get_mut(score as usize);
-            of_score.ok_or_else(|| file.error(format!("a tree adds to score {score}, which is not there")))?.push(tree);
+            of_score
+                .ok_or_else(|| file.error(format!("a tree adds to score {score}, which is not there")))?
+                .push(tree);
         }
         let model = Self {
             library: file.metadata("library")?,

@@ -14,11 +14,16 @@ const DEEPEST: usize = 100;
 /// What a file that is to be read as `T` holds.
 pub(super) fn from_slice<'de, T: serde::Deserialize<'de>>(bytes: &'de [u8]) -> Result<T, Failed> {
     let mut reader = Reader { bytes, at: 0, depth: 0 };
-    let found = T::deserialize(Item { reader: &mut reader, marker: None }).map_err(|e| Failed(format!("byte {}: {e}", reader.at)))?;
+    let found = T::deserialize(Item { reader: &mut reader, marker: None })
+        .map_err(|e| Failed(format!("byte {}: {e}", reader.at)))?;
     while reader.bytes.get(reader.at) == Some(&b'N') {
         reader.at += 1;
     }
-    if reader.at == bytes.len() { Ok(found) } else { Err(Failed(format!("byte {}: there is more behind the end", reader.at))) }
+    if reader.at == bytes.len() {
+        Ok(found)
+    } else {
+        Err(Failed(format!("byte {}: there is more behind the end", reader.at)))
+    }
 }
 
 /// Why it is none.
@@ -48,7 +53,9 @@ struct Reader<'de> {
 impl<'de> Reader<'de> {
     fn take(&mut self, count: usize) -> Result<&'de [u8], Failed> {
         let rest = &self.bytes[self.at..];
-        let taken = rest.get(..count).ok_or_else(|| Failed(format!("{count} bytes are needed and {} are left", rest.len())))?;
+        let taken = rest
+            .get(..count)
+            .ok_or_else(|| Failed(format!("{count} bytes are needed and {} are left", rest.len())))?;
         self.at += count;
         Ok(taken)
     }
@@ -147,8 +154,13 @@ impl<'de> Deserializer<'de> for Item<'_, 'de> {
                     return Err(Failed(format!("more than {DEEPEST} levels are not accepted")));
                 }
                 let (kind, left) = reader.head()?;
-                let mut items = Items { reader: &mut *reader, kind, left, end: if marker == b'[' { b']' } else { b'}' } };
-                let found = if marker == b'[' { visitor.visit_seq(&mut items) } else { visitor.visit_map(&mut items) }?;
+                let mut items =
+                    Items { reader: &mut *reader, kind, left, end: if marker == b'[' { b']' } else { b'}' } };
+                let found = if marker == b'[' {
+                    visitor.visit_seq(&mut items)
+                } else {
+                    visitor.visit_map(&mut items)
+                }?;
                 reader.depth -= 1;
                 Ok(found)
             }
@@ -169,7 +181,11 @@ impl<'de> Deserializer<'de> for Item<'_, 'de> {
         }
     }
 
-    fn deserialize_newtype_struct<V: Visitor<'de>>(self, _: &'static str, visitor: V) -> Result<V::Value, Failed> {
+    fn deserialize_newtype_struct<V: Visitor<'de>>(
+        self,
+        _: &'static str,
+        visitor: V,
+    ) -> Result<V::Value, Failed> {
         visitor.visit_newtype_struct(self)
     }
 
@@ -244,10 +260,19 @@ mod tests {
 
     #[test]
     fn every_type_is_read() {
-        assert_eq!(read(b"[ZTFi\xffU\xffI\x01\x00l\xff\xff\xff\xfeL\0\0\0\0\0\0\0\x07]").unwrap(), json!([null, true, false, -1, 255, 256, -2, 7]));
-        assert_eq!(read(b"[d\x3f\x80\0\0D\x40\0\0\0\0\0\0\0CxSU\x03abc]").unwrap(), json!([1.0, 2.0, "x", "abc"]));
+        assert_eq!(
+            read(b"[ZTFi\xffU\xffI\x01\x00l\xff\xff\xff\xfeL\0\0\0\0\0\0\0\x07]").unwrap(),
+            json!([null, true, false, -1, 255, 256, -2, 7])
+        );
+        assert_eq!(
+            read(b"[d\x3f\x80\0\0D\x40\0\0\0\0\0\0\0CxSU\x03abc]").unwrap(),
+            json!([1.0, 2.0, "x", "abc"])
+        );
         assert_eq!(read(b"{U\x01a[]NU\x01b{}}N").unwrap(), json!({"a": [], "b": {}}));
-        assert_eq!(read(b"[#U\x02[$I#i\x02\0\x01\0\x02{#i\x01i\x01kZ").unwrap(), json!([[1, 2], {"k": null}]));
+        assert_eq!(
+            read(b"[#U\x02[$I#i\x02\0\x01\0\x02{#i\x01i\x01kZ").unwrap(),
+            json!([[1, 2], {"k": null}])
+        );
         assert_eq!(read(b"{$U#i\x02i\x01a\x05i\x01b\x06").unwrap(), json!({"a": 5, "b": 6}));
     }
 

@@ -7,14 +7,14 @@ use super::build::{Draft, DraftNode, DraftSplit, DraftTree, Feature, FeatureKind
 use super::cells::{Rounded, up_to_f32};
 use super::model::{Library, Scale};
 use crate::Link;
-use serde::de::{Deserializer, Error as _};
 use serde::Deserialize;
+use serde::de::{Deserializer, Error as _};
 use std::borrow::Cow;
 use std::collections::HashMap;
 use tilewise_base::Task;
 
-/// Features that a file without their names may have.
-const MOST_UNNAMED: usize = 1 << 20;
+/// Features that a file without their names may have: some 200 bytes each, which a line of the file claims.
+const MOST_UNNAMED: usize = 1 << 16;
 /// Categories are numbers below this one.
 const MOST_CATEGORY: u32 = 1 << 24;
 
@@ -166,10 +166,14 @@ impl<'de> Deserialize<'de> for Flag {
             Truth(bool),
             Number(i64),
         }
-        Ok(Self(match Either::deserialize(from).map_err(|_| D::Error::custom("neither a truth nor a whole number"))? {
-            Either::Truth(truth) => truth,
-            Either::Number(number) => number != 0,
-        }))
+        Ok(Self(
+            match Either::deserialize(from)
+                .map_err(|_| D::Error::custom("neither a truth nor a whole number"))?
+            {
+                Either::Truth(truth) => truth,
+                Either::Number(number) => number != 0,
+            },
+        ))
     }
 }
 
@@ -191,7 +195,8 @@ fn list(text: &str, field: &str) -> Result<Vec<f32>, String> {
 /// What the file says, in our terms.
 pub(super) fn draft(file: File) -> Result<Draft, String> {
     let File { learner, version } = file;
-    let Learner { feature_names, feature_types, gradient_booster, learner_model_param: params, objective } = learner;
+    let Learner { feature_names, feature_types, gradient_booster, learner_model_param: params, objective } =
+        learner;
     let name = gradient_booster.name.clone();
     let (trees, weights) = match gradient_booster {
         Booster { gbtree: Some(inner), weight_drop, .. } => (inner.model, weight_drop),
@@ -205,7 +210,11 @@ pub(super) fn draft(file: File) -> Result<Draft, String> {
         return Err(format!("weight_drop has {} numbers for {} trees", weights.len(), trees.trees.len()));
     }
     if trees.tree_info.len() != trees.trees.len() {
-        return Err(format!("tree_info has {} numbers for {} trees", trees.tree_info.len(), trees.trees.len()));
+        return Err(format!(
+            "tree_info has {} numbers for {} trees",
+            trees.tree_info.len(),
+            trees.trees.len()
+        ));
     }
     let count = |text: &Option<String>, field: &str| text.as_ref().map_or(Ok(0), |text| whole(text, field));
     let classes = count(&params.num_class, "learner_model_param.num_class")?;
@@ -221,7 +230,8 @@ pub(super) fn draft(file: File) -> Result<Draft, String> {
     for (number, tree) in trees.trees.iter().enumerate() {
         let weight = weights.as_ref().map_or(1.0, |weights| weights[number].0);
         let told = |what: String| format!("trees[{number}].{what}");
-        tree.drafts(trees.tree_info[number], scores, weight.into(), features.len(), &mut drafts).map_err(told)?;
+        tree.drafts(trees.tree_info[number], scores, weight.into(), features.len(), &mut drafts)
+            .map_err(told)?;
     }
     let (link, task) = link(&objective, classes, scores)?;
     let mut scale = Scale::none(scores);
@@ -232,9 +242,19 @@ pub(super) fn draft(file: File) -> Result<Draft, String> {
     for (score, plus) in scale.plus.iter_mut().enumerate() {
         *plus = margin(base[score.min(base.len() - 1)], &objective.name, link)?.into();
     }
-    let refuses_unseen = features.iter().any(|f| matches!(f.kind, FeatureKind::Numbers(_) | FeatureKind::Texts(_)));
+    let refuses_unseen =
+        features.iter().any(|f| matches!(f.kind, FeatureKind::Numbers(_) | FeatureKind::Texts(_)));
     let version = version.iter().map(u32::to_string).collect::<Vec<_>>().join(".");
-    Ok(Draft { library: Library::XgBoost, version, features, trees: drafts, scale, link, task, refuses_unseen })
+    Ok(Draft {
+        library: Library::XgBoost,
+        version,
+        features,
+        trees: drafts,
+        scale,
+        link,
+        task,
+        refuses_unseen,
+    })
 }
 
 /// The score of a prediction.
@@ -257,21 +277,40 @@ fn link(objective: &Objective, classes: usize, scores: usize) -> Result<(Link, T
         1 => Task::Regression,
         _ => Task::Outputs { names: (0..scores).map(|k| format!("score_{k}")).collect() },
     };
-    let of_classes = |count: usize| Task::Classification { classes: (0..count).map(|k| k.to_string()).collect() };
+    let of_classes =
+        |count: usize| Task::Classification { classes: (0..count).map(|k| k.to_string()).collect() };
     Ok(match objective.name.as_str() {
-        "reg:squarederror" | "reg:linear" | "reg:squaredlogerror" | "reg:pseudohubererror" | "reg:absoluteerror"
-        | "reg:expectileerror" | "rank:pairwise" | "rank:ndcg" | "rank:map" | "binary:logitraw" => (Link::Identity, numbers()),
+        "reg:squarederror"
+        | "reg:linear"
+        | "reg:squaredlogerror"
+        | "reg:pseudohubererror"
+        | "reg:absoluteerror"
+        | "reg:expectileerror"
+        | "rank:pairwise"
+        | "rank:ndcg"
+        | "rank:map"
+        | "binary:logitraw" => (Link::Identity, numbers()),
         "reg:quantileerror" => {
-            let told = objective.quantile_loss_param.as_ref().map(|param| list(&param.quantile_alpha, "quantile_alpha"));
+            let told = objective
+                .quantile_loss_param
+                .as_ref()
+                .map(|param| list(&param.quantile_alpha, "quantile_alpha"));
             // As text: 0.1 is to be 0.1.
-            let quantiles: Vec<f64> = told.transpose()?.unwrap_or_default().iter().filter_map(|q| q.to_string().parse().ok()).collect();
+            let quantiles: Vec<f64> = told
+                .transpose()?
+                .unwrap_or_default()
+                .iter()
+                .filter_map(|q| q.to_string().parse().ok())
+                .collect();
             let fits = quantiles.len() == scores && scores > 1 && quantiles.is_sorted_by(|a, b| a < b);
             match fits && quantiles.iter().all(|q| (0.0..=1.0).contains(q)) {
                 true => (Link::Identity, Task::Quantiles { quantiles }),
                 false => (Link::Identity, numbers()),
             }
         }
-        "reg:gamma" | "reg:tweedie" | "count:poisson" | "survival:cox" | "survival:aft" => (Link::Exp, numbers()),
+        "reg:gamma" | "reg:tweedie" | "count:poisson" | "survival:cox" | "survival:aft" => {
+            (Link::Exp, numbers())
+        }
         "reg:logistic" => (Link::Sigmoid, numbers()),
         // Of several columns each is a chance of its own.
         "binary:logistic" if scores > 1 => (Link::Sigmoid, numbers()),
@@ -283,7 +322,12 @@ fn link(objective: &Objective, classes: usize, scores: usize) -> Result<(Link, T
 }
 
 /// The inputs, by names and types and by what splits and lists of categories say.
-fn features(count: &str, names: Vec<String>, types: &[String], trees: &Trees) -> Result<Vec<Feature>, String> {
+fn features(
+    count: &str,
+    names: Vec<String>,
+    types: &[String],
+    trees: &Trees,
+) -> Result<Vec<Feature>, String> {
     const FIELD: &str = "learner_model_param.num_feature";
     let count = whole(count, FIELD)?;
     if names.is_empty() && count > MOST_UNNAMED {
@@ -293,7 +337,8 @@ fn features(count: &str, names: Vec<String>, types: &[String], trees: &Trees) ->
         return Err(format!("learner.feature_names has {} names; {FIELD} is {count}", names.len()));
     }
     let names = if names.is_empty() { (0..count).map(|i| format!("f{i}")).collect() } else { names };
-    let mut is_category: Vec<bool> = (0..count).map(|i| types.get(i).is_some_and(|kind| kind == "c")).collect();
+    let mut is_category: Vec<bool> =
+        (0..count).map(|i| types.get(i).is_some_and(|kind| kind == "c")).collect();
     for tree in &trees.trees {
         for (feature, _) in tree.split_indices.iter().zip(&tree.split_type).filter(|(_, kind)| **kind == 1) {
             if let Some(is_category) = is_category.get_mut(*feature as usize) {
@@ -332,7 +377,9 @@ impl Encoding {
         let bytes: Vec<u8> = self.values.iter().map(|&byte| byte as i64 as u8).collect();
         let text = |ends: &[i64]| {
             let ends = usize::try_from(ends[0]).ok().zip(usize::try_from(ends[1]).ok());
-            let bytes = ends.and_then(|(start, end)| bytes.get(start..end)).ok_or("offsets are not those of its values")?;
+            let bytes = ends
+                .and_then(|(start, end)| bytes.get(start..end))
+                .ok_or("offsets are not those of its values")?;
             String::from_utf8(bytes.to_vec()).map_err(|e| e.to_string())
         };
         offsets.windows(2).map(text).collect::<Result<_, _>>().map(|texts| Some(FeatureKind::Texts(texts)))
@@ -341,7 +388,14 @@ impl Encoding {
 
 impl Tree {
     /// A tree for each number of its leaves.
-    fn drafts(&self, score: usize, scores: usize, weight: f64, features: usize, to: &mut Vec<DraftTree>) -> Result<(), String> {
+    fn drafts(
+        &self,
+        score: usize,
+        scores: usize,
+        weight: f64,
+        features: usize,
+        to: &mut Vec<DraftTree>,
+    ) -> Result<(), String> {
         let count = self.left_children.len();
         let of_nodes = [
             ("right_children", self.right_children.len()),
@@ -361,13 +415,19 @@ impl Tree {
                 return Err(format!("{field} has {len} items; left_children has {count}"));
             }
         }
-        let size = self.tree_param.size_leaf_vector.as_ref().map_or(Ok(1), |text| whole(text, "tree_param.size_leaf_vector"))?;
+        let size = self
+            .tree_param
+            .size_leaf_vector
+            .as_ref()
+            .map_or(Ok(1), |text| whole(text, "tree_param.size_leaf_vector"))?;
         let sets = self.sets()?;
         if size <= 1 {
-            let nodes = (0..count).map(|node| self.node(node, &sets, features, |node| {
-                let value = self.split_conditions[node];
-                Ok(f64::from(value.0) * weight)
-            }));
+            let nodes = (0..count).map(|node| {
+                self.node(node, &sets, features, |node| {
+                    let value = self.split_conditions[node];
+                    Ok(f64::from(value.0) * weight)
+                })
+            });
             to.push(DraftTree { score, nodes: nodes.collect::<Result<_, _>>()? });
             return Ok(());
         }
@@ -381,10 +441,15 @@ impl Tree {
                     Some(values) => ("leaf_weights", values, self.right_children[node]),
                     None => ("base_weights", &self.base_weights, node as i64),
                 };
-                let value = usize::try_from(place).ok().and_then(|place| values.get(place.checked_mul(size)?.checked_add(target)?));
-                value.map(|x| f64::from(x.0) * weight).ok_or_else(|| format!("{field} has no vector number {place} for leaf {node}"))
+                let value = usize::try_from(place)
+                    .ok()
+                    .and_then(|place| values.get(place.checked_mul(size)?.checked_add(target)?));
+                value
+                    .map(|x| f64::from(x.0) * weight)
+                    .ok_or_else(|| format!("{field} has no vector number {place} for leaf {node}"))
             };
-            let nodes = (0..count).map(|node| self.node(node, &sets, features, value)).collect::<Result<_, _>>()?;
+            let nodes =
+                (0..count).map(|node| self.node(node, &sets, features, value)).collect::<Result<_, _>>()?;
             to.push(DraftTree { score: target, nodes });
         }
         Ok(())
@@ -392,20 +457,28 @@ impl Tree {
 
     /// For nodes that test categories, which ones go right.
     fn sets(&self) -> Result<HashMap<usize, Vec<u32>>, String> {
-        let (nodes, segments, sizes) = (&self.categories_nodes, &self.categories_segments, &self.categories_sizes);
+        let (nodes, segments, sizes) =
+            (&self.categories_nodes, &self.categories_segments, &self.categories_sizes);
         if segments.len() != nodes.len() || sizes.len() != nodes.len() {
-            return Err("categories_segments, categories_sizes and categories_nodes differ in length".to_owned());
+            return Err(
+                "categories_segments, categories_sizes and categories_nodes differ in length".to_owned()
+            );
         }
         // Segments that overlap would make much of little.
         if sizes.iter().fold(0, |sum: usize, size| sum.saturating_add(*size)) > self.categories.len() {
-            return Err(format!("categories_sizes tells of more than the {} categories", self.categories.len()));
+            return Err(format!(
+                "categories_sizes tells of more than the {} categories",
+                self.categories.len()
+            ));
         }
         let set = |((&node, &start), &size): ((&usize, &usize), &usize)| {
             let set = start.checked_add(size).and_then(|end| self.categories.get(start..end));
             let set = set.ok_or_else(|| format!("categories has no items {start} to {start} + {size}"))?;
             let number = |&number: &i64| {
                 let fits = u32::try_from(number).ok().filter(|number| *number < MOST_CATEGORY);
-                fits.ok_or_else(|| format!("categories holds {number}; whole numbers below {MOST_CATEGORY} are accepted"))
+                fits.ok_or_else(|| {
+                    format!("categories holds {number}; whole numbers below {MOST_CATEGORY} are accepted")
+                })
             };
             Ok((node, set.iter().map(number).collect::<Result<_, String>>()?))
         };
@@ -424,13 +497,18 @@ impl Tree {
         if left == -1 {
             let value = value(node)?;
             if !value.is_finite() {
-                return Err(format!("split_conditions[{node}] is the leaf {value}; finite numbers are accepted"));
+                return Err(format!(
+                    "split_conditions[{node}] is the leaf {value}; finite numbers are accepted"
+                ));
             }
             return Ok(DraftNode::Leaf { value, weight });
         }
         let child = |field: &str, place: i64| {
             let count = self.left_children.len();
-            usize::try_from(place).ok().filter(|place| *place < count).ok_or_else(|| format!("{field}[{node}] is {place}; there are {count} nodes"))
+            usize::try_from(place)
+                .ok()
+                .filter(|place| *place < count)
+                .ok_or_else(|| format!("{field}[{node}] is {place}; there are {count} nodes"))
         };
         let (left, right) = (child("left_children", left)?, child("right_children", right)?);
         let feature = self.split_indices[node] as usize;
@@ -438,7 +516,9 @@ impl Tree {
             return Err(format!("split_indices[{node}] is {feature}; there are {features} features"));
         }
         let goes_left = if self.split_type.get(node) == Some(&1) {
-            let set = sets.get(&node).ok_or_else(|| format!("categories_nodes lacks node {node}, which tests categories"))?;
+            let set = sets
+                .get(&node)
+                .ok_or_else(|| format!("categories_nodes lacks node {node}, which tests categories"))?;
             GoesLeft::NotIn(set.clone())
         } else {
             let threshold = self.split_conditions[node].0;
@@ -451,7 +531,14 @@ impl Tree {
             }
         };
         let gain = Some(self.loss_changes.get(node).map_or(0.0, |x| x.0.into()));
-        Ok(DraftNode::Split(DraftSplit { feature, goes_left, missing_left: self.default_left[node].0, left, right, gain }))
+        Ok(DraftNode::Split(DraftSplit {
+            feature,
+            goes_left,
+            missing_left: self.default_left[node].0,
+            left,
+            right,
+            gain,
+        }))
     }
 }
 

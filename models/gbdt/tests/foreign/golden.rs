@@ -109,10 +109,12 @@ impl Case {
         }
     }
 
-    /// Compares what inputs add to scores, where the library told it: rows x scores x (inputs + 1), the base last.
+    /// Checks that what inputs add sums to the score, and compares it where the library told it: rows x scores x (inputs + 1), the base last.
     pub(crate) fn compare_contributions(&self, tolerance: f64) {
+        self.check_sums();
         let Some(theirs) = self.told.get("contributions").map(numbers) else { return };
-        let (inputs, outputs, scores) = (self.model.inputs().len(), self.model.outputs(), self.model_scores());
+        let (inputs, outputs, scores) =
+            (self.model.inputs().len(), self.model.outputs(), self.model_scores());
         let rows = theirs.len() / (scores * (inputs + 1));
         let cells = MatRef::new(&self.cells[..rows * inputs], rows, inputs).unwrap();
         let width = (1 + inputs) * outputs;
@@ -125,8 +127,35 @@ impl Case {
                     // Of two classes the second has the signs of the score.
                     let output = if outputs == scores { score } else { 1 };
                     let a = ours[row * width + (part + 1) % (inputs + 1) * outputs + output];
-                    assert!(close(a, b, tolerance), "{}, row {row}, score {score}, input {part}: {a:e}, the library {b:e}", self.name);
+                    assert!(
+                        close(a, b, tolerance),
+                        "{}, row {row}, score {score}, input {part}: {a:e}, the library {b:e}",
+                        self.name
+                    );
                 }
+            }
+        }
+    }
+
+    fn check_sums(&self) {
+        let (inputs, outputs, scores) =
+            (self.model.inputs().len(), self.model.outputs(), self.model_scores());
+        let (rows, width) = (self.cells().rows(), (1 + inputs) * outputs);
+        let mut ours = vec![0.0; rows * width];
+        self.model.contributions(self.cells(), MatMut::new(&mut ours, rows, width).unwrap()).unwrap();
+        for (row, (ours, scored)) in
+            ours.chunks(width).zip(self.scores(&self.model).chunks(scores)).enumerate()
+        {
+            let sum = |output: usize| ours.iter().skip(output).step_by(outputs).sum::<f64>();
+            for (score, &b) in scored.iter().enumerate() {
+                let output = if outputs == scores { score } else { 1 };
+                assert!(
+                    close(sum(output), b, 1e-12),
+                    "{}, row {row}, score {score}: {:e} and {b:e}",
+                    self.name,
+                    sum(output)
+                );
+                assert!(outputs == scores || sum(0) == -sum(1));
             }
         }
     }

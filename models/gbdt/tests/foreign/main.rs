@@ -1,6 +1,7 @@
 //! Models of other libraries, against what these libraries make of the same rows (`../golden/*.py`).
 
 mod golden;
+mod hostile;
 
 use golden::{Case, cases, close};
 use tilewise_base::Model;
@@ -25,7 +26,12 @@ fn lightgbm_to_the_last_bit() {
         let (ours, theirs) = (case.scores(&case.model), &case.raw);
         for (at, (a, b)) in ours.iter().zip(theirs).enumerate() {
             let row = at / case.model_scores();
-            assert!(a.to_bits() == b.to_bits(), "{}, row {row} {:?}: {a:e}, LightGBM {b:e}", case.name, case.row(row));
+            assert!(
+                a.to_bits() == b.to_bits(),
+                "{}, row {row} {:?}: {a:e}, LightGBM {b:e}",
+                case.name,
+                case.row(row)
+            );
         }
         assert_eq!(ours.len(), theirs.len(), "{}", case.name);
         // Exponentials may differ in the last bit.
@@ -47,7 +53,12 @@ fn xgboost_within_the_rounding_of_its_sums() {
         for (at, (a, b)) in ours.iter().zip(&case.raw).enumerate() {
             let bound = case.model.rounding_of_f32(at % scores);
             let row = at / scores;
-            assert!((a - b).abs() <= bound, "{}, row {row} {:?}: {a:e}, XGBoost {b:e}", case.name, case.row(row));
+            assert!(
+                (a - b).abs() <= bound,
+                "{}, row {row} {:?}: {a:e}, XGBoost {b:e}",
+                case.name,
+                case.row(row)
+            );
             worst = worst.max((a - b).abs() / bound);
         }
         assert_eq!(ours.len(), case.raw.len(), "{}", case.name);
@@ -67,7 +78,12 @@ fn catboost_but_for_the_order_of_its_sums() {
         let ours = case.scores(&case.model);
         for (at, (a, b)) in ours.iter().zip(&case.raw).enumerate() {
             let row = at / case.model_scores();
-            assert!(close(*a, *b, 4e-16), "{}, row {row} {:?}: {a:e}, CatBoost {b:e}", case.name, case.row(row));
+            assert!(
+                close(*a, *b, 4e-16),
+                "{}, row {row} {:?}: {a:e}, CatBoost {b:e}",
+                case.name,
+                case.row(row)
+            );
         }
         assert_eq!(ours.len(), case.raw.len(), "{}", case.name);
         case.compare_predictions(1e-15);

@@ -60,7 +60,7 @@ def thresholds(booster):
 
 
 def answers(name, booster, x, categories=(), odd=ODD, cells=None):
-    found = common.rows(x, thresholds(booster), 17, common.steps64, categories, odd, most=16)
+    found = common.rows(x, thresholds(booster), 17, common.steps64, categories, odd, most=10)
     given = found if cells is None else cells(found)
     frame = given if cells is None else given[1]
     # What the library calls raw scores of random forests are sums; predictions are made of means.

@@ -58,7 +58,7 @@ def answers(name, booster, x, categories=(), odd=ODD, frame=None):
     as_json = FOLDER / f"{name}.json"
     booster.save_model(as_json)
     file = as_json
-    found = common.rows(x, thresholds(as_json), 17, common.steps32, categories, odd, most=6)
+    found = common.rows(x, thresholds(as_json), 17, common.steps32, categories, odd, most=4)
     # Text goes along in its own form.
     cells, data = (found, found) if frame is None else frame(found)
     types = booster.feature_types
@@ -75,8 +75,8 @@ def answers(name, booster, x, categories=(), odd=ODD, frame=None):
     if not name.endswith("vector-leaves"):
         contributions = booster.predict(matrix(some), pred_contribs=True)
         case["contributions"] = common.matrix(contributions.reshape(-1, contributions.shape[-1]).astype(np.float64))
-    # Every other model is kept as UBJSON.
-    if len(list(FOLDER.iterdir())) % 2 == 0:
+    # Half of the models are kept as UBJSON.
+    if len(name) % 2 == 1:
         file = as_json.with_suffix(".ubj")
         booster.save_model(file)
         as_json.unlink()
