@@ -20,8 +20,9 @@ const FILES: u64 = 8000;
 /// LightGBM set 32 categories. Besides, a line of XGBoost's claims 65,536 features without names.
 const LOADING: usize = 250;
 const LOADING_AT_LEAST: usize = 32 << 20;
-/// And whoever predicts with it.
+/// And whoever predicts with it and stores it; and for each of its inputs, whose descriptions become JSON.
 const PREDICTING_AT_LEAST: usize = 64 << 20;
+const PREDICTING_INPUT: usize = 4096;
 
 /// A file of every model that the tests of boosting know, by its name.
 pub(crate) fn files() -> Vec<(String, Vec<u8>)> {
@@ -136,7 +137,7 @@ fn tried(bytes: &[u8]) -> bool {
         }
     };
     let ((), most) = peak(|| answers_or_refuses(&*model));
-    let bound = PREDICTING_AT_LEAST + LOADING * bytes.len();
+    let bound = PREDICTING_AT_LEAST + LOADING * bytes.len() + PREDICTING_INPUT * model.inputs().len();
     assert!(most <= bound, "{most} bytes to predict with a model of {}", bytes.len());
     true
 }

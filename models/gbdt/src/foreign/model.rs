@@ -214,12 +214,9 @@ impl Model for ForeignModel {
     fn inputs(&self) -> &[Field] {
         &self.inputs
     }
-    /// Their files do not tell it.
+    /// Their files do not tell what it was called.
     fn target(&self) -> &str {
         ""
-    }
-    fn targets(&self) -> Vec<&str> {
-        Vec::new()
     }
     fn task(&self) -> &Task {
         &self.task
