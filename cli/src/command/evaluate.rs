@@ -47,7 +47,9 @@ impl Evaluate {
                 Task::Anomaly { .. } => {
                     "the model learned without a target; give --target a column of true and false to measure it by"
                 }
-                _ => "the model does not know what its target was called; give --target the column with the answers",
+                _ => {
+                    "the model does not know what its target was called; give --target the column with the answers"
+                }
             };
             return Err(Failure::Told(format!("{}: {what}", self.model.display())));
         }
