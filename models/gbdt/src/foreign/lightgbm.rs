@@ -266,7 +266,7 @@ fn tree(block: &Block<'_>, features: usize, zeros: &mut [Zeros]) -> Result<Vec<D
         thresholds = block.list("threshold", splits, NUMBER)?;
     }
     let gains: Vec<f64> = block.list_or("split_gain", splits, 0.0, NUMBER)?;
-    let sets = Sets::read(block)?;
+    let mut sets = Sets::read(block)?;
     let child = |key: &str, place: i32| {
         // -1 is the first leaf.
         let node = if place < 0 { splits as i64 + i64::from(!place) } else { place.into() };
@@ -285,7 +285,7 @@ fn tree(block: &Block<'_>, features: usize, zeros: &mut [Zeros]) -> Result<Vec<D
         };
         let (goes_left, missing_left) = if kinds[i] & CATEGORY != 0 {
             // Missing, unseen, negative: right.
-            (GoesLeft::In(sets.get(block, thresholds[i])?), false)
+            (GoesLeft::In(sets.take(block, thresholds[i])?), false)
         } else {
             let threshold = thresholds[i];
             if threshold.is_nan() {
@@ -338,7 +338,12 @@ fn number(kind: u8, threshold: f64, zeros: &mut Zeros) -> (GoesLeft, bool) {
 struct Sets {
     boundaries: Vec<usize>,
     words: Vec<u32>,
+    /// Each set is that of one split: were they shared, a small file could hold more than memory does.
+    taken: Vec<bool>,
 }
+
+/// Words of sets: their categories are below 2^31.
+const MOST_WORDS: usize = 1 << 26;
 
 impl Sets {
     fn read(block: &Block<'_>) -> Result<Self, String> {
@@ -347,23 +352,33 @@ impl Sets {
             None => 0,
         };
         if count == 0 {
-            return Ok(Self { boundaries: vec![0], words: Vec::new() });
+            return Ok(Self { boundaries: vec![0], words: Vec::new(), taken: Vec::new() });
         }
         let words: Vec<u32> = block.get("cat_threshold")?.list("a whole number below 2^32")?;
         let boundaries: Vec<usize> =
             block.list("cat_boundaries", count.saturating_add(1), "a whole number")?;
+        if words.len() > MOST_WORDS {
+            return Err(block
+                .get("cat_threshold")?
+                .at(&format!("more than {MOST_WORDS} words are not read")));
+        }
         if !boundaries.is_sorted() || boundaries.last() != Some(&words.len()) {
             return Err(block.get("cat_boundaries")?.at("they do not share the words of cat_threshold out"));
         }
-        Ok(Self { boundaries, words })
+        Ok(Self { taken: vec![false; count], boundaries, words })
     }
 
     /// The categories of set number `place`.
-    fn get(&self, block: &Block<'_>, place: f64) -> Result<Vec<u32>, String> {
+    fn take(&mut self, block: &Block<'_>, place: f64) -> Result<Vec<u32>, String> {
         let sets = self.boundaries.len() - 1;
         if !(place >= 0.0 && place < sets as f64) {
             let told = format!("{place} is not the number of one of {sets} sets of categories");
             return Err(block.get("threshold")?.at(&told));
+        }
+        if std::mem::replace(&mut self.taken[place as usize], true) {
+            return Err(block
+                .get("threshold")?
+                .at(&format!("set {place} of categories is that of two splits")));
         }
         let ends = &self.boundaries[place as usize..][..2];
         let words = self.words[ends[0]..ends[1]].iter().enumerate();

@@ -434,6 +434,13 @@ impl Tree {
         if size != scores {
             return Err(format!("tree_param.size_leaf_vector is {size}; there are {scores} scores"));
         }
+        // Sets would be copied for each target.
+        if !sets.is_empty() {
+            return Err(
+                "tree_param.size_leaf_vector: leaves of vectors are not read where a tree tests categories"
+                    .to_owned(),
+            );
+        }
         for target in 0..size {
             let value = |node: usize| {
                 // Leaves are counted in place of their right child; before, all nodes had a vector.

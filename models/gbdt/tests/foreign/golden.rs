@@ -87,6 +87,29 @@ impl Case {
         out
     }
 
+    /// Checks that rows get the same bits alone and in a batch that is large enough for other engines.
+    pub(crate) fn check_batches(&self) {
+        let (inputs, scores) = (self.model.inputs().len(), self.model_scores());
+        let alone = self.scores(&self.model);
+        let many = self.cells.repeat(4);
+        let rows = many.len() / inputs;
+        let mut out = vec![0.0; rows * scores];
+        let cells = MatRef::new(&many, rows, inputs).unwrap();
+        self.model.scores(cells, None, MatMut::new(&mut out, rows, scores).unwrap()).unwrap();
+        let bits = |scores: &[f64]| scores.iter().map(|x| x.to_bits()).collect::<Vec<_>>();
+        assert!(
+            rows >= 128 && out.chunks(alone.len()).all(|part| bits(part) == bits(&alone)),
+            "{}",
+            self.name
+        );
+        for (row, expected) in alone.chunks(scores).enumerate().take(10) {
+            let mut out = vec![0.0; scores];
+            let cells = MatRef::new(self.row(row), 1, inputs).unwrap();
+            self.model.scores(cells, None, MatMut::new(&mut out, 1, scores).unwrap()).unwrap();
+            assert_eq!(bits(&out), bits(expected), "{}", self.name);
+        }
+    }
+
     /// Compares predictions; of two classes libraries tell the second alone.
     pub(crate) fn compare_predictions(&self, tolerance: f64) {
         let (rows, outputs) = (self.cells().rows(), self.model.outputs());

@@ -43,6 +43,10 @@ fn errors_name_line_and_field() {
         let message = told("lightgbm", "regression.txt", |text| text.replacen(from, to, 1));
         assert!(parts.iter().all(|part| message.contains(part)), "{from} -> {to}: {message}");
     }
+    let shared = told("lightgbm", "categories.txt", |text| {
+        text.replacen("threshold=0 -0.50499999999999989 1", "threshold=0 0.5 0", 1)
+    });
+    assert!(shared.contains("set 0 of categories is that of two splits"), "{shared}");
     let json = |text: String, pointer: &str, value: serde_json::Value| {
         let mut file: serde_json::Value = serde_json::from_str(&text).unwrap();
         *file.pointer_mut(pointer).unwrap() = value;

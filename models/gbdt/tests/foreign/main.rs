@@ -16,6 +16,7 @@ fn assert_is_kept(case: &Case) {
     let bits = |model: &ForeignModel| case.scores(model).into_iter().map(f64::to_bits).collect::<Vec<_>>();
     assert_eq!(bits(&kept), bits(&case.model), "{}", case.name);
     assert_eq!(kept.describe(), case.model.describe());
+    case.check_batches();
 }
 
 #[test]

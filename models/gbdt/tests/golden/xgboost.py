@@ -35,7 +35,7 @@ def labels(y, objective):
     if objective in ("reg:gamma", "survival:cox", "survival:aft", "reg:squaredlogerror"):
         return np.exp(0.4 * y) + 0.1
     if objective.startswith("rank"):
-        return np.digitize(y, [-1.0, 0.5]).astype(float)
+        return np.digitize(y, [0.5] if objective == "rank:map" else [-1.0, 0.5]).astype(float)
     return y
 
 
@@ -89,10 +89,11 @@ def cases():
     cats = [(1, 6), (4, 40)]
     for objective in ["reg:squarederror", "reg:squaredlogerror", "reg:pseudohubererror", "reg:absoluteerror", "reg:logistic",
                       "reg:gamma", "reg:tweedie", "count:poisson", "survival:cox", "binary:logistic", "binary:logitraw",
-                      "binary:hinge", "rank:ndcg", "rank:pairwise"]:
+                      "binary:hinge", "rank:ndcg", "rank:pairwise", "rank:map"]:
         yield objective.replace(":", "-"), dict(objective=objective), missing, [], 4
     yield "quantiles", dict(objective="reg:quantileerror", quantile_alpha=[0.1, 0.5, 0.9]), missing, [], 3
     yield "quantile", dict(objective="reg:quantileerror", quantile_alpha=0.3), missing, [], 3
+    yield "expectiles", dict(objective="reg:expectileerror", expectile_alpha=[0.2, 0.8]), missing, [], 3
     yield "multi-softprob", dict(objective="multi:softprob", num_class=3), missing, [], 3
     yield "multi-softmax", dict(objective="multi:softmax", num_class=3), plain, [], 2
     yield "base-score", dict(objective="binary:logistic", base_score=0.2), missing, [], 2
