@@ -97,7 +97,24 @@ fn models() -> Vec<(String, Vec<u8>)> {
         let model = train(family, &data, &roles, &parsed, &Context::default()).unwrap();
         (format!("{family} {target} {}", settings.join(" ")), model.to_bytes().unwrap())
     };
-    cases.map(model).into_iter().chain(more_models()).collect()
+    cases.map(model).into_iter().chain(more_models()).chain(imported()).collect()
+}
+
+/// Models of other libraries as we keep them: numbers, classes, categories that are numbers and text, cells of 0 that are missing.
+fn imported() -> Vec<(String, Vec<u8>)> {
+    let kept = [
+        "lightgbm/pandas.txt",
+        "lightgbm/zero-as-missing.txt",
+        "xgboost/categories-multi.json",
+        "catboost/categories.json",
+    ];
+    let of = |(name, bytes): (String, Vec<u8>)| {
+        let model = kept.contains(&name.as_str()).then(|| load_bytes(&bytes).unwrap())?;
+        Some((name, model.to_bytes().unwrap()))
+    };
+    let models: Vec<_> = crate::fuzz_foreign::files().into_iter().filter_map(of).collect();
+    assert_eq!(models.len(), kept.len());
+    models
 }
 
 /// Trees that start from more values: one for each leaf, and cells whose codes are two bytes.

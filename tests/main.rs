@@ -4,7 +4,9 @@ mod bad_input; // tables from which little can be learned
 mod binary; // how tests run `tilewise`
 mod command_line; // same bytes and answers, whatever the process, threads, order of columns
 mod counting; // an allocator that counts
+mod foreign_models; // models of LightGBM, XGBoost and CatBoost
 mod fuzz; // mutated model files
+mod fuzz_foreign; // mutated models of other libraries
 mod hostile_files; // damaged model files
 mod shared_data; // quality on real data, against scikit-learn
 mod surgery; // model files taken apart

@@ -19,7 +19,7 @@ Examples:
 #[derive(Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Evaluate {
-    /// The model file
+    /// The model file: ours, text of LightGBM, JSON or UBJSON of XGBoost, or JSON of CatBoost
     #[arg(long, value_name = "FILE")]
     model: PathBuf,
     /// Column with the answers; of a model with several targets as many, apart by commas or given again. By default the model's own
@@ -43,7 +43,14 @@ impl Evaluate {
         let model = load(&self.model)?;
         let targets = Targets(&self.target).of_model(&*model);
         if targets.is_empty() {
-            let what = "the model learned without a target; give --target a column of true and false to measure it by";
+            let what = match model.task() {
+                Task::Anomaly { .. } => {
+                    "the model learned without a target; give --target a column of true and false to measure it by"
+                }
+                _ => {
+                    "the model does not know what its target was called; give --target the column with the answers"
+                }
+            };
             return Err(Failure::Told(format!("{}: {what}", self.model.display())));
         }
         let mut roles = self.columns.roles(targets);

@@ -21,13 +21,14 @@ is known of a row), what each column adds, and the prediction, which is the sum 
 
 What a column adds is its Shapley value: the mean, over all orders in which columns can become known, of the step that \
 it makes. Columns that are not known are averaged over the training rows that came the same way down a tree. Trees \
-and forests can tell.";
+and forests can tell, and boosted trees, whose columns add to a score: where predictions are made of scores (probabilities, counts), the \
+sum is the score.";
 
 /// Show what each column adds to the prediction of each row
 #[derive(Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Explain {
-    /// The model file
+    /// The model file: ours, text of LightGBM, JSON or UBJSON of XGBoost, or JSON of CatBoost
     #[arg(long, value_name = "FILE")]
     model: PathBuf,
     /// Where it goes; - is stdout

@@ -17,6 +17,7 @@ const EXAMPLES: &str = "\
 Examples:
   tilewise inspect --model m.safetensors
   tilewise inspect --model m.safetensors | less
+  tilewise inspect --model lightgbm.txt --tree 2 --text
   tilewise inspect --model tree.safetensors --text --depth 3
   tilewise inspect --model tree.safetensors --svg tree.svg
   tilewise inspect --model forest.safetensors --tree 7 --svg tree7.svg --depth 5
@@ -29,7 +30,7 @@ With --text, --svg, --dot or --importances only these are made. A row goes the w
 #[derive(Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Inspect {
-    /// The model file
+    /// The model file: ours, text of LightGBM, JSON or UBJSON of XGBoost, or JSON of CatBoost
     #[arg(long, value_name = "FILE")]
     model: PathBuf,
     /// Print a tree as indented text, whole unless --depth says otherwise
@@ -63,22 +64,28 @@ impl Inspect {
         }
         let mut text = format!("{}: {} model\n", self.model.display(), model.kind());
         text += &match model.task() {
+            // Models of other libraries do not know what their target was called.
+            Task::Regression if model.target().is_empty() => "predicts a number\n".to_owned(),
             Task::Regression => format!("predicts the number {}\n", output::printable(model.target())),
             Task::Outputs { names } => {
                 format!("predicts the numbers {}\n", output::printable(&listed(names)))
             }
             Task::Quantiles { quantiles } => {
                 let quantiles = quantiles.iter().map(f64::to_string).collect::<Vec<_>>().join(", ");
-                format!(
-                    "predicts quantiles {quantiles} of the number {}\n",
-                    output::printable(model.target())
-                )
+                let of = match model.target() {
+                    "" => "a number".to_owned(),
+                    target => format!("the number {}", output::printable(target)),
+                };
+                format!("predicts quantiles {quantiles} of {of}\n")
             }
             Task::Anomaly { .. } => "scores from 0 to 1 how unusual a row is\n".to_owned(),
             Task::Classification { classes } => {
                 let shown: Vec<String> = classes.iter().take(20).map(|c| output::printable(c)).collect();
                 let more = if classes.len() > 20 { " ..." } else { "" };
-                let target = output::printable(model.target());
+                let target = match model.target() {
+                    "" => "a class".to_owned(),
+                    target => output::printable(target),
+                };
                 format!("predicts {target}, one of {} classes: {}{more}\n", classes.len(), shown.join(", "))
             }
         };
@@ -160,7 +167,10 @@ impl Inspect {
 
 /// What a model predicts, by name.
 fn targets(model: &dyn Model) -> String {
-    output::printable(&listed(&model.targets()))
+    match &model.targets()[..] {
+        [] if !matches!(model.task(), Task::Anomaly { .. }) => "predictions".to_owned(),
+        targets => output::printable(&listed(targets)),
+    }
 }
 
 /// Writes a picture.

@@ -16,6 +16,7 @@ const EXAMPLES: &str = "\
 Examples:
   tilewise predict --model m.safetensors --data new.csv --out answers.csv
   tilewise predict --model m.safetensors --data new.parquet --proba
+  tilewise predict --model xgboost.ubj --data new.csv
   cat new.csv | tilewise predict --model m.safetensors --data - | head
 
 Columns are matched by name, in any order; further columns are left alone. The answers have the column prediction,
@@ -27,7 +28,7 @@ such as quantile_0.9, and those of an isolation forest the columns score and, if
 #[derive(Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Predict {
-    /// The model file
+    /// The model file: ours, text of LightGBM, JSON or UBJSON of XGBoost, or JSON of CatBoost
     #[arg(long, value_name = "FILE")]
     model: PathBuf,
     /// Where the answers go; - is stdout
@@ -53,6 +54,7 @@ impl Predict {
             let what = match model.task() {
                 Task::Anomaly { .. } => "predicts scores".to_owned(),
                 Task::Outputs { names } => format!("predicts the numbers {}", listed(names)),
+                _ if model.target().is_empty() => "predicts a number".to_owned(),
                 _ => format!("predicts the number {:?}", model.target()),
             };
             let what = format!("--proba needs a model of classes; this one {what}");

@@ -26,7 +26,7 @@ const NAMED_COLUMNS: usize = 16;
 #[derive(Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Serve {
-    /// Model files; a model is called by its file's name without the ending, or by NAME
+    /// Model files, ours or those of LightGBM, XGBoost and CatBoost; a model is called by its file's name without the ending, or by NAME
     #[arg(value_name = "[NAME=]FILE", required = true)]
     models: Vec<String>,
     /// Address to listen on: HOST:PORT, HOST or :PORT; port 0 takes a free one

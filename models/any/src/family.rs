@@ -1,10 +1,12 @@
 //! The families of models: what they are called, what they accept, how they are trained and loaded.
 
 use crate::{Setting, Settings, forest, gbdt, isolation, linear, tree};
+use std::io::Read;
 use std::path::Path;
 use tilewise_base::pool;
 use tilewise_base::{Column, Context, Dataset, Engine, Error, Model, ModelFile, Result, Roles, Task, roles};
 use tilewise_forest::processes;
+use tilewise_gbdt::{ForeignModel, foreign};
 
 /// Whether to predict classes, if the parameter `task` says.
 pub(crate) fn task(settings: &Settings) -> Result<Option<bool>> {
@@ -269,23 +271,44 @@ pub fn work() -> Result<()> {
     })
 }
 
-/// The model in the file at `path`.
+/// The model in the file at `path`: one of ours, or one that LightGBM, XGBoost or CatBoost trained ([`foreign`]). What the file holds
+/// decides, not its name.
 ///
 /// # Errors
 /// When it cannot be read, is damaged, or is of a family or version that is not known.
 pub fn load(path: impl AsRef<Path>) -> Result<Box<dyn Model>> {
+    let path = path.as_ref();
+    let mut start = Vec::new();
+    // A device or pipe may never end: it is refused below.
+    if path.is_file() {
+        let file = std::fs::File::open(path).map_err(|e| Error::io(path, e))?;
+        file.take(START).read_to_end(&mut start).map_err(|e| Error::io(path, e))?;
+    }
+    if foreign::is_foreign(&start) {
+        return Ok(Box::new(ForeignModel::load(path)?));
+    }
     open(&ModelFile::load(path)?)
 }
+
+/// Bytes that tell whose file it is.
+const START: u64 = 64;
 
 /// The model whose file has these bytes.
 ///
 /// # Errors
 /// As [`load`].
 pub fn load_bytes(bytes: &[u8]) -> Result<Box<dyn Model>> {
+    if foreign::is_foreign(bytes) {
+        return Ok(Box::new(ForeignModel::parse(bytes, "the model")?));
+    }
     open(&ModelFile::parse(bytes)?)
 }
 
 fn open(file: &ModelFile<'_>) -> Result<Box<dyn Model>> {
+    // No family: nothing here trains such models.
+    if file.kind() == foreign::KIND {
+        return Ok(Box::new(ForeignModel::from_file(file)?));
+    }
     match FAMILIES.iter().find(|f| f.name == file.kind()) {
         Some(family) => {
             let model = (family.load)(file)?;

@@ -3,6 +3,7 @@
 mod boosting;
 mod continued;
 mod ensemble;
+pub mod foreign;
 mod link;
 pub mod loss;
 mod parameters;
@@ -10,6 +11,7 @@ mod pipeline;
 
 pub use boosting::{Boosted, Lesson};
 pub use ensemble::Ensemble;
+pub use foreign::ForeignModel;
 pub use link::Link;
 pub use loss::Loss;
 pub use parameters::{EarlyStopping, GradientBoosting};

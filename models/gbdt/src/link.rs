@@ -15,12 +15,34 @@ pub enum Link {
     Logistic,
     /// The probability of class k is e^(score k) over the sum of these.
     Softmax,
+    /// 1 / (1 + e^-s) of each score s: a share, or one class against all others for each.
+    Sigmoid,
+    /// The square of each score with its sign, where roots were learned.
+    SignedSquare,
+    /// The logarithm of 1 + e^s.
+    Softplus,
+    /// One score: the first of two classes up to 0, the second above, surely.
+    Hinge,
 }
 
 impl Link {
     /// Numbers predicted from so many scores.
     pub fn outputs(self, scores: usize) -> usize {
-        if self == Self::Logistic { 2 } else { scores }
+        if matches!(self, Self::Logistic | Self::Hinge) { 2 } else { scores }
+    }
+
+    /// What it does, in words.
+    pub fn describe(self) -> &'static str {
+        match self {
+            Self::Identity => "nothing",
+            Self::Exp => "e to the score",
+            Self::Logistic => "1 / (1 + e to minus the score), for the second of two classes",
+            Self::Softmax => "softmax",
+            Self::Sigmoid => "1 / (1 + e to minus the score)",
+            Self::SignedSquare => "the square of the score, with its sign",
+            Self::Softplus => "the logarithm of 1 + e to the score",
+            Self::Hinge => "the second of two classes where the score is above 0",
+        }
     }
 
     /// Predicts a row.
@@ -28,9 +50,19 @@ impl Link {
     /// # Panics
     /// When `out` has not as many places as there are outputs.
     pub fn predict(self, scores: &[f64], out: &mut [f64]) {
+        let each =
+            |out: &mut [f64], f: fn(f64) -> f64| out.iter_mut().zip(scores).for_each(|(out, s)| *out = f(*s));
         match self {
             Self::Identity => out.copy_from_slice(scores),
-            Self::Exp => out.iter_mut().zip(scores).for_each(|(out, s)| *out = s.exp()),
+            Self::Exp => each(out, f64::exp),
+            Self::Sigmoid => each(out, |s| 1.0 / (1.0 + (-s).exp())),
+            Self::SignedSquare => each(out, |s| s * s.abs()),
+            // Without e^s where that is large.
+            Self::Softplus => each(out, |s| s.max(0.0) + (-s.abs()).exp().ln_1p()),
+            Self::Hinge => {
+                let second = if scores[0] > 0.0 { 1.0 } else { 0.0 };
+                out.copy_from_slice(&[1.0 - second, second]);
+            }
             Self::Logistic => {
                 // Each from its own exponential, so that neither is 1 minus a rounded number.
                 let p = |s: f64| 1.0 / (1.0 + (-s).exp());

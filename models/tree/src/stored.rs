@@ -196,12 +196,14 @@ fn check_inputs(fields: &[Field], inputs: &[Input]) -> Result<(), String> {
     if let Some(pair) = names.windows(2).find(|pair| pair[0] == pair[1]) {
         return Err(format!("two inputs are called {:?}", pair[0]));
     }
+    let known = |bin: &u8| *bin == UNKNOWN || usize::from(*bin) < MOST_CATEGORIES;
     for (field, input) in fields.iter().zip(inputs) {
         let fits = match (&field.kind, input) {
             (Kind::Numeric | Kind::Boolean, Input::Number) => true,
+            // Numbers of categories, whose model reads them itself.
+            (Kind::Numeric | Kind::Boolean, Input::Category(bins)) => bins.bins().iter().all(known),
             (Kind::Categorical { dictionary }, Input::Category(bins)) => {
                 let bins = bins.bins();
-                let known = |bin: &u8| *bin == UNKNOWN || usize::from(*bin) < MOST_CATEGORIES;
                 bins.len() == dictionary.len()
                     && dictionary.is_sorted_by(|a, b| a < b)
                     && bins.iter().all(known)
