@@ -43,7 +43,7 @@ enum Command {
     },
     /// Compare with other products, each in its own process, in turn, on the same bytes and threads.
     Compare {
-        /// gemm, plan, add, vecmath, vector, histogram, linear, trees or tree-threads.
+        /// gemm, plan, add, vecmath, vector, histogram, linear, trees, tree-threads, gbdt or gbdt-threads.
         name: String,
         #[command(flatten)]
         measuring: Measuring,

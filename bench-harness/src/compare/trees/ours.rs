@@ -22,45 +22,89 @@ enum Grown {
 }
 
 /// The inputs of a model.
-pub(super) enum Inputs<'a> {
+pub(super) enum Inputs {
     /// Numbers row by row, and how many a row has.
-    Numbers(&'a [f32], usize),
-    /// Columns as they are.
-    Columns(&'a [Feature<'a>]),
+    Numbers(Vec<f32>, usize),
+    /// Numbers and categories as they are.
+    Columns(Vec<Column>),
+}
+
+/// A column of inputs.
+pub(super) enum Column {
+    Numbers(Vec<f64>),
+    /// One code for each row, and how many there are; others are missing.
+    Codes(Vec<u32>, usize),
+}
+
+impl Inputs {
+    /// Of rows whose last `categories` features are codes.
+    fn new(x: Vec<f32>, features: usize, categories: usize) -> Self {
+        if categories == 0 {
+            return Self::Numbers(x, features);
+        }
+        let column = |j: usize| {
+            let values = x.chunks_exact(features).map(move |row| row[j]);
+            if j < features - categories {
+                return Column::Numbers(values.map(f64::from).collect());
+            }
+            let codes: Vec<u32> = values.map(|x| if x.is_nan() { u32::MAX } else { x as u32 }).collect();
+            let known = codes.iter().copied().filter(|&code| code != u32::MAX);
+            let levels = known.max().map_or(0, |most| most as usize + 1);
+            Column::Codes(codes, levels)
+        };
+        Self::Columns((0..features).map(column).collect())
+    }
+
+    fn bin(&self, seed: u64) -> Result<BinnedTable, Error> {
+        match self {
+            Self::Numbers(x, features) => {
+                let x = MatRef::new(x, x.len() / features.max(&1), *features)?;
+                BinnedTable::of_matrix(x, None, MaxBins::default(), seed)
+            }
+            Self::Columns(columns) => {
+                let feature = |column| match column {
+                    &Column::Codes(ref codes, levels) => Feature::Categorical { codes, levels },
+                    Column::Numbers(values) => Feature::Numeric(values),
+                };
+                let features: Vec<Feature<'_>> = columns.iter().map(feature).collect();
+                BinnedTable::new(&features, None, MaxBins::default(), seed)
+            }
+        }
+    }
 }
 
 impl Model {
     /// Trains as `settings` say; binning is part of it.
     pub(super) fn train(
-        inputs: &Inputs<'_>,
+        inputs: &Inputs,
         answers: &Answers,
         settings: &Trees,
         scheme: Scheme,
     ) -> Result<Self, Error> {
-        let table = match *inputs {
-            Inputs::Numbers(x, features) => {
-                let x = MatRef::new(x, x.len() / features.max(1), features)?;
-                BinnedTable::of_matrix(x, None, MaxBins::default(), settings.seed)?
-            }
-            Inputs::Columns(columns) => BinnedTable::new(columns, None, MaxBins::default(), settings.seed)?,
-        };
+        Self::grow(&inputs.bin(settings.seed)?, answers, settings, scheme)
+    }
+
+    /// Trains on what is binned.
+    fn grow(table: &BinnedTable, answers: &Answers, settings: &Trees, scheme: Scheme) -> Result<Self, Error> {
         let limit = |n: usize| (n > 0).then_some(n);
         let max_features = limit(settings.features).map_or(MaxFeatures::All, MaxFeatures::Count);
         let (max_depth, max_leaves) = (limit(settings.depth), limit(settings.leaves));
         let tree = DecisionTree { max_depth, max_leaves, max_features, ..DecisionTree::default() };
         let context = Context { seed: settings.seed, scheme, ..Context::default() };
-        if settings.trees > 1 {
+        let grown = if settings.boosting.is_some() {
+            return Err(Error::Fit("boosting does not train yet".into()));
+        } else if settings.trees > 1 {
             let (trees, max_features) = (settings.trees, Some(max_features));
             let forest = RandomForest { trees, max_features, tree, ..RandomForest::default() };
-            let forest = Box::new(forest.fit(&table, answers, &context)?.model);
-            return Ok(Self { grown: Grown::Forest(forest), compiled: WhenAsked::default() });
-        }
-        let tree = match answers {
-            Answers::Classes { y, classes } => tree.fit_classes(&table, y, *classes, &context)?.model,
-            Answers::Numbers(y) => tree.fit_numbers(&table, y, &context)?.model,
-            Answers::Outputs(y) => tree.fit_outputs(&table, y, &context)?.model,
+            Grown::Forest(Box::new(forest.fit(table, answers, &context)?.model))
+        } else {
+            Grown::Tree(match answers {
+                Answers::Classes { y, classes } => tree.fit_classes(table, y, *classes, &context)?.model,
+                Answers::Numbers(y) => tree.fit_numbers(table, y, &context)?.model,
+                Answers::Outputs(y) => tree.fit_outputs(table, y, &context)?.model,
+            })
         };
-        Ok(Self { grown: Grown::Tree(tree), compiled: WhenAsked::default() })
+        Ok(Self { grown, compiled: WhenAsked::default() })
     }
 
     fn trees(&self) -> &[Tree] {
@@ -116,13 +160,17 @@ impl Worker {
             0 => Answers::Numbers(y.into_iter().map(f64::from).collect()),
             _ => Answers::Classes { y: y.into_iter().map(|y| y as u32).collect(), classes },
         };
+        let settings = Trees::read(problem)?;
+        let inputs = Inputs::new(problem.elements("x", rows * features)?, features, settings.categories);
+        let binned = (settings.operation == Operation::Grow).then(|| inputs.bin(settings.seed));
         let job = Grove {
             kept: Rc::clone(&self.kept),
             scheme: self.scheme,
-            settings: Trees::read(problem)?,
+            binned: binned.transpose().map_err(io::Error::other)?,
+            settings,
             shape: problem.shape.clone(),
             features,
-            x: problem.elements("x", rows * features)?,
+            inputs,
             tests: problem.elements("t", tests * features)?,
             answers,
             row: 0,
@@ -133,7 +181,7 @@ impl Worker {
         };
         if !job.kept.borrow().as_ref().is_some_and(is_kept) {
             job.kept.take();
-            if job.settings.operation != Operation::Train {
+            if !job.settings.operation.trains() {
                 job.train().map_err(io::Error::other)?;
             }
         }
@@ -147,7 +195,9 @@ struct Grove {
     settings: Trees,
     shape: Vec<usize>,
     features: usize,
-    x: Vec<f32>,
+    inputs: Inputs,
+    /// The inputs, where binning them is not timed.
+    binned: Option<BinnedTable>,
     tests: Vec<f32>,
     answers: Answers,
     /// The next row to predict alone, and its answer.
@@ -159,8 +209,11 @@ impl Grove {
     fn train(&self) -> Result<(), Error> {
         // The model before goes first: two need not fit.
         self.kept.take();
-        let inputs = Inputs::Numbers(&self.x, self.features);
-        let model = Model::train(&inputs, &self.answers, &self.settings, self.scheme)?;
+        let (answers, settings) = (&self.answers, &self.settings);
+        let model = match &self.binned {
+            Some(table) => Model::grow(table, answers, settings, self.scheme)?,
+            None => Model::train(&self.inputs, answers, settings, self.scheme)?,
+        };
         self.kept.replace(Some((self.settings.clone(), self.shape.clone(), model)));
         Ok(())
     }
@@ -192,7 +245,7 @@ impl Grove {
 impl Job for Grove {
     fn run(&mut self, times: u64) -> Result<(), String> {
         match self.settings.operation {
-            Operation::Train => (0..times).try_for_each(|_| self.train()),
+            Operation::Train | Operation::Grow => (0..times).try_for_each(|_| self.train()),
             Operation::Predict => {
                 (0..times).try_for_each(|_| std::hint::black_box(self.predict()).map(|_| ()))
             }

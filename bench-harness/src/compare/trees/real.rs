@@ -1,7 +1,7 @@
 //! Trees and forests on real data: beside scikit-learn's at equal settings, and on categories and missing values as they are
 //! beside what other libraries need made of them.
 
-use super::ours::{Inputs, Model};
+use super::ours::{self, Inputs, Model};
 use super::paired::{DIGITS, Paired, mean_text};
 use crate::compare::peers::{Place, SCIKIT_LEARN};
 use crate::compare::system::System;
@@ -13,7 +13,7 @@ use tilewise_data::{ReadOptions, read};
 use tilewise_kernels::parallel::Scheme;
 use tilewise_report::Table;
 use tilewise_report::worker::{Layout, Operation, Problem, Trees};
-use tilewise_tree::{Answers, Feature};
+use tilewise_tree::Answers;
 
 /// Rows that are kept for the test.
 const TEST: f64 = 0.25;
@@ -214,7 +214,9 @@ fn settings(
 ) -> [(&'static str, Trees); 2] {
     let (operation, data) = (Operation::Train, name.to_string());
     let candidates = if classify { features.isqrt() } else { features / 3 }.max(1);
-    let tree = Trees { operation, data, seed, trees: 1, depth: 8, leaves: 0, features: 0 };
+    let (categories, boosting) = (0, None);
+    let tree =
+        Trees { operation, data, seed, categories, trees: 1, depth: 8, leaves: 0, features: 0, boosting };
     let trees = if quick { 10 } else { 100 };
     let forest = Trees { trees, depth: 0, features: candidates, ..tree.clone() };
     [("tree of depth 8", tree), ("forest", forest)]
@@ -331,36 +333,26 @@ pub fn quality(
 }
 
 fn numbers(x: &[f64], t: &[f64], features: usize, y: &Answers, settings: &Trees) -> io::Result<Vec<f64>> {
-    let x = narrow(x);
-    let model =
-        Model::train(&Inputs::Numbers(&x, features), y, settings, Scheme::Auto).map_err(io::Error::other)?;
+    let inputs = Inputs::Numbers(narrow(x), features);
+    let model = Model::train(&inputs, y, settings, Scheme::Auto).map_err(io::Error::other)?;
     model.predict(&narrow(t), features).map_err(io::Error::other)
 }
 
 /// With the share of features at a split that the encoded columns have, which are more.
 fn as_they_are(real: &Real, parts: &Parts, settings: &Trees) -> io::Result<Vec<f64>> {
     let (train, test) = (real.inputs.take(&parts.train), real.inputs.take(&parts.test));
-    let wide: Vec<Vec<f64>> = train
-        .columns()
-        .iter()
-        .map(|column| (0..train.rows()).map(|row| column.cell(row)).collect())
-        .collect();
-    let columns = train.columns().iter().zip(&wide);
-    let features: Vec<Feature<'_>> = columns
-        .map(|(column, values)| match column {
-            Column::Categorical { codes, dictionary } => {
-                Feature::Categorical { codes, levels: dictionary.len() }
-            }
-            _ => Feature::Numeric(values),
-        })
-        .collect();
-    let candidates = if settings.features > 0 { features.len().isqrt() } else { 0 };
+    let column = |column: &Column| match column {
+        Column::Categorical { codes, dictionary } => ours::Column::Codes(codes.clone(), dictionary.len()),
+        _ => ours::Column::Numbers((0..train.rows()).map(|row| column.cell(row)).collect()),
+    };
+    let inputs = Inputs::Columns(train.columns().iter().map(column).collect());
+    let features = train.columns().len();
+    let candidates = if settings.features > 0 { features.isqrt() } else { 0 };
     let settings = Trees { features: candidates, ..settings.clone() };
-    let model = Model::train(&Inputs::Columns(&features), &parts.y, &settings, Scheme::Auto)
-        .map_err(io::Error::other)?;
+    let model = Model::train(&inputs, &parts.y, &settings, Scheme::Auto).map_err(io::Error::other)?;
     let cells: Vec<f64> =
         (0..test.rows()).flat_map(|row| test.columns().iter().map(move |column| column.cell(row))).collect();
-    model.predict(&cells, features.len()).map_err(io::Error::other)
+    model.predict(&cells, features).map_err(io::Error::other)
 }
 
 /// Writes the numbers for scikit-learn.
