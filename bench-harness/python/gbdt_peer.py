@@ -4,10 +4,10 @@ All get the same rows, stages, leaves, depth, learning rate, penalty l2 and thre
 stopping. What a library has no setting for is said where it is. Training is everything from the array of numbers to the model,
 or what follows when its own container is there, binned.
 """
-import ctypes
 import sys
 
 import numpy as np
+from lightgbm_rows import Rows
 from trees_worker import THREADS, Library, Trees
 
 
@@ -20,7 +20,7 @@ class LightGBM(Library):
     def __init__(self, quantised=False):
         import lightgbm
 
-        self.lightgbm, self.version, self.fast = lightgbm, lightgbm.__version__, (None, None)
+        self.lightgbm, self.version, self.rows = lightgbm, lightgbm.__version__, Rows()
         self.quantised = dict(use_quantized_grad=True) if quantised else {}
 
     def limits(self, features, classes, settings):
@@ -55,25 +55,9 @@ class LightGBM(Library):
         return of_ones(model.predict(x, num_threads=THREADS), classes)
 
     def predict_row(self, model, x, i, classes):
-        """Its fastest way of predicting a row, which its Python package does not offer: settings are read once."""
-        library = self.lightgbm.basic._LIB
-        if self.fast[0] is not model or self.fast[1] is not x:
-            handle, out, length = ctypes.c_void_p(), np.empty(max(classes, 1)), ctypes.c_int64()
-            self.check(
-                library.LGBM_BoosterPredictForMatSingleRowFastInit(
-                    model._handle, 0, 0, -1, 0, x.shape[1], b"num_threads=1", ctypes.byref(handle)
-                )
-            )
-            to = out.ctypes.data_as(ctypes.POINTER(ctypes.c_double))
-            self.fast = model, x, handle, out, to, ctypes.byref(length), x.ctypes.data, x.strides[0]
-        _, _, handle, out, to, length, start, stride = self.fast
-        row = ctypes.c_void_p(start + i * stride)
-        self.check(library.LGBM_BoosterPredictForMatSingleRowFast(handle, row, length, to))
-        return out
-
-    def check(self, code):
-        if code:
-            raise RuntimeError(self.lightgbm.basic._LIB.LGBM_GetLastError())
+        if not self.rows.are_of(model, x):
+            self.rows = Rows(self.lightgbm, model, x, classes)
+        return self.rows.predict(i)
 
 
 class XGBoost(Library):
@@ -114,7 +98,7 @@ class XGBoost(Library):
 
 class CatBoost(Library):
     """Trees with one test for all nodes of a level, its own; least sizes of a leaf are for its other trees only. Rows are not
-    sampled and scores of splits not shaken, as those of the others are not."""
+    sampled, scores of splits not shaken, and a leaf is one Newton step, as with the others."""
 
     def __init__(self):
         import catboost
@@ -157,6 +141,7 @@ class CatBoost(Library):
                 border_count=254,
                 bootstrap_type="No",
                 random_strength=0,
+                leaf_estimation_iterations=1,
                 thread_count=THREADS,
                 random_seed=settings.seed,
                 verbose=False,

@@ -7,6 +7,7 @@ of YDF. What a library has no setting for is said where it is.
 import sys
 
 import numpy as np
+from lightgbm_rows import Rows
 from trees_worker import THREADS, Library, Trees
 
 # The share of the rows that a bootstrap draws at least once, where rows can be drawn without replacement only.
@@ -144,7 +145,7 @@ class LightGBM(Library):
     def __init__(self):
         import lightgbm
 
-        self.lightgbm, self.version = lightgbm, lightgbm.__version__
+        self.lightgbm, self.version, self.rows = lightgbm, lightgbm.__version__, Rows()
 
     def train(self, x, y, classes, settings):
         # 131,072 are the most that it takes, and it makes room for as many as it is told.
@@ -170,6 +171,11 @@ class LightGBM(Library):
     def predict(self, model, x, classes):
         found = model.predict(x, num_threads=THREADS)
         return np.stack([1 - found, found], 1) if classes == 2 else found
+
+    def predict_row(self, model, x, i, classes):
+        if not self.rows.are_of(model, x):
+            self.rows = Rows(self.lightgbm, model, x, classes)
+        return self.rows.predict(i)
 
 
 LIBRARIES = {
