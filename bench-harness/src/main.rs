@@ -63,7 +63,7 @@ enum Command {
         #[arg(long)]
         csv: Option<PathBuf>,
     },
-    /// Judge trees and forests on real data beside scikit-learn's at equal settings.
+    /// Judge trees, forests and boosting on real data beside other libraries' at equal settings.
     Quality {
         /// Divisions into training and test rows.
         #[arg(long, default_value_t = 5)]

@@ -198,10 +198,10 @@ const fn boosts(name: &'static str, library: &'static str) -> Peer {
     Peer::new(name, Launch::Python("gbdt_peer.py", library)).required()
 }
 
-pub(super) const LIGHTGBM: Peer = boosts("LightGBM", "lightgbm");
-pub(super) const XGBOOST: Peer = boosts("XGBoost", "xgboost");
+const LIGHTGBM: Peer = boosts("LightGBM", "lightgbm");
+const XGBOOST: Peer = boosts("XGBoost", "xgboost");
 /// It bins while it trains.
-pub(super) const HIST_GRADIENT_BOOSTING: Peer = boosts("scikit-learn", "scikit-learn").lacking(&[OF_BINS]);
+const HIST_GRADIENT_BOOSTING: Peer = boosts("scikit-learn", "scikit-learn").lacking(&[OF_BINS]);
 
 pub(super) const GBDT: &[Peer] = &[
     LIGHTGBM,
@@ -210,6 +210,9 @@ pub(super) const GBDT: &[Peer] = &[
     boosts("CatBoost", "catboost"),
     HIST_GRADIENT_BOOSTING,
 ];
+
+/// Those that grow the trees that they are told to.
+pub(super) const BOOSTERS: &[Peer] = &[LIGHTGBM, XGBOOST, HIST_GRADIENT_BOOSTING];
 
 /// Variables by which thread pools learn their size.
 const THREAD_VARIABLES: [&str; 7] = [
