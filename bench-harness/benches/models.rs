@@ -8,7 +8,7 @@ mod support;
 fn models(c: &mut criterion::Criterion) {
     let descent = ["descent rows", "descent tasks", "descent auto"];
     let fits = ["least squares", "logistic newton"];
-    let trees = ["grow tree", "grow forest"];
+    let trees = ["grow tree", "grow forest", "grow boosting"];
     support::bench(c, &[&fits[..], &descent[..], &trees[..]].concat());
 }
 

@@ -4,38 +4,14 @@ All get the same rows, number of trees, depth, leaves, features for each split, 
 array of numbers to the model is training, so that nobody's binning is for nothing: `Dataset`, `QuantileDMatrix`, the columns
 of YDF. What a library has no setting for is said where it is.
 """
-import os
 import sys
 
 import numpy as np
-from worker import Worker
+from lightgbm_rows import Rows
+from trees_worker import THREADS, Library, Trees
 
-THREADS = int(os.environ["TILEWISE_THREADS"])
 # The share of the rows that a bootstrap draws at least once, where rows can be drawn without replacement only.
 DRAWN = 0.632
-
-
-class Settings:
-    """What `settings.txt` says, see report/src/worker/trees.rs; None for no limit."""
-
-    def __init__(self, text):
-        told = dict(line.split(" ", 1) for line in text.splitlines())
-        self.operation = told.pop("operation")
-        self.model = tuple(sorted(told.items()))
-        self.seed, self.trees = int(told["seed"]), int(told["trees"])
-        self.depth, self.leaves = int(told["depth"]) or None, int(told["leaves"]) or None
-        self.features = int(told["features"])
-
-
-class Library:
-    """One library: `train(x, y, classes, settings)` answers a model, `predict(model, x, classes)` an array of rows x classes."""
-
-    def prepare(self, x):
-        """The container of numbers in which its users hold them; nothing that it computes from them."""
-        return x
-
-    def row(self, x, i):
-        return x[i : i + 1]
 
 
 class ScikitLearn(Library):
@@ -89,7 +65,7 @@ class Ydf(Library):
         self.ydf, self.version = ydf, ydf.__version__
         ydf.verbose(0)
 
-    def prepare(self, x):
+    def prepare(self, x, settings):
         return {f"x{j}": np.ascontiguousarray(x[:, j]) for j in range(x.shape[1])}
 
     def row(self, x, i):
@@ -169,7 +145,7 @@ class LightGBM(Library):
     def __init__(self):
         import lightgbm
 
-        self.lightgbm, self.version = lightgbm, lightgbm.__version__
+        self.lightgbm, self.version, self.rows = lightgbm, lightgbm.__version__, Rows()
 
     def train(self, x, y, classes, settings):
         # 131,072 are the most that it takes, and it makes room for as many as it is told.
@@ -196,6 +172,11 @@ class LightGBM(Library):
         found = model.predict(x, num_threads=THREADS)
         return np.stack([1 - found, found], 1) if classes == 2 else found
 
+    def predict_row(self, model, x, i, classes):
+        if not self.rows.are_of(model, x):
+            self.rows = Rows(self.lightgbm, model, x, classes)
+        return self.rows.predict(i)
+
 
 LIBRARIES = {
     "scikit-learn": lambda: ScikitLearn(False),
@@ -205,45 +186,4 @@ LIBRARIES = {
     "lightgbm": LightGBM,
 }
 
-
-class Trees(Worker):
-    def __init__(self, library):
-        self.library = LIBRARIES[library]()
-        self.version = self.library.version
-        self.configuration = f"Python {sys.version.split()[0]}"
-        self.kept, self.key, self.model = None, None, None
-
-    def load(self, problem):
-        rows, tests, features, self.classes = problem.shape
-        self.x = self.library.prepare(problem.read("x", rows, features))
-        self.tests, self.count = self.library.prepare(problem.read("t", tests, features)), tests
-        y = problem.read("y", rows)
-        self.y = y.astype(np.int32) if self.classes else y
-        self.settings = Settings((problem.folder / "settings.txt").read_text())
-        self.row = 0
-        key = (problem.shape, self.settings.model)
-        self.key = key
-        if self.kept != key:
-            self.kept, self.model = None, None
-            if self.settings.operation != "train":
-                self.train()
-
-    def train(self):
-        self.kept, self.model = None, None
-        self.model = self.library.train(self.x, self.y, self.classes, self.settings)
-        self.kept = self.key
-
-    def run(self):
-        if self.settings.operation == "train":
-            self.train()
-        elif self.settings.operation == "predict":
-            self.found = self.library.predict(self.model, self.tests, self.classes)
-        else:
-            self.row = (self.row + 1) % self.count
-            self.found = self.library.predict(self.model, self.library.row(self.tests, self.row), self.classes)
-
-    def result(self):
-        return self.library.predict(self.model, self.tests, self.classes)
-
-
-Trees(sys.argv[1]).serve()
+Trees(LIBRARIES[sys.argv[1]]()).serve()

@@ -4,6 +4,7 @@ use crate::case::Case;
 
 mod add;
 mod batched;
+mod boosting;
 mod conv;
 mod elementary;
 mod gemm;
@@ -37,6 +38,7 @@ pub fn all() -> Vec<Case> {
         quantised::cases(),
         tree::cases(),
         growing::cases(),
+        boosting::cases(),
         linear::cases(),
     ]
     .concat()

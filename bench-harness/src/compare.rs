@@ -95,6 +95,19 @@ pub const ALL: &[Comparison] = &[
         peers: &[],
         problems: trees::training,
     },
+    Comparison {
+        name: "gbdt",
+        about: "gradient boosting from f32 numbers in memory: training with binning and containers of one's own and on what is \
+                binned, and prediction; the same stages, leaves, depth, bins, learning rate and penalty",
+        peers: peers::GBDT,
+        problems: trees::boosting,
+    },
+    Comparison {
+        name: "gbdt-threads",
+        about: "training of boosted trees on several threads beside one",
+        peers: &[],
+        problems: trees::stages,
+    },
 ];
 
 /// How to compare.
@@ -456,9 +469,7 @@ mod tests {
     fn comparisons_are_found_by_name() {
         assert!(find("gemm").is_ok());
         assert!(find("nonsense").is_err_and(|error| {
-            error
-                .to_string()
-                .contains("gemm, plan, add, vecmath, vector, histogram, linear, trees, tree-threads")
+            error.to_string().ends_with("linear, trees, tree-threads, gbdt, gbdt-threads")
         }));
     }
 

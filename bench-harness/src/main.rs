@@ -43,7 +43,7 @@ enum Command {
     },
     /// Compare with other products, each in its own process, in turn, on the same bytes and threads.
     Compare {
-        /// gemm, plan, add, vecmath, vector, histogram, linear, trees or tree-threads.
+        /// gemm, plan, add, vecmath, vector, histogram, linear, trees, tree-threads, gbdt or gbdt-threads.
         name: String,
         #[command(flatten)]
         measuring: Measuring,
@@ -63,7 +63,7 @@ enum Command {
         #[arg(long)]
         csv: Option<PathBuf>,
     },
-    /// Judge trees and forests on real data beside scikit-learn's at equal settings.
+    /// Judge trees, forests and boosting on real data beside other libraries' at equal settings.
     Quality {
         /// Divisions into training and test rows.
         #[arg(long, default_value_t = 5)]

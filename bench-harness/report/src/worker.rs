@@ -27,7 +27,7 @@ mod trees;
 pub use jobs::{Job, Jobs};
 pub use problem::{Layout, Problem};
 pub use remote::Remote;
-pub use trees::{Operation, Trees};
+pub use trees::{Boosting, Operation, Trees};
 #[cfg(feature = "operands")]
 pub use {
     element::Element,

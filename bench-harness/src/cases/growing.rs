@@ -11,7 +11,7 @@ use tilewise_kernels::MatRef;
 use tilewise_kernels::parallel::Scheme;
 use tilewise_tree::{BinnedTable, DecisionTree, MaxBins, MaxFeatures, Tree};
 
-mod plain;
+pub(super) mod plain;
 
 /// Splits on the way to a leaf of the tree; forests have no limit.
 const DEPTH: usize = 12;
@@ -108,14 +108,17 @@ impl Work for Problem {
     }
 
     fn naive(&mut self) -> Outcome {
-        let candidates = if self.draws { self.features.isqrt() } else { self.features };
-        let trainer = plain::Trainer {
-            x: &self.x,
-            y: &self.y,
-            features: self.features,
+        let limits = plain::Limits {
             depth: self.depth().unwrap_or(usize::MAX),
-            candidates,
+            min_rows: 1,
+            candidates: if self.draws { self.features.isqrt() } else { self.features },
+            l2: 0.0,
+            // Classes that are mixed are divided even where that tells nothing yet.
+            min_gain: f64::NEG_INFINITY,
         };
+        let derivatives = plain::of_classes(&self.y);
+        let (features, derivatives) = (self.features, &derivatives[..]);
+        let trainer = plain::Trainer { x: &self.x, features, derivatives, limits };
         self.model =
             Model::Plain((0..self.trees as u64).map(|tree| trainer.grow(tree, self.draws)).collect());
         Ok(())

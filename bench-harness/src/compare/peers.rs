@@ -1,6 +1,6 @@
 //! The systems we compare with: how each is built or installed, and started.
 
-use super::trees::{OF_FORESTS, OF_FULL_TREES, OF_ONE_TREE};
+use super::trees::{OF_BINS, OF_FORESTS, OF_FULL_TREES, OF_ONE_TREE};
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -193,6 +193,26 @@ pub(super) const TREES: &[Peer] = &[
     Peer::new("smartcore", Launch::Crate("smartcore"))
         .taking(|problem| !OF_FORESTS.contains(&problem.kind.as_str())),
 ];
+
+const fn boosts(name: &'static str, library: &'static str) -> Peer {
+    Peer::new(name, Launch::Python("gbdt_peer.py", library)).required()
+}
+
+const LIGHTGBM: Peer = boosts("LightGBM", "lightgbm");
+const XGBOOST: Peer = boosts("XGBoost", "xgboost");
+/// It bins while it trains.
+const HIST_GRADIENT_BOOSTING: Peer = boosts("scikit-learn", "scikit-learn").lacking(&[OF_BINS]);
+
+pub(super) const GBDT: &[Peer] = &[
+    LIGHTGBM,
+    boosts("LightGBM quantised", "lightgbm-quantised"),
+    XGBOOST,
+    boosts("CatBoost", "catboost"),
+    HIST_GRADIENT_BOOSTING,
+];
+
+/// Those that grow the trees that they are told to.
+pub(super) const BOOSTERS: &[Peer] = &[LIGHTGBM, XGBOOST, HIST_GRADIENT_BOOSTING];
 
 /// Variables by which thread pools learn their size.
 const THREAD_VARIABLES: [&str; 7] = [

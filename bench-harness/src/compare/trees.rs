@@ -4,7 +4,7 @@ use super::Quality;
 use super::problems::{Agreement, Listed};
 use std::io;
 use tilewise_base::metric;
-use tilewise_report::worker::{Layout, Operation, Problem, Trees};
+use tilewise_report::worker::{Boosting, Layout, Operation, Problem, Trees};
 
 mod data;
 mod memory;
@@ -20,47 +20,98 @@ pub use real::{RealData, quality};
 pub(super) use seeds::over_seeds;
 pub(super) use tables::tables;
 
-/// What is grown and what of it is timed.
+/// What is grown on which rows, and what of it is timed.
 struct Workload {
     kind: &'static str,
     operation: Operation,
     trees: usize,
     depth: usize,
     leaves: usize,
-    /// Whether it has [`SMALL`] rows instead of [`ROWS`].
-    small: bool,
+    boosting: Option<Boosting>,
+    /// Names of [`data::ALL`], and how many rows are trained on.
+    rows: &'static [(&'static str, usize)],
 }
 
-const ONE: Workload =
-    Workload { kind: "tree", operation: Operation::Train, trees: 1, depth: 12, leaves: 0, small: false };
+const ONE: Workload = Workload {
+    kind: "tree",
+    operation: Operation::Train,
+    trees: 1,
+    depth: 12,
+    leaves: 0,
+    boosting: None,
+    rows: &[("dense_binary", 100_000), ("cover_like", 100_000)],
+};
 const FULL: Workload = Workload { kind: "forest", trees: 100, depth: 0, ..ONE };
 /// Trees that QuickScorer and its like are made for.
 const SHALLOW: Workload = Workload { kind: "forest_64", leaves: 64, ..FULL };
+const FEW: &[(&str, usize)] = &[("dense_binary", SMALL), ("cover_like", SMALL)];
 
-const WORKLOADS: [Workload; 8] = [
+const FORESTS: [Workload; 8] = [
     ONE,
     FULL,
     SHALLOW,
     Workload { kind: "predict", operation: Operation::Predict, ..FULL },
     Workload { kind: "predict_64", operation: Operation::Predict, ..SHALLOW },
     Workload { kind: "row_64", operation: Operation::Row, ..SHALLOW },
-    Workload { kind: "small_tree", small: true, ..ONE },
-    Workload { kind: "small_forest", small: true, ..FULL },
+    Workload { kind: "small_tree", rows: FEW, ..ONE },
+    Workload { kind: "small_forest", rows: FEW, ..FULL },
+];
+
+/// What LightGBM has for leaf sizes and learning rate where it is told nothing, and XGBoost's penalty.
+const BOOSTING: Boosting = Boosting { learning_rate: 0.1, l2: 1.0, min_rows: 20, min_hessian: 1e-3 };
+/// 100 stages.
+const BOOST: Workload = Workload {
+    kind: "boost",
+    operation: Operation::Train,
+    trees: 100,
+    depth: 6,
+    leaves: 63,
+    boosting: Some(BOOSTING),
+    rows: &[
+        ("dense_binary", 500_000),
+        ("dense_binary", 1_000_000),
+        ("wide_binary", 100_000),
+        ("cover_like", 200_000),
+        ("categorical_missing", 200_000),
+        ("small", 5_000),
+    ],
+};
+const PREDICTED: &[(&str, usize)] = &[("dense_binary", 500_000)];
+
+const BOOSTED: [Workload; 4] = [
+    BOOST,
+    Workload {
+        kind: OF_BINS,
+        operation: Operation::Grow,
+        // Numbers alone: what others bin apart from training are those.
+        rows: &[
+            ("dense_binary", 500_000),
+            ("dense_binary", 1_000_000),
+            ("wide_binary", 100_000),
+            ("cover_like", 200_000),
+            ("small", 5_000),
+        ],
+        ..BOOST
+    },
+    Workload { kind: "predict_boost", operation: Operation::Predict, rows: PREDICTED, ..BOOST },
+    Workload { kind: "row_boost", operation: Operation::Row, rows: PREDICTED, ..BOOST },
 ];
 
 /// Kinds of problems with one tree.
 pub(super) const OF_ONE_TREE: &[&str] = &["tree", "small_tree"];
-/// All the others.
+/// All others without boosting.
 pub(super) const OF_FORESTS: &[&str] =
     &["forest", "forest_64", "predict", "predict_64", "row_64", "small_forest"];
 /// Those of many trees without limits on many rows.
 pub(super) const OF_FULL_TREES: &[&str] = &["forest", "predict"];
+/// Boosting on bins that are there.
+pub(super) const OF_BINS: &str = "boost_binned";
 
-/// Training rows, test rows.
-const ROWS: usize = 100_000;
+/// Test rows.
 const TESTS: usize = 50_000;
+/// Training rows that are few.
 const SMALL: usize = 1_000;
-/// Both in a try-out.
+/// Rows of either sort in a try-out.
 const QUICK: usize = 2_000;
 
 /// How much worse than the best accuracy a system may be and still count as having solved the problem. Systems bin, draw and
@@ -72,32 +123,55 @@ const ACCURACY_GAP: f64 = 0.1;
 const SEED: u64 = 1;
 
 fn workload(kind: &str) -> Option<&'static Workload> {
-    WORKLOADS.iter().find(|workload| workload.kind == kind)
+    FORESTS.iter().chain(&BOOSTED).find(|workload| workload.kind == kind)
 }
 
-/// All problems: rows x tests x features x classes.
+/// Trees and forests: rows x tests x features x classes.
 pub(super) fn problems(quick: bool) -> Vec<Listed> {
-    let mut all = Vec::new();
-    for workload in &WORKLOADS {
-        for data in &data::ALL {
-            let (rows, tests) = match (quick, workload.small) {
-                (false, false) => (ROWS, TESTS),
-                (true, false) => (QUICK, QUICK),
-                (_, true) => (SMALL, QUICK),
-            };
+    listed(&FORESTS, quick)
+}
+
+/// Boosting.
+pub(super) fn boosting(quick: bool) -> Vec<Listed> {
+    listed(&BOOSTED, quick)
+}
+
+fn listed(workloads: &'static [Workload], quick: bool) -> Vec<Listed> {
+    let mut all: Vec<Listed> = Vec::new();
+    for workload in workloads {
+        for (name, rows) in workload.rows {
+            let Some(data) = data::ALL.iter().find(|data| data.name == *name) else { continue };
+            let (rows, tests) = if quick { (*rows.min(&QUICK), QUICK) } else { (*rows, TESTS) };
             let shape = vec![rows, tests, data.features, data.classes];
             let (kind, layout) = (workload.kind, Layout::default());
-            all.push(Listed { group: data.name, kind, element: "f32", shape, layout });
+            // In a try-out what differs in rows alone is the same.
+            if !all.iter().any(|one| one.kind == kind && one.shape == shape) {
+                all.push(Listed { group: data.name, kind, element: "f32", shape, layout });
+            }
         }
     }
     all
 }
 
-/// Those of which the speed-up by threads is judged: training alone.
+/// Those of trees and forests of which the speed-up by threads is judged: training alone.
 pub(super) fn training(quick: bool) -> Vec<Listed> {
-    let mut all = problems(quick);
-    all.retain(|listed| workload(listed.kind).is_some_and(|one| one.operation == Operation::Train));
+    trained(problems(quick))
+}
+
+/// Those of boosting.
+pub(super) fn stages(quick: bool) -> Vec<Listed> {
+    trained(boosting(quick))
+}
+
+fn trained(mut all: Vec<Listed>) -> Vec<Listed> {
+    all.retain(|listed| workload(listed.kind).is_some_and(|one| one.operation.trains()));
     all
+}
+
+/// Whether it is training from numbers to the model on many rows: what is judged over seeds, and what memory is measured of.
+fn is_full_training(listed: &Listed) -> bool {
+    let trains = workload(listed.kind).is_some_and(|workload| workload.operation == Operation::Train);
+    trains && listed.shape.first().is_some_and(|&rows| rows > SMALL)
 }
 
 /// Whether a kind of problem is one of these.
@@ -129,10 +203,11 @@ pub(super) fn write(problem: &Problem, seed: Option<u64>) -> io::Result<Agreemen
     let data = data::ALL.iter().find(fits).ok_or_else(unknown)?;
     let seed = seed.unwrap_or(SEED);
     let (x, y) = (data.draw)(rows + tests, seed);
-    let Workload { operation, trees, depth, leaves, .. } = *workload;
-    let candidates = if trees > 1 { features.isqrt() } else { 0 };
-    let settings =
-        Trees { operation, data: data.name.into(), seed, trees, depth, leaves, features: candidates };
+    let Workload { operation, trees, depth, leaves, boosting, .. } = *workload;
+    let draws = trees > 1 && boosting.is_none();
+    let (categories, features) = (data.categories, if draws { features.isqrt() } else { 0 });
+    let data = data.name.into();
+    let settings = Trees { operation, data, seed, categories, trees, depth, leaves, features, boosting };
     let truth = give(problem, &settings, &x, &y, rows)?;
     Ok(Agreement::Predictions(truth, classes))
 }
@@ -235,9 +310,29 @@ mod tests {
     fn every_kind_has_its_peers() {
         let listed = problems(true);
         for kind in OF_ONE_TREE.iter().chain(OF_FORESTS) {
-            assert_eq!(listed.iter().filter(|one| one.kind == *kind).count(), data::ALL.len());
+            assert_eq!(listed.iter().filter(|one| one.kind == *kind).count(), 2);
         }
-        assert_eq!(listed.len(), data::ALL.len() * (OF_ONE_TREE.len() + OF_FORESTS.len()));
+        assert_eq!(listed.len(), 2 * (OF_ONE_TREE.len() + OF_FORESTS.len()));
         assert!(training(true).iter().all(|one| !one.kind.contains("predict")));
+        assert!(OF_FULL_TREES.iter().all(|kind| OF_FORESTS.contains(kind)));
+    }
+
+    #[test]
+    fn every_workload_has_its_rows_and_its_own_name() {
+        for (workloads, listed) in [(&FORESTS[..], problems(false)), (&BOOSTED[..], boosting(false))] {
+            // A name that no data have would leave the problem out.
+            let named: usize = workloads.iter().map(|workload| workload.rows.len()).sum();
+            assert_eq!(listed.len(), named);
+        }
+        let kinds: Vec<&str> = FORESTS.iter().chain(&BOOSTED).map(|workload| workload.kind).collect();
+        assert!(kinds.iter().enumerate().all(|(i, kind)| !kinds[..i].contains(kind)), "{kinds:?}");
+        // Data are found by their dimensions.
+        let shapes: Vec<_> = data::ALL.iter().map(|data| (data.features, data.classes)).collect();
+        assert!(shapes.iter().enumerate().all(|(i, shape)| !shapes[..i].contains(shape)));
+        // In a try-out the two sizes of `dense_binary` are one.
+        assert_eq!(boosting(false).len() - boosting(true).len(), 2);
+        assert!(stages(true).iter().all(|one| one.kind.starts_with("boost")));
+        let judged = boosting(false).iter().filter(|one| is_full_training(one)).count();
+        assert_eq!(judged, BOOST.rows.len());
     }
 }

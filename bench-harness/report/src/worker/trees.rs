@@ -8,6 +8,8 @@ use std::io;
 pub enum Operation {
     /// Training, from numbers in memory to a model: binning and containers of one's own included.
     Train,
+    /// Training on a container of one's own that is there, binned.
+    Grow,
     /// Predicting all test rows with a model that is there.
     Predict,
     /// Predicting one test row, another one each time.
@@ -15,14 +17,20 @@ pub enum Operation {
 }
 
 impl Operation {
-    const ALL: [(Self, &'static str); 3] =
-        [(Self::Train, "train"), (Self::Predict, "predict"), (Self::Row, "row")];
+    const ALL: [(Self, &'static str); 4] =
+        [(Self::Train, "train"), (Self::Grow, "grow"), (Self::Predict, "predict"), (Self::Row, "row")];
+
+    /// Whether training is what is timed.
+    pub fn trains(self) -> bool {
+        matches!(self, Self::Train | Self::Grow)
+    }
 }
 
-/// A tree, or a forest, and its data. Operands of such a problem are `x` (rows x features), `y` (a class or a number for each
-/// row) and `t` (tests x features); results are tests x classes probabilities, or a number for each test row. The shape is
-/// rows x tests x features x classes, the last 0 for numbers; all else stands in `settings.txt`, a name and a value on a line.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// A tree, a forest or boosted trees, and their data. Operands of such a problem are `x` (rows x features), `y` (a class or a
+/// number for each row) and `t` (tests x features); results are tests x classes probabilities, or a number for each test row. The
+/// shape is rows x tests x features x classes, the last 0 for numbers; all else stands in `settings.txt`, a name and a value on a
+/// line.
+#[derive(Clone, Debug, PartialEq)]
 pub struct Trees {
     /// What is timed.
     pub operation: Operation,
@@ -30,7 +38,9 @@ pub struct Trees {
     pub data: String,
     /// Of the data and of what is drawn in training.
     pub seed: u64,
-    /// How many trees; 1 is a decision tree that sees all rows, more are a forest.
+    /// How many of the features, the last ones, are codes of categories: whole numbers, NaN where they are missing.
+    pub categories: usize,
+    /// How many trees, or stages of boosting; without boosting 1 is a decision tree that sees all rows, more are a forest.
     pub trees: usize,
     /// Splits on the way to a leaf at most; 0 for no limit.
     pub depth: usize,
@@ -38,31 +48,60 @@ pub struct Trees {
     pub leaves: usize,
     /// Features that are looked at for each split; 0 for all.
     pub features: usize,
+    /// How trees are added up; `None` for a tree or the mean of a forest.
+    pub boosting: Option<Boosting>,
+}
+
+/// What boosting needs to be told beside the trees.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Boosting {
+    /// What a tree is multiplied by.
+    pub learning_rate: f64,
+    /// Added to the sum of second derivatives of a leaf.
+    pub l2: f64,
+    /// Rows of a leaf at least.
+    pub min_rows: usize,
+    /// Sum of second derivatives of a leaf at least.
+    pub min_hessian: f64,
 }
 
 impl Trees {
     fn text(&self) -> String {
         let operation =
             Operation::ALL.iter().find(|(one, _)| *one == self.operation).map_or("", |(_, name)| name);
-        let Self { data, seed, trees, depth, leaves, features, .. } = self;
+        let Self { data, seed, categories, trees, depth, leaves, features, .. } = self;
+        let boosting = self.boosting.map_or(String::new(), |boosting| {
+            let Boosting { learning_rate, l2, min_rows, min_hessian } = boosting;
+            format!(
+                "learning_rate {learning_rate}\nl2 {l2}\nmin_rows {min_rows}\nmin_hessian {min_hessian}\n"
+            )
+        });
         format!(
-            "operation {operation}\ndata {data}\nseed {seed}\ntrees {trees}\ndepth {depth}\nleaves {leaves}\n\
-             features {features}\n"
+            "operation {operation}\ndata {data}\nseed {seed}\ncategories {categories}\ntrees {trees}\ndepth {depth}\n\
+             leaves {leaves}\nfeatures {features}\n{boosting}"
         )
     }
 
     fn parse(text: &str) -> Option<Self> {
         let value = |name: &str| text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
         let number = |name: &str| value(name)?.parse().ok();
+        let real = |name: &str| value(name)?.parse().ok();
+        let boosting = || {
+            let (learning_rate, l2) = (real("learning_rate")?, real("l2")?);
+            let (min_rows, min_hessian) = (number("min_rows")?, real("min_hessian")?);
+            Some(Boosting { learning_rate, l2, min_rows, min_hessian })
+        };
         let named = |(_, name): &&(Operation, &str)| value("operation") == Some(name);
         Some(Self {
             operation: Operation::ALL.iter().find(named)?.0,
             data: value("data")?.into(),
             seed: value("seed")?.parse().ok()?,
+            categories: number("categories")?,
             trees: number("trees")?,
             depth: number("depth")?,
             leaves: number("leaves")?,
             features: number("features")?,
+            boosting: if value("learning_rate").is_some() { Some(boosting()?) } else { None },
         })
     }
 
@@ -98,11 +137,27 @@ mod tests {
     #[test]
     fn settings_survive_their_file() {
         let (operation, data) = (Operation::Row, "rows of mine".to_string());
-        let trees = Trees { operation, data, seed: 3, trees: 100, depth: 0, leaves: 64, features: 5 };
-        assert_eq!(Trees::parse(&trees.text()), Some(trees.clone()));
-        assert_eq!(Trees::parse(&trees.text().replace("leaves 64\n", "")), None);
-        assert_eq!(Trees::parse(&trees.text().replace("row\n", "dance\n")), None);
-        assert!(trees.same_model(&Trees { operation: Operation::Train, ..trees.clone() }));
-        assert!(!trees.same_model(&Trees { seed: 4, ..trees.clone() }));
+        let (categories, boosting) = (2, None);
+        let trees = Trees {
+            operation,
+            data,
+            seed: 3,
+            categories,
+            trees: 100,
+            depth: 0,
+            leaves: 64,
+            features: 5,
+            boosting,
+        };
+        let boosting = Boosting { learning_rate: 0.1, l2: 1.0, min_rows: 20, min_hessian: 1e-3 };
+        let boosted = Trees { boosting: Some(boosting), ..trees.clone() };
+        for trees in [&trees, &boosted] {
+            assert_eq!(Trees::parse(&trees.text()), Some(trees.clone()));
+            assert_eq!(Trees::parse(&trees.text().replace("leaves 64\n", "")), None);
+            assert_eq!(Trees::parse(&trees.text().replace("row\n", "dance\n")), None);
+        }
+        assert_eq!(Trees::parse(&boosted.text().replace("min_rows 20\n", "")), None);
+        assert!(trees.same_model(&Trees { operation: Operation::Grow, ..trees.clone() }));
+        assert!(!trees.same_model(&boosted) && !trees.same_model(&Trees { seed: 4, ..trees.clone() }));
     }
 }

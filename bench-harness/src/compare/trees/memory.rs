@@ -3,13 +3,13 @@
 use super::super::outcome::Compared;
 use super::super::peers::{OURS, Peer, Place};
 use super::super::problems::Listed;
-use super::write;
+use super::{is_full_training, workload, write};
 use crate::compare::{problem_of, threads_text};
 use std::io;
 use tilewise_report::worker::{Problem, Remote};
 use tilewise_report::{Table, ratio};
 
-/// Trains every forest of full size in a process of its own for each system; what is told is the most memory that the process
+/// Trains all that has several trees and many rows in a process of its own for each system; what is told is the most memory that the process
 /// held until it had trained less the most that it held before it read the rows.
 pub(in crate::compare) fn memory(
     peers: &[&Peer],
@@ -22,7 +22,8 @@ pub(in crate::compare) fn memory(
     let title = format!("Peak memory of training on {}, the rows included [MiB]", threads_text(threads));
     let columns = ["<case", "<data", "<system", "before", "training takes", "of ours"];
     let mut table = Table::new(title, &columns);
-    for one in listed.iter().filter(|one| one.kind == super::FULL.kind) {
+    let several = |one: &&Listed| workload(one.kind).is_some_and(|workload| workload.trees > 1);
+    for one in listed.iter().filter(|one| is_full_training(one)).filter(several) {
         let problem = problem_of(one, place);
         write(&problem, None)?;
         let mut ours = f64::NAN;

@@ -5,87 +5,149 @@ use std::io;
 use std::rc::Rc;
 use tilewise_base::{Context, Error};
 use tilewise_forest::{Forest, RandomForest};
+use tilewise_gbdt::{Boosted, GradientBoosting, Lesson, Link};
 use tilewise_kernels::parallel::Scheme;
 use tilewise_kernels::{Float, MatMut, MatRef};
-use tilewise_report::worker::{Job, Operation, Problem, Trees};
-use tilewise_tree::{Answers, BinnedTable, DecisionTree, Feature, MaxBins, MaxFeatures, Tree, WhenAsked};
+use tilewise_report::worker::{Boosting, Job, Operation, Problem, Trees};
+use tilewise_tree::{
+    Answers, BinnedTable, DecisionTree, Feature, MaxBins, MaxFeatures, Penalty, Tree, WhenAsked,
+};
 
-/// Trees of either kind, and what predicts with them once it is asked.
-pub(super) struct Model {
-    grown: Grown,
-    compiled: WhenAsked,
-}
-
-enum Grown {
-    Tree(Tree),
-    Forest(Box<Forest>),
+/// Trees, compiled for prediction when it is first asked.
+pub(super) enum Model {
+    Tree(Tree, WhenAsked),
+    Forest(Box<Forest>, WhenAsked),
+    Boosted(Box<Boosted>, Link),
 }
 
 /// The inputs of a model.
-pub(super) enum Inputs<'a> {
+pub(super) enum Inputs {
     /// Numbers row by row, and how many a row has.
-    Numbers(&'a [f32], usize),
-    /// Columns as they are.
-    Columns(&'a [Feature<'a>]),
+    Numbers(Vec<f32>, usize),
+    /// Numbers and categories as they are.
+    Columns(Vec<Column>),
+}
+
+/// A column of inputs.
+pub(super) enum Column {
+    Numbers(Vec<f64>),
+    /// One code for each row, and how many there are; others are missing.
+    Codes(Vec<u32>, usize),
+}
+
+impl Inputs {
+    /// Of rows whose last `categories` features are codes.
+    fn new(x: Vec<f32>, features: usize, categories: usize) -> Self {
+        if categories == 0 {
+            return Self::Numbers(x, features);
+        }
+        let column = |j: usize| {
+            let values = x.chunks_exact(features).map(move |row| row[j]);
+            if j < features - categories {
+                return Column::Numbers(values.map(f64::from).collect());
+            }
+            let codes: Vec<u32> = values.map(|x| if x.is_nan() { u32::MAX } else { x as u32 }).collect();
+            let known = codes.iter().copied().filter(|&code| code != u32::MAX);
+            let levels = known.max().map_or(0, |most| most as usize + 1);
+            Column::Codes(codes, levels)
+        };
+        Self::Columns((0..features).map(column).collect())
+    }
+
+    fn bin(&self, seed: u64) -> Result<BinnedTable, Error> {
+        match self {
+            Self::Numbers(x, features) => {
+                let x = MatRef::new(x, x.len() / features.max(&1), *features)?;
+                BinnedTable::of_matrix(x, None, MaxBins::default(), seed)
+            }
+            Self::Columns(columns) => {
+                let feature = |column| match column {
+                    &Column::Codes(ref codes, levels) => Feature::Categorical { codes, levels },
+                    Column::Numbers(values) => Feature::Numeric(values),
+                };
+                let features: Vec<Feature<'_>> = columns.iter().map(feature).collect();
+                BinnedTable::new(&features, None, MaxBins::default(), seed)
+            }
+        }
+    }
 }
 
 impl Model {
     /// Trains as `settings` say; binning is part of it.
     pub(super) fn train(
-        inputs: &Inputs<'_>,
+        inputs: &Inputs,
         answers: &Answers,
         settings: &Trees,
         scheme: Scheme,
     ) -> Result<Self, Error> {
-        let table = match *inputs {
-            Inputs::Numbers(x, features) => {
-                let x = MatRef::new(x, x.len() / features.max(1), features)?;
-                BinnedTable::of_matrix(x, None, MaxBins::default(), settings.seed)?
-            }
-            Inputs::Columns(columns) => BinnedTable::new(columns, None, MaxBins::default(), settings.seed)?,
-        };
+        Self::grow(&inputs.bin(settings.seed)?, answers, settings, scheme)
+    }
+
+    /// Trains on what is binned.
+    fn grow(table: &BinnedTable, answers: &Answers, settings: &Trees, scheme: Scheme) -> Result<Self, Error> {
         let limit = |n: usize| (n > 0).then_some(n);
         let max_features = limit(settings.features).map_or(MaxFeatures::All, MaxFeatures::Count);
         let (max_depth, max_leaves) = (limit(settings.depth), limit(settings.leaves));
         let tree = DecisionTree { max_depth, max_leaves, max_features, ..DecisionTree::default() };
         let context = Context { seed: settings.seed, scheme, ..Context::default() };
+        if let Some(Boosting { learning_rate, l2, min_rows, min_hessian }) = settings.boosting {
+            let (stages, penalty) = (settings.trees, Penalty { l2, min_hessian, ..Penalty::default() });
+            let tree = DecisionTree { min_samples_leaf: min_rows, ..tree };
+            let boosting =
+                GradientBoosting { stages, learning_rate, penalty, tree, ..GradientBoosting::default() };
+            let link = match answers {
+                Answers::Classes { classes: 2, .. } => Link::Logistic,
+                Answers::Classes { .. } => Link::Softmax,
+                _ => Link::Identity,
+            };
+            return Ok(Self::Boosted(
+                Box::new(boosting.fit(table, &Lesson::new(answers), &context)?.model),
+                link,
+            ));
+        }
         if settings.trees > 1 {
             let (trees, max_features) = (settings.trees, Some(max_features));
             let forest = RandomForest { trees, max_features, tree, ..RandomForest::default() };
-            let forest = Box::new(forest.fit(&table, answers, &context)?.model);
-            return Ok(Self { grown: Grown::Forest(forest), compiled: WhenAsked::default() });
+            let forest = forest.fit(table, answers, &context)?.model;
+            return Ok(Self::Forest(Box::new(forest), WhenAsked::default()));
         }
         let tree = match answers {
-            Answers::Classes { y, classes } => tree.fit_classes(&table, y, *classes, &context)?.model,
-            Answers::Numbers(y) => tree.fit_numbers(&table, y, &context)?.model,
-            Answers::Outputs(y) => tree.fit_outputs(&table, y, &context)?.model,
+            Answers::Classes { y, classes } => tree.fit_classes(table, y, *classes, &context)?.model,
+            Answers::Numbers(y) => tree.fit_numbers(table, y, &context)?.model,
+            Answers::Outputs(y) => tree.fit_outputs(table, y, &context)?.model,
         };
-        Ok(Self { grown: Grown::Tree(tree), compiled: WhenAsked::default() })
+        Ok(Self::Tree(tree, WhenAsked::default()))
     }
 
-    fn trees(&self) -> &[Tree] {
-        match &self.grown {
-            Grown::Tree(tree) => std::slice::from_ref(tree),
-            Grown::Forest(forest) => forest.trees(),
+    /// Numbers that are predicted for a row.
+    fn outputs(&self) -> usize {
+        match self {
+            Self::Tree(tree, _) => tree.outputs(),
+            Self::Forest(forest, _) => forest.trees().first().map_or(0, Tree::outputs),
+            Self::Boosted(boosted, link) => link.outputs(boosted.ensemble().scores()),
         }
     }
 
-    fn outputs(&self) -> usize {
-        self.trees().first().map_or(0, Tree::outputs)
+    /// Predicts rows into rows x outputs.
+    fn predict_into<T: Float>(&self, x: MatRef<'_, T>, out: MatMut<'_, f64>) -> Result<(), Error> {
+        let (compiled, trees) = match self {
+            Self::Tree(tree, compiled) => (compiled, std::slice::from_ref(tree)),
+            Self::Forest(forest, compiled) => (compiled, forest.trees()),
+            Self::Boosted(boosted, link) => return boosted.ensemble().predict(x, None, *link, out),
+        };
+        Ok(compiled.get(trees)?.mean(x, out)?)
     }
 
     fn predict_row(&self, row: &[f64], out: &mut [f64]) -> Result<(), Error> {
         let outputs = out.len();
-        let compiled = self.compiled.get(self.trees())?;
-        Ok(compiled.mean(MatRef::new(row, 1, row.len())?, MatMut::new(out, 1, outputs)?)?)
+        self.predict_into(MatRef::new(row, 1, row.len())?, MatMut::new(out, 1, outputs)?)
     }
 
     /// Predicts rows of as many features, over threads.
     pub(super) fn predict<T: Float>(&self, x: &[T], features: usize) -> Result<Vec<f64>, Error> {
         let (rows, outputs) = (x.len() / features.max(1), self.outputs());
         let mut out = vec![0.0; rows * outputs];
-        let compiled = self.compiled.get(self.trees())?;
-        compiled.mean(MatRef::new(x, rows, features)?, MatMut::new(&mut out, rows, outputs)?)?;
+        self.predict_into(MatRef::new(x, rows, features)?, MatMut::new(&mut out, rows, outputs)?)?;
         Ok(out)
     }
 }
@@ -116,13 +178,17 @@ impl Worker {
             0 => Answers::Numbers(y.into_iter().map(f64::from).collect()),
             _ => Answers::Classes { y: y.into_iter().map(|y| y as u32).collect(), classes },
         };
+        let settings = Trees::read(problem)?;
+        let inputs = Inputs::new(problem.elements("x", rows * features)?, features, settings.categories);
+        let binned = (settings.operation == Operation::Grow).then(|| inputs.bin(settings.seed));
         let job = Grove {
             kept: Rc::clone(&self.kept),
             scheme: self.scheme,
-            settings: Trees::read(problem)?,
+            binned: binned.transpose().map_err(io::Error::other)?,
+            settings,
             shape: problem.shape.clone(),
             features,
-            x: problem.elements("x", rows * features)?,
+            inputs,
             tests: problem.elements("t", tests * features)?,
             answers,
             row: 0,
@@ -133,7 +199,7 @@ impl Worker {
         };
         if !job.kept.borrow().as_ref().is_some_and(is_kept) {
             job.kept.take();
-            if job.settings.operation != Operation::Train {
+            if !job.settings.operation.trains() {
                 job.train().map_err(io::Error::other)?;
             }
         }
@@ -147,7 +213,9 @@ struct Grove {
     settings: Trees,
     shape: Vec<usize>,
     features: usize,
-    x: Vec<f32>,
+    inputs: Inputs,
+    /// The inputs, where binning them is not timed.
+    binned: Option<BinnedTable>,
     tests: Vec<f32>,
     answers: Answers,
     /// The next row to predict alone, and its answer.
@@ -159,8 +227,11 @@ impl Grove {
     fn train(&self) -> Result<(), Error> {
         // The model before goes first: two need not fit.
         self.kept.take();
-        let inputs = Inputs::Numbers(&self.x, self.features);
-        let model = Model::train(&inputs, &self.answers, &self.settings, self.scheme)?;
+        let (answers, settings) = (&self.answers, &self.settings);
+        let model = match &self.binned {
+            Some(table) => Model::grow(table, answers, settings, self.scheme)?,
+            None => Model::train(&self.inputs, answers, settings, self.scheme)?,
+        };
         self.kept.replace(Some((self.settings.clone(), self.shape.clone(), model)));
         Ok(())
     }
@@ -192,7 +263,7 @@ impl Grove {
 impl Job for Grove {
     fn run(&mut self, times: u64) -> Result<(), String> {
         match self.settings.operation {
-            Operation::Train => (0..times).try_for_each(|_| self.train()),
+            Operation::Train | Operation::Grow => (0..times).try_for_each(|_| self.train()),
             Operation::Predict => {
                 (0..times).try_for_each(|_| std::hint::black_box(self.predict()).map(|_| ()))
             }
@@ -213,21 +284,20 @@ mod tests {
     use super::*;
     use tilewise_report::worker::Layout;
 
-    #[test]
-    fn a_forest_is_kept_for_prediction_and_better_than_a_tree() {
-        let folder = std::env::temp_dir().join(format!("tilewise trees {}", std::process::id()));
+    /// Solves problems of some kinds of 1,500 rows of the same data; results beside the scores.
+    fn solve(kinds: &[&str], features: usize, name: &str) -> Vec<(Scores, Vec<f64>)> {
+        let folder = std::env::temp_dir().join(format!("tilewise {name} {}", std::process::id()));
         std::fs::create_dir_all(&folder).unwrap();
-        let problem = |kind: &str| Problem {
-            kind: kind.into(),
-            element: "f32".into(),
-            shape: vec![1_500, 500, 28, 2],
-            layout: Layout::default(),
-            folder: folder.clone(),
-        };
         let worker = Worker::new(Scheme::Auto);
         let mut solved = Vec::new();
-        for kind in ["tree", "predict_64", "row_64"] {
-            let problem = problem(kind);
+        for kind in kinds {
+            let problem = Problem {
+                kind: (*kind).into(),
+                element: "f32".into(),
+                shape: vec![1_500, 500, features, 2],
+                layout: Layout::default(),
+                folder: folder.clone(),
+            };
             let agreement = write(&problem, None).unwrap();
             let mut job = worker.load(&problem).unwrap();
             job.run(3).unwrap();
@@ -235,8 +305,48 @@ mod tests {
             let result = job.result();
             solved.push((Scores::of(&truth, &result, classes).unwrap(), result));
         }
+        std::fs::remove_dir_all(folder).unwrap();
+        solved
+    }
+
+    #[test]
+    fn a_forest_is_kept_for_prediction_and_better_than_a_tree() {
+        let solved = solve(&["tree", "predict_64", "row_64"], 28, "trees");
         assert!(solved[1].0.auc > solved[0].0.auc + 0.05, "{:?} {:?}", solved[1].0, solved[0].0);
         assert_eq!(solved[1].1, solved[2].1);
-        std::fs::remove_dir_all(folder).unwrap();
+    }
+
+    #[test]
+    fn boosting_is_the_same_on_bins_that_are_there_and_better_than_a_tree() {
+        let solved = solve(&["tree", "boost", "boost_binned", "predict_boost", "row_boost"], 28, "boosting");
+        assert!(solved[1].0.auc > solved[0].0.auc + 0.05, "{:?} {:?}", solved[1].0, solved[0].0);
+        assert!(solved[2..].iter().all(|one| one.1 == solved[1].1));
+    }
+
+    #[test]
+    fn categories_and_missing_values_are_taken_as_they_are() {
+        // The class is whether the code is odd: one split tells, if it is a set of categories.
+        let code = |i: usize| if i % 10 == 0 { f32::NAN } else { (i % 40) as f32 };
+        let x: Vec<f32> = (0..400).flat_map(|i| [0.25 * (i % 7) as f32, code(i)]).collect();
+        let y: Vec<u32> = (0..400).map(|i| u32::from(i % 10 != 0 && i % 2 == 1)).collect();
+        let settings = Trees {
+            operation: Operation::Train,
+            data: String::new(),
+            seed: 1,
+            categories: 1,
+            trees: 1,
+            depth: 1,
+            leaves: 0,
+            features: 0,
+            boosting: None,
+        };
+        let answers = Answers::Classes { y: y.clone(), classes: 2 };
+        let inputs = Inputs::new(x.clone(), 2, settings.categories);
+        let model = Model::train(&inputs, &answers, &settings, Scheme::Auto).unwrap();
+        let ones: Vec<f64> = model.predict(&x, 2).unwrap().chunks_exact(2).map(|row| row[1]).collect();
+        assert!(ones.iter().zip(&y).all(|(p, &y)| *p == f64::from(y)));
+        let x = vec![0.5, 3.0, f32::NAN, f32::NAN, 1.5, 0.0];
+        let Inputs::Columns(columns) = Inputs::new(x, 2, 1) else { panic!("columns") };
+        assert!(matches!(&columns[1], Column::Codes(codes, 4) if *codes == [3, u32::MAX, 0]));
     }
 }

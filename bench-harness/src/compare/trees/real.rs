@@ -1,9 +1,10 @@
-//! Trees and forests on real data: beside scikit-learn's at equal settings, and on categories and missing values as they are
+//! Trees, forests and boosting on real data: beside others' at equal settings, and on categories and missing values as they are
 //! beside what other libraries need made of them.
 
-use super::ours::{Inputs, Model};
+use super::BOOSTING;
+use super::ours::{self, Inputs, Model};
 use super::paired::{DIGITS, Paired, mean_text};
-use crate::compare::peers::{Place, SCIKIT_LEARN};
+use crate::compare::peers::{BOOSTERS, Peer, Place, SCIKIT_LEARN};
 use crate::compare::system::System;
 use crate::scale::cores;
 use std::io;
@@ -13,7 +14,10 @@ use tilewise_data::{ReadOptions, read};
 use tilewise_kernels::parallel::Scheme;
 use tilewise_report::Table;
 use tilewise_report::worker::{Layout, Operation, Problem, Trees};
-use tilewise_tree::{Answers, Feature};
+use tilewise_tree::Answers;
+
+/// Beside whom trees and forests are judged.
+const TREES: &[Peer] = &[SCIKIT_LEARN];
 
 /// Rows that are kept for the test.
 const TEST: f64 = 0.25;
@@ -192,43 +196,95 @@ fn rows_of(columns: &[Vec<f64>], rows: &[usize]) -> Vec<f64> {
     rows.iter().flat_map(|&row| columns.iter().map(move |column| column[row])).collect()
 }
 
-/// Accuracy, or the RMSE with its sign turned: more is better.
-fn score(truth: &Answers, predicted: &[f64]) -> io::Result<f64> {
-    match truth {
-        Answers::Classes { y, classes } => {
-            metric::accuracy(y, &metric::most_probable(predicted, *classes), None)
-        }
-        Answers::Numbers(y) => metric::rmse(y, predicted, None).map(|rmse| -rmse),
-        Answers::Outputs(_) => return Err(io::Error::other("several numbers have no score here")),
+/// A metric of which more is better, and the digits after its point that tell something.
+type Metric = (&'static str, usize);
+
+/// What predictions are judged by: classes by the accuracy, those of boosting, whose probabilities are calibrated, by the log loss
+/// too; numbers by the RMSE.
+fn metrics(classify: bool, boosting: bool) -> &'static [Metric] {
+    match (classify, boosting) {
+        (true, true) => &[("accuracy", DIGITS), ("- log loss", DIGITS)],
+        (true, false) => &[("accuracy", DIGITS)],
+        (false, _) => &[("- RMSE", 2)],
     }
-    .map_err(io::Error::other)
 }
 
-/// What is grown: a tree of limited depth, a forest without limits.
+/// The metrics of predictions, in the order of [`metrics`]; the log loss is told whether asked for or not.
+fn score(truth: &Answers, predicted: &[f64]) -> io::Result<Vec<f64>> {
+    let values = || match truth {
+        Answers::Classes { y, classes } => Ok(vec![
+            metric::accuracy(y, &metric::most_probable(predicted, *classes), None)?,
+            -metric::log_loss(y, predicted, *classes, None)?,
+        ]),
+        Answers::Numbers(y) => Ok(vec![-metric::rmse(y, predicted, None)?]),
+        Answers::Outputs(_) => Err(tilewise_base::Error::Fit("several numbers have no score here".into())),
+    };
+    values().map_err(io::Error::other)
+}
+
+/// What is grown: a tree of limited depth, a forest without limits, boosted trees of 31 leaves.
 fn settings(
     name: &str,
     seed: u64,
     features: usize,
     classify: bool,
     quick: bool,
-) -> [(&'static str, Trees); 2] {
+) -> [(&'static str, Trees); 3] {
     let (operation, data) = (Operation::Train, name.to_string());
     let candidates = if classify { features.isqrt() } else { features / 3 }.max(1);
-    let tree = Trees { operation, data, seed, trees: 1, depth: 8, leaves: 0, features: 0 };
+    let (categories, boosting) = (0, None);
+    let tree =
+        Trees { operation, data, seed, categories, trees: 1, depth: 8, leaves: 0, features: 0, boosting };
     let trees = if quick { 10 } else { 100 };
     let forest = Trees { trees, depth: 0, features: candidates, ..tree.clone() };
-    [("tree of depth 8", tree), ("forest", forest)]
+    let boosted = Trees { trees, depth: 0, leaves: 31, boosting: Some(BOOSTING), ..tree.clone() };
+    [("tree of depth 8", tree), ("forest", forest), ("boosting", boosted)]
 }
 
 fn narrow(x: &[f64]) -> Vec<f32> {
     x.iter().map(|&x| x as f32).collect()
 }
 
-/// Both tables: beside scikit-learn, and categories and missing values as they are beside encoded ones. Sets whose file is not
-/// there are named in a note of the first.
+/// Where models are trained for other systems, and the systems that train them.
+struct Beside<'a> {
+    folder: PathBuf,
+    systems: Vec<System<'a>>,
+}
+
+impl<'a> Beside<'a> {
+    fn new(place: &'a Place, peers: &'a [Peer]) -> io::Result<Self> {
+        // Rows of its own: a comparison may be going on beside.
+        let folder = place.folder.join("real");
+        std::fs::create_dir_all(&folder)?;
+        let systems = peers.iter().map(|peer| System::new(peer, cores(), place, false)).collect();
+        Ok(Self { folder, systems })
+    }
+}
+
+/// What a model reached: for every division the metrics.
+#[derive(Default)]
+struct Reached {
+    ours: Vec<Vec<f64>>,
+    /// With categories and missing values as they are, where that was asked.
+    as_they_are: Vec<Vec<f64>>,
+    /// Of each system beside.
+    theirs: Vec<Vec<Vec<f64>>>,
+}
+
+/// A metric over divisions.
+fn over(divisions: &[Vec<f64>], metric: usize) -> Vec<f64> {
+    divisions.iter().map(|values| values[metric]).collect()
+}
+
+fn paired(a: &[f64], b: &[f64]) -> Paired {
+    Paired::of(&a.iter().zip(b).map(|(a, b)| a - b).collect::<Vec<_>>())
+}
+
+/// Both tables: beside other systems, and categories and missing values as they are beside encoded ones. Sets whose file is not
+/// there are named in the first.
 ///
 /// # Errors
-/// When a file cannot be read, or training fails.
+/// When a file cannot be read, a system cannot be prepared, or training fails.
 pub fn quality(
     data: &RealData,
     seeds: u64,
@@ -237,14 +293,14 @@ pub fn quality(
     mut hear: impl FnMut(&str),
 ) -> io::Result<Vec<Table>> {
     let mut missing = Vec::new();
-    let place = Place::prepare("trees", &[SCIKIT_LEARN], target, &mut missing, &mut hear)?;
+    let places = [("trees", TREES), ("gbdt", BOOSTERS)]
+        .map(|(name, peers)| Place::prepare(name, peers, target, &mut missing, &mut hear));
+    let [trees, boosted] = places;
+    let (trees, boosted) = (trees?, boosted?);
     if let Some(what) = missing.first() {
         return Err(io::Error::other(what.clone()));
     }
-    // Rows of its own: a comparison may be going on beside.
-    let folder = place.folder.join("real");
-    std::fs::create_dir_all(&folder)?;
-    let mut sklearn = System::new(&SCIKIT_LEARN, cores(), &place, false);
+    let (mut trees, mut boosted) = (Beside::new(&trees, TREES)?, Beside::new(&boosted, BOOSTERS)?);
     let title = format!(
         "Real data over {seeds} divisions, equal settings and equal numbers: ours less theirs (standard error)"
     );
@@ -255,7 +311,8 @@ pub fn quality(
         "<model",
         "<metric",
         "ours",
-        "scikit-learn",
+        "<beside",
+        "theirs",
         "<ours less theirs",
         "<no worse",
     ];
@@ -269,12 +326,12 @@ pub fn quality(
         if !path.exists() {
             hear(&format!("left out: {} is not there", path.display()));
             let mut cells = vec![set.name.to_string()];
-            cells.resize(9, "-".into());
+            cells.resize(10, "-".into());
             beside.push(cells);
             continue;
         }
         let real = set.read(&path)?;
-        let mut scores: [Vec<[f64; 3]>; 2] = Default::default();
+        let mut reached: [Reached; 3] = Default::default();
         let mut features = 0;
         for seed in 1..=seeds {
             hear(&format!("{}, division {seed} of {seeds}", set.name));
@@ -282,48 +339,57 @@ pub fn quality(
             let encoded = real.encoded(&parts.train);
             features = encoded.len();
             let (x, t) = (rows_of(&encoded, &parts.train), rows_of(&encoded, &parts.test));
-            for (k, (_, settings)) in
-                settings(set.name, seed, features, set.classify, quick).iter().enumerate()
-            {
+            let models = settings(set.name, seed, features, set.classify, quick);
+            for (reached, (_, settings)) in reached.iter_mut().zip(&models) {
                 let ours = numbers(&x, &t, features, &parts.y, settings)?;
-                let theirs = give(&folder, &x, &t, &parts, features, settings)
-                    .and_then(|problem| sklearn.solve(&problem))?;
-                let natively =
-                    if set.name == ADULT.name { as_they_are(&real, &parts, settings)? } else { Vec::new() };
-                scores[k].push([
-                    score(&parts.truth, &ours)?,
-                    score(&parts.truth, &theirs)?,
-                    if natively.is_empty() { f64::NAN } else { score(&parts.truth, &natively)? },
-                ]);
+                reached.ours.push(score(&parts.truth, &ours)?);
+                if set.name == ADULT.name {
+                    let natively = as_they_are(&real, &parts, settings)?;
+                    reached.as_they_are.push(score(&parts.truth, &natively)?);
+                }
+                let others = if settings.boosting.is_some() { &mut boosted } else { &mut trees };
+                let problem = give(&others.folder, &x, &t, &parts, features, settings)?;
+                reached.theirs.resize(others.systems.len(), Vec::new());
+                for (system, theirs) in others.systems.iter_mut().zip(&mut reached.theirs) {
+                    theirs.push(score(&parts.truth, &system.solve(&problem)?)?);
+                }
             }
         }
-        let (metric, digits) = if set.classify { ("accuracy", DIGITS) } else { ("- RMSE", 2) };
-        for (k, (model, _)) in settings(set.name, 0, features, set.classify, quick).iter().enumerate() {
-            let of = |i: usize| scores[k].iter().map(|scores| scores[i]).collect::<Vec<_>>();
-            let less = |i: usize, j: usize| scores[k].iter().map(|s| s[i] - s[j]).collect::<Vec<_>>();
-            let paired = Paired::of(&less(0, 1));
-            beside.push([
-                set.name.to_string(),
-                real.inputs.rows().to_string(),
-                features.to_string(),
-                model.to_string(),
-                metric.into(),
-                mean_text(&of(0), digits),
-                mean_text(&of(1), digits),
-                paired.text(digits),
-                paired.verdict(),
-            ]);
-            if set.name == ADULT.name {
-                let paired = Paired::of(&less(2, 0));
-                native.push([
-                    set.name.to_string(),
-                    model.to_string(),
-                    metric.into(),
-                    mean_text(&of(2), digits),
-                    mean_text(&of(0), digits),
-                    paired.text(digits),
-                    paired.better().into(),
-                ]);
+        let models = settings(set.name, 0, features, set.classify, quick);
+        for (reached, (model, settings)) in reached.iter().zip(&models) {
+            let boosting = settings.boosting.is_some();
+            let peers = if boosting { BOOSTERS } else { TREES };
+            for (k, &(metric, digits)) in metrics(set.classify, boosting).iter().enumerate() {
+                let ours = over(&reached.ours, k);
+                for (peer, theirs) in peers.iter().zip(&reached.theirs) {
+                    let theirs = over(theirs, k);
+                    let difference = paired(&ours, &theirs);
+                    beside.push([
+                        set.name.to_string(),
+                        real.inputs.rows().to_string(),
+                        features.to_string(),
+                        model.to_string(),
+                        metric.into(),
+                        mean_text(&ours, digits),
+                        peer.name.into(),
+                        mean_text(&theirs, digits),
+                        difference.text(digits),
+                        difference.verdict(),
+                    ]);
+                }
+                if !reached.as_they_are.is_empty() {
+                    let natively = over(&reached.as_they_are, k);
+                    let difference = paired(&natively, &ours);
+                    native.push([
+                        set.name.to_string(),
+                        model.to_string(),
+                        metric.into(),
+                        mean_text(&natively, digits),
+                        mean_text(&ours, digits),
+                        difference.text(digits),
+                        difference.better().into(),
+                    ]);
+                }
             }
         }
     }
@@ -331,39 +397,29 @@ pub fn quality(
 }
 
 fn numbers(x: &[f64], t: &[f64], features: usize, y: &Answers, settings: &Trees) -> io::Result<Vec<f64>> {
-    let x = narrow(x);
-    let model =
-        Model::train(&Inputs::Numbers(&x, features), y, settings, Scheme::Auto).map_err(io::Error::other)?;
+    let inputs = Inputs::Numbers(narrow(x), features);
+    let model = Model::train(&inputs, y, settings, Scheme::Auto).map_err(io::Error::other)?;
     model.predict(&narrow(t), features).map_err(io::Error::other)
 }
 
 /// With the share of features at a split that the encoded columns have, which are more.
 fn as_they_are(real: &Real, parts: &Parts, settings: &Trees) -> io::Result<Vec<f64>> {
     let (train, test) = (real.inputs.take(&parts.train), real.inputs.take(&parts.test));
-    let wide: Vec<Vec<f64>> = train
-        .columns()
-        .iter()
-        .map(|column| (0..train.rows()).map(|row| column.cell(row)).collect())
-        .collect();
-    let columns = train.columns().iter().zip(&wide);
-    let features: Vec<Feature<'_>> = columns
-        .map(|(column, values)| match column {
-            Column::Categorical { codes, dictionary } => {
-                Feature::Categorical { codes, levels: dictionary.len() }
-            }
-            _ => Feature::Numeric(values),
-        })
-        .collect();
-    let candidates = if settings.features > 0 { features.len().isqrt() } else { 0 };
+    let column = |column: &Column| match column {
+        Column::Categorical { codes, dictionary } => ours::Column::Codes(codes.clone(), dictionary.len()),
+        _ => ours::Column::Numbers((0..train.rows()).map(|row| column.cell(row)).collect()),
+    };
+    let inputs = Inputs::Columns(train.columns().iter().map(column).collect());
+    let features = train.columns().len();
+    let candidates = if settings.features > 0 { features.isqrt() } else { 0 };
     let settings = Trees { features: candidates, ..settings.clone() };
-    let model = Model::train(&Inputs::Columns(&features), &parts.y, &settings, Scheme::Auto)
-        .map_err(io::Error::other)?;
+    let model = Model::train(&inputs, &parts.y, &settings, Scheme::Auto).map_err(io::Error::other)?;
     let cells: Vec<f64> =
         (0..test.rows()).flat_map(|row| test.columns().iter().map(move |column| column.cell(row))).collect();
-    model.predict(&cells, features.len()).map_err(io::Error::other)
+    model.predict(&cells, features).map_err(io::Error::other)
 }
 
-/// Writes the numbers for scikit-learn.
+/// Writes the numbers for other systems.
 fn give(
     folder: &Path,
     x: &[f64],
@@ -403,12 +459,14 @@ mod tests {
             let parts = real.divide(1).unwrap();
             let encoded = real.encoded(&parts.train);
             let (x, t) = (rows_of(&encoded, &parts.train), rows_of(&encoded, &parts.test));
-            let [_, (_, forest)] = settings(set.name, 1, encoded.len(), set.classify, true);
-            let reached =
-                score(&parts.truth, &numbers(&x, &t, encoded.len(), &parts.y, &forest).unwrap()).unwrap();
-            // Diabetes has a standard deviation of 77; the largest of the others has 10 classes.
-            let least = if set.classify { 0.85 } else { -70.0 };
-            assert!(reached > least, "{}: {reached}", set.name);
+            let [_, (_, forest), (_, boosted)] = settings(set.name, 1, encoded.len(), set.classify, true);
+            for settings in [forest, boosted] {
+                let predicted = numbers(&x, &t, encoded.len(), &parts.y, &settings).unwrap();
+                let reached = score(&parts.truth, &predicted).unwrap()[0];
+                // Diabetes has a standard deviation of 77; the largest of the others has 10 classes.
+                let least = if set.classify { 0.85 } else { -70.0 };
+                assert!(reached > least, "{}: {reached}", set.name);
+            }
         }
     }
 

@@ -5,11 +5,10 @@ use super::super::outcome::Compared;
 use super::super::peers::OURS;
 use super::super::problems::Listed;
 use super::paired::{DIGITS, Paired, mean_text};
-use super::{Scores, workload, write};
+use super::{Scores, is_full_training, write};
 use crate::compare::{Agreement, Quality, threads_text};
 use std::io;
 use tilewise_report::Table;
-use tilewise_report::worker::Operation;
 
 /// Judges everything that is trained in full size once for each of `seeds` seeds; nothing is timed.
 pub(in crate::compare) fn over_seeds(
@@ -25,9 +24,7 @@ pub(in crate::compare) fn over_seeds(
     );
     let columns = ["<case", "<data", "<system", "<metric", "mean", "<ours less theirs", "<no worse"];
     let mut table = Table::new(title, &columns);
-    let judged =
-        |one: &&Listed| workload(one.kind).is_some_and(|one| one.operation == Operation::Train && !one.small);
-    for one in listed.iter().filter(judged) {
+    for one in listed.iter().filter(|one| is_full_training(one)) {
         // Scores of each system, one for every seed that it solved.
         let mut scores: Vec<Vec<Option<Scores>>> = vec![Vec::new(); run.systems.len()];
         for seed in 1..=seeds {
