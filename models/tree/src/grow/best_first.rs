@@ -51,9 +51,9 @@ impl<C> Eq for Open<C> {}
 /// Bytes of the histograms of open nodes, where leaves are limited; nodes beyond go without, and so do those below them.
 const HELD: usize = 256 << 20;
 
-/// Nodes that are divided at the same time where leaves are limited, and rows of these that are enough: more would be divided for
-/// nothing when there are no more leaves.
-const AHEAD: usize = 8;
+/// Nodes for each thread that are divided at the same time where leaves are limited, and rows of these that are enough: more would be
+/// divided for nothing when there are no more leaves.
+const AHEAD: usize = 2;
 const ENOUGH: usize = 128 << 10;
 
 /// Parts of `rows` that do not meet, in the order of `ranges`.
@@ -125,7 +125,8 @@ impl<T: Target, B: Code> Grower<'_, T, B> {
         rows: &mut [u32],
         nodes: &Nodes<T::Cell>,
     ) -> Result<Open<T::Cell>> {
-        let most = left.min(if parallel::threads() == 1 { 1 } else { AHEAD });
+        let threads = parallel::threads();
+        let most = left.min(if threads == 1 { 1 } else { AHEAD * threads });
         let mut work = best.part.rows.len();
         let (mut batch, mut done) = (vec![best], Vec::new());
         while batch.len() < most && work < ENOUGH {
