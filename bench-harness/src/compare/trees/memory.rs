@@ -9,8 +9,8 @@ use std::io;
 use tilewise_report::worker::{Problem, Remote};
 use tilewise_report::{Table, ratio};
 
-/// Trains all that has several trees and many rows in a process of its own for each system; what is told is the most memory that the process
-/// held until it had trained less the most that it held before it read the rows.
+/// Trains all that has several trees and many rows in a process of its own for each system; what is told is the most memory that
+/// the process held until it had trained less the most that it held before it read the rows.
 pub(in crate::compare) fn memory(
     peers: &[&Peer],
     place: &Place,

@@ -326,9 +326,9 @@ mod tests {
     #[test]
     fn categories_and_missing_values_are_taken_as_they_are() {
         // The class is whether the code is odd: one split tells, if it is a set of categories.
-        let code = |i: usize| if i % 10 == 0 { f32::NAN } else { (i % 40) as f32 };
+        let code = |i: usize| if i.is_multiple_of(10) { f32::NAN } else { (i % 40) as f32 };
         let x: Vec<f32> = (0..400).flat_map(|i| [0.25 * (i % 7) as f32, code(i)]).collect();
-        let y: Vec<u32> = (0..400).map(|i| u32::from(i % 10 != 0 && i % 2 == 1)).collect();
+        let y: Vec<u32> = (0..400).map(|i: usize| u32::from(!i.is_multiple_of(10) && i % 2 == 1)).collect();
         let settings = Trees {
             operation: Operation::Train,
             data: String::new(),
