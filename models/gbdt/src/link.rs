@@ -23,6 +23,8 @@ pub enum Link {
     Softplus,
     /// One score: the first of two classes up to 0, the second above, surely.
     Hinge,
+    /// The first score, then each number above the one before by 1e-6 and the logarithm of 1 + e^s: numbers that ascend.
+    Steps,
 }
 
 impl Link {
@@ -42,6 +44,7 @@ impl Link {
             Self::SignedSquare => "the square of the score, with its sign",
             Self::Softplus => "the logarithm of 1 + e to the score",
             Self::Hinge => "the second of two classes where the score is above 0",
+            Self::Steps => "the first score, then steps of the logarithm of 1 + e to the score",
         }
     }
 
@@ -57,8 +60,14 @@ impl Link {
             Self::Exp => each(out, f64::exp),
             Self::Sigmoid => each(out, |s| 1.0 / (1.0 + (-s).exp())),
             Self::SignedSquare => each(out, |s| s * s.abs()),
-            // Without e^s where that is large.
-            Self::Softplus => each(out, |s| s.max(0.0) + (-s.abs()).exp().ln_1p()),
+            Self::Softplus => each(out, softplus),
+            Self::Steps => {
+                let mut last = 0.0;
+                for (k, (out, &s)) in out.iter_mut().zip(scores).enumerate() {
+                    last += if k == 0 { s } else { LEAST_STEP + softplus(s) };
+                    *out = last;
+                }
+            }
             Self::Hinge => {
                 let second = if scores[0] > 0.0 { 1.0 } else { 0.0 };
                 out.copy_from_slice(&[1.0 - second, second]);
@@ -76,4 +85,12 @@ impl Link {
             }
         }
     }
+}
+
+/// What numbers of [`Link::Steps`] are apart at least, as in XGBoost's expectiles.
+pub(crate) const LEAST_STEP: f64 = 1e-6;
+
+/// The logarithm of 1 + e^s, without e^s where that is large.
+fn softplus(s: f64) -> f64 {
+    s.max(0.0) + (-s.abs()).exp().ln_1p()
 }

@@ -7,6 +7,7 @@ use super::build::{Draft, DraftNode, DraftSplit, DraftTree, Feature, FeatureKind
 use super::cells::{Rounded, up_to_f32};
 use super::model::{Library, Scale};
 use crate::Link;
+use crate::link::LEAST_STEP;
 use serde::Deserialize;
 use serde::de::{Deserializer, Error as _};
 use std::borrow::Cow;
@@ -48,6 +49,7 @@ struct ModelParameters {
 struct Objective {
     name: String,
     quantile_loss_param: Option<Quantiles>,
+    expectile_loss_param: Option<Expectiles>,
 }
 
 #[derive(Deserialize)]
@@ -177,6 +179,11 @@ impl<'de> Deserialize<'de> for Flag {
     }
 }
 
+#[derive(Deserialize)]
+struct Expectiles {
+    expectile_alpha: String,
+}
+
 /// A number that the file has as text.
 fn whole(text: &str, field: &str) -> Result<usize, String> {
     text.parse().map_err(|_| format!("{field} is {text:?}; a whole number is accepted"))
@@ -240,7 +247,16 @@ pub(super) fn draft(file: File) -> Result<Draft, String> {
         return Err(format!("learner_model_param.base_score has {} numbers for {scores} scores", base.len()));
     }
     for (score, plus) in scale.plus.iter_mut().enumerate() {
-        *plus = margin(base[score.min(base.len() - 1)], &objective.name, link)?.into();
+        let of_score = |score: usize| base[score.min(base.len() - 1)];
+        // Of a step the base is what makes it, of which XGBoost leaves as much as of the least step.
+        let told = match link {
+            Link::Steps if score > 0 => {
+                let least = LEAST_STEP as f32;
+                (of_score(score) - of_score(score - 1) - least).max(least).exp_m1().ln()
+            }
+            _ => margin(of_score(score), &objective.name, link)?,
+        };
+        *plus = told.into();
     }
     let refuses_unseen =
         features.iter().any(|f| matches!(f.kind, FeatureKind::Numbers(_) | FeatureKind::Texts(_)));
@@ -285,7 +301,6 @@ fn link(objective: &Objective, classes: usize, scores: usize) -> Result<(Link, T
         | "reg:squaredlogerror"
         | "reg:pseudohubererror"
         | "reg:absoluteerror"
-        | "reg:expectileerror"
         | "rank:pairwise"
         | "rank:ndcg"
         | "rank:map"
@@ -308,6 +323,19 @@ fn link(objective: &Objective, classes: usize, scores: usize) -> Result<(Link, T
                 false => (Link::Identity, numbers()),
             }
         }
+        // Several do not cross.
+        "reg:expectileerror" if scores > 1 => {
+            let told = objective.expectile_loss_param.as_ref();
+            let levels = told
+                .map(|param| list(&param.expectile_alpha, "expectile_alpha"))
+                .transpose()?
+                .unwrap_or_default();
+            let name = |k: usize| {
+                levels.get(k).map_or_else(|| format!("score_{k}"), |level| format!("expectile_{level}"))
+            };
+            (Link::Steps, Task::Outputs { names: (0..scores).map(name).collect() })
+        }
+        "reg:expectileerror" => (Link::Identity, numbers()),
         "reg:gamma" | "reg:tweedie" | "count:poisson" | "survival:cox" | "survival:aft" => {
             (Link::Exp, numbers())
         }
