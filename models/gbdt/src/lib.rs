@@ -5,6 +5,9 @@ mod continued;
 mod ensemble;
 mod link;
 pub mod loss;
+mod monotone;
+#[cfg(test)]
+mod naive;
 mod parameters;
 mod pipeline;
 
