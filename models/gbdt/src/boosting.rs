@@ -260,6 +260,11 @@ impl GradientBoosting {
         let truth = Truth { weights: weights.as_deref(), ..*truth };
         objective.check(&truth)?;
         let base = objective.start(&truth);
+        if !base.iter().all(|base| base.is_finite()) {
+            return Err(Error::Fit(format!(
+                "the scores to start from are {base:?}: weights times answers are too large, smaller weights are accepted"
+            )));
+        }
         let mut scores: Vec<f64> = base.iter().flat_map(|&base| std::iter::repeat_n(base, y.len())).collect();
         if let Some(offset) = offset {
             scores.iter_mut().zip(offset).for_each(|(score, offset)| *score += offset);
