@@ -13,8 +13,10 @@ pub fn fixed_point(derivatives: &[Derivatives], steps: [f64; 2], random: Philox)
     let round = |(i, row): (usize, &Derivatives)| {
         let counter = (i / 64 * 16 + i % 16) as u64;
         let word = random.words(counter)[i % 64 / 16];
-        let up =
-            |size: f32, steps: f64, bits: u32| (size * steps as f32 + bits as f32 / 65_536.0).floor() as i32;
+        let up = |size: f32, steps: f64, bits: u32| {
+            let size = size * steps as f32;
+            size.floor() as i32 + i32::from(size.fract() + bits as f32 / 65_536.0 >= 1.0)
+        };
         let size = up(row.gradient.abs(), steps[0], word >> 16);
         let gradient = if row.gradient < 0.0 { -size } else { size };
         Packed::new(gradient, up(row.hessian, steps[1], word & 0xffff).max(1))

@@ -111,7 +111,7 @@ pub fn fixed_point(
         let rows = &derivatives[first..first + out.len()];
         f32::dispatch(Round { rows, steps, random, first, out });
     });
-    // A sum of f32 may have been rounded to the next whole number.
+    // The product may have been rounded to the next whole number.
     let most_hessian = ((f64::from(most[1]) * f64::from(steps[1])).ceil() + 1.0) as i32;
     let [gradient_unit, hessian_unit] = bits.map(|bits| 1.0 / f64::from(power_of_two(bits)));
     Ok(FixedPoint { gradient_unit, hessian_unit, most_hessian })
@@ -219,10 +219,14 @@ impl Task<f32> for Round<'_> {
 fn round(row: Derivatives, steps: [f32; 2], word: u32) -> Packed {
     const UNIT: f32 = 1.0 / 65_536.0;
     let up = |bits: u32| bits as i32 as f32 * UNIT;
+    // What is cut off is looked at alone: a size of 2^7 and more plus 16 bits below 1 would itself be rounded, up where nothing is cut off.
+    let rounded = |size: f32, bits: u32| {
+        let whole = size as i32;
+        whole + i32::from(size - whole as f32 + up(bits) >= 1.0)
+    };
     // Conversions cut off towards 0: from the side of 0 a size is rounded, and the sign put back.
-    let size = row.gradient.abs() * steps[0] + up(word >> 16);
-    let size = size as i32;
+    let size = rounded(row.gradient.abs() * steps[0], word >> 16);
     let gradient = if row.gradient < 0.0 { -size } else { size };
-    let hessian = (row.hessian * steps[1] + up(word & 0xffff)) as i32;
+    let hessian = rounded(row.hessian * steps[1], word & 0xffff);
     Packed::new(gradient, hessian.max(1))
 }

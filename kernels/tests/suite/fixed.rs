@@ -41,6 +41,20 @@ fn rounding_is_its_definition() {
     }
 }
 
+/// Sizes of up to 2^23 steps, to which random bits cannot be added in an f32.
+#[test]
+fn what_needs_no_rounding_is_not_rounded() {
+    for count in [10, 500, 40_000] {
+        let row = |i: usize| Derivatives { gradient: (i % 80) as f32 / 8.0 - 5.0, hessian: 1.0 };
+        let rows: Vec<Derivatives> = (0..count).map(row).collect();
+        let (fixed, units) = fixed(&rows);
+        for (row, fixed) in rows.iter().zip(fixed) {
+            assert_eq!(f64::from(fixed.gradient()) * units.gradient_unit, f64::from(row.gradient));
+            assert_eq!(f64::from(fixed.hessian()) * units.hessian_unit, 1.0);
+        }
+    }
+}
+
 #[test]
 fn sums_fit_and_use_their_room() {
     for (count, size) in [(1, 1.0), (100, 1e-3), (40_000, 1.0), (40_000, 1e20)] {

@@ -4,9 +4,9 @@
 //! these, sets each leaf to Newton's step on the derivatives as they were, and adds it to the scores of its rows. Sums that decide are
 //! integers, so neither threads nor the order of rows change a bit.
 
-use crate::continued::Origin;
+use crate::continued::{self, Origin};
 use crate::loss::{Derivatives, LeafRule, Objective, Truth};
-use crate::{Ensemble, GradientBoosting};
+use crate::{Ensemble, GradientBoosting, Link, monotone};
 use std::borrow::Cow;
 use std::ops::Range;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -191,8 +191,8 @@ impl GradientBoosting {
                 return Err(Error::Fit("boosting learns one target; there are several".into()));
             }
         };
-        let origin =
-            Origin { params: self.clone(), seed: context.seed, table: table.fingerprint(lesson.answers)? };
+        let table_and_more = continued::fingerprint(table, lesson)?;
+        let origin = Origin { params: self.clone(), seed: context.seed, table: table_and_more };
         let truth = Truth { y: &y, weights: None, groups: lesson.groups, events: lesson.events };
         let objective = self.loss.objective(classes)?;
         self.run(objective.as_ref(), &truth, lesson.offset, (earlier, origin), table, context)
@@ -212,7 +212,11 @@ impl GradientBoosting {
         context: &Context<'_>,
     ) -> Result<Fit<Boosted>> {
         let answers = Answers::Numbers(truth.y.to_vec());
-        let origin = Origin { params: self.clone(), seed: context.seed, table: table.fingerprint(&answers)? };
+        let Truth { groups, events, .. } = *truth;
+        let lesson = Lesson { answers: &answers, offset, groups, events };
+        // No loss of a name goes on with what it has grown.
+        let table_and_more = !continued::fingerprint(table, &lesson)?;
+        let origin = Origin { params: self.clone(), seed: context.seed, table: table_and_more };
         self.run(objective, truth, offset, (None, origin), table, context)
     }
 
@@ -226,6 +230,15 @@ impl GradientBoosting {
         context: &Context<'_>,
     ) -> Result<Fit<Boosted>> {
         self.check()?;
+        if self.tree.monotone.iter().any(|&sign| sign != 0) && objective.link() == Link::Softmax {
+            // A score that rises may do so for the price of a probability that falls.
+            let what = "for numbers and two classes with one score alone constraints are";
+            return Err(Error::parameter(
+                "monotone",
+                format!("a constraint with {}", objective.name()),
+                what,
+            ));
+        }
         let y = truth.y;
         same("answers against rows", table.rows(), y.len())?;
         if let Some(offset) = offset {
@@ -247,6 +260,11 @@ impl GradientBoosting {
         let truth = Truth { weights: weights.as_deref(), ..*truth };
         objective.check(&truth)?;
         let base = objective.start(&truth);
+        if !base.iter().all(|base| base.is_finite()) {
+            return Err(Error::Fit(format!(
+                "the scores to start from are {base:?}: weights times answers are too large, smaller weights are accepted"
+            )));
+        }
         let mut scores: Vec<f64> = base.iter().flat_map(|&base| std::iter::repeat_n(base, y.len())).collect();
         if let Some(offset) = offset {
             scores.iter_mut().zip(offset).for_each(|(score, offset)| *score += offset);
@@ -421,12 +439,19 @@ impl Stages<'_> {
                 None => rows.len() as f64,
                 Some(_) => table.weight_of(rows),
             };
-            (params.learning_rate * self.value(score, rows, sums[leaf]), weight)
+            (self.value(score, rows, sums[leaf]), weight)
         };
-        let (values, weights): (Vec<f64>, Vec<f64>) =
+        let (mut values, weights): (Vec<f64>, Vec<f64>) =
             parallel::map(leaves.len(), of_leaf).into_iter().unzip();
         room.rows = parted.rows;
-        Ok(Grown { tree: parted.tree.with_leaves(&values, &weights)?, values })
+        let mut tree = parted.tree;
+        if self.objective.leaves() != LeafRule::Newton {
+            // What it grew on is in other units than its leaves.
+            tree = tree.with_leaves(&values, &weights)?;
+        }
+        monotone::keep(&tree, &params.tree.monotone, &mut values);
+        values.iter_mut().for_each(|value| *value *= params.learning_rate);
+        Ok(Grown { tree: tree.with_leaves(&values, &weights)?, values })
     }
 
     /// Sums of gradients and hessians of each leaf, as integers of fine steps; writes down the leaf of each row.

@@ -1,8 +1,10 @@
 //! What boosted trees were grown from, so that they can go on.
 
-use crate::{Boosted, GradientBoosting};
+use crate::{Boosted, GradientBoosting, Lesson};
 use serde_json::Value;
 use tilewise_base::{Error, Result};
+use tilewise_kernels::random::Philox;
+use tilewise_tree::BinnedTable;
 
 /// All that decides what the trees are.
 #[derive(Clone, Debug, PartialEq)]
@@ -10,7 +12,7 @@ pub(crate) struct Origin {
     /// With the number of stages that were asked for.
     pub(crate) params: GradientBoosting,
     pub(crate) seed: u64,
-    /// The fingerprint of table and answers.
+    /// The fingerprint of the table and what is learned with it.
     pub(crate) table: u64,
 }
 
@@ -31,7 +33,8 @@ impl Origin {
             return Err(Error::parameter("seed", self.seed, accepted));
         }
         if self.table != theirs.table {
-            let what = "the table is not the one that the model to continue was grown on: its rows, answers or weights differ";
+            let what = "the table is not the one that the model to continue was grown on: its rows, answers, weights, offsets, queries \
+                        or events differ";
             return Err(Error::Fit(what.into()));
         }
         let least = earlier.stages();
@@ -42,6 +45,28 @@ impl Origin {
         }
         Ok(())
     }
+}
+
+/// A number made of all that is learned from, as [`BinnedTable::fingerprint`], which it is where there are answers alone. O(rows x
+/// columns).
+pub(crate) fn fingerprint(table: &BinnedTable, lesson: &Lesson<'_>) -> Result<u64> {
+    const OFFSET: u64 = Philox::purpose("offset of a fingerprint");
+    const GROUP: u64 = Philox::purpose("query of a fingerprint");
+    const EVENT: u64 = Philox::purpose("event of a fingerprint");
+    let mut sum = table.fingerprint(lesson.answers)?;
+    let mut add = |purpose: u64, number: u64, place: usize| {
+        sum = sum.wrapping_add(Philox::new(number, purpose).bits(place as u64));
+    };
+    for (row, offset) in lesson.offset.into_iter().flatten().enumerate() {
+        add(OFFSET, offset.to_bits(), row);
+    }
+    for (number, group) in lesson.groups.into_iter().flatten().enumerate() {
+        add(GROUP, group.end as u64, number);
+    }
+    for (row, &event) in lesson.events.into_iter().flatten().enumerate() {
+        add(EVENT, event.into(), row);
+    }
+    Ok(sum)
 }
 
 /// The first parameter but `stages` that differs: its name and both values.

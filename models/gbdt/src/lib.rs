@@ -6,6 +6,9 @@ mod ensemble;
 pub mod foreign;
 mod link;
 pub mod loss;
+mod monotone;
+#[cfg(test)]
+mod naive;
 mod parameters;
 mod pipeline;
 

@@ -155,6 +155,15 @@ impl BoostedModel {
         if all.len() % scores != 0 || all.len() / scores > params.stages {
             return Err(file.error(format!("it has {} trees for {scores} scores", all.len())));
         }
+        // A loss that was not finite is stored as none.
+        let validation: Vec<Option<f64>> = file.metadata("validation")?;
+        let (stages, judged) = (all.len() / scores, validation.len());
+        if params.early_stopping.is_some() && !(stages..=params.stages).contains(&judged)
+            || params.early_stopping.is_none() && judged > 0
+        {
+            return Err(file.error(format!("it has {judged} losses of rows held out for {stages} stages")));
+        }
+        let validation = validation.into_iter().map(|loss| loss.unwrap_or(f64::NAN)).collect();
         let mut trees = vec![Vec::new(); scores];
         all.into_iter().enumerate().for_each(|(number, tree)| trees[number % scores].push(tree));
         let table: String = file.metadata("table")?;
@@ -167,7 +176,7 @@ impl BoostedModel {
         let link = link(params.loss, &task)?.0;
         let ensemble = Ensemble::new(base, trees).map_err(|e| file.error(e.to_string()))?;
         let origin = Origin { params, seed, table };
-        let boosted = Boosted { ensemble, origin, validation: file.metadata("validation")? };
+        let boosted = Boosted { ensemble, origin, validation };
         let (target, offset, report) =
             (file.metadata("target")?, file.metadata("offset")?, file.metadata("report")?);
         Ok(Self { max_bins, inputs, boosted, link, target, task, offset, report })

@@ -142,3 +142,99 @@ impl Tree {
         self.with_values(numbers, of_nodes)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::constraints::Constraints;
+    use crate::grow::{Growth, Limits, Splitter};
+    use crate::naive::tests::{Drawn, compare_with, limits, problem, table};
+    use crate::{DecisionTree, oblivious};
+    use proptest::prelude::*;
+    use tilewise_kernels::parallel;
+
+    /// Derivatives made of answers; some hessians are the least that there is.
+    fn packed(numbers: &[f64]) -> Vec<Packed> {
+        let hessian = |row: usize| [1, 8, 8, 3][row % 4];
+        numbers.iter().enumerate().map(|(row, y)| Packed::new((y * 16.0) as i32, hessian(row))).collect()
+    }
+
+    fn gradients(values: &[Packed]) -> Gradients<'_> {
+        Gradients { values, gradient_unit: 0.0625, hessian_unit: 0.125, most_hessian: 8 }
+    }
+
+    proptest! {
+        /// As for other targets, with penalties; levels of an oblivious tree too.
+        #[test]
+        fn trees_of_boosting_are_those_of_the_naive_trainers(
+            (columns, _, numbers, weights) in problem(),
+            bins in prop::sample::select(vec![2, 5, 255]),
+            (max_depth, max_leaves) in prop::sample::select(vec![(3, usize::MAX), (usize::MAX, 7), (usize::MAX, 2), (4, 6), (usize::MAX, usize::MAX)]),
+            min_rows in prop::sample::select(vec![1, 1, 2, 5]),
+            (l2, l1, smoothing) in prop::sample::select(vec![(0.0, 0.0, 0.0), (1.0, 0.0, 10.0), (0.5, 2.0, 1.0)]),
+            min_hessian in prop::sample::select(vec![0.0, 1.0, 2.5]),
+            min_gain in prop::sample::select(vec![0.0, 1.5]),
+            features in 1_usize..4,
+            random in prop::sample::select(vec![false, false, true]),
+            growth in prop::sample::select(vec![Growth::LeafWise, Growth::DepthWise, Growth::Oblivious]),
+            sign in prop::sample::select(vec![0_i8, 1, -1]),
+            groups in prop::sample::select(vec![vec![], vec![vec![0, 1], vec![1, 2]], vec![vec![0], vec![1, 2]]]),
+        ) {
+            let table = table(&columns, weights.as_deref(), bins);
+            let values = packed(&numbers);
+            let penalty = Penalty { l2, l1, min_hessian, category_smoothing: smoothing };
+            let gradients = gradients(&values);
+            let target = target::Newton::new(&gradients, penalty);
+            let of = |column: &Drawn| if let Drawn::Numbers(_) = column { sign } else { 0 };
+            let monotone = if sign == 0 { Vec::new() } else { columns.iter().map(of).collect() };
+            let limits = Limits {
+                max_depth,
+                max_leaves,
+                min_rows,
+                min_weight: (min_hessian / 0.125_f64).ceil().max(1.0) as u64,
+                min_gain,
+                features,
+                splitter: if random { Splitter::Random } else { Splitter::Best },
+                growth,
+                constraints: Constraints { monotone, groups },
+                ..limits()
+            };
+            if growth == Growth::Oblivious {
+                oblivious::tests::compare(&table, &target, &limits);
+            } else {
+                compare_with(&table, &target, &target, &limits);
+            }
+        }
+
+        /// Rows come back in the order of leaves, each in the leaf that its bins lead to, however nodes were divided.
+        #[test]
+        fn rows_lie_in_their_leaves(
+            (columns, _, numbers, weights) in problem(),
+            growth in prop::sample::select(vec![Growth::LeafWise, Growth::DepthWise, Growth::Oblivious]),
+            max_leaves in prop::sample::select(vec![None, Some(5)]),
+            min_samples_leaf in 1_usize..4,
+        ) {
+            let table = table(&columns, weights.as_deref(), 255);
+            let values = packed(&numbers);
+            let params = DecisionTree { growth, max_leaves, min_samples_leaf, ..DecisionTree::default() };
+            // As if others had been left out for this tree.
+            let rows: Vec<u32> = table.counted().iter().copied().filter(|row| row % 5 != 4 || *row < 5).collect();
+            for threads in [1, 3] {
+                let grow = || params.grow_newton(&table, &gradients(&values), Penalty::default(), rows.clone(), 3, Scheme::Auto);
+                let parted = parallel::with_threads(threads, grow).unwrap();
+                let leaves = parted.tree.nodes().enumerate().filter(|(_, node)| node.test.is_none());
+                let ranges = parted.leaves();
+                prop_assert_eq!(ranges.len(), parted.tree.leaves());
+                for ((at, _), range) in leaves.zip(ranges) {
+                    prop_assert!(range.len() >= min_samples_leaf.min(rows.len()));
+                    for &row in &parted.rows[range] {
+                        prop_assert_eq!(parted.tree.leaf_of(&table, row as usize), at);
+                    }
+                }
+                let mut all = parted.rows.clone();
+                all.sort_unstable();
+                prop_assert_eq!(&all, &rows);
+            }
+        }
+    }
+}

@@ -352,7 +352,7 @@ impl Offer {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
     use crate::Criterion;
     use crate::grow::{self, Growth, Limits};
@@ -523,7 +523,7 @@ mod tests {
         }
     }
 
-    fn compare<T: Target>(table: &BinnedTable, target: &T, limits: &Limits) {
+    pub(crate) fn compare<T: Target>(table: &BinnedTable, target: &T, limits: &Limits) {
         let expected = naive(table, target, limits, 5);
         let widened = table.widened();
         for (threads, scheme, table) in [
