@@ -6,7 +6,7 @@ use crate::failure::{Failure, note};
 use crate::lesson::{Lesson, Ready};
 use crate::{interrupt, output, progress};
 use clap::Args;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Instant;
 use tilewise_base::{Context, Engine, Error, replace};
 use tilewise_models::{Family, Method, Resource, Rung, Search, Settings, Space, Trial, Tuned, tune};
@@ -79,6 +79,7 @@ impl Tune {
     pub(crate) fn run(self) -> Result<(), Failure> {
         let (family, settings) = self.lesson.family()?;
         let search = self.what()?;
+        search.check(family.name, &settings, self.lesson.seed)?;
         self.lesson.try_outputs(&[("--out", &self.out), ("--csv", &self.csv), ("--report", &self.report)])?;
         self.lesson.threads.run(|| self.tune(family, &settings, &search))
     }

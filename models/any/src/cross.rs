@@ -75,7 +75,7 @@ pub fn cross_validate(
             return Err(Error::Cancelled);
         }
         let scores = lesson.measure(settings, i, folds.len(), &folds[i].train, &folds[i].test);
-        progress.one_more(1, "");
+        progress.more(1, |done| format!("fold {done} of {}", folds.len()));
         scores
     });
     let done: Vec<_> = done.into_iter().filter(|fold| !matches!(fold, Err(Error::Cancelled))).collect();
@@ -115,10 +115,10 @@ impl<'a> Done<'a> {
     }
 
     /// `work` of the total is done.
-    pub(crate) fn one_more(&self, work: u64, note: &str) {
+    pub(crate) fn more(&self, work: u64, note: impl FnOnce(u64) -> String) {
         let mut done = self.done.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         *done += work;
-        self.progress.round(*done, self.total, note);
+        self.progress.round(*done, self.total, &note(*done));
     }
 }
 

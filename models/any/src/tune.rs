@@ -30,7 +30,7 @@ pub enum Method {
     Halving {
         /// How many trials begin.
         trials: usize,
-        /// One of so many trials goes on, with so many times as much; 2 or more.
+        /// One of so many trials goes on, with so many times as much; 2 to 1000.
         factor: usize,
         /// What there is little of.
         resource: Resource,
@@ -55,6 +55,17 @@ pub struct Search {
     pub method: Method,
     /// What is made better; by default the first of [`measures`].
     pub metric: Option<String>,
+}
+
+impl Search {
+    /// Checks, without a table, what can be: that the family accepts the settings of all trials and has the resource.
+    ///
+    /// # Errors
+    /// As [`tune`], as far as they do not depend on the table.
+    pub fn check(&self, name: &str, fixed: &Settings, seed: u64) -> Result<()> {
+        let trials = trials(name, fixed, self, seed)?;
+        rungs(name, fixed, self, trials.len(), usize::MAX).map(drop)
+    }
 }
 
 /// What all trials of one step of the search were trained with. A grid and random search have one.
@@ -301,8 +312,8 @@ fn metric(asked: Option<&str>, all: &'static [&'static str]) -> Result<&'static 
 fn rungs(name: &str, fixed: &Settings, search: &Search, trials: usize, rows: usize) -> Result<Vec<Rung>> {
     let whole = Rung { rows: 1.0, stages: None, trials };
     let Method::Halving { factor, resource, .. } = search.method else { return Ok(vec![whole]) };
-    if factor < 2 {
-        return Err(Error::parameter("factor", factor, "a whole number of 2 or more is"));
+    if !(2..=1000).contains(&factor) {
+        return Err(Error::parameter("factor", factor, "a whole number from 2 to 1000 is"));
     }
     let stages = match resource {
         Resource::Rows => None,
@@ -406,6 +417,6 @@ impl Shown<'_> {
             state.best = Some(state.best.filter(|best| !better(*best)).unwrap_or(mean));
         }
         let best = state.best.map_or(String::new(), |best| format!(", best {} {best:.6}", self.metric));
-        self.done.one_more(units, &format!("fit {} of {}{best}", state.fits, self.fits));
+        self.done.more(units, |_| format!("fit {} of {}{best}", state.fits, self.fits));
     }
 }

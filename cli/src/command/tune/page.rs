@@ -9,7 +9,7 @@ use tilewise_report::{Axis, Block, Chart, Cloud, Page, Places, ScatterChart, Sec
 /// Trials in the table of a page.
 const LISTED: usize = 500;
 /// A ratio of positive numbers from which equal ratios are better seen as equal distances.
-const WIDE: f64 = 20.0;
+const WIDE: f64 = 10.0;
 
 pub(super) fn page(found: &Tuned, search: &Search, how: &str, family: &str) -> Page {
     let mut sections = Vec::new();
@@ -92,7 +92,7 @@ fn clouds(found: &Tuned, x: impl Fn(&Trial) -> f64, errors: bool) -> Vec<Cloud> 
 fn is_wide(values: impl Iterator<Item = f64>) -> bool {
     let (low, high) =
         values.filter(|x| x.is_finite()).fold((f64::INFINITY, 0.0f64), |(l, h), x| (l.min(x), h.max(x)));
-    low > 0.0 && high > WIDE * low
+    low > 0.0 && high >= WIDE * low
 }
 
 /// The axis of scores. A few that are far off would press all others together.
