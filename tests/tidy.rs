@@ -19,7 +19,8 @@ fn may_import(room: &str) -> Option<Vec<&'static str>> {
         "tilewise-data" => vec!["tilewise-base"],
         "tilewise-linear" | "tilewise-tree" | "tilewise-network" => vec!["tilewise-base", "tilewise-kernels"],
         "tilewise-forest" | "tilewise-gbdt" => vec!["tilewise-base", "tilewise-kernels", "tilewise-tree"],
-        "tilewise-models" => [&["tilewise-base"], &FAMILIES[..]].concat(),
+        // Kernels for their threads and random numbers.
+        "tilewise-models" => [&["tilewise-base", "tilewise-kernels"], &FAMILIES[..]].concat(),
         // Kernels for its threads.
         "tilewise-server" => vec!["tilewise-models", "tilewise-base", "tilewise-data", "tilewise-kernels"],
         _ => return None,

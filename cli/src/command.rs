@@ -1,5 +1,6 @@
 //! The commands, a file each. A further one is a file here, a line below and a variant in `main.rs`.
 
+pub(crate) mod cv;
 pub(crate) mod demo;
 pub(crate) mod evaluate;
 pub(crate) mod explain;
@@ -8,4 +9,5 @@ pub(crate) mod inspect;
 pub(crate) mod predict;
 pub(crate) mod serve;
 pub(crate) mod train;
+pub(crate) mod tune;
 pub(crate) mod worker;

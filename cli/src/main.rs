@@ -1,4 +1,4 @@
-//! The tilewise command: train, evaluate, predict, explain, importance, inspect, serve, demo, a file each under `command/`.
+//! The tilewise command: train, cv, tune, evaluate, predict, explain, importance, inspect, serve, demo, a file each under `command/`.
 //!
 //! Results go to stdout, progress, warnings and errors to stderr. Exit code 0 is success, 1 a failure told in one line,
 //! 2 a misused command line, 130 training that Ctrl-C ended early. A reader of stdout that goes away early ends the command quietly.
@@ -8,6 +8,7 @@ mod command;
 mod demo;
 mod failure;
 mod interrupt;
+mod lesson;
 mod output;
 mod picture;
 mod progress;
@@ -19,6 +20,9 @@ const EXAMPLES: &str = "\
 Examples:
   tilewise train --model logistic --data adult.csv --target income --test-fraction 0.2 \\
       --out m.safetensors
+  tilewise cv --model forest --data adult.csv --target income --folds 5
+  tilewise tune --model gbdt --data adult.csv --target income \\
+      --search learning_rate=0.02..0.3:log --search max_leaves=15,31,63 --out best.safetensors
   tilewise evaluate --model m.safetensors --data more.csv
   tilewise predict --model m.safetensors --data new.csv --proba > answers.csv
   tilewise importance --model m.safetensors --data more.csv
@@ -41,6 +45,8 @@ struct Cli {
 #[derive(Subcommand)]
 enum Command {
     Train(command::train::Train),
+    Cv(command::cv::Cv),
+    Tune(command::tune::Tune),
     Evaluate(command::evaluate::Evaluate),
     Predict(command::predict::Predict),
     Explain(command::explain::Explain),
@@ -55,6 +61,8 @@ enum Command {
 fn main() -> ExitCode {
     let done = match Cli::parse().command {
         Command::Train(train) => train.run(),
+        Command::Cv(cv) => cv.run(),
+        Command::Tune(tune) => tune.run(),
         Command::Evaluate(evaluate) => evaluate.run(),
         Command::Predict(predict) => predict.run(),
         Command::Explain(explain) => explain.run(),

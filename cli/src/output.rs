@@ -42,6 +42,11 @@ pub(crate) fn significant(x: f64) -> String {
     format!("{x:.*}", 7usize.saturating_sub(before_point))
 }
 
+/// The shortest text that reads back to the same bits, for CSV; nothing where there is no number.
+pub(crate) fn exact(x: f64) -> String {
+    if x.is_nan() { String::new() } else { x.to_string() }
+}
+
 /// Columns of a table with their kinds and missing cells. `role` tells what a column is used for.
 pub(crate) fn schema(table: &Dataset, role: impl Fn(&str) -> &'static str) -> String {
     let mut rows = Vec::new();

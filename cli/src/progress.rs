@@ -12,6 +12,8 @@ const EVERY: Duration = Duration::from_secs(1);
 pub(crate) struct Shown {
     /// Nothing but warnings.
     quiet: bool,
+    /// Whether rounds are parts of equal work, of which all will be done, and not counted for people: the note tells how many.
+    parts: bool,
     bar: Option<ProgressBar>,
     start: Instant,
     /// When the last plain line was written.
@@ -21,15 +23,24 @@ pub(crate) struct Shown {
 impl Shown {
     /// A bar when stderr is a terminal, unless `quiet`.
     pub(crate) fn new(quiet: bool) -> Self {
+        Self::with(quiet, false)
+    }
+
+    /// The same for work that is told in parts, not rounds.
+    pub(crate) fn of_parts(quiet: bool) -> Self {
+        Self::with(quiet, true)
+    }
+
+    fn with(quiet: bool, parts: bool) -> Self {
         let bar = (!quiet && std::io::stderr().is_terminal()).then(|| {
             let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr());
             // The template is a constant that the tests draw; the plain style stands in should it be wrong.
-            let style =
-                ProgressStyle::with_template(TEMPLATE).unwrap_or_else(|_| ProgressStyle::default_bar());
+            let style = ProgressStyle::with_template(if parts { OF_PARTS } else { TEMPLATE })
+                .unwrap_or_else(|_| ProgressStyle::default_bar());
             bar.set_style(style);
             bar
         });
-        Self { quiet, bar, start: Instant::now(), last: Mutex::new(None) }
+        Self { quiet, parts, bar, start: Instant::now(), last: Mutex::new(None) }
     }
 
     /// Takes the bar away so that results start on a clean line.
@@ -41,6 +52,7 @@ impl Shown {
 }
 
 const TEMPLATE: &str = "{wide_bar} round {pos} of at most {len}, {msg}, {elapsed} gone, at most {eta} left";
+const OF_PARTS: &str = "{wide_bar} {msg}, {elapsed} gone, about {eta} left";
 
 impl Progress for Shown {
     fn round(&self, done: u64, total: u64, note: &str) {
@@ -58,6 +70,7 @@ impl Progress for Shown {
         let mut last = self.last.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         if last.is_none_or(|at| at.elapsed() >= EVERY) {
             *last = Some(Instant::now());
+            let line = if self.parts { line_of_parts } else { line };
             crate::failure::note("progress", line(done, total, note, self.start.elapsed()));
         }
     }
@@ -80,6 +93,12 @@ fn line(done: u64, total: u64, note: &str, gone: Duration) -> String {
     format!("round {done} of at most {total}, {note}, {gone:.1} s gone, at most {left:.1} s left")
 }
 
+fn line_of_parts(done: u64, total: u64, note: &str, gone: Duration) -> String {
+    let gone = gone.as_secs_f64();
+    let left = gone / done.max(1) as f64 * total.saturating_sub(done) as f64;
+    format!("{note}, {gone:.1} s gone, about {left:.1} s left")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -89,6 +108,8 @@ mod tests {
         let text = line(2, 10, "loss 0.5", Duration::from_secs(3));
         assert_eq!(text, "round 2 of at most 10, loss 0.5, 3.0 s gone, at most 12.0 s left");
         assert_eq!(line(2, 0, "loss 0.5", Duration::from_secs(3)), "round 2, loss 0.5, 3.0 s gone");
-        ProgressStyle::with_template(TEMPLATE).unwrap();
+        let text = line_of_parts(250, 1000, "fit 2 of 5", Duration::from_secs(3));
+        assert_eq!(text, "fit 2 of 5, 3.0 s gone, about 9.0 s left");
+        [TEMPLATE, OF_PARTS].map(|template| ProgressStyle::with_template(template).unwrap());
     }
 }

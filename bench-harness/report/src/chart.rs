@@ -1,4 +1,5 @@
-//! Charts as SVG: lines over an axis (speed-up over threads, time over size), bars against a reference, trees of decisions.
+//! Charts as SVG: lines over an axis (speed-up over threads, time over size), bars against a reference, points of
+//! many trials, trees of decisions.
 //!
 //! Drawn by hand on a view box of fixed width (trees: as wide as they are deep), so that a chart scales with its column and its text stays readable in
 //! one of 360 pixels. Colours are CSS variables with a light and a dark value each, after the palette of Okabe and Ito
@@ -8,11 +9,13 @@ mod axis;
 mod bar;
 mod canvas;
 mod line;
+mod scatter;
 mod tree;
 
 pub use axis::Axis;
 pub use bar::{BarChart, Group};
 pub use line::{LineChart, Series};
+pub use scatter::{Cloud, Places, ScatterChart, Spot};
 pub use tree::{TreeBox, TreeChart, Way};
 
 /// Any kind of chart.
@@ -22,6 +25,8 @@ pub enum Chart {
     Line(LineChart),
     /// Bars against a reference.
     Bar(BarChart),
+    /// Points over an axis or names.
+    Scatter(ScatterChart),
     /// A tree of decisions.
     Tree(TreeChart),
 }
@@ -32,6 +37,7 @@ impl Chart {
         match self {
             Self::Line(chart) => &chart.title,
             Self::Bar(chart) => &chart.title,
+            Self::Scatter(chart) => &chart.title,
             Self::Tree(chart) => &chart.title,
         }
     }
@@ -41,6 +47,7 @@ impl Chart {
         let canvas = match self {
             Self::Line(chart) => chart.draw(true),
             Self::Bar(chart) => chart.draw(true),
+            Self::Scatter(chart) => chart.draw(true),
             Self::Tree(chart) => chart.draw(true),
         };
         canvas.standalone(self.title())
@@ -51,6 +58,7 @@ impl Chart {
         let canvas = match self {
             Self::Line(chart) => chart.draw(false),
             Self::Bar(chart) => chart.draw(false),
+            Self::Scatter(chart) => chart.draw(false),
             Self::Tree(chart) => chart.draw(false),
         };
         canvas.inline(self.title())
@@ -69,6 +77,7 @@ pub(crate) const STYLE: &str = "\
 .chart .track{fill:var(--grid)}.chart .way{fill:none;stroke:var(--grid);stroke-linecap:butt}\
 .chart .grid{stroke:var(--grid);stroke-width:1}.chart .axis{stroke:var(--muted);stroke-width:1}\
 .chart .reference{stroke:var(--muted);stroke-width:1.5;stroke-dasharray:5 4;fill:none}\
+.chart .ring{fill:none;stroke:var(--ink);stroke-width:1.8}\
 .chart .line{fill:none;stroke-width:2.5;stroke-linejoin:round}\
 .chart .c0{stroke:var(--s0)}.chart .c1{stroke:var(--s1)}.chart .c2{stroke:var(--s2)}.chart .c3{stroke:var(--s3)}\
 .chart .c4{stroke:var(--s4)}.chart .c5{stroke:var(--s5)}.chart .c6{stroke:var(--s6)}\

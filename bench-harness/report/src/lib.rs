@@ -11,7 +11,10 @@ mod text;
 mod timing;
 pub mod worker;
 
-pub use chart::{Axis, BarChart, Chart, Group, LineChart, Series, TreeBox, TreeChart, Way};
+pub use chart::{
+    Axis, BarChart, Chart, Cloud, Group, LineChart, Places, ScatterChart, Series, Spot, TreeBox, TreeChart,
+    Way,
+};
 pub use csv::Csv;
 pub use machine::{Cache, Machine, commit};
 pub use page::{Block, Page, Section};

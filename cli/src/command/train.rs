@@ -76,7 +76,8 @@ pub(crate) struct Train {
     quiet: bool,
 }
 
-fn help() -> String {
+/// Families and what they accept, for help texts.
+pub(crate) fn families() -> String {
     let mut text = "Families and their parameters for --set (default in brackets):\n".to_owned();
     for family in FAMILIES {
         text += &format!("  {}: {}\n", family.name, family.summary);
@@ -84,7 +85,12 @@ fn help() -> String {
             text += &format!("    {}: {}; {} [{}]\n", s.key, s.doc, s.accepted, s.default);
         }
     }
-    text + "
+    text
+}
+
+fn help() -> String {
+    families()
+        + "
 Examples:
   tilewise train --model logistic --data adult.csv --target income --test-fraction 0.2 \\
       --out m.safetensors
@@ -191,21 +197,7 @@ impl Train {
             output::count(rows.len(), "row"),
             output::count(inputs.len(), "input")
         ))?;
-        if let Some(Truth::Classes { classes, .. }) = truth
-            && classes > MANY_NUMBERS
-            && let Some(other) = FAMILIES.iter().find(|family| family.serves(Purpose::Regression))
-            && let [target] = &roles.targets[..]
-            && matches!(table.column(target).map_err(place)?, Column::F32(_) | Column::F64(_))
-        {
-            let (target, other) = (output::printable(target), other.name);
-            note(
-                "warning",
-                format!(
-                    "{target:?} holds {classes} different numbers, and each counts as a class of its own; \
-                     --model {other} fits them as numbers"
-                ),
-            );
-        }
+        warn_of_many_classes(truth.as_ref(), &table, &roles).map_err(place)?;
         let shown = progress::Shown::new(self.quiet);
         let context = Context {
             seed: self.seed,
@@ -285,7 +277,32 @@ impl Train {
     }
 }
 
-fn whole_truth(
+/// Tells of a target of numbers that looks as if it held no classes.
+pub(crate) fn warn_of_many_classes(
+    truth: Option<&Truth>,
+    table: &Dataset,
+    roles: &Roles,
+) -> Result<(), Error> {
+    if let Some(Truth::Classes { classes, .. }) = truth
+        && *classes > MANY_NUMBERS
+        && let Some(other) = FAMILIES.iter().find(|family| family.serves(Purpose::Regression))
+        && let [target] = &roles.targets[..]
+        && matches!(table.column(target)?, Column::F32(_) | Column::F64(_))
+    {
+        let (target, other) = (output::printable(target), other.name);
+        note(
+            "warning",
+            format!(
+                "{target:?} holds {classes} different numbers, and each counts as a class of its own; \
+                 --model {other} fits them as numbers"
+            ),
+        );
+    }
+    Ok(())
+}
+
+/// The answers of a whole table; none where the family needs none and none is given.
+pub(crate) fn whole_truth(
     family: &Family,
     settings: &Settings,
     table: &Dataset,
@@ -342,7 +359,8 @@ fn in_file(error: Error, rows: &[usize]) -> Error {
     }
 }
 
-fn role(roles: &Roles, name: &str) -> &'static str {
+/// The part of a column, as people read it; nothing for inputs.
+pub(crate) fn role(roles: &Roles, name: &str) -> &'static str {
     let is = |role: &Option<String>| role.as_deref() == Some(name);
     if roles.targets.iter().any(|target| target == name) {
         "target"

@@ -13,13 +13,19 @@
 //! ```
 
 mod constraints;
+mod cross;
 mod family;
 mod forest;
 mod gbdt;
 mod isolation;
 mod linear;
 mod settings;
+pub mod space;
 mod tree;
+mod tune;
 
+pub use cross::{CrossValidation, FoldScores, cross_validate, mean_and_error};
 pub use family::{FAMILIES, Family, Purpose, continue_training, family, load, load_bytes, train, work};
 pub use settings::{Setting, Settings};
+pub use space::Space;
+pub use tune::{Measured, Method, Resource, Rung, Search, Trial, Tuned, tune};

@@ -46,6 +46,11 @@ impl Settings {
         self
     }
 
+    /// Keys and values, by key.
+    pub fn pairs(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.0.iter().map(|(key, value)| (key.as_str(), value.as_str()))
+    }
+
     /// Checks that `declared` has every key given.
     pub(crate) fn check(&self, family: &str, declared: &[&[Setting]]) -> Result<()> {
         let known = || declared.iter().copied().flatten();

@@ -56,6 +56,25 @@ impl Scale {
         Self { log: axis.log, low: from, high: to, ticks: axis.ticks.clone() }
     }
 
+    /// As [`new`](Self::new) for points: a linear axis begins at the tick below its least value, not at 0.
+    pub(super) fn tight(axis: &Axis, values: impl Iterator<Item = f64>, most_ticks: usize) -> Self {
+        let shown: Vec<f64> = values.filter(|&v| showable(axis.log, v)).collect();
+        let (low, high) =
+            shown.iter().fold((f64::INFINITY, f64::NEG_INFINITY), |(l, h), v| (l.min(*v), h.max(*v)));
+        if axis.log || low > high {
+            return Self::new(axis, shown.into_iter(), most_ticks);
+        }
+        // One value alone stands in the middle of a tenth of it to both sides.
+        let room = if high > low { 0.0 } else { (low.abs() * 0.1).max(1e-9) };
+        let (low, high, ticks) = linear_ticks(low - room, high + room, most_ticks);
+        Self { log: false, low, high, ticks }
+    }
+
+    /// A linear axis from one end to the other, without ticks.
+    pub(super) fn between([low, high]: [f64; 2]) -> Self {
+        Self { log: false, low, high, ticks: Vec::new() }
+    }
+
     /// Where `value` lies, 0 to 1; `None` when it cannot be shown.
     pub(super) fn place(&self, value: f64) -> Option<f64> {
         let (low, high, v) =
@@ -104,7 +123,8 @@ fn log_ticks(low: f64, high: f64, most: usize) -> (f64, f64, Vec<f64>) {
 pub(super) fn tick_label(value: f64) -> String {
     let rounded = format!("{value:.9}").parse().unwrap_or(value);
     if value != 0.0 && value.abs() < 1e-3 {
-        return format!("{value:e}");
+        // Six digits: a multiple of a step may be off in the last bit.
+        return format!("{:e}", format!("{value:.5e}").parse().unwrap_or(value));
     }
     match value.abs() {
         v if v >= 1e9 => format!("{}G", short(value / 1e9)),
@@ -134,6 +154,19 @@ mod tests {
     }
 
     #[test]
+    fn axes_of_points_begin_near_them() {
+        let tight = |values: &[f64]| Scale::tight(&Axis::linear(""), values.iter().copied(), 5);
+        let scale = tight(&[51.2, 58.9]);
+        assert_eq!((scale.low, scale.high), (50.0, 60.0));
+        let scale = tight(&[5.0]);
+        assert!(
+            scale.low <= 4.5 && scale.high >= 5.5 && scale.place(5.0).is_some_and(|p| (p - 0.5).abs() < 0.2)
+        );
+        assert!(tight(&[0.0]).low < 0.0 && !tight(&[]).ticks.is_empty());
+        assert_eq!(Scale::between([-0.5, 1.5]).place(0.5), Some(0.5));
+    }
+
+    #[test]
     fn log_ticks_thin_out() {
         let ticks = |low, high| Scale::new(&Axis::log(""), [low, high].into_iter(), 6).ticks;
         assert_eq!(ticks(1.0, 8.0), [1.0, 2.0, 3.0, 5.0, 7.0]);
@@ -158,7 +191,7 @@ mod tests {
 
     #[test]
     fn labels_are_short() {
-        let labels: Vec<String> = [0.1 + 0.2, 100.0, 20_000.0, 2.5e6, 0.0, 1e-12].map(tick_label).into();
-        assert_eq!(labels, ["0.3", "100", "20k", "2.5M", "0", "1e-12"]);
+        let values = [0.1 + 0.2, 100.0, 20_000.0, 2.5e6, 0.0, 1e-12, 3.0 * 1e-4];
+        assert_eq!(values.map(tick_label), ["0.3", "100", "20k", "2.5M", "0", "1e-12", "3e-4"]);
     }
 }

@@ -147,6 +147,11 @@ impl Canvas {
         };
     }
 
+    /// Sets a point off from others.
+    pub(super) fn ring(&mut self, (x, y): (f64, f64)) {
+        let _ = write!(self.body, "<circle class=\"ring\" cx=\"{x:.1}\" cy=\"{y:.1}\" r=\"7\"/>");
+    }
+
     pub(super) fn bar(&mut self, series: usize, x: (f64, f64), y: f64, height: f64) {
         let (left, width) = (x.0.min(x.1), (x.1 - x.0).abs().max(1.0));
         let class = format!("f{}", series % COLOURS);
