@@ -221,6 +221,9 @@ impl Grower<'_> {
                 let sum = self.sum(&with(*value));
                 f64::from(sum.gradient()) / (f64::from(sum.hessian()) + smoothing)
             };
+            let rare: Vec<usize>;
+            (here, rare) =
+                here.into_iter().partition(|&value| f64::from(self.sum(&with(value)).hessian()) >= smoothing);
             here.sort_by(|a, b| mean(a).total_cmp(&mean(b)));
             let mut all = Vec::new();
             for count in 1..=here.len() {
@@ -230,7 +233,13 @@ impl Grower<'_> {
                     let of_missing = if side == Some(true) { i64::from(self.weight(&missing)) } else { 0 };
                     // What no row tells goes where more of them go.
                     let others = 2 * (weight + of_missing) > i64::from(self.weight(rows));
-                    let is_left = |value| if here.contains(&value) { lefts.contains(&value) } else { others };
+                    let is_left = |value| {
+                        if here.contains(&value) {
+                            lefts.contains(&value)
+                        } else {
+                            others && !rare.contains(&value)
+                        }
+                    };
                     all.push((Left::Values((0..=*values).map(is_left).collect()), side));
                 }
             }

@@ -134,6 +134,10 @@ pub(crate) fn candidates<T: Target>(
         Binning::Numeric { .. } => (0..bins_of_values).map(Left::UpTo).collect(),
         Binning::Categorical { .. } => {
             let node = sum(target, rows);
+            here.retain(|&bin| target.is_common(&sum(target, &with_bin(bin))));
+            if here.is_empty() {
+                return Vec::new();
+            }
             let order = |bin: &usize| target.key(&sum(target, &with_bin(*bin)), &node);
             here.sort_by(|a, b| order(a).total_cmp(&order(b)));
             let missing: Vec<u32> =

@@ -148,6 +148,10 @@ fn of_feature<T: Target, B: Code>(
     }
     let of_all = |bin: usize| &all[bin * width..][..width];
     if !numeric {
+        order.retain(|&bin| target.is_common(of_all(bin)));
+        if order.is_empty() {
+            return None;
+        }
         let key = |bin: &usize| target.key(of_all(*bin), of_all(count));
         order.sort_by(|a, b| key(a).total_cmp(&key(b)));
     }

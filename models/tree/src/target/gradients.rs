@@ -107,6 +107,10 @@ impl Target for Newton<'_> {
     fn key(&self, cells: &[Packed], _: &[Packed]) -> f64 {
         f64::from(cells[0].gradient()) / (f64::from(cells[0].hessian()) + self.smoothing)
     }
+    /// What the smoothing draws to 0 by half and more tells nothing: many such categories, put in order by chance, would gain most.
+    fn is_common(&self, cells: &[Packed]) -> bool {
+        f64::from(cells[0].hessian()) >= self.smoothing
+    }
     fn answer(&self, value: Packed) -> i64 {
         value.0
     }
