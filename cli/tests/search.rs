@@ -243,12 +243,12 @@ fn misuse_is_told_in_one_line() {
     with("cv", &["--csv", &data], &["--csv is the file of --data"]);
     with("cv", &["--csv", "-"], &["stdout"]);
     let search = |more: &[&str], parts: &[&str]| {
-        with("tune", &[&["--search", "l2=1,2"][..], more].concat(), parts);
+        with("tune", &[&["--search", "C=1,2"][..], more].concat(), parts);
     };
-    search(&["--search", "l2=3"], &["l2 is given twice"]);
-    search(&["--set", "l2=3"], &["l2", "vary"]);
+    search(&["--search", "C=3"], &["C is given twice"]);
+    search(&["--set", "C=3"], &["C", "the search varies it"]);
     search(&["--search", "tolerance=1..0"], &["lower end", "low..high:log"]);
-    search(&["--search", "solver=newton,magic"], &["solver", "magic"]);
+    search(&["--search", "solver=lbfgs,magic"], &["solver", "magic"]);
     search(&["--method", "grid", "--trials", "5"], &["--trials", "random or halving"]);
     search(&["--factor", "5"], &["--factor", "halving, not grid"]);
     search(&["--method", "halving", "--factor", "1"], &["factor", "from 2 to 1000"]);
