@@ -148,7 +148,9 @@ impl<'a> Lesson<'a> {
         }
         family.check_targets(roles)?;
         roles.inputs(dataset)?;
-        (roles.weights(dataset)?, roles.offsets(dataset)?, roles.groups(dataset)?);
+        roles.weights(dataset)?;
+        roles.offsets(dataset)?;
+        roles.groups(dataset)?;
         let classes = if !family.needs_target() {
             if roles.targets.is_empty() {
                 let what = "learns without a target, but is measured by one: name a column of true and false";
