@@ -110,6 +110,8 @@ mod tests {
         assert_eq!(line(2, 0, "loss 0.5", Duration::from_secs(3)), "round 2, loss 0.5, 3.0 s gone");
         let text = line_of_parts(250, 1000, "fit 2 of 5", Duration::from_secs(3));
         assert_eq!(text, "fit 2 of 5, 3.0 s gone, about 9.0 s left");
-        [TEMPLATE, OF_PARTS].map(|template| ProgressStyle::with_template(template).unwrap());
+        for template in [TEMPLATE, OF_PARTS] {
+            ProgressStyle::with_template(template).unwrap();
+        }
     }
 }

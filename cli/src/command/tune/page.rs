@@ -125,25 +125,23 @@ fn by_value(found: &Tuned, place: usize, key: &str, values: &Values) -> ScatterC
         Values::List(list) => list.iter().any(|value| value.parse::<f64>().is_err()).then_some(list),
         _ => None,
     };
-    let (places, x): (Places, Box<dyn Fn(&Trial) -> f64>) = match words {
-        Some(list) => {
-            let names = list.iter().map(|value| printable(value)).collect();
-            let x = |trial: &Trial| {
-                list.iter().position(|v| *v == trial.point[place]).map_or(f64::NAN, |i| i as f64)
-            };
-            (Places::Names { label, names }, Box::new(x))
-        }
+    // A word lies at its place in the list.
+    let x = |trial: &Trial| match words {
+        Some(list) => list.iter().position(|v| *v == trial.point[place]).map_or(f64::NAN, |i| i as f64),
+        None => number(trial).unwrap_or(f64::NAN),
+    };
+    let places = match words {
+        Some(list) => Places::Names { label, names: list.iter().map(|value| printable(value)).collect() },
         None => {
             let wide = values.is_log() || is_wide(found.trials.iter().filter_map(number));
-            let axis = if wide { Axis::log(label) } else { Axis::linear(label) };
-            (Places::Axis(axis), Box::new(move |trial: &Trial| number(trial).unwrap_or(f64::NAN)))
+            Places::Axis(if wide { Axis::log(label) } else { Axis::linear(label) })
         }
     };
     ScatterChart {
         title,
         x: places,
         y: scores(found),
-        clouds: clouds(found, &x, false),
-        ringed: ringed(found, &x),
+        clouds: clouds(found, x, false),
+        ringed: ringed(found, x),
     }
 }
