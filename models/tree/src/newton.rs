@@ -103,7 +103,7 @@ impl DecisionTree {
             return Err(Error::Fit("there are no rows to grow a tree on".into()));
         }
         self.check()?;
-        let mut limits = self.limits(0, table.features(), false, self.constraints(table)?);
+        let mut limits = self.limits(0, table.features(), false, self.constraints(table)?, key);
         limits.min_gain = self.min_impurity_decrease;
         limits.min_weight = (penalty.min_hessian / gradients.hessian_unit).ceil().max(1.0) as u64;
         let target = target::Newton::new(gradients, penalty);
