@@ -3,7 +3,7 @@
 use crate::family::{TASK, task};
 use crate::{Family, Purpose, Setting, Settings, constraints, tree};
 use tilewise_base::{Context, Dataset, Error, Model, ModelFile, Result, Roles};
-use tilewise_gbdt::{BoostedModel, EarlyStopping, GradientBoosting, Loss};
+use tilewise_gbdt::{BoostedModel, EarlyStopping, Goss, GradientBoosting, Loss};
 use tilewise_tree::{MaxBins, Penalty};
 
 const LOSS: Setting = Setting {
@@ -30,6 +30,12 @@ const SUBSAMPLE: Setting = Setting {
     default: "1",
     accepted: "a share above 0 and at most 1",
     doc: "the share of rows that each stage grows on, drawn for it",
+};
+const GOSS: Setting = Setting {
+    key: "goss",
+    default: "none",
+    accepted: "none or two shares above 0 that are at most 1 together, such as 0.2:0.1",
+    doc: "each stage grows on this share of rows, those with the largest derivatives, and on this share drawn from the others",
 };
 const L2: Setting = Setting {
     key: "l2",
@@ -77,7 +83,19 @@ const MAX_FEATURES: Setting = Setting {
     key: "max_features",
     default: "all",
     accepted: "all, sqrt, log2, third, a whole number above 0 or a share below 1 such as 0.3",
-    doc: "columns that each node looks at, drawn for it",
+    doc: "columns that each node looks at, drawn for it from those of its level",
+};
+const COLUMNS_BY_TREE: Setting = Setting {
+    key: "columns_by_tree",
+    default: "1",
+    accepted: "a share above 0 and at most 1",
+    doc: "the share of columns that a tree may use, drawn for it",
+};
+const COLUMNS_BY_LEVEL: Setting = Setting {
+    key: "columns_by_level",
+    default: "1",
+    accepted: "a share above 0 and at most 1",
+    doc: "the share of the columns of a tree that each of its levels may use, drawn for it",
 };
 const MAX_LEAVES: Setting = Setting { default: "31", ..tree::MAX_LEAVES };
 const MIN_SAMPLES_LEAF: Setting = Setting {
@@ -106,6 +124,9 @@ pub(crate) static GBDT: Family = Family {
         L2,
         L1,
         SUBSAMPLE,
+        GOSS,
+        COLUMNS_BY_TREE,
+        COLUMNS_BY_LEVEL,
         MAX_FEATURES,
         CATEGORY_SMOOTHING,
         tree::GROWTH,
@@ -129,6 +150,8 @@ fn params(settings: &Settings) -> Result<(GradientBoosting, MaxBins)> {
     let least_0 = |x: f64| x >= 0.0 && x.is_finite();
     tree.min_impurity_decrease = settings.number(&MIN_GAIN, least_0)?;
     let is_share = |x: f64| x > 0.0 && x <= 1.0;
+    tree.columns_by_tree = settings.number(&COLUMNS_BY_TREE, is_share)?;
+    tree.columns_by_level = settings.number(&COLUMNS_BY_LEVEL, is_share)?;
     let whole = |x: f64| (1.0..16_777_216.0).contains(&x) && x.fract() == 0.0;
     let share = settings.number(&VALIDATION, |x| x > 0.0 && x < 1.0)?;
     let early_stopping = if settings.get::<String>(&EARLY_STOPPING)? == "none" {
@@ -145,6 +168,7 @@ fn params(settings: &Settings) -> Result<(GradientBoosting, MaxBins)> {
         stages: settings.number(&STAGES, whole)? as usize,
         learning_rate: settings.number(&LEARNING_RATE, is_share)?,
         subsample: settings.number(&SUBSAMPLE, is_share)?,
+        goss: goss(settings)?,
         penalty: Penalty {
             l2: settings.number(&L2, least_0)?,
             l1: settings.number(&L1, least_0)?,
@@ -163,6 +187,18 @@ fn params(settings: &Settings) -> Result<(GradientBoosting, MaxBins)> {
     }
     params.check()?;
     Ok((params, bins))
+}
+
+fn goss(settings: &Settings) -> Result<Option<Goss>> {
+    let text: String = settings.get(&GOSS)?;
+    if text == "none" {
+        return Ok(None);
+    }
+    let share = |word: &str| word.trim().parse::<f64>().ok();
+    match text.split_once(':').and_then(|(top, other)| share(top).zip(share(other))) {
+        Some((top, other)) if top > 0.0 && other > 0.0 && top + other <= 1.0 => Ok(Some(Goss { top, other })),
+        _ => Err(Error::parameter(GOSS.key, text, format!("{} are", GOSS.accepted))),
+    }
 }
 
 /// Parameters with the constraints of a table's columns, the number of bins, and whether classes are to be learned.

@@ -5,7 +5,9 @@
 //! integers, so neither threads nor the order of rows change a bit.
 
 use crate::continued::{self, Origin};
+use crate::held_out::HeldOut;
 use crate::loss::{Derivatives, LeafRule, Objective, Truth};
+use crate::sampling::Sample;
 use crate::{Ensemble, GradientBoosting, Link, monotone};
 use std::borrow::Cow;
 use std::ops::Range;
@@ -90,56 +92,6 @@ struct Room {
     rows: Vec<u32>,
     /// The leaf of each row.
     leaves: Vec<AtomicU32>,
-}
-
-/// Rows by which stages are judged.
-struct HeldOut {
-    rows: Vec<u32>,
-    y: Vec<f64>,
-    weights: Option<Vec<f64>>,
-    groups: Option<Vec<Range<usize>>>,
-    events: Option<Vec<bool>>,
-    scores: Vec<f64>,
-    losses: Vec<f64>,
-}
-
-impl HeldOut {
-    /// These rows (whole queries) of a table, at scores of all.
-    fn new(rows: Vec<u32>, truth: &Truth<'_>, table: &BinnedTable, scores: &[f64]) -> Self {
-        let of = |values: &[f64]| rows.iter().map(|&row| values[row as usize]).collect::<Vec<f64>>();
-        let weights = rows.iter().map(|&row| table.weight(row as usize)).collect();
-        let groups = truth.groups.map(|groups| {
-            let here = |group: &Range<usize>| {
-                let place = |row: usize| rows.partition_point(|&at| (at as usize) < row);
-                place(group.start)..place(group.end)
-            };
-            groups.iter().map(here).filter(|group| !group.is_empty()).collect()
-        });
-        Self {
-            y: of(truth.y),
-            weights: (!table.has_equal_weights()).then_some(weights),
-            groups,
-            events: truth.events.map(|events| rows.iter().map(|&row| events[row as usize]).collect()),
-            scores: scores.chunks_exact(truth.y.len()).flat_map(of).collect(),
-            losses: Vec::new(),
-            rows,
-        }
-    }
-
-    fn truth(&self) -> Truth<'_> {
-        Truth {
-            y: &self.y,
-            weights: self.weights.as_deref(),
-            groups: self.groups.as_deref(),
-            events: self.events.as_deref(),
-        }
-    }
-
-    /// The stage with the least loss, from 1; of equals the first.
-    fn best(&self) -> usize {
-        let least = self.losses.iter().copied().enumerate().min_by(|a, b| a.1.total_cmp(&b.1));
-        least.map_or(0, |(stage, _)| stage + 1)
-    }
 }
 
 impl GradientBoosting {
@@ -330,12 +282,14 @@ impl Stages<'_> {
         let mut stopped = String::new();
         while done < total && !self.context.cancelled() {
             self.objective.derivatives(&self.truth, &self.scores, &mut derivatives);
+            let seed = self.context.seed;
+            let sample = Sample::new(self.params, &self.rows, seed, done, &mut derivatives, rows);
             let of_scores = derivatives.chunks_exact(rows);
             let grown = if count == 1 {
-                of_scores.map(|derivatives| self.grow(derivatives, done, 0)).collect::<Vec<_>>()
+                of_scores.map(|derivatives| self.grow(derivatives, &sample, done, 0)).collect::<Vec<_>>()
             } else {
                 let of_scores: Vec<&[Derivatives]> = of_scores.collect();
-                parallel::map(count, |score| self.grow(of_scores[score], done, score))
+                parallel::map(count, |score| self.grow(of_scores[score], &sample, done, score))
             };
             let mut leaves = 0;
             for (score, grown) in grown.into_iter().enumerate() {
@@ -394,22 +348,13 @@ impl Stages<'_> {
         Ok(Fit { model: Boosted { ensemble: Ensemble::new(base, trees)?, origin, validation }, report })
     }
 
-    /// The rows of a stage.
-    fn draw(&self, stage: usize, drawn: &mut Vec<u32>) {
-        let share = self.params.subsample;
-        drawn.clear();
-        if share == 1.0 {
-            return drawn.extend_from_slice(&self.rows);
-        }
-        const ROWS: u64 = Philox::purpose("rows of a stage of boosting");
-        let stream = Philox::new(Philox::new(self.context.seed, ROWS).bits(stage as u64), ROWS);
-        drawn.extend(self.rows.iter().filter(|&&row| stream.uniform(row.into()) < share));
-        if drawn.is_empty() {
-            drawn.push(self.rows[0]);
-        }
-    }
-
-    fn grow(&self, derivatives: &[Derivatives], stage: usize, score: usize) -> Result<Grown> {
+    fn grow(
+        &self,
+        derivatives: &[Derivatives],
+        sample: &Sample<'_>,
+        stage: usize,
+        score: usize,
+    ) -> Result<Grown> {
         const ROUNDING: u64 = Philox::purpose("rounding of derivatives");
         const TREE: u64 = Philox::purpose("trees of boosting");
         let number = (stage * self.objective.scores() + score) as u64;
@@ -423,23 +368,24 @@ impl Stages<'_> {
         let gradients =
             Gradients { values: fixed, gradient_unit, hessian_unit, most_hessian: most_hessian as u64 };
         let Self { params, table, context, .. } = self;
-        self.draw(stage, rows);
+        rows.clear();
+        rows.extend_from_slice(&sample.rows);
         let rows = std::mem::take(rows);
         let parted =
             params.tree.grow_newton(table, &gradients, params.penalty, rows, key(TREE), context.scheme)?;
         let leaves = parted.leaves();
-        if params.subsample < 1.0 {
+        if params.draws_rows() {
             // Those that were drawn for the last stage are not those of this one.
             of_rows.iter_mut().for_each(|leaf| *leaf.get_mut() = NO_LEAF);
         }
         let sums = self.sums(&parted, &leaves, derivatives, units, of_rows);
         let of_leaf = |leaf: usize| {
             let rows = &parted.rows[leaves[leaf].clone()];
-            let weight = match self.truth.weights {
+            let weight = sample.weight(rows, |rows| match self.truth.weights {
                 None => rows.len() as f64,
                 Some(_) => table.weight_of(rows),
-            };
-            (self.value(score, rows, sums[leaf]), weight)
+            });
+            (self.value(score, rows, sample, sums[leaf]), weight)
         };
         let (mut values, weights): (Vec<f64>, Vec<f64>) =
             parallel::map(leaves.len(), of_leaf).into_iter().unzip();
@@ -492,7 +438,7 @@ impl Stages<'_> {
     }
 
     /// What a leaf adds, before learning rate.
-    fn value(&self, score: usize, rows: &[u32], [gradient, hessian]: [f64; 2]) -> f64 {
+    fn value(&self, score: usize, rows: &[u32], sample: &Sample<'_>, [gradient, hessian]: [f64; 2]) -> f64 {
         let rule = self.objective.leaves();
         if rule == LeafRule::Newton {
             return self.params.penalty.step(gradient, hessian);
@@ -500,7 +446,7 @@ impl Stages<'_> {
         let scores = &self.scores[score * self.truth.y.len()..];
         let residual = |&row: &u32| {
             let row = row as usize;
-            (self.truth.y[row] - scores[row], self.truth.weight(row))
+            (self.truth.y[row] - scores[row], self.truth.weight(row) * sample.factor(row))
         };
         rule.value(&mut rows.iter().map(residual).collect::<Vec<_>>()).unwrap_or(0.0)
     }
@@ -511,7 +457,7 @@ impl Stages<'_> {
         // Leaves by their numbers among nodes, for rows that did not grow it.
         let leaf_of = |row: usize| tree.numbers(tree.leaf_of(self.table, row)).next().unwrap_or(0.0);
         let rows = self.truth.y.len();
-        let all = self.rows.len() == rows && self.params.subsample == 1.0;
+        let all = self.rows.len() == rows && !self.params.draws_rows();
         let room = self.rooms[score].get_mut().unwrap_or_else(PoisonError::into_inner);
         let of_rows = &room.leaves;
         let scores = &mut self.scores[score * rows..][..rows];

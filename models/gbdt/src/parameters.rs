@@ -1,6 +1,6 @@
 //! What boosting is fitted with.
 
-use crate::Loss;
+use crate::{Goss, Loss};
 use serde::{Deserialize, Serialize};
 use tilewise_base::{Error, Result};
 use tilewise_tree::{Criterion, DecisionTree, Penalty};
@@ -32,6 +32,10 @@ pub struct GradientBoosting {
     pub learning_rate: f64,
     /// The share of rows that each stage grows on, drawn for it, above 0 and at most 1.
     pub subsample: f64,
+    /// Each stage grows on the rows with the largest derivatives and on some of the others, drawn for it, but for the first
+    /// 1 / `learning_rate` stages, which grow on all; not with `subsample`. `None` for no difference.
+    #[serde(default)]
+    pub goss: Option<Goss>,
     /// What large leaves and small sums cost.
     pub penalty: Penalty,
     /// How trees grow; `min_impurity_decrease` is the gain that a split must exceed ([`DecisionTree::grow_newton`]). Criterion,
@@ -58,6 +62,7 @@ impl Default for GradientBoosting {
             stages: 100,
             learning_rate: 0.1,
             subsample: 1.0,
+            goss: None,
             penalty: Penalty::default(),
             tree: DecisionTree { max_leaves: Some(31), min_samples_leaf: 20, ..DecisionTree::default() },
             early_stopping: None,
@@ -66,6 +71,11 @@ impl Default for GradientBoosting {
 }
 
 impl GradientBoosting {
+    /// Whether stages grow on some of the rows only.
+    pub(crate) fn draws_rows(&self) -> bool {
+        self.subsample < 1.0 || self.goss.is_some()
+    }
+
     /// Checks parameters that do not depend on data.
     ///
     /// # Errors
@@ -84,6 +94,15 @@ impl GradientBoosting {
         }
         if !is_share(self.subsample) {
             return refuse("subsample", &self.subsample, "a share above 0 and at most 1");
+        }
+        if let Some(Goss { top, other }) = self.goss {
+            if !(top > 0.0 && other > 0.0 && top + other <= 1.0) {
+                let accepted = "two shares above 0 that are at most 1 together, such as 0.2:0.1,";
+                return refuse("goss", &format!("{top}:{other}"), accepted);
+            }
+            if self.subsample < 1.0 {
+                return refuse("subsample", &self.subsample, "with goss, which draws rows itself, only 1");
+            }
         }
         for (name, value) in [
             ("l2", self.penalty.l2),
