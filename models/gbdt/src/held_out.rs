@@ -2,7 +2,6 @@
 
 use crate::loss::Truth;
 use std::ops::Range;
-use tilewise_tree::BinnedTable;
 
 /// Rows by which stages are judged.
 pub(crate) struct HeldOut {
@@ -16,10 +15,9 @@ pub(crate) struct HeldOut {
 }
 
 impl HeldOut {
-    /// These rows (whole queries) of a table, at scores of all.
-    pub(crate) fn new(rows: Vec<u32>, truth: &Truth<'_>, table: &BinnedTable, scores: &[f64]) -> Self {
+    /// These rows (whole queries) of all, at scores of all.
+    pub(crate) fn new(rows: Vec<u32>, truth: &Truth<'_>, scores: &[f64]) -> Self {
         let of = |values: &[f64]| rows.iter().map(|&row| values[row as usize]).collect::<Vec<f64>>();
-        let weights = rows.iter().map(|&row| table.weight(row as usize)).collect();
         let groups = truth.groups.map(|groups| {
             let here = |group: &Range<usize>| {
                 let place = |row: usize| rows.partition_point(|&at| (at as usize) < row);
@@ -29,7 +27,7 @@ impl HeldOut {
         });
         Self {
             y: of(truth.y),
-            weights: (!table.has_equal_weights()).then_some(weights),
+            weights: truth.weights.map(of),
             groups,
             events: truth.events.map(|events| rows.iter().map(|&row| events[row as usize]).collect()),
             scores: scores.chunks_exact(truth.y.len()).flat_map(of).collect(),

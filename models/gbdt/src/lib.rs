@@ -1,7 +1,9 @@
 #![doc = include_str!("../README.md")]
 
+mod balance;
 mod boosting;
 mod continued;
+mod dart;
 mod ensemble;
 pub mod foreign;
 mod held_out;
@@ -13,8 +15,10 @@ mod naive;
 mod parameters;
 mod pipeline;
 mod sampling;
+mod smoothing;
 
 pub use boosting::{Boosted, Lesson};
+pub use dart::Dart;
 pub use ensemble::Ensemble;
 pub use foreign::ForeignModel;
 pub use link::Link;

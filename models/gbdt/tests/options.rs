@@ -3,10 +3,12 @@
 
 use std::collections::BTreeSet;
 use tilewise_base::Context;
-use tilewise_gbdt::{Boosted, Goss, GradientBoosting, Lesson, Loss};
+use tilewise_gbdt::{Boosted, Dart, EarlyStopping, Goss, GradientBoosting, Lesson, Loss};
 use tilewise_kernels::random::Philox;
 use tilewise_kernels::{MatRef, parallel};
-use tilewise_tree::{Answers, BinnedTable, DecisionTree, Growth, MaxFeatures, Tree};
+use tilewise_tree::{
+    Answers, BinnedTable, ClassWeights, DecisionTree, Growth, MaxBins, MaxFeatures, Penalty, Tree,
+};
 
 const COLUMNS: usize = 8;
 
@@ -54,6 +56,8 @@ fn options() -> Vec<(&'static str, GradientBoosting)> {
     vec![
         ("columns by tree", grown(DecisionTree { columns_by_tree: 0.5, ..tree.clone() })),
         ("columns by level", grown(DecisionTree { columns_by_level: 0.3, ..tree.clone() })),
+        ("path smoothing", GradientBoosting { path_smoothing: 20.0, ..base() }),
+        ("dart", GradientBoosting { dart: Some(Dart { rate: 0.3, skip: 0.2, most: 3 }), ..base() }),
         ("goss", GradientBoosting { goss: Some(Goss { top: 0.2, other: 0.1 }), ..base() }),
         (
             "columns by tree, level and node, oblivious",
@@ -85,9 +89,12 @@ fn any_number_of_threads_and_going_on_give_the_same_bits() {
                 assert_eq!(many, one, "{name}, {threads} threads");
             }
             let few = fit(&GradientBoosting { stages: 3, ..params.clone() }, &table, answers);
-            let more =
-                params.continue_from(&few, &table, &Lesson::new(answers), &Context::default()).unwrap();
-            assert_eq!(more.model, one, "{name}, continued");
+            let more = params.continue_from(&few, &table, &Lesson::new(answers), &Context::default());
+            if params.dart.is_some() {
+                assert!(more.unwrap_err().to_string().contains("drop_rate"));
+            } else {
+                assert_eq!(more.unwrap().model, one, "{name}, continued");
+            }
         }
     }
 }
@@ -195,4 +202,174 @@ fn goss_that_draws_all_is_none_and_that_of_few_learns_too() {
     let refused = |params: GradientBoosting| params.check().unwrap_err().to_string();
     assert!(refused(goss(0.6, 0.5)).contains("goss: 0.6:0.5") && refused(goss(0.0, 0.5)).contains("goss"));
     assert!(refused(GradientBoosting { subsample: 0.5, ..goss(0.2, 0.1) }).contains("subsample: 0.5"));
+}
+
+#[test]
+fn dart_adds_up_to_what_its_paper_says() {
+    // One row per leaf, without a penalty: each stage moves scores to the answers, from where they are without the dropped stages.
+    let x: Vec<f64> = (0..8 * COLUMNS).map(|i| (i / COLUMNS) as f64).collect();
+    let y = [3.0, -1.0, 4.0, 1.0, -5.0, 9.0, 2.0, -6.0];
+    let tree = DecisionTree { min_samples_leaf: 1, ..DecisionTree::default() };
+    let penalty = Penalty { l2: 0.0, ..Penalty::default() };
+    let dart = Dart { rate: 1.0, skip: 0.0, most: 100 };
+    let plain = GradientBoosting { learning_rate: 1.0, tree, penalty, ..GradientBoosting::default() };
+    let (table, answers) = (binned(&x), Answers::Numbers(y.to_vec()));
+    let mean = y.iter().sum::<f64>() / 8.0;
+    for stages in 1..6 {
+        let fitted = fit(&GradientBoosting { stages, dart: Some(dart), ..plain.clone() }, &table, &answers);
+        for (row, y) in x.chunks_exact(COLUMNS).zip(&y) {
+            // All earlier stages are dropped, so each grows on the same residuals, and in the end all have equal shares of these.
+            for tree in fitted.ensemble().trees(0) {
+                let step = tree.numbers(tree.leaf(row)).next().unwrap();
+                assert!((step - (y - mean) / stages as f64).abs() < 1e-6, "{stages}: {step} {y}");
+            }
+        }
+    }
+    let refused = |dart: Dart, early_stopping| {
+        let params = GradientBoosting { dart: Some(dart), early_stopping, ..base() };
+        params.check().unwrap_err().to_string()
+    };
+    let stop = Some(EarlyStopping { patience: 3, share: 0.2 });
+    assert!(refused(dart, stop).contains("early_stopping"));
+    assert!(refused(Dart { rate: 0.0, ..dart }, None).contains("drop_rate: 0"));
+    assert!(refused(Dart { skip: 1.0, ..dart }, None).contains("skip_drop: 1"));
+    assert!(refused(Dart { most: 0, ..dart }, None).contains("max_drop: 0"));
+}
+
+#[test]
+fn dart_that_always_skips_is_none_and_its_report_is_that_of_its_model() {
+    let (x, y) = problem(1500, 6);
+    let table = binned(&x);
+    for answers in &answers(&y) {
+        let skips = Dart { skip: 1.0 - 1e-12, ..Dart::default() };
+        let none = fit(&GradientBoosting { dart: Some(skips), ..base() }, &table, answers);
+        assert_eq!(none.ensemble(), fit(&base(), &table, answers).ensemble());
+    }
+    // Scores were taken off and put back; what the model predicts in the end is what the loss was told.
+    let dart = Some(Dart { rate: 0.5, skip: 0.0, most: 5 });
+    let params = GradientBoosting { stages: 40, dart, ..base() };
+    let fitted = params.fit(&table, &Lesson::new(&Answers::Numbers(y.clone())), &Context::default()).unwrap();
+    let squares = x.chunks_exact(COLUMNS).zip(&y).map(|(row, y)| {
+        let mut score = [0.0];
+        fitted.model.ensemble().score_row(row, &mut score);
+        (score[0] - y).powi(2) / 2.0
+    });
+    let loss = squares.sum::<f64>() / y.len() as f64;
+    assert!((fitted.report.objective / loss - 1.0).abs() < 1e-9, "{} {loss}", fitted.report.objective);
+}
+
+#[test]
+fn leaves_are_drawn_to_the_nodes_above_them() {
+    let (x, y) = problem(600, 7);
+    // Whole weights, so that sums are exact.
+    let weights: Vec<f64> = (0..600).map(|i| f64::from(i % 3)).collect();
+    let matrix = MatRef::new(&x, 600, COLUMNS).unwrap();
+    let table = BinnedTable::of_matrix(matrix, Some(&weights), 255, 0).unwrap();
+    let answers = Answers::Numbers(y.clone());
+    let params = |path_smoothing| GradientBoosting { stages: 1, path_smoothing, ..base() };
+    let (plain, drawn) = (fit(&params(0.0), &table, &answers), fit(&params(30.0), &table, &answers));
+    let (plain, drawn) = (&plain.ensemble().trees(0)[0], &drawn.ensemble().trees(0)[0]);
+    assert!(plain.leaves() == 8 && plain.len() == drawn.len());
+    let all = (0..600).fold((0.0, 0.0), |(sum, n), i| (sum + weights[i] * y[i], n + weights[i]));
+    let mean = all.0 / all.1;
+    // The rows of every node, by going down with each.
+    for i in 0..600 {
+        let row = &x[i * COLUMNS..][..COLUMNS];
+        let leaf = drawn.leaf(row);
+        let (mut expected, mut at) = (0.0, 0);
+        loop {
+            let below = |other: usize| {
+                let mut place = plain.leaf(&x[other * COLUMNS..][..COLUMNS]);
+                while place != at && place != 0 {
+                    place = parent(plain, place);
+                }
+                place == at
+            };
+            let (mut residuals, mut n) = (0.0, 0.0);
+            for other in (0..600).filter(|&other| below(other)) {
+                residuals += weights[other] * (y[other] - mean);
+                n += weights[other];
+            }
+            let step = residuals / (n + 1.0);
+            // Above the root there is nothing to draw it to.
+            expected = if at == 0 { step } else { (n * step + 30.0 * expected) / (n + 30.0) };
+            if at == leaf {
+                break;
+            }
+            let mut next = leaf;
+            while parent(plain, next) != at {
+                next = parent(plain, next);
+            }
+            at = next;
+        }
+        let found = drawn.numbers(leaf).next().unwrap();
+        assert!((found - 0.3 * expected).abs() < 1e-5, "{found} {expected}");
+    }
+    // Monotone constraints hold all the same.
+    let tree = DecisionTree { monotone: vec![1; COLUMNS], ..base().tree };
+    let risen = fit(&GradientBoosting { stages: 20, tree, ..params(30.0) }, &table, &answers);
+    for row in x.chunks_exact(COLUMNS) {
+        for input in 0..COLUMNS {
+            let mut last = f64::NEG_INFINITY;
+            for step in -20..20 {
+                let (mut row, mut score) = (row.to_vec(), [0.0]);
+                row[input] = f64::from(step) / 8.0;
+                risen.ensemble().score_row(&row, &mut score);
+                assert!(score[0] >= last, "{row:?}: {} after {last}", score[0]);
+                last = score[0];
+            }
+        }
+    }
+    assert!(params(-1.0).check().unwrap_err().to_string().contains("path_smoothing: -1"));
+}
+
+fn parent(tree: &Tree, node: usize) -> usize {
+    let is_above = |at: &usize| {
+        let above = tree.node(*at);
+        above.test.is_some() && (above.left as usize == node || above.right as usize == node)
+    };
+    (0..tree.len()).find(is_above).unwrap()
+}
+
+#[test]
+fn balanced_classes_count_the_same() {
+    // Classes of 400, 100 and 100 rows: factors 1/2, 2 and 2, which are exact.
+    let (x, _) = problem(600, 8);
+    let mut order: Vec<usize> = (0..600).collect();
+    order.sort_by(|&a, &b| x[a * COLUMNS + 2].total_cmp(&x[b * COLUMNS + 2]));
+    let mut classes = vec![0; 600];
+    order
+        .iter()
+        .enumerate()
+        .for_each(|(place, &row)| classes[row] = u32::from(place >= 400) + u32::from(place >= 500));
+    let tree = DecisionTree { class_weights: ClassWeights::Balanced, ..base().tree };
+    let balanced = GradientBoosting { tree, ..base() };
+    let matrix = MatRef::new(&x, 600, COLUMNS).unwrap();
+    for stop in [None, Some(EarlyStopping { patience: 2, share: 0.3 })] {
+        let weights: Vec<f64> = classes.iter().map(|&class| if class == 0 { 0.5 } else { 2.0 }).collect();
+        let answers = Answers::Classes { y: classes.clone(), classes: 3 };
+        let of = |params: &GradientBoosting, weights: Option<&[f64]>| {
+            // Bins that do not depend on weights.
+            let table = BinnedTable::of_matrix(matrix, weights, MaxBins::Exact, 0).unwrap();
+            let params = GradientBoosting { early_stopping: stop, ..params.clone() };
+            let fitted = params.fit(&table, &Lesson::new(&answers), &Context::default()).unwrap();
+            let mut scores = vec![0.0; 600 * 3];
+            for (row, out) in x.chunks_exact(COLUMNS).zip(scores.chunks_exact_mut(3)) {
+                fitted.model.ensemble().score_row(row, out);
+            }
+            (scores, fitted.model.validation().to_vec(), fitted.report.stopped)
+        };
+        let expected = of(&base(), Some(&weights));
+        assert!(parallel::with_threads(3, || of(&balanced, None)) == expected);
+        assert!(of(&balanced, None) == expected && of(&base(), None) != expected);
+        // Weights of rows are multiplied: those that make classes equal stay what they are.
+        assert!(of(&balanced, Some(&weights)) == expected);
+    }
+    let table = binned(&x);
+    let numbers = Answers::Numbers(vec![1.0; 600]);
+    let refused = balanced.fit(&table, &Lesson::new(&numbers), &Context::default()).unwrap_err().to_string();
+    assert!(refused.contains("class_weight: balanced"), "{refused}");
+    let odd = Answers::Classes { y: vec![7; 600], classes: 3 };
+    let refused = balanced.fit(&table, &Lesson::new(&odd), &Context::default()).unwrap_err().to_string();
+    assert!(refused.contains("class 7"), "{refused}");
 }
