@@ -17,6 +17,7 @@ Examples:
   tilewise predict --model m.safetensors --data new.csv --out answers.csv
   tilewise predict --model m.safetensors --data new.parquet --proba
   tilewise predict --model xgboost.ubj --data new.csv
+  tilewise predict --model boosted.safetensors --stages 50 --data new.csv
   cat new.csv | tilewise predict --model m.safetensors --data - | head
 
 Columns are matched by name, in any order; further columns are left alone. The answers have the column prediction,
@@ -34,6 +35,9 @@ pub(crate) struct Predict {
     /// Where the answers go; - is stdout
     #[arg(long, value_name = "FILE", default_value = "-")]
     out: PathBuf,
+    /// Predict with so many stages of boosted trees, from the first, in place of all
+    #[arg(long, value_name = "STAGES")]
+    stages: Option<usize>,
     /// Add the probability of each class
     #[arg(long)]
     proba: bool,
@@ -49,7 +53,11 @@ pub(crate) struct Predict {
 impl Predict {
     pub(crate) fn run(self) -> Result<(), Failure> {
         keep_apart(&self.out, &[("--data", &self.table.data), ("--model", &self.model)])?;
-        let model = load(&self.model)?;
+        let mut model = load(&self.model)?;
+        if let Some(stages) = self.stages {
+            let at_file = |e| Failure::Told(format!("{}: {e}", self.model.display()));
+            model = model.first_stages(stages).map_err(at_file)?;
+        }
         if self.proba && !matches!(model.task(), Task::Classification { .. }) {
             let what = match model.task() {
                 Task::Anomaly { .. } => "predicts scores".to_owned(),

@@ -9,7 +9,7 @@ use std::time::Instant;
 use tilewise_base::metric::Truth;
 use tilewise_base::replace::{self, Replacement};
 use tilewise_base::{
-    Column, Context, Dataset, Error, Model, ModelFile, Roles, Task, predict_dataset, roles, split,
+    Checkpoint, Column, Context, Dataset, Error, Model, ModelFile, Roles, Task, predict_dataset, roles, split,
 };
 use tilewise_kernels::parallel::Scheme;
 use tilewise_models::{FAMILIES, Family, Purpose, Settings, family};
@@ -32,12 +32,17 @@ pub(crate) struct Train {
     /// range decides most. An isolation forest needs none, and is measured by one of true and false
     #[arg(long, value_name = "COLUMN")]
     target: Vec<String>,
-    /// Go on with the forest in this file until it has --set trees=N trees in all; everything else must be as it was
+    /// Go on with the forest or the boosted trees in this file until there are --set trees=N trees or --set stages=N stages in all;
+    /// everything else must be as it was
     #[arg(long = "continue", value_name = "FILE")]
     continued: Option<PathBuf>,
     /// Where the model goes; without it the model is only measured
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
+    /// Write the model of what is done to --out after every so many stages of boosted trees, so that --continue can go on from there
+    /// should this process be killed
+    #[arg(long, value_name = "STAGES", requires = "out", value_parser = clap::value_parser!(u64).range(1..))]
+    checkpoint_every: Option<u64>,
     /// Share of the rows to hold out and measure on, such as 0.2
     #[arg(long, value_name = "SHARE")]
     test_fraction: Option<f64>,
@@ -106,6 +111,10 @@ Examples:
       --out q.safetensors
   tilewise train --model forest --set trees=500 --continue f.safetensors --data adult.csv \\
       --target income --out f.safetensors
+  tilewise train --model gbdt --set stages=5000 --checkpoint-every 100 --data adult.csv \\
+      --target income --out b.safetensors
+  tilewise train --model gbdt --set stages=5000 --continue b.safetensors --data adult.csv \\
+      --target income --out b.safetensors
   tilewise train --model isolation-forest --set contamination=0.01 --data log.csv \\
       --out odd.safetensors
   tilewise train --model linear --data raw.csv --no-header --columns a,b,y --na '?' --target y
@@ -119,6 +128,9 @@ impl Train {
         let unseen = self.unseen.iter().map(|policy| format!("unseen={policy}"));
         let settings = Settings::parse(&self.set.iter().cloned().chain(unseen).collect::<Vec<_>>())?;
         family.check(&settings)?;
+        if self.checkpoint_every.is_some() {
+            family.check_checkpoints()?;
+        }
         if self.target.is_empty() && family.needs_target() {
             return Err(Failure::Told(format!(
                 "--model {} needs --target: the column to predict",
@@ -199,12 +211,14 @@ impl Train {
         ))?;
         warn_of_many_classes(truth.as_ref(), &table, &roles).map_err(place)?;
         let shown = progress::Shown::new(self.quiet);
+        let keep = |bytes: &[u8]| self.out.as_ref().map_or(Ok(()), |out| replace::write(out, bytes));
         let context = Context {
             seed: self.seed,
             scheme: self.parallel,
             engine,
             progress: &shown,
             cancel: interrupt::flag(),
+            checkpoint: self.checkpoint_every.map(|every| Checkpoint { every, keep: &keep }),
         };
         let start = Instant::now();
         let fitted = match earlier {

@@ -41,6 +41,7 @@ pub(crate) static FOREST: Family = Family {
     purpose: Purpose::Either,
     several: true,
     processes: true,
+    checkpoints: false,
     settings: &[&[TREES, BOOTSTRAP, OUT_OF_BAG, MAX_FEATURES, QUANTILES], tree::GROWING],
     check: |settings| params(settings, Splitter::Best).and(task(settings)).map(|_| ()),
     train: |dataset, roles, settings, context| fit(Splitter::Best, dataset, roles, settings, context),

@@ -3,7 +3,7 @@
 use crate::family::{TASK, task};
 use crate::{Family, Purpose, Setting, Settings, constraints, tree};
 use tilewise_base::{Context, Dataset, Error, Model, ModelFile, Result, Roles};
-use tilewise_gbdt::{BoostedModel, EarlyStopping, GradientBoosting, Loss};
+use tilewise_gbdt::{BoostedModel, Dart, EarlyStopping, Goss, GradientBoosting, Loss};
 use tilewise_tree::{MaxBins, Penalty};
 
 const LOSS: Setting = Setting {
@@ -30,6 +30,30 @@ const SUBSAMPLE: Setting = Setting {
     default: "1",
     accepted: "a share above 0 and at most 1",
     doc: "the share of rows that each stage grows on, drawn for it",
+};
+const GOSS: Setting = Setting {
+    key: "goss",
+    default: "none",
+    accepted: "none or two shares above 0 that are at most 1 together, such as 0.2:0.1",
+    doc: "each stage grows on this share of rows, those with the largest derivatives, and on this share drawn from the others",
+};
+const DROP_RATE: Setting = Setting {
+    key: "drop_rate",
+    default: "0",
+    accepted: "a share of 0 to 1",
+    doc: "DART: the share of earlier stages without which a stage is grown, drawn for it; 0 for none",
+};
+const SKIP_DROP: Setting = Setting {
+    key: "skip_drop",
+    default: "0.5",
+    accepted: "a share of 0 or more and below 1",
+    doc: "DART: the share of stages that are grown with all earlier ones",
+};
+const MAX_DROP: Setting = Setting {
+    key: "max_drop",
+    default: "50",
+    accepted: "a whole number above 0",
+    doc: "DART: stages that are dropped at a time, at most",
 };
 const L2: Setting = Setting {
     key: "l2",
@@ -61,6 +85,12 @@ const CATEGORY_SMOOTHING: Setting = Setting {
     accepted: "a number of 0 or more",
     doc: "draws the means by which categories are put in order to 0; those of fewer second derivatives stay on one side",
 };
+const PATH_SMOOTHING: Setting = Setting {
+    key: "path_smoothing",
+    default: "0",
+    accepted: "a number of 0 or more",
+    doc: "draws leaves to the nodes above them, those of few rows most",
+};
 const EARLY_STOPPING: Setting = Setting {
     key: "early_stopping",
     default: "none",
@@ -77,7 +107,19 @@ const MAX_FEATURES: Setting = Setting {
     key: "max_features",
     default: "all",
     accepted: "all, sqrt, log2, third, a whole number above 0 or a share below 1 such as 0.3",
-    doc: "columns that each node looks at, drawn for it",
+    doc: "columns that each node looks at, drawn for it from those of its level",
+};
+const COLUMNS_BY_TREE: Setting = Setting {
+    key: "columns_by_tree",
+    default: "1",
+    accepted: "a share above 0 and at most 1",
+    doc: "the share of columns that a tree may use, drawn for it",
+};
+const COLUMNS_BY_LEVEL: Setting = Setting {
+    key: "columns_by_level",
+    default: "1",
+    accepted: "a share above 0 and at most 1",
+    doc: "the share of the columns of a tree that each of its levels may use, drawn for it",
 };
 const MAX_LEAVES: Setting = Setting { default: "31", ..tree::MAX_LEAVES };
 const MIN_SAMPLES_LEAF: Setting = Setting {
@@ -92,6 +134,7 @@ pub(crate) static GBDT: Family = Family {
     purpose: Purpose::Either,
     several: false,
     processes: false,
+    checkpoints: true,
     settings: &[&[
         LOSS,
         STAGES,
@@ -106,8 +149,16 @@ pub(crate) static GBDT: Family = Family {
         L2,
         L1,
         SUBSAMPLE,
+        GOSS,
+        DROP_RATE,
+        SKIP_DROP,
+        MAX_DROP,
+        COLUMNS_BY_TREE,
+        COLUMNS_BY_LEVEL,
         MAX_FEATURES,
         CATEGORY_SMOOTHING,
+        PATH_SMOOTHING,
+        tree::CLASS_WEIGHT,
         tree::GROWTH,
         constraints::MONOTONE,
         constraints::INTERACTIONS,
@@ -129,6 +180,8 @@ fn params(settings: &Settings) -> Result<(GradientBoosting, MaxBins)> {
     let least_0 = |x: f64| x >= 0.0 && x.is_finite();
     tree.min_impurity_decrease = settings.number(&MIN_GAIN, least_0)?;
     let is_share = |x: f64| x > 0.0 && x <= 1.0;
+    tree.columns_by_tree = settings.number(&COLUMNS_BY_TREE, is_share)?;
+    tree.columns_by_level = settings.number(&COLUMNS_BY_LEVEL, is_share)?;
     let whole = |x: f64| (1.0..16_777_216.0).contains(&x) && x.fract() == 0.0;
     let share = settings.number(&VALIDATION, |x| x > 0.0 && x < 1.0)?;
     let early_stopping = if settings.get::<String>(&EARLY_STOPPING)? == "none" {
@@ -145,12 +198,15 @@ fn params(settings: &Settings) -> Result<(GradientBoosting, MaxBins)> {
         stages: settings.number(&STAGES, whole)? as usize,
         learning_rate: settings.number(&LEARNING_RATE, is_share)?,
         subsample: settings.number(&SUBSAMPLE, is_share)?,
+        goss: goss(settings)?,
+        dart: dart(settings)?,
         penalty: Penalty {
             l2: settings.number(&L2, least_0)?,
             l1: settings.number(&L1, least_0)?,
             min_hessian: settings.number(&MIN_CHILD_WEIGHT, least_0)?,
             category_smoothing: settings.number(&CATEGORY_SMOOTHING, least_0)?,
         },
+        path_smoothing: settings.number(&PATH_SMOOTHING, least_0)?,
         tree,
         early_stopping,
     };
@@ -163,6 +219,32 @@ fn params(settings: &Settings) -> Result<(GradientBoosting, MaxBins)> {
     }
     params.check()?;
     Ok((params, bins))
+}
+
+fn dart(settings: &Settings) -> Result<Option<Dart>> {
+    let rate = settings.number(&DROP_RATE, |x| (0.0..=1.0).contains(&x))?;
+    let skip = settings.number(&SKIP_DROP, |x| (0.0..1.0).contains(&x))?;
+    let most = settings.number(&MAX_DROP, |x| (1.0..1e9).contains(&x) && x.fract() == 0.0)?;
+    let given = [&SKIP_DROP, &MAX_DROP].into_iter().find(|setting| settings.changes(setting));
+    match given {
+        Some(setting) if rate == 0.0 => {
+            let value: String = settings.get(setting)?;
+            Err(Error::parameter(setting.key, value, "it is where drop_rate is given"))
+        }
+        _ => Ok((rate > 0.0).then_some(Dart { rate, skip, most: most as usize })),
+    }
+}
+
+fn goss(settings: &Settings) -> Result<Option<Goss>> {
+    let text: String = settings.get(&GOSS)?;
+    if text == "none" {
+        return Ok(None);
+    }
+    let share = |word: &str| word.trim().parse::<f64>().ok();
+    match text.split_once(':').and_then(|(top, other)| share(top).zip(share(other))) {
+        Some((top, other)) if top > 0.0 && other > 0.0 && top + other <= 1.0 => Ok(Some(Goss { top, other })),
+        _ => Err(Error::parameter(GOSS.key, text, format!("{} are", GOSS.accepted))),
+    }
 }
 
 /// Parameters with the constraints of a table's columns, the number of bins, and whether classes are to be learned.

@@ -25,6 +25,7 @@ pub(crate) static ISOLATION_FOREST: Family = Family {
     purpose: Purpose::Anomaly,
     several: false,
     processes: false,
+    checkpoints: false,
     settings: &[&[TREES, SUBSAMPLE, CONTAMINATION, tree::UNSEEN]],
     check: |settings| params(settings).map(|_| ()),
     train: fit,

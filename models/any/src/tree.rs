@@ -62,7 +62,7 @@ pub(crate) const SPLITTER: Setting = Setting {
     accepted: "best or random",
     doc: "whether each column is divided where that gains most or at a drawn place, as in extra trees",
 };
-const CLASS_WEIGHT: Setting = Setting {
+pub(crate) const CLASS_WEIGHT: Setting = Setting {
     key: "class_weight",
     default: "none",
     accepted: "none or, for classes, balanced",
@@ -120,6 +120,7 @@ pub(crate) static TREE: Family = Family {
     purpose: Purpose::Either,
     several: true,
     processes: false,
+    checkpoints: false,
     settings: &[&[MAX_FEATURES, SPLITTER], GROWING],
     check: |settings| {
         growing(settings, MaxFeatures::All)

@@ -57,6 +57,15 @@ pub enum Engine {
     Processes(Workers),
 }
 
+/// Where a fit puts the model of the rounds that are done, now and then, so that little is lost with the process.
+#[derive(Clone, Copy)]
+pub struct Checkpoint<'a> {
+    /// Rounds between two; a family's own, such as stages of boosting. 0 is as good as 1.
+    pub every: u64,
+    /// Takes the file of a model that can be loaded, used and gone on with. Where it fails the fit tells [`Progress::warning`] and goes on.
+    pub keep: &'a (dyn Fn(&[u8]) -> crate::Result<()> + Sync),
+}
+
 /// What a fit is given besides data and parameters.
 pub struct Context<'a> {
     /// Key of every random number.
@@ -69,6 +78,8 @@ pub struct Context<'a> {
     pub progress: &'a dyn Progress,
     /// Set by Ctrl-C: the fit ends at the next round and keeps what it has.
     pub cancel: &'a AtomicBool,
+    /// Gets models on the way, of families that have them; the others do not look at it.
+    pub checkpoint: Option<Checkpoint<'a>>,
 }
 
 impl Context<'_> {
@@ -81,6 +92,13 @@ impl Context<'_> {
 impl Default for Context<'_> {
     fn default() -> Self {
         static NEVER: AtomicBool = AtomicBool::new(false);
-        Self { seed: 0, scheme: Scheme::Auto, engine: Engine::Threads, progress: &Silent, cancel: &NEVER }
+        Self {
+            seed: 0,
+            scheme: Scheme::Auto,
+            engine: Engine::Threads,
+            progress: &Silent,
+            cancel: &NEVER,
+            checkpoint: None,
+        }
     }
 }

@@ -30,7 +30,7 @@ pub use dataset::{Column, Dataset, MISSING_CODE};
 pub use encoder::Encoder;
 pub use error::{Error, Result};
 pub use exact_sum::ExactSum;
-pub use fit::{Context, Engine, Fit, FitReport, Progress};
+pub use fit::{Checkpoint, Context, Engine, Fit, FitReport, Progress};
 pub use folds::{Division, Fold};
 pub use importance::{Importance, Importances, permutation_importance};
 pub use mapped::Mapped;

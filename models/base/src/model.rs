@@ -146,6 +146,14 @@ pub trait Model: Send + Sync {
         let _ = row;
         refuse(self, "does not decide by one path; a single tree does")
     }
+    /// The model as it was after so many stages of training, for families that add stage to stage and keep those before.
+    ///
+    /// # Errors
+    /// When it has fewer stages, or none are asked for; in families without stages, the default.
+    fn first_stages(&self, stages: usize) -> Result<Box<dyn Model>> {
+        let _ = stages;
+        refuse(self, "has no stages; that of gbdt has")
+    }
     /// Columns of the output.
     fn outputs(&self) -> usize {
         self.task().outputs()

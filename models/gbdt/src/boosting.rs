@@ -4,8 +4,13 @@
 //! these, sets each leaf to Newton's step on the derivatives as they were, and adds it to the scores of its rows. Sums that decide are
 //! integers, so neither threads nor the order of rows change a bit.
 
+use crate::balance::balanced;
 use crate::continued::{self, Origin};
+use crate::dart;
+use crate::held_out::HeldOut;
 use crate::loss::{Derivatives, LeafRule, Objective, Truth};
+use crate::sampling::Sample;
+use crate::smoothing::smoothed;
 use crate::{Ensemble, GradientBoosting, Link, monotone};
 use std::borrow::Cow;
 use std::ops::Range;
@@ -15,7 +20,7 @@ use tilewise_base::{Context, Error, Fit, FitReport, Result};
 use tilewise_kernels::random::Philox;
 use tilewise_kernels::tree::{FixedPoint, Packed, fixed_point};
 use tilewise_kernels::{parallel, same};
-use tilewise_tree::{Answers, BinnedTable, Gradients, Parted, Tree};
+use tilewise_tree::{Answers, BinnedTable, ClassWeights, Gradients, Parted, Tree};
 
 /// Boosted trees.
 #[derive(Clone, Debug, PartialEq)]
@@ -64,6 +69,16 @@ impl<'a> Lesson<'a> {
     }
 }
 
+/// Takes a model on the way to more stages.
+pub(crate) type Keep<'a> = &'a dyn Fn(Fit<Boosted>) -> Result<()>;
+
+/// From where boosting starts, and who hears of it.
+struct Begin<'a> {
+    earlier: Option<&'a Boosted>,
+    origin: Origin,
+    keep: Option<Keep<'a>>,
+}
+
 /// Rows of a piece of parallel work.
 const PIECE: usize = 8 << 10;
 
@@ -92,56 +107,6 @@ struct Room {
     leaves: Vec<AtomicU32>,
 }
 
-/// Rows by which stages are judged.
-struct HeldOut {
-    rows: Vec<u32>,
-    y: Vec<f64>,
-    weights: Option<Vec<f64>>,
-    groups: Option<Vec<Range<usize>>>,
-    events: Option<Vec<bool>>,
-    scores: Vec<f64>,
-    losses: Vec<f64>,
-}
-
-impl HeldOut {
-    /// These rows (whole queries) of a table, at scores of all.
-    fn new(rows: Vec<u32>, truth: &Truth<'_>, table: &BinnedTable, scores: &[f64]) -> Self {
-        let of = |values: &[f64]| rows.iter().map(|&row| values[row as usize]).collect::<Vec<f64>>();
-        let weights = rows.iter().map(|&row| table.weight(row as usize)).collect();
-        let groups = truth.groups.map(|groups| {
-            let here = |group: &Range<usize>| {
-                let place = |row: usize| rows.partition_point(|&at| (at as usize) < row);
-                place(group.start)..place(group.end)
-            };
-            groups.iter().map(here).filter(|group| !group.is_empty()).collect()
-        });
-        Self {
-            y: of(truth.y),
-            weights: (!table.has_equal_weights()).then_some(weights),
-            groups,
-            events: truth.events.map(|events| rows.iter().map(|&row| events[row as usize]).collect()),
-            scores: scores.chunks_exact(truth.y.len()).flat_map(of).collect(),
-            losses: Vec::new(),
-            rows,
-        }
-    }
-
-    fn truth(&self) -> Truth<'_> {
-        Truth {
-            y: &self.y,
-            weights: self.weights.as_deref(),
-            groups: self.groups.as_deref(),
-            events: self.events.as_deref(),
-        }
-    }
-
-    /// The stage with the least loss, from 1; of equals the first.
-    fn best(&self) -> usize {
-        let least = self.losses.iter().copied().enumerate().min_by(|a, b| a.1.total_cmp(&b.1));
-        least.map_or(0, |(stage, _)| stage + 1)
-    }
-}
-
 impl GradientBoosting {
     /// Fits stages to the rows of the table that have a weight.
     ///
@@ -156,7 +121,7 @@ impl GradientBoosting {
         lesson: &Lesson<'_>,
         context: &Context<'_>,
     ) -> Result<Fit<Boosted>> {
-        self.extend(None, table, lesson, context)
+        self.extend(None, table, lesson, context, None)
     }
 
     /// Goes on with a model until it has `self.stages` stages: the result has the trees that these parameters would have grown at once,
@@ -164,7 +129,8 @@ impl GradientBoosting {
     ///
     /// # Errors
     /// When the model was grown with other parameters but `stages`, another seed or another table, naming what differs, or has
-    /// more stages; with early stopping, which has ended already; else as [`GradientBoosting::fit`].
+    /// more stages; with DART; else as [`GradientBoosting::fit`]. With early stopping the stages after the best, which are not kept, are
+    /// grown again.
     pub fn continue_from(
         &self,
         earlier: &Boosted,
@@ -172,15 +138,17 @@ impl GradientBoosting {
         lesson: &Lesson<'_>,
         context: &Context<'_>,
     ) -> Result<Fit<Boosted>> {
-        self.extend(Some(earlier), table, lesson, context)
+        self.extend(Some(earlier), table, lesson, context, None)
     }
 
-    fn extend(
+    /// As [`GradientBoosting::continue_from`], or from the beginning; `keep` gets the models that the checkpoints of `context` ask for.
+    pub(crate) fn extend(
         &self,
         earlier: Option<&Boosted>,
         table: &BinnedTable,
         lesson: &Lesson<'_>,
         context: &Context<'_>,
+        keep: Option<Keep<'_>>,
     ) -> Result<Fit<Boosted>> {
         let (y, classes) = match lesson.answers {
             Answers::Numbers(y) => (Cow::Borrowed(&y[..]), None),
@@ -193,9 +161,17 @@ impl GradientBoosting {
         };
         let table_and_more = continued::fingerprint(table, lesson)?;
         let origin = Origin { params: self.clone(), seed: context.seed, table: table_and_more };
-        let truth = Truth { y: &y, weights: None, groups: lesson.groups, events: lesson.events };
+        let weights = match (self.tree.class_weights, lesson.answers) {
+            (ClassWeights::Rows, _) => None,
+            (ClassWeights::Balanced, Answers::Classes { y, classes }) => Some(balanced(table, y, *classes)?),
+            (ClassWeights::Balanced, _) => {
+                return Err(Error::parameter("class_weight", "balanced", "for numbers only none is"));
+            }
+        };
+        let truth =
+            Truth { y: &y, weights: weights.as_deref(), groups: lesson.groups, events: lesson.events };
         let objective = self.loss.objective(classes)?;
-        self.run(objective.as_ref(), &truth, lesson.offset, (earlier, origin), table, context)
+        self.run(objective.as_ref(), &truth, lesson.offset, Begin { earlier, origin, keep }, table, context)
     }
 
     /// As [`GradientBoosting::fit`], for a loss of one's own: `truth` is all that it is told, but for the weights, which are those of the
@@ -217,15 +193,18 @@ impl GradientBoosting {
         // No loss of a name goes on with what it has grown.
         let table_and_more = !continued::fingerprint(table, &lesson)?;
         let origin = Origin { params: self.clone(), seed: context.seed, table: table_and_more };
-        self.run(objective, truth, offset, (None, origin), table, context)
+        let truth = Truth { weights: None, ..*truth };
+        let begin = Begin { earlier: None, origin, keep: None };
+        self.run(objective, &truth, offset, begin, table, context)
     }
 
+    /// `truth` has the weights of rows, if these are not those of the table.
     fn run(
         &self,
         objective: &dyn Objective,
         truth: &Truth<'_>,
         offset: Option<&[f64]>,
-        (earlier, origin): (Option<&Boosted>, Origin),
+        Begin { earlier, origin, keep }: Begin<'_>,
         table: &BinnedTable,
         context: &Context<'_>,
     ) -> Result<Fit<Boosted>> {
@@ -248,11 +227,13 @@ impl GradientBoosting {
             }
         }
         let (out, rows) = self.held_out(table, truth, context.seed)?;
+        let of_table = || (0..y.len()).map(|row| table.weight(row)).collect();
         let all_weights: Option<Vec<f64>> =
-            (!table.has_equal_weights()).then(|| (0..y.len()).map(|row| table.weight(row)).collect());
+            truth.weights.map(<[f64]>::to_vec).or_else(|| (!table.has_equal_weights()).then(of_table));
         // What is held out must be in the domain, but need not be enough to learn from.
-        objective.check(&Truth { weights: all_weights.as_deref(), ..*truth })?;
-        let mut weights = all_weights;
+        let all = Truth { weights: all_weights.as_deref(), ..*truth };
+        objective.check(&all)?;
+        let mut weights = all_weights.clone();
         if !out.is_empty() {
             let of_rows = weights.get_or_insert_with(|| vec![1.0; y.len()]);
             out.iter().for_each(|&row| of_rows[row as usize] = 0.0);
@@ -269,7 +250,6 @@ impl GradientBoosting {
         if let Some(offset) = offset {
             scores.iter_mut().zip(offset).for_each(|(score, offset)| *score += offset);
         }
-        let held_out = (!out.is_empty()).then(|| HeldOut::new(out, &truth, table, &scores));
         let mut trees = vec![Vec::new(); base.len()];
         if let Some(earlier) = earlier {
             origin.continues(earlier)?;
@@ -284,9 +264,16 @@ impl GradientBoosting {
                 add_all(trees, table, &mut scores[score * y.len()..][..y.len()]);
             }
         }
+        let mut held_out = (!out.is_empty()).then(|| HeldOut::new(out, &all, &scores));
+        if let (Some(held_out), Some(earlier)) = (&mut held_out, earlier) {
+            let losses = earlier.validation.get(..earlier.stages());
+            held_out.losses = losses.map(<[f64]>::to_vec).ok_or_else(|| {
+                Error::Fit("the model to continue lacks losses of its stages on rows held out".into())
+            })?;
+        }
         let rooms = base.iter().map(|_| Mutex::default()).collect();
         let stages = Stages { params: self, table, objective, truth, rows, held_out, context, scores, rooms };
-        stages.run(base, trees, origin)
+        stages.run(base, trees, &origin, keep)
     }
 
     /// Rows that are held out, and the others.
@@ -322,21 +309,40 @@ fn add_all(trees: &[Tree], table: &BinnedTable, scores: &mut [f64]) {
 }
 
 impl Stages<'_> {
-    fn run(mut self, base: Vec<f64>, mut trees: Vec<Vec<Tree>>, origin: Origin) -> Result<Fit<Boosted>> {
+    fn run(
+        mut self,
+        base: Vec<f64>,
+        mut trees: Vec<Vec<Tree>>,
+        origin: &Origin,
+        keep: Option<Keep<'_>>,
+    ) -> Result<Fit<Boosted>> {
         let (count, rows) = (base.len(), self.truth.y.len());
         let mut derivatives = vec![Derivatives::default(); self.scores.len()];
         let total = self.params.stages;
         let mut done = trees[0].len();
         let mut stopped = String::new();
         while done < total && !self.context.cancelled() {
+            let seed = self.context.seed;
+            let dropped = self.params.dart.map_or(Vec::new(), |dart| dart.dropped(seed, done));
+            let (rate, old_share) = dart::shares(self.params.learning_rate, dropped.len());
+            let taken_off = self.take_off(&dropped, &trees);
             self.objective.derivatives(&self.truth, &self.scores, &mut derivatives);
+            let sample = Sample::new(self.params, &self.rows, seed, done, &mut derivatives, rows);
             let of_scores = derivatives.chunks_exact(rows);
             let grown = if count == 1 {
-                of_scores.map(|derivatives| self.grow(derivatives, done, 0)).collect::<Vec<_>>()
+                of_scores
+                    .map(|derivatives| self.grow(derivatives, &sample, [done, 0], rate))
+                    .collect::<Vec<_>>()
             } else {
                 let of_scores: Vec<&[Derivatives]> = of_scores.collect();
-                parallel::map(count, |score| self.grow(of_scores[score], done, score))
+                parallel::map(count, |score| self.grow(of_scores[score], &sample, [done, score], rate))
             };
+            self.scores.iter_mut().zip(&taken_off).for_each(|(score, sum)| *score += old_share * sum);
+            for trees in &mut trees {
+                for &stage in &dropped {
+                    trees[stage] = trees[stage].clone().scaled(old_share)?;
+                }
+            }
             let mut leaves = 0;
             for (score, grown) in grown.into_iter().enumerate() {
                 let tree = self.add(score, grown?)?;
@@ -359,10 +365,30 @@ impl Stages<'_> {
             if !stopped.is_empty() {
                 break;
             }
+            if let (Some(keep), Some(checkpoint)) = (keep, &self.context.checkpoint)
+                && done < total
+                && (done as u64).is_multiple_of(checkpoint.every.max(1))
+                && let Err(e) = keep(self.fitted(&base, trees.clone(), origin, done, "")?)
+            {
+                self.context.progress.warning(&format!("the model of {done} stages could not be kept: {e}"));
+            }
         }
         if done == 0 {
             return Err(Error::Fit("stopped before the first stage".into()));
         }
+        self.fitted(&base, trees, origin, done, &stopped)
+    }
+
+    /// The model of the stages that are done; `stopped` says why there are no more, if nobody asked for that.
+    fn fitted(
+        &self,
+        base: &[f64],
+        mut trees: Vec<Vec<Tree>>,
+        origin: &Origin,
+        done: usize,
+        stopped: &str,
+    ) -> Result<Fit<Boosted>> {
+        let total = self.params.stages;
         let mut warnings = Vec::new();
         let early = !stopped.is_empty();
         if done < total && !early {
@@ -377,11 +403,9 @@ impl Stages<'_> {
             }
             None => Vec::new(),
         };
-        if stopped.is_empty() {
-            stopped = format!("{done} stages");
-        }
         let leaves: usize = trees.iter().flatten().map(Tree::leaves).sum();
-        stopped += &format!("; {kept} stages with {leaves} leaves are kept");
+        let why = if early { stopped.to_owned() } else { format!("{done} stages") };
+        let stopped = format!("{why}; {kept} stages with {leaves} leaves are kept");
         let objective = if kept == done { self.objective.loss(&self.truth, &self.scores) } else { f64::NAN };
         let report = FitReport {
             converged: done == total || early,
@@ -391,25 +415,33 @@ impl Stages<'_> {
             optimality: f64::NAN,
             rounds: done as u64,
         };
-        Ok(Fit { model: Boosted { ensemble: Ensemble::new(base, trees)?, origin, validation }, report })
+        let (ensemble, origin) = (Ensemble::new(base.to_vec(), trees)?, origin.clone());
+        Ok(Fit { model: Boosted { ensemble, origin, validation }, report })
     }
 
-    /// The rows of a stage.
-    fn draw(&self, stage: usize, drawn: &mut Vec<u32>) {
-        let share = self.params.subsample;
-        drawn.clear();
-        if share == 1.0 {
-            return drawn.extend_from_slice(&self.rows);
+    /// Takes these stages off the scores; answers what was taken off each, nothing where there are none.
+    fn take_off(&mut self, stages: &[usize], trees: &[Vec<Tree>]) -> Vec<f64> {
+        if stages.is_empty() {
+            return Vec::new();
         }
-        const ROWS: u64 = Philox::purpose("rows of a stage of boosting");
-        let stream = Philox::new(Philox::new(self.context.seed, ROWS).bits(stage as u64), ROWS);
-        drawn.extend(self.rows.iter().filter(|&&row| stream.uniform(row.into()) < share));
-        if drawn.is_empty() {
-            drawn.push(self.rows[0]);
-        }
+        let rows = self.truth.y.len();
+        let of_scores = trees.iter().zip(self.scores.chunks_exact_mut(rows));
+        of_scores
+            .flat_map(|(trees, scores)| {
+                let dropped: Vec<&Tree> = stages.iter().map(|&stage| &trees[stage]).collect();
+                dart::take_off(&dropped, self.table, scores)
+            })
+            .collect()
     }
 
-    fn grow(&self, derivatives: &[Derivatives], stage: usize, score: usize) -> Result<Grown> {
+    /// A tree on these derivatives, of this stage and score, whose leaves take this part of their steps.
+    fn grow(
+        &self,
+        derivatives: &[Derivatives],
+        sample: &Sample<'_>,
+        [stage, score]: [usize; 2],
+        rate: f64,
+    ) -> Result<Grown> {
         const ROUNDING: u64 = Philox::purpose("rounding of derivatives");
         const TREE: u64 = Philox::purpose("trees of boosting");
         let number = (stage * self.objective.scores() + score) as u64;
@@ -423,26 +455,30 @@ impl Stages<'_> {
         let gradients =
             Gradients { values: fixed, gradient_unit, hessian_unit, most_hessian: most_hessian as u64 };
         let Self { params, table, context, .. } = self;
-        self.draw(stage, rows);
+        rows.clear();
+        rows.extend_from_slice(&sample.rows);
         let rows = std::mem::take(rows);
         let parted =
             params.tree.grow_newton(table, &gradients, params.penalty, rows, key(TREE), context.scheme)?;
         let leaves = parted.leaves();
-        if params.subsample < 1.0 {
+        if params.draws_rows() {
             // Those that were drawn for the last stage are not those of this one.
             of_rows.iter_mut().for_each(|leaf| *leaf.get_mut() = NO_LEAF);
         }
         let sums = self.sums(&parted, &leaves, derivatives, units, of_rows);
-        let of_leaf = |leaf: usize| {
-            let rows = &parted.rows[leaves[leaf].clone()];
-            let weight = match self.truth.weights {
-                None => rows.len() as f64,
-                Some(_) => table.weight_of(rows),
-            };
-            (self.value(score, rows, sums[leaf]), weight)
+        // What a node takes by itself, and its weight.
+        let of_node = |places: Range<usize>, sums: [f64; 2]| {
+            let rows = &parted.rows[places];
+            let weight = sample.weight(rows, |rows| {
+                if table.has_equal_weights() { rows.len() as f64 } else { table.weight_of(rows) }
+            });
+            (self.value(score, rows, sample, sums), weight)
         };
-        let (mut values, weights): (Vec<f64>, Vec<f64>) =
-            parallel::map(leaves.len(), of_leaf).into_iter().unzip();
+        let of_leaves = parallel::map(leaves.len(), |leaf| of_node(leaves[leaf].clone(), sums[leaf]));
+        let (mut values, weights): (Vec<f64>, Vec<f64>) = of_leaves.into_iter().unzip();
+        if params.path_smoothing > 0.0 {
+            values = smoothed(&parted.tree, &leaves, &sums, params.path_smoothing, of_node);
+        }
         room.rows = parted.rows;
         let mut tree = parted.tree;
         if self.objective.leaves() != LeafRule::Newton {
@@ -450,7 +486,7 @@ impl Stages<'_> {
             tree = tree.with_leaves(&values, &weights)?;
         }
         monotone::keep(&tree, &params.tree.monotone, &mut values);
-        values.iter_mut().for_each(|value| *value *= params.learning_rate);
+        values.iter_mut().for_each(|value| *value *= rate);
         Ok(Grown { tree: tree.with_leaves(&values, &weights)?, values })
     }
 
@@ -492,7 +528,7 @@ impl Stages<'_> {
     }
 
     /// What a leaf adds, before learning rate.
-    fn value(&self, score: usize, rows: &[u32], [gradient, hessian]: [f64; 2]) -> f64 {
+    fn value(&self, score: usize, rows: &[u32], sample: &Sample<'_>, [gradient, hessian]: [f64; 2]) -> f64 {
         let rule = self.objective.leaves();
         if rule == LeafRule::Newton {
             return self.params.penalty.step(gradient, hessian);
@@ -500,7 +536,7 @@ impl Stages<'_> {
         let scores = &self.scores[score * self.truth.y.len()..];
         let residual = |&row: &u32| {
             let row = row as usize;
-            (self.truth.y[row] - scores[row], self.truth.weight(row))
+            (self.truth.y[row] - scores[row], self.truth.weight(row) * sample.factor(row))
         };
         rule.value(&mut rows.iter().map(residual).collect::<Vec<_>>()).unwrap_or(0.0)
     }
@@ -511,7 +547,7 @@ impl Stages<'_> {
         // Leaves by their numbers among nodes, for rows that did not grow it.
         let leaf_of = |row: usize| tree.numbers(tree.leaf_of(self.table, row)).next().unwrap_or(0.0);
         let rows = self.truth.y.len();
-        let all = self.rows.len() == rows && self.params.subsample == 1.0;
+        let all = self.rows.len() == rows && !self.params.draws_rows();
         let room = self.rooms[score].get_mut().unwrap_or_else(PoisonError::into_inner);
         let of_rows = &room.leaves;
         let scores = &mut self.scores[score * rows..][..rows];

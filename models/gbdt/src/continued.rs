@@ -20,9 +20,10 @@ impl Origin {
     /// That this is how `earlier` was grown, but for the number of stages.
     pub(crate) fn continues(&self, earlier: &Boosted) -> Result<()> {
         let theirs = &earlier.origin;
-        if self.params.early_stopping.is_some() {
-            let accepted = "none is where a model is continued: it has stopped, and rows were held out";
-            return Err(Error::parameter("early_stopping", "a number of stages", accepted));
+        if self.params.dart.is_some() {
+            let accepted = "a model that dropped stages cannot be continued to the same bits: its scores are sums in the order of \
+                            training; 0";
+            return Err(Error::parameter("drop_rate", "a share", accepted));
         }
         if let Some((name, ours, theirs)) = different(&self.params, &theirs.params)? {
             let accepted = format!("the model to continue was grown with {theirs}");

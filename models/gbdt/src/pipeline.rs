@@ -77,17 +77,21 @@ impl BoostedModel {
         let groups = groups(params.loss, dataset, roles)?;
         let lesson = Lesson { offset: offset.as_deref(), groups: groups.as_deref(), ..Lesson::new(&answers) };
         let target = roles.target_name().to_owned();
-        let fit = match earlier {
-            None => params.fit(&table, &lesson, context)?,
-            Some(earlier) => {
-                earlier.check_continued(max_bins, &inputs, &target, &task, roles)?;
-                params.continue_from(&earlier.boosted, &table, &lesson, context)?
-            }
-        };
-        let Fit { model: boosted, mut report } = fit;
-        report.warnings.extend(warnings);
+        if let Some(earlier) = earlier {
+            earlier.check_continued(max_bins, &inputs, &target, &task, roles)?;
+        }
         let (link, _) = link(params.loss, &task)?;
-        Ok(Self { max_bins, inputs, boosted, link, target, task, offset: roles.offset.clone(), report })
+        let model = |Fit { model: boosted, mut report }: Fit<Boosted>| {
+            report.warnings.extend(warnings.iter().cloned());
+            let (inputs, target, task) = (inputs.clone(), target.clone(), task.clone());
+            Self { max_bins, inputs, boosted, link, target, task, offset: roles.offset.clone(), report }
+        };
+        let keep = |fit: Fit<Boosted>| match &context.checkpoint {
+            Some(checkpoint) => (checkpoint.keep)(&model(fit).to_bytes()?),
+            None => Ok(()),
+        };
+        let earlier = earlier.map(|earlier| &earlier.boosted);
+        params.extend(earlier, &table, &lesson, context, Some(&keep)).map(model)
     }
 
     /// That a model reads and predicts what it read and predicted.
@@ -303,6 +307,15 @@ impl Model for BoostedModel {
         }
         text += &show_unseen(&self.inputs, self.unseen());
         text + &show_importances(&self.inputs, &ensemble.importances(self.inputs.len()))
+    }
+
+    /// Kept are what training said of them, and the parameters, with the number of stages that were asked for.
+    fn first_stages(&self, stages: usize) -> Result<Box<dyn Model>> {
+        if stages == 0 {
+            return Err(Error::parameter("stages", stages, "a whole number above 0 is"));
+        }
+        let boosted = Boosted { ensemble: self.ensemble().first(stages)?, ..self.boosted.clone() };
+        Ok(Box::new(Self { boosted, ..self.clone() }))
     }
 
     fn importances(&self) -> Result<Vec<f64>> {

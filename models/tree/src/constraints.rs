@@ -21,12 +21,14 @@ pub(crate) struct State {
     bounds: (f64, f64),
     /// Groups that hold all features of the path; `None` for all of them.
     groups: Option<Arc<[u32]>>,
+    /// Features that its level may use, ascending; `None` for all of the table.
+    pub(crate) columns: Option<Arc<[u32]>>,
 }
 
 impl State {
-    /// That of a root.
-    pub(crate) fn root(key: u64) -> Self {
-        Self { depth: 0, key, bounds: (f64::NEG_INFINITY, f64::INFINITY), groups: None }
+    /// That of a root that may use these features.
+    pub(crate) fn root(key: u64, columns: Option<Arc<[u32]>>) -> Self {
+        Self { depth: 0, key, bounds: (f64::NEG_INFINITY, f64::INFINITY), groups: None, columns }
     }
 }
 
@@ -58,7 +60,7 @@ impl Constraints {
             }
     }
 
-    /// The states of children (without keys) of a node that is divided by a feature into sides that predict `levels`. A
+    /// The states of children (with the keys and columns of their parent) of a node that is divided by a feature into sides that predict `levels`. A
     /// monotone split puts the middle of both between all that comes below on one side and on the other.
     pub(crate) fn below(&self, state: &State, feature: usize, levels: impl Fn() -> (f64, f64)) -> [State; 2] {
         let mut groups = state.groups.clone();
@@ -68,7 +70,7 @@ impl Constraints {
             let holds = |group: &u32| self.groups[*group as usize].contains(&(feature as u32));
             groups = Some(of_path.into_iter().filter(holds).collect());
         }
-        let mut left = State { depth: state.depth + 1, key: state.key, bounds: state.bounds, groups };
+        let mut left = State { depth: state.depth + 1, groups, ..state.clone() };
         let mut right = left.clone();
         if self.is_monotone() && self.monotone[feature] != 0 {
             let (of_left, of_right) = levels();

@@ -12,6 +12,7 @@
 //! to the root.
 
 use crate::codes::{Code, Codes, of_codes};
+use crate::columns::Columns;
 use crate::constraints::{Constraints, State};
 use crate::local::Local;
 use crate::nodes::{Nodes, children};
@@ -73,6 +74,8 @@ pub(crate) struct Limits {
     pub(crate) splitter: Splitter,
     pub(crate) growth: Growth,
     pub(crate) constraints: Constraints,
+    /// Features that the tree and its levels may use.
+    pub(crate) columns: Columns,
 }
 
 /// Which bins of a feature go left.
@@ -188,7 +191,7 @@ impl<'a, T: Target, B: Code> Grower<'a, T, B> {
             oblivious::grow(&self.search, rows, key, &mut nodes)?;
             return Ok(nodes);
         }
-        let root = Part { node, rows: 0..rows.len(), cells, state: State::root(key) };
+        let root = Part { node, rows: 0..rows.len(), cells, state: limits.root(key) };
         let mut scratch = Scratch::of_all(&self.search);
         if limits.max_leaves < rows.len() {
             self.best_first(root, rows, &mut nodes, &mut scratch)?;
@@ -394,10 +397,13 @@ impl<'a, T: Target, B: Code> Grower<'a, T, B> {
 
     /// The sums of the rows of a histogram.
     fn sums_in(&self, cells: &[T::Cell]) -> Vec<T::Cell> {
-        let width = self.search.target.width();
+        let Search { table, target, limits, .. } = self.search;
+        let (width, offsets) = (target.width(), table.offsets());
         let mut sums = vec![T::Cell::default(); width];
-        let of_first = &cells[..self.search.table.offsets()[1] * width];
-        of_first.chunks_exact(width).for_each(|bin| add_to(&mut sums, bin));
+        // Those of any column that the tree uses.
+        let column = limits.columns.first();
+        let of_column = &cells[offsets[column] * width..offsets[column + 1] * width];
+        of_column.chunks_exact(width).for_each(|bin| add_to(&mut sums, bin));
         sums
     }
 
@@ -408,15 +414,19 @@ impl<'a, T: Target, B: Code> Grower<'a, T, B> {
     }
 
     pub(crate) fn histogram(&self, rows: &[u32]) -> Result<Vec<T::Cell>> {
-        let Search { table, codes, target, .. } = self.search;
+        let Search { table, codes, target, limits, .. } = self.search;
         let mut cells = vec![T::Cell::default(); table.cells() * target.width()];
         let rows = self.rows(rows);
         let columns = codes.columns();
+        // The cells of features that the tree does not use stay nothing.
+        let used = |feature: usize| limits.columns.has(feature);
         if self.search.scheme == Scheme::Tasks && rows.len() >= WORTH_SHARING {
             // A task for each feature; what is divided by rows below goes through all features of a row at once.
             let of_feature = |feature: usize| -> Result<Vec<T::Cell>> {
                 let mut cells = vec![T::Cell::default(); columns.count(feature) * target.width()];
-                if let Some(column) = columns.part(feature..feature + 1) {
+                if used(feature)
+                    && let Some(column) = columns.part(feature..feature + 1)
+                {
                     parallel::on_this_thread(|| target.histogram(column, &rows, &mut cells))?;
                 }
                 Ok(cells)
@@ -424,11 +434,25 @@ impl<'a, T: Target, B: Code> Grower<'a, T, B> {
             let all = parallel::map(table.features(), of_feature);
             return Ok(all.into_iter().collect::<Result<Vec<_>>>()?.concat());
         }
-        let mut rest = &mut cells[..];
+        let (mut rest, mut first) = (&mut cells[..], 0);
         for tile in codes.tiles() {
-            let (here, after) = rest.split_at_mut(tile.cells() * target.width());
-            target.histogram(tile, &rows, here)?;
-            rest = after;
+            let (mut here, after) = rest.split_at_mut(tile.cells() * target.width());
+            let features = first..first + tile.features();
+            (rest, first) = (after, features.end);
+            // Where a tile has few columns of the tree, these are read one by one.
+            if 2 * features.clone().filter(|&feature| used(feature)).count() >= tile.features() {
+                target.histogram(tile, &rows, here)?;
+                continue;
+            }
+            for feature in features {
+                let (of_feature, others) = here.split_at_mut(table.count(feature) * target.width());
+                here = others;
+                if used(feature)
+                    && let Some(column) = columns.part(feature..feature + 1)
+                {
+                    target.histogram(column, &rows, of_feature)?;
+                }
+            }
         }
         Ok(cells)
     }
@@ -439,7 +463,8 @@ impl<'a, T: Target, B: Code> Grower<'a, T, B> {
     fn has_histogram(&self, rows: usize) -> bool {
         let Search { table, target, limits, .. } = self.search;
         let cells = table.cells();
-        limits.features >= table.features()
+        limits.looks_at_all(table.features())
+            && limits.columns.share_histograms()
             && target.is_sum()
             && rows * table.features() * B::HISTOGRAM_FROM >= cells
             && cells * target.width() * size_of::<T::Cell>() <= LARGEST
@@ -482,6 +507,8 @@ impl<T: Target, B: Code> Search<'_, T, B> {
         choice.missing_left.get_or_insert(heavier);
         let levels = || (self.target.level(sums[0]), self.target.level(sums[1]));
         let mut states = self.limits.constraints.below(state, choice.feature, levels);
+        let columns = self.limits.columns.of_level(state.depth + 1);
+        states.iter_mut().for_each(|state| state.columns.clone_from(&columns));
         if self.limits.draws(self.table.features()) {
             for (is_right, state) in [false, true].into_iter().zip(&mut states) {
                 state.key = key_below(state.key, is_right);
@@ -492,8 +519,18 @@ impl<T: Target, B: Code> Search<'_, T, B> {
 }
 
 impl Limits {
-    /// Whether anything of a tree is drawn.
+    /// The state of a root.
+    pub(crate) fn root(&self, key: u64) -> State {
+        State::root(key, self.columns.of_level(0))
+    }
+
+    /// Whether nodes look at all features that their level may use, in a table of so many.
+    pub(crate) fn looks_at_all(&self, features: usize) -> bool {
+        self.features >= self.columns.count(features)
+    }
+
+    /// Whether anything is drawn for nodes.
     pub(crate) fn draws(&self, features: usize) -> bool {
-        self.features < features || self.splitter == Splitter::Random
+        !self.looks_at_all(features) || self.splitter == Splitter::Random
     }
 }

@@ -2,6 +2,7 @@
 
 mod arena;
 mod codes;
+mod columns;
 mod compiled;
 mod constraints;
 mod cuts;

@@ -30,8 +30,10 @@ pub(crate) fn grow<T: Target>(
         return leaf;
     }
     let mut best: Option<(Choice, Vec<u32>, Vec<u32>)> = None;
-    let draws = limits.features < table.features();
-    let order = if draws { drawn(state.key, table.features()) } else { (0..table.features()).collect() };
+    let mut order = drawn(state.key, table.features(), limits.columns.of_level(state.depth).as_deref());
+    if limits.features >= order.len() {
+        order.sort_unstable();
+    }
     for (seen, feature) in order.into_iter().enumerate() {
         if seen >= limits.features && best.is_some() {
             break;
@@ -181,6 +183,7 @@ pub(crate) fn candidates<T: Target>(
 #[cfg(test)]
 pub(crate) mod tests {
     use super::*;
+    use crate::columns::Columns;
     use crate::constraints::Constraints;
     use crate::grow::{self, Growth};
     use crate::nodes::Nodes;
@@ -219,7 +222,7 @@ pub(crate) mod tests {
         limits: &Limits,
     ) {
         const KEY: u64 = 7;
-        let mut expected = grow(table, plain, limits, &table.rows, &State::root(KEY));
+        let mut expected = grow(table, plain, limits, &table.rows, &State::root(KEY, None));
         if limits.max_leaves < table.rows.len() {
             expected = first_of(&expected, limits.max_leaves, limits.growth);
         }
@@ -279,6 +282,7 @@ pub(crate) mod tests {
             splitter: Splitter::Best,
             growth: Growth::LeafWise,
             constraints: Constraints::default(),
+            columns: Columns::default(),
         }
     }
 
@@ -409,6 +413,7 @@ pub(crate) mod tests {
             min_samples_split in prop::sample::select(vec![2, 2, 9]),
             level_by_level: bool,
             groups in prop::sample::select(vec![vec![], vec![vec![0, 1], vec![1, 2]], vec![vec![0], vec![1, 2]]]),
+            shares in prop::sample::select(vec![(1.0, 1.0), (1.0, 1.0), (0.7, 1.0), (1.0, 0.7), (0.7, 0.5)]),
         ) {
             let table = table(&columns, weights.as_deref(), bins);
             let counted = weights.is_none();
@@ -425,6 +430,7 @@ pub(crate) mod tests {
                 ..limits()
             };
             limits.constraints.groups = groups;
+            limits.columns = Columns::new(shares.0, shares.1, table.features(), 7);
             for criterion in [Criterion::Gini, Criterion::Entropy] {
                 compare(&table, &ManyClasses::new(&classes, 3, &table.weights, criterion).unwrap(), &limits);
             }

@@ -103,7 +103,7 @@ impl DecisionTree {
             return Err(Error::Fit("there are no rows to grow a tree on".into()));
         }
         self.check()?;
-        let mut limits = self.limits(0, table.features(), false, self.constraints(table)?);
+        let mut limits = self.limits(0, table.features(), false, self.constraints(table)?, key);
         limits.min_gain = self.min_impurity_decrease;
         limits.min_weight = (penalty.min_hessian / gradients.hessian_unit).ceil().max(1.0) as u64;
         let target = target::Newton::new(gradients, penalty);
@@ -114,6 +114,17 @@ impl DecisionTree {
 }
 
 impl Tree {
+    /// The same tree with all that it predicts multiplied by a number.
+    ///
+    /// # Errors
+    /// When a product is not finite, or the tree has several outputs.
+    pub fn scaled(self, factor: f64) -> Result<Self> {
+        same("outputs of the tree", 1, self.outputs())?;
+        let numbers = (0..self.len()).flat_map(|node| self.numbers(node)).map(|x| factor * x).collect();
+        let weights = self.nodes().map(|node| node.weight).collect();
+        self.with_values(numbers, weights)
+    }
+
     /// The same tree with other leaves: of each, from left to right, what it predicts and what it weighs. Nodes above predict the
     /// weighted mean of those below them.
     ///

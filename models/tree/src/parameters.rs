@@ -1,5 +1,6 @@
 //! What a decision tree is fitted with.
 
+use crate::columns::Columns;
 use crate::constraints::Constraints;
 use crate::grow::{self, Growth, Limits, Splitter};
 use crate::table::{BinnedTable, Binning};
@@ -60,7 +61,7 @@ pub enum ClassWeights {
     Balanced,
 }
 
-/// How many features each node looks at, drawn for it at random; more where none of them has a split.
+/// How many features each node looks at of those that it may use, drawn for it at random; more where none of them has a split.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum MaxFeatures {
@@ -215,9 +216,16 @@ pub struct DecisionTree {
     /// What a split must gain more than, per unit of the weight of all rows; 0 allows splits that gain nothing, as other
     /// libraries do, since what comes below them may.
     pub min_impurity_decrease: f64,
-    /// Features that each node looks at.
+    /// Features that each node looks at, of those that its level may use.
     #[serde(default)]
     pub max_features: MaxFeatures,
+    /// The share of features that the tree may use, drawn for it: rounded down, 1 at least.
+    #[serde(default = "whole")]
+    pub columns_by_tree: f64,
+    /// The share of these that each level may use, drawn for it in the same way. A node that finds no split with them is not divided
+    /// (other than with `max_features`, where more are looked at).
+    #[serde(default = "whole")]
+    pub columns_by_level: f64,
     /// How the split of a feature is chosen.
     #[serde(default)]
     pub splitter: Splitter,
@@ -244,6 +252,11 @@ pub struct DecisionTree {
     pub unseen: Unseen,
 }
 
+/// The share that is all.
+fn whole() -> f64 {
+    1.0
+}
+
 impl Default for DecisionTree {
     fn default() -> Self {
         Self {
@@ -254,6 +267,8 @@ impl Default for DecisionTree {
             min_samples_split: 2,
             min_impurity_decrease: 0.0,
             max_features: MaxFeatures::All,
+            columns_by_tree: 1.0,
+            columns_by_level: 1.0,
             splitter: Splitter::Best,
             growth: Growth::LeafWise,
             monotone: Vec::new(),
@@ -395,7 +410,7 @@ impl DecisionTree {
         // Without weights, or where rows were drawn, weights count rows.
         let counted = (draw.counts.is_some() || table.weights.values.is_none())
             && self.class_weights == ClassWeights::Rows;
-        let limits = self.limits(drawn.weights.total, table.features(), counted, constraints);
+        let limits = self.limits(drawn.weights.total, table.features(), counted, constraints, drawn.key);
         let nodes = grow::grow(table, target, &limits, draw.scheme, &drawn.rows, drawn.key)?;
         Ok(self.pruned(Tree::new(table, self.unseen, drawn.weights.unit, target, &nodes)))
     }
@@ -460,6 +475,13 @@ impl DecisionTree {
         if !(self.ccp_alpha >= 0.0 && self.ccp_alpha.is_finite()) {
             return refuse("ccp_alpha", &self.ccp_alpha, "a number of 0 or more");
         }
+        for (name, share) in
+            [("columns_by_tree", self.columns_by_tree), ("columns_by_level", self.columns_by_level)]
+        {
+            if !(share > 0.0 && share <= 1.0) {
+                return refuse(name, &share, "a share above 0 and at most 1");
+            }
+        }
         let features = match self.max_features {
             MaxFeatures::Count(count) => count > 0,
             MaxFeatures::Share(share) => share > 0.0 && share <= 1.0,
@@ -506,7 +528,9 @@ impl DecisionTree {
         features: usize,
         counted: bool,
         constraints: Constraints,
+        key: u64,
     ) -> Limits {
+        let columns = Columns::new(self.columns_by_tree, self.columns_by_level, features, key);
         let min_gain = if self.min_impurity_decrease == 0.0 {
             f64::NEG_INFINITY
         } else {
@@ -519,10 +543,11 @@ impl DecisionTree {
             min_weight: if counted { self.min_samples_leaf as u64 } else { 1 },
             min_rows: if counted { 1 } else { self.min_samples_leaf },
             min_gain,
-            features: self.max_features.of(features),
+            features: self.max_features.of(columns.count(features)),
             splitter: self.splitter,
             growth: self.growth,
             constraints,
+            columns,
         }
     }
 }

@@ -200,7 +200,8 @@ impl<'a> TreeChunk<'a> {
     ) -> Result<Answer> {
         let Request { before, divisions, asked } = request;
         // A chunk sums and divides; it chooses nothing.
-        let limits = DecisionTree::default().limits(1, self.table.features(), true, Constraints::default());
+        let limits =
+            DecisionTree::default().limits(1, self.table.features(), true, Constraints::default(), 0);
         let grower = Grower::new(self.table, codes, target, &limits, Scheme::Auto);
         let mut cache = self.cache.lock().unwrap_or_else(PoisonError::into_inner);
         let after = digest(before.unwrap_or(NONE), divisions);
@@ -342,8 +343,8 @@ impl<'a> TreeTrainer<'a> {
             )));
         }
         let constraints = params.constraints(table)?;
-        let limits = params.limits(table.weights.total, table.features(), true, constraints);
-        let root = Node { sums: Vec::new(), rows: None, state: State::root(seed), split: None };
+        let limits = params.limits(table.weights.total, table.features(), true, constraints, seed);
+        let root = Node { sums: Vec::new(), rows: None, state: limits.root(seed), split: None };
         let (nodes, open, asked) = (vec![root], VecDeque::new(), vec![0]);
         let (divisions, told, replay) = (Vec::new(), 0, true);
         let (params, batch) = (params.clone(), BATCH);

@@ -190,7 +190,9 @@ impl<T: Target, B: Code> Search<'_, T, B> {
     }
 
     fn best_of_asked(&self, node: &Searched<'_, T, B>, scratch: &mut Scratch<T, B>) -> Option<Choice> {
-        let all = self.table.features();
+        // Those that the level of the node may use.
+        let columns = node.state.columns.as_deref();
+        let all = columns.map_or(self.table.features(), <[u32]>::len);
         // Cells to go through, or rows to add up.
         let work = node.histogram.map_or(node.count * self.limits.features.min(all), <[T::Cell]>::len);
         // Medians are not merged from blocks of rows.
@@ -199,12 +201,17 @@ impl<T: Target, B: Code> Search<'_, T, B> {
         few.clear();
         let mut best = None;
         if self.limits.features >= all {
-            few.extend(0..all);
+            match columns {
+                None => few.extend(0..all),
+                Some(columns) => few.extend(columns.iter().map(|&feature| feature as usize)),
+            }
             best = self.of_features(&few, together, node, scratch);
         } else {
             let mut features = std::mem::take(&mut scratch.features);
             let mut moved = std::mem::take(&mut scratch.moved);
-            draw(node.state.key, &mut features, &mut moved, |seen, feature| {
+            let mut columns = columns.map(<[u32]>::to_vec);
+            let drawn_from = columns.as_deref_mut().unwrap_or(&mut features);
+            draw(node.state.key, drawn_from, &mut moved, |seen, feature| {
                 few.push(feature);
                 if seen + 1 >= self.limits.features {
                     best = better(best, self.of_features(&few, together && few.len() > 1, node, scratch));

@@ -118,6 +118,8 @@ proptest! {
         min_samples_leaf in prop::sample::select(vec![1, 1, 3]),
         min_impurity_decrease in prop::sample::select(vec![0.0, 0.0, 0.02]),
         max_features in prop::sample::select(vec![MaxFeatures::All, MaxFeatures::Count(1)]),
+        columns_by_tree in prop::sample::select(vec![1.0, 0.7]),
+        columns_by_level in prop::sample::select(vec![1.0, 0.7]),
         splitter in prop::sample::select(vec![Splitter::Best, Splitter::Random]),
         growth in prop::sample::select(vec![Growth::LeafWise, Growth::DepthWise]),
         signs in prop::option::of((-1_i8..=1, -1_i8..=1)),
@@ -136,7 +138,7 @@ proptest! {
         let signs = signs.filter(|_| !matches!(learns, Learns::Classes(3) | Learns::Several));
         let params = DecisionTree {
             criterion, max_depth, max_leaves: None, min_samples_leaf, min_samples_split, min_impurity_decrease,
-            max_features, splitter, growth, monotone: signs.map_or(vec![], |(a, b)| vec![a, 0, b]),
+            max_features, columns_by_tree, columns_by_level, splitter, growth, monotone: signs.map_or(vec![], |(a, b)| vec![a, 0, b]),
             interactions, ccp_alpha, ..DecisionTree::default()
         };
         let (narrow, answers) = (problem.table(bins), problem.answers(learns));

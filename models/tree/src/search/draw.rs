@@ -4,7 +4,7 @@ use std::ops::ControlFlow;
 use tilewise_kernels::random::Philox;
 
 /// Calls `see` (how many were seen before, feature) with the features of a node of this key in random order until it has seen
-/// enough. `features` holds all of them in ascending order, before and after; `moved` is room.
+/// enough. `features` holds those that there are in ascending order, before and after; `moved` is room.
 pub fn draw(
     key: u64,
     features: &mut [u32],
@@ -34,10 +34,10 @@ pub fn draw(
     }
 }
 
-/// All features in the order of [`draw`].
+/// These features, or all of so many, in the order of [`draw`].
 #[cfg(test)]
-pub(crate) fn drawn(key: u64, features: usize) -> Vec<usize> {
-    let mut all: Vec<u32> = (0..features as u32).collect();
+pub(crate) fn drawn(key: u64, features: usize, these: Option<&[u32]>) -> Vec<usize> {
+    let mut all: Vec<u32> = these.map_or((0..features as u32).collect(), <[u32]>::to_vec);
     let mut order = Vec::new();
     draw(key, &mut all, &mut Vec::new(), |_, feature| {
         order.push(feature);
