@@ -227,6 +227,7 @@ impl<'a> Lesson<'a> {
             engine: Engine::Threads,
             progress: &Silent,
             cancel: self.context.cancel,
+            checkpoint: None,
         };
         let model = train(self.family.name, training, self.roles, settings, &context)?;
         let truth = self.truth(model.task(), training, rows)?;

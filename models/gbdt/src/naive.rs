@@ -9,15 +9,14 @@ use std::ops::{ControlFlow, Range};
 use tilewise_kernels::naive::tree as definitions;
 use tilewise_kernels::random::Philox;
 use tilewise_kernels::tree::{FixedPoint, Packed, fixed_point};
-use tilewise_tree::{Growth, Node, Penalty, Test, categories, draw, key_below};
+use tilewise_tree::{Growth, Node, Penalty, Test, draw, key_below};
 
-/// A column as it was given.
-#[derive(Clone, Debug)]
-pub(crate) enum Column {
-    Numbers(Vec<f64>),
-    /// Codes, and how many there are; others are missing.
-    Codes(Vec<u32>, usize),
-}
+mod cells;
+mod penalty;
+
+use cells::Cells;
+pub(crate) use cells::Column;
+use penalty::{cut, step};
 
 /// A table and what is to be learned.
 pub(crate) struct Problem<'a> {
@@ -33,49 +32,6 @@ pub(crate) struct Stages {
     pub(crate) base: Vec<f64>,
     pub(crate) trees: Vec<Vec<Vec<(Node, f64)>>>,
     pub(crate) losses: Vec<f64>,
-}
-
-/// A column whose cells are numbered: those of values first, in their order, then missing ones.
-struct Cells {
-    of_rows: Vec<usize>,
-    values: usize,
-    /// Cells of numbers are cut here; `None` for categories.
-    cuts: Option<Vec<f64>>,
-}
-
-impl Cells {
-    fn new(column: &Column, counted: &[u32]) -> Self {
-        match column {
-            Column::Numbers(x) => {
-                let mut values: Vec<f64> = counted.iter().map(|&row| x[row as usize]).collect();
-                values.retain(|x| !x.is_nan());
-                values.sort_by(f64::total_cmp);
-                values.dedup();
-                let half_way = |pair: &[f64]| {
-                    let middle = pair[0] / 2.0 + pair[1] / 2.0;
-                    if middle.is_finite() && middle < pair[1] { middle } else { pair[0] }
-                };
-                let cuts: Vec<f64> = values.windows(2).map(half_way).collect();
-                let values = cuts.len() + 1;
-                let cell =
-                    |x: &f64| if x.is_nan() { values } else { cuts.iter().filter(|&cut| cut < x).count() };
-                Self { of_rows: x.iter().map(cell).collect(), values, cuts: Some(cuts) }
-            }
-            Column::Codes(codes, levels) => {
-                let mut counts = vec![0; *levels];
-                for &row in counted {
-                    if let Some(count) = counts.get_mut(codes[row as usize] as usize) {
-                        *count += 1;
-                    }
-                }
-                let (of_codes, values) = categories(&counts, 254);
-                let values = values.max(1);
-                let cell =
-                    |code: &u32| of_codes.get(*code as usize).map_or(values, |&bin| values.min(bin.into()));
-                Self { of_rows: codes.iter().map(cell).collect(), values, cuts: None }
-            }
-        }
-    }
 }
 
 /// What the way to a node leaves it.
@@ -392,21 +348,6 @@ impl Grower<'_> {
             }
         }
     }
-}
-
-/// What is left of a gradient when l1 is taken off.
-fn cut(penalty: &Penalty, g: f64) -> f64 {
-    if g > penalty.l1 {
-        g - penalty.l1
-    } else if g < -penalty.l1 {
-        g + penalty.l1
-    } else {
-        0.0
-    }
-}
-
-fn step(penalty: &Penalty, g: f64, h: f64) -> f64 {
-    if h + penalty.l2 == 0.0 { 0.0 } else { -cut(penalty, g) / (h + penalty.l2) }
 }
 
 /// Fits all stages. O(stages x nodes x columns x thresholds x rows).

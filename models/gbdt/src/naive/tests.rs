@@ -238,7 +238,16 @@ proptest! {
         seed in 0_u64..9,
     ) {
         let early_stopping = stopping.map(|(patience, share)| EarlyStopping { patience, share });
-        let params = GradientBoosting { loss, stages, learning_rate, subsample, penalty, tree, early_stopping };
+        let params = GradientBoosting {
+            loss,
+            stages,
+            learning_rate,
+            subsample,
+            penalty,
+            tree,
+            early_stopping,
+            ..GradientBoosting::default()
+        };
         compare(&signed(params, &rows, sign), &rows, seed);
     }
 }
