@@ -6,7 +6,7 @@ use crate::{interrupt, output, progress};
 use clap::Args;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
-use tilewise_base::{Context, Engine, Error, replace};
+use tilewise_base::{Context, Error, replace};
 use tilewise_models::{CrossValidation, Family, Settings, cross_validate};
 use tilewise_report::Csv;
 
@@ -51,9 +51,9 @@ impl Cv {
         let context = Context {
             seed: self.lesson.seed,
             scheme: self.lesson.parallel,
-            engine: Engine::Threads,
             progress: &shown,
             cancel: interrupt::flag_for("without the folds that are not done"),
+            ..Context::default()
         };
         let start = Instant::now();
         let found = cross_validate(family.name, &table, &roles, settings, &folds, &context);

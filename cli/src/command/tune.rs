@@ -8,7 +8,7 @@ use crate::{interrupt, output, progress};
 use clap::Args;
 use std::path::PathBuf;
 use std::time::Instant;
-use tilewise_base::{Context, Engine, Error, replace};
+use tilewise_base::{Context, Error, replace};
 use tilewise_models::{Family, Method, Resource, Rung, Search, Settings, Space, Trial, Tuned, tune};
 use tilewise_report::Csv;
 
@@ -121,9 +121,9 @@ impl Tune {
         let mut context = Context {
             seed: self.lesson.seed,
             scheme: self.lesson.parallel,
-            engine: Engine::Threads,
             progress: &shown,
             cancel: interrupt::flag_for("without the trials that are not measured"),
+            ..Context::default()
         };
         let start = Instant::now();
         let folds = self.lesson.folds.into();

@@ -224,10 +224,9 @@ impl<'a> Lesson<'a> {
         let context = Context {
             seed: self.context.seed,
             scheme: self.context.scheme,
-            engine: Engine::Threads,
             progress: &Silent,
             cancel: self.context.cancel,
-            checkpoint: None,
+            ..Context::default()
         };
         let model = train(self.family.name, training, self.roles, settings, &context)?;
         let truth = self.truth(model.task(), training, rows)?;
