@@ -8,7 +8,7 @@ use tilewise_data::{ReadOptions, push_number, read, write_csv};
 use tilewise_kernels::random::Philox;
 
 /// Family, data set, target (empty for none), the measure and the bound it has to beat on held-out rows.
-const CASES: [(&str, &str, &str, &str, f64); 12] = [
+const CASES: [(&str, &str, &str, &str, f64); 15] = [
     ("linear", "diabetes", "progression", "R2", 0.3),
     ("ridge", "diabetes", "progression", "R2", 0.3),
     ("ridge", "digits", "digit", "R2", 0.4),
@@ -21,6 +21,9 @@ const CASES: [(&str, &str, &str, &str, f64); 12] = [
     ("extra-trees", "iris", "species", "accuracy", 0.9),
     ("extra-trees", "diabetes", "progression", "R2", 0.3),
     ("isolation-forest", "diabetes", "", "scores from", 0.3),
+    ("gbdt", "iris", "species", "accuracy", 0.9),
+    ("gbdt", "diabetes", "progression", "R2", 0.3),
+    ("gbdt", "breast_cancer", "diagnosis", "accuracy", 0.93),
 ];
 
 fn train(family: &str, data: &str, target: &str, threads: &str, out: &str) -> String {

@@ -63,7 +63,7 @@ fn table() -> Dataset {
 /// A file of every kind of model.
 fn models() -> Vec<(String, Vec<u8>)> {
     let trees: &[&str] = &["trees=4", "max_leaves=12"];
-    let cases: [(&str, &str, &[&str]); 17] = [
+    let cases: [(&str, &str, &[&str]); 21] = [
         ("linear", "y", &[]),
         ("ridge", "y", &["alpha=2"]),
         ("logistic", "two", &[]),
@@ -81,6 +81,10 @@ fn models() -> Vec<(String, Vec<u8>)> {
         ("isolation-forest", "", &["trees=3", "subsample=9"]),
         ("tree", "y,z", &["unseen=majority"]),
         ("forest", "y,z", trees),
+        ("gbdt", "y", &["stages=4", "min_samples_leaf=2", "loss=absolute", "unseen=majority"]),
+        ("gbdt", "class", &["stages=3", "min_samples_leaf=3", "growth=oblivious", "max_depth=3", "unseen=error"]),
+        ("gbdt", "two", &["stages=9", "early_stopping=2", "validation=0.3", "monotone=height:up", "min_samples_leaf=3"]),
+        ("gbdt", "z", &["stages=3", "loss=poisson", "interactions=height,colour", "subsample=0.8"]),
     ];
     let data = table();
     let model = |(family, target, settings): (&str, &str, &[&str])| {

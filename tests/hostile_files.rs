@@ -16,7 +16,7 @@ const SLACK: usize = 16 * 1024;
 
 fn models() -> Vec<(&'static str, Vec<u8>)> {
     // Without a target for those that need none.
-    let cases: [(_, _, _, &[&str]); 9] = [
+    let cases: [(_, _, _, &[&str]); 12] = [
         ("linear", "diabetes", Some("progression"), &[]),
         ("logistic", "breast_cancer", Some("diagnosis"), &[]),
         ("logistic", "digits", Some("digit"), &[]),
@@ -26,6 +26,9 @@ fn models() -> Vec<(&'static str, Vec<u8>)> {
         ("isolation-forest", "iris", None, &["trees=10", "subsample=40", "contamination=0.1"]),
         ("extra-trees", "iris", Some("species"), &["trees=5"]),
         ("forest", "diabetes", Some("progression,bmi"), &["trees=3", "max_leaves=50"]),
+        ("gbdt", "diabetes", Some("progression"), &["stages=4"]),
+        ("gbdt", "iris", Some("species"), &["stages=3", "early_stopping=2", "validation=0.3"]),
+        ("gbdt", "breast_cancer", Some("diagnosis"), &["stages=3", "growth=oblivious", "max_depth=3"]),
     ];
     let model = |(family, data, target, settings): (&str, _, Option<&str>, _)| {
         let table = read(embedded(&format!("{data}.csv")), &ReadOptions::default()).unwrap();
@@ -209,7 +212,7 @@ fn parts_that_do_not_fit_are_refused() {
         parts.to_bytes()
     };
     assert!(load_bytes(&edit(0, &|_| ())).is_ok());
-    let cases: [(usize, &str, Change<'_>); 17] = [
+    let cases: [(usize, &str, Change<'_>); 31] = [
         (0, "inputs are called", &|m| m["encoder"]["inputs"][1] = m["encoder"]["inputs"][0].clone()),
         (0, "no column with a value", &|m| {
             m["encoder"]["inputs"] = Vec::<Value>::new().into();
@@ -230,6 +233,26 @@ fn parts_that_do_not_fit_are_refused() {
         (8, "values", &|m| m["task"]["names"] = serde_json::json!(["a", "b", "c"])),
         (0, "its task is not", &|m| m["task"] = serde_json::json!({"task": "outputs", "names": ["a", "b"]})),
         (2, "known are", &|m| m["kind"] = "stranger".into()),
+        (9, "2 bases and its loss 1", &|m| m["base"] = serde_json::json!([1, 2])),
+        (9, "0 bases and its loss 1", &|m| m["base"] = serde_json::json!([])),
+        (9, "4 trees", &|m| m["params"]["stages"] = 3.into()),
+        (9, "parameter stages", &|m| m["params"]["stages"] = 0.into()),
+        (9, "parameter learning_rate", &|m| m["params"]["learning_rate"] = 2.into()),
+        (9, "parameter l2", &|m| m["params"]["penalty"]["l2"] = serde_json::json!(-1)),
+        (9, "16 hexadecimal digits", &|m| m["table"] = "+000000000000000".into()),
+        (9, "loss", &|m| m["params"]["loss"] = "logistic".into()),
+        (9, "boosted trees predict", &|m| {
+            m["task"] = serde_json::json!({"task": "outputs", "names": ["a", "b"]});
+        }),
+        (9, "max_bins", &|m| m["max_bins"] = 1.into()),
+        (10, "9 trees for 2", &|m| {
+            m["task"]["classes"] = serde_json::json!(["a", "b"]);
+            m["params"]["loss"] = "softmax".into();
+            m["base"] = serde_json::json!([0, 0]);
+        }),
+        (10, "scores", &|m| m["task"]["classes"] = serde_json::json!(["a", "b", "c", "d"])),
+        (10, "stages", &|m| m["validation"] = serde_json::json!([])),
+        (11, "inputs are called", &|m| m["inputs"][1] = m["inputs"][0].clone()),
     ];
     for (i, expected, change) in cases {
         let message = load_bytes(&edit(i, change)).err().map(|e| e.to_string()).unwrap_or_default();

@@ -155,7 +155,7 @@ fn what_cannot_be_learned_together_is_refused_by_name() {
         let args = ["train", "--model", family, "--data", &data, "--target", target, "-q"];
         fails(&[&args, more].concat())
     };
-    for family in ["linear", "ridge", "logistic", "isolation-forest"] {
+    for family in ["linear", "ridge", "logistic", "isolation-forest", "gbdt"] {
         let message = told(family, "large,small", &[]);
         let parts =
             ["column \"small\"", "besides \"large\"", family, "tree, forest, extra-trees learn several"];

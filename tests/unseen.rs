@@ -9,13 +9,15 @@ use tilewise_base::{Model, Unseen};
 use tilewise_kernels::{MatMut, MatRef};
 
 /// Families, and what else they are given.
-const FAMILIES: [(&str, &[&str]); 6] = [
+const FAMILIES: [(&str, &[&str]); 8] = [
     ("tree", &["--target", "y"]),
     ("tree", &["--target", "y", "--set", "growth=oblivious", "--set", "max_depth=3"]),
     ("forest", &["--target", "y", "--set", "trees=7"]),
     ("extra-trees", &["--target", "y", "--set", "trees=7"]),
     ("forest", &["--target", "y", "--set", "trees=7", "--set", "quantiles=0.5"]),
     ("isolation-forest", &["--ignore", "y", "--set", "subsample=120"]),
+    ("gbdt", &["--target", "y", "--set", "stages=7"]),
+    ("gbdt", &["--target", "y", "--set", "stages=7", "--set", "growth=oblivious", "--set", "max_depth=3"]),
 ];
 
 /// More than half of the rows are red, wherever they lie; green is like blue, and missing is like nothing else.

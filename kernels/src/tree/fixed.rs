@@ -222,11 +222,12 @@ fn round(row: Derivatives, steps: [f32; 2], word: u32) -> Packed {
     // What is cut off is looked at alone: a size of 2^7 and more plus 16 bits below 1 would itself be rounded, up where nothing is cut off.
     let rounded = |size: f32, bits: u32| {
         let whole = size as i32;
-        whole + i32::from(size - whole as f32 + up(bits) >= 1.0)
+        // What is not finite means nothing, and must not stop anything.
+        whole.wrapping_add(i32::from(size - whole as f32 + up(bits) >= 1.0))
     };
     // Conversions cut off towards 0: from the side of 0 a size is rounded, and the sign put back.
     let size = rounded(row.gradient.abs() * steps[0], word >> 16);
-    let gradient = if row.gradient < 0.0 { -size } else { size };
+    let gradient = if row.gradient < 0.0 { size.wrapping_neg() } else { size };
     let hessian = rounded(row.hessian * steps[1], word & 0xffff);
     Packed::new(gradient, hessian.max(1))
 }
