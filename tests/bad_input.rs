@@ -157,9 +157,11 @@ fn infinities_are_refused_in_files_and_targets_and_numbers_in_tables() {
             let columns = [("x", x.to_vec()), ("y", y.to_vec())];
             Dataset::new(columns.map(|(name, x)| (name.to_owned(), Column::F64(x))).into()).unwrap()
         };
-        let settings =
-            Settings::parse(&[exactly(family), if matches!(family, "tree" | "gbdt") { &[][..] } else { &["trees=2"] }].concat())
-                .unwrap();
+        let settings = Settings::parse(
+            &[exactly(family), if matches!(family, "tree" | "gbdt") { &[][..] } else { &["trees=2"] }]
+                .concat(),
+        )
+        .unwrap();
         let fit = |y| train(family, &table(y), &Roles::target("y"), &settings, &Context::default());
         let model = fit(y).unwrap();
         let answers = predict_dataset(&*model, &table(y), None).unwrap();

@@ -82,8 +82,16 @@ fn models() -> Vec<(String, Vec<u8>)> {
         ("tree", "y,z", &["unseen=majority"]),
         ("forest", "y,z", trees),
         ("gbdt", "y", &["stages=4", "min_samples_leaf=2", "loss=absolute", "unseen=majority"]),
-        ("gbdt", "class", &["stages=3", "min_samples_leaf=3", "growth=oblivious", "max_depth=3", "unseen=error"]),
-        ("gbdt", "two", &["stages=9", "early_stopping=2", "validation=0.3", "monotone=height:up", "min_samples_leaf=3"]),
+        (
+            "gbdt",
+            "class",
+            &["stages=3", "min_samples_leaf=3", "growth=oblivious", "max_depth=3", "unseen=error"],
+        ),
+        (
+            "gbdt",
+            "two",
+            &["stages=9", "early_stopping=2", "validation=0.3", "monotone=height:up", "min_samples_leaf=3"],
+        ),
         ("gbdt", "z", &["stages=3", "loss=poisson", "interactions=height,colour", "subsample=0.8"]),
     ];
     let data = table();

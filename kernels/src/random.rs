@@ -152,9 +152,8 @@ mod tests {
         let stream = Philox::new(7, Philox::purpose("lanes"));
         for first in [0, 16, 1 << 40, (1 << 40) - 16] {
             let lanes: [[u32; 16]; 4] = philox4x32_lanes(stream, first);
-            for i in 0..16 {
-                assert_eq!(std::array::from_fn(|word| lanes[word][i]), stream.words(first + i as u64));
-            }
+            let words = |lane: usize| std::array::from_fn(|word| lanes[word][lane]);
+            assert!((0..16).all(|lane| words(lane) == stream.words(first + lane as u64)), "{first}");
         }
     }
 

@@ -22,6 +22,7 @@ impl Folder {
         self.0.join(name).display().to_string()
     }
     /// What lies in the folder, hidden files too.
+    #[allow(dead_code, reason = "not all programs of tests ask")]
     pub(crate) fn names(&self) -> Vec<String> {
         let mut names: Vec<String> =
             fs::read_dir(&self.0).unwrap().map(|e| e.unwrap().file_name().into_string().unwrap()).collect();

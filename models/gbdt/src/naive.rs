@@ -9,7 +9,7 @@ use std::ops::{ControlFlow, Range};
 use tilewise_kernels::naive::tree as definitions;
 use tilewise_kernels::random::Philox;
 use tilewise_kernels::tree::{FixedPoint, Packed, fixed_point};
-use tilewise_tree::{Growth, Node, Penalty, Test, draw, key_below};
+use tilewise_tree::{Growth, Node, Test, draw, key_below};
 
 mod cells;
 mod penalty;
@@ -432,12 +432,12 @@ pub(crate) fn fit(
             }
             trees.push(list);
         }
-        if params.early_stopping.is_some() {
+        if let Some(stop) = params.early_stopping {
             stages.losses.push(loss_of(objective, problem, &out, &scores));
             let least = stages.losses.iter().copied().fold(f64::INFINITY, f64::min);
             let best = 1 + stages.losses.iter().position(|&loss| loss == least).unwrap();
             let last = stage + 1 == params.stages;
-            if last || stage + 1 - best >= params.early_stopping.unwrap().patience {
+            if last || stage + 1 - best >= stop.patience {
                 stages.trees.iter_mut().for_each(|trees| trees.truncate(best));
                 break;
             }

@@ -112,7 +112,7 @@ fn answers_outside_of_the_domain_are_named() {
     let x = [1.0, 2.0, 3.0, 4.0];
     let table = table(&[Feature::Numeric(&x)]);
     let refused = |loss: Loss, y: [f64; 4]| {
-        let groups: [Range<usize>; 1] = [0..4];
+        let groups: [Range<usize>; 1] = std::array::from_fn(|_| 0..4);
         let answers = numbers(&y);
         told(
             &GradientBoosting { loss, ..small() },
@@ -136,7 +136,8 @@ fn answers_outside_of_the_domain_are_named() {
     let answers = numbers(&[1.0, 2.0, 3.0, 4.0]);
     let ranks = GradientBoosting { loss: Loss::LambdaRank { truncation: 3 }, ..small() };
     assert!(told(&ranks, &table, &Lesson::new(&answers)).contains("group column"));
-    for groups in [vec![0..2, 3..4], vec![0..2], vec![0..2, 1..4], vec![0..9]] {
+    for groups in [&[(0, 2), (3, 4)][..], &[(0, 2)], &[(0, 2), (1, 4)], &[(0, 9)]] {
+        let groups: Vec<Range<usize>> = groups.iter().map(|&(start, end)| start..end).collect();
         let told = told(&ranks, &table, &Lesson { groups: Some(&groups), ..Lesson::new(&answers) });
         assert!(told.contains("row") && told.contains("query"), "{groups:?}: {told}");
     }
@@ -255,7 +256,7 @@ fn extremes_give_finite_scores() {
 /// The first hundred categories have bins of their own, and all that are rare share one.
 #[test]
 fn seventy_thousand_categories_are_learned_from() {
-    let code = |i: u32| if i % 2 == 0 { i / 2 % 100 } else { 100 + i / 2 };
+    let code = |i: u32| if i.is_multiple_of(2) { i / 2 % 100 } else { 100 + i / 2 };
     let codes: Vec<u32> = (0..140_000).map(code).collect();
     let y: Vec<f64> =
         (0..140_000_u32).map(|i| f64::from(if i % 2 == 0 { i / 2 % 2 } else { i / 2 % 3 })).collect();

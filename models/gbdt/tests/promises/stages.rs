@@ -228,7 +228,7 @@ fn rows_without_weight_are_as_good_as_not_there() {
 fn rows_without_weight_between_others_are_not_there_either() {
     let problem = Problem::new(600, 10);
     // Eighths, as many above as below 0, so that their mean is 0.
-    let y = |i: usize| (problem.y[i / 2] * 8.0).round() / 8.0 * if i % 2 == 0 { 1.0 } else { -1.0 };
+    let y = |i: usize| (problem.y[i / 2] * 8.0).round() / 8.0 * if i.is_multiple_of(2) { 1.0 } else { -1.0 };
     let is_left_out = |i: usize| i % 6 < 2;
     let weights: Vec<f64> = (0..600).map(|i| if is_left_out(i) { 0.0 } else { 1.0 }).collect();
     let kept: Vec<usize> = (0..600).filter(|&i| !is_left_out(i)).collect();
