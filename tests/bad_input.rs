@@ -119,7 +119,9 @@ fn without_a_column_nothing_is_learned() {
         constant.learns(family, if family == "forest" { &["--set", "bootstrap=false"] } else { &[] });
         let answers = constant.answers();
         let numbers: Vec<f64> = answers.lines().skip(1).map(|line| line.parse().unwrap()).collect();
-        assert!(numbers.iter().all(|x| (x - 10.0 / 3.0).abs() < 1e-9), "{family}: {numbers:?}");
+        // Boosting starts from the mean; its derivatives, whose sum is then 0 but for rounding, are f32.
+        let near = if family == "gbdt" { 1e-7 } else { 1e-9 };
+        assert!(numbers.iter().all(|x| (x - 10.0 / 3.0).abs() < near), "{family}: {numbers:?}");
     }
 }
 
