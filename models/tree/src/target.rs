@@ -307,10 +307,13 @@ fn scan_pairs<C: Cell + Into<Pair>, V: Copy>(
     /// Bins from which the kernel, which takes many at a time, is worth its call.
     const MANY: usize = 24;
     let Candidates { cells, order, missing, all, .. } = *candidates;
-    if order.len() >= MANY {
-        let cells_of = |&bin: &u16| cells[usize::from(bin)];
+    let cells_of = |&bin: &u16| cells[usize::from(bin)];
+    let listed = || order.iter().map(cells_of).chain(missing.map(|missing| missing[0]));
+    // The kernel takes what is on the right from the sum of its cells: rare categories, which are not among the candidates, would be
+    // on neither side.
+    if order.len() >= MANY && listed().fold(C::default(), C::plus) == all[0] {
         room.sides.clear();
-        room.sides.extend(order.iter().map(cells_of).chain(missing.map(|missing| missing[0])));
+        room.sides.extend(listed());
         let split = scan_histogram(&room.sides, missing.is_some(), rule)?;
         let Split { bin: place, missing_left, gain, .. } = split;
         return Some(Found { place, missing_left, gain });
