@@ -111,7 +111,7 @@ impl Grower<'_> {
         let rows = node.rows.len();
         tree.max_depth.is_none_or(|most| node.way.depth < most)
             && rows >= tree.min_samples_split.max(2).max(2 * tree.min_samples_leaf)
-            && i64::from(self.weight(&node.rows)) >= 2 * self.least_weight()
+            && i64::from(self.weight(&node.rows)) >= self.least_weight().saturating_mul(2)
     }
 
     fn least_weight(&self) -> i64 {
