@@ -9,8 +9,7 @@ use tilewise_tree::{MaxBins, Penalty};
 const LOSS: Setting = Setting {
     key: "loss",
     default: "auto",
-    accepted: "auto, squared, absolute, huber:1.5, quantile:0.9, logistic, softmax, poisson, gamma, tweedie:1.5 or \
-               lambda_rank:30 (with any parameters)",
+    accepted: Loss::ACCEPTED,
     doc: "what is made smaller; auto is squared for numbers, logistic for two classes and softmax for more",
 };
 const STAGES: Setting = Setting {

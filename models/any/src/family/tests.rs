@@ -190,7 +190,7 @@ fn training_goes_on_where_it_was() {
     let more = go_on("gbdt", &at_once(5), &data, &settings(12), 0).unwrap();
     assert_eq!(more.to_bytes().unwrap(), at_once(12));
     let tree = train("tree", &data, &roles, &Settings::default(), &Context::default()).unwrap();
-    let message = go_on("forest", &tree.to_bytes().unwrap(), &data, &settings(9), 0).err().unwrap();
+    let message = go_on("forest", &tree.to_bytes().unwrap(), &data, &Settings::default(), 0).err().unwrap();
     assert!(message.to_string().contains("\"tree\""), "{message}");
 }
 

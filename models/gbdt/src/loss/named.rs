@@ -66,11 +66,11 @@ pub enum Loss {
     Cox,
 }
 
-/// What is accepted where a loss is asked for.
-const ACCEPTED: &str = "auto, squared, absolute, huber:1.5, quantile:0.9, logistic, softmax, poisson, gamma, tweedie:1.5, \
-                        lambda_rank:30 or cox (with any parameters) is";
-
 impl Loss {
+    /// What is accepted where a loss is asked for.
+    pub const ACCEPTED: &str = "auto, squared, absolute, huber:1.5, quantile:0.9, logistic, softmax, poisson, gamma, \
+                                tweedie:1.5, lambda_rank:30 or cox (with any parameters)";
+
     /// Its name without parameters: as in model files.
     pub fn name(&self) -> &'static str {
         match self {
@@ -165,7 +165,7 @@ impl fmt::Display for Loss {
 impl FromStr for Loss {
     type Err = Error;
     fn from_str(text: &str) -> Result<Self> {
-        let refused = || Error::parameter("loss", text, ACCEPTED);
+        let refused = || Error::parameter("loss", text, format!("{} is", Self::ACCEPTED));
         let (name, parameter) = match text.split_once(':') {
             Some((name, parameter)) => (name.trim(), Some(parameter.trim())),
             None => (text.trim(), None),
