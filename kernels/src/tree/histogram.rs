@@ -11,6 +11,7 @@
 use super::cells::Cell;
 use super::{Bin, Bins, ClassWeight, Gradients, Labels, Packed, Pair, Rows};
 use crate::matrix::same;
+use crate::simd::{Lanes, LanesOfEverySet, Task};
 use crate::{ShapeError, parallel};
 use std::marker::PhantomData;
 use std::ops::Range;
@@ -318,29 +319,54 @@ fn accumulate<B: Bin, S: Sum>(
 }
 
 /// Copies rows side by side. Copies of fixed length are a few instructions, so that the core has tens of rows under way at a time,
-/// where additions leave it four: of a list of every 16th of 500,000 rows of 28 features 2.4 G cells/s are added, and were 1.8
-/// (3.4 of rows that lie side by side; one thread, Zen 5).
+/// where additions leave it four; lines of rows to come are asked for, since the core alone does not reach far enough ahead: of a list of every
+/// fourth of 500,000 rows of 28 features 2.4 G cells/s are added, 1.5 without asking and 1.5 without copies (3.4 of rows that lie side by
+/// side; one thread, Zen 5, neighbours on its third cache).
 fn gather<B: Bin>(data: &[B], features: usize, list: &[u32], copy: &mut Vec<B>) {
-    /// Bins copied at once; what is too much is written over by the next row.
-    const CHUNK: usize = 32;
     copy.resize(list.len() * features + CHUNK, B::default());
-    let chunks = features.div_ceil(CHUNK);
-    for (i, &row) in list.iter().enumerate() {
-        let (from, to) = (row as usize * features, i * features);
-        let source = &data[from..];
-        if source.len() >= chunks * CHUNK {
-            for chunk in 0..chunks {
-                let source = source[chunk * CHUNK..].first_chunk::<CHUNK>();
-                let to = copy[to + chunk * CHUNK..].first_chunk_mut::<CHUNK>();
-                if let (Some(source), Some(to)) = (source, to) {
-                    *to = *source;
-                }
+    f32::dispatch(Gather { data, features, list, copy });
+    copy.truncate(list.len() * features);
+}
+
+/// Bins copied at once; what is too much is written over by the next row.
+const CHUNK: usize = 32;
+/// Rows between the one that is copied and the one that is asked for.
+const AHEAD: usize = 48;
+
+struct Gather<'a, B> {
+    data: &'a [B],
+    features: usize,
+    list: &'a [u32],
+    copy: &'a mut [B],
+}
+
+impl<B: Bin> Task<f32> for Gather<'_, B> {
+    type Output = ();
+    #[inline(always)]
+    fn run<S: Lanes<f32>>(self, simd: S) {
+        let Self { data, features, list, copy } = self;
+        let chunks = features.div_ceil(CHUNK);
+        for (i, &row) in list.iter().enumerate() {
+            if let Some(&next) = list.get(i + AHEAD) {
+                let next = data.as_ptr().wrapping_add(next as usize * features);
+                simd.prefetch(next);
+                simd.prefetch(next.wrapping_add(features - 1));
             }
-        } else {
-            copy[to..to + features].copy_from_slice(&source[..features]);
+            let (from, to) = (row as usize * features, i * features);
+            let source = &data[from..];
+            if source.len() >= chunks * CHUNK {
+                for chunk in 0..chunks {
+                    let source = source[chunk * CHUNK..].first_chunk::<CHUNK>();
+                    let to = copy[to + chunk * CHUNK..].first_chunk_mut::<CHUNK>();
+                    if let (Some(source), Some(to)) = (source, to) {
+                        *to = *source;
+                    }
+                }
+            } else {
+                copy[to..to + features].copy_from_slice(&source[..features]);
+            }
         }
     }
-    copy.truncate(list.len() * features);
 }
 
 /// Features that are added together: eights, then a four, a two, a one.
