@@ -289,3 +289,30 @@ fn larger_trees_are_those_of_the_naive_trainer() {
         rows.weights = None;
     }
 }
+
+/// Both halves of a table gain the same by the same division, to the last bit, and there is one left.
+#[test]
+fn of_equal_gains_the_first_node_is_divided() {
+    let column = |of: fn(u8) -> u8| Column::Numbers((0..16).map(|row| of(row).into()).collect());
+    let numbers = (0..16).map(|row| f64::from(row / 8 * 8 + row % 2)).collect();
+    let columns = vec![column(|row| row / 8), column(|row| row % 2)];
+    let rows = Rows { columns, numbers, weights: None, offset: None, queries: vec![16] };
+    for growth in [Growth::LeafWise, Growth::DepthWise] {
+        let of = |leaves| GradientBoosting {
+            stages: 1,
+            penalty: Penalty { l2: 0.0, ..Penalty::default() },
+            tree: DecisionTree { growth, max_leaves: Some(leaves), ..DecisionTree::default() },
+            ..GradientBoosting::default()
+        };
+        let answers = Answers::Numbers(rows.numbers.clone());
+        let gains = |leaves| -> Vec<f64> {
+            let fit = of(leaves).fit(&rows.table(None), &Lesson::new(&answers), &Context::default());
+            fit.unwrap().model.ensemble().trees(0)[0].nodes().map(|node| node.gain).collect()
+        };
+        // The root, the left half and its leaves, the right half and its leaves.
+        let [_, left, 0.0, 0.0, right, 0.0, 0.0] = gains(4)[..] else { panic!("{:?}", gains(4)) };
+        assert!(left == right && left > 0.0);
+        assert_eq!(gains(3)[1..], [left, 0.0, 0.0, 0.0]);
+        compare(&of(3), &rows, 0);
+    }
+}
