@@ -150,7 +150,7 @@ pub(crate) fn grow<T: Target>(
     grow_on(table, target, limits, scheme, &mut rows.to_vec(), key)
 }
 
-/// As [`grow`], and puts `rows` into the order of leaves from left to right, those of a leaf in the order that they had.
+/// As [`grow`], and puts `rows` into the order of leaves from left to right, those of a leaf in any order.
 pub(crate) fn grow_on<T: Target>(
     table: &BinnedTable,
     target: &T,
