@@ -71,8 +71,7 @@ fn naive<T: Target>(table: &BinnedTable, target: &T, limits: &Limits, key: u64) 
     loop {
         level.retain(|&at: &usize| {
             let Plain { sums, rows, .. } = &nodes[at];
-            let first = rows.first().map(|&row| target.answer(target.value(row)));
-            let pure = rows.iter().all(|&row| Some(target.answer(target.value(row))) == first);
+            let pure = target.is_pure(sums, &mut rows.iter().map(|&row| target.value(row)));
             !pure
                 && rows.len() >= limits.min_samples_split
                 && rows.len() >= 2 * limits.min_rows
