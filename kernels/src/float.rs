@@ -56,10 +56,14 @@ pub trait Float:
     fn is_finite(self) -> bool;
     /// Whether NaN.
     fn is_nan(self) -> bool;
+    /// What is left without the fraction; 0 for negative numbers and NaN.
+    fn to_u32(self) -> u32;
+    /// What is of this type.
+    fn pick<'a>(single: &'a [f32], double: &'a [f64]) -> &'a [Self];
 }
 
 macro_rules! float {
-    ($t:ty) => {
+    ($t:ty, |$single:ident, $double:ident| $own:ident) => {
         impl Storage for $t {
             #[inline(always)]
             fn to<T: Float>(self) -> T {
@@ -77,6 +81,14 @@ macro_rules! float {
             #[inline(always)]
             fn from_f64(x: f64) -> Self {
                 x as $t
+            }
+            #[inline(always)]
+            fn to_u32(self) -> u32 {
+                self as u32
+            }
+            #[inline(always)]
+            fn pick<'a>($single: &'a [f32], $double: &'a [f64]) -> &'a [Self] {
+                $own
             }
             #[inline(always)]
             fn mul_add(self, a: Self, b: Self) -> Self {
@@ -101,5 +113,5 @@ macro_rules! float {
         }
     };
 }
-float!(f32);
-float!(f64);
+float!(f32, |single, _double| single);
+float!(f64, |_single, double| double);

@@ -24,6 +24,10 @@ unsafe impl AnyBits for i32 {}
 unsafe impl AnyBits for f32 {}
 // SAFETY: as above.
 unsafe impl AnyBits for f64 {}
+// SAFETY: as above.
+unsafe impl AnyBits for u64 {}
+// SAFETY: as above; a cache line.
+unsafe impl AnyBits for [u8; 64] {}
 
 /// A cache line; every bit pattern is valid.
 #[derive(Clone, Copy)]

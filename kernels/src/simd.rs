@@ -10,6 +10,8 @@
 //! a name that is unknown or that the CPU lacks panics, so that a test run pinned to a set cannot pass on another.
 
 use crate::Float;
+use crate::scratch::AnyBits;
+use crate::tree::Bin;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU8, Ordering};
 
@@ -144,11 +146,86 @@ pub trait Simd: Copy + Send + Sync + 'static {
     fn fence(self);
     /// Asks for the cache line at `p`, which need not be valid. Nothing where Rust offers no such instruction.
     fn prefetch<T>(self, p: *const T);
+    /// Writes those of `from` whose bit is set in `keep`, the first in the lowest, to the front of `to` in their order; what is behind
+    /// them is anything.
+    #[inline(always)]
+    fn pack(self, from: &[u32; 16], keep: u16, to: &mut [u32; 16]) {
+        let mut kept = 0;
+        for (i, &x) in from.iter().enumerate() {
+            to[kept & 15] = x;
+            kept += usize::from(keep >> i & 1);
+        }
+    }
 }
+
+/// Sets of 64 rows of a table under one instruction set.
+pub trait RowSets: Simd {
+    /// A set.
+    type Rows: AnyBits;
+    /// All 64 rows.
+    fn all_rows(self) -> Self::Rows;
+    /// Divides `rows` into those whose code is at most `code` and the others, in which `mark` becomes `right`.
+    fn divide_rows<B: Bin>(
+        self,
+        rows: Self::Rows,
+        codes: &[B; 64],
+        code: B,
+        mark: &mut [u8; 64],
+        right: u8,
+    ) -> [Self::Rows; 2];
+}
+
+/// [`RowSets::divide_rows`] for sets whose vectors have no mask registers: a byte for each row, with all bits or none.
+#[inline(always)]
+fn divide_bytes<B: Bin>(
+    rows: [u8; 64],
+    codes: &[B; 64],
+    code: B,
+    mark: &mut [u8; 64],
+    right: u8,
+) -> [[u8; 64]; 2] {
+    let (mut at_left, mut at_right) = (rows, rows);
+    for i in 0..64 {
+        let above = if codes[i] > code { u8::MAX } else { 0 };
+        at_left[i] &= !above;
+        at_right[i] &= above;
+        mark[i] = mark[i] & !at_right[i] | right & at_right[i];
+    }
+    [at_left, at_right]
+}
+
+/// What sets without mask registers have in common.
+macro_rules! rows_as_bytes {
+    ($token:ty) => {
+        impl RowSets for $token {
+            type Rows = [u8; 64];
+            #[inline(always)]
+            fn all_rows(self) -> [u8; 64] {
+                [u8::MAX; 64]
+            }
+            #[inline(always)]
+            fn divide_rows<B: Bin>(
+                self,
+                rows: [u8; 64],
+                codes: &[B; 64],
+                code: B,
+                mark: &mut [u8; 64],
+                right: u8,
+            ) -> [[u8; 64]; 2] {
+                divide_bytes(rows, codes, code, mark, right)
+            }
+        }
+    };
+}
+rows_as_bytes!(Portable);
+#[cfg(target_arch = "x86_64")]
+rows_as_bytes!(Avx2);
+#[cfg(target_arch = "aarch64")]
+rows_as_bytes!(Neon);
 
 /// Operations on vectors of `T` under one instruction set. They compute element by element, or move elements, and give
 /// the same bits on every set, except [`Lanes::mul_add`], which portable code may round twice.
-pub trait Lanes<T>: Simd {
+pub trait Lanes<T>: RowSets {
     /// A vector.
     type V: Copy;
     /// Elements in a vector.

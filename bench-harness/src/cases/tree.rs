@@ -394,18 +394,25 @@ impl Predict {
             }
         }
         let masks = |tree: usize| {
-            let test = |at: usize| {
-                // The leaves below a node of level l are 2^(levels - l) in a row, the first half of them on its left.
-                let level = (at + 1).ilog2();
-                let (width, number) = (1_usize << (Self::LEVELS - level), at + 1 - (1 << level));
-                let lefts = ((1_u64 << (width / 2)) - 1) << (number * width);
+            /// The tests of a node and below, left before right.
+            fn order(at: usize, splits: usize, into: &mut Vec<usize>) {
+                if at < splits {
+                    into.push(at);
+                    order(2 * at + 1, splits, into);
+                    order(2 * at + 2, splits, into);
+                }
+            }
+            let test = |&at: &usize| {
                 let (feature, missing_left) = (used[tree * size + at] / 2, used[tree * size + at] % 2 == 1);
                 let column = coder.column(feature, missing_left).expect("every feature has cuts") as u32;
                 let code = cuts.partition_point(|cut| *cut < thresholds[tree * size + at]) as u16;
-                MaskTest { column, code, right: !lefts }
+                // Below a node of level l are 2^(levels - l) leaves, half of them on its left.
+                MaskTest { column, code, lefts: 1 << (Self::LEVELS - (at + 1).ilog2() - 1) }
             };
+            let mut tests = Vec::new();
+            order(0, splits, &mut tests);
             let values = (tree * leaves..(tree + 1) * leaves).map(|value| value as u32);
-            ((0..splits).map(test).collect(), values.collect())
+            (tests.iter().map(test).collect(), values.collect())
         };
         let values = Values::new(draw.vector(leaves * trees, 1.0).get().to_vec(), 1).expect("one output");
         let roots: Vec<u32> = (0..trees).map(|tree| (tree * size) as u32).collect();

@@ -38,7 +38,40 @@ impl Simd for Avx2 {
         // SAFETY: part of SSE; a prefetch of an invalid address does nothing.
         unsafe { _mm_prefetch::<_MM_HINT_T0>(p.cast()) }
     }
+    #[inline(always)]
+    fn pack(self, from: &[u32; 16], keep: u16, to: &mut [u32; 16]) {
+        let [low, high] = keep.to_le_bytes();
+        let kept = low.count_ones() as usize;
+        // SAFETY: `from` holds the two halves that are read, `to` the 8 elements that are written from 0 and from at most 8 on, an entry of
+        // the table 8 indices; the intrinsics need only avx2.
+        unsafe {
+            let pack = |half: usize, keep: u8| {
+                let lanes = _mm256_loadu_si256(PACK[keep as usize].as_ptr().cast());
+                _mm256_permutevar8x32_epi32(_mm256_loadu_si256(from.as_ptr().add(8 * half).cast()), lanes)
+            };
+            _mm256_storeu_si256(to.as_mut_ptr().cast(), pack(0, low));
+            _mm256_storeu_si256(to.as_mut_ptr().add(kept).cast(), pack(1, high));
+        }
+    }
 }
+
+/// The lanes of the bits that are set in a byte, from the lowest on.
+static PACK: [[u32; 8]; 256] = {
+    let mut table = [[0; 8]; 256];
+    let mut byte = 0;
+    while byte < 256 {
+        let (mut lane, mut kept) = (0, 0);
+        while lane < 8 {
+            if byte >> lane & 1 == 1 {
+                table[byte][kept] = lane;
+                kept += 1;
+            }
+            lane += 1;
+        }
+        byte += 1;
+    }
+    table
+};
 
 /// A mask of `LANES` lanes in a register whose first `n` are set; `n` at most `LANES`.
 #[inline(always)]

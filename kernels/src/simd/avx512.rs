@@ -1,6 +1,7 @@
 //! AVX-512 (F, BW, DQ, VL): 32 registers of 512 bits.
 
-use super::{Lanes, Simd};
+use super::{Lanes, RowSets, Simd};
+use crate::tree::Bin;
 use std::arch::x86_64::*;
 
 /// Proof that the CPU has AVX-512 F, BW, DQ and VL.
@@ -41,6 +42,55 @@ impl Simd for Avx512 {
     fn prefetch<T>(self, p: *const T) {
         // SAFETY: part of SSE; a prefetch of an invalid address does nothing.
         unsafe { _mm_prefetch::<_MM_HINT_T0>(p.cast()) }
+    }
+    #[inline(always)]
+    fn pack(self, from: &[u32; 16], keep: u16, to: &mut [u32; 16]) {
+        // SAFETY: both arrays hold the 16 elements that are read and written; the intrinsics need only avx512f.
+        unsafe {
+            let packed = _mm512_maskz_compress_epi32(keep, _mm512_loadu_epi32(from.as_ptr().cast()));
+            _mm512_storeu_epi32(to.as_mut_ptr().cast(), packed);
+        }
+    }
+}
+
+impl RowSets for Avx512 {
+    type Rows = u64;
+    #[inline(always)]
+    fn all_rows(self) -> u64 {
+        u64::MAX
+    }
+    #[inline(always)]
+    fn divide_rows<B: Bin>(
+        self,
+        rows: u64,
+        codes: &[B; 64],
+        code: B,
+        mark: &mut [u8; 64],
+        right: u8,
+    ) -> [u64; 2] {
+        let (codes, code): (*const B, usize) = (codes.as_ptr(), code.into());
+        // SAFETY: 64 codes of one byte are one vector, of two bytes two, as are the 64 marks; the intrinsics need only avx512bw.
+        unsafe {
+            let above = if size_of::<B>() == 1 {
+                let code = _mm512_set1_epi8(code as i8);
+                _mm512_mask_cmpgt_epu8_mask(rows, _mm512_loadu_epi8(codes.cast()), code)
+            } else {
+                const { assert!(size_of::<B>() <= 2) };
+                let code = _mm512_set1_epi16(code as i16);
+                let above = |half: usize| {
+                    let codes = _mm512_loadu_epi16(codes.add(32 * half).cast());
+                    u64::from(_mm512_cmpgt_epu16_mask(codes, code))
+                };
+                rows & (above(0) | above(1) << 32)
+            };
+            let marked = _mm512_mask_mov_epi8(
+                _mm512_loadu_epi8(mark.as_ptr().cast()),
+                above,
+                _mm512_set1_epi8(right as i8),
+            );
+            _mm512_storeu_epi8(mark.as_mut_ptr().cast(), marked);
+            [rows & !above, above]
+        }
     }
 }
 

@@ -112,6 +112,14 @@ struct Coded {
     /// Its first column.
     first: usize,
     coding: Coding,
+    /// The largest f32 up to each cut: an f32 is above both or neither.
+    narrow: Vec<f32>,
+}
+
+/// The largest f32 up to `x`.
+fn down(x: f64) -> f32 {
+    let nearest = x as f32;
+    if f64::from(nearest) > x { nearest.next_down() } else { nearest }
 }
 
 impl Coder {
@@ -123,7 +131,7 @@ impl Coder {
     pub fn new(features: Vec<Coding>) -> Result<Self, ShapeError> {
         let (mut columns, mut most, mut coded) = (0, 0, Vec::with_capacity(features.len()));
         for mut coding in features {
-            let first = columns;
+            let (first, mut narrow) = (columns, Vec::new());
             match &mut coding {
                 Coding::Unused => {}
                 Coding::Bins(_) => columns += 1,
@@ -135,9 +143,10 @@ impl Coder {
                     same("cuts in ascending order", 1, usize::from(ascend))?;
                     // Filled up for the search: see `bins_of`.
                     cuts.resize(length(cuts.len()), f64::INFINITY);
+                    narrow = cuts.iter().map(|&cut| down(cut)).collect();
                 }
             }
-            coded.push(Coded { first, coding });
+            coded.push(Coded { first, coding, narrow });
         }
         below("number of columns", COLUMNS, columns)?;
         Ok(Self { features: coded, columns, bytes: most <= usize::from(u8::MAX) })
@@ -159,7 +168,7 @@ impl Coder {
     /// # Panics
     /// When there is no such feature.
     pub fn column(&self, feature: usize, missing_left: bool) -> Option<usize> {
-        let Coded { first, coding } = &self.features[feature];
+        let Coded { first, coding, .. } = &self.features[feature];
         match coding {
             Coding::Unused => None,
             Coding::Cuts(_) => Some(first + usize::from(missing_left)),
@@ -173,7 +182,7 @@ impl Coder {
 
     /// Codes of up to [`BLOCK`] rows. What stands behind them in `out` is any code.
     fn encode<T: Float, B: Code>(&self, x: MatRef<'_, T>, out: &mut [[B; BLOCK]]) {
-        f64::dispatch(Encode { features: &self.features, x, out });
+        T::dispatch(Encode { features: &self.features, x, out });
     }
 }
 
@@ -198,25 +207,26 @@ struct Encode<'a, T, B> {
     out: &'a mut [[B; BLOCK]],
 }
 
-impl<T: Float, B: Code> Task<f64> for Encode<'_, T, B> {
+impl<T: Float, B: Code> Task<T> for Encode<'_, T, B> {
     type Output = ();
     #[inline(always)]
-    fn run<S: Lanes<f64>>(self, _: S) {
+    fn run<S: Lanes<T>>(self, simd: S) {
         let Self { features, x, out } = self;
-        let mut cells = [0.0; BLOCK];
-        for (feature, Coded { first, coding }) in features.iter().enumerate() {
+        let mut cells = [T::ZERO; BLOCK];
+        for (feature, Coded { first, coding, narrow }) in features.iter().enumerate() {
             if *coding == Coding::Unused {
                 continue;
             }
             for (row, cell) in cells[..x.rows()].iter_mut().enumerate() {
-                *cell = x.get(row, feature).to_f64();
+                *cell = x.get(row, feature);
             }
             match (coding, &mut out[*first..]) {
                 (Coding::Cuts(cuts), [right, left, ..]) => {
+                    let cuts = T::pick(narrow, cuts);
                     let left = left.as_chunks_mut::<TOGETHER>().0;
                     let blocks = right.as_chunks_mut().0.iter_mut().zip(left);
                     for (x, (right, left)) in cells.as_chunks::<TOGETHER>().0.iter().zip(blocks) {
-                        search(x, cuts, right);
+                        search(simd, x, cuts, right);
                         for ((left, &right), x) in left.iter_mut().zip(&*right).zip(x) {
                             *left = if x.is_nan() { B::default() } else { right };
                         }
@@ -224,7 +234,7 @@ impl<T: Float, B: Code> Task<f64> for Encode<'_, T, B> {
                 }
                 (Coding::Bins(bins), [column, ..]) => {
                     for (code, &x) in column.iter_mut().zip(&cells) {
-                        *code = B::from_low_bits(bins.bin(x).into());
+                        *code = B::from_low_bits(bins.bin(x.to_f64()).into());
                     }
                 }
                 _ => {}
@@ -235,16 +245,16 @@ impl<T: Float, B: Code> Task<f64> for Encode<'_, T, B> {
 
 /// The number of cuts below each cell, the largest code for NaN.
 #[inline(always)]
-fn search<B: Code>(x: &[f64; TOGETHER], cuts: &[f64], out: &mut [B; TOGETHER]) {
+fn search<S: Lanes<T>, T: Float, B: Code>(simd: S, x: &[T; TOGETHER], cuts: &[T], out: &mut [B; TOGETHER]) {
     let missing = B::COUNT - 1;
-    if let Ok(table) = <&[f64; 16]>::try_from(cuts) {
-        bins_of(x, table, missing, out);
-    } else if let Ok(table) = <&[f64; 256]>::try_from(cuts) {
-        bins_of(x, table, missing, out);
-    } else if let Ok(table) = <&[f64; 4096]>::try_from(cuts) {
-        bins_of(x, table, missing, out);
-    } else if let Ok(table) = <&[f64; 65536]>::try_from(cuts) {
-        bins_of(x, table, missing, out);
+    if let Ok(table) = <&[T; 16]>::try_from(cuts) {
+        bins_of(simd, x, table, missing, out);
+    } else if let Ok(table) = <&[T; 256]>::try_from(cuts) {
+        bins_of(simd, x, table, missing, out);
+    } else if let Ok(table) = <&[T; 4096]>::try_from(cuts) {
+        bins_of(simd, x, table, missing, out);
+    } else if let Ok(table) = <&[T; 65536]>::try_from(cuts) {
+        bins_of(simd, x, table, missing, out);
     }
 }
 
@@ -272,7 +282,7 @@ impl CodedTrees {
         // A leaf reads the first column.
         let columns = coder.columns().max(1);
         let trees = Trees::new(nodes, roots, tests, columns, values)?;
-        let tops = Top::of_all(&trees);
+        let tops = Top::of_all(&trees)?;
         Ok(Self { trees, coder, tops })
     }
 }
@@ -316,12 +326,28 @@ impl Task<f64> for Ahead<'_> {
 pub(super) trait Ensemble: Copy + Sync {
     /// Number of trees.
     fn trees(self) -> usize;
+    /// Rows of a task, at most: their codes are read again for every tree.
+    fn most_rows(self) -> usize {
+        usize::MAX
+    }
     /// Whether codes are to lie row by row too.
     fn by_rows(self) -> bool {
         false
     }
     /// The values of the leaves of a tree that rows reach, with or without the mark of leaves.
     fn leaves<B: Code>(self, tree: usize, codes: &Codes<'_, B>, out: &mut [u32]);
+    /// Adds these values to `out`; `leaves` is room for a number for each row.
+    fn add<B: Code>(
+        self,
+        tree: usize,
+        codes: &Codes<'_, B>,
+        values: &Values,
+        leaves: &mut [u32],
+        out: &mut [f64],
+    ) {
+        self.leaves(tree, codes, leaves);
+        values.add_each(leaves, out);
+    }
 }
 
 impl Ensemble for &CodedTrees {
@@ -432,6 +458,7 @@ pub(super) fn by_blocks<T: Float, B: Code>(
     fits(coder.features(), outputs, x, out)?;
     let by_rows = if ensemble.by_rows() { stride(columns) } else { 0 };
     let task = task(x.rows(), steps, (columns + by_rows) * size_of::<B>() + 8 * outputs + 12);
+    let task = task.min(ensemble.most_rows());
     parallel::for_each_chunk_mut(out, task * outputs, |number, out| {
         let x = x.row_range(number * task..number * task + out.len() / outputs);
         let blocks = x.rows().div_ceil(BLOCK);
@@ -453,8 +480,7 @@ pub(super) fn by_blocks<T: Float, B: Code>(
         let mut leaves = Scratch::new::<u32>(x.rows());
         let leaves = &mut leaves.as_mut_slice()[..x.rows()];
         for tree in 0..ensemble.trees() {
-            ensemble.leaves(tree, &codes, leaves);
-            values.add_each(leaves, out);
+            ensemble.add(tree, &codes, values, leaves, out);
         }
     });
     Ok(())

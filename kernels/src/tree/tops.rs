@@ -5,10 +5,11 @@
 //! fits the first cache, while their codes are one line each.
 
 use super::codes::{Code, CodeNode, Codes};
-use super::masks::{MaskTest, rule_out};
+use super::masks::{MaskTest, Steps, numbers};
 use super::walk::{LEAF, Layout as _, Start, Trees};
 use crate::ShapeError;
 use crate::scratch::Scratch;
+use std::collections::HashSet;
 
 /// Ways out of a top: bits of a mask.
 const EXITS: usize = 32;
@@ -21,14 +22,14 @@ const LARGE: usize = 32;
 /// The top of a tree.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Top {
-    tests: Vec<MaskTest>,
+    tests: Steps,
     /// The nodes below, from left to right; at most [`EXITS`].
     exits: Vec<u32>,
 }
 
 impl Top {
     /// The tops of large trees.
-    pub(super) fn of_all(trees: &Trees<CodeNode>) -> Vec<Option<Self>> {
+    pub(super) fn of_all(trees: &Trees<CodeNode>) -> Result<Vec<Option<Self>>, ShapeError> {
         // Leaves below each node; children stand after their parents.
         let mut leaves = vec![1_u32; trees.nodes.len()];
         for (place, node) in trees.nodes.iter().enumerate().rev() {
@@ -38,47 +39,34 @@ impl Top {
             }
         }
         let large = |root: &u32| leaves[*root as usize] as usize > LARGE;
-        trees.roots.iter().map(|root| large(root).then(|| Self::new(trees, *root, &leaves))).collect()
+        trees
+            .roots
+            .iter()
+            .map(|root| large(root).then(|| Self::new(trees, *root, &leaves)).transpose())
+            .collect()
     }
 
     /// The tests with the most leaves below them, as many as there are bits for.
-    fn new(trees: &Trees<CodeNode>, root: u32, leaves: &[u32]) -> Self {
+    fn new(trees: &Trees<CodeNode>, root: u32, leaves: &[u32]) -> Result<Self, ShapeError> {
         let is_test = |at: u32| {
             let node = trees.nodes[at as usize];
             node.next() & LEAF == 0 && node.set().is_none()
         };
-        let mut inner: Vec<u32> = Vec::new();
         let mut exits = vec![root];
+        let mut inner = HashSet::new();
         while exits.len() < EXITS {
             // Of equal ones the first.
             let tests = (0..exits.len()).rev().filter(|&i| is_test(exits[i]));
             let Some(largest) = tests.max_by_key(|&i| leaves[exits[i] as usize]) else { break };
             let node = exits[largest];
-            inner.push(node);
+            inner.insert(node);
             let left = trees.nodes[node as usize].next();
             // In place, so that exits stay in order from left to right.
             exits.splice(largest..=largest, [left, left + 1]);
         }
-        // The exits below a node follow each other: those of its left child come first.
-        let below = |node: u32| {
-            let mut bits = 0;
-            let mut next = vec![node];
-            while let Some(at) = next.pop() {
-                if let Some(exit) = exits.iter().position(|&exit| exit == at) {
-                    bits |= 1 << exit;
-                } else {
-                    let left = trees.nodes[at as usize].next();
-                    next.extend([left, left + 1]);
-                }
-            }
-            bits
-        };
-        let test = |&at: &u32| {
-            let node = trees.nodes[at as usize];
-            let lefts: u64 = below(node.next());
-            MaskTest { column: node.column() as u32, code: node.code() as u16, right: !lefts }
-        };
-        Self { tests: inner.iter().map(test).collect(), exits }
+        let mut tests = Vec::with_capacity(inner.len());
+        add_tests(trees, &inner, root, &mut tests);
+        Ok(Self { tests: Steps::new(&tests, exits.len())?, exits })
     }
 
     /// The values of the leaves that rows reach, with the mark of leaves.
@@ -91,16 +79,7 @@ impl Top {
         codes: &Codes<'_, B>,
         out: &mut [u32],
     ) -> Result<(), ShapeError> {
-        const NUMBERS: [u32; EXITS] = {
-            let mut numbers = [0; EXITS];
-            let mut i = 0;
-            while i < EXITS {
-                numbers[i] = i as u32;
-                i += 1;
-            }
-            numbers
-        };
-        rule_out::<u32, B>(&self.tests, &NUMBERS, codes, out);
+        numbers(&self.tests, codes, out);
         // Sorted by exit: counted, then placed.
         let mut ends = [0_u32; EXITS];
         out.iter().for_each(|&exit| ends[exit as usize % EXITS] += 1);
@@ -119,4 +98,18 @@ impl Top {
         }
         trees.leaves_from(starts, codes.rows(), out)
     }
+}
+
+/// Adds the tests of a node and below, left before right, as far as they are among `inner`; answers how many nodes that are not there
+/// follow.
+fn add_tests(trees: &Trees<CodeNode>, inner: &HashSet<u32>, at: u32, tests: &mut Vec<MaskTest>) -> u16 {
+    if !inner.contains(&at) {
+        return 1;
+    }
+    let node = trees.nodes[at as usize];
+    let place = tests.len();
+    tests.push(MaskTest { column: node.column() as u32, code: node.code() as u16, lefts: 0 });
+    let lefts = add_tests(trees, inner, node.next(), tests);
+    tests[place].lefts = lefts;
+    lefts + add_tests(trees, inner, node.next() + 1, tests)
 }

@@ -375,9 +375,11 @@ proptest! {
 
 fn divided<B: Bin>(bins: Bins<'_, B>, feature: usize, rows: &Rows<'_>, left: LeftBins<'_>) {
     let (expected, lefts) = naive::tree::partition(bins, feature, rows, left);
-    let mut out: Vec<u32> = (0..rows.len()).map(|place| rows.get(place) as u32).collect();
-    assert_eq!(partition(bins, feature, &mut out, left), Ok(lefts));
-    assert!(out == expected, "feature {feature}, {left:?}");
+    on_every_isa(|isa| {
+        let mut out: Vec<u32> = (0..rows.len()).map(|place| rows.get(place) as u32).collect();
+        assert_eq!(partition(bins, feature, &mut out, left), Ok(lefts));
+        assert!(out == expected, "feature {feature}, {left:?}, {isa:?}");
+    });
 }
 
 #[test]
@@ -409,4 +411,12 @@ fn the_rest_refuses_what_does_not_fit() {
     let divide = |feature, mut rows: [u32; 2]| partition(data, feature, &mut rows, left);
     assert_eq!(divide(1, [0, 1]), Ok(1));
     assert!(divide(2, [0, 1]).is_err() && divide(1, [1, 2]).is_err());
+    // Columns of many bins behind one of few, and rows that would be theirs.
+    let data = Bins::column_major(&[0u16, 1, 300, 299], 2, &[0, 2, 303]).unwrap();
+    for (feature, bad) in [(0, 2), (1, 2), (0, 3), (1, u32::MAX)] {
+        let mut rows = [0, 1].repeat(100);
+        assert!(partition(data, feature, &mut rows, left).is_ok());
+        rows[150] = bad;
+        assert!(partition(data, feature, &mut rows, left).is_err());
+    }
 }

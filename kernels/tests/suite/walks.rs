@@ -132,11 +132,11 @@ impl Grown {
             match parts[at] {
                 Parts::Leaf { value } => leaves.push(value as u32),
                 Parts::UpTo { column, threshold, missing_left, left } => {
-                    let first = leaves.len();
-                    below(parts, left, code, tests, leaves);
-                    let lefts = (first..leaves.len()).fold(0, |bits, leaf| bits | 1 << leaf);
+                    let (first, test) = (leaves.len(), tests.len());
                     let (column, code_left) = code(column, threshold, missing_left);
-                    tests.push(MaskTest { column, code: code_left, right: !lefts });
+                    tests.push(MaskTest { column, code: code_left, lefts: 0 });
+                    below(parts, left, code, tests, leaves);
+                    tests[test].lefts = (leaves.len() - first) as u16;
                     below(parts, left + 1, code, tests, leaves);
                 }
                 Parts::InSet { .. } => panic!("masks know no sets"),
@@ -298,14 +298,19 @@ fn what_is_not_a_tree_is_refused() {
         Coder::new(vec![Coding::Unused, Coding::Cuts(vec![1.0]), Coding::Bins(vec![].into())]).unwrap();
     assert_eq!([0, 1, 2].map(|feature| coder.column(feature, true)), [None, Some(1), Some(2)]);
 
-    let test = |column, right| MaskTest { column, code: 0, right };
+    let test = |column, lefts| MaskTest { column, code: 0, lefts };
     let masked = |tests: Vec<MaskTest>, leaves: Vec<u32>| {
         MaskedTrees::new([(tests, leaves)], coder.clone(), values.clone())
     };
-    assert!(masked(vec![test(0, !1)], vec![0, 1]).is_ok() && masked(vec![], vec![2]).is_ok());
+    assert!(masked(vec![test(0, 1)], vec![0, 1]).is_ok() && masked(vec![], vec![2]).is_ok());
     assert!(masked(vec![], vec![]).is_err() && masked(vec![], vec![3]).is_err());
-    assert!(masked(vec![], vec![0; 65]).is_err() && masked(vec![test(3, !1)], vec![0, 1]).is_err());
-    assert!(masked(vec![test(0, !1), test(0, !2)], vec![0, 1]).is_err());
+    assert!(masked(vec![], vec![0; 2]).is_err() && masked(vec![test(3, 1)], vec![0, 1]).is_err());
+    let ones = |count| vec![test(0, 1); count];
+    assert!(masked(ones(255), vec![0; 256]).is_ok() && masked(ones(256), vec![0; 257]).is_err());
+    for lefts in [[0, 1], [3, 1], [1, 2]] {
+        assert!(masked(lefts.map(|lefts| test(0, lefts)).to_vec(), vec![0; 3]).is_err(), "{lefts:?}");
+    }
+    assert!(masked(vec![test(0, 2), test(0, 1)], vec![0; 3]).is_ok());
 
     let trees = new(&[split(1, 1), leaf(0), leaf(2)], &[0]).unwrap();
     let x = |len| MatRef::new(&[0.0; 4][..len], 2, len / 2).unwrap();

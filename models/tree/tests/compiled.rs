@@ -119,7 +119,7 @@ fn all_agree<T: Float>(trees: &[Tree], categories: bool, x: &[T]) {
         for engine in ENGINES {
             let Some(one) = Compiled::with_engine(trees, engine).unwrap() else {
                 let most = trees.iter().map(Tree::leaves).max().unwrap();
-                assert!(engine == Engine::Masks && (categories || most > 64), "{engine:?}");
+                assert!(engine == Engine::Masks && (categories || most > 256), "{engine:?}");
                 continue;
             };
             assert_eq!(one.engine(rows), engine);
@@ -179,7 +179,10 @@ fn the_rule_is_by_shape() {
     assert_eq!(engines(&grown(1, None, 1, false, 1)), [few; 4]);
     assert_eq!(engines(&grown(20, Some(64), 1, false, 1)), many(Engine::Masks));
     assert_eq!(engines(&grown(20, Some(64), 1, true, 1)), many(Engine::Codes));
-    assert_eq!(engines(&grown(20, None, 2, false, 1)), many(Engine::Codes));
+    assert_eq!(engines(&grown(20, None, 2, false, 1)), many(Engine::Masks));
+    let large = grown(20, None, 1, false, 1);
+    assert!(large.iter().any(|tree| tree.leaves() > 256));
+    assert_eq!(engines(&large), many(Engine::Codes));
 }
 
 #[test]
