@@ -133,20 +133,26 @@ impl Task<f32> for Most<'_> {
     type Output = [i64; 2];
     #[inline(always)]
     fn run<S: Lanes<f32>>(self, _: S) -> [i64; 2] {
-        let mut most = [[0_u32; LANES]; 2];
-        let (chunks, rest) = self.0.as_chunks::<LANES>();
-        let mut take = |at: usize, row: &Derivatives| {
-            most[0][at] = most[0][at].max(row.gradient.abs().to_bits());
-            most[1][at] = most[1][at].max(row.hessian.to_bits());
-        };
+        // Gradients in even places, hessians in odd ones: as they lie.
+        let mut most = [0_u32; LANES];
+        let (chunks, rest) = self.0.as_chunks::<{ LANES / 2 }>();
         for chunk in chunks {
-            for (at, row) in chunk.iter().enumerate() {
-                take(at, row);
+            for (most, x) in most.iter_mut().zip(flat(chunk)) {
+                *most = (*most).max(x.abs().to_bits());
             }
         }
-        rest.iter().for_each(|row| take(0, row));
-        most.map(|most| most.iter().copied().max().unwrap_or(0).into())
+        for row in rest {
+            most[0] = most[0].max(row.gradient.abs().to_bits());
+            most[1] = most[1].max(row.hessian.abs().to_bits());
+        }
+        [0, 1].map(|which| most.iter().skip(which).step_by(2).copied().max().unwrap_or(0).into())
     }
+}
+
+/// Gradients and hessians by turns.
+#[inline(always)]
+fn flat(rows: &[Derivatives; LANES / 2]) -> [f32; LANES] {
+    std::array::from_fn(|i| if i % 2 == 0 { rows[i / 2].gradient } else { rows[i / 2].hessian })
 }
 
 /// Sums of sizes as integers, cut down.
@@ -161,21 +167,21 @@ impl Task<f32> for Sizes<'_> {
         let Self { rows, up } = self;
         // 2^11 rows of less than 2^20 each fit 32 bits.
         let mut sums = [0_i64; 2];
-        for rows in rows.chunks(2048 * LANES) {
-            let mut of_lanes = [[0_u32; LANES]; 2];
-            let (chunks, rest) = rows.as_chunks::<LANES>();
-            let mut take = |at: usize, row: &Derivatives| {
-                of_lanes[0][at] += (row.gradient.abs() * up[0]) as i32 as u32;
-                of_lanes[1][at] += (row.hessian * up[1]) as i32 as u32;
-            };
+        let up: [f32; LANES] = std::array::from_fn(|i| up[i % 2]);
+        for rows in rows.chunks(2048 * LANES / 2) {
+            let mut of_lanes = [0_u32; LANES];
+            let (chunks, rest) = rows.as_chunks::<{ LANES / 2 }>();
             for chunk in chunks {
-                for (at, row) in chunk.iter().enumerate() {
-                    take(at, row);
+                for ((sum, x), up) in of_lanes.iter_mut().zip(flat(chunk)).zip(up) {
+                    *sum += (x.abs() * up) as i32 as u32;
                 }
             }
-            rest.iter().enumerate().for_each(|(at, row)| take(at, row));
-            for (sum, lanes) in sums.iter_mut().zip(of_lanes) {
-                *sum += lanes.iter().map(|&lane| i64::from(lane)).sum::<i64>();
+            for (i, row) in rest.iter().enumerate() {
+                of_lanes[2 * i] += (row.gradient.abs() * up[0]) as i32 as u32;
+                of_lanes[2 * i + 1] += (row.hessian * up[1]) as i32 as u32;
+            }
+            for (i, &lane) in of_lanes.iter().enumerate() {
+                sums[i % 2] += i64::from(lane);
             }
         }
         sums

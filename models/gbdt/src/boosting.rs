@@ -8,6 +8,7 @@ use crate::balance::balanced;
 use crate::continued::{self, Origin};
 use crate::dart;
 use crate::held_out::HeldOut;
+use crate::leaf_sums::leaf_sums;
 use crate::loss::{Derivatives, LeafRule, Objective, Truth};
 use crate::sampling::Sample;
 use crate::smoothing::smoothed;
@@ -20,7 +21,7 @@ use tilewise_base::{Context, Error, Fit, FitReport, Result};
 use tilewise_kernels::random::Philox;
 use tilewise_kernels::tree::{FixedPoint, Packed, fixed_point};
 use tilewise_kernels::{parallel, same};
-use tilewise_tree::{Answers, BinnedTable, ClassWeights, Gradients, Parted, Tree};
+use tilewise_tree::{Answers, BinnedTable, ClassWeights, Gradients, Tree};
 
 /// Boosted trees.
 #[derive(Clone, Debug, PartialEq)]
@@ -80,7 +81,7 @@ struct Begin<'a> {
 }
 
 /// Rows of a piece of parallel work.
-const PIECE: usize = 8 << 10;
+pub(crate) const PIECE: usize = 8 << 10;
 
 /// What a fit goes through.
 struct Stages<'a> {
@@ -465,7 +466,7 @@ impl Stages<'_> {
             // Those that were drawn for the last stage are not those of this one.
             of_rows.iter_mut().for_each(|leaf| *leaf.get_mut() = NO_LEAF);
         }
-        let sums = self.sums(&parted, &leaves, derivatives, units, of_rows);
+        let sums = leaf_sums(&parted.rows, &leaves, derivatives, units, of_rows);
         // What a node takes by itself, and its weight.
         let of_node = |places: Range<usize>, sums: [f64; 2]| {
             let rows = &parted.rows[places];
@@ -488,43 +489,6 @@ impl Stages<'_> {
         monotone::keep(&tree, &params.tree.monotone, &mut values);
         values.iter_mut().for_each(|value| *value *= rate);
         Ok(Grown { tree: tree.with_leaves(&values, &weights)?, values })
-    }
-
-    /// Sums of gradients and hessians of each leaf, as integers of fine steps; writes down the leaf of each row.
-    fn sums(
-        &self,
-        parted: &Parted,
-        leaves: &[Range<usize>],
-        derivatives: &[Derivatives],
-        units: FixedPoint,
-        of_rows: &[AtomicU32],
-    ) -> Vec<[f64; 2]> {
-        /// Steps of a unit, of which less than 2^31 are summed.
-        const FINE: f64 = (1_u64 << 24) as f64;
-        let steps = [FINE / units.gradient_unit, FINE / units.hessian_unit];
-        let pieces: Vec<(usize, Range<usize>)> = leaves
-            .iter()
-            .enumerate()
-            .flat_map(|(leaf, rows)| {
-                rows.clone().step_by(PIECE).map(move |start| (leaf, start..rows.end.min(start + PIECE)))
-            })
-            .collect();
-        let of_pieces = parallel::map(pieces.len(), |piece| {
-            let (leaf, places) = &pieces[piece];
-            let mut sums = [0_i64; 2];
-            for &row in &parted.rows[places.clone()] {
-                let Derivatives { gradient, hessian } = derivatives[row as usize];
-                sums[0] += (f64::from(gradient) * steps[0]) as i64;
-                sums[1] += (f64::from(hessian) * steps[1]) as i64;
-                of_rows[row as usize].store(*leaf as u32, Ordering::Relaxed);
-            }
-            sums
-        });
-        let mut sums = vec![[0_i64; 2]; leaves.len()];
-        for ((leaf, _), piece) in pieces.iter().zip(of_pieces) {
-            sums[*leaf] = [sums[*leaf][0] + piece[0], sums[*leaf][1] + piece[1]];
-        }
-        sums.into_iter().map(|[g, h]| [g as f64 / steps[0], h as f64 / steps[1]]).collect()
     }
 
     /// What a leaf adds, before learning rate.

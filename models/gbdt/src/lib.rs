@@ -7,6 +7,7 @@ mod dart;
 mod ensemble;
 pub mod foreign;
 mod held_out;
+mod leaf_sums;
 mod link;
 pub mod loss;
 mod monotone;
