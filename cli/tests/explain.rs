@@ -90,6 +90,52 @@ fn explanations_go_to_files_and_keep_names_apart() {
 }
 
 #[test]
+fn a_training_is_shown_on_a_page() {
+    let folder = Folder::new("page");
+    let data = folder.file("people.csv", people(ORDER));
+    let page = folder.path("page.html");
+    let report = |family: &str, target: &str, more: &[&str]| {
+        let ignored = if target == "class" { "price" } else { "class" };
+        let args = [
+            "train", "--model", family, "--data", &data, "--target", target, "--ignore", ignored, "--report",
+        ];
+        let printed = works(&[&args[..], &[page.as_str()], more].concat());
+        (printed, fs::read_to_string(&page).unwrap())
+    };
+    let few = ["--set", "min_samples_leaf=3", "--set", "stages=60"];
+    let stop = ["--set", "early_stopping=7", "--set", "validation=0.3", "--test-fraction", "0.25"];
+    let (printed, html) = report("gbdt", "class", &[few, [stop[0], stop[1], stop[2], stop[3]]].concat());
+    assert!(html.starts_with("<!doctype html>") && !html.contains("NaN"), "{html}");
+    // The ring is where the fit says that the least loss was.
+    let best = printed.split("after stage ").nth(1).unwrap().split(';').next().unwrap();
+    assert!(html.contains(&format!(">least, after {best}</text>")), "{best}");
+    let kept: usize = best.parse().unwrap();
+    assert!(kept < 60 && html.matches("<circle class=\"ring\"").count() == 2);
+    for part in ["rows learned from", "rows held out", ">age</text>", "called dear", "on the training rows"] {
+        assert!(html.contains(part), "{part} is missing");
+    }
+    let (_, html) = report("gbdt", "price", &[few, [stop[4], stop[5], "--seed", "1"]].concat());
+    assert!(html.contains("answer less the prediction") && html.contains("on 15 rows held out"));
+    assert!(!html.contains("least, after") && html.contains("rows learned from"));
+    // A forest has no stages, a line no importances either.
+    let (_, html) = report("forest", "class", &["--set", "trees=3"]);
+    assert!(!html.contains("rows learned from") && html.contains(">job</text>"));
+    let (_, html) = report("linear", "price", &[]);
+    assert!(!html.contains("Importance of columns") && html.contains("<td>R2</td>"), "{html}");
+    fails(
+        &["train", "--model", "tree", "--data", &data, "--target", "price", "--report", &data],
+        &["--report", "--data", "would be lost"],
+    );
+    fails(
+        &[
+            "train", "--model", "tree", "--data", &data, "--target", "price", "--out", &page, "--report",
+            &page,
+        ],
+        &["page.html", "--out and --report"],
+    );
+}
+
+#[test]
 fn the_way_of_a_row_is_told_in_words() {
     let folder = Folder::new("way");
     let model = train(&folder, "tree", "class", &[]);

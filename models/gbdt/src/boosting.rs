@@ -361,6 +361,11 @@ impl Stages<'_> {
                     stopped = format!("loss on rows held out was least after stage {best}");
                 }
             }
+            if self.context.progress.wants_losses() {
+                let training = self.objective.loss(&self.truth, &self.scores);
+                let held_out = self.held_out.as_ref().and_then(|held_out| held_out.losses.last().copied());
+                self.context.progress.losses(done as u64, training, held_out);
+            }
             self.context.progress.round(done as u64, total as u64, &note);
             if !stopped.is_empty() {
                 break;
