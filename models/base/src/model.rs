@@ -130,6 +130,16 @@ pub trait Model: Send + Sync {
         let (_, _) = (cells, out);
         refuse(self, "does not tell what each input adds to a prediction")
     }
+    /// How much of what inputs of `cells` (rows x inputs) add two of them add together, into `out`: rows x (inputs x inputs x outputs).
+    /// Each of two has half of it; on the diagonal stands what an input adds by itself, so that line i sums to what
+    /// [`Model::contributions`] says of input i.
+    ///
+    /// # Errors
+    /// When shapes do not fit; in families that cannot tell, the default.
+    fn interactions(&self, cells: MatRef<'_, f64>, out: MatMut<'_, f64>) -> Result<()> {
+        let (_, _) = (cells, out);
+        refuse(self, "does not tell what inputs add together")
+    }
     /// Tree number `tree`, from 0, as it is shown to people.
     ///
     /// # Errors

@@ -329,6 +329,13 @@ impl Model for BoostedModel {
         self.ensemble().contributions_to(self.link, cells, out)
     }
 
+    /// In scores, as contributions.
+    fn interactions(&self, cells: MatRef<'_, f64>, out: MatMut<'_, f64>) -> Result<()> {
+        same("cells per row", self.inputs.len(), cells.cols())?;
+        unseen::check(self, cells)?;
+        self.ensemble().interactions_to(self.link, cells, out)
+    }
+
     fn outline(&self, tree: usize) -> Result<Outline> {
         let scores = self.ensemble().scores();
         outline(self.ensemble().trees(tree % scores), tree / scores, &self.inputs, &Task::Regression)
