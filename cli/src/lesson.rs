@@ -36,9 +36,13 @@ pub(crate) struct Lesson {
     time: Option<String>,
     #[command(flatten)]
     columns: Columns,
-    /// Column that tells which rows belong together; such rows are never divided
+    /// Column that tells which rows belong together, such as those of a query; such rows are never divided
     #[arg(long, value_name = "COLUMN", help_heading = "Columns")]
     group: Option<String>,
+    /// Column that tells whether the event came at the time that is the target (true, 1) or had not come until then (false, 0), for
+    /// --set loss=cox
+    #[arg(long, value_name = "COLUMN", help_heading = "Columns")]
+    event: Option<String>,
     /// Columns that play no part; can be given again, or several apart by commas
     #[arg(long, value_name = "COLUMNS", value_delimiter = ',', help_heading = "Columns")]
     ignore: Vec<String>,
@@ -103,6 +107,7 @@ impl Lesson {
         let targets = Targets(&self.target);
         let mut roles = Roles {
             group: self.group.clone(),
+            event: self.event.clone(),
             ..self.columns.roles(targets.candidates().map(String::from).collect())
         };
         let is_time = |name: &str| self.time.as_deref() == Some(name);

@@ -93,6 +93,7 @@ pub(crate) fn scores(
     let plain = summary(truth, &constant.repeat(truth.rows()), weights)?;
     let what = match task {
         Task::Regression => "always the mean",
+        Task::Ranking { .. } => "the table's order",
         _ => "always the same",
     };
     let mut rows = vec![vec![String::new(), "model".to_owned(), what.to_owned()]];

@@ -61,9 +61,13 @@ pub(crate) struct Train {
     unseen: Option<String>,
     #[command(flatten)]
     columns: Columns,
-    /// Column that tells which rows belong together; such rows are never divided
+    /// Column that tells which rows belong together, such as those of a query; such rows are never divided
     #[arg(long, value_name = "COLUMN", help_heading = "Columns")]
     group: Option<String>,
+    /// Column that tells whether the event came at the time that is the target (true, 1) or had not come until then (false, 0), for
+    /// --set loss=cox
+    #[arg(long, value_name = "COLUMN", help_heading = "Columns")]
+    event: Option<String>,
     /// Columns that play no part; can be given again, or several apart by commas
     #[arg(long, value_name = "COLUMNS", value_delimiter = ',', help_heading = "Columns")]
     ignore: Vec<String>,
@@ -123,6 +127,10 @@ Examples:
       --data adult.csv --target income --report training.html
   tilewise train --model gbdt --set stages=5000 --continue b.safetensors --data adult.csv \\
       --target income --out b.safetensors
+  tilewise train --model gbdt --set loss=lambda_rank --group query --data results.csv \\
+      --target relevance --out ranks.safetensors
+  tilewise train --model gbdt --set loss=cox --event died --data patients.csv \\
+      --target days --out hazards.safetensors
   tilewise train --model isolation-forest --set contamination=0.01 --data log.csv \\
       --out odd.safetensors
   tilewise train --model linear --data raw.csv --no-header --columns a,b,y --na '?' --target y
@@ -163,6 +171,7 @@ impl Train {
         let targets = Targets(&self.target);
         let mut roles = Roles {
             group: self.group.clone(),
+            event: self.event.clone(),
             ..self.columns.roles(targets.candidates().map(String::from).collect())
         };
         // Ignored columns are not even read; those that have a role too are refused below.
@@ -418,6 +427,8 @@ pub(crate) fn role(roles: &Roles, name: &str) -> &'static str {
         "offset"
     } else if is(&roles.group) {
         "group"
+    } else if is(&roles.event) {
+        "event"
     } else {
         ""
     }
