@@ -409,6 +409,13 @@ impl Stages<'_> {
             None => Vec::new(),
         };
         let leaves: usize = trees.iter().flatten().map(Tree::leaves).sum();
+        if trees.iter().flatten().all(|tree| tree.leaves() == 1) {
+            warnings.push(
+                "no tree has a split: none leaves min_samples_leaf rows and second derivatives, which weights multiply, of \
+                 min_child_weight on both sides and gains more than min_gain"
+                    .into(),
+            );
+        }
         let why = if early { stopped.to_owned() } else { format!("{done} stages") };
         let stopped = format!("{why}; {kept} stages with {leaves} leaves are kept");
         let objective = if kept == done { self.objective.loss(&self.truth, &self.scores) } else { f64::NAN };

@@ -96,7 +96,7 @@ impl BoostedModel {
             None => Ok(()),
         };
         let earlier = earlier.map(|earlier| &earlier.boosted);
-        params.extend(earlier, &table, &lesson, context, Some(&keep)).map(model)
+        params.extend(earlier, &table, &lesson, context, Some(&keep)).map(model).map_err(|e| named(e, roles))
     }
 
     /// That a model reads and predicts what it read and predicted.
@@ -217,6 +217,26 @@ fn task_of(loss: Loss, task: Task, roles: &Roles) -> Result<Task> {
             )),
             None => Ok(task),
         },
+    }
+}
+
+/// An error about what a column is used for, with the name that the table has for it.
+fn named(error: Error, roles: &Roles) -> Error {
+    let name = |part: String| {
+        let column = match part.as_str() {
+            "target" => roles.targets.first(),
+            "weight" => roles.weight.as_ref(),
+            "group" => roles.group.as_ref(),
+            "event" => roles.event.as_ref(),
+            "offset" => roles.offset.as_ref(),
+            _ => None,
+        };
+        column.cloned().unwrap_or(part)
+    };
+    match error {
+        Error::Cell { row, column, what } => Error::Cell { row, column: name(column), what },
+        Error::Column { name: column, what } => Error::Column { name: name(column), what },
+        other => other,
     }
 }
 
