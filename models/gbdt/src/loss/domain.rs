@@ -43,8 +43,9 @@ impl Truth<'_> {
         match self.counted().find(|&row| self.y[row].abs() * self.weight(row) > LARGEST_PRODUCT) {
             Some(row) => {
                 let (weight, y) = (self.weight(row), self.y[row]);
-                let what =
-                    format!("{weight:e} times the answer {y:e} is above 1e37; smaller weights are accepted");
+                let what = format!(
+                    "{weight:e} times the answer {y:e} is above 1e37, which derivatives cannot hold; smaller weights are accepted"
+                );
                 Err(Error::cell(row, "weight", what))
             }
             None => Ok(()),
@@ -66,7 +67,8 @@ impl Truth<'_> {
             }
             let most = |a: usize, b: usize| if weights[b] > weights[a] { b } else { a };
             if let Some(row) = (0..weights.len()).reduce(most) {
-                if weights[row] > LARGEST {
+                // Tables round weights: 1e30 is 1.0000000003e30 in one.
+                if weights[row] > 1.001 * LARGEST {
                     let what = format!("{:e} is too large; weights up to 1e30 are accepted", weights[row]);
                     return Err(Error::cell(row, "weight", what));
                 }
