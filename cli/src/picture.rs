@@ -152,7 +152,7 @@ pub(crate) fn importances(inputs: &[Field], importances: &[f64], title: String, 
     let label = if left_out == 0 {
         what.to_owned()
     } else {
-        format!("{what}; {left_out} more columns are not shown")
+        format!("share of the gain; {left_out} more columns not shown")
     };
     BarChart { title, axis: Axis::linear(label), groups: groups.collect(), reference: None }
 }
