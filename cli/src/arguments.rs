@@ -5,6 +5,7 @@ use crate::output::is_standard;
 use clap::Args;
 use std::path::{Path, PathBuf};
 use tilewise_base::pool::{WorkerCommand, Workers};
+use tilewise_base::replace::Replacement;
 use tilewise_base::{Dataset, Engine, Field, Kind, Model, Roles, Schema};
 use tilewise_data::{Format, ReadOptions, read};
 
@@ -180,6 +181,31 @@ impl Running {
             None => Ok(Engine::Threads),
         }
     }
+}
+
+/// Tries whether files can be written, so that a folder that cannot costs no work; `outputs` are options and what they name. None may
+/// be `data`, the table.
+pub(crate) fn try_outputs(data: &Path, outputs: &[(&str, &Option<PathBuf>)]) -> Result<(), Failure> {
+    let given: Vec<(&str, &PathBuf)> =
+        outputs.iter().filter_map(|(option, path)| path.as_ref().map(|path| (*option, path))).collect();
+    for (i, (option, path)) in given.iter().enumerate() {
+        let refuse = |what: String| Failure::Told(format!("{}: {what}", path.display()));
+        if is_standard(path) {
+            return Err(refuse(format!(
+                "it goes to a file, not to stdout, where results are told; give {option} a name"
+            )));
+        }
+        if let Some((other, _)) = given[..i].iter().find(|(_, other)| other == path) {
+            return Err(refuse(format!("is named by {other} and {option}; give each a name of its own")));
+        }
+        let data = data.canonicalize();
+        if data.is_ok_and(|data| path.canonicalize().is_ok_and(|path| path == data)) {
+            let what = "is the file of --data, which would be lost; give it another name";
+            return Err(refuse(format!("{option} {what}")));
+        }
+        drop(Replacement::new(path)?);
+    }
+    Ok(())
 }
 
 /// Refuses an output that is one of the inputs, which `(option, path)` name: writing would destroy it.

@@ -1,13 +1,12 @@
 //! What `cv` and `tune` share: the table, the parts of its columns, and how its rows are divided into folds.
 
-use crate::arguments::{Columns, Table, Targets, Threads};
+use crate::arguments::{Columns, Table, Targets, Threads, try_outputs};
 use crate::command::train::{role, warn_of_many_classes, whole_truth};
 use crate::failure::Failure;
 use crate::output;
 use clap::Args;
 use std::path::PathBuf;
 use tilewise_base::metric::Truth;
-use tilewise_base::replace::Replacement;
 use tilewise_base::{Dataset, Division, Error, Roles, folds};
 use tilewise_kernels::parallel::Scheme;
 use tilewise_models::{Family, Settings, family};
@@ -37,9 +36,13 @@ pub(crate) struct Lesson {
     time: Option<String>,
     #[command(flatten)]
     columns: Columns,
-    /// Column that tells which rows belong together; such rows are never divided
+    /// Column that tells which rows belong together, such as those of a query; such rows are never divided
     #[arg(long, value_name = "COLUMN", help_heading = "Columns")]
     group: Option<String>,
+    /// Column that tells whether the event came at the time that is the target (true, 1) or had not come until then (false, 0), for
+    /// --set loss=cox
+    #[arg(long, value_name = "COLUMN", help_heading = "Columns")]
+    event: Option<String>,
     /// Columns that play no part; can be given again, or several apart by commas
     #[arg(long, value_name = "COLUMNS", value_delimiter = ',', help_heading = "Columns")]
     ignore: Vec<String>,
@@ -104,6 +107,7 @@ impl Lesson {
         let targets = Targets(&self.target);
         let mut roles = Roles {
             group: self.group.clone(),
+            event: self.event.clone(),
             ..self.columns.roles(targets.candidates().map(String::from).collect())
         };
         let is_time = |name: &str| self.time.as_deref() == Some(name);
@@ -184,25 +188,8 @@ impl Lesson {
         format!("{} folds, {}", self.folds, output::printable(&how))
     }
 
-    /// Tries whether files can be written, so that a folder that cannot costs no work; `outputs` are options and what they name.
+    /// Tries whether files can be written, as [`try_outputs`] says.
     pub(crate) fn try_outputs(&self, outputs: &[(&str, &Option<PathBuf>)]) -> Result<(), Failure> {
-        let given: Vec<(&str, &PathBuf)> =
-            outputs.iter().filter_map(|(option, path)| path.as_ref().map(|path| (*option, path))).collect();
-        for (i, (option, path)) in given.iter().enumerate() {
-            let refuse = |what: String| Failure::Told(format!("{}: {what}", path.display()));
-            if output::is_standard(path) {
-                return Err(refuse(format!("what is told goes to stdout; give {option} a name")));
-            }
-            if let Some((other, _)) = given[..i].iter().find(|(_, other)| other == path) {
-                return Err(refuse(format!("is named by {other} and {option}; give each a name of its own")));
-            }
-            let data = self.table.data.canonicalize();
-            if data.is_ok_and(|data| path.canonicalize().is_ok_and(|path| path == data)) {
-                let what = "is the file of --data, which would be lost; give it another name";
-                return Err(refuse(format!("{option} {what}")));
-            }
-            drop(Replacement::new(path)?);
-        }
-        Ok(())
+        try_outputs(&self.table.data, outputs)
     }
 }

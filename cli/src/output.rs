@@ -8,7 +8,7 @@ use tilewise_base::metric::{Score, Truth, baseline, confusion, measures, most_pr
 use tilewise_base::{Column, Dataset, Error, FitReport, Kind, Model, Result, Task, Unseen};
 
 /// Classes up to which a confusion matrix is printed.
-const SHOWN_CLASSES: usize = 10;
+pub(crate) const SHOWN_CLASSES: usize = 10;
 /// Columns up to which a table's schema is printed whole.
 const SHOWN_COLUMNS: usize = 50;
 
@@ -93,6 +93,7 @@ pub(crate) fn scores(
     let plain = summary(truth, &constant.repeat(truth.rows()), weights)?;
     let what = match task {
         Task::Regression => "always the mean",
+        Task::Ranking { .. } => "the table's order",
         _ => "always the same",
     };
     let mut rows = vec![vec![String::new(), "model".to_owned(), what.to_owned()]];
@@ -149,7 +150,7 @@ pub(crate) fn constant(truth: &Truth, weights: Option<&[f64]>) -> Vec<f64> {
     baseline(truth, weights)
 }
 
-fn short(x: f64) -> String {
+pub(crate) fn short(x: f64) -> String {
     if x.fract() == 0.0 { format!("{x:.0}") } else { format!("{x:.3}") }
 }
 
@@ -161,10 +162,13 @@ pub(crate) fn report(report: &FitReport) -> String {
     }
     let end = if report.converged { "converged" } else { "did NOT converge" };
     let rounds = if report.rounds == 1 { "round" } else { "rounds" };
-    format!(
-        "{end} after {} {rounds} ({}); objective {:.6e}, largest gradient {:.1e}",
-        report.rounds, report.stopped, report.objective, report.optimality
-    )
+    let told = format!(
+        "{end} after {} {rounds} ({}); objective {:.6e}",
+        report.rounds, report.stopped, report.objective
+    );
+    // Trees have no gradient to tell of.
+    let optimality = report.optimality;
+    if optimality.is_nan() { told } else { format!("{told}, largest gradient {optimality:.1e}") }
 }
 
 /// What a person must not miss about a fit, on stderr.

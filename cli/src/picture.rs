@@ -1,10 +1,13 @@
-//! Pictures of what a model learned: trees as SVG and for Graphviz, importances as bars.
+//! Pictures of what a model learned: trees as SVG and for Graphviz, importances as bars, losses by stage, what is left over.
 
 use crate::output::printable;
 use std::fmt::Write as _;
 use tilewise_base::outline::{Outline, Split};
 use tilewise_base::{Field, Task};
-use tilewise_report::{Axis, BarChart, Group, TreeBox, TreeChart, Way, percent, significant};
+use tilewise_report::{
+    Axis, BarChart, Cloud, Group, LineChart, Places, ScatterChart, Series, Spot, TreeBox, TreeChart, Way,
+    percent, significant,
+};
 
 /// Questions on the way that pictures show unless another number is asked for: at most 31 boxes.
 pub(crate) const DEPTH: usize = 4;
@@ -149,7 +152,128 @@ pub(crate) fn importances(inputs: &[Field], importances: &[f64], title: String, 
     let label = if left_out == 0 {
         what.to_owned()
     } else {
-        format!("{what}; {left_out} more columns are not shown")
+        format!("share of the gain; {left_out} more columns not shown")
     };
     BarChart { title, axis: Axis::linear(label), groups: groups.collect(), reference: None }
+}
+
+/// A ratio of positive numbers from which equal ratios are better seen as equal distances.
+const WIDE: f64 = 10.0;
+
+/// Whether all values are above 0 and the largest is many times the smallest.
+pub(crate) fn is_wide(values: impl Iterator<Item = f64>) -> bool {
+    let (low, high) =
+        values.filter(|x| x.is_finite()).fold((f64::INFINITY, 0.0f64), |(l, h), x| (l.min(x), h.max(x)));
+    low > 0.0 && high >= WIDE * low
+}
+
+/// The losses after a round.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct Losses {
+    pub(crate) round: u64,
+    /// On the rows that were learned from.
+    pub(crate) training: f64,
+    /// On those that were held out to stop early.
+    pub(crate) held_out: Option<f64>,
+}
+
+/// Points of a line, at most some: a chart is 480 units wide.
+const POINTS: usize = 500;
+
+/// Losses by stage; the stage with the least loss on rows held out is ringed, the first of equals, as boosting keeps it.
+pub(crate) fn losses(losses: &[Losses]) -> LineChart {
+    let every = losses.len().div_ceil(POINTS).max(1);
+    let last = losses.len().saturating_sub(1);
+    let shown = || losses.iter().enumerate().filter(|(i, _)| i % every == 0 || *i == last).map(|(_, of)| of);
+    let held_out: Vec<(f64, f64)> =
+        losses.iter().filter_map(|of| Some((of.round as f64, of.held_out?))).collect();
+    let mut series = vec![Series {
+        name: "rows learned from".into(),
+        points: shown().map(|of| (of.round as f64, of.training)).collect(),
+    }];
+    let best = held_out.iter().copied().min_by(|a, b| a.1.total_cmp(&b.1));
+    if best.is_some() {
+        let points = shown().filter_map(|of| Some((of.round as f64, of.held_out?))).collect();
+        series.push(Series { name: "rows held out".into(), points });
+    }
+    let wide = is_wide(losses.iter().flat_map(|of| [Some(of.training), of.held_out]).flatten());
+    LineChart {
+        title: "Loss after each stage".into(),
+        x: Axis::linear("stage"),
+        y: if wide { Axis::log("loss") } else { Axis::linear("loss") },
+        series,
+        reference: None,
+        ringed: best.map(|(stage, loss)| (format!("least, after {stage}"), stage, loss)),
+        from_zero: false,
+    }
+}
+
+/// What is left of answers when predictions are taken off, over the predictions: of at most 500 rows with a weight, in equal
+/// distances.
+pub(crate) fn residuals(y: &[f64], predictions: &[f64], weights: Option<&[f64]>) -> ScatterChart {
+    let counts = |row: &usize| weights.is_none_or(|weights| weights[*row] > 0.0);
+    let rows: Vec<usize> = (0..y.len()).filter(counts).collect();
+    let every = rows.len().div_ceil(POINTS).max(1);
+    let spot = |&row: &usize| Spot {
+        x: predictions[row],
+        y: y[row] - predictions[row],
+        error: None,
+        tip: format!("predicted {}, is {}", digits(predictions[row]), digits(y[row])),
+    };
+    let spots: Vec<Spot> = rows.iter().step_by(every).map(spot).collect();
+    let name = if every == 1 { "rows".to_owned() } else { format!("{} of {} rows", spots.len(), rows.len()) };
+    ScatterChart {
+        title: "What is left over: the answer less the prediction".into(),
+        x: Places::Axis(Axis::linear("prediction")),
+        y: Axis::linear("left over"),
+        clouds: vec![Cloud { name, spots }],
+        ringed: None,
+        level: Some(0.0),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn run(count: u64, held_out: impl Fn(u64) -> Option<f64>) -> Vec<Losses> {
+        let of = |round| Losses { round, training: 1.0 / round as f64, held_out: held_out(round) };
+        (1..=count).map(of).collect()
+    }
+
+    #[test]
+    fn the_first_stage_of_least_loss_is_ringed() {
+        // Down to stage 6 and its equal, 9, then up.
+        let held_out = |round: u64| Some(if [6, 9].contains(&round) { 0.25 } else { 0.5 });
+        let chart = losses(&run(20, held_out));
+        assert_eq!(chart.ringed, Some(("least, after 6".into(), 6.0, 0.25)));
+        assert_eq!(chart.series.iter().map(|line| line.points.len()).collect::<Vec<_>>(), [20, 20]);
+        // From 1 to 1/20.
+        assert!(chart.y.log);
+        let chart = losses(&run(5, |_| None));
+        assert!(chart.ringed.is_none() && chart.series.len() == 1 && !chart.y.log);
+        assert!(losses(&[]).series[0].points.is_empty());
+    }
+
+    #[test]
+    fn long_runs_are_thinned_and_keep_their_ends() {
+        let chart = losses(&run(1_999, |round| Some(if round == 3 { 0.0 } else { 1.0 })));
+        for line in &chart.series {
+            let places: Vec<f64> = line.points.iter().map(|point| point.0).collect();
+            assert!(places.len() <= POINTS + 1, "{}", places.len());
+            assert_eq!((places[0], places[places.len() - 1]), (1.0, 1_999.0));
+        }
+        // Thinned out, but ringed.
+        assert_eq!(chart.ringed.unwrap().1, 3.0);
+    }
+
+    #[test]
+    fn what_is_left_over_is_of_rows_that_count() {
+        let y: Vec<f64> = (0..1_200).map(f64::from).collect();
+        let weights: Vec<f64> = (0..1_200).map(|row| f64::from(row % 2)).collect();
+        let chart = residuals(&y, &vec![1.5; 1_200], Some(&weights));
+        let spots = &chart.clouds[0].spots;
+        assert_eq!((spots.len(), chart.clouds[0].name.as_str()), (300, "300 of 600 rows"));
+        assert_eq!((spots[0].x, spots[0].y, spots[1].y), (1.5, -0.5, 3.5));
+    }
 }

@@ -1,8 +1,9 @@
 //! How long work shows itself: a bar on a terminal, a plain line now and then when piped.
 
+use crate::picture::Losses;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use std::io::IsTerminal;
-use std::sync::Mutex;
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 use tilewise_base::Progress;
 
@@ -18,6 +19,8 @@ pub(crate) struct Shown {
     start: Instant,
     /// When the last plain line was written.
     last: Mutex<Option<Instant>>,
+    /// What was told of losses, where they are wanted.
+    losses: Option<Mutex<Vec<Losses>>>,
 }
 
 impl Shown {
@@ -40,7 +43,18 @@ impl Shown {
             bar.set_style(style);
             bar
         });
-        Self { quiet, parts, bar, start: Instant::now(), last: Mutex::new(None) }
+        Self { quiet, parts, bar, start: Instant::now(), last: Mutex::new(None), losses: None }
+    }
+
+    /// The same, which wants losses and keeps them.
+    pub(crate) fn with_losses(self) -> Self {
+        Self { losses: Some(Mutex::default()), ..self }
+    }
+
+    /// The losses that were told.
+    pub(crate) fn losses(&self) -> Vec<Losses> {
+        let kept = self.losses.as_ref().map(|kept| kept.lock().unwrap_or_else(PoisonError::into_inner));
+        kept.map_or_else(Vec::new, |kept| kept.clone())
     }
 
     /// Takes the bar away so that results start on a clean line.
@@ -67,11 +81,22 @@ impl Progress for Shown {
         if self.quiet {
             return;
         }
-        let mut last = self.last.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
         if last.is_none_or(|at| at.elapsed() >= EVERY) {
             *last = Some(Instant::now());
             let line = if self.parts { line_of_parts } else { line };
             crate::failure::note("progress", line(done, total, note, self.start.elapsed()));
+        }
+    }
+
+    fn wants_losses(&self) -> bool {
+        self.losses.is_some()
+    }
+
+    fn losses(&self, round: u64, training: f64, held_out: Option<f64>) {
+        if let Some(kept) = &self.losses {
+            let mut kept = kept.lock().unwrap_or_else(PoisonError::into_inner);
+            kept.push(Losses { round, training, held_out });
         }
     }
 

@@ -69,6 +69,49 @@ fn contributions_sum_to_the_prediction() {
 }
 
 #[test]
+fn what_columns_add_together_sums_to_what_each_adds() {
+    let folder = Folder::new("together");
+    let data = folder.file("people.csv", people(ORDER));
+    let few = ["--set", "min_samples_leaf=3", "--set", "stages=9"];
+    for (family, target, more) in [
+        ("tree", "class", &[][..]),
+        ("forest", "price", &["--set", "trees=5"]),
+        ("gbdt", "price", &few),
+        ("gbdt", "class", &few),
+    ] {
+        let model = train(&folder, family, target, more);
+        let asked = ["explain", "--model", &model, "--data", &data, "--rows", "4"];
+        let (plain_names, plain) = cells(&works(&asked));
+        let csv = works(&[&asked[..], &["--interactions", "--threads", "3"]].concat());
+        let (names, lines) = cells(&csv);
+        let class: &[&str] = if target == "class" { &["class"] } else { &[] };
+        assert_eq!(names, [&["row"], class, &["column", "age", "job", "member", "sum"]].concat());
+        let (first, outputs) = (class.len() + 2, class.len() + 1);
+        assert_eq!(lines.len(), 4 * outputs * 3);
+        let number = |cell: &str| cell.parse::<f64>().unwrap();
+        let mut together = 0.0_f64;
+        for (at, line) in lines.iter().enumerate() {
+            let (of_row, i) = (at / 3, at % 3);
+            assert_eq!(line[..class.len() + 1], plain[of_row][..class.len() + 1]);
+            assert_eq!(line[first - 1], ["age", "job", "member"][i]);
+            let of_column = plain_names.iter().position(|name| *name == line[first - 1]).unwrap();
+            let adds = number(&plain[of_row][of_column]);
+            let sum: f64 = (0..3).map(|j| number(&line[first + j])).sum();
+            assert!((sum - adds).abs() < 1e-9 && (number(&line[first + 3]) - adds).abs() < 1e-9, "{line:?}");
+            for j in (0..3).filter(|&j| j != i) {
+                // Each of two has half.
+                assert_eq!(line[first + j], lines[of_row * 3 + j][first + i]);
+                together = together.max(number(&line[first + j]).abs());
+            }
+        }
+        assert!(together > 1e-3, "{family} {target}: {together}");
+    }
+    let line = train(&folder, "linear", "price", &[]);
+    let data = ["--data", &data, "--interactions"];
+    fails(&[&["explain", "--model", &line], &data[..]].concat(), &["linear", "what inputs add together"]);
+}
+
+#[test]
 fn explanations_go_to_files_and_keep_names_apart() {
     let folder = Folder::new("explained");
     // A column with the name of one of the answer's.
@@ -87,6 +130,52 @@ fn explanations_go_to_files_and_keep_names_apart() {
     works(&["train", "--model", "tree", "--data", &taken, "--target", "y", "--out", &model]);
     let csv = works(&["explain", "--model", &model, "--data", &taken]);
     assert!(csv.starts_with("row,base,row (column) (column),row (column),prediction\n1,5.5,"), "{csv}");
+}
+
+#[test]
+fn a_training_is_shown_on_a_page() {
+    let folder = Folder::new("page");
+    let data = folder.file("people.csv", people(ORDER));
+    let page = folder.path("page.html");
+    let report = |family: &str, target: &str, more: &[&str]| {
+        let ignored = if target == "class" { "price" } else { "class" };
+        let args = [
+            "train", "--model", family, "--data", &data, "--target", target, "--ignore", ignored, "--report",
+        ];
+        let printed = works(&[&args[..], &[page.as_str()], more].concat());
+        (printed, fs::read_to_string(&page).unwrap())
+    };
+    let few = ["--set", "min_samples_leaf=3", "--set", "stages=600"];
+    let stop = ["--set", "early_stopping=7", "--set", "validation=0.3", "--test-fraction", "0.25"];
+    let (printed, html) = report("gbdt", "class", &[few, [stop[0], stop[1], stop[2], stop[3]]].concat());
+    assert!(html.starts_with("<!doctype html>") && !html.contains("NaN"), "{html}");
+    // The ring is where the fit says that the least loss was.
+    let best = printed.split("after stage ").nth(1).unwrap().split(';').next().unwrap();
+    assert!(html.contains(&format!(">least, after {best}</text>")), "{best}");
+    let kept: usize = best.parse().unwrap();
+    assert!(kept < 600 && html.matches("<circle class=\"ring\"").count() == 2);
+    for part in ["rows learned from", "rows held out", ">age</text>", "called dear", "on the training rows"] {
+        assert!(html.contains(part), "{part} is missing");
+    }
+    let (_, html) = report("gbdt", "price", &[few, [stop[4], stop[5], "--seed", "1"]].concat());
+    assert!(html.contains("answer less the prediction") && html.contains("on 15 rows held out"));
+    assert!(!html.contains("least, after") && html.contains("rows learned from"));
+    // A forest has no stages, a line no importances either.
+    let (_, html) = report("forest", "class", &["--set", "trees=3"]);
+    assert!(!html.contains("rows learned from") && html.contains(">job</text>"));
+    let (_, html) = report("linear", "price", &[]);
+    assert!(!html.contains("Importance of columns") && html.contains("<td>R2</td>"), "{html}");
+    fails(
+        &["train", "--model", "tree", "--data", &data, "--target", "price", "--report", &data],
+        &["--report", "--data", "would be lost"],
+    );
+    fails(
+        &[
+            "train", "--model", "tree", "--data", &data, "--target", "price", "--out", &page, "--report",
+            &page,
+        ],
+        &["page.html", "--out and --report"],
+    );
 }
 
 #[test]

@@ -36,11 +36,11 @@ pub(crate) fn model(name: &str, model: &dyn Model, inputs: &[Input]) -> Bytes {
         Task::Anomaly { threshold: Some(threshold) } => json!([
             {"name": "prediction", "datatype": "FP64", "shape": [-1], "parameters": {"threshold": threshold}},
         ]),
-        Task::Regression | Task::Anomaly { .. } if model.outputs() == 1 => {
-            json!([{"name": "prediction", "datatype": "FP64", "shape": [-1]}])
-        }
-        Task::Regression | Task::Anomaly { .. } => {
-            json!([{"name": "prediction", "datatype": "FP64", "shape": [-1, model.outputs()]}])
+        Task::Regression | Task::Anomaly { .. } | Task::Ranking { .. } | Task::Survival { .. } => {
+            match model.outputs() {
+                1 => json!([{"name": "prediction", "datatype": "FP64", "shape": [-1]}]),
+                outputs => json!([{"name": "prediction", "datatype": "FP64", "shape": [-1, outputs]}]),
+            }
         }
         Task::Classification { classes } => json!([
             {"name": "prediction", "datatype": "BYTES", "shape": [-1]},

@@ -55,7 +55,8 @@ impl Evaluate {
         }
         let mut roles = self.columns.roles(targets);
         roles.offset = roles.offset.or_else(|| model.offset().map(String::from));
-        let others: Vec<&str> = roles.targets.iter().chain(&roles.weight).map(String::as_str).collect();
+        let others = roles.targets.iter().chain(&roles.weight).map(String::as_str);
+        let others: Vec<&str> = others.chain(model.task().measured_by()).collect();
         let table = self.table.read_for(model.inputs(), roles.offset.as_deref(), &others)?;
         let file = self.table.name();
         let place = |e| Failure::in_table(&file, e);
@@ -74,6 +75,8 @@ impl Evaluate {
             Task::Quantiles { .. } => "quantiles of the number",
             Task::Classification { .. } => "class",
             Task::Anomaly { .. } => "anomalies, told by",
+            Task::Ranking { .. } => "order by",
+            Task::Survival { .. } => "hazards, measured by the times",
         };
         let target = output::printable(&listed(&roles.targets));
         Ok(format!(

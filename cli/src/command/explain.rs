@@ -7,13 +7,17 @@ use clap::Args;
 use std::io::{BufWriter, Write};
 use std::path::PathBuf;
 use tilewise_base::replace::{self, Replacement};
-use tilewise_base::{Binder, Column, Dataset, Error, Model, Result, Task, explain_dataset, predict_dataset};
+use tilewise_base::{
+    Binder, Column, Dataset, Error, Field, Model, Result, Task, explain_dataset, interactions_dataset,
+    predict_dataset,
+};
 use tilewise_data::write_csv;
 
 const EXAMPLES: &str = "\
 Examples:
   tilewise explain --model m.safetensors --data new.csv --out why.csv
   tilewise explain --model m.safetensors --data new.csv --rows 3
+  tilewise explain --model m.safetensors --data new.csv --rows 3 --interactions
   tilewise explain --model tree.safetensors --data new.csv --rows 3 --path
 
 There is a line for each row, and for each class or each of several targets that are predicted: the base (what is predicted when nothing \
@@ -22,7 +26,10 @@ is known of a row), what each column adds, and the prediction, which is the sum 
 What a column adds is its Shapley value: the mean, over all orders in which columns can become known, of the step that \
 it makes. Columns that are not known are averaged over the training rows that came the same way down a tree. Trees \
 and forests can tell, and boosted trees, whose columns add to a score: where predictions are made of scores (probabilities, counts), the \
-sum is the score.";
+sum is the score.
+
+With --interactions there is a line for each column in its place: what it adds together with each column, of which each of two has half, \
+and beside its own name what it adds by itself. The sum of a line is what the column adds.";
 
 /// Show what each column adds to the prediction of each row
 #[derive(Args)]
@@ -40,6 +47,9 @@ pub(crate) struct Explain {
     /// Tell the way of each row from the root to its leaf in words (models of one tree)
     #[arg(long)]
     path: bool,
+    /// Tell what columns add together, two and two, instead of what each adds
+    #[arg(long, conflicts_with = "path")]
+    interactions: bool,
     #[command(flatten)]
     table: Table,
     #[command(flatten)]
@@ -67,7 +77,8 @@ impl Explain {
             }
             replace::write(&self.out, text.as_bytes())?;
         } else {
-            let answers = self.threads.run(|| contributions(&*model, &table)).map_err(place)?;
+            let explain = if self.interactions { interactions } else { contributions };
+            let answers = self.threads.run(|| explain(&*model, &table)).map_err(place)?;
             if is_standard(&self.out) {
                 let mut out = BufWriter::new(std::io::stdout().lock());
                 write_csv(&answers, &mut out)?;
@@ -114,27 +125,75 @@ fn contributions(model: &dyn Model, table: &Dataset) -> Result<Dataset> {
     let width = (1 + inputs.len()) * outputs;
     let part = |part: usize| numbers(&|row, output| values[row * width + part * outputs + output]);
     let mut columns = vec![("row".to_owned(), numbers(&|row, _| (row + 1) as f64))];
-    let of_output = match model.task() {
-        Task::Classification { classes } => Some(("class", classes)),
-        Task::Outputs { names } => Some(("target", names)),
-        _ => None,
-    };
+    let of_output = outputs_of(model);
     if let Some((what, names)) = of_output {
         let codes = (0..rows * outputs).map(|line| (line % outputs) as u32).collect();
-        columns.push((what.to_owned(), Column::Categorical { codes, dictionary: names.clone() }));
+        columns.push((what.to_owned(), Column::Categorical { codes, dictionary: names.to_vec() }));
     }
     columns.push(("base".to_owned(), part(0)));
-    // A column of the table must hide neither one of ours nor, under its new name, another of its own.
     let what = of_output.map_or("class", |(what, _)| what);
-    let is_ours = |name: &str| ["row", what, "base", "prediction"].contains(&name);
-    let is_theirs = |name: &str| inputs.iter().any(|field| field.name == name);
-    for (i, field) in inputs.iter().enumerate() {
-        let mut name = field.name.clone();
-        while is_ours(&name) || name != field.name && is_theirs(&name) {
-            name += " (column)";
-        }
+    for (i, name) in names_beside(inputs, &["row", what, "base", "prediction"]).into_iter().enumerate() {
         columns.push((name, part(1 + i)));
     }
     columns.push(("prediction".to_owned(), numbers(&|row, output| predictions[row * outputs + output])));
+    Dataset::new(columns)
+}
+
+/// What outputs are, and their names, where there are several.
+fn outputs_of(model: &dyn Model) -> Option<(&'static str, &[String])> {
+    match model.task() {
+        Task::Classification { classes } => Some(("class", classes)),
+        Task::Outputs { names } => Some(("target", names)),
+        _ => None,
+    }
+}
+
+/// The names of columns beside ours: one of the table must hide neither one of ours nor, under its new name, another of its own.
+fn names_beside(inputs: &[Field], ours: &[&str]) -> Vec<String> {
+    let is_theirs = |name: &str| inputs.iter().any(|field| field.name == name);
+    let of_field = |field: &Field| {
+        let mut name = field.name.clone();
+        while ours.contains(&name.as_str()) || name != field.name && is_theirs(&name) {
+            name += " (column)";
+        }
+        name
+    };
+    inputs.iter().map(of_field).collect()
+}
+
+/// A line for each row and column, or for each row, class (or target) and column.
+fn interactions(model: &dyn Model, table: &Dataset) -> Result<Dataset> {
+    let values = interactions_dataset(model, table)?;
+    let (rows, outputs, inputs) = (table.rows(), model.outputs(), model.inputs());
+    let count = inputs.len();
+    // Lines run over rows, outputs, columns; values over rows, columns, columns, outputs.
+    let lines = || {
+        let of_row =
+            move |row: usize| (0..outputs).flat_map(move |output| (0..count).map(move |i| (row, output, i)));
+        (0..rows).flat_map(of_row)
+    };
+    let value = |(row, output, i): (usize, usize, usize), j: usize| {
+        values[((row * count + i) * count + j) * outputs + output]
+    };
+    let mut columns =
+        vec![("row".to_owned(), Column::F64(lines().map(|(row, ..)| (row + 1) as f64).collect()))];
+    let of_output = outputs_of(model);
+    if let Some((what, names)) = of_output {
+        let codes = lines().map(|(_, output, _)| output as u32).collect();
+        columns.push((what.to_owned(), Column::Categorical { codes, dictionary: names.to_vec() }));
+    }
+    // Dictionaries are sorted.
+    let mut dictionary: Vec<String> = inputs.iter().map(|field| field.name.clone()).collect();
+    dictionary.sort_unstable();
+    let places: Vec<u32> =
+        inputs.iter().map(|field| dictionary.partition_point(|name| *name < field.name) as u32).collect();
+    let codes = lines().map(|(_, _, i)| places[i]).collect();
+    columns.push(("column".to_owned(), Column::Categorical { codes, dictionary }));
+    let what = of_output.map_or("class", |(what, _)| what);
+    for (j, name) in names_beside(inputs, &["row", what, "column", "sum"]).into_iter().enumerate() {
+        columns.push((name, Column::F64(lines().map(|line| value(line, j)).collect())));
+    }
+    let sums = lines().map(|line| (0..count).map(|j| value(line, j)).sum()).collect();
+    columns.push(("sum".to_owned(), Column::F64(sums)));
     Dataset::new(columns)
 }

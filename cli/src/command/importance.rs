@@ -19,7 +19,8 @@ The importance of a column is how much worse the measure is when the cells of th
 rows: the mean and the standard deviation over repeats. Rows that the model was not trained on tell what it relies on for
 new ones. Of two columns that say the same neither may seem important. Measures are
   RMSE, MAE, R2 (numbers; of several targets the mean), pinball loss, calibration error (quantiles), log loss, accuracy, ROC AUC, PR AUC, macro F1
-  (classes; the areas for two of them), ROC AUC, PR AUC (isolation forests, by a --target of true and false).";
+  (classes; the areas for two of them), ROC AUC, PR AUC (isolation forests, by a --target of true and false), NDCG@10, NDCG@5, NDCG@1, NDCG, MAP
+  (rankings), concordance (survival).";
 
 /// Measure how much a model relies on each of its columns, on a table that holds the answers
 #[derive(Args)]
@@ -34,7 +35,7 @@ pub(crate) struct ImportanceOf {
     /// How often each column is shuffled
     #[arg(long, value_name = "N", default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=100_000))]
     repeats: u32,
-    /// What becomes worse; by default R2, pinball loss, accuracy or ROC AUC
+    /// What becomes worse; by default R2, pinball loss, accuracy, ROC AUC, NDCG@10 or concordance
     #[arg(long, value_name = "MEASURE")]
     metric: Option<String>,
     /// Write the table as CSV too, in the order of the model's columns
@@ -86,7 +87,8 @@ impl ImportanceOf {
         let model = load(&self.model)?;
         let mut roles = self.columns.roles(Targets(&self.target).of_model(&*model));
         roles.offset = roles.offset.or_else(|| model.offset().map(String::from));
-        let others: Vec<&str> = roles.targets.iter().chain(&roles.weight).map(String::as_str).collect();
+        let others = roles.targets.iter().chain(&roles.weight).map(String::as_str);
+        let others: Vec<&str> = others.chain(model.task().measured_by()).collect();
         let table = self.table.read_for(model.inputs(), roles.offset.as_deref(), &others)?;
         output::warn_of_unseen(&*model, &table);
         let shown = progress::Shown::new(self.quiet);

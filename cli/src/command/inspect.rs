@@ -78,6 +78,16 @@ impl Inspect {
                 };
                 format!("predicts quantiles {quantiles} of {of}\n")
             }
+            Task::Ranking { group } => {
+                let (target, group) = (output::printable(model.target()), output::printable(group));
+                format!("predicts scores that rank rows of one {group} by {target}, the highest first\n")
+            }
+            Task::Survival { event } => {
+                let (target, event) = (output::printable(model.target()), output::printable(event));
+                format!(
+                    "predicts hazards of the event {event}, relative to those of other rows, from times {target}\n"
+                )
+            }
             Task::Anomaly { .. } => "scores from 0 to 1 how unusual a row is\n".to_owned(),
             Task::Classification { classes } => {
                 let shown: Vec<String> = classes.iter().take(20).map(|c| output::printable(c)).collect();

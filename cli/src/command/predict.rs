@@ -60,7 +60,8 @@ impl Predict {
         }
         if self.proba && !matches!(model.task(), Task::Classification { .. }) {
             let what = match model.task() {
-                Task::Anomaly { .. } => "predicts scores".to_owned(),
+                Task::Anomaly { .. } | Task::Ranking { .. } => "predicts scores".to_owned(),
+                Task::Survival { .. } => "predicts hazards".to_owned(),
                 Task::Outputs { names } => format!("predicts the numbers {}", listed(names)),
                 _ if model.target().is_empty() => "predicts a number".to_owned(),
                 _ => format!("predicts the number {:?}", model.target()),

@@ -1,18 +1,21 @@
 //! `tilewise train`: from a table to a model file, with measures on rows held out.
 
-use crate::arguments::{Columns, Running, Table, Targets, Threads, keep_apart};
+use crate::arguments::{Columns, Running, Table, Targets, Threads, try_outputs};
 use crate::failure::{Failure, note};
 use crate::{interrupt, output, progress};
 use clap::Args;
 use std::path::PathBuf;
 use std::time::Instant;
 use tilewise_base::metric::Truth;
-use tilewise_base::replace::{self, Replacement};
+use tilewise_base::replace;
 use tilewise_base::{
     Checkpoint, Column, Context, Dataset, Error, Model, ModelFile, Roles, Task, predict_dataset, roles, split,
 };
 use tilewise_kernels::parallel::Scheme;
 use tilewise_models::{FAMILIES, Family, Purpose, Settings, family};
+
+mod page;
+use page::Picture;
 
 /// Different numbers in a target beyond which it hardly holds classes: the largest well-known label sets of small tables,
 /// letters and digits, have 62.
@@ -43,6 +46,9 @@ pub(crate) struct Train {
     /// should this process be killed
     #[arg(long, value_name = "STAGES", requires = "out", value_parser = clap::value_parser!(u64).range(1..))]
     checkpoint_every: Option<u64>,
+    /// Write a page (HTML) with pictures: losses of boosted trees by stage, importances of columns, where the model errs
+    #[arg(long, value_name = "FILE")]
+    report: Option<PathBuf>,
     /// Share of the rows to hold out and measure on, such as 0.2
     #[arg(long, value_name = "SHARE")]
     test_fraction: Option<f64>,
@@ -55,9 +61,13 @@ pub(crate) struct Train {
     unseen: Option<String>,
     #[command(flatten)]
     columns: Columns,
-    /// Column that tells which rows belong together; such rows are never divided
+    /// Column that tells which rows belong together, such as those of a query; such rows are never divided
     #[arg(long, value_name = "COLUMN", help_heading = "Columns")]
     group: Option<String>,
+    /// Column that tells whether the event came at the time that is the target (true, 1) or had not come until then (false, 0), for
+    /// --set loss=cox
+    #[arg(long, value_name = "COLUMN", help_heading = "Columns")]
+    event: Option<String>,
     /// Columns that play no part; can be given again, or several apart by commas
     #[arg(long, value_name = "COLUMNS", value_delimiter = ',', help_heading = "Columns")]
     ignore: Vec<String>,
@@ -113,8 +123,14 @@ Examples:
       --target income --out f.safetensors
   tilewise train --model gbdt --set stages=5000 --checkpoint-every 100 --data adult.csv \\
       --target income --out b.safetensors
+  tilewise train --model gbdt --set stages=2000 --set early_stopping=50 --test-fraction 0.2 \\
+      --data adult.csv --target income --report training.html
   tilewise train --model gbdt --set stages=5000 --continue b.safetensors --data adult.csv \\
       --target income --out b.safetensors
+  tilewise train --model gbdt --set loss=lambda_rank --group query --data results.csv \\
+      --target relevance --out ranks.safetensors
+  tilewise train --model gbdt --set loss=cox --event died --data patients.csv \\
+      --target days --out hazards.safetensors
   tilewise train --model isolation-forest --set contamination=0.01 --data log.csv \\
       --out odd.safetensors
   tilewise train --model linear --data raw.csv --no-header --columns a,b,y --na '?' --target y
@@ -139,14 +155,7 @@ impl Train {
         }
         let earlier = self.continued.as_ref().map(ModelFile::load).transpose()?;
         // Tried before the work, so that a folder that cannot be written costs no training.
-        if let Some(out) = &self.out {
-            if output::is_standard(out) {
-                let what = "a model goes to a file, not to stdout; give --out a name";
-                return Err(Failure::Told(format!("{}: {what}", out.display())));
-            }
-            keep_apart(out, &[("--data", &self.table.data)])?;
-            drop(Replacement::new(out)?);
-        }
+        try_outputs(&self.table.data, &[("--out", &self.out), ("--report", &self.report)])?;
         self.threads.run(|| self.train(family, &settings, earlier.as_ref()))
     }
 
@@ -162,6 +171,7 @@ impl Train {
         let targets = Targets(&self.target);
         let mut roles = Roles {
             group: self.group.clone(),
+            event: self.event.clone(),
             ..self.columns.roles(targets.candidates().map(String::from).collect())
         };
         // Ignored columns are not even read; those that have a role too are refused below.
@@ -210,7 +220,10 @@ impl Train {
             output::count(inputs.len(), "input")
         ))?;
         warn_of_many_classes(truth.as_ref(), &table, &roles).map_err(place)?;
-        let shown = progress::Shown::new(self.quiet);
+        let mut shown = progress::Shown::new(self.quiet);
+        if self.report.is_some() {
+            shown = shown.with_losses();
+        }
         let keep = |bytes: &[u8]| self.out.as_ref().map_or(Ok(()), |out| replace::write(out, bytes));
         let context = Context {
             seed: self.seed,
@@ -243,6 +256,18 @@ impl Train {
         }
         output::warn(model.report());
         self.save(&*model)?;
+        let told = output::report(model.report());
+        let mut picture = Picture {
+            family: family.name,
+            summary: format!(
+                "{file}: {}, {}; {seconds:.2} s; {told}.",
+                output::count(rows.len(), "row"),
+                output::count(inputs.len(), "input")
+            ),
+            losses: shown.losses(),
+            model: &*model,
+            measured: None,
+        };
         let (test, what) = match &parts {
             Some((_, test)) => {
                 (&table.take(test), format!("on {} held out", output::count(test.len(), "row")))
@@ -251,15 +276,19 @@ impl Train {
         };
         if roles.targets.is_empty() {
             let text = spread(&*model, test).map_err(|e| place(in_file(e, rows)))?;
-            return output::print(&format!("{what}:\n{text}")).and(if interrupted {
-                Err(Failure::Interrupted)
-            } else {
-                Ok(())
-            });
+            output::print(&format!("{what}:\n{text}"))?;
+        } else {
+            let tested = parts.as_ref().map_or(rows, |(_, test)| test);
+            let in_tested = |e| place(in_file(e, tested));
+            let measured = measure(&*model, training, test, &roles).map_err(in_tested)?;
+            let text = measured.text(model.task()).map_err(in_tested)?;
+            output::print(&format!("{what}:\n{text}"))?;
+            picture.measured = Some((what, measured));
         }
-        let tested = parts.as_ref().map_or(rows, |(_, test)| test);
-        let text = measure(&*model, training, test, &roles).map_err(|e| place(in_file(e, tested)))?;
-        output::print(&format!("{what}:\n{text}"))?;
+        if let Some(path) = &self.report {
+            replace::write(path, picture.page()?.html().as_bytes())?;
+            note("written", format!("report to {}", path.display()));
+        }
         if interrupted { Err(Failure::Interrupted) } else { Ok(()) }
     }
 
@@ -338,8 +367,22 @@ pub(crate) fn whole_truth(
     roles::truth(table, &roles.targets, &task).map(Some)
 }
 
-/// Scores on `test`; the baseline knows only the training rows.
-fn measure(model: &dyn Model, training: &Dataset, test: &Dataset, roles: &Roles) -> Result<String, Error> {
+/// Predictions of rows, what they should have been, and the answer that ignores all inputs.
+struct Measured {
+    truth: Truth,
+    predictions: Vec<f64>,
+    constant: Vec<f64>,
+    weights: Option<Vec<f64>>,
+}
+
+impl Measured {
+    fn text(&self, task: &Task) -> Result<String, Error> {
+        output::scores(&self.truth, &self.predictions, &self.constant, self.weights.as_deref(), task)
+    }
+}
+
+/// Predictions of `test`; the baseline knows only the training rows.
+fn measure(model: &dyn Model, training: &Dataset, test: &Dataset, roles: &Roles) -> Result<Measured, Error> {
     let truth_of = |table| roles::truth(table, &roles.targets, model.task());
     let constant = output::constant(&truth_of(training)?, roles.weights(training)?.as_deref());
     let offsets = roles.offsets(test)?;
@@ -347,7 +390,7 @@ fn measure(model: &dyn Model, training: &Dataset, test: &Dataset, roles: &Roles)
     // Rows held out may all have weight 0; measures are then undefined, not an error.
     let weights = roles.weights(test).unwrap_or_else(|_| Some(vec![0.0; test.rows()]));
     output::all_answered(&predictions, model.outputs(), weights.as_deref(), &roles.targets)?;
-    output::scores(&truth_of(test)?, &predictions, &constant, weights.as_deref(), model.task())
+    Ok(Measured { truth: truth_of(test)?, predictions, constant, weights })
 }
 
 /// Where the scores of a model without a target lie.
@@ -384,6 +427,8 @@ pub(crate) fn role(roles: &Roles, name: &str) -> &'static str {
         "offset"
     } else if is(&roles.group) {
         "group"
+    } else if is(&roles.event) {
+        "event"
     } else {
         ""
     }

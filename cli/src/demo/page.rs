@@ -36,7 +36,7 @@ pub(crate) fn page(outcomes: &[Outcome], speeds: &[Speed], served: &str, load: &
         .with(Block::Charts(vec![Chart::Bar(errors)]));
     let learned = Section::new("What was learned from which column")
         .with(Block::Prose(
-            "The share of each column in what the splits of a tree or forest gained, the ten largest. `tilewise inspect` draws \
+            "The share of each column in what the splits of trees gained, the ten largest. `tilewise inspect` draws \
              the trees of the model files themselves, and `tilewise explain` tells what each column adds to each answer."
                 .into(),
         ))

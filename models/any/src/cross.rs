@@ -7,6 +7,7 @@ use tilewise_base::{
     Context, Dataset, Engine, Error, FitReport, Fold, Model, Progress, Result, Roles, Task, predict_dataset,
     roles,
 };
+use tilewise_gbdt::Loss;
 use tilewise_kernels::parallel;
 
 /// Bytes of copied rows that fits may hold at the same time. Tables small against it are trained on by as many threads as there
@@ -151,6 +152,7 @@ impl<'a> Lesson<'a> {
         roles.weights(dataset)?;
         roles.offsets(dataset)?;
         roles.groups(dataset)?;
+        family.check_event(roles)?;
         let classes = if !family.needs_target() {
             if roles.targets.is_empty() {
                 let what = "learns without a target, but is measured by one: name a column of true and false";
@@ -253,6 +255,12 @@ impl<'a> Lesson<'a> {
             None if settings.pairs().any(|(key, value)| key == "quantiles" && value != "none") => {
                 Truth::Quantiles { y: Vec::new(), quantiles: Vec::new() }
             }
+            None if loss(settings).is_some_and(|loss| matches!(loss, Loss::LambdaRank { .. })) => {
+                Truth::Ranking { relevance: Vec::new(), queries: Vec::new() }
+            }
+            None if loss(settings) == Some(Loss::Cox) => {
+                Truth::Survival { times: Vec::new(), events: Vec::new() }
+            }
             None if several => Truth::Outputs(Vec::new()),
             None => Truth::Numbers(Vec::new()),
         }
@@ -305,6 +313,11 @@ impl<'a> Lesson<'a> {
         }
         wide
     }
+}
+
+/// The loss of boosting, if the settings name one.
+fn loss(settings: &Settings) -> Option<Loss> {
+    settings.pairs().find(|(key, _)| *key == "loss").and_then(|(_, value)| value.parse().ok())
 }
 
 /// An error of a fold, about the rows of the table.

@@ -53,6 +53,8 @@ pub struct Family {
     pub processes: bool,
     /// Whether it tells of models on the way ([`Context::checkpoint`]).
     pub checkpoints: bool,
+    /// Whether it learns when an event comes.
+    pub survival: bool,
     /// Groups of parameters it accepts.
     pub settings: &'static [&'static [Setting]],
     pub(crate) check: fn(&Settings) -> Result<()>,
@@ -120,6 +122,25 @@ impl Family {
                         self.name
                     ),
                 ))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Checks that there is no event column, if it does not learn when an event comes.
+    ///
+    /// # Errors
+    /// When there is; names it, and the families that do.
+    pub fn check_event(&self, roles: &Roles) -> Result<()> {
+        match &roles.event {
+            Some(event) if !self.survival => {
+                let able: Vec<&str> = FAMILIES.iter().filter(|f| f.survival).map(|f| f.name).collect();
+                let what = format!(
+                    "is an event column, of which {} does not learn; {} can",
+                    self.name,
+                    able.join(", ")
+                );
+                Err(Error::column(event, what))
             }
             _ => Ok(()),
         }
@@ -237,6 +258,7 @@ fn checked(
         family.check_checkpoints()?;
     }
     family.check_targets(roles)?;
+    family.check_event(roles)?;
     roles.inputs(dataset)?;
     if family.needs_target() {
         let classify = family.classifies(dataset, roles, settings)?;
@@ -331,9 +353,9 @@ fn open(file: &ModelFile<'_>) -> Result<Box<dyn Model>> {
         Some(family) => {
             let model = (family.load)(file)?;
             let purpose = match model.task() {
-                Task::Regression | Task::Outputs { .. } | Task::Quantiles { .. } => Purpose::Regression,
                 Task::Classification { .. } => Purpose::Classification,
                 Task::Anomaly { .. } => Purpose::Anomaly,
+                _ => Purpose::Regression,
             };
             if family.serves(purpose) && (family.several || model.targets().len() < 2) {
                 return Ok(model);

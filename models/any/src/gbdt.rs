@@ -134,6 +134,7 @@ pub(crate) static GBDT: Family = Family {
     several: false,
     processes: false,
     checkpoints: true,
+    survival: true,
     settings: &[&[
         LOSS,
         STAGES,
@@ -209,13 +210,6 @@ fn params(settings: &Settings) -> Result<(GradientBoosting, MaxBins)> {
         tree,
         early_stopping,
     };
-    if params.loss == Loss::Cox {
-        return Err(Error::parameter(
-            "loss",
-            "cox",
-            "its times and events are two columns, which programs can give and tables not yet; another",
-        ));
-    }
     params.check()?;
     Ok((params, bins))
 }

@@ -26,6 +26,7 @@ pub(crate) static ISOLATION_FOREST: Family = Family {
     several: false,
     processes: false,
     checkpoints: false,
+    survival: false,
     settings: &[&[TREES, SUBSAMPLE, CONTAMINATION, tree::UNSEEN]],
     check: |settings| params(settings).map(|_| ()),
     train: fit,

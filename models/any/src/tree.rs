@@ -121,6 +121,7 @@ pub(crate) static TREE: Family = Family {
     several: true,
     processes: false,
     checkpoints: false,
+    survival: false,
     settings: &[&[MAX_FEATURES, SPLITTER], GROWING],
     check: |settings| {
         growing(settings, MaxFeatures::All)

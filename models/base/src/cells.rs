@@ -203,6 +203,34 @@ pub fn explain_dataset(model: &dyn Model, dataset: &Dataset) -> Result<Vec<f64>>
     Ok(out)
 }
 
+/// Bytes that interactions of a table may take.
+const MOST_INTERACTIONS: usize = 1 << 30;
+
+/// The answer of [`Model::interactions`] for a table, its columns found by name: rows x (inputs x inputs x outputs), in parallel.
+///
+/// # Errors
+/// As [`explain_dataset`], or when the answer would be larger than 1 GiB.
+pub fn interactions_dataset(model: &dyn Model, dataset: &Dataset) -> Result<Vec<f64>> {
+    let binder = Binder::of_model(model, &dataset.schema())?;
+    let inputs = model.inputs().len();
+    let width = inputs * inputs * model.outputs();
+    let bytes = dataset.rows().saturating_mul(width).saturating_mul(size_of::<f64>());
+    if bytes > MOST_INTERACTIONS {
+        let most = MOST_INTERACTIONS / (width * size_of::<f64>()).max(1);
+        return Err(Error::Fit(format!(
+            "its interactions of {} rows, {inputs} x {inputs} inputs and {} outputs take {bytes} bytes; up to {MOST_INTERACTIONS} are \
+             accepted, those of {most} rows",
+            dataset.rows(),
+            model.outputs()
+        )));
+    }
+    let mut out = vec![0.0; dataset.rows() * width];
+    for_each_block(&binder, dataset, width, &mut out, |_, cells, out| {
+        model.interactions(cells, MatMut::new(out, cells.rows(), width)?)
+    })?;
+    Ok(out)
+}
+
 /// Cuts `out` (rows x `outputs`) into blocks and calls `f(first row, cells, block of out)` for each, in parallel.
 /// Returns the error of the first block that has one, with its row counted from the top of the table.
 pub(crate) fn for_each_block(

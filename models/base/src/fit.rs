@@ -39,6 +39,13 @@ pub trait Progress: Sync {
     fn round(&self, done: u64, total: u64, note: &str);
     /// Something happened that a person should know and that does not belong into a model: a worker process was lost.
     fn warning(&self, _text: &str) {}
+    /// Whether it wants [`Progress::losses`], which cost a pass over the scores of all rows each.
+    fn wants_losses(&self) -> bool {
+        false
+    }
+    /// What is made smaller, after a round, of families that add round to round: on the rows that are learned from, and on those
+    /// that are held out to stop early, if there are any.
+    fn losses(&self, _done: u64, _training: f64, _held_out: Option<f64>) {}
 }
 
 /// Hears nothing.

@@ -32,7 +32,7 @@ pub struct Importances {
 /// of this column alone are shuffled, `repeats` times. Of two columns that tell the same neither may seem important.
 ///
 /// `roles` names the target (by default the model's; of several the measure is the mean), weights and offset. `metric` is one of [`measures`]; by default R2,
-/// pinball loss, accuracy or ROC AUC. A shuffle is a function of `context.seed`, the column's name and the repeat, so neither
+/// pinball loss, accuracy, ROC AUC, NDCG@10 or concordance. A shuffle is a function of `context.seed`, the column's name and the repeat, so neither
 /// threads nor the order of columns can change it.
 ///
 /// O(columns x repeats x (rows log rows + the time to predict all rows)). Memory: 8 bytes for each row and column, and for each

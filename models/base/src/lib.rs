@@ -25,7 +25,7 @@ pub mod schema;
 pub mod split;
 pub mod unseen;
 
-pub use cells::{Binder, explain_dataset, predict_dataset};
+pub use cells::{Binder, explain_dataset, interactions_dataset, predict_dataset};
 pub use dataset::{Column, Dataset, MISSING_CODE};
 pub use encoder::Encoder;
 pub use error::{Error, Result};

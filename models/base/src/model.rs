@@ -25,6 +25,16 @@ pub enum Task {
         /// The classes in the order of the outputs.
         classes: Vec<String>,
     },
+    /// A score by which the rows of a query are ranked, the highest first.
+    Ranking {
+        /// The column that tells which rows are of one query.
+        group: String,
+    },
+    /// How likely an event is, against the likelihood in other rows, at any time at which it has come to neither.
+    Survival {
+        /// The column that tells whether the event came at the time that is the target; else it had not come until then.
+        event: String,
+    },
     /// How unusual a row is, from 0 to 1, learned without a target.
     Anomaly {
         /// A row whose score is this or more is called an anomaly; `None` where none is called so.
@@ -36,17 +46,26 @@ impl Task {
     /// Numbers per row.
     pub fn outputs(&self) -> usize {
         match self {
-            Self::Regression | Self::Anomaly { .. } => 1,
+            Self::Regression | Self::Anomaly { .. } | Self::Ranking { .. } | Self::Survival { .. } => 1,
             Self::Outputs { names } => names.len(),
             Self::Quantiles { quantiles } => quantiles.len(),
             Self::Classification { classes } => classes.len(),
         }
     }
 
+    /// The column besides targets by which predictions are measured: that of queries or of events.
+    pub fn measured_by(&self) -> Option<&str> {
+        match self {
+            Self::Ranking { group } => Some(group),
+            Self::Survival { event } => Some(event),
+            _ => None,
+        }
+    }
+
     /// What each of them is called: `prediction`, the target column where there are several, `quantile_0.1`, the class, `score`.
     pub fn names(&self) -> Vec<String> {
         match self {
-            Self::Regression => vec!["prediction".into()],
+            Self::Regression | Self::Ranking { .. } | Self::Survival { .. } => vec!["prediction".into()],
             Self::Outputs { names } => names.clone(),
             Self::Quantiles { quantiles } => quantiles.iter().map(|q| format!("quantile_{q}")).collect(),
             Self::Classification { classes } => classes.clone(),
@@ -129,6 +148,16 @@ pub trait Model: Send + Sync {
     fn contributions(&self, cells: MatRef<'_, f64>, out: MatMut<'_, f64>) -> Result<()> {
         let (_, _) = (cells, out);
         refuse(self, "does not tell what each input adds to a prediction")
+    }
+    /// How much of what inputs of `cells` (rows x inputs) add two of them add together, into `out`: rows x (inputs x inputs x outputs).
+    /// Each of two has half of it; on the diagonal stands what an input adds by itself, so that line i sums to what
+    /// [`Model::contributions`] says of input i.
+    ///
+    /// # Errors
+    /// When shapes do not fit; in families that cannot tell, the default.
+    fn interactions(&self, cells: MatRef<'_, f64>, out: MatMut<'_, f64>) -> Result<()> {
+        let (_, _) = (cells, out);
+        refuse(self, "does not tell what inputs add together")
     }
     /// Tree number `tree`, from 0, as it is shown to people.
     ///

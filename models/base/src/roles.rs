@@ -4,6 +4,7 @@ use crate::error::listed;
 use crate::metric::Truth;
 use crate::{Column, Dataset, Error, Kind, MISSING_CODE, Result, Task};
 use std::collections::HashMap;
+use std::ops::Range;
 
 /// The part that columns play in a fit.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -16,6 +17,8 @@ pub struct Roles {
     pub offset: Option<String>,
     /// Rows that belong together, such as those of a query.
     pub group: Option<String>,
+    /// Whether the event came at the time that is the target, for survival; else it had not come until then.
+    pub event: Option<String>,
     /// Columns that play no part.
     pub ignore: Vec<String>,
 }
@@ -66,7 +69,7 @@ impl Roles {
     /// # Errors
     /// When a named column does not exist, one has two roles, or no input is left.
     pub fn inputs(&self, dataset: &Dataset) -> Result<Vec<String>> {
-        let others = [&self.weight, &self.offset, &self.group].into_iter().flatten();
+        let others = [&self.weight, &self.offset, &self.group, &self.event].into_iter().flatten();
         let mut taken: Vec<&String> = Vec::new();
         for (i, name) in self.targets.iter().chain(others).enumerate() {
             dataset.column(name)?;
@@ -74,7 +77,10 @@ impl Roles {
                 if i < self.targets.len() {
                     return Err(Error::column(name, "is named as a target twice; once is enough"));
                 }
-                return Err(Error::column(name, "has two roles among target, weight, offset and group"));
+                return Err(Error::column(
+                    name,
+                    "has two roles among target, weight, offset, group and event",
+                ));
             }
             taken.push(name);
         }
@@ -83,7 +89,7 @@ impl Roles {
             if taken.contains(&name) {
                 return Err(Error::column(
                     name,
-                    "is both ignored and used as target, weight, offset or group",
+                    "is both ignored and used as target, weight, offset, group or event",
                 ));
             }
         }
@@ -142,6 +148,27 @@ impl Roles {
         };
         (0..dataset.rows()).map(number).collect::<Result<_>>().map(Some)
     }
+}
+
+/// The rows of each query, of which the column `group` tells which belong together.
+///
+/// # Errors
+/// When a cell is missing, or the rows of a query do not follow each other (names the row).
+pub fn queries(dataset: &Dataset, group: &str) -> Result<Vec<Range<usize>>> {
+    let roles = Roles { group: Some(group.to_owned()), ..Roles::default() };
+    let mut ranges: Vec<Range<usize>> = Vec::new();
+    for (row, number) in roles.groups(dataset)?.unwrap_or_default().into_iter().enumerate() {
+        // They are numbered as they appear.
+        match number as usize {
+            number if number + 1 == ranges.len() => ranges[number].end = row + 1,
+            number if number == ranges.len() => ranges.push(row..row + 1),
+            _ => {
+                let what = "is of a query whose other rows do not stand right before it; rows sorted by query are accepted";
+                return Err(Error::cell(row, group, what));
+            }
+        }
+    }
+    Ok(ranges)
 }
 
 fn no_target() -> Error {
@@ -242,6 +269,12 @@ pub fn truth<S: AsRef<str>>(dataset: &Dataset, targets: &[S], task: &Task) -> Re
             Ok(Truth::Classes { codes: codes(dataset, target, classes)?, classes: classes.len() })
         }
         Task::Anomaly { .. } => flags(dataset, target).map(Truth::Flags),
+        Task::Ranking { group } => {
+            Ok(Truth::Ranking { relevance: numbers(dataset, target)?, queries: queries(dataset, group)? })
+        }
+        Task::Survival { event } => {
+            Ok(Truth::Survival { times: numbers(dataset, target)?, events: flags(dataset, event)? })
+        }
     }
 }
 

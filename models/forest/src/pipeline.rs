@@ -191,6 +191,20 @@ fn hex(number: u64) -> String {
     format!("{number:016x}")
 }
 
+impl ForestModel {
+    /// What explains these cells, if answers are sums that can be explained.
+    fn shap(&self, cells: MatRef<'_, f64>) -> Result<Shap<'_>> {
+        if let Task::Quantiles { .. } = self.task {
+            let what =
+                "predicts quantiles, which are no sums of what columns add; a forest without quantiles can";
+            return Err(Error::Fit(format!("{what} be explained")));
+        }
+        same("cells per row", self.inputs.len(), cells.cols())?;
+        unseen::check(self, cells)?;
+        Shap::new(self.forest.trees())
+    }
+}
+
 impl Model for ForestModel {
     fn kind(&self) -> &str {
         kind(&self.forest.origin.params)
@@ -285,14 +299,12 @@ impl Model for ForestModel {
 
     /// The means over the trees.
     fn contributions(&self, cells: MatRef<'_, f64>, out: MatMut<'_, f64>) -> Result<()> {
-        if let Task::Quantiles { .. } = self.task {
-            let what =
-                "predicts quantiles, which are no sums of what columns add; a forest without quantiles can";
-            return Err(Error::Fit(format!("{what} be explained")));
-        }
-        same("cells per row", self.inputs.len(), cells.cols())?;
-        unseen::check(self, cells)?;
-        Shap::new(self.forest.trees())?.explain(cells, out)
+        self.shap(cells)?.explain(cells, out)
+    }
+
+    /// The means over the trees.
+    fn interactions(&self, cells: MatRef<'_, f64>, out: MatMut<'_, f64>) -> Result<()> {
+        self.shap(cells)?.interactions(cells, out)
     }
 
     fn outline(&self, tree: usize) -> Result<Outline> {

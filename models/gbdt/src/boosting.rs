@@ -362,6 +362,11 @@ impl Stages<'_> {
                     stopped = format!("loss on rows held out was least after stage {best}");
                 }
             }
+            if self.context.progress.wants_losses() {
+                let training = self.objective.loss(&self.truth, &self.scores);
+                let held_out = self.held_out.as_ref().and_then(|held_out| held_out.losses.last().copied());
+                self.context.progress.losses(done as u64, training, held_out);
+            }
             self.context.progress.round(done as u64, total as u64, &note);
             if !stopped.is_empty() {
                 break;
@@ -405,6 +410,13 @@ impl Stages<'_> {
             None => Vec::new(),
         };
         let leaves: usize = trees.iter().flatten().map(Tree::leaves).sum();
+        if trees.iter().flatten().all(|tree| tree.leaves() == 1) {
+            warnings.push(
+                "no tree has a split: none leaves min_samples_leaf rows and second derivatives, which weights multiply, of \
+                 min_child_weight on both sides and gains more than min_gain"
+                    .into(),
+            );
+        }
         let why = if early { stopped.to_owned() } else { format!("{done} stages") };
         let stopped = format!("{why}; {kept} stages with {leaves} leaves are kept");
         let objective = if kept == done { self.objective.loss(&self.truth, &self.scores) } else { f64::NAN };

@@ -254,6 +254,55 @@ impl Ensemble {
         Ok(())
     }
 
+    /// How much of what inputs of `cells` add to each score two of them add together: `out` is rows x (inputs x inputs x scores), and line
+    /// i of it sums to what [`Ensemble::contributions`] says of input i. See [`Shap::interactions_row`].
+    ///
+    /// # Errors
+    /// As there.
+    pub fn interactions(&self, cells: MatRef<'_, f64>, mut out: MatMut<'_, f64>) -> Result<()> {
+        let (rows, scores) = (cells.rows(), self.scores());
+        let pairs = cells.cols() * cells.cols();
+        same("columns of out", pairs * scores, out.cols())?;
+        same("rows of out", rows, out.rows())?;
+        let mut of_score = vec![0.0; rows * pairs];
+        for (score, trees) in self.trees.iter().enumerate() {
+            of_score.fill(0.0);
+            if !trees.is_empty() {
+                // These are means over trees.
+                Shap::new(trees)?.interactions(cells, MatMut::new(&mut of_score, rows, pairs)?)?;
+            }
+            for (at, mean) in of_score.iter().enumerate() {
+                out.set(at / pairs, at % pairs * scores + score, mean * trees.len() as f64);
+            }
+        }
+        Ok(())
+    }
+
+    /// As [`Ensemble::interactions`], for each output of a link, as [`Ensemble::contributions_to`].
+    ///
+    /// # Errors
+    /// As there.
+    pub fn interactions_to(
+        &self,
+        link: Link,
+        cells: MatRef<'_, f64>,
+        mut out: MatMut<'_, f64>,
+    ) -> Result<()> {
+        if link != Link::Logistic {
+            return self.interactions(cells, out);
+        }
+        let (rows, pairs) = (cells.rows(), cells.cols() * cells.cols());
+        same("columns of out", 2 * pairs, out.cols())?;
+        same("rows of out", rows, out.rows())?;
+        let mut of_second = vec![0.0; rows * pairs];
+        self.interactions(cells, MatMut::new(&mut of_second, rows, pairs)?)?;
+        for (at, &x) in of_second.iter().enumerate() {
+            out.set(at / pairs, 2 * (at % pairs), -x);
+            out.set(at / pairs, 2 * (at % pairs) + 1, x);
+        }
+        Ok(())
+    }
+
     /// The share of each of `inputs` in all that splits gained; zeros where nothing was gained.
     pub fn importances(&self, inputs: usize) -> Vec<f64> {
         let mut gains = vec![0.0; inputs];

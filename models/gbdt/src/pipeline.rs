@@ -2,11 +2,10 @@
 
 use crate::continued::Origin;
 use crate::{Boosted, Ensemble, GradientBoosting, Lesson, Link, Loss};
-use std::ops::Range;
 use tilewise_base::error::listed;
 use tilewise_base::{
     Context, Dataset, Error, Field, Fit, FitReport, Model, ModelFile, Outline, Result, Roles, Task, Unseen,
-    unseen,
+    roles, unseen,
 };
 use tilewise_kernels::{MatMut, MatRef, same};
 use tilewise_tree::{MaxBins, Training, outline, show_importances, show_unseen, stored};
@@ -74,8 +73,14 @@ impl BoostedModel {
         of_columns.ignore.extend(of_columns.offset.take());
         let Training { table, inputs, answers, task, warnings } =
             Training::new(max_bins, classify, dataset, &of_columns, context)?;
-        let groups = groups(params.loss, dataset, roles)?;
-        let lesson = Lesson { offset: offset.as_deref(), groups: groups.as_deref(), ..Lesson::new(&answers) };
+        let task = task_of(params.loss, task, roles)?;
+        let (groups, events) = match &task {
+            Task::Ranking { group } => (Some(roles::queries(dataset, group)?), None),
+            Task::Survival { event } => (None, Some(roles::flags(dataset, event)?)),
+            _ => (None, None),
+        };
+        let (offset_of_rows, groups, events) = (offset.as_deref(), groups.as_deref(), events.as_deref());
+        let lesson = Lesson { answers: &answers, offset: offset_of_rows, groups, events };
         let target = roles.target_name().to_owned();
         if let Some(earlier) = earlier {
             earlier.check_continued(max_bins, &inputs, &target, &task, roles)?;
@@ -91,7 +96,7 @@ impl BoostedModel {
             None => Ok(()),
         };
         let earlier = earlier.map(|earlier| &earlier.boosted);
-        params.extend(earlier, &table, &lesson, context, Some(&keep)).map(model)
+        params.extend(earlier, &table, &lesson, context, Some(&keep)).map(model).map_err(|e| named(e, roles))
     }
 
     /// That a model reads and predicts what it read and predicted.
@@ -116,7 +121,10 @@ impl BoostedModel {
                 names(&self.inputs)
             )));
         }
-        if target != self.target || *task != self.task {
+        // Rankings were regressions once.
+        let was =
+            *task == self.task || matches!((task, &self.task), (Task::Ranking { .. }, Task::Regression));
+        if target != self.target || !was {
             let what = format!("the model to continue predicts {:?} or other classes of it", self.target);
             return Err(Error::column(target, what));
         }
@@ -187,36 +195,56 @@ impl BoostedModel {
     }
 }
 
-/// The rows of each query, where the loss is one of them.
-fn groups(loss: Loss, dataset: &Dataset, roles: &Roles) -> Result<Option<Vec<Range<usize>>>> {
-    if !matches!(loss, Loss::LambdaRank { .. }) {
-        return Ok(None);
-    }
-    let (Some(groups), Some(name)) = (roles.groups(dataset)?, &roles.group) else {
-        return Err(Error::Fit(format!(
-            "loss {loss} needs a group column: it says which rows are of one query"
-        )));
+/// What is learned, where the loss needs a further column to tell.
+fn task_of(loss: Loss, task: Task, roles: &Roles) -> Result<Task> {
+    let needs = |column: &Option<String>, what: &str| {
+        column.clone().ok_or_else(|| Error::Fit(format!("loss {loss} needs {what}")))
     };
-    let mut ranges: Vec<Range<usize>> = Vec::new();
-    for (row, &group) in groups.iter().enumerate() {
-        // They are numbered as they appear.
-        match group as usize {
-            number if number + 1 == ranges.len() => ranges[number].end = row + 1,
-            number if number == ranges.len() => ranges.push(row..row + 1),
-            _ => {
-                let what = "is of a query whose other rows do not stand right before it; rows sorted by query are accepted";
-                return Err(Error::cell(row, name, what));
-            }
+    match loss {
+        Loss::LambdaRank { .. } => {
+            let group = needs(&roles.group, "a group column: it says which rows are of one query")?;
+            Ok(Task::Ranking { group })
         }
+        Loss::Cox => {
+            let what = "an event column: it says whether the event came at the time that is the target (true, 1), or had not come \
+                        until then (false, 0)";
+            Ok(Task::Survival { event: needs(&roles.event, what)? })
+        }
+        _ => match &roles.event {
+            Some(event) => Err(Error::column(
+                event,
+                format!("is an event column; only loss cox has a use for it, not {loss}"),
+            )),
+            None => Ok(task),
+        },
     }
-    Ok(Some(ranges))
+}
+
+/// An error about what a column is used for, with the name that the table has for it.
+fn named(error: Error, roles: &Roles) -> Error {
+    let name = |part: String| {
+        let column = match part.as_str() {
+            "target" => roles.targets.first(),
+            "weight" => roles.weight.as_ref(),
+            "group" => roles.group.as_ref(),
+            "event" => roles.event.as_ref(),
+            "offset" => roles.offset.as_ref(),
+            _ => None,
+        };
+        column.cloned().unwrap_or(part)
+    };
+    match error {
+        Error::Cell { row, column, what } => Error::Cell { row, column: name(column), what },
+        Error::Column { name: column, what } => Error::Column { name: name(column), what },
+        other => other,
+    }
 }
 
 /// What a loss makes of scores, and how many it has.
 fn link(loss: Loss, task: &Task) -> Result<(Link, usize)> {
     let classes = match task {
         Task::Classification { classes } => Some(classes.len()),
-        Task::Regression => None,
+        Task::Regression | Task::Ranking { .. } | Task::Survival { .. } => None,
         _ => return Err(Error::Fit("boosted trees predict a number or classes".into())),
     };
     let objective = loss.objective(classes)?;
@@ -327,6 +355,13 @@ impl Model for BoostedModel {
         same("cells per row", self.inputs.len(), cells.cols())?;
         unseen::check(self, cells)?;
         self.ensemble().contributions_to(self.link, cells, out)
+    }
+
+    /// In scores, as contributions.
+    fn interactions(&self, cells: MatRef<'_, f64>, out: MatMut<'_, f64>) -> Result<()> {
+        same("cells per row", self.inputs.len(), cells.cols())?;
+        unseen::check(self, cells)?;
+        self.ensemble().interactions_to(self.link, cells, out)
     }
 
     fn outline(&self, tree: usize) -> Result<Outline> {

@@ -162,6 +162,12 @@ impl Model for TreeModel {
         Shap::new(std::slice::from_ref(&self.tree))?.explain(cells, out)
     }
 
+    fn interactions(&self, cells: MatRef<'_, f64>, out: MatMut<'_, f64>) -> Result<()> {
+        same("cells per row", self.inputs.len(), cells.cols())?;
+        unseen::check(self, cells)?;
+        Shap::new(std::slice::from_ref(&self.tree))?.interactions(cells, out)
+    }
+
     fn outline(&self, tree: usize) -> Result<Outline> {
         outline(std::slice::from_ref(&self.tree), tree, &self.inputs, &self.task)
     }

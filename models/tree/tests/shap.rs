@@ -142,6 +142,87 @@ proptest! {
     }
 }
 
+/// The interaction of two inputs (Lundberg, Erion, Lee 2018): over all sets of others, half of what they add together beyond what each
+/// adds.
+fn pair_by_definition(tree: &Tree, row: &[f64], i: u32, j: u32, output: usize) -> f64 {
+    let inputs = row.len() as u32;
+    (0..1_u32 << inputs)
+        .filter(|set| set >> i & 1 == 0 && set >> j & 1 == 0)
+        .map(|set| {
+            let size = set.count_ones();
+            let share = factorial(size) * factorial(inputs - size - 2) / (2.0 * factorial(inputs - 1));
+            let value = |more: u32| expectation(tree, 0, row, set | more, output);
+            share * (value(1 << i | 1 << j) - value(1 << i) - value(1 << j) + value(0))
+        })
+        .sum()
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(24))]
+
+    #[test]
+    fn interactions_are_those_of_the_definition(
+        seed in 0_u64..10_000, columns in 2_usize..7, depth in 1_usize..10, classify: bool, weighted: bool,
+    ) {
+        let problem = problem(seed, 60, columns, weighted);
+        let params = DecisionTree { max_depth: Some(depth), ..DecisionTree::default() };
+        let few = DecisionTree { max_features: MaxFeatures::Count(2), ..params.clone() };
+        let trees = [tree(&problem, classify, &params), tree(&problem, classify, &few)];
+        let shap = Shap::new(&trees).unwrap();
+        let outputs = trees[0].outputs();
+        let (mut found, mut values) = (vec![0.0; columns * columns * outputs], vec![0.0; columns * outputs]);
+        let tolerance = SHAP_TOLERANCE * scale(&trees).max(1.0);
+        let strange: Vec<f64> = (0..columns).map(|j| if j % 3 == 2 { [-1.0, 5.0][j / 3 % 2] } else { 1e9 }).collect();
+        for row in [&problem.rows[0], &problem.rows[7], &strange, &vec![f64::NAN; columns]] {
+            shap.interactions_row(row, &mut found);
+            shap.explain_row(row, &mut values);
+            let at = |i: usize, j: usize, output: usize| found[(i * columns + j) * outputs + output];
+            for (i, output) in (0..columns).flat_map(|i| (0..outputs).map(move |output| (i, output))) {
+                for j in (0..columns).filter(|&j| j != i) {
+                    let both = trees.iter().map(|tree| pair_by_definition(tree, row, i as u32, j as u32, output));
+                    let expected = both.sum::<f64>() / 2.0;
+                    prop_assert!((at(i, j, output) - expected).abs() <= tolerance, "{i} {j}: {} {expected}", at(i, j, output));
+                    prop_assert!(at(i, j, output) == at(j, i, output));
+                }
+                let line: f64 = (0..columns).map(|j| at(i, j, output)).sum();
+                prop_assert!((line - values[i * outputs + output]).abs() <= tolerance);
+            }
+        }
+    }
+}
+
+#[test]
+fn interactions_of_many_inputs_sum_to_the_values_at_any_number_of_threads() {
+    let problem = problem(11, 1200, 12, true);
+    let trees = [
+        tree(&problem, true, &DecisionTree::default()),
+        tree(&problem, true, &DecisionTree { max_leaves: Some(9), ..DecisionTree::default() }),
+    ];
+    let (shap, cells) = (Shap::new(&trees).unwrap(), problem.rows[..40].concat());
+    let cells = MatRef::new(&cells, 40, 12).unwrap();
+    let width = 12 * 12 * 3;
+    let of_all = || {
+        let mut out = vec![0.0; 40 * width];
+        shap.interactions(cells, MatMut::new(&mut out, 40, width).unwrap()).unwrap();
+        out
+    };
+    let one = parallel::with_threads(1, of_all);
+    let bits = |values: &[f64]| values.iter().map(|x| x.to_bits()).collect::<Vec<_>>();
+    assert!(bits(&one) == bits(&parallel::with_threads(3, of_all)));
+    let mut values = vec![0.0; 12 * 3];
+    for (row, found) in problem.rows.iter().zip(one.chunks_exact(width)) {
+        shap.explain_row(row, &mut values);
+        for (at, value) in values.iter().enumerate() {
+            let (i, output) = (at / 3, at % 3);
+            let line: f64 = found[i * 36..][..36].iter().skip(output).step_by(3).sum();
+            assert!((line - value).abs() <= SHAP_TOLERANCE * scale(&trees), "{line} {value}");
+        }
+    }
+    let mut narrow = vec![0.0; 40];
+    let error = shap.interactions(cells, MatMut::new(&mut narrow, 40, 1).unwrap()).unwrap_err().to_string();
+    assert!(error.contains("columns of out"), "{error}");
+}
+
 #[test]
 fn values_sum_to_the_prediction() {
     let problem = problem(3, 4000, 12, true);

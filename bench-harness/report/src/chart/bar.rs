@@ -105,12 +105,15 @@ impl BarChart {
         if self.groups.is_empty() {
             canvas.text(WIDTH / 2.0, top + STEP * 0.7, Anchor::Middle, "muted", "no data");
         }
+        // A long label is moved to the left rather than cut off.
+        let label = fit(&self.axis.label, TEXT, WIDTH);
+        let half = text_width(&label, TEXT) / 2.0;
         canvas.text(
-            (left + right) / 2.0,
+            ((left + right) / 2.0).min(WIDTH - half),
             bottom + 10.0 + TEXT * 2.2,
             Anchor::Middle,
             "muted",
-            &self.axis.label,
+            &label,
         );
         canvas.height = bottom + 18.0 + TEXT * 2.2;
         canvas
@@ -155,5 +158,29 @@ mod tests {
         let bars: Vec<&str> = svg.split("<rect").skip(1).collect();
         assert!((number(bars[1], " x") + number(bars[1], "width") - number(bars[0], " x")).abs() < 0.2);
         assert!((number(bars[0], "width") - number(bars[1], "width")).abs() < 0.2);
+    }
+
+    #[test]
+    fn a_long_label_of_the_axis_stays_inside() {
+        let name = "a name that takes half of the chart's width";
+        let middle = |label: &str| -> f64 {
+            let groups = vec![group(name, &[("", 10.0)])];
+            let chart = BarChart { title: "".into(), axis: Axis::linear(label), groups, reference: None };
+            let svg = Chart::Bar(chart).svg();
+            let (before, _) = svg.rsplit_once(&format!(">{label}<")).unwrap();
+            before
+                .rsplit_once(" x=\"")
+                .or(before.rsplit_once("x=\""))
+                .unwrap()
+                .1
+                .split('"')
+                .next()
+                .unwrap()
+                .parse()
+                .unwrap()
+        };
+        let long = "a label of fifty letters, more than half the width";
+        assert!(middle("short") > WIDTH / 2.0 + 50.0);
+        assert!(middle(long) + text_width(long, TEXT) / 2.0 <= WIDTH + 0.05, "{}", middle(long));
     }
 }

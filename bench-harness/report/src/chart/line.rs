@@ -8,6 +8,8 @@ use super::canvas::{Anchor, Canvas, TEXT, WIDTH, text_width};
 const PLOT: f64 = 260.0;
 /// Height of a line of the legend.
 const LEGEND_LINE: f64 = 22.0;
+/// Points of a line up to which each has a marker; those of more would hide the line.
+const MARKED: usize = 40;
 
 /// One line.
 #[derive(Clone, Debug, PartialEq)]
@@ -31,6 +33,10 @@ pub struct LineChart {
     pub series: Vec<Series>,
     /// A dashed line to compare with, such as the ideal speed-up.
     pub reference: Option<Series>,
+    /// A point with a ring around it, and what the legend calls it.
+    pub ringed: Option<(String, f64, f64)>,
+    /// Whether a linear vertical axis begins at 0, not near the least value.
+    pub from_zero: bool,
 }
 
 impl LineChart {
@@ -43,6 +49,8 @@ impl LineChart {
             y: Axis::linear("speed-up over 1 thread [x]"),
             series,
             reference: Some(ideal),
+            ringed: None,
+            from_zero: true,
         }
     }
 
@@ -54,7 +62,8 @@ impl LineChart {
         self.legend(&mut canvas);
         let points = || self.series.iter().chain(&self.reference).flat_map(|series| &series.points);
         let x = Scale::new(&self.x, points().map(|p| p.0), 7);
-        let y = Scale::new(&self.y, points().map(|p| p.1), 6);
+        let of_y = points().map(|p| p.1);
+        let y = if self.from_zero { Scale::new(&self.y, of_y, 6) } else { Scale::tight(&self.y, of_y, 6) };
 
         let labels: Vec<String> = y.ticks.iter().map(|&t| tick_label(t)).collect();
         let widest = labels.iter().map(|label| text_width(label, TEXT)).fold(0.0, f64::max);
@@ -95,8 +104,15 @@ impl LineChart {
                 if piece.len() > 1 {
                     canvas.path(i, &piece);
                 }
-                piece.iter().for_each(|&point| canvas.marker(i, point));
+                if series.points.len() <= MARKED || piece.len() == 1 {
+                    piece.iter().for_each(|&point| canvas.marker(i, point));
+                }
             }
+        }
+        if let Some((_, rx, ry)) = &self.ringed
+            && let Some(point) = place(&(*rx, *ry))
+        {
+            canvas.ring(point);
         }
         if points().next().is_none() {
             canvas.text((left + right) / 2.0, (top + bottom) / 2.0, Anchor::Middle, "muted", "no data");
@@ -108,21 +124,27 @@ impl LineChart {
     fn legend(&self, canvas: &mut Canvas) {
         let mut x = 8.0;
         canvas.height += LEGEND_LINE;
-        let names = self.series.iter().map(|s| (s, false)).chain(self.reference.iter().map(|s| (s, true)));
-        for (i, (series, reference)) in names.enumerate() {
-            let width = 36.0 + text_width(&series.name, TEXT) + 12.0;
+        let series = self.series.iter().map(|series| &series.name);
+        let reference = self.reference.iter().map(|series| &series.name);
+        let ringed = self.ringed.iter().map(|(name, _, _)| name);
+        for (i, name) in series.chain(reference).chain(ringed).enumerate() {
+            let width = 36.0 + text_width(name, TEXT) + 12.0;
             if x + width > WIDTH && x > 8.0 {
                 x = 8.0;
                 canvas.height += LEGEND_LINE;
             }
             let y = canvas.height - LEGEND_LINE * 0.4;
-            if reference {
-                canvas.line("reference", (x, y), (x + 28.0, y));
-            } else {
-                canvas.path(i, &[(x, y), (x + 28.0, y)]);
-                canvas.marker(i, (x + 14.0, y));
+            match i.checked_sub(self.series.len()) {
+                None => {
+                    canvas.path(i, &[(x, y), (x + 28.0, y)]);
+                    if self.series[i].points.len() <= MARKED {
+                        canvas.marker(i, (x + 14.0, y));
+                    }
+                }
+                Some(0) if self.reference.is_some() => canvas.line("reference", (x, y), (x + 28.0, y)),
+                Some(_) => canvas.ring((x + 14.0, y)),
             }
-            canvas.text(x + 34.0, y + TEXT * 0.35, Anchor::Start, "", &series.name);
+            canvas.text(x + 34.0, y + TEXT * 0.35, Anchor::Start, "", name);
             x += width;
         }
     }
@@ -156,9 +178,36 @@ mod tests {
     #[test]
     fn an_empty_chart_says_so() {
         let axis = || Axis::log("n");
-        let chart = LineChart { title: "".into(), x: axis(), y: axis(), series: vec![], reference: None };
+        let (series, reference, ringed) = (vec![], None, None);
+        let chart =
+            LineChart { title: "".into(), x: axis(), y: axis(), series, reference, ringed, from_zero: true };
         let svg = Chart::Line(chart).svg();
         assert_eq!(well_formed(&svg), Ok(()));
         assert!(svg.contains("no data"));
+    }
+
+    #[test]
+    fn long_lines_have_no_markers_and_the_best_point_a_ring() {
+        let chart = |points: u32| LineChart {
+            title: "Loss".into(),
+            x: Axis::linear("stage"),
+            y: Axis::linear("loss"),
+            series: vec![Series {
+                name: "training".into(),
+                points: (1..=points).map(|i| (i.into(), 50.0 + 1.0 / f64::from(i))).collect(),
+            }],
+            reference: None,
+            ringed: Some(("best".into(), 7.0, 50.2)),
+            from_zero: false,
+        };
+        for (points, markers) in [(MARKED as u32, MARKED + 1), (MARKED as u32 + 1, 0)] {
+            let svg = Chart::Line(chart(points)).svg();
+            assert_eq!(well_formed(&svg), Ok(()));
+            assert_eq!(svg.matches("<circle class=\"f0\"").count(), markers);
+            // On the line and in the legend.
+            assert_eq!(svg.matches("<circle class=\"ring\"").count(), 2);
+            // The axis does not begin at 0; that of stages does.
+            assert!(svg.contains(">50<") && svg.matches(">0<").count() == 1, "{svg}");
+        }
     }
 }

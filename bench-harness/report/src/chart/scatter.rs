@@ -58,6 +58,8 @@ pub struct ScatterChart {
     pub clouds: Vec<Cloud>,
     /// A point with a ring around it, and what the legend calls it.
     pub ringed: Option<(String, f64, f64)>,
+    /// Where a dashed line lies level, such as 0 for what is left over.
+    pub level: Option<f64>,
 }
 
 impl ScatterChart {
@@ -72,7 +74,7 @@ impl ScatterChart {
             let error = spot.error.filter(|error| error.is_finite()).unwrap_or(0.0);
             [spot.y - error, spot.y, spot.y + error]
         };
-        let y = Scale::tight(&self.y, spots().flat_map(reach), 6);
+        let y = Scale::tight(&self.y, spots().flat_map(reach).chain(self.level), 6);
         let (x, label, names): (_, _, &[String]) = match &self.x {
             Places::Axis(axis) => (Scale::tight(axis, spots().map(|spot| spot.x), 6), &axis.label, &[]),
             Places::Names { label, names } => {
@@ -109,6 +111,9 @@ impl ScatterChart {
         canvas.text((left + right) / 2.0, bottom + 12.0 + TEXT * 2.2, Anchor::Middle, "muted", label);
         canvas.upright(TEXT, (top + bottom) / 2.0, &self.y.label);
 
+        if let Some(place) = self.level.and_then(|level| y.place(level)) {
+            canvas.line("reference", (left, at_y(place)), (right, at_y(place)));
+        }
         for (i, cloud) in self.clouds.iter().enumerate() {
             for spot in &cloud.spots {
                 let (Some(px), Some(py)) = (x.place(spot.x), y.place(spot.y)) else { continue };
@@ -186,6 +191,7 @@ mod tests {
             y: Axis::linear("score"),
             clouds,
             ringed: Some(("best".into(), 1.0, 5.0)),
+            level: Some(5.0),
         };
         let svg = Chart::Scatter(chart).svg();
         assert_eq!(well_formed(&svg), Ok(()));
@@ -194,6 +200,7 @@ mod tests {
         assert_eq!(svg.matches("<circle class=\"ring\"").count(), 2);
         assert_eq!(svg.matches("<rect class=\"f1\"").count(), 2);
         assert_eq!(svg.matches("<g><title>").count(), 3);
+        assert_eq!(svg.matches("class=\"reference\"").count(), 1);
         assert!(!svg.contains("NaN") && svg.contains("&lt;1&gt; &amp; 5"));
     }
 
@@ -205,6 +212,7 @@ mod tests {
             y: Axis::linear("RMSE"),
             clouds: vec![Cloud { name: "trials".into(), spots }],
             ringed: None,
+            level: None,
         };
         let svg = Chart::Scatter(chart(vec![spot(0.0, 100.0, None), spot(1.0, 104.0, None)])).svg();
         assert_eq!(well_formed(&svg), Ok(()));

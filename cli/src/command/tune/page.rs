@@ -2,14 +2,13 @@
 
 use super::{arguments, cells, near, number, with};
 use crate::output::{count, printable};
+use crate::picture::is_wide;
 use tilewise_models::space::Values;
 use tilewise_models::{Search, Trial, Tuned};
 use tilewise_report::{Axis, Block, Chart, Cloud, Page, Places, ScatterChart, Section, Spot, Table};
 
 /// Trials in the table of a page.
 const LISTED: usize = 500;
-/// A ratio of positive numbers from which equal ratios are better seen as equal distances.
-const WIDE: f64 = 10.0;
 
 pub(super) fn page(found: &Tuned, search: &Search, how: &str, family: &str) -> Page {
     let mut sections = Vec::new();
@@ -88,13 +87,6 @@ fn clouds(found: &Tuned, x: impl Fn(&Trial) -> f64, errors: bool) -> Vec<Cloud> 
     (0..found.rungs.len()).rev().map(of_rung).filter(|cloud| !cloud.spots.is_empty()).collect()
 }
 
-/// Whether all values are above 0 and the largest is many times the smallest.
-fn is_wide(values: impl Iterator<Item = f64>) -> bool {
-    let (low, high) =
-        values.filter(|x| x.is_finite()).fold((f64::INFINITY, 0.0f64), |(l, h), x| (l.min(x), h.max(x)));
-    low > 0.0 && high >= WIDE * low
-}
-
 /// The axis of scores. A few that are far off would press all others together.
 fn scores(found: &Tuned) -> Axis {
     let means = found.trials.iter().filter_map(Trial::last).map(|measured| measured.mean);
@@ -114,6 +106,7 @@ fn by_trial(found: &Tuned) -> ScatterChart {
         y: scores(found),
         clouds: clouds(found, x, true),
         ringed: ringed(found, x),
+        level: None,
     }
 }
 
@@ -143,5 +136,6 @@ fn by_value(found: &Tuned, place: usize, key: &str, values: &Values) -> ScatterC
         y: scores(found),
         clouds: clouds(found, x, false),
         ringed: ringed(found, x),
+        level: None,
     }
 }

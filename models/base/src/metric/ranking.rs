@@ -38,10 +38,57 @@ pub fn ndcg(
     k: Option<usize>,
     weights: Option<&[f64]>,
 ) -> Result<f64> {
-    check(relevance.len(), scores.len(), weights)?;
     if k == Some(0) {
         return Err(Error::parameter("k", 0, "a whole number above 0 is"));
     }
+    let longest = groups.iter().map(Range::len).max().unwrap_or(0);
+    let discounts = rank_discounts(longest.min(k.unwrap_or(usize::MAX)));
+    mean_of_queries(relevance, scores, groups, weights, |of_rows| {
+        let reached = gain(of_rows, &discounts);
+        of_rows.sort_by(|a, b| b.total_cmp(a));
+        let most = gain(of_rows, &discounts);
+        if most > 0.0 { reached / most } else { 1.0 }
+    })
+}
+
+/// The mean over queries of the average precision: the mean over relevant rows (relevance above 0) of the share of relevant rows down
+/// to the row's rank (Manning, Raghavan and Schutze, *Introduction to Information Retrieval*, 2008, section 8.4). All else as [`ndcg`]
+/// has it.
+///
+/// ```
+/// use tilewise_base::metric::mean_average_precision;
+/// // The relevant rows are first and third: (1 + 2/3) / 2.
+/// let precision = mean_average_precision(&[1.0, 0.0, 2.0], &[3.0, 2.0, 1.0], &[0..3], None).unwrap();
+/// assert!((precision - 5.0 / 6.0).abs() < 1e-15);
+/// ```
+///
+/// # Errors
+/// As [`ndcg`].
+pub fn mean_average_precision(
+    relevance: &[f64],
+    scores: &[f64],
+    groups: &[Range<usize>],
+    weights: Option<&[f64]>,
+) -> Result<f64> {
+    mean_of_queries(relevance, scores, groups, weights, |of_rows| {
+        let (mut sum, mut relevant) = (0.0, 0.0);
+        for (rank, _) in (1..).zip(of_rows).filter(|(_, y)| **y > 0.0) {
+            relevant += 1.0;
+            sum += relevant / f64::from(rank);
+        }
+        if relevant > 0.0 { sum / relevant } else { 1.0 }
+    })
+}
+
+/// The weighted mean of what `of_query` says of the relevance of each query's rows by falling score.
+fn mean_of_queries(
+    relevance: &[f64],
+    scores: &[f64],
+    groups: &[Range<usize>],
+    weights: Option<&[f64]>,
+    of_query: impl Fn(&mut [f64]) -> f64 + Sync,
+) -> Result<f64> {
+    check(relevance.len(), scores.len(), weights)?;
     if let Some(group) = groups.iter().find(|group| group.start > group.end || group.end > scores.len()) {
         return Err(Error::Fit(format!("a query has rows {group:?} of only {}", scores.len())));
     }
@@ -58,8 +105,6 @@ pub fn ndcg(
             )));
         }
     }
-    let longest = groups.iter().map(Range::len).max().unwrap_or(0);
-    let discounts = rank_discounts(longest.min(k.unwrap_or(usize::MAX)));
     let task = |queries: Range<usize>| {
         let (mut sum, mut all) = (ExactSum::default(), ExactSum::default());
         for group in &groups[queries] {
@@ -67,15 +112,12 @@ pub fn ndcg(
             if rows.is_empty() {
                 continue;
             }
-            let of_query = rows.iter().map(|&row| weight(row)).fold(0.0, f64::max);
+            let of_rows = rows.iter().map(|&row| weight(row)).fold(0.0, f64::max);
             // Adding 0 makes -0 and 0 one score.
             rows.sort_by(|&a, &b| (scores[b] + 0.0).total_cmp(&(scores[a] + 0.0)));
-            let mut of_rows: Vec<f64> = rows.iter().map(|&row| relevance[row]).collect();
-            let reached = gain(&of_rows, &discounts);
-            of_rows.sort_by(|a, b| b.total_cmp(a));
-            let most = gain(&of_rows, &discounts);
-            sum.add_product(of_query, if most > 0.0 { reached / most } else { 1.0 });
-            all.add(of_query);
+            let mut ranked: Vec<f64> = rows.iter().map(|&row| relevance[row]).collect();
+            sum.add_product(of_rows, of_query(&mut ranked));
+            all.add(of_rows);
         }
         (sum, all)
     };

@@ -1,10 +1,11 @@
 //! The measures that a person is shown for a task, and those of the plainest prediction to hold them against.
 
 use super::{
-    accuracy, calibration_error, log_loss, macro_f1, mae, most_probable, pinball_loss, pr_auc, r2, rmse,
-    roc_auc, weighted_quantiles,
+    accuracy, calibration_error, concordance, log_loss, macro_f1, mae, mean_average_precision, most_probable,
+    ndcg, pinball_loss, pr_auc, r2, rmse, roc_auc, weighted_quantiles,
 };
 use crate::{Error, Result};
+use std::ops::Range;
 use tilewise_kernels::same;
 
 /// What was to be predicted.
@@ -30,6 +31,20 @@ pub enum Truth {
     },
     /// Whether each row is what scores are to find.
     Flags(Vec<bool>),
+    /// How relevant each row is to its query, of which scores are to tell the order.
+    Ranking {
+        /// Whole numbers from 0 to 31.
+        relevance: Vec<f64>,
+        /// The rows of each query, one after another.
+        queries: Vec<Range<usize>>,
+    },
+    /// When an event came, or until when it had not, of which hazards are to tell the order.
+    Survival {
+        /// Above 0.
+        times: Vec<f64>,
+        /// Whether it came.
+        events: Vec<bool>,
+    },
 }
 
 impl Truth {
@@ -40,6 +55,8 @@ impl Truth {
             Self::Outputs(y) => y.first().map_or(0, Vec::len),
             Self::Classes { codes, .. } => codes.len(),
             Self::Flags(flags) => flags.len(),
+            Self::Ranking { relevance, .. } => relevance.len(),
+            Self::Survival { times, .. } => times.len(),
         }
     }
 }
@@ -58,7 +75,8 @@ pub struct Score {
 /// The measures of a truth by name, the one that people look at first in front.
 ///
 /// Numbers: RMSE, MAE, R2, and of several the mean of these over them, each in its own units. Quantiles: pinball loss, calibration error. Classes: log loss, accuracy, with two of them ROC AUC and
-/// PR AUC of the second, macro F1. Flags: ROC AUC, PR AUC.
+/// PR AUC of the second, macro F1. Flags: ROC AUC, PR AUC. Rankings: NDCG of the first 10 places, 5, 1 and all, mean average precision
+/// (MAP). Survival: concordance.
 pub fn measures(truth: &Truth) -> &'static [&'static str] {
     match truth {
         Truth::Numbers(_) | Truth::Outputs(_) => &["RMSE", "MAE", "R2"],
@@ -66,6 +84,8 @@ pub fn measures(truth: &Truth) -> &'static [&'static str] {
         Truth::Classes { classes: 2, .. } => &["log loss", "accuracy", "ROC AUC", "PR AUC", "macro F1"],
         Truth::Classes { .. } => &["log loss", "accuracy", "macro F1"],
         Truth::Flags(_) => &["ROC AUC", "PR AUC"],
+        Truth::Ranking { .. } => &["NDCG@10", "NDCG@5", "NDCG@1", "NDCG", "MAP"],
+        Truth::Survival { .. } => &["concordance"],
     }
 }
 
@@ -115,6 +135,17 @@ pub fn measure(name: &str, truth: &Truth, predictions: &[f64], weights: Option<&
             "ROC AUC" => roc_auc(positive, predictions, weights)?,
             _ => pr_auc(positive, predictions, weights)?,
         },
+        Truth::Ranking { relevance, queries } => {
+            let of_first = |k| ndcg(relevance, predictions, queries, k, weights);
+            match name {
+                "NDCG@10" => of_first(Some(10))?,
+                "NDCG@5" => of_first(Some(5))?,
+                "NDCG@1" => of_first(Some(1))?,
+                "NDCG" => of_first(None)?,
+                _ => mean_average_precision(relevance, predictions, queries, weights)?,
+            }
+        }
+        Truth::Survival { times, events } => concordance(times, events, predictions, weights)?,
     };
     let less_is_better = ["RMSE", "MAE", "pinball loss", "calibration error", "log loss"].contains(&name);
     Ok(Score { name, value, more_is_better: !less_is_better })
@@ -141,7 +172,8 @@ pub fn summary(truth: &Truth, predictions: &[f64], weights: Option<&[f64]>) -> R
 }
 
 /// One row of outputs that ignores all inputs: the weighted mean of a target or of each of several, its quantiles, or the share of each class (whose
-/// most probable is the majority) or of flagged rows.
+/// most probable is the majority) or of flagged rows. Rows of a query that all have one score keep their order in the table; hazards that
+/// are equal tell nothing.
 pub fn baseline(truth: &Truth, weights: Option<&[f64]>) -> Vec<f64> {
     let share = |rows: usize, is: &(dyn Fn(usize) -> bool + Sync)| {
         super::weighted_mean(rows, weights, |i| f64::from(u8::from(is(i))))
@@ -162,5 +194,7 @@ pub fn baseline(truth: &Truth, weights: Option<&[f64]>) -> Vec<f64> {
             (0..*classes).map(|class| share(codes.len(), &|i| codes[i] as usize == class)).collect()
         }
         Truth::Flags(flags) => vec![share(flags.len(), &|i| flags[i])],
+        Truth::Ranking { .. } => vec![0.0],
+        Truth::Survival { .. } => vec![1.0],
     }
 }

@@ -279,3 +279,47 @@ fn the_baseline_is_the_mean_or_the_shares() {
     assert_eq!(baseline(&classes, None), [0.25, 0.0, 0.75]);
     assert_eq!(summary(&classes, &[0.25, 0.0, 0.75].repeat(4), None).unwrap()[1].value, 0.75);
 }
+
+#[derive(Deserialize)]
+struct Rankings {
+    sizes: Vec<usize>,
+    relevance: Vec<f64>,
+    scores: Vec<f64>,
+    lightgbm: std::collections::BTreeMap<String, f64>,
+    /// First row, end, NDCG of the first 5 places and of all.
+    scikit_learn_at_5_and_all: Vec<(usize, usize, f64, f64)>,
+}
+
+/// Written by `golden/rankings.py`. One query has no relevant row, one has a single row.
+#[test]
+fn rankings_agree_with_lightgbm_and_scikit_learn() {
+    let g: Rankings = serde_json::from_str(include_str!("../../golden/rankings.json")).unwrap();
+    let mut queries: Vec<std::ops::Range<usize>> = Vec::new();
+    for size in &g.sizes {
+        let first = queries.last().map_or(0, |query| query.end);
+        queries.push(first..first + size);
+    }
+    assert!(queries.iter().any(|query| g.relevance[query.clone()].iter().all(|y| *y == 0.0)));
+    for (k, name) in [(Some(1), "ndcg@1"), (Some(5), "ndcg@5"), (Some(10), "ndcg@10"), (None, "ndcg@100")] {
+        near(name, ndcg(&g.relevance, &g.scores, &queries, k, None).unwrap(), g.lightgbm[name]);
+    }
+    near(
+        "MAP",
+        mean_average_precision(&g.relevance, &g.scores, &queries, None).unwrap(),
+        g.lightgbm["map@100"],
+    );
+    for (first, end, at_5, all) in &g.scikit_learn_at_5_and_all {
+        let of = |k| ndcg(&g.relevance, &g.scores, std::slice::from_ref(&(*first..*end)), k, None).unwrap();
+        near("NDCG@5", of(Some(5)), *at_5);
+        near("NDCG", of(None), *all);
+    }
+    // As the table of measures has them.
+    let truth = Truth::Ranking { relevance: g.relevance.clone(), queries };
+    let values: Vec<f64> =
+        summary(&truth, &g.scores, None).unwrap().iter().map(|score| score.value).collect();
+    for (value, name) in values.iter().zip(["ndcg@10", "ndcg@5", "ndcg@1", "ndcg@100", "map@100"]) {
+        near(name, *value, g.lightgbm[name]);
+    }
+    assert!(summary(&truth, &g.scores, None).unwrap().iter().all(|score| score.more_is_better));
+    assert_eq!(measure("ndcg@5", &truth, &g.scores, None).unwrap().name, "NDCG@5");
+}

@@ -300,6 +300,32 @@ impl Model for ForeignModel {
         Ok(())
     }
 
+    fn interactions(&self, cells: MatRef<'_, f64>, mut out: MatMut<'_, f64>) -> Result<()> {
+        same("cells per row", self.inputs.len(), cells.cols())?;
+        let (rows, scores, outputs) = (cells.rows(), self.ensemble.scores(), self.task.outputs());
+        let pairs = self.inputs.len() * self.inputs.len();
+        same("columns of out", pairs * outputs, out.cols())?;
+        same("rows of out", rows, out.rows())?;
+        let copy = self.read(cells)?;
+        let cells = match &copy {
+            Some(copy) => MatRef::new(copy, rows, cells.cols())?,
+            None => cells,
+        };
+        let mut sums = vec![0.0; rows * pairs * scores];
+        self.ensemble.interactions(cells, MatMut::new(&mut sums, rows, pairs * scores)?)?;
+        for (at, &sum) in sums.iter().enumerate() {
+            let (row, pair, score) = (at / (pairs * scores), at / scores % pairs, at % scores);
+            let value = self.scale.of_parts(sum);
+            if outputs == scores {
+                out.set(row, pair * outputs + score, value);
+            } else {
+                out.set(row, pair * outputs, -value);
+                out.set(row, pair * outputs + 1, value);
+            }
+        }
+        Ok(())
+    }
+
     /// What a node adds to its score.
     fn outline(&self, tree: usize) -> Result<Outline> {
         let Some(found) = self.tree(tree) else {

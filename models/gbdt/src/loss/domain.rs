@@ -8,17 +8,48 @@ use tilewise_kernels::same;
 /// losses in f64 with their squares.
 const LARGEST: f64 = 1e30;
 
+/// The largest answer and the largest weight are no smaller, unless all answers are 0: derivatives in f32 keep all their digits down
+/// to 1e-38 only.
+const SMALLEST: f64 = 1e-30;
+
+/// A weight times an answer is no larger: it would not be finite in f32.
+const LARGEST_PRODUCT: f64 = 1e37;
+
 /// 2^relevance - 1 is exact in an f64, and no more than 31 relevances are known to be in use.
 pub(super) const MOST_RELEVANT: f64 = 31.0;
 
 impl Truth<'_> {
     /// Accepts numbers from -1e30 to 1e30, and what all losses do: weights of 0 or more, as many as answers, one above 0 at least,
-    /// and no infinite sum of them.
+    /// no infinite sum of them, the largest from 1e-30 to 1e30. The largest answer is 0 or 1e-30 at least, and none times its weight
+    /// above 1e37: derivatives are f32.
     ///
     /// # Errors
     /// Naming the first row that is not so.
     pub fn check_numbers(&self) -> Result<()> {
-        self.check_answers("a number from -1e30 to 1e30", |y| y.abs() <= LARGEST)
+        self.check_answers("a number from -1e30 to 1e30", |y| y.abs() <= LARGEST)?;
+        self.check_range()
+    }
+
+    /// That derivatives in units of the answers can be told in f32.
+    fn check_range(&self) -> Result<()> {
+        let largest = self.counted().map(|row| self.y[row].abs()).fold(0.0, f64::max);
+        if largest > 0.0 && largest < SMALLEST {
+            let what = format!(
+                "its numbers are {largest:e} and smaller in size, too small to be learned from: of one that reaches 1e-30 or more they \
+                 are; multiply it by a constant"
+            );
+            return Err(Error::column("target", what));
+        }
+        match self.counted().find(|&row| self.y[row].abs() * self.weight(row) > LARGEST_PRODUCT) {
+            Some(row) => {
+                let (weight, y) = (self.weight(row), self.y[row]);
+                let what = format!(
+                    "{weight:e} times the answer {y:e} is above 1e37, which derivatives cannot hold; smaller weights are accepted"
+                );
+                Err(Error::cell(row, "weight", what))
+            }
+            None => Ok(()),
+        }
     }
 
     /// That weights are weights, and that `accepts` holds for the answer of every row that has one; `accepted` says what that is,
@@ -33,6 +64,21 @@ impl Truth<'_> {
             if let Some(row) = weights.iter().position(|weight| !is_weight(weight)) {
                 let what = format!("{} is not a finite number of 0 or more", weights[row]);
                 return Err(Error::cell(row, "weight", what));
+            }
+            let most = |a: usize, b: usize| if weights[b] > weights[a] { b } else { a };
+            if let Some(row) = (0..weights.len()).reduce(most) {
+                // Tables round weights: 1e30 is 1.0000000003e30 in one.
+                if weights[row] > 1.001 * LARGEST {
+                    let what = format!("{:e} is too large; weights up to 1e30 are accepted", weights[row]);
+                    return Err(Error::cell(row, "weight", what));
+                }
+                if weights[row] > 0.0 && weights[row] < SMALLEST {
+                    let what = format!(
+                        "its weights are {:e} and smaller, too small to be learned from; those that reach 1e-30 or more are accepted",
+                        weights[row]
+                    );
+                    return Err(Error::column("weight", what));
+                }
             }
         }
         let total = self.total_weight();
@@ -56,6 +102,7 @@ impl Truth<'_> {
     /// Accepts numbers of 0 or more that are not all 0.
     pub(super) fn check_not_negative(&self) -> Result<()> {
         self.check_answers("a number from 0 to 1e30", |y| (0.0..=LARGEST).contains(&y))?;
+        self.check_range()?;
         if self.counted().all(|row| self.y[row] == 0.0) {
             return Err(Error::Fit(
                 "the target is 0 in all rows, and no finite score is the logarithm of that: a row with more is needed"
@@ -67,7 +114,8 @@ impl Truth<'_> {
 
     /// Accepts numbers above 0.
     pub(super) fn check_positive(&self) -> Result<()> {
-        self.check_answers("a number above 0, up to 1e30", |y| y > 0.0 && y <= LARGEST)
+        self.check_answers("a number above 0, up to 1e30", |y| y > 0.0 && y <= LARGEST)?;
+        self.check_range()
     }
 
     /// Accepts the numbers of so many classes.

@@ -181,5 +181,30 @@ impl Case {
                 assert!(outputs == scores || sum(0) == -sum(1));
             }
         }
+        self.check_interactions(&ours);
+    }
+
+    /// Checks that what inputs of the first rows add together sums to what each adds.
+    fn check_interactions(&self, contributions: &[f64]) {
+        let (inputs, outputs) = (self.model.inputs().len(), self.model.outputs());
+        let (rows, width) = (self.cells().rows().min(5), inputs * inputs * outputs);
+        let cells = MatRef::new(&self.cells[..rows * inputs], rows, inputs).unwrap();
+        let mut pairs = vec![0.0; rows * width];
+        self.model.interactions(cells, MatMut::new(&mut pairs, rows, width).unwrap()).unwrap();
+        let of_rows = contributions.chunks((1 + inputs) * outputs);
+        for (row, (pairs, ours)) in pairs.chunks(width).zip(of_rows).enumerate() {
+            for (at, &single) in ours[outputs..].iter().enumerate() {
+                let (input, output) = (at / outputs, at % outputs);
+                let line = pairs[input * inputs * outputs..][..inputs * outputs].iter();
+                let sum: f64 = line.skip(output).step_by(outputs).sum();
+                // Of what may cancel.
+                let most = ours.iter().fold(1.0_f64, |most, x| most.max(x.abs()));
+                assert!(
+                    (sum - single).abs() <= 1e-12 * most,
+                    "{}, row {row}, input {input}: {sum:e} {single:e}",
+                    self.name
+                );
+            }
+        }
     }
 }

@@ -82,7 +82,13 @@ fn weights_are_finite_and_not_negative_and_some_are_more() {
     assert!(with(&[f64::NAN, 1.0]).starts_with("row 1, column \"weight\": NaN"));
     assert!(with(&[f64::INFINITY, 1.0]).starts_with("row 1, column \"weight\": inf"));
     assert!(with(&[0.0, 0.0]).contains("sum to 0"));
-    assert!(with(&[f64::MAX, f64::MAX]).contains("sum to inf"));
+    assert!(
+        with(&[1.0, 2e30]).starts_with("row 2, column \"weight\": 2e30 is too large; weights up to 1e30")
+    );
+    assert!(
+        with(&[1e-31, 1e-40]).starts_with("column \"weight\": its weights are 1e-31 and smaller, too small")
+    );
+    assert_eq!(with(&[1e-40, 1e30]), "accepted");
     assert!(with(&[1.0]).contains("weights"));
 }
 
@@ -119,4 +125,20 @@ fn survival_needs_events() {
     // An event of a row that is not looked at is none.
     let truth = Truth { weights: Some(&[1.0, 0.0]), events: Some(&[false, true]), ..Truth::new(&y) };
     assert!(refusal(Loss::Cox, None, &truth).contains("no row has seen the event"));
+}
+
+#[test]
+fn answers_that_derivatives_in_f32_cannot_tell_are_refused() {
+    for loss in [Loss::Squared, Loss::Poisson, Loss::Gamma, Loss::Quantile { quantile: 0.5 }] {
+        let small = refusal(loss, None, &Truth::new(&[1e-31, 1e-40]));
+        assert!(small.starts_with("column \"target\": its numbers are 1e-31 and smaller"), "{loss}: {small}");
+        assert_eq!(refusal(loss, None, &Truth::new(&[1e-30, 1e-40])), "accepted");
+        let weighted = |weights: &[f64]| {
+            refusal(loss, None, &Truth { weights: Some(weights), ..Truth::new(&[1.0, 1e29]) })
+        };
+        assert!(weighted(&[1.0, 1e9]).starts_with("row 2, column \"weight\": 1e9 times the answer 1e29"));
+        assert_eq!(weighted(&[1e30, 1e7]), "accepted");
+    }
+    // All 0 is for losses of numbers.
+    assert_eq!(refusal(Loss::Squared, None, &Truth::new(&[0.0, 0.0])), "accepted");
 }
