@@ -162,7 +162,7 @@ pub(crate) fn report(report: &FitReport) -> String {
     let end = if report.converged { "converged" } else { "did NOT converge" };
     let rounds = if report.rounds == 1 { "round" } else { "rounds" };
     format!(
-        "{end} after {} {rounds} ({}); objective {:.6e}, largest gradient {:.1e}",
+        "{end} after {} {rounds} ({}); objective {:.6e}, optimality {:.1e}",
         report.rounds, report.stopped, report.objective, report.optimality
     )
 }

@@ -14,6 +14,7 @@
 
 mod constraints;
 mod cross;
+mod elastic_net;
 mod family;
 mod forest;
 mod gbdt;

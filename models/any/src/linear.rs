@@ -6,7 +6,7 @@ use tilewise_linear::pipeline::{Estimator, Pipeline};
 use tilewise_linear::{ClassWeights, DescentLoss, GradientDescent, LeastSquares, Logistic, LogisticSolver};
 
 const BOOLEAN: &str = "true or false";
-const NOT_NEGATIVE: &str = "a number of 0 or more";
+pub(crate) const NOT_NEGATIVE: &str = "a number of 0 or more";
 
 const INTERCEPT: Setting = Setting {
     key: "intercept",
@@ -26,7 +26,7 @@ const IMPUTE: Setting = Setting {
     accepted: BOOLEAN,
     doc: "replace missing numbers by the mean; otherwise they are an error",
 };
-const COMMON: &[Setting] = &[INTERCEPT, STANDARDISE, IMPUTE];
+pub(crate) const COMMON: &[Setting] = &[INTERCEPT, STANDARDISE, IMPUTE];
 
 const ALPHA: Setting =
     Setting { key: "alpha", default: "1", accepted: NOT_NEGATIVE, doc: "weight of the penalty alpha |w|^2" };
@@ -130,7 +130,7 @@ pub(crate) static LOGISTIC: Family = Family {
 };
 
 /// Whether to fit an intercept, and what to do with numbers.
-fn common(settings: &Settings) -> Result<(bool, encoder::Options)> {
+pub(crate) fn common(settings: &Settings) -> Result<(bool, encoder::Options)> {
     let options =
         encoder::Options { impute: settings.get(&IMPUTE)?, standardise: settings.get(&STANDARDISE)? };
     Ok((settings.get(&INTERCEPT)?, options))
@@ -196,7 +196,7 @@ fn logistic(settings: &Settings) -> Result<Estimator> {
 }
 
 /// Tolerance and most rounds.
-fn limits(settings: &Settings, tolerance: &Setting, rounds: &Setting) -> Result<(f64, u64)> {
+pub(crate) fn limits(settings: &Settings, tolerance: &Setting, rounds: &Setting) -> Result<(f64, u64)> {
     let tolerance = settings.number(tolerance, |x| x >= 0.0 && x.is_finite())?;
     Ok((tolerance, settings.number(rounds, |x| x >= 1.0 && x.fract() == 0.0 && x < 1e15)? as u64))
 }
@@ -219,7 +219,7 @@ fn only_descent(settings: &Settings, of_descent: &[Setting]) -> Result<()> {
     }
 }
 
-fn fit(
+pub(crate) fn fit(
     name: &str,
     estimator: &Estimator,
     dataset: &Dataset,
@@ -231,7 +231,7 @@ fn fit(
     Ok(Box::new(Pipeline::fit(name, estimator, options, dataset, roles, context)?))
 }
 
-fn load(file: &ModelFile<'_>) -> Result<Box<dyn Model>> {
+pub(crate) fn load(file: &ModelFile<'_>) -> Result<Box<dyn Model>> {
     Ok(Box::new(Pipeline::from_file(file)?))
 }
 

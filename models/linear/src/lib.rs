@@ -3,6 +3,7 @@
 mod block;
 mod categories;
 mod cholesky;
+pub mod elastic_net;
 pub mod gradient_descent;
 mod jacobi;
 mod lbfgs;
@@ -19,6 +20,7 @@ mod solver;
 mod sweep;
 
 pub use block::Element;
+pub use elastic_net::{Alphas, Choice, ElasticNet, ElasticNetSolver, PathStep};
 pub use gradient_descent::{DescentLoss, GradientDescent};
 pub use least_squares::LeastSquares;
 pub use logistic::{ClassWeights, Logistic, LogisticSolver};

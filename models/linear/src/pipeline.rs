@@ -3,7 +3,9 @@
 //! The fitted pipeline sees rows of cells, encodes each into a row on the stack and takes inner products; a row's
 //! answer does not depend on how many come with it, or on threads.
 
-use crate::{Chunk, DescentLoss, GradientDescent, LeastSquares, LinearModel, Link, Logistic, Rows};
+use crate::{
+    Chunk, DescentLoss, ElasticNet, GradientDescent, LeastSquares, LinearModel, Link, Logistic, Rows,
+};
 use serde::{Deserialize, Serialize};
 use std::ops::Range;
 use tilewise_base::encoder::{Encoder, Options};
@@ -15,6 +17,9 @@ use tilewise_base::{
 use tilewise_kernels::{MatMut, MatRef, same};
 
 mod describe;
+mod search;
+
+pub use search::Search;
 
 /// Columns of an encoded row that fit the stack; wider rows take a vector per call.
 const STACK: usize = 128;
@@ -25,6 +30,15 @@ const STACK: usize = 128;
 pub enum Estimator {
     /// Least squares and ridge.
     LeastSquares(LeastSquares),
+    /// Lasso and elastic net.
+    ElasticNet {
+        /// With the weight of the penalty that was chosen.
+        #[serde(flatten)]
+        params: ElasticNet,
+        /// Choose that weight by cross-validation. The file of a fitted model does not tell.
+        #[serde(skip)]
+        search: Option<Search>,
+    },
     /// Logistic and multinomial regression.
     Logistic(Logistic),
     /// Plain gradient descent on the objective of either, with two classes at most.
@@ -66,12 +80,29 @@ impl Pipeline {
         let design = encoder.encode(dataset)?;
         let x = MatRef::new(&design, dataset.rows(), encoder.width())?;
         let rows = Rows { weights: weights.as_deref(), offset: offset.as_deref() };
-        let (fit, task) = match estimator {
+        let mut estimator = estimator.clone();
+        let (fit, task) = match &mut estimator {
             Estimator::LeastSquares(params) => {
                 let y = roles::numbers(dataset, target)?;
                 let mut trainer = params.trainer(x.cols(), x.rows())?.categories(categories(&encoder))?;
                 rounds::run(&mut trainer, &Chunk { x, y: &y, rows, first_row: 0 }, context)?;
                 (trainer.finish()?, Task::Regression)
+            }
+            Estimator::ElasticNet { params, search } => {
+                let y = roles::numbers(dataset, target)?;
+                let found = match search.take() {
+                    Some(search) => {
+                        let groups = roles.groups(dataset)?;
+                        Some(search.choose(params, x, &y, rows, groups, context)?)
+                    }
+                    None => None,
+                };
+                let mut fit = params.fit(x, &y, rows, context)?;
+                if let Some((note, warning)) = found {
+                    fit.report.stopped = format!("{note}; {}", fit.report.stopped);
+                    fit.report.warnings.extend(warning);
+                }
+                (fit, Task::Regression)
             }
             Estimator::GradientDescent(params) if params.loss == DescentLoss::Squared => {
                 let y = roles::numbers(dataset, target)?;
@@ -96,7 +127,7 @@ impl Pipeline {
         };
         let (model, mut report) = (fit.model, fit.report);
         report.warnings.splice(0..0, encoder.warnings());
-        let (kind, estimator, target) = (kind.to_owned(), estimator.clone(), target.to_owned());
+        let (kind, target) = (kind.to_owned(), target.to_owned());
         let offset = roles.offset.clone();
         Ok(Self { kind, estimator, encoder, model, target, offset, task, report })
     }
@@ -113,7 +144,7 @@ impl Pipeline {
         }
         let task: Task = file.metadata("task")?;
         let classifies = match &estimator {
-            Estimator::LeastSquares(_) => false,
+            Estimator::LeastSquares(_) | Estimator::ElasticNet { .. } => false,
             Estimator::Logistic(_) => true,
             Estimator::GradientDescent(params) => params.loss == DescentLoss::Logistic,
         };

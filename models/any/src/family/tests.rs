@@ -143,7 +143,11 @@ fn quantiles_come_back_from_their_bytes() {
     assert_eq!(predictions, predict(&*same));
     assert!(predictions.chunks(3).all(|row| row.is_sorted()) && predictions.len() == 90);
     for bad in ["0.5,0.1", "2", "0.5,", "half"] {
-        let message = FAMILIES[4].check(&settings.clone().with("quantiles", bad)).unwrap_err().to_string();
+        let message = family("forest")
+            .unwrap()
+            .check(&settings.clone().with("quantiles", bad))
+            .unwrap_err()
+            .to_string();
         assert!(message.contains("quantiles") && message.contains("0.1,0.5,0.9"), "{message}");
     }
     let classes = settings.with("task", "classification");

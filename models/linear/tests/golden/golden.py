@@ -13,7 +13,7 @@ import warnings
 
 import numpy as np
 import sklearn
-from sklearn.linear_model import LogisticRegression, Ridge
+from sklearn.linear_model import ElasticNet, LassoCV, LogisticRegression, Ridge
 from sklearn.preprocessing import StandardScaler
 
 FOLDER = pathlib.Path(sys.argv[1])
@@ -71,6 +71,28 @@ def logistic(x, labels, weights=None, class_weight=None, standardise=True):
     }
 
 
+def elastic_net(x, y, alpha, l1_ratio):
+    model = ElasticNet(alpha=alpha, l1_ratio=l1_ratio, tol=1e-14, max_iter=1_000_000).fit(x, y)
+    residual = y - model.predict(x)
+    penalty = l1_ratio * np.abs(model.coef_).sum() + 0.5 * (1 - l1_ratio) * np.square(model.coef_).sum()
+    objective = 0.5 * np.mean(residual**2) + alpha * penalty
+    assert model.dual_gap_ < 1e-9 * objective, model.dual_gap_
+    return {
+        "coefficients": model.coef_.tolist(),
+        "intercepts": [float(model.intercept_)],
+        "objective": float(objective),
+    }
+
+
+def lasso_cv(x, y):
+    model = LassoCV(alphas=30, eps=1e-3, cv=5, tol=1e-12, max_iter=1_000_000).fit(x, y)
+    return {
+        "alphas": model.alphas_.tolist(),
+        "errors": model.mse_path_.mean(axis=1).tolist(),
+        "alpha": float(model.alpha_),
+    }
+
+
 diabetes, progression = load("diabetes")
 progression = numbers(progression)
 digits, digit = load("digits")
@@ -89,6 +111,12 @@ golden = {
     "ridge_diabetes": ridge(diabetes, progression, 1.0),
     "ridge_digits": ridge(digits, numbers(digit), 10.0),
     "ridge_wide": ridge(digits[:40], numbers(digit)[:40], 1.0),
+    "lasso_diabetes": elastic_net(diabetes, progression, 0.5, 1.0),
+    "elastic_net_diabetes": elastic_net(diabetes, progression, 0.1, 0.5),
+    "lasso_digits": elastic_net(digits, numbers(digit), 0.01, 1.0),
+    "lasso_wide": elastic_net(digits[:40], numbers(digit)[:40], 0.02, 1.0),
+    "elastic_net_wide": elastic_net(digits[:40], numbers(digit)[:40], 0.05, 0.3),
+    "lasso_cv_diabetes": lasso_cv(diabetes, progression),
     "logistic_breast_cancer": logistic(breast, diagnosis),
     "logistic_breast_cancer_weighted": logistic(breast, diagnosis, repeated, "balanced"),
     "multinomial_iris": logistic(iris, species),

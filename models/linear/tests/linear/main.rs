@@ -1,5 +1,6 @@
 //! Least squares, ridge and logistic regression against independent answers.
 
+mod elastic_net;
 mod extremes;
 mod golden_numbers;
 mod gradient_descent;
