@@ -103,6 +103,7 @@ Examples:
       --out houses.safetensors
   tilewise train --model lasso --data wide.csv --target y --out sparse.safetensors
   tilewise train --model elastic-net --set alpha=0.1 --set l1_ratio=0.9 --data wide.csv --target y
+  tilewise train --model poisson --data claims.csv --target claims --offset log_exposure --out c.safetensors
   tilewise train --model tree --set max_depth=5 --data adult.csv --target income --out t.safetensors
   tilewise train --model tree --set max_bins=exact --data small.csv --target y --out exact.safetensors
   tilewise train --model tree --data houses.csv --target price,rent --out both.safetensors

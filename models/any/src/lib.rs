@@ -18,6 +18,7 @@ mod elastic_net;
 mod family;
 mod forest;
 mod gbdt;
+mod generalised;
 mod isolation;
 mod linear;
 mod settings;

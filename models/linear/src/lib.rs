@@ -3,7 +3,9 @@
 mod block;
 mod categories;
 mod cholesky;
+mod deviance;
 pub mod elastic_net;
+pub mod generalised;
 pub mod gradient_descent;
 mod jacobi;
 mod lbfgs;
@@ -20,7 +22,9 @@ mod solver;
 mod sweep;
 
 pub use block::Element;
+pub use deviance::Distribution;
 pub use elastic_net::{Alphas, Choice, ElasticNet, ElasticNetSolver, PathStep};
+pub use generalised::Generalised;
 pub use gradient_descent::{DescentLoss, GradientDescent};
 pub use least_squares::LeastSquares;
 pub use logistic::{ClassWeights, Logistic, LogisticSolver};

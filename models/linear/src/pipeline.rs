@@ -4,7 +4,8 @@
 //! answer does not depend on how many come with it, or on threads.
 
 use crate::{
-    Chunk, DescentLoss, ElasticNet, GradientDescent, LeastSquares, LinearModel, Link, Logistic, Rows,
+    Chunk, DescentLoss, ElasticNet, Generalised, GradientDescent, LeastSquares, LinearModel, Link, Logistic,
+    Rows,
 };
 use serde::{Deserialize, Serialize};
 use std::ops::Range;
@@ -39,6 +40,8 @@ pub enum Estimator {
         #[serde(skip)]
         search: Option<Search>,
     },
+    /// Poisson, gamma and Tweedie regression.
+    Generalised(Generalised),
     /// Logistic and multinomial regression.
     Logistic(Logistic),
     /// Plain gradient descent on the objective of either, with two classes at most.
@@ -104,6 +107,15 @@ impl Pipeline {
                 }
                 (fit, Task::Regression)
             }
+            Estimator::Generalised(params) => {
+                let y = roles::numbers(dataset, target)?;
+                let wrong =
+                    y.iter().enumerate().find_map(|(i, &y)| Some((i, params.distribution.refuses(y)?)));
+                if let Some((row, what)) = wrong {
+                    return Err(Error::cell(row, target, format!("the target {what}")));
+                }
+                (params.fit(x, &y, rows, context)?, Task::Regression)
+            }
             Estimator::GradientDescent(params) if params.loss == DescentLoss::Squared => {
                 let y = roles::numbers(dataset, target)?;
                 (params.fit(x, &y, rows, context)?, Task::Regression)
@@ -144,11 +156,12 @@ impl Pipeline {
         }
         let task: Task = file.metadata("task")?;
         let classifies = match &estimator {
-            Estimator::LeastSquares(_) | Estimator::ElasticNet { .. } => false,
+            Estimator::LeastSquares(_) | Estimator::ElasticNet { .. } | Estimator::Generalised(_) => false,
             Estimator::Logistic(_) => true,
             Estimator::GradientDescent(params) => params.loss == DescentLoss::Logistic,
         };
         let (link, predictors) = match &task {
+            Task::Regression if matches!(estimator, Estimator::Generalised(_)) => (Link::Log, 1),
             Task::Regression if !classifies => (Link::Identity, 1),
             Task::Classification { classes } if classifies && classes.len() == 2 => (Link::Logit, 1),
             Task::Classification { classes }

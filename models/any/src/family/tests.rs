@@ -6,7 +6,7 @@ use tilewise_base::{Checkpoint, predict_dataset};
 
 fn table() -> Dataset {
     let x = Column::F64((0..30).map(f64::from).collect());
-    let y = Column::F64((0..30).map(|i| f64::from(3 * i) + f64::from(i % 3)).collect());
+    let y = Column::F64((0..30).map(|i| f64::from(3 * i + 1) + f64::from(i % 3)).collect());
     let label = Column::Categorical {
         codes: (0..30).map(|i| u32::from(i % 10 > i / 3)).collect(),
         dictionary: vec!["no".into(), "yes".into()],

@@ -65,6 +65,13 @@ impl Products {
         }
         Ok(Self { gram, squares, cross, target_square: target_square * per_weight })
     }
+
+    /// From sums that are already per unit of weight.
+    pub(crate) fn given(gram: Vec<f64>, cross: Vec<f64>, target_square: f64) -> Self {
+        let p = cross.len();
+        let squares = (0..p).map(|j| gram[j * (p + 1)]).collect();
+        Self { gram, squares, cross, target_square }
+    }
 }
 
 impl Design for Products {

@@ -1,6 +1,7 @@
 //! What `inspect` prints of a linear model: the encoding, then coefficients as fitted and per unit of the inputs.
 
 use super::Pipeline;
+use crate::Link;
 use std::fmt::Write as _;
 use tilewise_base::{Kind, Task};
 
@@ -35,6 +36,7 @@ pub(super) fn describe(pipeline: &Pipeline) -> String {
                 let class = if model.intercepts.len() == 1 { 1 } else { k };
                 format!("log odds of {}", classes.get(class).map_or("", String::as_str))
             }
+            _ if model.link == Link::Log => format!("log of {}", pipeline.target),
             _ => pipeline.target.clone(),
         };
         let per_unit: Vec<f64> = row

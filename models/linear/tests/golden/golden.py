@@ -2,7 +2,7 @@
 
     python golden.py ../../../../cli/data
 
-needs scikit-learn 1.9 and NumPy 2.
+needs scikit-learn 1.9, NumPy 2, statsmodels 0.15 and glum 3.4.
 """
 
 import csv
@@ -13,7 +13,9 @@ import warnings
 
 import numpy as np
 import sklearn
-from sklearn.linear_model import ElasticNet, LassoCV, LogisticRegression, Ridge
+import statsmodels.api as sm
+from glum import GeneralizedLinearRegressor
+from sklearn.linear_model import ElasticNet, GammaRegressor, LassoCV, LogisticRegression, PoissonRegressor, Ridge, TweedieRegressor
 from sklearn.preprocessing import StandardScaler
 
 FOLDER = pathlib.Path(sys.argv[1])
@@ -93,8 +95,44 @@ def lasso_cv(x, y):
     }
 
 
+FAMILIES = {"poisson": (sm.families.Poisson, PoissonRegressor), "gamma": (sm.families.Gamma, GammaRegressor)}
+
+
+def log_linear(name, x, y):
+    """By statsmodels, with weights and offset, and no penalty."""
+    link = sm.families.links.Log()
+    family = sm.families.Tweedie(link, var_power=1.5) if name == "tweedie" else FAMILIES[name][0](link)
+    weights, offset = 1.0 + np.arange(len(y)) % 3, 0.1 * (np.arange(len(y)) % 5)
+    model = sm.GLM(y, sm.add_constant(x), family=family, offset=offset, var_weights=weights)
+    fit = model.fit(tol=1e-14, maxiter=200)
+    return {
+        "coefficients": fit.params[1:].tolist(),
+        "intercepts": [float(fit.params[0])],
+        "deviance": float(fit.deviance),
+    }
+
+
+def log_linear_ridge(name, x, y, alpha):
+    """By scikit-learn, with weights."""
+    settings = {"alpha": alpha, "solver": "newton-cholesky", "tol": 1e-13, "max_iter": 1000}
+    model = TweedieRegressor(power=1.5, link="log", **settings) if name == "tweedie" else FAMILIES[name][1](**settings)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        model.fit(x, y, sample_weight=1.0 + np.arange(len(y)) % 3)
+    return {"coefficients": model.coef_.tolist(), "intercepts": [float(model.intercept_)]}
+
+
+def log_linear_net(name, x, y, alpha, l1_ratio):
+    """By glum."""
+    model = GeneralizedLinearRegressor(
+        family=name, link="log", alpha=alpha, l1_ratio=l1_ratio, gradient_tol=1e-11, max_iter=1000, scale_predictors=False
+    ).fit(x, y)
+    return {"coefficients": model.coef_.tolist(), "intercepts": [float(model.intercept_)]}
+
+
 diabetes, progression = load("diabetes")
 progression = numbers(progression)
+scaled = StandardScaler().fit_transform(diabetes)
 digits, digit = load("digits")
 breast, diagnosis = load("breast_cancer")
 iris, species = load("iris")
@@ -117,6 +155,12 @@ golden = {
     "lasso_wide": elastic_net(digits[:40], numbers(digit)[:40], 0.02, 1.0),
     "elastic_net_wide": elastic_net(digits[:40], numbers(digit)[:40], 0.05, 0.3),
     "lasso_cv_diabetes": lasso_cv(diabetes, progression),
+    **{f"{name}_diabetes": log_linear(name, scaled, progression) for name in ("poisson", "gamma", "tweedie")},
+    "poisson_ridge_diabetes": log_linear_ridge("poisson", scaled, progression, 2.0),
+    "gamma_ridge_diabetes": log_linear_ridge("gamma", scaled, progression, 0.3),
+    "tweedie_ridge_diabetes": log_linear_ridge("tweedie", scaled, progression, 0.5),
+    "poisson_lasso_diabetes": log_linear_net("poisson", scaled, progression, 3.0, 1.0),
+    "gamma_elastic_net_diabetes": log_linear_net("gamma", scaled, progression, 0.05, 0.5),
     "logistic_breast_cancer": logistic(breast, diagnosis),
     "logistic_breast_cancer_weighted": logistic(breast, diagnosis, repeated, "balanced"),
     "multinomial_iris": logistic(iris, species),

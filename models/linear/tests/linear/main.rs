@@ -2,6 +2,7 @@
 
 mod elastic_net;
 mod extremes;
+mod generalised;
 mod golden_numbers;
 mod gradient_descent;
 mod least_squares;
