@@ -1,6 +1,6 @@
 //! Poisson, gamma and Tweedie regression: what `--set` accepts for them.
 
-use crate::linear::{COMMON, NOT_NEGATIVE, common, fit, limits, load};
+use crate::linear::{CLASSICAL, COMMON, NOT_NEGATIVE, check, common, fit, limits, load};
 use crate::{Family, Purpose, Setting, Settings};
 use tilewise_base::{Error, Result};
 use tilewise_linear::pipeline::Estimator;
@@ -36,7 +36,7 @@ const MAX_ROUNDS: Setting = Setting {
     accepted: "a whole number above 0",
     doc: "passes over the data after which the fit ends",
 };
-const SHARED: &[Setting] = &[ALPHA, L1_RATIO, TOLERANCE, MAX_ROUNDS];
+const SHARED: &[Setting] = &[ALPHA, L1_RATIO, CLASSICAL, TOLERANCE, MAX_ROUNDS];
 
 pub(crate) static POISSON: Family = Family {
     name: "poisson",
@@ -46,7 +46,7 @@ pub(crate) static POISSON: Family = Family {
     processes: false,
     checkpoints: false,
     settings: &[SHARED, COMMON],
-    check: |settings| estimator(settings, Distribution::Poisson).map(|_| ()),
+    check: |settings| check(settings, &estimator(settings, Distribution::Poisson)?, &CLASSICAL),
     continued: None,
     train: |dataset, roles, settings, context| {
         let estimator = estimator(settings, Distribution::Poisson)?;
@@ -63,7 +63,7 @@ pub(crate) static GAMMA: Family = Family {
     processes: false,
     checkpoints: false,
     settings: &[SHARED, COMMON],
-    check: |settings| estimator(settings, Distribution::Gamma).map(|_| ()),
+    check: |settings| check(settings, &estimator(settings, Distribution::Gamma)?, &CLASSICAL),
     continued: None,
     train: |dataset, roles, settings, context| {
         fit("gamma", &estimator(settings, Distribution::Gamma)?, dataset, roles, settings, context)
@@ -79,7 +79,7 @@ pub(crate) static TWEEDIE: Family = Family {
     processes: false,
     checkpoints: false,
     settings: &[&[POWER], SHARED, COMMON],
-    check: |settings| tweedie(settings).map(|_| ()),
+    check: |settings| check(settings, &tweedie(settings)?, &CLASSICAL),
     continued: None,
     train: |dataset, roles, settings, context| {
         fit("tweedie", &tweedie(settings)?, dataset, roles, settings, context)

@@ -3,7 +3,9 @@
 use crate::{Family, Purpose, Setting, Settings};
 use tilewise_base::{Context, Dataset, Error, Model, ModelFile, Result, Roles, encoder};
 use tilewise_linear::pipeline::{Estimator, Pipeline};
-use tilewise_linear::{ClassWeights, DescentLoss, GradientDescent, LeastSquares, Logistic, LogisticSolver};
+use tilewise_linear::{
+    ClassWeights, DescentLoss, Errors, GradientDescent, LeastSquares, Logistic, LogisticSolver,
+};
 
 const BOOLEAN: &str = "true or false";
 pub(crate) const NOT_NEGATIVE: &str = "a number of 0 or more";
@@ -27,6 +29,18 @@ const IMPUTE: Setting = Setting {
     doc: "replace missing numbers by the mean; otherwise they are an error",
 };
 pub(crate) const COMMON: &[Setting] = &[INTERCEPT, STANDARDISE, IMPUTE];
+
+pub(crate) const ERRORS: Setting = Setting {
+    key: "errors",
+    default: "none",
+    accepted: "none, classical, hc0, hc1, hc2 or hc3",
+    doc: "standard errors, tests and intervals of the coefficients, which inspect prints; hc0 to hc3 hold where rows scatter differently",
+};
+pub(crate) const CLASSICAL: Setting = Setting {
+    accepted: "none or classical",
+    doc: "standard errors, tests and intervals of the coefficients, which inspect prints; of models without penalty",
+    ..ERRORS
+};
 
 const ALPHA: Setting =
     Setting { key: "alpha", default: "1", accepted: NOT_NEGATIVE, doc: "weight of the penalty alpha |w|^2" };
@@ -88,8 +102,8 @@ pub(crate) static LINEAR: Family = Family {
     several: false,
     processes: false,
     checkpoints: false,
-    settings: &[CLOSED, COMMON],
-    check: |settings| squares(settings, 0.0).map(|_| ()),
+    settings: &[&[ERRORS], CLOSED, COMMON],
+    check: |settings| check(settings, &squares(settings, 0.0)?, &ERRORS),
     continued: None,
     train: |dataset, roles, settings, context| {
         fit("linear", &squares(settings, 0.0)?, dataset, roles, settings, context)
@@ -120,14 +134,43 @@ pub(crate) static LOGISTIC: Family = Family {
     several: false,
     processes: false,
     checkpoints: false,
-    settings: &[&[C, CLASS_WEIGHT, SOLVER, STEP, TOLERANCE, MAX_ROUNDS], COMMON],
-    check: |settings| logistic(settings).map(|_| ()),
+    settings: &[&[C, CLASS_WEIGHT, CLASSICAL, SOLVER, STEP, TOLERANCE, MAX_ROUNDS], COMMON],
+    check: |settings| check(settings, &logistic(settings)?, &CLASSICAL),
     continued: None,
     train: |dataset, roles, settings, context| {
         fit("logistic", &logistic(settings)?, dataset, roles, settings, context)
     },
     load,
 };
+
+/// Which standard errors are asked for.
+fn errors(settings: &Settings, setting: &Setting) -> Result<Option<Errors>> {
+    let robust = [("hc0", Errors::Hc0), ("hc1", Errors::Hc1), ("hc2", Errors::Hc2), ("hc3", Errors::Hc3)];
+    let mut words = vec![("none", None), ("classical", Some(Errors::Classical))];
+    if setting.accepted == ERRORS.accepted {
+        words.extend(robust.map(|(word, errors)| (word, Some(errors))));
+    }
+    settings.word(setting, &words)
+}
+
+/// Refuses standard errors of a model that has none, before any data is read.
+pub(crate) fn check(settings: &Settings, estimator: &Estimator, setting: &Setting) -> Result<()> {
+    let refused = |what: &str| Err(Error::parameter(setting.key, settings.get::<String>(setting)?, what));
+    match (errors(settings, setting)?, estimator) {
+        (None, _) => Ok(()),
+        (_, Estimator::Generalised(params)) if params.alpha > 0.0 => {
+            refused("it needs a model without penalty: alpha=0")
+        }
+        (_, Estimator::Logistic(params)) if params.l2 > 0.0 => {
+            refused("it needs a model without penalty: C=inf")
+        }
+        (_, Estimator::Logistic(params)) if params.class_weights != ClassWeights::Ones => {
+            refused("it needs class_weight=none")
+        }
+        (_, Estimator::GradientDescent(_)) => refused("it needs another solver than gradient-descent"),
+        _ => Ok(()),
+    }
+}
 
 /// Whether to fit an intercept, and what to do with numbers.
 pub(crate) fn common(settings: &Settings) -> Result<(bool, encoder::Options)> {
@@ -228,7 +271,13 @@ pub(crate) fn fit(
     context: &Context<'_>,
 ) -> Result<Box<dyn Model>> {
     let (_, options) = common(settings)?;
-    Ok(Box::new(Pipeline::fit(name, estimator, options, dataset, roles, context)?))
+    let pipeline = Pipeline::fit(name, estimator, options, dataset, roles, context)?;
+    // Families that do not declare it never have it.
+    let errors = errors(settings, &ERRORS)?;
+    Ok(Box::new(match errors {
+        Some(errors) => pipeline.judged(errors, dataset, roles)?,
+        None => pipeline,
+    }))
 }
 
 pub(crate) fn load(file: &ModelFile<'_>) -> Result<Box<dyn Model>> {

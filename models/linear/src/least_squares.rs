@@ -403,7 +403,11 @@ impl<T: Element> LeastSquaresTrainer<T> {
 }
 
 /// The triangle of the rows sqrt(w) [x - mean | y - mean | 1].
-fn triangle<T: Element>(chunk: &Chunk<'_, T, f64>, mean: &[f64], target_mean: f64) -> Result<Stack> {
+pub(crate) fn triangle<T: Element>(
+    chunk: &Chunk<'_, T, f64>,
+    mean: &[f64],
+    target_mean: f64,
+) -> Result<Stack> {
     let p = chunk.x.cols();
     // Four times as many rows as columns: reducing a leaf then costs more than merging two.
     let map = |range: Range<usize>| {

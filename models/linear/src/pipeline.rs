@@ -4,8 +4,8 @@
 //! answer does not depend on how many come with it, or on threads.
 
 use crate::{
-    Chunk, DescentLoss, ElasticNet, Generalised, GradientDescent, LeastSquares, LinearModel, Link, Logistic,
-    Rows,
+    Chunk, DescentLoss, ElasticNet, Generalised, GradientDescent, Inference, LeastSquares, LinearModel, Link,
+    Logistic, Rows,
 };
 use serde::{Deserialize, Serialize};
 use std::ops::Range;
@@ -18,6 +18,7 @@ use tilewise_base::{
 use tilewise_kernels::{MatMut, MatRef, same};
 
 mod describe;
+mod judged;
 mod search;
 
 pub use search::Search;
@@ -59,6 +60,7 @@ pub struct Pipeline {
     offset: Option<String>,
     task: Task,
     report: FitReport,
+    inference: Option<Inference>,
 }
 
 impl Pipeline {
@@ -141,7 +143,8 @@ impl Pipeline {
         report.warnings.splice(0..0, encoder.warnings());
         let (kind, target) = (kind.to_owned(), target.to_owned());
         let offset = roles.offset.clone();
-        Ok(Self { kind, estimator, encoder, model, target, offset, task, report })
+        let inference = None;
+        Ok(Self { kind, estimator, encoder, model, target, offset, task, report, inference })
     }
 
     /// Reads a model from its file.
@@ -179,7 +182,12 @@ impl Pipeline {
         let model = LinearModel { coefficients, intercepts, link };
         let (target, report) = (file.metadata("target")?, file.metadata("report")?);
         let (kind, offset) = (file.kind().to_owned(), file.optional("offset")?);
-        Ok(Self { kind, estimator, encoder, model, target, offset, task, report })
+        let inference: Option<Inference> = file.optional("inference")?;
+        let coefficients = |i: &Inference| i.coefficients.len() == encoder.width() + usize::from(i.intercept);
+        if !inference.as_ref().is_none_or(coefficients) {
+            return Err(file.error("it judges another number of coefficients than it has"));
+        }
+        Ok(Self { kind, estimator, encoder, model, target, offset, task, report, inference })
     }
 
     /// The model behind the encoder.
@@ -281,6 +289,10 @@ impl Model for Pipeline {
             "target": self.target,
             "task": self.task,
         });
+        if let Some(inference) = &self.inference {
+            let what = |e| Error::Fit(format!("standard errors could not be stored: {e}"));
+            metadata["inference"] = serde_json::to_value(inference).map_err(what)?;
+        }
         if let Some(offset) = &self.offset {
             metadata["offset"] = offset.as_str().into();
         }

@@ -254,7 +254,7 @@ fn nothing_to_learn_is_told() {
     };
     let (data, plain) = (table(), roles(Purpose::Regression));
     assert!(error(&data.take(&[3]), &plain).contains("only one row"));
-    assert!(error(&data.take(&[3, 3, 3]), &plain).contains("9 in every row"));
+    assert!(error(&data.take(&[3, 3, 3]), &plain).contains("10 in every row"));
     // A class by its name, that of the first row that counts.
     let of_class = |target: Column| {
         let x = Column::F64(vec![1.0, 2.0, 3.0]);

@@ -112,6 +112,52 @@ def log_linear(name, x, y):
     }
 
 
+def judged(fit):
+    """What statsmodels says of coefficients, the intercept first."""
+    interval = fit.conf_int()
+    return {
+        "coefficients": fit.params.tolist(),
+        "standard_errors": fit.bse.tolist(),
+        "statistics": fit.tvalues.tolist(),
+        "p_values": fit.pvalues.tolist(),
+        "lower": interval[:, 0].tolist(),
+        "upper": interval[:, 1].tolist(),
+        "log_likelihood": float(fit.llf),
+        "aic": float(fit.aic),
+        "residual_df": float(fit.df_resid),
+    }
+
+
+def inference(x, y, errors="nonrobust"):
+    fit = sm.OLS(y, sm.add_constant(x)).fit(cov_type=errors)
+    return judged(fit) | {
+        "bic": float(fit.bic),
+        "r_squared": float(fit.rsquared),
+        "adjusted_r_squared": float(fit.rsquared_adj),
+        "f_statistic": float(fit.fvalue),
+        "f_p_value": float(fit.f_pvalue),
+        "scale": float(fit.scale),
+    }
+
+
+def inference_through_origin(x, y):
+    fit = sm.OLS(y, x).fit()
+    return judged(fit) | {"r_squared": float(fit.rsquared), "adjusted_r_squared": float(fit.rsquared_adj)}
+
+
+def inference_logistic(x, labels):
+    codes = np.array([sorted(set(labels)).index(v) for v in labels])
+    fit = sm.Logit(codes, sm.add_constant(x)).fit(method="newton", tol=1e-14, disp=0)
+    return judged(fit) | {"bic": float(fit.bic)}
+
+
+def inference_log_linear(name, x, y):
+    family = FAMILIES[name][0](sm.families.links.Log())
+    counts, offset = 1.0 + np.arange(len(y)) % 3, 0.1 * (np.arange(len(y)) % 5)
+    fit = sm.GLM(y, sm.add_constant(x), family=family, offset=offset, freq_weights=counts).fit(tol=1e-14, maxiter=200)
+    return judged(fit) | {"deviance": float(fit.deviance), "pearson": float(fit.pearson_chi2), "scale": float(fit.scale)}
+
+
 def log_linear_ridge(name, x, y, alpha):
     """By scikit-learn, with weights."""
     settings = {"alpha": alpha, "solver": "newton-cholesky", "tol": 1e-13, "max_iter": 1000}
@@ -161,6 +207,11 @@ golden = {
     "tweedie_ridge_diabetes": log_linear_ridge("tweedie", scaled, progression, 0.5),
     "poisson_lasso_diabetes": log_linear_net("poisson", scaled, progression, 3.0, 1.0),
     "gamma_elastic_net_diabetes": log_linear_net("gamma", scaled, progression, 0.05, 0.5),
+    **{f"inference_{e}": inference(diabetes, progression, e) for e in ("nonrobust", "HC0", "HC1", "HC2", "HC3")},
+    "inference_through_origin": inference_through_origin(diabetes + 1.0, progression),
+    "inference_logistic": inference_logistic(StandardScaler().fit_transform(breast)[:, 4:10], diagnosis),
+    "inference_poisson": inference_log_linear("poisson", scaled, progression),
+    "inference_gamma": inference_log_linear("gamma", scaled, progression),
     "logistic_breast_cancer": logistic(breast, diagnosis),
     "logistic_breast_cancer_weighted": logistic(breast, diagnosis, repeated, "balanced"),
     "multinomial_iris": logistic(iris, species),
