@@ -34,7 +34,7 @@ impl Bread {
         let chunk = Chunk { x: chunk.x, y: &y, rows, first_row: chunk.first_row };
         let moments = Moments::of(&chunk, Second::None, |rows| vec![0.0; rows.len()])?;
         let centre = if intercept { moments.mean } else { vec![0.0; p] };
-        let stack = triangle(&chunk, &centre, 0.0)?;
+        let stack = triangle(&chunk, &centre, 0.0)?.triangular()?;
         let mut upper = vec![0.0; p * p];
         for (to, from) in upper.chunks_exact_mut(p).zip(stack.data.chunks_exact(stack.cols)) {
             to.copy_from_slice(&from[..p]);

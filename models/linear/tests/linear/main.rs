@@ -8,5 +8,6 @@ mod gradient_descent;
 mod inference;
 mod least_squares;
 mod logistic;
+mod nist;
 mod pipeline;
 mod support;
