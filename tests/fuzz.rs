@@ -63,10 +63,13 @@ fn table() -> Dataset {
 /// A file of every kind of model.
 fn models() -> Vec<(String, Vec<u8>)> {
     let trees: &[&str] = &["trees=4", "max_leaves=12"];
-    let cases: [(&str, &str, &[&str]); 21] = [
+    let cases: [(&str, &str, &[&str]); 24] = [
         ("linear", "y", &[]),
         ("ridge", "y", &["alpha=2"]),
         ("logistic", "two", &[]),
+        ("lasso", "y", &["alpha=0.1"]),
+        ("elastic-net", "y", &["alphas=5", "folds=3"]),
+        ("tweedie", "z", &["alpha=0.1"]),
         ("logistic", "class", &[]),
         ("tree", "y", &["unseen=majority"]),
         ("tree", "class", &["unseen=error", "growth=oblivious", "max_depth=3"]),

@@ -166,9 +166,9 @@ pub(crate) fn report(report: &FitReport) -> String {
         "{end} after {} {rounds} ({}); objective {:.6e}",
         report.rounds, report.stopped, report.objective
     );
-    // Trees have no gradient to tell of.
+    // Trees have none to tell of.
     let optimality = report.optimality;
-    if optimality.is_nan() { told } else { format!("{told}, largest gradient {optimality:.1e}") }
+    if optimality.is_nan() { told } else { format!("{told}, optimality {optimality:.1e}") }
 }
 
 /// What a person must not miss about a fit, on stderr.

@@ -1,13 +1,14 @@
 //! Our side of a comparison: a worker like all others.
 
 use super::histogram::{Form, Histogram};
+use super::problems::{LASSO_ALPHA, POISSON_ALPHA};
 use super::trees;
 use std::io;
 use tilewise_base::Context;
 use tilewise_kernels::parallel::{Scheme, with_threads};
 use tilewise_kernels::simd::Isa;
 use tilewise_kernels::{self as kernels, Float, GemmPlan, MatMut, MatRef, ShapeError, add, gemm};
-use tilewise_linear::{LeastSquares, Logistic, Rows};
+use tilewise_linear::{ElasticNet, Generalised, LeastSquares, Logistic, Rows};
 use tilewise_report::worker::{Element, Job, Jobs, Memory, Problem, Product, serve};
 
 /// Serves, with our kernels, in the naive `form` of a histogram (`blocks` or `loop`) or with the scheme of trees (`tasks` or
@@ -70,7 +71,9 @@ fn load<T: Float + Element>(problem: &Problem) -> io::Result<Box<dyn Job>> {
             memory.read(1, problem, "b")?;
             Ok(Box::new(Addition { m, n, memory }))
         }
-        ("least_squares" | "ridge" | "logistic", &[rows, features]) if problem.element == "f64" => {
+        ("least_squares" | "ridge" | "logistic" | "lasso" | "poisson", &[rows, features])
+            if problem.element == "f64" =>
+        {
             let (x, y) = (problem.doubles("x", rows * features)?, problem.doubles("y", rows)?);
             let classes = y.iter().map(|&y| y as u32).collect();
             Ok(Box::new(Linear {
@@ -226,6 +229,13 @@ impl Linear {
         let (rows, context) = (Rows::default(), Context::default());
         let fit = match self.kind.as_str() {
             "logistic" => Logistic::default().fit(x, &self.classes, rows, &context),
+            "lasso" => {
+                // The peers are asked for 1e-8 of the objective, which may be far below that of zero coefficients.
+                let params = ElasticNet { alpha: LASSO_ALPHA, tolerance: 1e-9, ..ElasticNet::default() };
+                params.fit(x, &self.y, rows, &context)
+            }
+            "poisson" => Generalised { alpha: POISSON_ALPHA, tolerance: 1e-6, ..Generalised::default() }
+                .fit(x, &self.y, rows, &context),
             kind => {
                 let l2 = if kind == "ridge" { 1.0 } else { 0.0 };
                 LeastSquares { l2, ..LeastSquares::default() }.fit(x, &self.y, rows, &context)

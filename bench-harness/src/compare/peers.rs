@@ -169,6 +169,14 @@ pub(super) const LINEAR: &[Peer] = &[
     Peer::new("scikit-learn", Launch::Python("scikit_learn_peer.py", "lbfgs")),
     Peer::new("scikit-learn newton-cholesky", Launch::Python("scikit_learn_peer.py", "newton-cholesky"))
         .taking(|problem| problem.kind == "logistic"),
+    Peer::new("glum", Launch::Python("penalised_peer.py", "glum")).taking(|problem| {
+        // Wide ones take it some hundred times as long.
+        problem.kind == "poisson" || problem.kind == "lasso" && problem.shape[0] >= problem.shape[1]
+    }),
+    Peer::new("skglm", Launch::Python("penalised_peer.py", "skglm"))
+        .taking(|problem| problem.kind == "lasso"),
+    Peer::new("celer", Launch::Python("penalised_peer.py", "celer"))
+        .taking(|problem| problem.kind == "lasso"),
 ];
 
 const fn trees(name: &'static str, library: &'static str) -> Peer {

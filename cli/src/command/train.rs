@@ -39,6 +39,9 @@ pub(crate) struct Train {
     /// everything else must be as it was
     #[arg(long = "continue", value_name = "FILE")]
     continued: Option<PathBuf>,
+    /// Print what inspect tells of the model: coefficients, and with --set errors=classical their standard errors
+    #[arg(long)]
+    summary: bool,
     /// Where the model goes; without it the model is only measured
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
@@ -111,6 +114,10 @@ Examples:
       --out m.safetensors
   tilewise train --model ridge --set alpha=10 --data houses.parquet --target price \\
       --out houses.safetensors
+  tilewise train --model linear --set errors=hc3 --summary --data houses.csv --target price
+  tilewise train --model lasso --data wide.csv --target y --out sparse.safetensors
+  tilewise train --model elastic-net --set alpha=0.1 --set l1_ratio=0.9 --data wide.csv --target y
+  tilewise train --model poisson --data claims.csv --target claims --offset log_exposure --out c.safetensors
   tilewise train --model tree --set max_depth=5 --data adult.csv --target income --out t.safetensors
   tilewise train --model tree --set max_bins=exact --data small.csv --target y --out exact.safetensors
   tilewise train --model tree --data houses.csv --target price,rent --out both.safetensors
@@ -255,6 +262,9 @@ impl Train {
             note("stopped", format!("by Ctrl-C after round {}", model.report().rounds));
         }
         output::warn(model.report());
+        if self.summary {
+            output::print(&format!("{}\n", model.describe().trim_end()))?;
+        }
         self.save(&*model)?;
         let told = output::report(model.report());
         let mut picture = Picture {

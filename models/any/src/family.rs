@@ -1,6 +1,6 @@
 //! The families of models: what they are called, what they accept, how they are trained and loaded.
 
-use crate::{Setting, Settings, forest, gbdt, isolation, linear, tree};
+use crate::{Setting, Settings, elastic_net, forest, gbdt, generalised, isolation, linear, tree};
 use std::io::Read;
 use std::path::Path;
 use tilewise_base::pool;
@@ -69,6 +69,11 @@ pub static FAMILIES: &[&Family] = &[
     &linear::LINEAR,
     &linear::RIDGE,
     &linear::LOGISTIC,
+    &elastic_net::LASSO,
+    &elastic_net::ELASTIC_NET,
+    &generalised::POISSON,
+    &generalised::GAMMA,
+    &generalised::TWEEDIE,
     &tree::TREE,
     &forest::FOREST,
     &forest::EXTRA_TREES,

@@ -14,9 +14,11 @@
 
 mod constraints;
 mod cross;
+mod elastic_net;
 mod family;
 mod forest;
 mod gbdt;
+mod generalised;
 mod isolation;
 mod linear;
 mod settings;

@@ -3,10 +3,12 @@
 use crate::{Family, Purpose, Setting, Settings};
 use tilewise_base::{Context, Dataset, Error, Model, ModelFile, Result, Roles, encoder};
 use tilewise_linear::pipeline::{Estimator, Pipeline};
-use tilewise_linear::{ClassWeights, DescentLoss, GradientDescent, LeastSquares, Logistic, LogisticSolver};
+use tilewise_linear::{
+    ClassWeights, DescentLoss, Errors, GradientDescent, LeastSquares, Logistic, LogisticSolver,
+};
 
 const BOOLEAN: &str = "true or false";
-const NOT_NEGATIVE: &str = "a number of 0 or more";
+pub(crate) const NOT_NEGATIVE: &str = "a number of 0 or more";
 
 const INTERCEPT: Setting = Setting {
     key: "intercept",
@@ -26,7 +28,19 @@ const IMPUTE: Setting = Setting {
     accepted: BOOLEAN,
     doc: "replace missing numbers by the mean; otherwise they are an error",
 };
-const COMMON: &[Setting] = &[INTERCEPT, STANDARDISE, IMPUTE];
+pub(crate) const COMMON: &[Setting] = &[INTERCEPT, STANDARDISE, IMPUTE];
+
+pub(crate) const ERRORS: Setting = Setting {
+    key: "errors",
+    default: "none",
+    accepted: "none, classical, hc0, hc1, hc2 or hc3",
+    doc: "standard errors, tests and intervals of the coefficients, which inspect prints; hc0 to hc3 hold where rows scatter differently",
+};
+pub(crate) const CLASSICAL: Setting = Setting {
+    accepted: "none or classical",
+    doc: "standard errors, tests and intervals of the coefficients, which inspect prints; of models without penalty",
+    ..ERRORS
+};
 
 const ALPHA: Setting =
     Setting { key: "alpha", default: "1", accepted: NOT_NEGATIVE, doc: "weight of the penalty alpha |w|^2" };
@@ -89,8 +103,8 @@ pub(crate) static LINEAR: Family = Family {
     processes: false,
     checkpoints: false,
     survival: false,
-    settings: &[CLOSED, COMMON],
-    check: |settings| squares(settings, 0.0).map(|_| ()),
+    settings: &[&[ERRORS], CLOSED, COMMON],
+    check: |settings| check(settings, &squares(settings, 0.0)?, &ERRORS),
     continued: None,
     train: |dataset, roles, settings, context| {
         fit("linear", &squares(settings, 0.0)?, dataset, roles, settings, context)
@@ -123,8 +137,8 @@ pub(crate) static LOGISTIC: Family = Family {
     processes: false,
     checkpoints: false,
     survival: false,
-    settings: &[&[C, CLASS_WEIGHT, SOLVER, STEP, TOLERANCE, MAX_ROUNDS], COMMON],
-    check: |settings| logistic(settings).map(|_| ()),
+    settings: &[&[C, CLASS_WEIGHT, CLASSICAL, SOLVER, STEP, TOLERANCE, MAX_ROUNDS], COMMON],
+    check: |settings| check(settings, &logistic(settings)?, &CLASSICAL),
     continued: None,
     train: |dataset, roles, settings, context| {
         fit("logistic", &logistic(settings)?, dataset, roles, settings, context)
@@ -132,8 +146,37 @@ pub(crate) static LOGISTIC: Family = Family {
     load,
 };
 
+/// Which standard errors are asked for.
+fn errors(settings: &Settings, setting: &Setting) -> Result<Option<Errors>> {
+    let robust = [("hc0", Errors::Hc0), ("hc1", Errors::Hc1), ("hc2", Errors::Hc2), ("hc3", Errors::Hc3)];
+    let mut words = vec![("none", None), ("classical", Some(Errors::Classical))];
+    if setting.accepted == ERRORS.accepted {
+        words.extend(robust.map(|(word, errors)| (word, Some(errors))));
+    }
+    settings.word(setting, &words)
+}
+
+/// Refuses standard errors of a model that has none, before any data is read.
+pub(crate) fn check(settings: &Settings, estimator: &Estimator, setting: &Setting) -> Result<()> {
+    let refused = |what: &str| Err(Error::parameter(setting.key, settings.get::<String>(setting)?, what));
+    match (errors(settings, setting)?, estimator) {
+        (None, _) => Ok(()),
+        (_, Estimator::Generalised(params)) if params.alpha > 0.0 => {
+            refused("it needs a model without penalty: alpha=0")
+        }
+        (_, Estimator::Logistic(params)) if params.l2 > 0.0 => {
+            refused("it needs a model without penalty: C=inf")
+        }
+        (_, Estimator::Logistic(params)) if params.class_weights != ClassWeights::Ones => {
+            refused("it needs class_weight=none")
+        }
+        (_, Estimator::GradientDescent(_)) => refused("it needs another solver than gradient-descent"),
+        _ => Ok(()),
+    }
+}
+
 /// Whether to fit an intercept, and what to do with numbers.
-fn common(settings: &Settings) -> Result<(bool, encoder::Options)> {
+pub(crate) fn common(settings: &Settings) -> Result<(bool, encoder::Options)> {
     let options =
         encoder::Options { impute: settings.get(&IMPUTE)?, standardise: settings.get(&STANDARDISE)? };
     Ok((settings.get(&INTERCEPT)?, options))
@@ -199,7 +242,7 @@ fn logistic(settings: &Settings) -> Result<Estimator> {
 }
 
 /// Tolerance and most rounds.
-fn limits(settings: &Settings, tolerance: &Setting, rounds: &Setting) -> Result<(f64, u64)> {
+pub(crate) fn limits(settings: &Settings, tolerance: &Setting, rounds: &Setting) -> Result<(f64, u64)> {
     let tolerance = settings.number(tolerance, |x| x >= 0.0 && x.is_finite())?;
     Ok((tolerance, settings.number(rounds, |x| x >= 1.0 && x.fract() == 0.0 && x < 1e15)? as u64))
 }
@@ -222,7 +265,7 @@ fn only_descent(settings: &Settings, of_descent: &[Setting]) -> Result<()> {
     }
 }
 
-fn fit(
+pub(crate) fn fit(
     name: &str,
     estimator: &Estimator,
     dataset: &Dataset,
@@ -231,10 +274,16 @@ fn fit(
     context: &Context<'_>,
 ) -> Result<Box<dyn Model>> {
     let (_, options) = common(settings)?;
-    Ok(Box::new(Pipeline::fit(name, estimator, options, dataset, roles, context)?))
+    let pipeline = Pipeline::fit(name, estimator, options, dataset, roles, context)?;
+    // Families that do not declare it never have it.
+    let errors = errors(settings, &ERRORS)?;
+    Ok(Box::new(match errors {
+        Some(errors) => pipeline.judged(errors, dataset, roles)?,
+        None => pipeline,
+    }))
 }
 
-fn load(file: &ModelFile<'_>) -> Result<Box<dyn Model>> {
+pub(crate) fn load(file: &ModelFile<'_>) -> Result<Box<dyn Model>> {
     Ok(Box::new(Pipeline::from_file(file)?))
 }
 

@@ -15,7 +15,8 @@ pub struct FitReport {
     /// The value of what was minimised, penalty included, per unit of weight. NaN when it is not finite.
     #[serde(with = "crate::finite")]
     pub objective: f64,
-    /// Largest absolute entry of the gradient of `objective` (KKT residual); 0 for closed forms that have none.
+    /// How far from the minimum: the largest absolute entry of the gradient of `objective` (KKT residual), or the duality gap of penalties
+    /// that have corners; 0 for closed forms that have neither.
     #[serde(with = "crate::finite")]
     pub optimality: f64,
     /// Rounds (passes over the data that were needed one after another).

@@ -11,15 +11,16 @@
 //! 2. when the smallest pivot is below `REFINE_BELOW`, one pass computes the true residual and the factor corrects
 //!    the solution by it (iterative refinement), another checks.
 //! 3. when the pivot is below `SINGULAR_BELOW`, or rows are fewer than columns, one pass reduces the centred rows to
-//!    their triangle (`qr.rs`), from which one-sided Jacobi rotations give the minimum-norm solution
-//!    with the cutoff of NumPy's `lstsq`, max(rows, columns) times machine epsilon. Fewer rows than columns, if
+//!    their triangle (`qr.rs`). Where every column has a part that those before it do not explain, beyond max(rows, columns) times
+//!    machine epsilon, it is solved and corrected once by the true residual (Bjorck, "Numerical methods for least squares problems",
+//!    1996, section 6.6.5); otherwise one-sided Jacobi rotations give the minimum-norm solution with the same cutoff, as NumPy's `lstsq`. Fewer rows than columns, if
 //!    independent, are solved by the Cholesky factor of their own inner products instead.
 
 use crate::block::leaf_rows;
 use crate::categories::Categories;
 use crate::cholesky::Cholesky;
 use crate::moments::{Moments, Second};
-use crate::qr::Stack;
+use crate::qr::{Stack, Upper};
 use crate::residual::Residual;
 use crate::rows::{check_not_negative, check_shape};
 use crate::{Chunk, Element, LinearModel, Link, Rows};
@@ -31,8 +32,8 @@ use tilewise_base::{Context, Error, Fit, FitReport, Result};
 use tilewise_kernels::{MatMut, MatRef, axpy, dot, gemv, parallel, syrk};
 
 /// Below this smallest pivot of the scaled Gram matrix the solution is refined by its true residual: normal equations
-/// lose about 1 / pivot of relative accuracy, so ten digits are left here.
-const REFINE_BELOW: f64 = 1e-5;
+/// lose about 1 / pivot of relative accuracy. At 1e-5 Wampler's polynomials kept six digits, where QR keeps nine.
+const REFINE_BELOW: f64 = 1e-2;
 
 /// Below this smallest pivot the Gram matrix counts as singular: one correction no longer restores the lost digits.
 const SINGULAR_BELOW: f64 = 1e-10;
@@ -105,7 +106,7 @@ pub struct Request(Ask);
 enum Ask {
     Moments { gram: bool },
     Triangle { mean: Vec<f64>, target_mean: f64 },
-    Residual { coefficients: Vec<f64>, intercept: f64 },
+    Residual { coefficients: Vec<f64>, mean: Vec<f64>, target_mean: f64 },
 }
 
 /// What a chunk answers.
@@ -132,6 +133,21 @@ enum Stage {
     Done,
 }
 
+/// What solves for the coefficients of centred features.
+enum Factor {
+    Cholesky(Cholesky),
+    Triangle(Upper),
+}
+
+impl Factor {
+    fn solve(&self, b: &mut [f64]) {
+        match self {
+            Self::Cholesky(factor) => factor.solve(b),
+            Self::Triangle(upper) => upper.solve(b),
+        }
+    }
+}
+
 /// Least squares as rounds.
 pub struct LeastSquaresTrainer<T> {
     params: LeastSquares,
@@ -140,7 +156,7 @@ pub struct LeastSquaresTrainer<T> {
     categories: Categories,
     stage: Stage,
     moments: Moments,
-    factor: Option<Cholesky>,
+    factor: Option<Factor>,
     solution: Vec<f64>,
     report: FitReport,
     element: PhantomData<fn(T)>,
@@ -159,7 +175,8 @@ impl<T: Element> rounds::Rounds for LeastSquaresTrainer<T> {
                 Ask::Triangle { mean, target_mean }
             }
             Stage::Residual { .. } => {
-                Ask::Residual { coefficients: self.solution.clone(), intercept: self.intercept() }
+                let (mean, target_mean) = self.centre();
+                Ask::Residual { coefficients: self.solution.clone(), mean, target_mean }
             }
             Stage::Done => return None,
         }))
@@ -183,8 +200,8 @@ impl<T: Element> rounds::Rounds for LeastSquaresTrainer<T> {
                 Answer::Moments(Moments::of(chunk, second, targets)?)
             }
             Ask::Triangle { mean, target_mean } => Answer::Triangle(triangle(chunk, mean, *target_mean)?),
-            Ask::Residual { coefficients, intercept } => {
-                Answer::Residual(Residual::of(chunk, coefficients, *intercept)?)
+            Ask::Residual { coefficients, mean, target_mean } => {
+                Answer::Residual(Residual::of(chunk, coefficients, mean, *target_mean)?)
             }
         }))
     }
@@ -309,7 +326,7 @@ impl<T: Element> LeastSquaresTrainer<T> {
         self.categories.shorten(&mut self.solution);
         if factor.smallest_pivot < REFINE_BELOW {
             self.stage = Stage::Residual { corrections: 1 };
-            self.factor = Some(factor);
+            self.factor = Some(Factor::Cholesky(factor));
         } else {
             self.done("solved by Cholesky factorisation");
         }
@@ -330,6 +347,13 @@ impl<T: Element> LeastSquaresTrainer<T> {
                 stack = stack.merge(&Stack::new(penalty, p + 2)?)?;
             }
             let cutoff = f64::EPSILON * self.rows.max(p) as f64;
+            stack = stack.triangular()?;
+            if let Some(upper) = Upper::new(&stack, p, cutoff) {
+                self.solution = upper.solve_last(&stack);
+                self.factor = Some(Factor::Triangle(upper));
+                self.stage = Stage::Residual { corrections: 1 };
+                return Ok(());
+            }
             let (solution, rank) = crate::jacobi::minimum_norm(&mut stack.data, p, stack.cols, cutoff)?;
             self.solution = solution;
             rank
@@ -346,18 +370,23 @@ impl<T: Element> LeastSquaresTrainer<T> {
         axpy(l2, &self.solution, &mut gradient)?;
         let slope = if self.params.intercept { residual.sum } else { 0.0 };
         self.report.objective = (residual.square + penalty) / weight;
-        self.report.optimality = gradient.iter().fold(slope.abs(), |m, g| m.max(g.abs())) * 2.0 / weight;
+        // In the features as they are.
+        let (mean, _) = self.centre();
+        let raw = gradient.iter().zip(&mean).map(|(g, m)| (g + slope * m).abs());
+        self.report.optimality = raw.fold(slope.abs(), f64::max) * 2.0 / weight;
         match (&self.stage, &self.factor) {
             (Stage::Residual { corrections: 1.. }, Some(factor)) => {
-                // In centred coordinates: what the intercept already explains is taken off.
-                let (mean, _) = self.centre();
-                axpy(-slope, &mean, &mut gradient)?;
                 factor.solve(&mut gradient);
                 axpy(-1.0, &gradient, &mut self.solution)?;
                 self.categories.shorten(&mut self.solution);
                 self.stage = Stage::Residual { corrections: 0 };
             }
-            _ if self.factor.is_some() => self.done("solved by Cholesky factorisation and one refinement"),
+            (_, Some(Factor::Cholesky(_))) => {
+                self.done("solved by Cholesky factorisation and one refinement")
+            }
+            (_, Some(Factor::Triangle(_))) => {
+                self.done("solved by orthogonal factorisation and one refinement")
+            }
             _ => self.done("solved by orthogonal factorisation"),
         }
         Ok(())
@@ -403,7 +432,11 @@ impl<T: Element> LeastSquaresTrainer<T> {
 }
 
 /// The triangle of the rows sqrt(w) [x - mean | y - mean | 1].
-fn triangle<T: Element>(chunk: &Chunk<'_, T, f64>, mean: &[f64], target_mean: f64) -> Result<Stack> {
+pub(crate) fn triangle<T: Element>(
+    chunk: &Chunk<'_, T, f64>,
+    mean: &[f64],
+    target_mean: f64,
+) -> Result<Stack> {
     let p = chunk.x.cols();
     // Four times as many rows as columns: reducing a leaf then costs more than merging two.
     let map = |range: Range<usize>| {

@@ -3,7 +3,11 @@
 mod block;
 mod categories;
 mod cholesky;
+mod deviance;
+pub mod elastic_net;
+pub mod generalised;
 pub mod gradient_descent;
+pub mod inference;
 mod jacobi;
 mod lbfgs;
 pub mod least_squares;
@@ -19,7 +23,11 @@ mod solver;
 mod sweep;
 
 pub use block::Element;
+pub use deviance::Distribution;
+pub use elastic_net::{Alphas, Choice, ElasticNet, ElasticNetSolver, PathStep};
+pub use generalised::Generalised;
 pub use gradient_descent::{DescentLoss, GradientDescent};
+pub use inference::{Coefficient, Errors, Inference};
 pub use least_squares::LeastSquares;
 pub use logistic::{ClassWeights, Logistic, LogisticSolver};
 pub use model::{LinearModel, Link};

@@ -10,6 +10,8 @@ use tilewise_kernels::{MatMut, MatRef, dot, exp, log_softmax, same, sigmoid};
 pub enum Link {
     /// They are the outputs.
     Identity,
+    /// One predictor z; the output is e^z.
+    Log,
     /// One predictor z; outputs are the probabilities 1 / (1 + e^z) and 1 / (1 + e^-z) of the two classes.
     Logit,
     /// One predictor per class; outputs are e^z over the sum of e^z.
@@ -45,8 +47,8 @@ impl LinearModel {
     pub fn predict_row(&self, row: &[f64], offset: f64, out: &mut [f64]) -> Result<()> {
         let features = self.features();
         same("coefficients", features * self.intercepts.len(), self.coefficients.len())?;
-        if self.link == Link::Logit {
-            same("linear predictors of two classes", 1, self.intercepts.len())?;
+        if matches!(self.link, Link::Logit | Link::Log) {
+            same("linear predictors of this link", 1, self.intercepts.len())?;
         }
         same("features of the row", features, row.len())?;
         same("outputs of the row", self.outputs(), out.len())?;
@@ -56,6 +58,10 @@ impl LinearModel {
         }
         match self.link {
             Link::Identity => {}
+            Link::Log => {
+                let z = [out[0]];
+                exp(&z, out)?;
+            }
             Link::Logit => {
                 let z = out[0];
                 sigmoid(&[-z, z], out)?;

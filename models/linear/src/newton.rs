@@ -4,11 +4,18 @@
 //! nothing was asked for in vain. Where the Hessian is singular (columns that depend on each other without penalty) a
 //! multiple of its diagonal is added until it factors (Levenberg): the gradient lies in its range, so steps change
 //! little.
+//!
+//! With a penalty l1 |b|_1 the step minimises the quadratic model and that penalty, by coordinate descent (Lee, Sun, Saunders,
+//! "Proximal Newton-type methods for minimizing composite functions", 2014; the intercept, which has no penalty, is taken out
+//! of the model first).
 
 use crate::cholesky::Cholesky;
+use crate::elastic_net::design::Products;
+use crate::elastic_net::penalty::Penalty;
+use crate::elastic_net::working_set;
 use crate::solver::{Accepted, Evaluation, Outcome, Solver, rounding, sufficient};
 use tilewise_base::Result;
-use tilewise_kernels::dot;
+use tilewise_kernels::{axpy, dot};
 
 /// Smallest pivot of the scaled Hessian that counts as regular.
 const SINGULAR_BELOW: f64 = 1e-12;
@@ -30,6 +37,7 @@ pub(crate) struct Newton {
     rounds: u64,
     max_rounds: u64,
     damped: bool,
+    l1: f64,
 }
 
 impl Newton {
@@ -45,12 +53,20 @@ impl Newton {
             rounds: 0,
             max_rounds,
             damped: false,
+            l1: 0.0,
         }
     }
 
     /// Counts rounds that another solver had before.
     pub(crate) fn after(mut self, rounds: u64) -> Self {
         self.rounds = rounds;
+        self
+    }
+
+    /// Expects `l1` times the sum of all coefficients' sizes in values, the last coordinate's apart, and its part in `norm`;
+    /// gradients are without.
+    pub(crate) fn with_corners(mut self, l1: f64) -> Self {
+        self.l1 = l1;
         self
     }
 
@@ -63,8 +79,11 @@ impl Newton {
     }
 
     /// The step that the Hessian asks for; the Hessian's lower triangle is enough.
-    fn solve(&mut self, mut hessian: Vec<f64>, gradient: &[f64]) -> Result<bool> {
+    fn solve(&mut self, mut hessian: Vec<f64>, gradient: &[f64], norm: f64) -> Result<bool> {
         let n = gradient.len();
+        if self.l1 > 0.0 {
+            return self.solve_with_corners(&hessian, gradient, norm);
+        }
         let diagonal: Vec<f64> = (0..n).map(|j| hessian[j * n + j]).collect();
         let mut damping = 0.0;
         loop {
@@ -125,7 +144,7 @@ impl Solver for Newton {
         let accepted = Accepted::new(self.trial.clone(), e);
         let (norm, gradient) = (accepted.norm, accepted.gradient.clone());
         self.accepted = Some(accepted);
-        let solved = self.solve(hessian, &gradient)?;
+        let solved = self.solve(hessian, &gradient, norm)?;
         if norm <= self.tolerance {
             return Ok(Some(Outcome {
                 warning: self.still_moving(),
@@ -145,6 +164,44 @@ impl Solver for Newton {
 }
 
 impl Newton {
+    /// The step to the minimum of the quadratic model with its penalty.
+    fn solve_with_corners(&mut self, hessian: &[f64], gradient: &[f64], norm: f64) -> Result<bool> {
+        let Some(base) = &self.accepted else { return Ok(false) };
+        let p = gradient.len() - 1;
+        let last = &hessian[p * (p + 1)..];
+        // Row and slope of the intercept, where there is one.
+        let per = if last[p] > 0.0 { 1.0 / last[p] } else { 0.0 };
+        let mut model = vec![0.0; p * p];
+        for i in 0..p {
+            for j in 0..=i {
+                let curvature = hessian[i * (p + 1) + j] - last[i] * last[j] * per;
+                (model[i * p + j], model[j * p + i]) = (curvature, curvature);
+            }
+        }
+        let b = base.point[..p].to_vec();
+        // H b - g is the pull at zero. The square of a target that fits it may be too large: the gap is then, by little.
+        let mut pull: Vec<f64> = (0..p).map(|j| last[j] * per * gradient[p] - gradient[j]).collect();
+        let mut bent = vec![0.0; p];
+        for (row, b) in model.chunks_exact(p).zip(&b) {
+            axpy(*b, row, &mut bent)?;
+        }
+        let curved = dot(&bent, &b)?;
+        pull.iter_mut().zip(&bent).for_each(|(pull, bent)| *pull += bent);
+        let square = 10.0 * (curved + dot(&pull, &b)?.abs() + base.value.abs());
+        let products = Products::given(model, pull, square);
+        // A quadratic model is worth no more exactness than the step will have: a tenth of the residual, squared as the gap is.
+        let (penalty, scale) = (Penalty { l1: self.l1, l2: 0.0 }, base.value.abs().max(1e-300));
+        let enough = (1e-2 * norm * norm).min(1e-3 * scale).max(1e-20 * scale);
+        let solution = working_set::solve(&products, penalty, b.clone(), enough, 100, &mut |_, _| true)?;
+        self.direction.clear();
+        self.direction.extend(solution.coefficients.iter().zip(&b).map(|(new, old)| new - old));
+        let of_intercept = -per * (gradient[p] + dot(&last[..p], &self.direction)?);
+        self.direction.push(of_intercept);
+        let sizes = |b: &[f64]| b.iter().map(|b| b.abs()).sum::<f64>();
+        self.slope = dot(gradient, &self.direction)? + self.l1 * (sizes(&solution.coefficients) - sizes(&b));
+        Ok(self.direction.iter().all(|d| d.is_finite()) && self.slope <= 0.0)
+    }
+
     /// At a proper minimum the last Newton step is tiny; where the minimum lies at infinity steps keep their length
     /// while the gradient fades.
     fn still_moving(&self) -> Option<String> {

@@ -3,7 +3,10 @@
 //! The fitted pipeline sees rows of cells, encodes each into a row on the stack and takes inner products; a row's
 //! answer does not depend on how many come with it, or on threads.
 
-use crate::{Chunk, DescentLoss, GradientDescent, LeastSquares, LinearModel, Link, Logistic, Rows};
+use crate::{
+    Chunk, DescentLoss, ElasticNet, Generalised, GradientDescent, Inference, LeastSquares, LinearModel, Link,
+    Logistic, Rows,
+};
 use serde::{Deserialize, Serialize};
 use std::ops::Range;
 use tilewise_base::encoder::{Encoder, Options};
@@ -15,6 +18,10 @@ use tilewise_base::{
 use tilewise_kernels::{MatMut, MatRef, same};
 
 mod describe;
+mod judged;
+mod search;
+
+pub use search::Search;
 
 /// Columns of an encoded row that fit the stack; wider rows take a vector per call.
 const STACK: usize = 128;
@@ -25,6 +32,17 @@ const STACK: usize = 128;
 pub enum Estimator {
     /// Least squares and ridge.
     LeastSquares(LeastSquares),
+    /// Lasso and elastic net.
+    ElasticNet {
+        /// With the weight of the penalty that was chosen.
+        #[serde(flatten)]
+        params: ElasticNet,
+        /// Choose that weight by cross-validation. The file of a fitted model does not tell.
+        #[serde(skip)]
+        search: Option<Search>,
+    },
+    /// Poisson, gamma and Tweedie regression.
+    Generalised(Generalised),
     /// Logistic and multinomial regression.
     Logistic(Logistic),
     /// Plain gradient descent on the objective of either, with two classes at most.
@@ -42,6 +60,7 @@ pub struct Pipeline {
     offset: Option<String>,
     task: Task,
     report: FitReport,
+    inference: Option<Inference>,
 }
 
 impl Pipeline {
@@ -66,12 +85,38 @@ impl Pipeline {
         let design = encoder.encode(dataset)?;
         let x = MatRef::new(&design, dataset.rows(), encoder.width())?;
         let rows = Rows { weights: weights.as_deref(), offset: offset.as_deref() };
-        let (fit, task) = match estimator {
+        let mut estimator = estimator.clone();
+        let (fit, task) = match &mut estimator {
             Estimator::LeastSquares(params) => {
                 let y = roles::numbers(dataset, target)?;
                 let mut trainer = params.trainer(x.cols(), x.rows())?.categories(categories(&encoder))?;
                 rounds::run(&mut trainer, &Chunk { x, y: &y, rows, first_row: 0 }, context)?;
                 (trainer.finish()?, Task::Regression)
+            }
+            Estimator::ElasticNet { params, search } => {
+                let y = roles::numbers(dataset, target)?;
+                let found = match search.take() {
+                    Some(search) => {
+                        let groups = roles.groups(dataset)?;
+                        Some(search.choose(params, x, &y, rows, groups, context)?)
+                    }
+                    None => None,
+                };
+                let mut fit = params.fit(x, &y, rows, context)?;
+                if let Some((note, warning)) = found {
+                    fit.report.stopped = format!("{note}; {}", fit.report.stopped);
+                    fit.report.warnings.extend(warning);
+                }
+                (fit, Task::Regression)
+            }
+            Estimator::Generalised(params) => {
+                let y = roles::numbers(dataset, target)?;
+                let wrong =
+                    y.iter().enumerate().find_map(|(i, &y)| Some((i, params.distribution.refuses(y)?)));
+                if let Some((row, what)) = wrong {
+                    return Err(Error::cell(row, target, format!("the target {what}")));
+                }
+                (params.fit(x, &y, rows, context)?, Task::Regression)
             }
             Estimator::GradientDescent(params) if params.loss == DescentLoss::Squared => {
                 let y = roles::numbers(dataset, target)?;
@@ -96,9 +141,10 @@ impl Pipeline {
         };
         let (model, mut report) = (fit.model, fit.report);
         report.warnings.splice(0..0, encoder.warnings());
-        let (kind, estimator, target) = (kind.to_owned(), estimator.clone(), target.to_owned());
+        let (kind, target) = (kind.to_owned(), target.to_owned());
         let offset = roles.offset.clone();
-        Ok(Self { kind, estimator, encoder, model, target, offset, task, report })
+        let inference = None;
+        Ok(Self { kind, estimator, encoder, model, target, offset, task, report, inference })
     }
 
     /// Reads a model from its file.
@@ -113,11 +159,12 @@ impl Pipeline {
         }
         let task: Task = file.metadata("task")?;
         let classifies = match &estimator {
-            Estimator::LeastSquares(_) => false,
+            Estimator::LeastSquares(_) | Estimator::ElasticNet { .. } | Estimator::Generalised(_) => false,
             Estimator::Logistic(_) => true,
             Estimator::GradientDescent(params) => params.loss == DescentLoss::Logistic,
         };
         let (link, predictors) = match &task {
+            Task::Regression if matches!(estimator, Estimator::Generalised(_)) => (Link::Log, 1),
             Task::Regression if !classifies => (Link::Identity, 1),
             Task::Classification { classes } if classifies && classes.len() == 2 => (Link::Logit, 1),
             Task::Classification { classes }
@@ -135,7 +182,12 @@ impl Pipeline {
         let model = LinearModel { coefficients, intercepts, link };
         let (target, report) = (file.metadata("target")?, file.metadata("report")?);
         let (kind, offset) = (file.kind().to_owned(), file.optional("offset")?);
-        Ok(Self { kind, estimator, encoder, model, target, offset, task, report })
+        let inference: Option<Inference> = file.optional("inference")?;
+        let coefficients = |i: &Inference| i.coefficients.len() == encoder.width() + usize::from(i.intercept);
+        if !inference.as_ref().is_none_or(coefficients) {
+            return Err(file.error("it judges another number of coefficients than it has"));
+        }
+        Ok(Self { kind, estimator, encoder, model, target, offset, task, report, inference })
     }
 
     /// The model behind the encoder.
@@ -237,6 +289,10 @@ impl Model for Pipeline {
             "target": self.target,
             "task": self.task,
         });
+        if let Some(inference) = &self.inference {
+            let what = |e| Error::Fit(format!("standard errors could not be stored: {e}"));
+            metadata["inference"] = serde_json::to_value(inference).map_err(what)?;
+        }
         if let Some(offset) = &self.offset {
             metadata["offset"] = offset.as_str().into();
         }

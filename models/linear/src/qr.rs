@@ -106,6 +106,13 @@ impl Stack {
         Ok(stack)
     }
 
+    /// The triangle of the rows held, also where they are too few to have been replaced by it.
+    pub(crate) fn triangular(&self) -> Result<Self> {
+        let mut stack = self.clone();
+        triangle(&mut stack.data, self.rows(), self.cols)?;
+        Ok(stack)
+    }
+
     /// Number of rows held.
     pub(crate) fn rows(&self) -> usize {
         self.data.len() / self.cols.max(1)
@@ -125,6 +132,54 @@ impl Stack {
             self.data.truncate(self.cols * self.cols);
         }
         Ok(())
+    }
+}
+
+/// A triangle whose columns are independent.
+pub(crate) struct Upper {
+    order: usize,
+    /// Row-major.
+    data: Vec<f64>,
+}
+
+impl Upper {
+    /// The first `order` rows and columns of a triangular stack; none where there are fewer, or where what the columns before do not explain
+    /// of one is not above `cutoff` of its length.
+    pub(crate) fn new(stack: &Stack, order: usize, cutoff: f64) -> Option<Self> {
+        if stack.rows() < order {
+            return None;
+        }
+        let mut data = Vec::with_capacity(order * order);
+        stack.data.chunks_exact(stack.cols).take(order).for_each(|row| data.extend_from_slice(&row[..order]));
+        let own = |j: usize| data[j * (order + 1)].abs();
+        let length = |j: usize| (0..=j).map(|i| data[i * order + j].powi(2)).sum::<f64>().sqrt();
+        (0..order).all(|j| own(j) > cutoff * length(j)).then_some(Self { order, data })
+    }
+
+    /// The solution for the column behind the first ones of the stack.
+    pub(crate) fn solve_last(&self, stack: &Stack) -> Vec<f64> {
+        let mut b: Vec<f64> =
+            stack.data.chunks_exact(stack.cols).take(self.order).map(|row| row[self.order]).collect();
+        self.back(&mut b);
+        b
+    }
+
+    /// Solves R^T R x = b in place.
+    pub(crate) fn solve(&self, b: &mut [f64]) {
+        for i in 0..self.order {
+            let row = &self.data[i * self.order..(i + 1) * self.order];
+            b[i] /= row[i];
+            let x = b[i];
+            b[i + 1..].iter_mut().zip(&row[i + 1..]).for_each(|(b, r)| *b -= r * x);
+        }
+        self.back(b);
+    }
+
+    fn back(&self, b: &mut [f64]) {
+        for i in (0..self.order).rev() {
+            let row = &self.data[i * self.order..(i + 1) * self.order];
+            b[i] = (b[i] - dot(&row[i + 1..], &b[i + 1..])) / row[i];
+        }
     }
 }
 

@@ -1,7 +1,8 @@
-//! What a classifier's objective asks of rows, in one sweep: margins, probabilities, loss and gradient of a block of
+//! What a smooth objective asks of rows, in one sweep: margins, probabilities, loss and gradient of a block of
 //! rows while the block is in cache, and the Hessian where it is wanted.
 
 use crate::block::{block_rows, leaf_rows};
+use crate::deviance::Distribution;
 use crate::{Chunk, Element};
 use serde::{Deserialize, Serialize};
 use std::ops::Range;
@@ -9,6 +10,7 @@ use tilewise_base::{Error, Result};
 use tilewise_kernels::{axpy, parallel};
 
 mod binomial;
+mod deviance;
 mod multinomial;
 
 /// The point at which sums are wanted.
@@ -50,6 +52,19 @@ impl Sweep {
             .unwrap_or_else(|| Err(Error::Fit("there are no rows; a fit needs at least one".into())))
     }
 
+    /// The same for numbers.
+    pub(crate) fn of_numbers<T: Element>(
+        chunk: &Chunk<'_, T, f64>,
+        point: &Point,
+        distribution: Distribution,
+    ) -> Result<Self> {
+        let (n, p) = (chunk.x.rows(), chunk.x.cols());
+        let leaf = leaf_rows(p, if point.centre.is_some() { 2 * p } else { 1 });
+        let map = |range: Range<usize>| deviance::leaf(chunk, point, distribution, range);
+        parallel::map_reduce(n, leaf, map, |a, b| Ok(a?.merge(&b?)))
+            .unwrap_or_else(|| Err(Error::Fit("there are no rows; a fit needs at least one".into())))
+    }
+
     fn new(predictors: usize, features: usize, hessian: bool) -> Self {
         let order = predictors * (features + 1);
         let hessian = vec![0.0; if hessian { order * order } else { 0 }];
@@ -64,6 +79,16 @@ impl Sweep {
         self.margin = self.margin.min(other.margin);
         self
     }
+}
+
+/// Sums over rows that no point changes: weight x target, weight x e^offset, weight x the loss's constant.
+pub(crate) fn totals<T: Element>(chunk: &Chunk<'_, T, f64>, distribution: Distribution) -> Result<[f64; 3]> {
+    let map = |range: Range<usize>| deviance::totals(chunk, distribution, range);
+    let merge = |a: Result<[f64; 3]>, b: Result<[f64; 3]>| {
+        let (a, b) = (a?, b?);
+        Ok([a[0] + b[0], a[1] + b[1], a[2] + b[2]])
+    };
+    parallel::map_reduce(chunk.x.rows(), leaf_rows(1, 1), map, merge).unwrap_or(Ok([0.0; 3]))
 }
 
 /// A row's weight times that of its class.

@@ -1,24 +1,14 @@
 //! What `inspect` prints of a linear model: the encoding, then coefficients as fitted and per unit of the inputs.
 
 use super::Pipeline;
+use crate::Link;
 use std::fmt::Write as _;
-use tilewise_base::{Kind, Task};
+use tilewise_base::Task;
 
 pub(super) fn describe(pipeline: &Pipeline) -> String {
     let (encoder, model) = (&pipeline.encoder, &pipeline.model);
     let names = encoder.names();
-    // The encoding of numbers is (x - mean) / scale: what it makes of 0 and 1 tells both.
-    let inputs = encoder.inputs().len();
-    let (mut at_zero, mut at_one) = (vec![0.0; names.len()], vec![0.0; names.len()]);
-    encoder.encode_row(&vec![0.0; inputs], &mut at_zero);
-    encoder.encode_row(&vec![1.0; inputs], &mut at_one);
-    let mut numeric = Vec::with_capacity(names.len());
-    for field in encoder.inputs() {
-        match &field.kind {
-            Kind::Categorical { dictionary } => numeric.extend(std::iter::repeat_n(false, dictionary.len())),
-            Kind::Numeric | Kind::Boolean => numeric.push(true),
-        }
-    }
+    let (at_zero, per_unit_of) = pipeline.units();
     let mut text = String::from("inputs\n");
     for line in encoder.describe() {
         text += &format!("  {line}\n");
@@ -35,16 +25,11 @@ pub(super) fn describe(pipeline: &Pipeline) -> String {
                 let class = if model.intercepts.len() == 1 { 1 } else { k };
                 format!("log odds of {}", classes.get(class).map_or("", String::as_str))
             }
+            _ if model.link == Link::Log => format!("log of {}", pipeline.target),
             _ => pipeline.target.clone(),
         };
-        let per_unit: Vec<f64> = row
-            .iter()
-            .zip(at_zero.iter().zip(&at_one))
-            .zip(&numeric)
-            .map(|((w, (zero, one)), numeric)| if *numeric { w * (one - zero) } else { *w })
-            .collect();
-        let at_origin: f64 =
-            row.iter().zip(&at_zero).zip(&numeric).filter(|(_, n)| **n).map(|((w, z), _)| w * z).sum();
+        let per_unit: Vec<f64> = row.iter().zip(&per_unit_of).map(|(w, unit)| w * unit).collect();
+        let at_origin: f64 = row.iter().zip(&at_zero).map(|(w, z)| w * z).sum();
         // Writing to a String cannot fail.
         let _ = writeln!(text, "{what}\n  {:width$}  {:>14}  {:>14}", "", "coefficient", "per unit");
         let _ = writeln!(
@@ -57,6 +42,10 @@ pub(super) fn describe(pipeline: &Pipeline) -> String {
         for ((name, w), unit) in names.iter().zip(row).zip(per_unit) {
             let _ = writeln!(text, "  {name:width$}  {:>14}  {:>14}", short(*w), short(unit));
         }
+    }
+    if let Some(inference) = &pipeline.inference {
+        let title = format!("{} of {}, per unit of the inputs", pipeline.kind, pipeline.target);
+        text += &format!("\n{}", inference.table(&title, &names));
     }
     text
 }

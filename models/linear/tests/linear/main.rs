@@ -1,9 +1,13 @@
 //! Least squares, ridge and logistic regression against independent answers.
 
+mod elastic_net;
 mod extremes;
+mod generalised;
 mod golden_numbers;
 mod gradient_descent;
+mod inference;
 mod least_squares;
 mod logistic;
+mod nist;
 mod pipeline;
 mod support;

@@ -6,7 +6,7 @@ use tilewise_kernels::parallel::Scheme;
 use tilewise_kernels::random::Philox;
 use tilewise_kernels::{MatMut, MatRef, parallel};
 use tilewise_linear::pipeline::{Estimator, Pipeline};
-use tilewise_linear::{DescentLoss, GradientDescent, LeastSquares, Logistic};
+use tilewise_linear::{DescentLoss, Errors, GradientDescent, LeastSquares, Logistic};
 
 /// Exact in its inputs: y = 2 age - 3 [city = b] + [member] + 5, with gaps in age.
 fn table(rows: usize) -> Dataset {
@@ -64,6 +64,43 @@ fn an_exact_relation_is_found_and_told_in_original_units() {
     // That the three cities depend on each other is as it should be.
     assert!(model.report().warnings.is_empty(), "{:?}", model.report());
     assert!(model.report().stopped.contains("Cholesky"), "{:?}", model.report());
+}
+
+#[test]
+fn standard_errors_are_those_of_the_inputs_units_and_are_stored() {
+    let mut data = table(120);
+    // With noise, or there would be no errors.
+    let y: Vec<f64> = (0..120).map(|i| data.column("y").unwrap().cell(i) + ((i * 37) % 11) as f64).collect();
+    let columns = data.names().iter().zip(data.columns()).map(|(name, column)| {
+        (name.clone(), if name == "y" { Column::F64(y.clone()) } else { column.clone() })
+    });
+    data = Dataset::new(columns.collect()).unwrap();
+    let roles = Roles { ignore: vec!["species".into(), "city".into()], ..Roles::target("y") };
+    let judged = |estimator: &Estimator, standardise: bool| {
+        let options = Options { standardise, ..Options::default() };
+        Pipeline::fit("a kind", estimator, options, &data, &roles, &Context::default()).unwrap().judged(
+            Errors::Classical,
+            &data,
+            &roles,
+        )
+    };
+    let least_squares = Estimator::LeastSquares(LeastSquares::default());
+    let (raw, scaled) = (judged(&least_squares, false).unwrap(), judged(&least_squares, true).unwrap());
+    let (a, b) = (raw.inference().unwrap(), scaled.inference().unwrap());
+    for (a, b) in a.coefficients.iter().zip(&b.coefficients) {
+        assert!((a.estimate / b.estimate - 1.0).abs() < 1e-9 && a.standard_error > 0.0);
+        assert!((a.standard_error / b.standard_error - 1.0).abs() < 1e-9);
+    }
+    let bytes = scaled.to_bytes().unwrap();
+    let read = Pipeline::from_file(&ModelFile::parse(&bytes).unwrap()).unwrap();
+    assert_eq!(read.to_bytes().unwrap(), bytes);
+    let text = read.describe();
+    assert_eq!(text, scaled.describe());
+    for part in ["No. Observations:                  120", "std err", "P>|t|", "intercept", "age  ", "AIC:"] {
+        assert!(text.contains(part), "{part} is not in {text}");
+    }
+    let ridge = Estimator::LeastSquares(LeastSquares { l2: 1.0, ..Default::default() });
+    assert!(judged(&ridge, true).err().unwrap().to_string().contains("without penalty"));
 }
 
 #[test]

@@ -1,0 +1,134 @@
+//! Poisson, gamma and Tweedie regression: what `--set` accepts for them.
+
+use crate::linear::{CLASSICAL, COMMON, NOT_NEGATIVE, check, common, fit, limits, load};
+use crate::{Family, Purpose, Setting, Settings};
+use tilewise_base::{Error, Result};
+use tilewise_linear::pipeline::Estimator;
+use tilewise_linear::{Distribution, Generalised};
+
+const ALPHA: Setting = Setting {
+    key: "alpha",
+    default: "1e-4",
+    accepted: NOT_NEGATIVE,
+    doc: "weight of the penalty, beside half the mean deviance; 0 for none",
+};
+const L1_RATIO: Setting = Setting {
+    key: "l1_ratio",
+    default: "0",
+    accepted: "a number from 0 to 1",
+    doc: "share of |w| in the penalty, which makes coefficients zero; the rest is |w|^2 / 2",
+};
+const POWER: Setting = Setting {
+    key: "power",
+    default: "1.5",
+    accepted: "a number between 1 and 2",
+    doc: "the variance is proportional to so high a power of the mean",
+};
+const TOLERANCE: Setting = Setting {
+    key: "tolerance",
+    default: "1e-8",
+    accepted: NOT_NEGATIVE,
+    doc: "largest entry of the gradient, per unit of weight, at which the fit has converged",
+};
+const MAX_ROUNDS: Setting = Setting {
+    key: "max_rounds",
+    default: "100",
+    accepted: "a whole number above 0",
+    doc: "passes over the data after which the fit ends",
+};
+const SHARED: &[Setting] = &[ALPHA, L1_RATIO, CLASSICAL, TOLERANCE, MAX_ROUNDS];
+
+pub(crate) static POISSON: Family = Family {
+    name: "poisson",
+    summary: "Poisson regression of counts, log link",
+    purpose: Purpose::Regression,
+    several: false,
+    processes: false,
+    checkpoints: false,
+    survival: false,
+    settings: &[SHARED, COMMON],
+    check: |settings| check(settings, &estimator(settings, Distribution::Poisson)?, &CLASSICAL),
+    continued: None,
+    train: |dataset, roles, settings, context| {
+        let estimator = estimator(settings, Distribution::Poisson)?;
+        fit("poisson", &estimator, dataset, roles, settings, context)
+    },
+    load,
+};
+
+pub(crate) static GAMMA: Family = Family {
+    name: "gamma",
+    summary: "gamma regression of amounts above 0, log link",
+    purpose: Purpose::Regression,
+    several: false,
+    processes: false,
+    checkpoints: false,
+    survival: false,
+    settings: &[SHARED, COMMON],
+    check: |settings| check(settings, &estimator(settings, Distribution::Gamma)?, &CLASSICAL),
+    continued: None,
+    train: |dataset, roles, settings, context| {
+        fit("gamma", &estimator(settings, Distribution::Gamma)?, dataset, roles, settings, context)
+    },
+    load,
+};
+
+pub(crate) static TWEEDIE: Family = Family {
+    name: "tweedie",
+    summary: "Tweedie regression of amounts of which many are 0, log link",
+    purpose: Purpose::Regression,
+    several: false,
+    processes: false,
+    checkpoints: false,
+    survival: false,
+    settings: &[&[POWER], SHARED, COMMON],
+    check: |settings| check(settings, &tweedie(settings)?, &CLASSICAL),
+    continued: None,
+    train: |dataset, roles, settings, context| {
+        fit("tweedie", &tweedie(settings)?, dataset, roles, settings, context)
+    },
+    load,
+};
+
+fn tweedie(settings: &Settings) -> Result<Estimator> {
+    let power = settings.number(&POWER, |x| x > 1.0 && x < 2.0)?;
+    estimator(settings, Distribution::Tweedie(power))
+}
+
+fn estimator(settings: &Settings, distribution: Distribution) -> Result<Estimator> {
+    let (intercept, _) = common(settings)?;
+    let alpha = settings.number(&ALPHA, |x| x >= 0.0 && x.is_finite())?;
+    let l1_ratio = settings.number(&L1_RATIO, |x| (0.0..=1.0).contains(&x))?;
+    if alpha == 0.0 && l1_ratio > 0.0 {
+        return Err(Error::parameter(L1_RATIO.key, l1_ratio, "with alpha=0 there is no penalty to share"));
+    }
+    let (tolerance, max_rounds) = limits(settings, &TOLERANCE, &MAX_ROUNDS)?;
+    Ok(Estimator::Generalised(Generalised {
+        distribution,
+        alpha,
+        l1_ratio,
+        intercept,
+        tolerance,
+        max_rounds,
+    }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn settings_become_parameters() {
+        let settings = Settings::default().with("power", 1.2).with("alpha", 0.5).with("l1_ratio", 0.25);
+        let distribution = Distribution::Tweedie(1.2);
+        let params = Generalised { distribution, alpha: 0.5, l1_ratio: 0.25, ..Generalised::default() };
+        assert_eq!(tweedie(&settings).unwrap(), Estimator::Generalised(params));
+        let refused = |settings: &Settings, word: &str| {
+            let message = TWEEDIE.check(settings).unwrap_err().to_string();
+            assert!(message.contains(word), "{message}");
+        };
+        refused(&Settings::default().with("power", 2), "between 1 and 2");
+        refused(&Settings::default().with("alpha", 0).with("l1_ratio", 1), "no penalty to share");
+        assert!(POISSON.check(&Settings::default().with("power", 1.5)).is_err());
+    }
+}

@@ -1,0 +1,334 @@
+//! Generalised linear models of counts and amounts: Poisson, gamma and Tweedie regression, the mean being e^(x b + a + offset).
+//!
+//! Minimises sum of w_i deviance_i / (2 sum of w) + alpha (l1_ratio |b|_1 + (1 - l1_ratio) / 2 |b|^2), as scikit-learn's
+//! `PoissonRegressor` (with l1_ratio 0) and glum do; the intercept a is not penalised. The report's `objective` is this, and
+//! `optimality` the largest entry of its gradient (KKT residual): of a coefficient that is zero, what the gradient has beyond the
+//! penalty.
+//!
+//! Method, as rounds over the rows: one pass for means, deviations and the mean target, then one per point of Newton's method
+//! with the true Hessian (`newton.rs`), from the intercept alone. With |b|_1 its steps are found by coordinate descent.
+
+use crate::block::Element;
+use crate::deviance::Distribution;
+use crate::moments::{Moments, Second};
+use crate::newton::Newton;
+use crate::rows::{check_not_negative, check_shape};
+use crate::solver::{Evaluation, Solver};
+use crate::sweep::{Point, Sweep, totals};
+use crate::{Chunk, LinearModel, Link, Rows};
+use serde::{Deserialize, Serialize};
+use std::marker::PhantomData;
+use tilewise_base::rounds;
+use tilewise_base::{Context, Error, Fit, FitReport, Result};
+use tilewise_kernels::MatRef;
+
+/// Parameters of a generalised linear model with the logarithm as link.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Generalised {
+    /// How targets scatter.
+    pub distribution: Distribution,
+    /// Weight of the penalty.
+    pub alpha: f64,
+    /// Share of |b|_1 in the penalty, from 0 to 1.
+    pub l1_ratio: f64,
+    /// Whether to fit an intercept.
+    pub intercept: bool,
+    /// The fit has converged when no entry of the gradient, for features scaled to deviation 1, is larger.
+    pub tolerance: f64,
+    /// Passes over the data, besides a first one for the means, after which the fit ends with a warning.
+    pub max_rounds: u64,
+}
+
+impl Default for Generalised {
+    fn default() -> Self {
+        Self {
+            distribution: Distribution::Poisson,
+            alpha: 0.0,
+            l1_ratio: 0.0,
+            intercept: true,
+            tolerance: 1e-8,
+            max_rounds: 100,
+        }
+    }
+}
+
+impl Generalised {
+    /// Fits the rows of `x` to the numbers `y`.
+    ///
+    /// Memory for (features + 1)^2 numbers in each leaf of rows that is worked on.
+    ///
+    /// # Errors
+    /// When a parameter is out of range, shapes do not fit, there are no rows or features, a target is one that the distribution does
+    /// not have (named by row and value), all of positive weight are zero, or a number is NaN or infinite (named by row and feature);
+    /// when the fit was cancelled before its first round was done.
+    pub fn fit<T: Element>(
+        &self,
+        x: MatRef<'_, T>,
+        y: &[f64],
+        rows: Rows<'_>,
+        context: &Context<'_>,
+    ) -> Result<Fit<LinearModel>> {
+        check_shape(x.rows(), x.cols())?;
+        let mut trainer = self.trainer::<T>(x.cols())?;
+        rounds::run(&mut trainer, &Chunk { x, y, rows, first_row: 0 }, context)?;
+        trainer.finish()
+    }
+
+    /// The fit as rounds, for data in several chunks.
+    ///
+    /// # Errors
+    /// When a parameter is out of range or there are no features.
+    pub fn trainer<T: Element>(&self, features: usize) -> Result<GeneralisedTrainer<T>> {
+        self.distribution.check()?;
+        check_not_negative("alpha", self.alpha)?;
+        check_not_negative("tolerance", self.tolerance)?;
+        if !(0.0..=1.0).contains(&self.l1_ratio) {
+            return Err(Error::parameter("l1_ratio", self.l1_ratio, "expected a number from 0 to 1"));
+        }
+        check_shape(1, features)?;
+        Ok(GeneralisedTrainer {
+            params: self.clone(),
+            features,
+            stage: Stage::Start,
+            report: FitReport::default(),
+            element: PhantomData,
+        })
+    }
+}
+
+/// What workers are asked.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Request(Ask);
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+enum Ask {
+    Moments(Distribution),
+    Sweep(Distribution, Point),
+}
+
+/// What a chunk answers.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Partial(Answer);
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+enum Answer {
+    Moments { moments: Moments, totals: [f64; 3] },
+    Sweep(Sweep),
+    Failed(String),
+}
+
+enum Stage {
+    Start,
+    Solve(Problem),
+    Done(Problem),
+}
+
+/// The objective in the coordinates of the solver, which sees centred features.
+struct Problem {
+    solver: Newton,
+    centre: Vec<f64>,
+    deviation: Vec<f64>,
+    weight: f64,
+    /// What half the deviance has besides the loss, per unit of weight.
+    constant: f64,
+}
+
+/// A generalised linear model as rounds.
+pub struct GeneralisedTrainer<T> {
+    params: Generalised,
+    features: usize,
+    stage: Stage,
+    report: FitReport,
+    element: PhantomData<fn(T)>,
+}
+
+impl<T: Element> rounds::Rounds for GeneralisedTrainer<T> {
+    type Chunk<'a> = Chunk<'a, T, f64>;
+    type Request = Request;
+    type Partial = Partial;
+
+    fn request(&self) -> Option<Request> {
+        let distribution = self.params.distribution;
+        match &self.stage {
+            Stage::Start => Some(Request(Ask::Moments(distribution))),
+            Stage::Solve(problem) => {
+                let (coefficients, intercept) = problem.model(problem.solver.point());
+                let centre = Some(problem.centre.clone());
+                let (intercepts, class_weights) = (vec![intercept], Vec::new());
+                let point = Point { coefficients, intercepts, class_weights, centre, margin: false };
+                Some(Request(Ask::Sweep(distribution, point)))
+            }
+            Stage::Done(_) => None,
+        }
+    }
+
+    fn partial(request: &Request, chunk: &Chunk<'_, T, f64>) -> Result<Partial> {
+        match &request.0 {
+            Ask::Moments(distribution) => {
+                chunk.check()?;
+                let wrong =
+                    chunk.y.iter().enumerate().find_map(|(i, &y)| Some((i, distribution.refuses(y)?)));
+                if let Some((i, what)) = wrong {
+                    return Err(Error::Fit(format!("row {}: the target {what}", chunk.first_row + i)));
+                }
+                let moments = Moments::of(chunk, Second::Squares, |rows| vec![0.0; rows.len()])?;
+                Ok(Partial(Answer::Moments { moments, totals: totals(chunk, *distribution)? }))
+            }
+            Ask::Sweep(distribution, point) => {
+                Ok(Partial(Answer::Sweep(Sweep::of_numbers(chunk, point, *distribution)?)))
+            }
+        }
+    }
+
+    fn merge(left: Partial, right: Partial) -> Partial {
+        Partial(match (left.0, right.0) {
+            (Answer::Moments { moments, totals: a }, Answer::Moments { moments: other, totals: b }) => {
+                let totals = [a[0] + b[0], a[1] + b[1], a[2] + b[2]];
+                Answer::Moments { moments: moments.merge(other), totals }
+            }
+            (Answer::Sweep(a), Answer::Sweep(b)) => Answer::Sweep(a.merge(&b)),
+            (Answer::Failed(e), _) | (_, Answer::Failed(e)) => Answer::Failed(e),
+            _ => Answer::Failed("chunks answered different requests".into()),
+        })
+    }
+
+    fn advance(&mut self, partial: Partial) -> Result<()> {
+        self.report.rounds += 1;
+        match (partial.0, std::mem::replace(&mut self.stage, Stage::Start)) {
+            (Answer::Moments { moments, totals }, _) => {
+                self.stage = Stage::Solve(self.start(moments, totals)?);
+                Ok(())
+            }
+            (Answer::Sweep(sweep), Stage::Solve(mut problem)) => {
+                let trial = problem.solver.point().to_vec();
+                let evaluation = self.evaluate(&problem, &trial, sweep);
+                let first = problem.solver.accepted().is_none();
+                if first && !evaluation.value.is_finite() {
+                    return Err(Error::Fit("targets or offsets are so large that means overflow".into()));
+                }
+                let outcome = problem.solver.advance(evaluation)?;
+                if let Some(best) = problem.solver.accepted() {
+                    (self.report.objective, self.report.optimality) = (best.value, best.optimality);
+                }
+                self.stage = match outcome {
+                    None => Stage::Solve(problem),
+                    Some(outcome) => {
+                        self.report.converged = outcome.converged;
+                        self.report.stopped = outcome.stopped;
+                        self.report.warnings.extend(outcome.warning);
+                        Stage::Done(problem)
+                    }
+                };
+                Ok(())
+            }
+            (Answer::Failed(e), _) => Err(Error::Fit(e)),
+            _ => Err(Error::Fit("an answer came that was not asked for".into())),
+        }
+    }
+
+    fn note(&self) -> String {
+        match &self.stage {
+            Stage::Solve(problem) if problem.solver.accepted().is_none() => "means and deviations".into(),
+            _ => format!("loss {:.6}, gradient {:.1e}", self.report.objective, self.report.optimality),
+        }
+    }
+
+    fn at_most(&self) -> u64 {
+        // One round for the moments.
+        self.params.max_rounds.saturating_add(1)
+    }
+}
+
+impl<T: Element> GeneralisedTrainer<T> {
+    /// Sets up the solver at the model without features.
+    fn start(&self, moments: Moments, [target, exposure, constant]: [f64; 3]) -> Result<Problem> {
+        if moments.weight <= 0.0 {
+            return Err(Error::Fit("all weights are zero; at least one row must count".into()));
+        }
+        if target <= 0.0 {
+            let what = "all targets of rows that count are zero: their mean has no logarithm";
+            return Err(Error::Fit(what.into()));
+        }
+        let p = self.features;
+        let deviation =
+            moments.second.iter().map(|s| if *s > 0.0 { (s / moments.weight).sqrt() } else { 1.0 }).collect();
+        let mut start = vec![0.0; p + 1];
+        if self.params.intercept {
+            // The mean of e^offset is what the intercept multiplies.
+            start[p] = (target / exposure).ln();
+            if !start[p].is_finite() {
+                return Err(Error::Fit("targets or offsets are so large that means overflow".into()));
+            }
+        }
+        let solver = Newton::new(start, self.params.tolerance, self.params.max_rounds.max(1))
+            .with_corners(self.params.alpha * self.params.l1_ratio);
+        let constant = constant / moments.weight;
+        let centre = if self.params.intercept { moments.mean } else { vec![0.0; p] };
+        Ok(Problem { solver, centre, deviation, weight: moments.weight, constant })
+    }
+
+    /// Objective, gradient and Hessian per unit of weight in the solver's coordinates; |b|_1 is in the objective alone.
+    fn evaluate(&self, problem: &Problem, point: &[f64], sweep: Sweep) -> Evaluation {
+        let (p, params) = (self.features, &self.params);
+        let (l1, l2) = (params.alpha * params.l1_ratio, params.alpha * (1.0 - params.l1_ratio));
+        let per_weight = 1.0 / problem.weight;
+        let mut gradient = sweep.gradient;
+        let slope = if params.intercept { gradient[p] * per_weight } else { 0.0 };
+        gradient[p] = slope;
+        let mut value = sweep.loss * per_weight + problem.constant;
+        let (mut norm, mut optimality) = (slope.abs(), slope.abs());
+        for (j, g) in gradient[..p].iter_mut().enumerate() {
+            let b = point[j];
+            value += l1 * b.abs() + 0.5 * l2 * b * b;
+            let raw = *g * per_weight + l2 * b;
+            *g = raw - problem.centre[j] * slope;
+            // With corners the gradient is a range at zero: its end nearest to zero counts.
+            let residual =
+                |g: f64| if b == 0.0 { (g.abs() - l1).max(0.0) } else { (g + l1.copysign(b)).abs() };
+            optimality = optimality.max(residual(raw));
+            norm = norm.max(residual(*g) / problem.deviation[j]);
+        }
+        let mut hessian = sweep.hessian;
+        hessian.iter_mut().for_each(|h| *h *= per_weight);
+        for j in 0..p {
+            hessian[j * (p + 2)] += l2;
+        }
+        if !params.intercept && !hessian.is_empty() {
+            // A row of zeros is left out by the factorisation.
+            hessian[p * (p + 1)..].fill(0.0);
+        }
+        Evaluation { value, gradient, hessian, norm, optimality }
+    }
+
+    /// The model and how it went.
+    ///
+    /// # Errors
+    /// When it was stopped before its first round was done.
+    pub fn finish(mut self) -> Result<Fit<LinearModel>> {
+        let problem = match self.stage {
+            Stage::Start => return Err(Error::Cancelled),
+            Stage::Solve(problem) => {
+                self.report.stopped = "interrupted".into();
+                self.report.warnings.push("did not converge: the fit was interrupted".into());
+                problem
+            }
+            Stage::Done(problem) => problem,
+        };
+        let best = problem.solver.accepted().ok_or(Error::Cancelled)?;
+        let (coefficients, intercept) = problem.model(&best.point);
+        if coefficients.iter().chain([&intercept]).any(|w| !w.is_finite()) || !best.value.is_finite() {
+            return Err(Error::Fit("the solution overflows; scale the features".into()));
+        }
+        let model = LinearModel { coefficients, intercepts: vec![intercept], link: Link::Log };
+        Ok(Fit { model, report: self.report })
+    }
+}
+
+impl Problem {
+    /// Coefficients and intercept at a point of the solver.
+    fn model(&self, point: &[f64]) -> (Vec<f64>, f64) {
+        let (b, intercept) = point.split_at(self.centre.len());
+        let shift: f64 = b.iter().zip(&self.centre).map(|(b, m)| b * m).sum();
+        (b.to_vec(), intercept[0] - shift)
+    }
+}
