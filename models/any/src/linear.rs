@@ -96,6 +96,7 @@ pub(crate) static LINEAR: Family = Family {
         fit("linear", &squares(settings, 0.0)?, dataset, roles, settings, context)
     },
     load,
+    exported: None,
 };
 
 pub(crate) static RIDGE: Family = Family {
@@ -113,6 +114,7 @@ pub(crate) static RIDGE: Family = Family {
         fit("ridge", &ridge(settings)?, dataset, roles, settings, context)
     },
     load,
+    exported: None,
 };
 
 pub(crate) static LOGISTIC: Family = Family {
@@ -130,6 +132,7 @@ pub(crate) static LOGISTIC: Family = Family {
         fit("logistic", &logistic(settings)?, dataset, roles, settings, context)
     },
     load,
+    exported: None,
 };
 
 /// Whether to fit an intercept, and what to do with numbers.
