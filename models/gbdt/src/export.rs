@@ -14,10 +14,10 @@
 //! | here | LightGBM | XGBoost | ONNX |
 //! |---|---|---|---|
 //! | x is up to t | the same | x is below the least f32 above t | x is up to the largest f32 that is not above t |
-//! | x is there | x is up to infinity | x is not below minus infinity, sides changed | x is up to infinity |
+//! | x is there | x is up to infinity | x is not below the least finite f32, sides changed | x is up to infinity |
 //! | categories in a set | the set, or where missing goes left the others with sides changed | the set or the others, on the right | `BRANCH_EQ` nodes in a row with the same child |
 //! | leaves of several numbers | a tree for each | a tree for each | leaves of several numbers |
-//! | what scores start with | trees of one leaf | trees of one leaf | `base_values` |
+//! | what scores start with | trees of one leaf | trees of one leaf | a tree of one leaf |
 //! | means over trees | `average_output` | leaves over the number of trees | leaves over the number of trees |
 //!
 //! LightGBM adds the same f64 in the same order: equal bits of scores. The others add f32: a score is off by up to (trees + 3) x 2^-24 x

@@ -4,7 +4,7 @@ use super::no_link;
 use super::sum::{Ask, Sum, places};
 use crate::{Link, Loss};
 use std::fmt::{Display, LowerExp, Write};
-use tilewise_base::{Kind, Task};
+use tilewise_base::{Field, Kind, Task};
 use tilewise_tree::Tree;
 
 /// Flags of `decision_type`.
@@ -53,22 +53,21 @@ pub(super) fn write(sum: &Sum<'_>, notes: &mut Vec<String>) -> Result<Vec<u8>, S
     text += &format!("feature_names={}\nfeature_infos={}\n", names.join(" "), infos.join(" "));
     text += &format!("tree_sizes={}\n\n", joined(&sizes, " "));
     text += &blocks.concat();
-    text += "end of trees\n\nfeature_importances:\n\nparameters:\nend of parameters\n\n";
-    let lists: Vec<&[String]> = sum
-        .inputs
-        .iter()
-        .filter_map(|field| match &field.kind {
-            Kind::Categorical { dictionary } => Some(&dictionary[..]),
-            _ => None,
-        })
-        .collect();
+    text += "end of trees\n\nfeature_importances:\n\nparameters:\n";
+    let dictionary = |(column, field): (usize, &Field)| match &field.kind {
+        Kind::Categorical { dictionary } => Some((column, dictionary.clone())),
+        _ => None,
+    };
+    let (columns, lists): (Vec<usize>, Vec<Vec<String>>) =
+        sum.inputs.iter().enumerate().filter_map(dictionary).unzip();
+    text += &format!("[categorical_feature: {}]\nend of parameters\n\n", joined(&columns, ","));
     let lists = if lists.is_empty() { "null".to_owned() } else { json(&lists)? };
     text += &format!("pandas_categorical:{lists}\n");
     Ok(text.into_bytes())
 }
 
 /// As ASCII, as LightGBM's package writes it: it looks for the line from the end of the file.
-fn json(lists: &[&[String]]) -> Result<String, String> {
+fn json(lists: &[Vec<String>]) -> Result<String, String> {
     let text = serde_json::to_string(lists).map_err(|e| e.to_string())?;
     let mut ascii = String::with_capacity(text.len());
     for c in text.chars() {

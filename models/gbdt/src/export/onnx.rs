@@ -3,8 +3,9 @@
 //! `TreeEnsembleRegressor` writes `prediction`, rows x numbers, behind an `Exp` where the link is one. `TreeEnsembleClassifier` writes
 //! `label`, the most probable class of each row (of several the first), and `probabilities`, rows x classes.
 //!
-//! Two classes of one score s get leaves and starts of their own, -s and s: what runtimes make of a classifier with one score
-//! depends on whether all leaves are positive.
+//! Two classes of one score s get leaves of their own, -s and s: what runtimes make of a classifier with one score depends on whether
+//! all leaves are positive. Scores start with a tree of one leaf: of two classes ONNX Runtime takes `base_values` for those of one
+//! score, whatever the leaves say.
 
 use super::proto::{
     Attribute, FLOAT, Graph, Model, Node, OperatorSetId, STRING, StringStringEntry, ValueInfo,
@@ -29,18 +30,18 @@ pub(super) fn write(sum: &Sum<'_>, notes: &mut Vec<String>) -> Result<Vec<u8>, S
         (link, _) => return Err(no_link(link)),
     };
     let mut trees = Trees::default();
+    if sum.starts() {
+        trees
+            .push_leaf(0, sum.base.iter().copied().enumerate(), sum)
+            .map_err(|what| format!("its start: {what}"))?;
+        trees.number += 1;
+    }
     for (number, (tree, first)) in sum.trees.iter().enumerate() {
         trees.push(sum, tree, *first).map_err(|what| format!("tree {number}: {what}"))?;
     }
-    let start = |base: &f64| narrow(*base, "what a score starts with");
-    let base = sum.base.iter().map(start).collect::<Result<Vec<_>, _>>()?;
-    let base = if sum.link == Link::Logistic { vec![-base[0], base[0]] } else { base };
     let Trees { nodes, leaves, .. } = trees;
     let mut attributes = nodes.attributes();
     attributes.push(Attribute::string("post_transform", transform));
-    if sum.starts() {
-        attributes.push(Attribute::floats("base_values", base));
-    }
     let node = |op_type: &str, domain: &str, input: &str, output: &[&str], attribute: Vec<Attribute>| Node {
         input: vec![input.to_owned()],
         output: output.iter().map(|name| (*name).to_owned()).collect(),
@@ -200,22 +201,14 @@ impl Trees {
             })
             .collect();
         let id = self.number;
-        self.number += 1;
         for (at, (node, ask)) in tree.nodes().zip(&asks).enumerate() {
             let here = numbers[at];
             let children = [numbers[node.left as usize], numbers[node.right as usize]];
             match ask {
                 None => {
-                    self.nodes.push(id, here, 0, &Does::Leaf, [0, 0], false);
-                    for (output, value) in tree.numbers(at).enumerate() {
-                        let value = narrow(value / sum.over, &format!("leaf {at}"))?;
-                        if sum.link == Link::Logistic {
-                            self.leaves.push(id, here, 0, -value);
-                            self.leaves.push(id, here, 1, value);
-                        } else {
-                            self.leaves.push(id, here, first + output, value);
-                        }
-                    }
+                    let numbers =
+                        tree.numbers(at).enumerate().map(|(output, x)| (first + output, x / sum.over));
+                    self.push_leaf(here, numbers, sum)?;
                 }
                 Some(Question::UpTo(threshold)) => {
                     self.nodes.push(
@@ -244,6 +237,27 @@ impl Trees {
                         );
                     }
                 }
+            }
+        }
+        self.number += 1;
+        Ok(())
+    }
+
+    /// A leaf of the tree that is being written, by scores and what it adds to them.
+    fn push_leaf(
+        &mut self,
+        node: i64,
+        numbers: impl Iterator<Item = (usize, f64)>,
+        sum: &Sum<'_>,
+    ) -> Result<(), String> {
+        self.nodes.push(self.number, node, 0, &Does::Leaf, [0, 0], false);
+        for (score, value) in numbers {
+            let value = narrow(value, "what a leaf adds")?;
+            if sum.link == Link::Logistic {
+                self.leaves.push(self.number, node, 0, -value);
+                self.leaves.push(self.number, node, 1, value);
+            } else {
+                self.leaves.push(self.number, node, score, value);
             }
         }
         Ok(())

@@ -1,12 +1,14 @@
 //! XGBoost's JSON as version 2.1 writes it, which 3.x reads too; `foreign/xgboost.rs` tells what its fields mean.
 //!
+//! Cells of infinity, which XGBoost's tables refuse, may go elsewhere where a split asks whether a number is there.
+//!
 //! `base_score` is told in other ways by 3.1 and later, and goes through the link in f32, where a start near a probability of 1 would
 //! lose most of its digits. So here it is the one of score 0, and scores start with trees of one leaf.
 
 use super::sum::{Ask, Sum, places};
 use super::{narrow, no_link};
 use crate::{Link, Loss};
-use serde::{Serialize, Serializer};
+use serde::Serialize;
 use serde_json::{Value, json};
 use tilewise_base::{Field, Kind, Task};
 use tilewise_tree::Tree;
@@ -186,20 +188,6 @@ struct Model {
     trees: Vec<TreeText>,
 }
 
-/// A threshold or a leaf. Of infinity JSON has none; XGBoost and others read a number beyond the range of f32 as it.
-#[derive(Clone, Copy)]
-struct Condition(f32);
-
-impl Serialize for Condition {
-    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
-        if self.0.is_finite() {
-            to.serialize_f32(self.0)
-        } else {
-            to.serialize_f64(1e40_f64.copysign(self.0.into()))
-        }
-    }
-}
-
 /// A tree, in the order of its nodes.
 #[derive(Default, Serialize)]
 struct TreeText {
@@ -214,7 +202,7 @@ struct TreeText {
     loss_changes: Vec<f32>,
     parents: Vec<u32>,
     right_children: Vec<i64>,
-    split_conditions: Vec<Condition>,
+    split_conditions: Vec<f32>,
     split_indices: Vec<u32>,
     split_type: Vec<u8>,
     sum_hessian: Vec<f32>,
@@ -224,65 +212,73 @@ struct TreeText {
 impl TreeText {
     fn leaf(value: f32) -> Self {
         let mut tree = Self { parents: vec![NONE], ..Self::default() };
-        tree.push(-1, -1, 0, false, value);
+        tree.push(-1, 0, false, value);
         (tree.base_weights, tree.loss_changes, tree.sum_hessian) = (vec![value], vec![0.0], vec![0.0]);
         tree
     }
 
-    /// A tree that has one number in its leaves.
+    /// A tree that has one number in its leaves. Level by level: XGBoost takes it that a right child stands behind its left one.
     fn new(sum: &Sum<'_>, tree: &Tree, output: usize) -> Result<Self, String> {
-        let mut text = Self { parents: vec![NONE; tree.len()], ..Self::default() };
+        let mut text = Self { parents: vec![NONE], ..Self::default() };
         // What is only shown may be cut off at what f32 holds.
         let shown = |x: f64| (x as f32).clamp(f32::MIN, f32::MAX);
-        for (at, node) in tree.nodes().enumerate() {
+        // Nodes of the tree by their numbers in the text.
+        let mut order = vec![0];
+        let mut here = 0;
+        while let Some(&at) = order.get(here) {
+            let node = tree.node(at);
             let value = tree.numbers(at).nth(output).unwrap_or(f64::NAN) / sum.over;
             text.base_weights.push(shown(value));
             text.loss_changes.push(shown(node.gain));
             text.sum_hessian.push(shown(node.weight));
-            let Some(test) = &node.test else {
-                text.push(-1, -1, 0, false, narrow(value, &format!("leaf {at}"))?);
-                continue;
-            };
-            [node.left, node.right].into_iter().for_each(|child| text.parents[child as usize] = at as u32);
-            let (left, right) = (i64::from(node.left), i64::from(node.right));
-            match sum.ask(tree, &node, test) {
-                // No number is below minus infinity.
-                Ask::UpTo(f64::INFINITY) => {
-                    text.push(right, left, node.feature, !node.missing_left, f32::NEG_INFINITY);
-                }
-                Ask::UpTo(threshold) => {
-                    text.push(left, right, node.feature, node.missing_left, above(threshold));
-                }
-                Ask::OneOf(categories) => {
-                    // What is in no set goes left, and so do numbers of none: as those do that the dictionary lacks.
-                    let as_lacking = categories.last() == Some(&true);
-                    match as_lacking {
-                        true => text.push(left, right, node.feature, node.missing_left, 0.0),
-                        false => text.push(right, left, node.feature, !node.missing_left, 0.0),
-                    }
-                    let mut set = places(&categories, !as_lacking);
-                    if set.is_empty() {
-                        // It must have one: the number behind all.
-                        set.push(categories.len() as u32);
-                    }
-                    text.split_type[at] = 1;
-                    text.categories_nodes.push(at);
-                    text.categories_segments.push(text.categories.len());
-                    text.categories_sizes.push(set.len());
-                    text.categories.extend(set);
+            match &node.test {
+                None => text.push(-1, 0, false, narrow(value, &format!("leaf {at}"))?),
+                Some(test) => {
+                    let (condition, changed) = text.question(sum.ask(tree, &node, test), here);
+                    let (left, right) = (node.left as usize, node.right as usize);
+                    text.push(order.len() as i64, node.feature, node.missing_left != changed, condition);
+                    order.extend(if changed { [right, left] } else { [left, right] });
+                    text.parents.extend([here as u32; 2]);
                 }
             }
+            here += 1;
         }
         Ok(text)
     }
 
-    fn push(&mut self, left: i64, right: i64, feature: u32, default_left: bool, condition: f32) {
+    /// Writes what node `here` asks, all but its condition, which is the answer, with whether sides are changed.
+    fn question(&mut self, ask: Ask, here: usize) -> (f32, bool) {
+        let categories = match ask {
+            Ask::UpTo(threshold) => {
+                let limit = above(threshold);
+                // JSON has no infinity. No finite number is below the least one.
+                return if limit.is_finite() { (limit, false) } else { (f32::MIN, true) };
+            }
+            Ask::OneOf(categories) => categories,
+        };
+        // What is in no set goes left, and so do numbers of no category: where those go that the dictionary lacks.
+        let lacking_left = categories.last() == Some(&true);
+        let mut set = places(&categories, !lacking_left);
+        if set.is_empty() {
+            // It must have one: the number behind all.
+            set.push(categories.len() as u32);
+        }
+        self.categories_nodes.push(here);
+        self.categories_segments.push(self.categories.len());
+        self.categories_sizes.push(set.len());
+        self.categories.extend(set);
+        (0.0, !lacking_left)
+    }
+
+    /// Adds a node; `left` is -1 in leaves.
+    fn push(&mut self, left: i64, feature: u32, default_left: bool, condition: f32) {
+        let here = self.left_children.len();
         self.left_children.push(left);
-        self.right_children.push(right);
+        self.right_children.push(if left < 0 { left } else { left + 1 });
         self.split_indices.push(feature);
         self.default_left.push(default_left.into());
-        self.split_conditions.push(Condition(condition));
-        self.split_type.push(0);
+        self.split_conditions.push(condition);
+        self.split_type.push((self.categories_nodes.last() == Some(&here)).into());
     }
 }
 
