@@ -233,3 +233,6 @@ fn narrow(x: f64, what: &str) -> Result<f32, String> {
 fn no_link(link: Link) -> String {
     format!("there, nothing makes predictions of scores as the model does ({})", link.describe())
 }
+
+#[cfg(test)]
+mod tests;
