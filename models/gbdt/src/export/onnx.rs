@@ -3,8 +3,8 @@
 //! `TreeEnsembleRegressor` writes `prediction`, rows x numbers, behind an `Exp` where the link is one. `TreeEnsembleClassifier` writes
 //! `label`, the most probable class of each row (of several the first), and `probabilities`, rows x classes.
 //!
-//! Two classes of one score s get leaves of their own, -s and s: what runtimes make of a classifier with one score depends on whether
-//! all leaves are positive. Scores start with a tree of one leaf: of two classes ONNX Runtime takes `base_values` for those of one
+//! Two classes get scores of s and -s, s being the one that there is or the second minus the first: what runtimes make of a classifier
+//! with one score depends on whether all leaves are positive, and ONNX Runtime labels two classes by the sign of the second's. Scores start with a tree of one leaf: of two classes ONNX Runtime takes `base_values` for those of one
 //! score, whatever the leaves say.
 
 use super::proto::{
@@ -26,14 +26,18 @@ pub(super) fn write(sum: &Sum<'_>, notes: &mut Vec<String>) -> Result<Vec<u8>, S
     let transform = match (sum.link, sum.task) {
         (Link::Identity | Link::Exp, _) => "NONE",
         (Link::Logistic, Task::Classification { .. }) => "LOGISTIC",
+        (Link::Softmax, Task::Classification { classes }) if classes.len() == 2 => "LOGISTIC",
         (Link::Softmax, Task::Classification { .. }) => "SOFTMAX",
         (link, _) => return Err(no_link(link)),
     };
-    let mut trees = Trees::default();
+    let mut trees = Trees { of_two: transform == "LOGISTIC", ..Trees::default() };
     if sum.starts() {
-        trees
-            .push_leaf(0, sum.base.iter().copied().enumerate(), sum)
-            .map_err(|what| format!("its start: {what}"))?;
+        let starts: Vec<(usize, f64)> = match (trees.of_two, &sum.base[..]) {
+            (true, [second]) => vec![(1, *second)],
+            (true, [first, second]) => vec![(1, second - first)],
+            (_, base) => base.iter().copied().enumerate().collect(),
+        };
+        trees.push_leaf(0, starts).map_err(|what| format!("its start: {what}"))?;
         trees.number += 1;
     }
     for (number, (tree, first)) in sum.trees.iter().enumerate() {
@@ -95,6 +99,8 @@ pub(super) fn write(sum: &Sum<'_>, notes: &mut Vec<String>) -> Result<Vec<u8>, S
 #[derive(Default)]
 struct Trees {
     number: i64,
+    /// Whether what is added to the score of one of two classes is taken off that of the other; one score is the second's.
+    of_two: bool,
     nodes: Nodes,
     leaves: Leaves,
 }
@@ -201,14 +207,16 @@ impl Trees {
             })
             .collect();
         let id = self.number;
+        // One score is the second's of two classes.
+        let score = first + usize::from(sum.link == Link::Logistic);
         for (at, (node, ask)) in tree.nodes().zip(&asks).enumerate() {
             let here = numbers[at];
             let children = [numbers[node.left as usize], numbers[node.right as usize]];
             match ask {
                 None => {
                     let numbers =
-                        tree.numbers(at).enumerate().map(|(output, x)| (first + output, x / sum.over));
-                    self.push_leaf(here, numbers, sum)?;
+                        tree.numbers(at).enumerate().map(|(output, x)| (score + output, x / sum.over));
+                    self.push_leaf(here, numbers)?;
                 }
                 Some(Question::UpTo(threshold)) => {
                     self.nodes.push(
@@ -247,18 +255,15 @@ impl Trees {
     fn push_leaf(
         &mut self,
         node: i64,
-        numbers: impl Iterator<Item = (usize, f64)>,
-        sum: &Sum<'_>,
+        numbers: impl IntoIterator<Item = (usize, f64)>,
     ) -> Result<(), String> {
         self.nodes.push(self.number, node, 0, &Does::Leaf, [0, 0], false);
         for (score, value) in numbers {
             let value = narrow(value, "what a leaf adds")?;
-            if sum.link == Link::Logistic {
-                self.leaves.push(self.number, node, 0, -value);
-                self.leaves.push(self.number, node, 1, value);
-            } else {
-                self.leaves.push(self.number, node, score, value);
+            if self.of_two {
+                self.leaves.push(self.number, node, 1 - score, -value);
             }
+            self.leaves.push(self.number, node, score, value);
         }
         Ok(())
     }

@@ -150,17 +150,18 @@ impl Case {
     }
 }
 
-/// How a case is: 0 one number, 1 two classes of one score, 2 three classes of a score each, 3 means of leaves of three numbers.
+/// How a case is: 0 one number, 1 two classes of one score, 2 and 4 three and two classes of a score each, 3 means of leaves of three
+/// numbers.
 fn case() -> impl Strategy<Value = Case> {
     let tree_of = || prop::collection::vec((prop::bool::weighted(0.8), drawn()), 1..40);
-    (0..4usize, prop::collection::vec(tree_of(), 6), any::<bool>(), prop::collection::vec(-2.0..2.0f64, 3))
+    (0..5usize, prop::collection::vec(tree_of(), 6), any::<bool>(), prop::collection::vec(-2.0..2.0f64, 3))
         .prop_map(|(shape, draws, majority, base)| {
             let unseen = if majority { Unseen::Majority } else { Unseen::Missing };
             let inputs = read(unseen);
             let classes = |count: usize| Task::Classification {
                 classes: (0..count).map(|k| format!("c{k}")).collect(),
             };
-            let (scores, outputs) = [(1, 1), (1, 1), (3, 1), (3, 3)][shape];
+            let (scores, outputs) = [(1, 1), (1, 1), (3, 1), (3, 3), (2, 1)][shape];
             let means = shape == 3;
             let first = |number: usize| if outputs == 1 { number % scores } else { 0 };
             let trees: Vec<_> = draws
@@ -172,9 +173,9 @@ fn case() -> impl Strategy<Value = Case> {
                 inputs: self::inputs(),
                 over: if means { trees.len() as f64 } else { 1.0 },
                 trees,
-                task: [Task::Regression, classes(2), classes(3), classes(3)][shape].clone(),
+                task: [Task::Regression, classes(2), classes(3), classes(3), classes(2)][shape].clone(),
                 base: if means { vec![0.0; 3] } else { base[..scores].to_vec() },
-                link: [Link::Identity, Link::Logistic, Link::Softmax, Link::Identity][shape],
+                link: [Link::Identity, Link::Logistic, Link::Softmax, Link::Identity, Link::Softmax][shape],
                 unseen,
             }
         })
@@ -235,8 +236,10 @@ proptest! {
         let trees = Operators::new(&model.graph.unwrap().node[0]);
         for mut row in narrow(rows) {
             let mut scores = case.scores(&row);
-            if case.link == Link::Logistic {
-                scores.insert(0, -scores[0]);
+            // Of two classes each against the other.
+            if case.link != Link::Identity && case.base.len() < 3 {
+                let second = scores[scores.len() - 1] - if scores.len() == 2 { scores[0] } else { 0.0 };
+                scores = vec![-second, second];
             }
             // A text that the lists lack.
             for (cell, field) in row.iter_mut().zip(&case.inputs) {
@@ -246,7 +249,8 @@ proptest! {
             }
             let theirs = trees.scores(&row, scores.len());
             for (score, (a, b)) in scores.iter().zip(theirs).enumerate() {
-                let bound = case.sum().rounding_of_f32(score.min(case.base.len() - 1));
+                let all = (0..case.base.len()).map(|score| case.sum().rounding_of_f32(score));
+                let bound = if case.base.len() == 3 { case.sum().rounding_of_f32(score) } else { 2.0 * all.sum::<f64>() };
                 prop_assert!((a - b).abs() <= bound, "{row:?}: {a:e}, by ONNX {b:e}, up to {bound:e} apart");
             }
         }
