@@ -44,7 +44,7 @@ pub enum Format {
     LightGbm,
     /// The JSON of `Booster.save_model` of XGBoost, which versions 2 and 3 read.
     XgBoost,
-    /// ONNX, by the operators `TreeEnsembleRegressor` and `TreeEnsembleClassifier` of `ai.onnx.ml` 1 (and `Exp`).
+    /// ONNX, by the operators `TreeEnsembleRegressor` and `TreeEnsembleClassifier` of `ai.onnx.ml` 2 (and a few for links and labels).
     Onnx,
 }
 

@@ -1,7 +1,9 @@
 //! ONNX: one operator of trees, which reads a tensor `cells` of f32, rows x inputs.
 //!
 //! `TreeEnsembleRegressor` writes `prediction`, rows x numbers, behind an `Exp` where the link is one. `TreeEnsembleClassifier` writes
-//! `label`, the most probable class of each row (of several the first), and `probabilities`, rows x classes.
+//! `label`, the most probable class of each row (of several the first), and `probabilities`, rows x classes. Shares of classes are numbers
+//! of a regressor, of which `ArgMax` finds the largest and `LabelEncoder` tells its name: two classes without a transform ONNX
+//! Runtime labels by whether the second is above 0, or above 1/2 if all leaves are.
 //!
 //! Two classes get scores of s and -s, s being the one that there is or the second minus the first: what runtimes make of a classifier
 //! with one score depends on whether all leaves are positive, and ONNX Runtime labels two classes by the sign of the second's. Scores start with a tree of one leaf: of two classes ONNX Runtime takes `base_values` for those of one
@@ -17,8 +19,8 @@ use prost::Message;
 use tilewise_base::Task;
 use tilewise_tree::Tree;
 
-/// Of the operators of trees, that of ONNX 1.2; of the others that of ONNX 1.8.
-const TREES: i64 = 1;
+/// Of the operators for models, those of ONNX 1.4; of the others those of ONNX 1.8.
+const TREES: i64 = 2;
 const OTHERS: i64 = 13;
 const IR: i64 = 7;
 
@@ -57,12 +59,28 @@ pub(super) fn write(sum: &Sum<'_>, notes: &mut Vec<String>) -> Result<Vec<u8>, S
     const DOMAIN: &str = "ai.onnx.ml";
     const CELLS: &str = "cells";
     let (nodes, outputs) = if let Task::Classification { classes } = sum.task {
-        attributes.extend(leaves.attributes("class"));
-        attributes.push(Attribute::strings("classlabels_strings", classes.iter().map(String::as_str)));
         let names = ["label", "probabilities"];
-        let label = ValueInfo::rows(names[0], STRING, None);
-        let probabilities = ValueInfo::rows(names[1], FLOAT, Some(classes.len()));
-        (vec![node("TreeEnsembleClassifier", DOMAIN, CELLS, &names, attributes)], vec![label, probabilities])
+        let [label, probabilities] = names;
+        let texts = classes.iter().map(String::as_str);
+        let nodes = if sum.link == Link::Identity {
+            // Shares need no more than the name of the largest.
+            attributes.extend(leaves.attributes("target"));
+            attributes.push(Attribute::int("n_targets", sum.scores() as i64));
+            let largest = vec![Attribute::int("axis", 1), Attribute::int("keepdims", 0)];
+            let keys = Attribute::ints("keys_int64s", (0..classes.len() as i64).collect());
+            let names = vec![keys, Attribute::strings("values_strings", texts)];
+            vec![
+                node("TreeEnsembleRegressor", DOMAIN, CELLS, &[probabilities], attributes),
+                node("ArgMax", "", probabilities, &["number"], largest),
+                node("LabelEncoder", DOMAIN, "number", &[label], names),
+            ]
+        } else {
+            attributes.extend(leaves.attributes("class"));
+            attributes.push(Attribute::strings("classlabels_strings", texts));
+            vec![node("TreeEnsembleClassifier", DOMAIN, CELLS, &names, attributes)]
+        };
+        let columns = Some(classes.len());
+        (nodes, vec![ValueInfo::rows(label, STRING, None), ValueInfo::rows(probabilities, FLOAT, columns)])
     } else {
         attributes.extend(leaves.attributes("target"));
         attributes.push(Attribute::int("n_targets", sum.scores() as i64));

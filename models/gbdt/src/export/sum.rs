@@ -82,7 +82,8 @@ impl Sum<'_> {
         if scores == 0
             || next != 0
             || self.trees.is_empty()
-            || !(self.over > 0.0)
+            || self.over.is_nan()
+            || self.over <= 0.0
             || starts && self.over != 1.0
         {
             return Err(Error::Fit("is no sum of trees, as many for each score".into()));
