@@ -257,9 +257,12 @@ proptest! {
     }
 }
 
+/// The numbers and texts of an attribute.
+type Lists = (Vec<i64>, Vec<f32>, Vec<String>);
+
 /// The operators of trees by their definition (github.com/onnx/onnx, docs/Operators-ml.md), in f64.
 struct Operators {
-    lists: HashMap<String, (Vec<i64>, Vec<f32>, Vec<String>)>,
+    lists: HashMap<String, Lists>,
     of: &'static str,
 }
 
