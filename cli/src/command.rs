@@ -4,6 +4,7 @@ pub(crate) mod cv;
 pub(crate) mod demo;
 pub(crate) mod evaluate;
 pub(crate) mod explain;
+pub(crate) mod export;
 pub(crate) mod importance;
 pub(crate) mod inspect;
 pub(crate) mod predict;

@@ -1,4 +1,4 @@
-//! The tilewise command: train, cv, tune, evaluate, predict, explain, importance, inspect, serve, demo, a file each under `command/`.
+//! The tilewise command: train, cv, tune, evaluate, predict, explain, importance, inspect, export, serve, demo, a file each under `command/`.
 //!
 //! Results go to stdout, progress, warnings and errors to stderr. Exit code 0 is success, 1 a failure told in one line,
 //! 2 a misused command line, 130 training that Ctrl-C ended early. A reader of stdout that goes away early ends the command quietly.
@@ -29,6 +29,7 @@ Examples:
   tilewise explain --model tree.safetensors --data new.csv --rows 5
   tilewise inspect --model m.safetensors
   tilewise inspect --model tree.safetensors --svg tree.svg
+  tilewise export --model m.safetensors --to onnx --out m.onnx
   tilewise demo
   tilewise serve m.safetensors
 
@@ -52,6 +53,7 @@ enum Command {
     Explain(command::explain::Explain),
     Importance(command::importance::ImportanceOf),
     Inspect(command::inspect::Inspect),
+    Export(command::export::Export),
     Demo(command::demo::Demo),
     Serve(command::serve::Serve),
     #[command(hide = true)]
@@ -68,6 +70,7 @@ fn main() -> ExitCode {
         Command::Explain(explain) => explain.run(),
         Command::Importance(importance) => importance.run(),
         Command::Inspect(inspect) => inspect.run(),
+        Command::Export(export) => export.run(),
         Command::Demo(demo) => demo.run(),
         Command::Serve(serve) => serve.run(),
         Command::Worker(worker) => worker.run(),

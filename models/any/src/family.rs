@@ -6,6 +6,7 @@ use std::path::Path;
 use tilewise_base::pool;
 use tilewise_base::{Column, Context, Dataset, Engine, Error, Model, ModelFile, Result, Roles, Task, roles};
 use tilewise_forest::processes;
+use tilewise_gbdt::export::{Exported, Format};
 use tilewise_gbdt::{ForeignModel, foreign};
 
 /// Whether to predict classes, if the parameter `task` says.
@@ -38,6 +39,7 @@ pub(crate) type Train = fn(&Dataset, &Roles, &Settings, &Context<'_>) -> Result<
 pub(crate) type Continue =
     fn(&ModelFile<'_>, &Dataset, &Roles, &Settings, &Context<'_>) -> Result<Box<dyn Model>>;
 pub(crate) type Load = fn(&ModelFile<'_>) -> Result<Box<dyn Model>>;
+pub(crate) type Exporting = fn(&ModelFile<'_>, Format) -> Result<Exported>;
 
 /// A family of models.
 pub struct Family {
@@ -62,6 +64,8 @@ pub struct Family {
     /// How training goes on from a model's file, where it can.
     pub(crate) continued: Option<Continue>,
     pub(crate) load: Load,
+    /// How its models are written in formats of others, where they can be.
+    pub(crate) exported: Option<Exporting>,
 }
 
 /// All families, in the order of help texts.
@@ -323,16 +327,51 @@ pub fn work() -> Result<()> {
 /// When it cannot be read, is damaged, or is of a family or version that is not known.
 pub fn load(path: impl AsRef<Path>) -> Result<Box<dyn Model>> {
     let path = path.as_ref();
+    if is_foreign(path)? {
+        return Ok(Box::new(ForeignModel::load(path)?));
+    }
+    open(&ModelFile::load(path)?)
+}
+
+/// Whether a file is another library's model, by its beginning.
+fn is_foreign(path: &Path) -> Result<bool> {
     let mut start = Vec::new();
-    // A device or pipe may never end: it is refused below.
+    // A device or pipe may never end: reading our files refuses it.
     if path.is_file() {
         let file = std::fs::File::open(path).map_err(|e| Error::io(path, e))?;
         file.take(START).read_to_end(&mut start).map_err(|e| Error::io(path, e))?;
     }
-    if foreign::is_foreign(&start) {
-        return Ok(Box::new(ForeignModel::load(path)?));
+    Ok(foreign::is_foreign(&start))
+}
+
+/// The model in the file at `path` in a format of others: trees, forests, extra-trees and gbdt, and what another library trained, where
+/// its cells are read as they are.
+///
+/// # Errors
+/// As [`load`], or when the format cannot hold the model (says what), or the family has no trees that are summed.
+pub fn export(path: impl AsRef<Path>, format: Format) -> Result<Exported> {
+    let path = path.as_ref();
+    if is_foreign(path)? {
+        return ForeignModel::load(path)?.export(format);
     }
-    open(&ModelFile::load(path)?)
+    let file = ModelFile::load(path)?;
+    if file.kind() == foreign::KIND {
+        return ForeignModel::from_file(&file)?.export(format);
+    }
+    // That it is one of ours, and may be used.
+    open(&file)?;
+    let exported =
+        FAMILIES.iter().find(|family| family.name == file.kind()).and_then(|family| family.exported);
+    let Some(exported) = exported else {
+        let able: Vec<&str> = FAMILIES.iter().filter(|f| f.exported.is_some()).map(|f| f.name).collect();
+        let what = format!(
+            "holds a model of kind {:?}; formats of others are written of {}",
+            file.kind(),
+            able.join(", ")
+        );
+        return Err(file.error(what));
+    };
+    exported(&file, format)
 }
 
 /// Bytes that tell whose file it is.

@@ -1,7 +1,7 @@
 //! Random forests and extra trees: what `--set` accepts for them, and how they are trained.
 
 use crate::family::task;
-use crate::{Family, Purpose, Setting, Settings, constraints, tree};
+use crate::{Family, Purpose, Setting, Settings, constraints, export, tree};
 use tilewise_base::metric::check_quantiles;
 use tilewise_base::{Context, Dataset, Error, Model, ModelFile, Result, Roles};
 use tilewise_forest::{ForestModel, RandomForest};
@@ -50,6 +50,7 @@ pub(crate) static FOREST: Family = Family {
         continued(Splitter::Best, file, dataset, roles, settings, context)
     }),
     load,
+    exported: Some(|file, format| export::of_forest(&ForestModel::from_file(file)?, format)),
 };
 
 /// Each tree sees all rows, as its authors have it.

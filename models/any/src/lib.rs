@@ -15,6 +15,7 @@
 mod constraints;
 mod cross;
 mod elastic_net;
+mod export;
 mod family;
 mod forest;
 mod gbdt;
@@ -27,7 +28,10 @@ mod tree;
 mod tune;
 
 pub use cross::{CrossValidation, FoldScores, cross_validate, mean_and_error};
-pub use family::{FAMILIES, Family, Purpose, continue_training, family, load, load_bytes, train, work};
+pub use family::{
+    FAMILIES, Family, Purpose, continue_training, export, family, load, load_bytes, train, work,
+};
 pub use settings::{Setting, Settings};
 pub use space::Space;
+pub use tilewise_gbdt::export::{Exported, Format};
 pub use tune::{Measured, Method, Resource, Rung, Search, Trial, Tuned, tune};

@@ -110,6 +110,7 @@ pub(crate) static LINEAR: Family = Family {
         fit("linear", &squares(settings, 0.0)?, dataset, roles, settings, context)
     },
     load,
+    exported: None,
 };
 
 pub(crate) static RIDGE: Family = Family {
@@ -127,6 +128,7 @@ pub(crate) static RIDGE: Family = Family {
         fit("ridge", &ridge(settings)?, dataset, roles, settings, context)
     },
     load,
+    exported: None,
 };
 
 pub(crate) static LOGISTIC: Family = Family {
@@ -144,6 +146,7 @@ pub(crate) static LOGISTIC: Family = Family {
         fit("logistic", &logistic(settings)?, dataset, roles, settings, context)
     },
     load,
+    exported: None,
 };
 
 /// Which standard errors are asked for.

@@ -1,7 +1,7 @@
 //! Decision trees: what `--set` accepts for them, and how they are trained.
 
 use crate::family::{TASK, task};
-use crate::{Family, Purpose, Setting, Settings, constraints};
+use crate::{Family, Purpose, Setting, Settings, constraints, export};
 use tilewise_base::{Context, Dataset, Error, Model, ModelFile, Result, Roles, Unseen};
 use tilewise_tree::{
     ClassWeights, Criterion, DecisionTree, Growth, MaxBins, MaxFeatures, Splitter, TreeModel,
@@ -132,6 +132,7 @@ pub(crate) static TREE: Family = Family {
     train: fit,
     continued: None,
     load,
+    exported: Some(|file, format| export::of_tree(&TreeModel::from_file(file)?, format)),
 };
 
 /// The number of columns that such a setting says; `None` for `auto`.

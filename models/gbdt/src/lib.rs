@@ -5,6 +5,7 @@ mod boosting;
 mod continued;
 mod dart;
 mod ensemble;
+pub mod export;
 pub mod foreign;
 mod held_out;
 mod leaf_sums;

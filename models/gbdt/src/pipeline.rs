@@ -145,6 +145,11 @@ impl BoostedModel {
         &self.boosted.origin.params
     }
 
+    /// What makes predictions of scores.
+    pub fn link(&self) -> Link {
+        self.link
+    }
+
     fn ensemble(&self) -> &Ensemble {
         &self.boosted.ensemble
     }

@@ -1,6 +1,7 @@
 //! A model of another library, as one of ours.
 
 use super::cells::{Reading, read};
+use crate::export::{Exported, Format, Sum};
 use crate::{Ensemble, Link};
 use serde::{Deserialize, Serialize};
 use tilewise_base::{
@@ -137,6 +138,37 @@ impl ForeignModel {
             return Err(format!("it reads {} inputs of {}", self.readings.len(), self.inputs.len()));
         }
         Ok(())
+    }
+
+    /// The model in another format, where cells are read as they are and predictions are made of scores as they are.
+    ///
+    /// # Errors
+    /// When they are not, trees do not add to scores in turn, or the format cannot hold the model; says what.
+    pub fn export(&self, format: Format) -> Result<Exported> {
+        let refused =
+            |what: String| Error::Fit(format!("{} cannot be exported: {what}", self.library.name()));
+        let mut read = self.inputs.iter().zip(&self.readings);
+        if let Some((input, _)) = read.find(|(_, reading)| **reading != Reading::AsIs) {
+            let what = "is read by rules of the library (categories by number, zeros as missing)";
+            return Err(refused(format!("column {:?} {what}", input.name)));
+        }
+        let Scale { times, over, plus, slope } = &self.scale;
+        if *times != 1.0 || *slope != 1.0 {
+            return Err(refused(format!("its scores are multiplied, by {times} or {slope}")));
+        }
+        Sum {
+            inputs: &self.inputs,
+            task: &self.task,
+            targets: Vec::new(),
+            offset: None,
+            unseen: self.unseen(),
+            trees: self.in_order().zip(&self.order).map(|(tree, &score)| (tree, score as usize)).collect(),
+            base: plus.clone(),
+            over: *over,
+            link: self.link,
+            loss: None,
+        }
+        .export(format)
     }
 
     /// Tree number `tree` of the file.
