@@ -26,7 +26,7 @@ pub(crate) struct Speed {
     pub(crate) same: bool,
 }
 
-/// Normal features; a noisy linear target, and its sign as the class.
+/// Normal features; a noisy linear target, moved so that all of it is positive, and the sign that it had as the class.
 fn problem() -> Result<Dataset> {
     let normal = Philox::new(1, Philox::purpose("demo problem"));
     let at = |row: usize, column: usize| (row * (FEATURES + 1) + column) as u64;
@@ -42,6 +42,9 @@ fn problem() -> Result<Dataset> {
     }
     let class = target.iter().map(|y| Some(*y > 0.0)).collect();
     columns.push(("class".into(), Column::Boolean(class)));
+    // Families of counts and amounts take positive numbers.
+    let least = target.iter().copied().fold(f64::INFINITY, f64::min);
+    target.iter_mut().for_each(|y| *y += 1.0 - least);
     columns.push(("value".into(), Column::F64(target)));
     Dataset::new(columns)
 }
