@@ -115,3 +115,37 @@ macro_rules! float {
 }
 float!(f32, |single, _double| single);
 float!(f64, |_single, double| double);
+
+/// The largest f32 up to `x`: an f32 is above both or neither.
+pub fn f32_up_to(x: f64) -> f32 {
+    let nearest = x as f32;
+    if f64::from(nearest) > x { nearest.next_down() } else { nearest }
+}
+
+/// The least f32 above `x`: an f32 is below it if and only if it is up to `x`. `x` is less than infinity.
+pub fn f32_above(x: f64) -> f32 {
+    let nearest = x as f32;
+    if f64::from(nearest) > x { nearest } else { nearest.next_up() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_are_rounded_to_f32_so_that_comparisons_stay() {
+        let ends = [f64::MAX, f64::MIN, f64::INFINITY, f64::NEG_INFINITY];
+        let numbers = [0.0, -0.0, 1e-50, -1e-50, 0.1, -0.1, 1.0, 1e39, -1e39, 3.5e38].into_iter().chain(ends);
+        for t in numbers {
+            let near = t as f32;
+            let around = [near, near.next_up(), near.next_down()];
+            let all = [f32::MAX, f32::MIN, f32::INFINITY, f32::NEG_INFINITY].into_iter().chain(around);
+            for x in all.filter(|x| !x.is_nan()) {
+                assert_eq!(f64::from(x) <= t, x <= f32_up_to(t), "{x:e} against {t:e}");
+                if t < f64::INFINITY {
+                    assert_eq!(f64::from(x) <= t, x < f32_above(t), "{x:e} against {t:e}");
+                }
+            }
+        }
+    }
+}

@@ -38,7 +38,7 @@ pub use elementary::{
     exp, gelu, log, log_softmax, sigmoid, softmax, softplus, softsign, tanh,
 };
 pub use extremes::{arg_max, arg_min, min_max, row_arg_max, row_max};
-pub use float::{Float, Storage};
+pub use float::{Float, Storage, f32_above, f32_up_to};
 pub use gemm::{Activation, Gemm, GemmPlan, PackedB, RightSide, gemm};
 pub use gemv::gemv;
 pub use matrix::{MatMut, MatRef, ShapeError, same};

@@ -16,7 +16,7 @@ use super::{Bin, Categories};
 use crate::matrix::{below, same};
 use crate::scratch::{AnyBits, Scratch};
 use crate::simd::{Lanes, LanesOfEverySet as _, Task};
-use crate::{Float, MatRef, ShapeError, parallel};
+use crate::{Float, MatRef, ShapeError, f32_up_to, parallel};
 
 /// A node whose test reads codes. 8 bytes, eight to a cache line.
 ///
@@ -116,12 +116,6 @@ struct Coded {
     narrow: Vec<f32>,
 }
 
-/// The largest f32 up to `x`.
-fn down(x: f64) -> f32 {
-    let nearest = x as f32;
-    if f64::from(nearest) > x { nearest.next_down() } else { nearest }
-}
-
 impl Coder {
     /// For these features.
     ///
@@ -143,7 +137,7 @@ impl Coder {
                     same("cuts in ascending order", 1, usize::from(ascend))?;
                     // Filled up for the search: see `bins_of`.
                     cuts.resize(length(cuts.len()), f64::INFINITY);
-                    narrow = cuts.iter().map(|&cut| down(cut)).collect();
+                    narrow = cuts.iter().map(|&cut| f32_up_to(cut)).collect();
                 }
             }
             coded.push(Coded { first, coding, narrow });

@@ -7,7 +7,7 @@ use crate::{Chunk, Element};
 use serde::{Deserialize, Serialize};
 use std::ops::Range;
 use tilewise_base::{Error, Result};
-use tilewise_kernels::{axpy, parallel};
+use tilewise_kernels::{MatMut, MatRef, axpy, centred_sums, gram, parallel, sum};
 
 mod binomial;
 mod deviance;
@@ -69,6 +69,17 @@ impl Sweep {
         let order = predictors * (features + 1);
         let hessian = vec![0.0; if hessian { order * order } else { 0 }];
         Self { loss: 0.0, gradient: vec![0.0; order], hessian, margin: f64::INFINITY }
+    }
+
+    /// The Hessian of one linear predictor: rows x with `centre` taken off, each times its curvature, and the intercept's behind them.
+    fn bend(&mut self, x: MatRef<'_, f64>, centre: &[f64], curvature: &[f64]) -> Result<()> {
+        let (p, order) = (x.cols(), x.cols() + 1);
+        let features = MatMut::with_strides(&mut self.hessian, 0, p, p, order as isize, 1)?;
+        gram(x, Some(curvature), Some(centre), features)?;
+        let last = &mut self.hessian[p * order..];
+        centred_sums(x, centre, [curvature], [&mut last[..p]])?;
+        last[p] = sum(curvature);
+        Ok(())
     }
 
     pub(crate) fn merge(mut self, other: &Self) -> Self {

@@ -17,6 +17,7 @@ use super::{narrow, no_link};
 use crate::Link;
 use prost::Message;
 use tilewise_base::Task;
+use tilewise_kernels::f32_up_to;
 use tilewise_tree::Tree;
 
 /// Of the operators for models, those of ONNX 1.4; of the others those of ONNX 1.8.
@@ -300,7 +301,7 @@ enum Question {
 impl Question {
     fn new(ask: Ask) -> Self {
         match ask {
-            Ask::UpTo(threshold) => Self::UpTo(up_to(threshold)),
+            Ask::UpTo(threshold) => Self::UpTo(f32_up_to(threshold)),
             Ask::OneOf(categories) => {
                 let left = categories.last() != Some(&true);
                 let mut codes = places(&categories, left);
@@ -317,50 +318,6 @@ impl Question {
         match self {
             Self::UpTo(_) => 1,
             Self::OneOf { codes, .. } => codes.len() as i64,
-        }
-    }
-}
-
-/// The largest f32 that is not above a number.
-fn up_to(x: f64) -> f32 {
-    let near = x as f32;
-    if f64::from(near) <= x { near } else { near.next_down() }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_is_up_to_a_number_is_up_to_the_largest_f32_below() {
-        let numbers = [
-            0.0,
-            -0.0,
-            1e-50,
-            -1e-50,
-            0.1,
-            -0.1,
-            1.0,
-            1e39,
-            -1e39,
-            f64::MAX,
-            f64::MIN,
-            f64::INFINITY,
-            f64::NEG_INFINITY,
-        ];
-        for t in numbers {
-            let limit = up_to(t);
-            for x in [
-                t as f32,
-                (t as f32).next_up(),
-                (t as f32).next_down(),
-                f32::MAX,
-                f32::MIN,
-                f32::INFINITY,
-                f32::NEG_INFINITY,
-            ] {
-                assert_eq!(f64::from(x) <= t, x <= limit, "{x:e} against {t:e}, {limit:e}");
-            }
         }
     }
 }

@@ -11,6 +11,7 @@ use crate::{Link, Loss};
 use serde::Serialize;
 use serde_json::{Value, json};
 use tilewise_base::{Field, Kind, Task};
+use tilewise_kernels::f32_above;
 use tilewise_tree::Tree;
 
 /// The parent of a root.
@@ -250,7 +251,7 @@ impl TreeText {
     fn question(&mut self, ask: Ask, here: usize) -> (f32, bool) {
         let categories = match ask {
             Ask::UpTo(threshold) => {
-                let limit = above(threshold);
+                let limit = f32_above(threshold);
                 // JSON has no infinity. No finite number is below the least one.
                 return if limit.is_finite() { (limit, false) } else { (f32::MIN, true) };
             }
@@ -279,49 +280,5 @@ impl TreeText {
         self.default_left.push(default_left.into());
         self.split_conditions.push(condition);
         self.split_type.push((self.categories_nodes.last() == Some(&here)).into());
-    }
-}
-
-/// The least f32 above a number.
-fn above(x: f64) -> f32 {
-    let near = x as f32;
-    if f64::from(near) > x { near } else { near.next_up() }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_is_up_to_a_number_is_below_the_least_f32_above() {
-        let numbers = [
-            0.0,
-            -0.0,
-            1e-50,
-            -1e-50,
-            0.1,
-            -0.1,
-            1.0,
-            1e39,
-            -1e39,
-            f64::MAX,
-            f64::MIN,
-            f64::NEG_INFINITY,
-            3.5e38,
-        ];
-        for t in numbers {
-            let limit = above(t);
-            for x in [
-                t as f32,
-                (t as f32).next_up(),
-                (t as f32).next_down(),
-                f32::MAX,
-                f32::MIN,
-                f32::INFINITY,
-                f32::NEG_INFINITY,
-            ] {
-                assert_eq!(f64::from(x) <= t, x < limit, "{x:e} against {t:e}, {limit:e}");
-            }
-        }
     }
 }

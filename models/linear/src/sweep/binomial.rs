@@ -8,7 +8,7 @@ use super::{Point, Sweep, blocks, weight};
 use crate::{Chunk, Element};
 use std::ops::Range;
 use tilewise_base::Result;
-use tilewise_kernels::{MatMut, centred_sums, exp, gemv, gram, sum};
+use tilewise_kernels::{exp, gemv, sum};
 
 /// Factors 1 + e <= 2 whose product stays far from overflow: one logarithm serves so many rows.
 const PRODUCT: usize = 512;
@@ -83,17 +83,7 @@ pub(super) fn leaf<T: Element>(
         intercept[0] += sum(&residual);
     }
     if let Some(centre) = &point.centre {
-        let x = T::widen(chunk.x.row_range(range), &mut scratch)?;
-        let order = p + 1;
-        gram(
-            x,
-            Some(&curvature),
-            Some(centre),
-            MatMut::with_strides(&mut out.hessian, 0, p, p, order as isize, 1)?,
-        )?;
-        let last = &mut out.hessian[p * order..];
-        centred_sums(x, centre, [&curvature], [&mut last[..p]])?;
-        last[p] = sum(&curvature);
+        out.bend(T::widen(chunk.x.row_range(range), &mut scratch)?, centre, &curvature)?;
     }
     Ok(out)
 }

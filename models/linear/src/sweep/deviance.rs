@@ -5,7 +5,7 @@ use crate::deviance::Distribution;
 use crate::{Chunk, Element};
 use std::ops::Range;
 use tilewise_base::Result;
-use tilewise_kernels::{MatMut, centred_sums, dot, gemv, gram, sum};
+use tilewise_kernels::{dot, gemv, sum};
 
 pub(super) fn leaf<T: Element>(
     chunk: &Chunk<'_, T, f64>,
@@ -45,17 +45,7 @@ pub(super) fn leaf<T: Element>(
         intercept[0] += sum(&slope);
     }
     if let Some(centre) = &point.centre {
-        let x = T::widen(chunk.x.row_range(range), &mut scratch)?;
-        let order = p + 1;
-        gram(
-            x,
-            Some(&curvature),
-            Some(centre),
-            MatMut::with_strides(&mut out.hessian, 0, p, p, order as isize, 1)?,
-        )?;
-        let last = &mut out.hessian[p * order..];
-        centred_sums(x, centre, [&curvature], [&mut last[..p]])?;
-        last[p] = sum(&curvature);
+        out.bend(T::widen(chunk.x.row_range(range), &mut scratch)?, centre, &curvature)?;
     }
     Ok(out)
 }
