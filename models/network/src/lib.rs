@@ -1,0 +1,26 @@
+#![doc = include_str!("../README.md")]
+
+mod arena;
+mod compiled;
+mod function;
+mod initialise;
+mod layer;
+mod loss;
+mod network;
+mod norm;
+mod optimiser;
+mod pass;
+mod plan;
+mod schedule;
+mod train;
+mod trainer;
+
+pub use function::Function;
+pub use initialise::Initialiser;
+pub use layer::Layer;
+pub use loss::{Loss, Targets};
+pub use network::Network;
+pub use optimiser::{Optimiser, Update};
+pub use schedule::{Pace, Plateau, Schedule};
+pub use train::Training;
+pub use trainer::{Rows, Settings, Trainer};
