@@ -10,6 +10,7 @@ mod network;
 mod norm;
 mod optimiser;
 mod pass;
+pub mod pipeline;
 mod plan;
 mod schedule;
 mod train;
