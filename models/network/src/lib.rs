@@ -6,6 +6,7 @@ mod function;
 mod initialise;
 mod layer;
 mod loss;
+pub mod naive;
 mod network;
 mod norm;
 mod optimiser;

@@ -3,3 +3,4 @@
 mod golden_numbers;
 mod gradients;
 mod promises;
+mod twin;
