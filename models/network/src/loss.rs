@@ -180,7 +180,7 @@ impl Loss {
             let mut loss = -(kept * of_class(class) * logs[class]);
             if smoothing > 0.0 {
                 let others = logs.iter().enumerate().fold(T::ZERO, |sum, (k, &log)| sum + of_class(k) * log);
-                loss = loss - even * others;
+                loss -= even * others;
             }
             *note = loss * judged.weights.map_or(T::ONE, |w| w[row]);
         }
@@ -191,9 +191,9 @@ impl Loss {
             let own = kept * of_class(class);
             let share = (own + if smoothing > 0.0 { even * all } else { T::ZERO }) * scale;
             p.iter_mut().for_each(|p| *p *= share);
-            p[class] = p[class] - own * scale;
+            p[class] -= own * scale;
             if smoothing > 0.0 {
-                p.iter_mut().enumerate().for_each(|(k, p)| *p = *p - even * of_class(k) * scale);
+                p.iter_mut().enumerate().for_each(|(k, p)| *p -= even * of_class(k) * scale);
             }
         }
     }

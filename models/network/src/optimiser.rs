@@ -252,11 +252,11 @@ impl<T: Float> Rule<T> {
         let Self { rate, decay, scale, shrink, .. } = *self;
         let Piece { weights, gradient, first, second } = piece;
         match self.optimiser {
-            Optimiser::Sgd { momentum, .. } if momentum == 0.0 => compiled::<T, _>(
+            Optimiser::Sgd { momentum: 0.0, .. } => compiled::<T, _>(
                 #[inline(always)]
                 || {
                     for (w, &g) in weights.iter_mut().zip(&*gradient) {
-                        *w = *w - rate * (scale * g + decay * *w);
+                        *w -= rate * (scale * g + decay * *w);
                     }
                 },
             ),
@@ -269,7 +269,7 @@ impl<T: Float> Rule<T> {
                         for ((w, &g), m) in weights.iter_mut().zip(&*gradient).zip(first) {
                             let g = scale * g + decay * *w;
                             *m = momentum * *m + g;
-                            *w = *w - rate * (ahead * g + behind * *m);
+                            *w -= rate * (ahead * g + behind * *m);
                         }
                     },
                 );
@@ -303,11 +303,11 @@ impl<T: Float> Rule<T> {
                             *g = own / (v.sqrt() + epsilon);
                         }
                         if momentum == T::ZERO {
-                            weights.iter_mut().zip(&*gradient).for_each(|(w, &d)| *w = *w - rate * d);
+                            weights.iter_mut().zip(&*gradient).for_each(|(w, &d)| *w -= rate * d);
                         } else {
                             for ((w, &d), m) in weights.iter_mut().zip(&*gradient).zip(first) {
                                 *m = momentum * *m + d;
-                                *w = *w - rate * *m;
+                                *w -= rate * *m;
                             }
                         }
                     },
@@ -321,7 +321,7 @@ impl<T: Float> Rule<T> {
                         for ((w, &g), v) in weights.iter_mut().zip(&*gradient).zip(second) {
                             let g = scale * g + decay * *w;
                             *v += g * g;
-                            *w = *w - rate * g / (v.sqrt() + epsilon);
+                            *w -= rate * g / (v.sqrt() + epsilon);
                         }
                     },
                 );
@@ -358,7 +358,7 @@ impl<T: Float> Rule<T> {
             let (length, direction) = (norm2(w), norm2(r));
             let known = length > T::ZERO && direction > T::ZERO;
             let rate = if known { self.rate * length / direction } else { self.rate };
-            w.iter_mut().zip(&*r).for_each(|(w, &r)| *w = *w - rate * r);
+            w.iter_mut().zip(&*r).for_each(|(w, &r)| *w -= rate * r);
         }
     }
 }
