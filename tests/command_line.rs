@@ -8,7 +8,7 @@ use tilewise_data::{ReadOptions, push_number, read, write_csv};
 use tilewise_kernels::random::Philox;
 
 /// Family, data set, target (empty for none), the measure and the bound it has to beat on held-out rows.
-const CASES: [(&str, &str, &str, &str, f64); 19] = [
+const CASES: [(&str, &str, &str, &str, f64); 21] = [
     ("linear", "diabetes", "progression", "R2", 0.3),
     ("ridge", "diabetes", "progression", "R2", 0.3),
     ("ridge", "digits", "digit", "R2", 0.4),
@@ -28,6 +28,8 @@ const CASES: [(&str, &str, &str, &str, f64); 19] = [
     ("gbdt", "iris", "species", "accuracy", 0.9),
     ("gbdt", "diabetes", "progression", "R2", 0.3),
     ("gbdt", "breast_cancer", "diagnosis", "accuracy", 0.93),
+    ("network", "breast_cancer", "diagnosis", "accuracy", 0.93),
+    ("network", "diabetes", "progression", "R2", 0.3),
 ];
 
 fn train(family: &str, data: &str, target: &str, threads: &str, out: &str) -> String {

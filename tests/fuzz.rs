@@ -63,7 +63,9 @@ fn table() -> Dataset {
 /// A file of every kind of model.
 fn models() -> Vec<(String, Vec<u8>)> {
     let trees: &[&str] = &["trees=4", "max_leaves=12"];
-    let cases: [(&str, &str, &[&str]); 24] = [
+    let cases: [(&str, &str, &[&str]); 26] = [
+        ("network", "y", &["epochs=2", "hidden=5"]),
+        ("network", "class", &["epochs=2", "hidden=6,4", "dropout=0.2", "activation=leaky-relu"]),
         ("linear", "y", &[]),
         ("ridge", "y", &["alpha=2"]),
         ("logistic", "two", &[]),

@@ -16,7 +16,7 @@ const SLACK: usize = 16 * 1024;
 
 fn models() -> Vec<(&'static str, Vec<u8>)> {
     // Without a target for those that need none.
-    let cases: [(_, _, _, &[&str]); 12] = [
+    let cases: [(_, _, _, &[&str]); 14] = [
         ("linear", "diabetes", Some("progression"), &[]),
         ("logistic", "breast_cancer", Some("diagnosis"), &[]),
         ("logistic", "digits", Some("digit"), &[]),
@@ -29,6 +29,8 @@ fn models() -> Vec<(&'static str, Vec<u8>)> {
         ("gbdt", "diabetes", Some("progression"), &["stages=4"]),
         ("gbdt", "iris", Some("species"), &["stages=3", "early_stopping=2", "validation=0.3"]),
         ("gbdt", "breast_cancer", Some("diagnosis"), &["stages=3", "growth=oblivious", "max_depth=3"]),
+        ("network", "iris", Some("species"), &["epochs=2", "hidden=9,5", "dropout=0.1"]),
+        ("network", "diabetes", Some("progression"), &["epochs=2", "hidden=7", "activation=gelu"]),
     ];
     let model = |(family, data, target, settings): (&str, _, Option<&str>, _)| {
         let table = read(embedded(&format!("{data}.csv")), &ReadOptions::default()).unwrap();

@@ -1,6 +1,6 @@
 //! The families of models: what they are called, what they accept, how they are trained and loaded.
 
-use crate::{Setting, Settings, elastic_net, forest, gbdt, generalised, isolation, linear, tree};
+use crate::{Setting, Settings, elastic_net, forest, gbdt, generalised, isolation, linear, network, tree};
 use std::io::Read;
 use std::path::Path;
 use tilewise_base::pool;
@@ -82,6 +82,7 @@ pub static FAMILIES: &[&Family] = &[
     &forest::FOREST,
     &forest::EXTRA_TREES,
     &gbdt::GBDT,
+    &network::NETWORK,
     &isolation::ISOLATION_FOREST,
 ];
 

@@ -22,6 +22,7 @@ mod gbdt;
 mod generalised;
 mod isolation;
 mod linear;
+mod network;
 mod settings;
 pub mod space;
 mod tree;

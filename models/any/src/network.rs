@@ -1,0 +1,228 @@
+//! Networks: what `--set` accepts for them.
+
+use crate::family::{TASK, task};
+use crate::linear::NOT_NEGATIVE;
+use crate::{Family, Purpose, Setting, Settings};
+use tilewise_base::{Error, Result};
+use tilewise_network::pipeline::{Parameters, Pipeline};
+use tilewise_network::{Function, Initialiser, Optimiser, Plateau, Schedule, Training};
+
+const WHOLE: &str = "a whole number above 0";
+
+const HIDDEN: Setting = Setting {
+    key: "hidden",
+    default: "100",
+    accepted: "widths of hidden layers such as 512,256, up to 65536 each, or none",
+    doc: "widths of the hidden layers",
+};
+const ACTIVATION: Setting = Setting {
+    key: "activation",
+    default: "relu",
+    accepted: "relu, leaky-relu, gelu, silu, tanh or sigmoid",
+    doc: "the function behind each hidden layer",
+};
+const OPTIMISER: Setting = Setting {
+    key: "optimiser",
+    default: "adam",
+    accepted: "adam, adamw, sgd, nesterov (both with momentum), rmsprop, adagrad or lamb",
+    doc: "how weights follow their gradient",
+};
+const LEARNING_RATE: Setting = Setting {
+    key: "learning_rate",
+    default: "0.001",
+    accepted: "a number above 0",
+    doc: "step of the optimiser",
+};
+const MOMENTUM: Setting = Setting {
+    key: "momentum",
+    default: "0.9",
+    accepted: "a number from 0 to below 1",
+    doc: "of sgd and nesterov: how much of the last direction stays",
+};
+const BATCH_SIZE: Setting = Setting {
+    key: "batch_size",
+    default: "128",
+    accepted: WHOLE,
+    doc: "rows of a step; 128, unless it is given, becomes all rows where there are fewer",
+};
+const EPOCHS: Setting =
+    Setting { key: "epochs", default: "50", accepted: WHOLE, doc: "most passes over the rows" };
+const DROPOUT: Setting = Setting {
+    key: "dropout",
+    default: "0",
+    accepted: "a number from 0 to below 1",
+    doc: "share of the numbers behind each hidden layer that a step of training leaves out",
+};
+const WEIGHT_DECAY: Setting = Setting {
+    key: "weight_decay",
+    default: "0",
+    accepted: NOT_NEGATIVE,
+    doc: "pull of weights to 0; of adamw and lamb beside the gradient, else in it",
+};
+const SCHEDULE: Setting = Setting {
+    key: "schedule",
+    default: "constant",
+    accepted: "constant, cosine, one-cycle, step (half, every tenth of the epochs) or plateau (half, after two epochs that are no better)",
+    doc: "how the learning rate changes",
+};
+const WARM_UP: Setting = Setting {
+    key: "warm_up",
+    default: "0",
+    accepted: NOT_NEGATIVE,
+    doc: "epochs over which the learning rate rises from 0 at first",
+};
+const CLIP: Setting = Setting {
+    key: "clip",
+    default: "inf",
+    accepted: "a number above 0",
+    doc: "the longest gradient of a step; a longer one is made as long as this",
+};
+const VALIDATION: Setting = Setting {
+    key: "validation_fraction",
+    default: "0.1",
+    accepted: "a number from 0 to below 1",
+    doc: "share of the rows that is held out to stop early and to choose the best epoch; 0 trains all epochs on all rows",
+};
+const PATIENCE: Setting = Setting {
+    key: "patience",
+    default: "5",
+    accepted: WHOLE,
+    doc: "epochs without a smaller loss on rows held out after which training ends",
+};
+const LABEL_SMOOTHING: Setting = Setting {
+    key: "label_smoothing",
+    default: "0",
+    accepted: "a number from 0 to below 1",
+    doc: "of classes: this share of the target is divided among all",
+};
+const CLASS_WEIGHT: Setting = Setting {
+    key: "class_weight",
+    default: "none",
+    accepted: "none or balanced",
+    doc: "balanced lets all classes count the same",
+};
+const HUBER: Setting = Setting {
+    key: "huber",
+    default: "inf",
+    accepted: "a number above 0",
+    doc: "of numbers: from how many deviations on the squared loss becomes linear",
+};
+const INITIALISER: Setting = Setting {
+    key: "initialiser",
+    default: "auto",
+    accepted: "auto, kaiming or xavier",
+    doc: "how first weights are drawn; auto goes by the function",
+};
+
+pub(crate) static NETWORK: Family = Family {
+    name: "network",
+    summary: "a neural network of dense layers",
+    purpose: Purpose::Either,
+    several: false,
+    processes: false,
+    checkpoints: false,
+    survival: false,
+    settings: &[&[
+        HIDDEN,
+        ACTIVATION,
+        OPTIMISER,
+        LEARNING_RATE,
+        MOMENTUM,
+        BATCH_SIZE,
+        EPOCHS,
+        DROPOUT,
+        WEIGHT_DECAY,
+        SCHEDULE,
+        WARM_UP,
+        CLIP,
+        VALIDATION,
+        PATIENCE,
+        LABEL_SMOOTHING,
+        CLASS_WEIGHT,
+        HUBER,
+        INITIALISER,
+        TASK,
+    ]],
+    check: |settings| task(settings).and(parameters(settings)).map(|_| ()),
+    continued: None,
+    train: |dataset, roles, settings, context| {
+        let classify = NETWORK.classifies(dataset, roles, settings)?;
+        Ok(Box::new(Pipeline::fit(&parameters(settings)?, classify, dataset, roles, context)?))
+    },
+    load: |file| Ok(Box::new(Pipeline::from_file(file)?)),
+    exported: None,
+};
+
+fn parameters(settings: &Settings) -> Result<Parameters> {
+    let share = |setting: &Setting| settings.number(setting, |x| (0.0..1.0).contains(&x));
+    let positive = |setting: &Setting| settings.number(setting, |x| x > 0.0);
+    let whole = |setting: &Setting| {
+        settings.number(setting, |x| x >= 1.0 && x.fract() == 0.0 && x < 1e9).map(|x| x as u64)
+    };
+    let finite = |setting: &Setting| settings.number(setting, |x| x >= 0.0 && x.is_finite());
+    let functions = [
+        ("relu", Function::Relu),
+        ("leaky-relu", Function::LeakyRelu { slope: 0.01 }),
+        ("gelu", Function::Gelu),
+        ("silu", Function::Silu),
+        ("tanh", Function::Tanh),
+        ("sigmoid", Function::Sigmoid),
+    ];
+    let momentum = share(&MOMENTUM)?;
+    let optimisers = [
+        ("adam", Optimiser::ADAM),
+        ("adamw", Optimiser::ADAM_W),
+        ("sgd", Optimiser::Sgd { momentum, nesterov: false }),
+        ("nesterov", Optimiser::Sgd { momentum, nesterov: true }),
+        ("rmsprop", Optimiser::RMS_PROP),
+        ("adagrad", Optimiser::ADAGRAD),
+        ("lamb", Optimiser::LAMB),
+    ];
+    let epochs = whole(&EPOCHS)?;
+    let halved = Schedule::Step { every: (epochs / 10).max(1), factor: 0.5 };
+    let lowered = Plateau { factor: 0.5, patience: 2 };
+    let (schedule, plateau) = settings.word(
+        &SCHEDULE,
+        &[
+            ("constant", (Schedule::Constant, None)),
+            ("cosine", (Schedule::Cosine, None)),
+            ("one-cycle", (Schedule::OneCycle, None)),
+            ("step", (halved, None)),
+            ("plateau", (Schedule::Constant, Some(lowered))),
+        ],
+    )?;
+    let initialisers =
+        [("auto", Initialiser::Auto), ("kaiming", Initialiser::Kaiming), ("xavier", Initialiser::Xavier)];
+    Ok(Parameters {
+        hidden: hidden(settings)?,
+        function: settings.word(&ACTIVATION, &functions)?,
+        dropout: share(&DROPOUT)?,
+        initialiser: settings.word(&INITIALISER, &initialisers)?,
+        label_smoothing: share(&LABEL_SMOOTHING)?,
+        balanced: settings.word(&CLASS_WEIGHT, &[("none", false), ("balanced", true)])?,
+        huber: Some(positive(&HUBER)?).filter(|x| x.is_finite()),
+        validation: share(&VALIDATION)?,
+        training: Training {
+            epochs,
+            batch: whole(&BATCH_SIZE)? as usize,
+            optimiser: settings.word(&OPTIMISER, &optimisers)?,
+            learning_rate: settings.number(&LEARNING_RATE, |x| x > 0.0 && x.is_finite())?,
+            schedule,
+            warm_up: finite(&WARM_UP)?,
+            plateau,
+            weight_decay: finite(&WEIGHT_DECAY)?,
+            clip: Some(positive(&CLIP)?).filter(|x| x.is_finite()),
+            patience: whole(&PATIENCE)?,
+        },
+    })
+}
+
+fn hidden(settings: &Settings) -> Result<Vec<usize>> {
+    let text: String = settings.get(&HIDDEN)?;
+    if text == "none" {
+        return Ok(Vec::new());
+    }
+    let width = |part: &str| part.trim().parse().ok().filter(|width| (1..=65_536).contains(width));
+    let widths: Option<Vec<usize>> = text.split(',').map(width).collect();
+    widths.ok_or_else(|| Error::parameter(HIDDEN.key, &text, format!("{} are", HIDDEN.accepted)))
+}

@@ -1,0 +1,28 @@
+#![doc = include_str!("../README.md")]
+
+mod arena;
+mod compiled;
+mod function;
+mod initialise;
+mod layer;
+mod loss;
+pub mod naive;
+mod network;
+mod norm;
+mod optimiser;
+mod pass;
+pub mod pipeline;
+mod plan;
+mod schedule;
+mod train;
+mod trainer;
+
+pub use function::Function;
+pub use initialise::Initialiser;
+pub use layer::Layer;
+pub use loss::{Loss, Targets};
+pub use network::Network;
+pub use optimiser::{Optimiser, Update};
+pub use schedule::{Pace, Plateau, Schedule};
+pub use train::Training;
+pub use trainer::{Rows, Settings, Trainer};

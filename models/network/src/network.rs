@@ -1,0 +1,156 @@
+//! Layers and their weights.
+
+use crate::arena::Arena;
+use crate::pass::{Mode, Workspace, forward};
+use crate::plan::{Kind, Plan, Tensor};
+use crate::{Initialiser, Layer};
+use std::fmt;
+use tilewise_base::{Error, Result};
+use tilewise_kernels::{Float, MatRef, parallel, same};
+
+/// Rows that are predicted at a time by one thread.
+const BLOCK: usize = 256;
+
+/// A network: its layers, the plan made of them, and weights.
+#[derive(Clone)]
+pub struct Network<T: Float> {
+    inputs: usize,
+    layers: Vec<Layer>,
+    pub(crate) plan: Plan,
+    pub(crate) weights: Arena<T>,
+    pub(crate) running: Arena<T>,
+}
+
+impl<T: Float> Network<T> {
+    /// Layers behind `inputs` columns, with weights drawn by `seed`. O(weights).
+    ///
+    /// # Errors
+    /// When a layer's numbers or widths make no sense (it is named by its place), or nothing learns.
+    pub fn new(inputs: usize, layers: &[Layer], initialiser: Initialiser, seed: u64) -> Result<Self> {
+        let plan = Plan::new(inputs, layers)?;
+        let (mut weights, mut running) = (Arena::zeros(plan.weights), Arena::zeros(plan.running_len));
+        initialiser.fill(&plan.tensors, seed, &mut weights);
+        initialiser.fill(&plan.running, seed, &mut running);
+        Ok(Self { inputs, layers: layers.to_vec(), plan, weights, running })
+    }
+
+    /// Columns of a row.
+    pub fn inputs(&self) -> usize {
+        self.inputs
+    }
+
+    /// Columns of an answer.
+    pub fn outputs(&self) -> usize {
+        self.plan.outputs()
+    }
+
+    /// The layers.
+    pub fn layers(&self) -> &[Layer] {
+        &self.layers
+    }
+
+    /// Numbers that are learned.
+    pub fn parameters(&self) -> usize {
+        self.plan.tensors.iter().map(|t| t.range.len()).sum()
+    }
+
+    /// All weights as one slice, tensors in the order of [`tensors`](Self::tensors), matrices as inputs x outputs. Between tensors lie
+    /// a few zeros.
+    pub fn weights(&self) -> &[T] {
+        &self.weights
+    }
+
+    /// The same to be changed.
+    pub fn weights_mut(&mut self) -> &mut [T] {
+        &mut self.weights
+    }
+
+    fn all(&self) -> impl Iterator<Item = (&Tensor, &[T])> {
+        let learned = self.plan.tensors.iter().map(|t| (t, &self.weights[t.range.clone()]));
+        learned.chain(self.plan.running.iter().map(|t| (t, &self.running[t.range.clone()])))
+    }
+
+    /// Names, shapes and numbers of all tensors as PyTorch's `Sequential` of the same layers has them: `0.weight` (outputs x inputs),
+    /// `0.bias`, and `1.running_mean` of batch norms; a layer inside of residual layer 3 is `3.0`.
+    pub fn tensors(&self) -> Vec<(String, Vec<usize>, Vec<T>)> {
+        let torch = |(tensor, data): (&Tensor, &[T])| match tensor.kind {
+            Kind::Matrix { .. } => {
+                let (inputs, outputs) = tensor.shape;
+                let transposed = (0..inputs * outputs).map(|i| data[i % inputs * outputs + i / inputs]);
+                (tensor.name.clone(), vec![outputs, inputs], transposed.collect())
+            }
+            _ => (tensor.name.clone(), vec![data.len()], data.to_vec()),
+        };
+        self.all().map(torch).collect()
+    }
+
+    /// Takes weights from tensors as [`tensors`](Self::tensors) gives them; `get` is asked by name and shape.
+    ///
+    /// # Errors
+    /// Those of `get`; when a length is not that of the shape, or a number is not finite (names the tensor).
+    pub fn set_tensors(&mut self, mut get: impl FnMut(&str, &[usize]) -> Result<Vec<T>>) -> Result<()> {
+        let plan = &self.plan;
+        let learned = plan.tensors.iter().map(|t| (t, true));
+        for (tensor, learned) in learned.chain(plan.running.iter().map(|t| (t, false))) {
+            let (inputs, outputs) = tensor.shape;
+            let matrix = matches!(tensor.kind, Kind::Matrix { .. });
+            let shape = if matrix { vec![outputs, inputs] } else { vec![outputs] };
+            let data = get(&tensor.name, &shape)?;
+            let name = &tensor.name;
+            if data.len() != tensor.range.len() {
+                let (found, wanted) = (data.len(), tensor.range.len());
+                return Err(Error::Fit(format!(
+                    "tensor {name} has {found} numbers where the layers need {wanted}"
+                )));
+            }
+            if data.iter().any(|x| !x.is_finite())
+                || name.ends_with("running_var") && data.iter().any(|x| *x < T::ZERO)
+            {
+                return Err(Error::Fit(format!(
+                    "tensor {name} holds a number that is not finite, or a negative variance"
+                )));
+            }
+            let arena = if learned { &mut self.weights } else { &mut self.running };
+            let to = &mut arena[tensor.range.clone()];
+            if matrix {
+                to.iter_mut().enumerate().for_each(|(i, w)| *w = data[i % outputs * inputs + i / outputs]);
+            } else {
+                to.copy_from_slice(&data);
+            }
+        }
+        Ok(())
+    }
+
+    /// Answers for `x`, rows x inputs, into `out`, rows x outputs: what the last layer gives, before any softmax. Blocks of rows run in
+    /// parallel; a row's answer has the same bits alone or among others.
+    ///
+    /// # Errors
+    /// When shapes do not fit.
+    pub fn predict(&self, x: MatRef<'_, T>, out: &mut [T]) -> Result<()> {
+        let outputs = self.outputs();
+        same("columns of x against inputs of the network", self.inputs, x.cols())?;
+        same("numbers of out against rows times outputs", x.rows() * outputs, out.len())?;
+        parallel::for_each_chunk_mut(out, BLOCK * outputs, |i, out| {
+            let rows = out.len() / outputs;
+            let mut work = Workspace::new(&self.plan, rows, false);
+            let width = self.inputs;
+            for r in 0..rows {
+                let to = &mut work.values[r * width..(r + 1) * width];
+                to.iter_mut().enumerate().for_each(|(j, to)| *to = x.get(i * BLOCK + r, j));
+            }
+            let mode = Mode::Predict { running: &self.running };
+            let passed =
+                parallel::on_this_thread(|| forward(&self.plan, &self.weights, &mut work, rows, mode));
+            // Shapes are those of the plan, so nothing can fail.
+            debug_assert!(passed.is_ok());
+            out.copy_from_slice(&work.values[self.plan.slots[self.plan.last()].range(rows, rows)]);
+        });
+        Ok(())
+    }
+}
+
+impl<T: Float> fmt::Debug for Network<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Network({} inputs, {:?})", self.inputs, self.layers)
+    }
+}

@@ -1,0 +1,327 @@
+//! From a table to a network that is stored and served: roles -> encoder -> layers -> [`Pipeline`].
+//!
+//! Numbers are standardised, categories one-hot; a target of numbers is standardised inside, and answers are scaled back. Weights are `f32`.
+
+use crate::{Function, Initialiser, Layer, Loss, Network, Rows, Targets, Training};
+use serde::{Deserialize, Serialize};
+use tilewise_base::encoder::{Encoder, Options};
+use tilewise_base::model_file::Writer;
+use tilewise_base::{
+    Context, Dataset, Error, Field, FitReport, Model, ModelFile, Result, Roles, Task, roles, split,
+};
+use tilewise_kernels::{MatMut, MatRef, same, softmax};
+
+/// The family's name.
+const KIND: &str = "network";
+
+/// Rows of cells that are encoded at a time.
+const BLOCK: usize = 1024;
+
+/// What is trained, and how.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Parameters {
+    /// Widths of the hidden layers.
+    pub hidden: Vec<usize>,
+    /// Behind each of them.
+    pub function: Function,
+    /// Behind each of these; 0 for none.
+    pub dropout: f64,
+    /// How first weights are drawn.
+    pub initialiser: Initialiser,
+    /// Of classes.
+    pub label_smoothing: f64,
+    /// Whether classes weigh the same, however many rows they have.
+    pub balanced: bool,
+    /// Of numbers: where the loss becomes linear, in deviations of the target; squared without.
+    pub huber: Option<f64>,
+    /// Share of the rows that is held out to stop early; 0 for none.
+    pub validation: f64,
+    /// Epochs, optimiser and so on.
+    pub training: Training,
+}
+
+/// Mean and deviation of a target of numbers.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+struct Scale {
+    mean: f64,
+    deviation: f64,
+}
+
+/// A trained network with the encoding of its inputs.
+pub struct Pipeline {
+    parameters: Parameters,
+    encoder: Encoder,
+    network: Network<f32>,
+    scale: Scale,
+    target: String,
+    task: Task,
+    report: FitReport,
+}
+
+/// What belongs to one row or to one after the other.
+struct Learned {
+    x: Vec<f32>,
+    labels: Vec<u32>,
+    numbers: Vec<f32>,
+    weights: Option<Vec<f32>>,
+}
+
+impl Learned {
+    /// The rows `which`, in this order.
+    fn take(&self, which: &[usize], width: usize) -> Self {
+        let some =
+            |all: &[f32]| if all.is_empty() { Vec::new() } else { which.iter().map(|&i| all[i]).collect() };
+        Self {
+            x: which.iter().flat_map(|&i| &self.x[i * width..(i + 1) * width]).copied().collect(),
+            labels: if self.labels.is_empty() {
+                Vec::new()
+            } else {
+                which.iter().map(|&i| self.labels[i]).collect()
+            },
+            numbers: some(&self.numbers),
+            weights: self.weights.as_deref().map(some),
+        }
+    }
+
+    fn rows(&self, width: usize) -> Result<Rows<'_, f32>> {
+        let targets = match self.labels.is_empty() {
+            true => Targets::Numbers(&self.numbers),
+            false => Targets::Classes(&self.labels),
+        };
+        let x = MatRef::new(&self.x, self.x.len() / width, width)?;
+        Ok(Rows { x, targets, weights: self.weights.as_deref() })
+    }
+}
+
+impl Pipeline {
+    /// Trains on the encoded inputs of `dataset`: as a classifier where `classify`, else as a regressor.
+    ///
+    /// # Errors
+    /// When a column or cell is not what its role needs (named), there is an offset, or the fit fails.
+    pub fn fit(
+        parameters: &Parameters,
+        classify: bool,
+        dataset: &Dataset,
+        roles: &Roles,
+        context: &Context<'_>,
+    ) -> Result<Self> {
+        let (inputs, target) = (roles.inputs(dataset)?, roles.needed_target()?);
+        if let Some(offset) = &roles.offset {
+            return Err(Error::column(
+                offset,
+                "is an offset, which networks do not add; poisson and gbdt do",
+            ));
+        }
+        let weights = roles.weights(dataset)?;
+        let encoder = Encoder::fit(dataset, &inputs, weights.as_deref(), Options::default())?;
+        let width = encoder.width();
+        if width == 0 {
+            return Err(Error::Fit("the inputs have no column with a value".into()));
+        }
+        let x = encoder.encode(dataset)?.into_iter().map(|x| x as f32).collect();
+        let mut learned = Learned { x, labels: Vec::new(), numbers: Vec::new(), weights: None };
+        let mut scale = Scale { mean: 0.0, deviation: 1.0 };
+        let task = if classify {
+            let (labels, classes) = roles::classes(dataset, target)?;
+            learned.labels = labels;
+            Task::Classification { classes }
+        } else {
+            let y = roles::numbers(dataset, target)?;
+            scale = Scale::of(&y, weights.as_deref());
+            learned.numbers = y.iter().map(|y| ((y - scale.mean) / scale.deviation) as f32).collect();
+            Task::Regression
+        };
+        learned.weights = weights.map(|weights| weights.into_iter().map(|w| w as f32).collect());
+        let outputs = task.outputs();
+        let loss = match (classify, parameters.huber) {
+            (true, _) => Loss::CrossEntropy { smoothing: parameters.label_smoothing },
+            (false, Some(delta)) => Loss::Huber { delta },
+            (false, None) => Loss::Squared,
+        };
+        let class_weights = (classify && parameters.balanced).then(|| balanced(&learned, outputs));
+        let layers = parameters.layers(outputs);
+        let network = Network::new(width, &layers, parameters.initialiser, context.seed)?;
+        let (train, held_out) = match parameters.validation > 0.0 {
+            true => {
+                let strata = classify.then_some(&learned.labels[..]);
+                let (train, test) =
+                    split::split(dataset.rows(), parameters.validation, context.seed, strata)?;
+                let held_out = learned.take(&test, width);
+                (learned.take(&train, width), Some(held_out))
+            }
+            false => (learned, None),
+        };
+        let held_out = held_out.as_ref().map(|rows| rows.rows(width)).transpose()?;
+        let (rows, training) = (train.rows(width)?, &parameters.training);
+        // A default is no order: small tables are one batch.
+        let training = match training.batch == Training::default().batch {
+            true => Training { batch: training.batch.min(rows.x.rows()), ..training.clone() },
+            false => training.clone(),
+        };
+        let fit = training.fit(network, loss, class_weights, &rows, held_out.as_ref(), context)?;
+        let mut report = fit.report;
+        report.warnings.splice(0..0, encoder.warnings());
+        let (target, parameters) = (target.to_owned(), parameters.clone());
+        Ok(Self { parameters, encoder, network: fit.model, scale, target, task, report })
+    }
+
+    /// Reads a model from its file.
+    ///
+    /// # Errors
+    /// When the file holds another kind of model, or parts that do not fit each other.
+    pub fn from_file(file: &ModelFile<'_>) -> Result<Self> {
+        let parameters: Parameters = file.metadata("params")?;
+        let encoder: Encoder = file.metadata("encoder")?;
+        let (task, scale): (Task, Scale) = (file.metadata("task")?, file.metadata("scale")?);
+        let outputs = match &task {
+            Task::Regression => 1,
+            Task::Classification { classes } if classes.len() >= 2 => classes.len(),
+            _ => return Err(file.error("its task is not one of a network")),
+        };
+        if encoder.width() == 0 {
+            return Err(file.error("its inputs have no column with a value"));
+        }
+        if !(scale.mean.is_finite() && scale.deviation.is_finite() && scale.deviation > 0.0) {
+            return Err(file.error("the scale of its target is not finite"));
+        }
+        // Every tensor's shape is compared before memory is taken for all of them.
+        let widths = parameters.hidden.iter().copied().chain([outputs]);
+        let mut before = encoder.width();
+        for (tensor, width) in parameters.places().into_iter().zip(widths) {
+            if *file.shape(&format!("{tensor}.weight"))? != [width, before] {
+                return Err(file.error(format!("tensor \"{tensor}.weight\" has not the shape of its layer")));
+            }
+            before = width;
+        }
+        let refuse = |e: Error| file.error(e.to_string());
+        let layers = parameters.layers(outputs);
+        let mut network = Network::new(encoder.width(), &layers, Initialiser::Auto, 0).map_err(refuse)?;
+        network.set_tensors(|name, shape| file.tensor_f32(name, shape)).map_err(refuse)?;
+        let (target, report) = (file.metadata("target")?, file.metadata("report")?);
+        Ok(Self { parameters, encoder, network, scale, target, task, report })
+    }
+
+    /// The network behind the encoder.
+    pub fn network(&self) -> &Network<f32> {
+        &self.network
+    }
+
+    /// How cells become its inputs.
+    pub fn encoder(&self) -> &Encoder {
+        &self.encoder
+    }
+}
+
+impl Parameters {
+    fn layers(&self, outputs: usize) -> Vec<Layer> {
+        Layer::perceptron(&self.hidden, self.function, self.dropout, outputs)
+    }
+
+    /// Places of the dense layers.
+    fn places(&self) -> Vec<usize> {
+        let apart = if self.dropout > 0.0 { 3 } else { 2 };
+        (0..=self.hidden.len()).map(|i| i * apart).collect()
+    }
+}
+
+impl Scale {
+    fn of(y: &[f64], weights: Option<&[f64]>) -> Self {
+        let weight = |i: usize| weights.map_or(1.0, |w| w[i]);
+        let total: f64 = (0..y.len()).map(weight).sum();
+        let mean = y.iter().enumerate().map(|(i, y)| weight(i) * y).sum::<f64>() / total;
+        let square = y.iter().enumerate().map(|(i, y)| weight(i) * (y - mean).powi(2)).sum::<f64>() / total;
+        let deviation = square.sqrt();
+        let (mean, usable) = (mean, deviation > 0.0 && deviation.is_finite());
+        Self { mean, deviation: if usable { deviation } else { 1.0 } }
+    }
+}
+
+/// Rows over classes times rows of each class, weights counting as rows.
+fn balanced(learned: &Learned, classes: usize) -> Vec<f64> {
+    let mut of_class = vec![0.0; classes];
+    for (i, &label) in learned.labels.iter().enumerate() {
+        of_class[label as usize] += learned.weights.as_ref().map_or(1.0, |w| f64::from(w[i]));
+    }
+    let total: f64 = of_class.iter().sum();
+    of_class.iter().map(|&n| if n > 0.0 { total / (classes as f64 * n) } else { 1.0 }).collect()
+}
+
+impl Model for Pipeline {
+    fn kind(&self) -> &str {
+        KIND
+    }
+    fn inputs(&self) -> &[Field] {
+        self.encoder.inputs()
+    }
+    fn target(&self) -> &str {
+        &self.target
+    }
+    fn task(&self) -> &Task {
+        &self.task
+    }
+    fn report(&self) -> &FitReport {
+        &self.report
+    }
+
+    fn predict(
+        &self,
+        cells: MatRef<'_, f64>,
+        offset: Option<&[f64]>,
+        mut out: MatMut<'_, f64>,
+    ) -> Result<()> {
+        let (rows, outputs, width) = (cells.rows(), self.outputs(), self.encoder.width());
+        same("cells per row", self.encoder.inputs().len(), cells.cols())?;
+        same("rows of out", rows, out.rows())?;
+        same("columns of out", outputs, out.cols())?;
+        same("offset against rows", rows, offset.map_or(rows, <[f64]>::len))?;
+        for first in (0..rows).step_by(BLOCK) {
+            let count = BLOCK.min(rows - first);
+            let mut encoded = vec![0.0; count * width];
+            self.encoder
+                .encode_cells(cells.row_range(first..first + count), &mut encoded)
+                .map_err(|e| e.moved_down(first))?;
+            let encoded: Vec<f32> = encoded.into_iter().map(|x| x as f32).collect();
+            let mut answers = vec![0.0; count * outputs];
+            self.network.predict(MatRef::new(&encoded, count, width)?, &mut answers)?;
+            let mut answers: Vec<f64> = answers.into_iter().map(f64::from).collect();
+            if let Task::Classification { .. } = self.task {
+                let scores = answers.clone();
+                softmax(MatRef::new(&scores, count, outputs)?, MatMut::new(&mut answers, count, outputs)?)?;
+            } else {
+                answers.iter_mut().for_each(|y| *y = *y * self.scale.deviation + self.scale.mean);
+            }
+            for (i, row) in answers.chunks_exact(outputs).enumerate() {
+                let add = if outputs == 1 { offset.map_or(0.0, |o| o[first + i]) } else { 0.0 };
+                row.iter().enumerate().for_each(|(j, y)| out.set(first + i, j, y + add));
+            }
+        }
+        Ok(())
+    }
+
+    fn to_bytes(&self) -> Result<Vec<u8>> {
+        let metadata = serde_json::json!({
+            "encoder": self.encoder,
+            "params": self.parameters,
+            "report": self.report,
+            "scale": self.scale,
+            "target": self.target,
+            "task": self.task,
+        });
+        let tensors = self.network.tensors().into_iter();
+        tensors
+            .fold(Writer::new(KIND, metadata), |writer, (name, shape, data)| {
+                writer.tensor_f32(&name, &shape, &data)
+            })
+            .to_bytes()
+    }
+
+    fn describe(&self) -> String {
+        let mut text = String::from("inputs\n");
+        self.encoder.describe().into_iter().for_each(|line| text += &format!("  {line}\n"));
+        text += &format!("layers ({} weights)\n", self.network.parameters());
+        for (i, layer) in self.network.layers().iter().enumerate() {
+            text += &format!("  {i}: {}\n", layer.describe());
+        }
+        text
+    }
+}

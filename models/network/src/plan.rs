@@ -1,0 +1,269 @@
+//! The static plan: which step reads and writes which part of which arena.
+//!
+//! Made once from the layers; a step of training then follows it without asking for a shape or for memory. Layers become a flat
+//! list of [`Step`]s. A *slot* is a matrix of rows of the batch: slot 0 is the input, and each step but the ends of a
+//! residual block writes a slot of its own, behind all earlier ones. A product is followed by its function in place where the function's derivative can be told from its value.
+
+use crate::{Function, Layer};
+use std::ops::Range;
+use tilewise_base::{Error, Result};
+use tilewise_kernels::Activation;
+
+/// Numbers are placed at multiples of this: a cache line of `f32`.
+const ALIGN: usize = 16;
+
+/// Most weights of a network: a number for each fits the memory of large machines, and no product of widths overflows.
+const MOST_WEIGHTS: usize = 1 << 40;
+
+/// A matrix of the batch.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Slot {
+    pub(crate) width: usize,
+    /// Numbers of all slots before, for each row.
+    before: usize,
+    /// Slots before.
+    index: usize,
+    /// Whether something before it learns, so that its gradient is wanted.
+    pub(crate) learns: bool,
+}
+
+impl Slot {
+    /// Where it lies when the arena has room for `capacity` rows, of which `rows` are in use.
+    pub(crate) fn range(&self, capacity: usize, rows: usize) -> Range<usize> {
+        let start = (self.before * capacity + self.index * ALIGN).next_multiple_of(ALIGN);
+        start..start + self.width * rows
+    }
+}
+
+/// What a step does.
+#[derive(Clone, Debug)]
+pub(crate) enum Op {
+    Dense {
+        weight: Range<usize>,
+        bias: Option<Range<usize>>,
+        activation: Option<Activation>,
+    },
+    Function(Function),
+    /// `stream` tells dropouts apart.
+    Dropout {
+        rate: f64,
+        stream: u64,
+    },
+    /// `notes` is where the batch's numbers begin, counted in rows: two for each row.
+    LayerNorm {
+        gain: Range<usize>,
+        bias: Range<usize>,
+        epsilon: f64,
+        notes: usize,
+    },
+    /// `notes` are mean and reciprocal deviation of each column; `running` their averages, variance last.
+    BatchNorm {
+        gain: Range<usize>,
+        bias: Range<usize>,
+        running: Range<usize>,
+        notes: Range<usize>,
+        epsilon: f64,
+        momentum: f64,
+    },
+    /// The gradient of the input also gets that of the slot where the block ends.
+    Fork {
+        join: usize,
+    },
+    /// The sum of the step's input and the slot where the block began.
+    Join {
+        fork: usize,
+    },
+}
+
+/// A layer at work.
+#[derive(Clone, Debug)]
+pub(crate) struct Step {
+    pub(crate) op: Op,
+    pub(crate) input: usize,
+    pub(crate) output: usize,
+}
+
+/// A tensor of the model: its name in PyTorch's manner, its part of an arena, and its shape as stored there.
+#[derive(Clone, Debug)]
+pub(crate) struct Tensor {
+    pub(crate) name: String,
+    pub(crate) range: Range<usize>,
+    /// Rows and columns of a matrix, inputs first; else one row.
+    pub(crate) shape: (usize, usize),
+    pub(crate) kind: Kind,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// Of a dense layer; `true` where a function of the ReLU kind follows.
+    Matrix { rectified: bool },
+    /// Zeros at first.
+    Bias,
+    /// Ones at first.
+    Gain,
+}
+
+#[derive(Clone, Debug)]
+pub(crate) struct Plan {
+    pub(crate) steps: Vec<Step>,
+    pub(crate) slots: Vec<Slot>,
+    /// What is learned.
+    pub(crate) tensors: Vec<Tensor>,
+    /// What batch norms keep.
+    pub(crate) running: Vec<Tensor>,
+    pub(crate) weights: usize,
+    pub(crate) running_len: usize,
+    /// Numbers that norms note for each row, and for the batch.
+    pub(crate) notes_per_row: usize,
+    pub(crate) notes: usize,
+    dropouts: u64,
+    per_row: usize,
+}
+
+impl Plan {
+    /// # Errors
+    /// When a layer's numbers or widths make no sense; names the layer.
+    pub(crate) fn new(inputs: usize, layers: &[Layer]) -> Result<Self> {
+        if inputs == 0 {
+            return Err(Error::Fit("a network needs at least one input".into()));
+        }
+        let mut plan = Self {
+            steps: Vec::new(),
+            slots: Vec::new(),
+            tensors: Vec::new(),
+            running: Vec::new(),
+            weights: 0,
+            running_len: 0,
+            notes_per_row: 0,
+            notes: 0,
+            dropouts: 0,
+            per_row: 0,
+        };
+        let first = plan.slot(inputs, false);
+        let last = plan.add(layers, "", first)?;
+        if plan.tensors.is_empty() {
+            return Err(Error::Fit("a network needs a layer that learns, such as a dense one".into()));
+        }
+        // Alone in its slot: the loss writes there.
+        debug_assert!(plan.slots[last].learns);
+        Ok(plan)
+    }
+
+    /// Numbers of an arena of all slots.
+    pub(crate) fn slots_len(&self, rows: usize) -> usize {
+        self.per_row * rows + (self.slots.len() + 1) * ALIGN
+    }
+
+    pub(crate) fn outputs(&self) -> usize {
+        self.slots[self.last()].width
+    }
+
+    /// The slot of the result.
+    pub(crate) fn last(&self) -> usize {
+        self.steps.last().map_or(0, |step| step.output)
+    }
+
+    fn slot(&mut self, width: usize, learns: bool) -> usize {
+        self.slots.push(Slot { width, before: self.per_row, index: self.slots.len(), learns });
+        self.per_row += width;
+        self.slots.len() - 1
+    }
+
+    fn tensor(&mut self, name: String, shape: (usize, usize), kind: Kind) -> Result<Range<usize>> {
+        let len =
+            shape.0.checked_mul(shape.1).filter(|len| *len <= MOST_WEIGHTS - self.weights.min(MOST_WEIGHTS));
+        let Some(len) = len else {
+            return Err(Error::Fit(format!("{name} of {} x {} numbers is too large", shape.0, shape.1)));
+        };
+        let range = self.weights..self.weights + len;
+        self.weights = range.end.next_multiple_of(ALIGN);
+        self.tensors.push(Tensor { name, range: range.clone(), shape, kind });
+        Ok(range)
+    }
+
+    /// Adds layers behind `input` and gives the slot of their result.
+    fn add(&mut self, layers: &[Layer], path: &str, mut input: usize) -> Result<usize> {
+        let mut rest = layers.iter().enumerate();
+        while let Some((i, layer)) = rest.next() {
+            let name = if path.is_empty() { format!("{i}") } else { format!("{path}.{i}") };
+            layer.check(&name)?;
+            let Slot { width, learns, .. } = self.slots[input];
+            let (op, out_width, learns) = match layer {
+                Layer::Dense { outputs, bias } => {
+                    let next = layers.get(i + 1);
+                    let function = match next {
+                        Some(Layer::Activate { function }) => Some(*function),
+                        _ => None,
+                    };
+                    let activation = function.and_then(Function::fused);
+                    if activation.is_some() {
+                        rest.next();
+                    }
+                    let rectified = !matches!(function, None | Some(Function::Tanh | Function::Sigmoid));
+                    let shape = (width, *outputs);
+                    let weight = self.tensor(format!("{name}.weight"), shape, Kind::Matrix { rectified })?;
+                    let bias = match bias {
+                        true => Some(self.tensor(format!("{name}.bias"), (1, *outputs), Kind::Bias)?),
+                        false => None,
+                    };
+                    (Op::Dense { weight, bias, activation }, *outputs, true)
+                }
+                Layer::Activate { function } => (Op::Function(*function), width, learns),
+                Layer::Dropout { rate } => {
+                    self.dropouts += 1;
+                    (Op::Dropout { rate: *rate, stream: self.dropouts }, width, learns)
+                }
+                Layer::LayerNorm { epsilon } => {
+                    let gain = self.tensor(format!("{name}.weight"), (1, width), Kind::Gain)?;
+                    let bias = self.tensor(format!("{name}.bias"), (1, width), Kind::Bias)?;
+                    let notes = self.notes_per_row;
+                    self.notes_per_row += 2;
+                    (Op::LayerNorm { gain, bias, epsilon: *epsilon, notes }, width, true)
+                }
+                Layer::BatchNorm { epsilon, momentum } => {
+                    let gain = self.tensor(format!("{name}.weight"), (1, width), Kind::Gain)?;
+                    let bias = self.tensor(format!("{name}.bias"), (1, width), Kind::Bias)?;
+                    let running = self.running_len..self.running_len + 2 * width;
+                    self.running_len = running.end;
+                    let (mean, variance) =
+                        (running.start..running.start + width, running.start + width..running.end);
+                    for (what, range, kind) in
+                        [("running_mean", mean, Kind::Bias), ("running_var", variance, Kind::Gain)]
+                    {
+                        let name = format!("{name}.{what}");
+                        self.running.push(Tensor { name, range, shape: (1, width), kind });
+                    }
+                    let notes = self.notes..self.notes + 2 * width;
+                    self.notes = notes.end;
+                    let (epsilon, momentum) = (*epsilon, *momentum);
+                    (Op::BatchNorm { gain, bias, running, notes, epsilon, momentum }, width, true)
+                }
+                Layer::Residual { layers: inner } => {
+                    let fork = self.steps.len();
+                    self.steps.push(Step { op: Op::Fork { join: 0 }, input, output: input });
+                    let end = self.add(inner, &name, input)?;
+                    let found = self.slots[end].width;
+                    if found != width || end == input {
+                        let what = match end == input {
+                            true => "it has no layers".into(),
+                            false => {
+                                format!("its layers make {found} columns of {width}; as many are needed")
+                            }
+                        };
+                        return Err(Error::Fit(format!("layer {name} ({}): {what}", layer.describe())));
+                    }
+                    let learns = self.slots[end].learns || learns;
+                    let output = self.slot(width, learns);
+                    self.steps[fork].op = Op::Fork { join: output };
+                    self.steps.push(Step { op: Op::Join { fork: input }, input: end, output });
+                    input = output;
+                    continue;
+                }
+            };
+            let output = self.slot(out_width, learns);
+            self.steps.push(Step { op, input, output });
+            input = output;
+        }
+        Ok(input)
+    }
+}

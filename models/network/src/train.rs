@@ -1,0 +1,177 @@
+//! Training over epochs: shuffled batches, schedules, early stopping.
+
+use crate::loss::Judged;
+use crate::schedule::Watch;
+use crate::{Loss, Network, Optimiser, Pace, Plateau, Rows, Schedule, Settings, Targets, Trainer};
+use serde::{Deserialize, Serialize};
+use tilewise_base::{Context, Error, Fit, FitReport, Result};
+use tilewise_kernels::Float;
+use tilewise_kernels::random::Philox;
+
+/// How a network is trained.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Training {
+    /// Most passes over the rows.
+    pub epochs: u64,
+    /// Rows of a batch; the last one of an epoch may have fewer.
+    pub batch: usize,
+    /// How weights follow their gradient.
+    pub optimiser: Optimiser,
+    /// Learning rate, above 0.
+    pub learning_rate: f64,
+    /// How it changes.
+    pub schedule: Schedule,
+    /// Epochs over which it rises from 0 at first.
+    pub warm_up: f64,
+    /// Lowers it when the loss (of the rows held out, where there are some) stays.
+    pub plateau: Option<Plateau>,
+    /// Weight decay.
+    pub weight_decay: f64,
+    /// The longest gradient.
+    pub clip: Option<f64>,
+    /// Epochs without a smaller loss on the rows held out after which training ends; the weights of the best epoch are kept.
+    pub patience: u64,
+}
+
+impl Default for Training {
+    fn default() -> Self {
+        Self {
+            epochs: 50,
+            batch: 128,
+            optimiser: Optimiser::ADAM,
+            learning_rate: 1e-3,
+            schedule: Schedule::Constant,
+            warm_up: 0.0,
+            plateau: None,
+            weight_decay: 0.0,
+            clip: None,
+            patience: 5,
+        }
+    }
+}
+
+impl Training {
+    /// Trains `network`. `held_out` are rows to stop early on. Key of all random numbers is the context's seed; the order of rows,
+    /// drawn for each epoch, and the weights are the same at any number of threads. Ctrl-C keeps the epochs that are done.
+    ///
+    /// # Errors
+    /// When numbers are out of range, shapes or targets do not fit, there are fewer rows than a batch has, or the loss stops
+    /// being finite before the first epoch is over. (Later, training ends with the weights of the last good epoch and a warning.)
+    pub fn fit<T: Float>(
+        &self,
+        network: Network<T>,
+        loss: Loss,
+        class_weights: Option<Vec<f64>>,
+        data: &Rows<'_, T>,
+        held_out: Option<&Rows<'_, T>>,
+        context: &Context<'_>,
+    ) -> Result<Fit<Network<T>>> {
+        let rows = data.x.rows();
+        if !(self.learning_rate > 0.0 && self.learning_rate.is_finite()) {
+            return Err(Error::parameter("learning_rate", self.learning_rate, "a number above 0 is"));
+        }
+        if self.epochs == 0 {
+            return Err(Error::parameter("epochs", 0, "at least 1 is"));
+        }
+        if self.batch > rows {
+            let accepted = format!("at most {rows} is, as many as there are rows to learn from");
+            return Err(Error::parameter("batch_size", self.batch, accepted));
+        }
+        loss.check_targets(data.targets, network.outputs())?;
+        let settings = Settings {
+            loss,
+            class_weights,
+            optimiser: self.optimiser,
+            weight_decay: self.weight_decay,
+            clip: self.clip,
+            seed: context.seed,
+        };
+        let mut trainer = Trainer::new(network, settings.clone(), self.batch)?;
+        // A last row by itself has no deviation.
+        let lonely = trainer.needs_two() && rows % self.batch == 1;
+        let used = if lonely { rows - 1 } else { rows };
+        let per_epoch = used.div_ceil(self.batch) as u64;
+        let mut watch = Watch::new(self.plateau);
+        let mut report =
+            FitReport { stopped: format!("{} epochs are done", self.epochs), ..FitReport::default() };
+        let mut good: Option<(f64, Network<T>)> = None;
+        let mut waited = 0;
+        for epoch in 0..self.epochs {
+            if context.cancelled() {
+                report.stopped = "stopped by hand".into();
+                break;
+            }
+            let purpose = Philox::purpose("network order").wrapping_add(epoch);
+            let order = Philox::new(context.seed, purpose).permutation(rows);
+            let (mut sum, mut failure) = (0.0, None);
+            for batch in order[..used].chunks(self.batch) {
+                let pace = Pace { step: trainer.steps(), per_epoch, epochs: self.epochs };
+                let rate = self.learning_rate * self.schedule.factor(pace, self.warm_up) * watch.factor;
+                match trainer.step(data, batch, rate) {
+                    Ok(loss) => sum += loss * batch.len() as f64,
+                    Err(error) => {
+                        failure = Some(error);
+                        break;
+                    }
+                }
+            }
+            let training = sum / used as f64;
+            let measured = match held_out {
+                Some(rows) => Some(evaluate(trainer.network(), &settings, rows)?),
+                None => None,
+            };
+            let watched = measured.unwrap_or(training);
+            if failure.is_none() && !watched.is_finite() {
+                failure = Some(Error::Fit(format!("the loss is {watched} after epoch {}", epoch + 1)));
+            }
+            if let Some(error) = failure {
+                let Some((_, best)) = good else { return Err(error) };
+                report.warnings.push(format!("{error}; the weights of the last good epoch are kept"));
+                report.stopped = "the loss is not finite".into();
+                return Ok(Fit { model: best, report });
+            }
+            report.rounds = epoch + 1;
+            let note = match measured {
+                Some(measured) => format!("loss {training:.5}, held out {measured:.5}"),
+                None => format!("loss {training:.5}"),
+            };
+            context.progress.round(epoch + 1, self.epochs, &note);
+            context.progress.losses(epoch + 1, training, measured);
+            watch.hear(watched);
+            let better = good.as_ref().is_none_or(|(least, _)| watched < *least);
+            waited = if better { 0 } else { waited + 1 };
+            // Without rows held out the last epoch is kept, whatever its loss.
+            if better || held_out.is_none() {
+                good = Some((watched, trainer.network().clone()));
+                report.objective = watched;
+            }
+            if held_out.is_some() && waited >= self.patience {
+                report.stopped =
+                    format!("the loss on rows held out has not become smaller for {waited} epochs");
+                report.converged = true;
+                break;
+            }
+        }
+        let Some((_, model)) = good else { return Err(Error::Cancelled) };
+        report.converged |= report.rounds == self.epochs;
+        Ok(Fit { model, report })
+    }
+}
+
+/// The loss of rows as a network outside of training sees them.
+pub(crate) fn evaluate<T: Float>(
+    network: &Network<T>,
+    settings: &Settings,
+    rows: &Rows<'_, T>,
+) -> Result<f64> {
+    let (n, outputs) = (rows.x.rows(), network.outputs());
+    settings.loss.check_targets(rows.targets, outputs)?;
+    let mut answers = vec![T::ZERO; n * outputs];
+    network.predict(rows.x, &mut answers)?;
+    let class_weights: Option<Vec<T>> =
+        settings.class_weights.as_ref().map(|all| all.iter().map(|&w| T::from_f64(w)).collect());
+    let targets: Targets<'_, T> = rows.targets;
+    let judged =
+        Judged { outputs: &answers, targets, weights: rows.weights, class_weights: class_weights.as_deref() };
+    Ok(settings.loss.evaluate(&judged, &mut vec![T::ZERO; n * outputs], &mut vec![T::ZERO; n]))
+}

@@ -1,0 +1,250 @@
+//! Training step by step.
+
+use crate::arena::Arena;
+use crate::loss::Judged;
+use crate::optimiser::{Rule, State};
+use crate::pass::{Learned, Mode, Workspace, backward, forward};
+use crate::plan::Op;
+use crate::{Loss, Network, Optimiser, Targets, Update};
+use tilewise_base::{Error, Result};
+use tilewise_kernels::{Float, MatRef, norm2, parallel, same};
+
+/// Rows to learn from.
+#[derive(Clone, Copy)]
+pub struct Rows<'a, T> {
+    /// Rows x inputs.
+    pub x: MatRef<'a, T>,
+    /// What their outputs should be.
+    pub targets: Targets<'a, T>,
+    /// One for each row, not negative.
+    pub weights: Option<&'a [T]>,
+}
+
+/// What does not change from step to step.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Settings {
+    /// What is made smaller.
+    pub loss: Loss,
+    /// One for each class.
+    pub class_weights: Option<Vec<f64>>,
+    /// How.
+    pub optimiser: Optimiser,
+    /// Weight decay of all weights, biases too, as in PyTorch.
+    pub weight_decay: f64,
+    /// The longest gradient, all weights together; a longer one is made as long as this (Pascanu and others 2013).
+    pub clip: Option<f64>,
+    /// Key of dropouts.
+    pub seed: u64,
+}
+
+/// A network in training: all memory that a step needs is there when it is made.
+pub struct Trainer<T: Float> {
+    network: Network<T>,
+    settings: Settings,
+    class_weights: Option<Vec<T>>,
+    work: Workspace<T>,
+    gradient: Arena<T>,
+    state: State<T>,
+    labels: Vec<u32>,
+    numbers: Vec<T>,
+    weights: Vec<T>,
+    notes: Vec<T>,
+    steps: u64,
+}
+
+impl<T: Float> Trainer<T> {
+    /// For batches of at most `capacity` rows.
+    ///
+    /// # Errors
+    /// When a number is out of range or class weights are not one for each class.
+    pub fn new(network: Network<T>, settings: Settings, capacity: usize) -> Result<Self> {
+        settings.loss.check()?;
+        settings.optimiser.check()?;
+        if capacity == 0 {
+            return Err(Error::parameter("batch_size", 0, "at least 1 is"));
+        }
+        if !(settings.weight_decay >= 0.0 && settings.weight_decay.is_finite()) {
+            return Err(Error::parameter("weight_decay", settings.weight_decay, "a number of 0 or more is"));
+        }
+        if let Some(clip) = settings.clip.filter(|clip| !(*clip > 0.0)) {
+            return Err(Error::parameter("clip", clip, "a number above 0 is"));
+        }
+        let outputs = network.outputs();
+        let class_weights = match &settings.class_weights {
+            Some(weights) => {
+                let classes = if settings.loss == Loss::Binary { 2 } else { outputs };
+                same("class weights against classes", classes, weights.len())?;
+                Some(weights.iter().map(|&w| T::from_f64(w)).collect())
+            }
+            None => None,
+        };
+        let (work, len) = (Workspace::new(&network.plan, capacity, true), network.weights.len());
+        let state = State::new(&settings.optimiser, len);
+        Ok(Self {
+            class_weights,
+            work,
+            gradient: Arena::zeros(len),
+            state,
+            labels: vec![0; capacity],
+            numbers: vec![T::ZERO; capacity * outputs],
+            weights: vec![T::ZERO; capacity],
+            notes: vec![T::ZERO; capacity],
+            steps: 0,
+            network,
+            settings,
+        })
+    }
+
+    /// The network as it is.
+    pub fn network(&self) -> &Network<T> {
+        &self.network
+    }
+
+    /// The network, to set weights; what the optimiser keeps stays.
+    pub fn network_mut(&mut self) -> &mut Network<T> {
+        &mut self.network
+    }
+
+    /// The network.
+    pub fn into_network(self) -> Network<T> {
+        self.network
+    }
+
+    /// Steps that were done.
+    pub fn steps(&self) -> u64 {
+        self.steps
+    }
+
+    /// Whether there is a batch norm, which needs two rows.
+    pub(crate) fn needs_two(&self) -> bool {
+        self.network.plan.steps.iter().any(|step| matches!(step.op, Op::BatchNorm { .. }))
+    }
+
+    /// One step on the rows `batch` of `data`, with the learning rate `rate`. Gives the loss before it. Allocates nothing. The same
+    /// bits at any number of threads.
+    ///
+    /// # Errors
+    /// When the batch is empty, larger than the capacity or than the data, a row is not there, shapes or targets do not fit, or
+    /// the loss is not finite: the step is named, and weights are as they were.
+    pub fn step(&mut self, data: &Rows<'_, T>, batch: &[usize], rate: f64) -> Result<f64> {
+        let loss = self.forward(data, batch)?;
+        if !loss.is_finite() {
+            let step = self.steps + 1;
+            return Err(Error::Fit(format!(
+                "the loss is {loss} at step {step}; a lower learning rate may help"
+            )));
+        }
+        self.steps += 1;
+        let Settings { optimiser, weight_decay: decay, clip, seed, .. } = self.settings;
+        let mut update = Update { rate, decay, step: self.steps, scale: 1.0 };
+        let Self { network, gradient, state, work, steps, .. } = self;
+        let draw = (seed, *steps - 1);
+        if clip.is_none() && optimiser.is_local() {
+            let rule = Rule::new(&optimiser, &update);
+            let learned = Learned { weights: &mut network.weights, gradient, update: Some((&rule, state)) };
+            backward(&network.plan, learned, work, batch.len(), draw)?;
+            return Ok(loss);
+        }
+        let learned = Learned { weights: &mut network.weights, gradient, update: None };
+        backward(&network.plan, learned, work, batch.len(), draw)?;
+        if let Some(most) = clip {
+            // As PyTorch's `clip_grad_norm_`.
+            update.scale = (most / (norm2(gradient).to_f64() + 1e-6)).min(1.0);
+        }
+        let rule = Rule::new(&optimiser, &update);
+        rule.apply(state.piece(&mut network.weights, gradient));
+        rule.finish(decay, &network.plan.tensors, &mut network.weights, gradient);
+        Ok(loss)
+    }
+
+    /// The loss of some rows and its gradient, in the order of [`Network::weights`], as the next step would see them.
+    ///
+    /// # Errors
+    /// As [`step`](Self::step), but for losses that are not finite.
+    pub fn gradient(&mut self, data: &Rows<'_, T>, batch: &[usize]) -> Result<(f64, &[T])> {
+        let loss = self.forward(data, batch)?;
+        let Self { network, gradient, work, .. } = self;
+        let learned = Learned { weights: &mut network.weights, gradient, update: None };
+        backward(&network.plan, learned, work, batch.len(), (self.settings.seed, self.steps))?;
+        Ok((loss, &self.gradient))
+    }
+
+    /// Gathers the batch, passes it forward, and leaves the gradient of the outputs.
+    fn forward(&mut self, data: &Rows<'_, T>, batch: &[usize]) -> Result<f64> {
+        let (rows, outputs) = (batch.len(), self.network.outputs());
+        self.check(data, batch)?;
+        let Self { network, work, labels, numbers, weights, notes, .. } = self;
+        gather(data.x, batch, &mut work.values[..rows * network.inputs()]);
+        let targets = match data.targets {
+            Targets::Classes(all) => {
+                labels.iter_mut().zip(batch).for_each(|(label, &row)| *label = all[row]);
+                Targets::Classes(&labels[..rows])
+            }
+            Targets::Numbers(all) => {
+                for (to, &row) in numbers.chunks_exact_mut(outputs).zip(batch) {
+                    to.copy_from_slice(&all[row * outputs..(row + 1) * outputs]);
+                }
+                Targets::Numbers(&numbers[..rows * outputs])
+            }
+        };
+        self.settings.loss.check_targets(targets, outputs)?;
+        let weights = data.weights.map(|all| {
+            weights.iter_mut().zip(batch).for_each(|(weight, &row)| *weight = all[row]);
+            &weights[..rows]
+        });
+        let Network { plan, weights: learned, running, .. } = network;
+        let mode = Mode::Train { running, seed: self.settings.seed, step: self.steps };
+        forward(plan, learned, work, rows, mode)?;
+        let last = plan.slots[plan.last()].range(work.capacity, rows);
+        let outputs = &work.values[last.clone()];
+        let judged = Judged { outputs, targets, weights, class_weights: self.class_weights.as_deref() };
+        Ok(self.settings.loss.evaluate(&judged, &mut work.slopes[last], &mut notes[..rows]))
+    }
+
+    fn check(&self, data: &Rows<'_, T>, batch: &[usize]) -> Result<()> {
+        let (outputs, rows) = (self.network.outputs(), data.x.rows());
+        same("columns of x against inputs of the network", self.network.inputs(), data.x.cols())?;
+        let wanted = if matches!(data.targets, Targets::Numbers(_)) { outputs } else { 1 };
+        let found = match data.targets {
+            Targets::Classes(labels) => labels.len(),
+            Targets::Numbers(numbers) => numbers.len(),
+        };
+        same("targets against rows times outputs", rows * wanted, found)?;
+        same("weights against rows", rows, data.weights.map_or(rows, <[T]>::len))?;
+        let refuse = |what: String| Err(Error::Fit(what));
+        if batch.is_empty() {
+            return refuse("a batch needs at least one row".into());
+        }
+        if batch.len() > rows {
+            return refuse(format!("a batch of {} rows is larger than the data, {rows} rows", batch.len()));
+        }
+        if batch.len() > self.work.capacity {
+            return refuse(format!(
+                "a batch of {} rows; there is room for {}",
+                batch.len(),
+                self.work.capacity
+            ));
+        }
+        if let Some(row) = batch.iter().find(|row| **row >= rows) {
+            return refuse(format!("a batch asks for row {}; there are {rows}", row + 1));
+        }
+        if batch.len() == 1 && self.needs_two() {
+            return refuse("a batch of one row has no deviation, which batch norm needs".into());
+        }
+        Ok(())
+    }
+}
+
+/// Copies rows next to each other.
+fn gather<T: Float>(x: MatRef<'_, T>, batch: &[usize], to: &mut [T]) {
+    let width = x.cols();
+    let rows = (parallel::GRAIN_BYTES / (width * size_of::<T>())).max(1);
+    parallel::for_each_chunk_mut(to, rows * width, |i, to| {
+        for (to, &row) in to.chunks_exact_mut(width).zip(&batch[i * rows..]) {
+            match x.row(row) {
+                Some(from) => to.copy_from_slice(from),
+                None => to.iter_mut().enumerate().for_each(|(j, to)| *to = x.get(row, j)),
+            }
+        }
+    });
+}

@@ -1,0 +1,183 @@
+//! The same bits at any number of threads, rows alone and among others, bad input.
+
+use crate::gradients::{normal, settings};
+use std::sync::atomic::AtomicBool;
+use tilewise_base::Context;
+use tilewise_kernels::{MatRef, parallel};
+use tilewise_network::{
+    Function, Initialiser, Layer, Loss, Network, Optimiser, Rows, Targets, Trainer, Training,
+};
+
+const CROSS: Loss = Loss::CrossEntropy { smoothing: 0.0 };
+
+fn deep() -> Vec<Layer> {
+    vec![
+        Layer::dense(200),
+        Layer::activate(Function::Relu),
+        Layer::Dropout { rate: 0.2 },
+        Layer::Residual {
+            layers: vec![Layer::layer_norm(), Layer::dense(200), Layer::activate(Function::Gelu)],
+        },
+        Layer::batch_norm(),
+        Layer::dense(10),
+    ]
+}
+
+#[test]
+fn the_same_bits_at_any_number_of_threads() {
+    let (rows, inputs) = (300, 300);
+    let x: Vec<f32> = normal(rows * inputs, 1).into_iter().map(|x| x as f32).collect();
+    let labels: Vec<u32> = (0..rows as u32).map(|i| i * i % 10).collect();
+    let data =
+        Rows { x: MatRef::new(&x, rows, inputs).unwrap(), targets: Targets::Classes(&labels), weights: None };
+    for (optimiser, clip) in [(Optimiser::ADAM, None), (Optimiser::LAMB, None), (Optimiser::SGD, Some(0.5))] {
+        let train = |threads: usize| {
+            parallel::with_threads(threads, || {
+                let training = Training {
+                    epochs: 2,
+                    batch: 128,
+                    optimiser,
+                    clip,
+                    learning_rate: 0.01,
+                    ..Training::default()
+                };
+                let network = Network::<f32>::new(inputs, &deep(), Initialiser::Auto, 3).unwrap();
+                let fit =
+                    training.fit(network, CROSS, None, &data, Some(&data), &Context::default()).unwrap();
+                let bits: Vec<u32> =
+                    fit.model.tensors().into_iter().flat_map(|t| t.2).map(f32::to_bits).collect();
+                (bits, fit.report.objective.to_bits())
+            })
+        };
+        let one = train(1);
+        for threads in [2, 3, 7] {
+            assert!(one == train(threads), "{optimiser:?}, {threads} threads");
+        }
+    }
+}
+
+#[test]
+fn a_row_has_the_same_answer_alone_and_among_others() {
+    let x: Vec<f32> = normal(300 * 40, 1).into_iter().map(|x| x as f32).collect();
+    for outputs in [1, 3] {
+        let layers = Layer::perceptron(&[64, 33], Function::Silu, 0.0, outputs);
+        let network = Network::<f32>::new(40, &layers, Initialiser::Auto, 3).unwrap();
+        let mut all = vec![0.0; 300 * outputs];
+        network.predict(MatRef::new(&x, 300, 40).unwrap(), &mut all).unwrap();
+        for row in [0, 17, 255, 256, 299] {
+            let mut alone = vec![0.0; outputs];
+            network.predict(MatRef::new(&x[row * 40..][..40], 1, 40).unwrap(), &mut alone).unwrap();
+            assert_eq!(alone, all[row * outputs..][..outputs]);
+        }
+    }
+}
+
+fn message<T>(result: tilewise_base::Result<T>) -> String {
+    result.err().map(|e| e.to_string()).unwrap_or_default()
+}
+
+#[test]
+fn bad_input_is_refused_by_name() {
+    let network = |layers: &[Layer]| Network::<f64>::new(2, layers, Initialiser::Auto, 0);
+    let narrow = Layer::Residual { layers: vec![Layer::dense(3)] };
+    let told = message(network(&[Layer::dense(4), Layer::activate(Function::Relu), narrow]));
+    assert!(told.contains("layer 2") && told.contains("3 columns of 4"), "{told}");
+    for (layers, part) in [
+        (vec![Layer::dense(0)], "layer 0 (dense"),
+        (vec![Layer::dense(2), Layer::Dropout { rate: 1.0 }], "layer 1 (dropout"),
+        (vec![Layer::Residual { layers: vec![] }], "no layers"),
+        (vec![Layer::activate(Function::Relu)], "learns"),
+        (vec![Layer::dense(usize::MAX)], "too large"),
+    ] {
+        let told = message(network(&layers));
+        assert!(told.contains(part), "{told}");
+    }
+    let layers = Layer::perceptron(&[4], Function::Relu, 0.0, 3);
+    let x = normal(12, 1);
+    let view = MatRef::new(&x, 6, 2).unwrap();
+    let labels = [0, 1, 2, 0, 1, 3];
+    let data = Rows { x: view, targets: Targets::Classes(&labels), weights: None };
+    let mut trainer = Trainer::new(network(&layers).unwrap(), settings(CROSS, Optimiser::SGD), 4).unwrap();
+    for (batch, part) in [
+        (vec![], "at least one row"),
+        (vec![0; 7], "larger than the data"),
+        (vec![0; 5], "room for 4"),
+        (vec![6], "row 7"),
+        (vec![0, 5], "label 3 is out of range"),
+    ] {
+        let told = message(trainer.step(&data, &batch, 0.1));
+        assert!(told.contains(part), "{told}");
+    }
+    let wide =
+        Rows { x: MatRef::new(&x, 4, 3).unwrap(), targets: Targets::Classes(&labels[..4]), weights: None };
+    assert!(message(trainer.step(&wide, &[0], 0.1)).contains("columns of x"));
+    let numbers = Rows { x: view, targets: Targets::Numbers(&x), weights: None };
+    assert!(!message(trainer.step(&numbers, &[0], 0.1)).is_empty());
+    let training = Training { batch: 7, ..Training::default() };
+    let fit = training.fit(network(&layers).unwrap(), CROSS, None, &data, None, &Context::default());
+    assert!(message(fit).contains("batch_size"));
+    let fit = Training { batch: 2, ..training }.fit(
+        network(&layers).unwrap(),
+        CROSS,
+        None,
+        &data,
+        None,
+        &Context::default(),
+    );
+    assert!(message(fit).contains("row 6: the label 3"));
+}
+
+#[test]
+fn a_loss_that_is_not_finite_stops_and_keeps_what_was_good() {
+    let x = [1.0, 1.0, 1.0, 1.0];
+    let y = [1e200, -1e200, 1e200, 1e200];
+    let data = Rows { x: MatRef::new(&x, 4, 1).unwrap(), targets: Targets::Numbers(&y), weights: None };
+    let network = Network::<f64>::new(1, &[Layer::dense(1)], Initialiser::Auto, 0).unwrap();
+    let before = network.weights().to_vec();
+    let mut trainer = Trainer::new(network, settings(Loss::Squared, Optimiser::SGD), 4).unwrap();
+    let told = message(trainer.step(&data, &[0, 1], 0.1));
+    assert!(told.contains("loss is inf at step 1"), "{told}");
+    assert_eq!(trainer.network().weights(), before);
+    // A rate so high that weights grow without bound: some epochs are good.
+    let y = [1.0, 2.0, 3.0, 4.0];
+    let data = Rows { targets: Targets::Numbers(&y), ..data };
+    let training = Training {
+        epochs: 500,
+        batch: 4,
+        optimiser: Optimiser::SGD,
+        learning_rate: 1e3,
+        ..Training::default()
+    };
+    let fit =
+        training.fit(trainer.into_network(), Loss::Squared, None, &data, None, &Context::default()).unwrap();
+    assert!(!fit.report.converged && fit.report.warnings[0].contains("last good"), "{:?}", fit.report);
+    assert!(fit.model.weights().iter().all(|w| w.is_finite()) && fit.report.rounds > 1);
+}
+
+#[test]
+fn a_fit_that_is_asked_to_stop_keeps_its_epochs() {
+    struct After<'a>(&'a AtomicBool);
+    impl tilewise_base::Progress for After<'_> {
+        fn round(&self, done: u64, _: u64, _: &str) {
+            self.0.store(done == 3, std::sync::atomic::Ordering::Relaxed);
+        }
+    }
+    let x = normal(20, 1);
+    let y = normal(10, 2);
+    let data = Rows { x: MatRef::new(&x, 10, 2).unwrap(), targets: Targets::Numbers(&y), weights: None };
+    let network = Network::<f64>::new(2, &[Layer::dense(1)], Initialiser::Auto, 0).unwrap();
+    let cancel = AtomicBool::new(false);
+    let context = Context { progress: &After(&cancel), cancel: &cancel, ..Context::default() };
+    let training = Training { batch: 5, ..Training::default() };
+    let fit = training.fit(network.clone(), Loss::Squared, None, &data, None, &context).unwrap();
+    assert_eq!((fit.report.rounds, fit.report.converged), (3, false));
+    let three = Training { epochs: 3, ..training }.fit(
+        network,
+        Loss::Squared,
+        None,
+        &data,
+        None,
+        &Context::default(),
+    );
+    assert_eq!(three.unwrap().model.weights(), fit.model.weights());
+}
