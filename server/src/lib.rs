@@ -1,7 +1,7 @@
 //! A minimal threaded inference server for Tilewise models.
 //!
-//! [`start`] takes a [`Config`] and models by name, and returns a [`Handle`]: where it listens, a way to drain it, a
-//! way to wait for its end. Routes, statuses and limits are listed in the README of this crate.
+//! [`start`] takes a [`Config`] and models by name, [`start_repository`] a [`Repository`] of files, and each returns a
+//! [`Handle`]: where it listens, a way to drain it, a way to wait for its end. Routes, statuses and limits are listed in the README of this crate.
 //!
 //! # Life of a request
 //! 1. The *acceptor* thread owns the only listener. It hands each connection to the worker that has the fewest
@@ -15,13 +15,17 @@
 //!    are divided by `tilewise_kernels::parallel`.
 //! 5. `reply` writes the answer, shortest numbers that read back to the same bits.
 //!
-//! No lock is taken between 2 and 5 for a small request; counters belong to one thread each (`metrics`).
+//! No lock is taken between 2 and 5 for a small request; counters belong to one thread each (`metrics`). Which models
+//! there are stands in a table that never changes (`catalogue`); a thread of its own loads files and puts the next
+//! table in its place (`repository`). A request keeps the version it found, so each answer is wholly one version's.
 //!
-//! **Invariant:** no file of this crate names a family of models; it knows `Arc<dyn Model>` only.
+//! **Invariant:** no file of this crate names a family of models; it knows `Arc<dyn Model>` only, and a function
+//! that makes one of a file.
 
 mod acceptor;
 mod access_log;
 mod body;
+mod catalogue;
 mod compute;
 mod config;
 mod connection;
@@ -33,6 +37,7 @@ mod life;
 mod metadata;
 mod metrics;
 mod reply;
+mod repository;
 mod routes;
 mod rows;
 mod served;
@@ -43,7 +48,8 @@ mod worker;
 
 pub use config::{Config, parse_bind};
 pub use error::{Error, Result};
-pub use server::{End, Handle, start};
+pub use repository::{Loader, Repository};
+pub use server::{End, Handle, start, start_repository};
 
 /// The README's program is compiled with the tests.
 #[cfg(doctest)]

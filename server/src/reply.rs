@@ -51,7 +51,7 @@ fn number(out: &mut BytesMut, x: f64) {
     let _ = serde_json::to_writer(out.writer(), &x);
 }
 
-fn integer(out: &mut BytesMut, x: usize) {
+fn integer(out: &mut BytesMut, x: u64) {
     let _ = serde_json::to_writer(out.writer(), &x);
 }
 
@@ -126,6 +126,8 @@ pub(crate) fn rows(out: &mut BytesMut, served: &Served, rows: Rows, answers: &[f
 pub(crate) fn tensors(out: &mut BytesMut, served: &Served, request: &Tensors, answers: &[f64]) {
     out.put_slice(b"{\"model_name\":\"");
     out.put_slice(served.name.as_bytes());
+    out.put_slice(b"\",\"model_version\":\"");
+    integer(out, served.version);
     out.put_u8(b'"');
     if let Some(id) = &request.id {
         out.put_slice(b",\"id\":");
@@ -147,10 +149,10 @@ fn tensor(out: &mut BytesMut, served: &Served, output: Output, rows: usize, answ
         Output::Prediction => b"{\"name\":\"prediction\",\"shape\":[",
         Output::Probabilities => b"{\"name\":\"probabilities\",\"shape\":[",
     });
-    integer(out, rows);
+    integer(out, rows as u64);
     if !labels && (served.outputs > 1 || output == Output::Probabilities) {
         out.put_u8(b',');
-        integer(out, served.outputs);
+        integer(out, served.outputs as u64);
     }
     out.put_slice(if labels {
         b"],\"datatype\":\"BYTES\",\"data\":["

@@ -104,11 +104,15 @@ pub(crate) fn post(path: &str, body: &str) -> String {
     format!("POST {path} HTTP/1.1\r\nhost: test\r\ncontent-length: {}\r\n\r\n{body}", body.len())
 }
 
+/// Settings of a server on a free port.
+pub(crate) fn served(config: Config) -> Config {
+    Config { bind: SocketAddr::from(([127, 0, 0, 1], 0)), workers: config.workers.max(2), ..config }
+}
+
 /// A server on a free port.
 pub(crate) fn serve(models: &[(&str, Arc<dyn Model>)], config: Config) -> Handle {
     let models = models.iter().map(|(name, model)| (name.to_string(), Arc::clone(model))).collect();
-    let bind = SocketAddr::from(([127, 0, 0, 1], 0));
-    start(Config { bind, workers: config.workers.max(2), ..config }, models).unwrap()
+    start(served(config), models).unwrap()
 }
 
 /// A server of one model and a connection to it.

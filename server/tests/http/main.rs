@@ -5,4 +5,5 @@ mod client; // a client that can also misbehave
 mod ends; // drain and stop, under load too
 mod limits; // sizes, times, counts
 mod models; // made-up models
-mod refusals; // every documented status
+mod refusals;
+mod repository; // models from files, replaced under load // every documented status
