@@ -9,7 +9,8 @@
 //! 2. A *worker* is a thread with a single-threaded tokio runtime (`worker`). hyper parses heads; `connection` holds
 //!    what hyper leaves to its caller: time limits, replies to heads it cannot read, and a close that does not destroy
 //!    the last reply. `head` and `body` refuse what they must before a byte of it is parsed.
-//! 3. `rows` and `tensors` write cells straight from JSON text into a reused buffer, without a document in between.
+//! 3. `rows` and `tensors` write cells straight from JSON text (`binary`: from bytes) into a reused buffer, without a
+//!    document in between.
 //! 4. A small request is predicted on the worker itself: a hop to another thread would cost more than the prediction.
 //!    A large one moves to a *compute* thread (`compute`), so that it never stands in front of small ones; its rows
 //!    are divided by `tilewise_kernels::parallel`.
@@ -24,6 +25,7 @@
 
 mod acceptor;
 mod access_log;
+mod binary;
 mod body;
 mod catalogue;
 mod compute;

@@ -7,7 +7,7 @@ use tilewise_base::Task;
 
 /// The reply to `GET /v2`.
 pub(crate) fn server() -> Bytes {
-    json!({"name": "tilewise", "version": env!("CARGO_PKG_VERSION"), "extensions": ["model_repository"]})
+    json!({"name": "tilewise", "version": env!("CARGO_PKG_VERSION"), "extensions": ["binary_tensor_data", "model_repository"]})
         .to_string()
         .into()
 }

@@ -152,11 +152,18 @@ pub(crate) async fn answer(link: Arc<Link>, request: Request<Incoming>) -> Reply
     reply
 }
 
+/// What the body of a prediction is.
+#[derive(Clone, Copy)]
+enum Form {
+    Rows,
+    /// An inference request, with the number of bytes that are JSON if it says so.
+    Tensors(Option<usize>),
+}
+
 /// What to do once the head is known.
 enum Plan {
     Reply(Reply),
-    /// An inference request, or plain rows.
-    Predict(Arc<Served>, bool),
+    Predict(Arc<Served>, Form),
     /// What the repository holds.
     Index,
     /// See [`Target::Change`].
@@ -170,9 +177,9 @@ async fn handle(
     route: &mut Route,
 ) -> Result<Reply> {
     let head = head::check(request.version(), request.headers())?;
-    let (served, is_infer) = match plan(shared, &request, &head, route) {
+    let (served, form) = match plan(shared, &request, &head, route) {
         Ok(Plan::Reply(reply)) => return Ok(reply),
-        Ok(Plan::Predict(served, is_infer)) => (served, is_infer),
+        Ok(Plan::Predict(served, form)) => (served, form),
         Ok(Plan::Index) => {
             let ready = repository_body(shared, request).await?["ready"] == true;
             return Ok(reply::json(StatusCode::OK, shared.catalogue.load().index(ready)));
@@ -184,17 +191,17 @@ async fn handle(
         Err(failure) => return Err(past_body(failure, shared, request, &head).await),
     };
     let body = body::read(request.into_body(), &shared.config, &shared.waiting).await?;
-    let (rows, text) = if body.bytes.len() <= shared.config.inline_bytes {
-        match predict(&served, is_infer, &body.bytes, shared.config.inline_cells, false) {
+    let done = if body.bytes.len() <= shared.config.inline_bytes {
+        match predict(&served, form, &body.bytes, shared.config.inline_cells, false) {
             Some(done) => done?,
             // Few bytes, many cells.
-            None => elsewhere(shared, &served, is_infer, body).await?,
+            None => elsewhere(shared, &served, form, body).await?,
         }
     } else {
-        elsewhere(shared, &served, is_infer, body).await?
+        elsewhere(shared, &served, form, body).await?
     };
-    shared.counters[link.worker].predicted(&served, rows);
-    Ok(reply::json(StatusCode::OK, text))
+    shared.counters[link.worker].predicted(&served, done.rows);
+    Ok(reply::predicted(done.reply, done.json))
 }
 
 /// Decides by path and method.
@@ -221,8 +228,11 @@ fn plan(shared: &Shared, request: &Request<Incoming>, head: &Head, route: &mut R
             let message = "a request with a body needs Content-Length or Transfer-Encoding: chunked";
             Err(Failure::new(StatusCode::LENGTH_REQUIRED, message))
         }
-        Target::Predict(served) => Ok(Plan::Predict(served, false)),
-        Target::Infer(served) => Ok(Plan::Predict(served, true)),
+        Target::Infer(served) => Ok(Plan::Predict(served, Form::Tensors(head.json))),
+        _ if head.json.is_some() => {
+            Err(Failure::bad("binary tensors are accepted in inference requests only").closing())
+        }
+        Target::Predict(served) => Ok(Plan::Predict(served, Form::Rows)),
         Target::Live => get(Bytes::from_static(b"{\"live\":true}")),
         Target::Ready => {
             let reply = get(Bytes::from_static(b"{\"ready\":true}"))?;
@@ -308,19 +318,14 @@ async fn past_body(failure: Failure, shared: &Shared, request: Request<Incoming>
 }
 
 /// Answers a large request on a compute thread.
-async fn elsewhere(
-    shared: &Arc<Shared>,
-    served: &Arc<Served>,
-    is_infer: bool,
-    body: body::Body,
-) -> Result<(usize, Bytes)> {
+async fn elsewhere(shared: &Arc<Shared>, served: &Arc<Served>, form: Form, body: body::Body) -> Result<Done> {
     let served = Arc::clone(served);
     shared
         .compute
         .run(move || {
             // The body's share of memory is held until the answer is there.
             let body::Body { bytes, share: _share } = body;
-            predict(&served, is_infer, &bytes, usize::MAX, true).unwrap_or_else(|| {
+            predict(&served, form, &bytes, usize::MAX, true).unwrap_or_else(|| {
                 Err(Failure::new(
                     StatusCode::INTERNAL_SERVER_ERROR,
                     "a request has more cells than there are numbers",
@@ -330,34 +335,38 @@ async fn elsewhere(
         .await
 }
 
-/// Reads `body`, predicts, writes the reply; none when there are more than `most` cells. Returns rows and reply.
-fn predict(
-    served: &Served,
-    is_infer: bool,
-    body: &[u8],
-    most: usize,
-    divided: bool,
-) -> Option<Result<(usize, Bytes)>> {
+/// A prediction that was made.
+struct Done {
+    rows: usize,
+    reply: Bytes,
+    /// Bytes of the reply that are JSON, where binary data follows.
+    json: Option<usize>,
+}
+
+/// Reads `body`, predicts, writes the reply; none when there are more than `most` cells.
+fn predict(served: &Served, form: Form, body: &[u8], most: usize, divided: bool) -> Option<Result<Done>> {
     SCRATCH.with_borrow_mut(|scratch| {
         let Scratch { cells, gathered, answers, reply } = scratch;
         let mut work = || {
             let (mut listed, mut tensors) = (None, None);
-            let rows = if is_infer {
-                tensors.insert(tensors::read(body, served, cells, gathered)?).rows
-            } else {
-                listed.insert(rows::read(body, served, cells)?).count
+            let rows = match form {
+                Form::Tensors(json) => {
+                    tensors.insert(tensors::read(body, json, served, cells, gathered)?).rows
+                }
+                Form::Rows => listed.insert(rows::read(body, served, cells)?).count,
             };
             if cells.len() > most {
                 return Ok(None);
             }
             served.predict(cells, rows, answers, divided)?;
             reply.clear();
+            let mut json = None;
             match (listed, tensors) {
                 (Some(rows), _) => reply::rows(reply, served, rows, answers),
-                (_, Some(tensors)) => reply::tensors(reply, served, &tensors, answers),
+                (_, Some(tensors)) => json = reply::tensors(reply, served, &tensors, answers),
                 _ => {}
             }
-            Ok(Some((rows, reply.split().freeze())))
+            Ok(Some(Done { rows, reply: reply.split().freeze(), json }))
         };
         let done = work().transpose();
         if cells.capacity() * size_of::<f64>() > KEPT_SCRATCH || reply.capacity() > KEPT_SCRATCH {

@@ -86,6 +86,8 @@ pub(crate) struct Served {
     positions: HashMap<String, usize>,
     /// Class names as JSON writes them, quotes included; empty for regression.
     pub(crate) classes: Vec<String>,
+    /// The same as plain text.
+    pub(crate) labels: Vec<String>,
     pub(crate) outputs: usize,
     /// From 1.
     pub(crate) version: u64,
@@ -139,14 +141,15 @@ impl Served {
             return Err("a model needs inputs, each with a name of its own".into());
         }
         let outputs = model.outputs();
-        let classes: Vec<String> = match model.task() {
-            Task::Classification { classes } => classes.iter().map(|c| quote(c)).collect(),
+        let labels = match model.task() {
+            Task::Classification { classes } => classes.clone(),
             _ => Vec::new(),
         };
+        let classes: Vec<String> = labels.iter().map(|c| quote(c)).collect();
         if outputs == 0 || !classes.is_empty() && classes.len() != outputs {
             return Err("a model needs one output per class, or one or more per row".into());
         }
-        Ok(Self { name, model, inputs, positions, classes, outputs, version, slot })
+        Ok(Self { name, model, inputs, positions, classes, labels, outputs, version, slot })
     }
 
     /// Lets the model answer a row of zeros, so that no request is the first. It may refuse the row, not panic.

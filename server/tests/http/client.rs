@@ -17,6 +17,7 @@ pub(crate) struct Reply {
     pub(crate) status: u16,
     pub(crate) head: String,
     pub(crate) body: String,
+    pub(crate) bytes: Vec<u8>,
 }
 
 impl Reply {
@@ -77,12 +78,13 @@ impl Client {
         };
         let head = String::from_utf8(self.unread.drain(..end).collect()).unwrap();
         let status = head[9..12].parse().unwrap();
-        let mut reply = Reply { status, head, body: String::new() };
+        let mut reply = Reply { status, head, body: String::new(), bytes: Vec::new() };
         let length = reply.header("content-length").map_or(0, |n| n.parse().unwrap());
         while self.unread.len() < length {
             self.more()?;
         }
-        reply.body = String::from_utf8(self.unread.drain(..length).collect()).unwrap();
+        reply.bytes = self.unread.drain(..length).collect();
+        reply.body = String::from_utf8_lossy(&reply.bytes).into_owned();
         Ok(reply)
     }
     /// Whether the server closes without a further byte.

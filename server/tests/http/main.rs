@@ -1,6 +1,7 @@
 //! The server through its sockets: answers, refusals, limits, and the end of its life.
 
 mod answers; // what comes back is what the model says in this process
+mod binary; // tensors in binary, what a client by others sends, hostile ones
 mod client; // a client that can also misbehave
 mod ends; // drain and stop, under load too
 mod limits; // sizes, times, counts
