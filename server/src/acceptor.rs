@@ -2,6 +2,7 @@
 
 use crate::connection::{Accepted, Open};
 use crate::life::Phase;
+use crate::repository::Order;
 use crate::server::{End, Shared};
 use crate::stream::{Link, whole_reply};
 use std::future::{Future, poll_fn};
@@ -136,18 +137,28 @@ async fn tell(stream: std::net::TcpStream, message: &str) -> io::Result<()> {
     }
 }
 
-/// SIGTERM and SIGINT: the first drains, the second stops.
+/// SIGTERM and SIGINT: the first drains, the second stops. SIGHUP reloads models.
 async fn signals(shared: Arc<Shared>) {
-    let (Ok(mut term), Ok(mut int)) = (signal(SignalKind::terminate()), signal(SignalKind::interrupt()))
-    else {
-        return;
-    };
-    for phase in [Phase::Draining, Phase::Stopped] {
-        poll_fn(
-            |cx| if term.poll_recv(cx).is_ready() { Poll::Ready(()) } else { int.poll_recv(cx).map(|_| ()) },
-        )
+    let kinds = [SignalKind::terminate(), SignalKind::interrupt(), SignalKind::hangup()];
+    let [Ok(mut term), Ok(mut int), Ok(mut hup)] = kinds.map(signal) else { return };
+    let mut phases = [Phase::Draining, Phase::Stopped].into_iter();
+    loop {
+        let ends = poll_fn(|cx| {
+            if term.poll_recv(cx).is_ready() || int.poll_recv(cx).is_ready() {
+                return Poll::Ready(true);
+            }
+            hup.poll_recv(cx).map(|_| false)
+        })
         .await;
-        shared.life.advance(phase);
+        if !ends {
+            // The thread that loads is there as long as the server.
+            let _ = shared.orders.sender.send(Order::Reload);
+            continue;
+        }
+        match phases.next() {
+            Some(phase) => shared.life.advance(phase),
+            None => return,
+        }
     }
 }
 

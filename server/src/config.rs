@@ -30,6 +30,10 @@ pub struct Config {
     pub max_head: usize,
     /// Header lines in a request; beyond it 431.
     pub max_headers: usize,
+    /// Names of models over the server's life; a model beyond it is not loaded.
+    pub max_models: usize,
+    /// Whether `POST /v2/repository/models/{name}/load` and `unload` are carried out, or refused with 403.
+    pub admin: bool,
     /// Connections at a time; beyond it 503 and a close.
     pub max_connections: usize,
     /// Connections that the system holds until they are accepted.
@@ -50,7 +54,7 @@ pub struct Config {
     pub grace: Duration,
     /// How long a drain keeps connections without a request open, for a request that is under way on them.
     pub idle_grace: Duration,
-    /// Whether SIGTERM and SIGINT drain, and a second one stops at once.
+    /// Whether SIGTERM and SIGINT drain, and a second one stops at once; SIGHUP reloads models.
     pub signals: bool,
     /// Whether each request is written to the standard output, as gunicorn does with `--access-logfile -`.
     pub access_log: bool,
@@ -69,6 +73,8 @@ impl Default for Config {
             max_waiting: 256 * 1024 * 1024,
             max_head: 16 * 1024,
             max_headers: 100,
+            max_models: 256,
+            admin: false,
             max_connections: 4096,
             backlog: 2048,
             header_timeout: Duration::from_secs(10),
@@ -111,6 +117,7 @@ impl Config {
         at_least("max_head", self.max_head, 8192, "8192 bytes or more are")?;
         at_least("max_headers", self.max_headers, 1, "1 or more are")?;
         at_least("max_body", self.max_body, 1, "1 byte or more is")?;
+        at_least("max_models", self.max_models, 1, "1 or more are")?;
         at_least("max_connections", self.max_connections, 1, "1 or more are")?;
         for (name, value) in [
             ("header_timeout", self.header_timeout),

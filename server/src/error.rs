@@ -36,6 +36,12 @@ pub enum Error {
         /// What would be accepted.
         accepted: &'static str,
     },
+    /// No model of a repository could be loaded, or it could not be listed.
+    #[error("repository: {what}")]
+    Repository {
+        /// What is wrong and what would be accepted.
+        what: String,
+    },
     /// A model cannot be served under this name.
     #[error("model {name:?}: {what}")]
     Model {

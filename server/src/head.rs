@@ -14,6 +14,8 @@ pub(crate) struct Head {
     pub(crate) body: bool,
     /// Whether the client waits for a 100 before it sends the body.
     pub(crate) expects: bool,
+    /// Bytes of JSON at the beginning of the body, behind which binary tensors follow.
+    pub(crate) json: Option<usize>,
 }
 
 /// Checks version and headers in one pass.
@@ -45,10 +47,15 @@ pub(crate) fn check(version: Version, headers: &HeaderMap) -> Result<Head> {
             }
             head.expects = true;
         } else if name.as_str() == "inference-header-content-length" {
-            return Err(refuse(
-                StatusCode::BAD_REQUEST,
-                "the binary tensor extension is not supported; send data as JSON",
-            ));
+            let digits = value.as_bytes().iter().all(u8::is_ascii_digit);
+            let length = value.to_str().ok().filter(|_| digits).and_then(|text| text.parse().ok());
+            if head.json.is_some() || length.is_none() {
+                return Err(refuse(
+                    StatusCode::BAD_REQUEST,
+                    "there is one Inference-Header-Content-Length, a number of bytes in digits",
+                ));
+            }
+            head.json = length;
         }
     }
     if hosts > 1 {

@@ -1,18 +1,22 @@
 //! What the server says about itself and its models, in the form of the Open Inference Protocol.
 
-use crate::served::{Accepts, Input};
+use crate::served::{Accepts, Served};
 use bytes::Bytes;
 use serde_json::json;
-use tilewise_base::{Model, Task};
+use tilewise_base::Task;
 
 /// The reply to `GET /v2`.
 pub(crate) fn server() -> Bytes {
-    json!({"name": "tilewise", "version": env!("CARGO_PKG_VERSION"), "extensions": []}).to_string().into()
+    json!({"name": "tilewise", "version": env!("CARGO_PKG_VERSION"), "extensions": ["binary_tensor_data", "model_repository"]})
+        .to_string()
+        .into()
 }
 
-/// The reply to `GET /v2/models/{name}`.
-pub(crate) fn model(name: &str, model: &dyn Model, inputs: &[Input]) -> Bytes {
-    let tensors: Vec<_> = inputs
+/// The reply to `GET /v2/models/{name}` of a model that has these versions.
+pub(crate) fn model(served: &Served, versions: &[u64]) -> Bytes {
+    let model = &served.model;
+    let tensors: Vec<_> = served
+        .inputs
         .iter()
         .map(|input| {
             let datatype = match input.accepts {
@@ -49,7 +53,8 @@ pub(crate) fn model(name: &str, model: &dyn Model, inputs: &[Input]) -> Bytes {
         ]),
     };
     json!({
-        "name": name,
+        "name": served.name,
+        "versions": versions.iter().map(u64::to_string).collect::<Vec<_>>(),
         "platform": format!("tilewise_{}", model.kind()),
         "inputs": tensors,
         "outputs": outputs,

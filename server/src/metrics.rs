@@ -3,6 +3,7 @@
 //! Each worker owns its counters: it alone writes them, with a plain load and store; whoever asks for `/metrics` adds
 //! them up. No two workers ever write to the same cache line.
 
+use crate::catalogue::Catalogue;
 use crate::served::Served;
 use hyper::StatusCode;
 use std::fmt::Write;
@@ -17,13 +18,14 @@ pub(crate) enum Route {
     Health,
     Metadata,
     Metrics,
+    Repository,
     Other,
 }
 
-const ROUTES: [&str; 6] = ["predict", "infer", "health", "metadata", "metrics", "other"];
+const ROUTES: [&str; 7] = ["predict", "infer", "health", "metadata", "metrics", "repository", "other"];
 
 /// The statuses that the routes use; the last entry counts what is none of them.
-const STATUSES: [u16; 13] = [200, 400, 404, 405, 408, 411, 413, 415, 417, 500, 501, 503, 0];
+const STATUSES: [u16; 14] = [200, 400, 403, 404, 405, 408, 411, 413, 415, 417, 500, 501, 503, 0];
 
 /// Upper bounds of the latency histogram in microseconds.
 const BOUNDS: [u64; 15] =
@@ -51,7 +53,7 @@ pub(crate) struct Counters {
     /// Per route: a count per bucket, the last beyond all bounds, and the sum in nanoseconds.
     latency: [([Count; BOUNDS.len() + 1], Count); ROUTES.len()],
     connections: Count,
-    /// Per model.
+    /// By the numbers of models.
     rows: Vec<Count>,
 }
 
@@ -77,7 +79,7 @@ impl Counters {
 
     #[inline]
     pub(crate) fn predicted(&self, served: &Served, rows: usize) {
-        self.rows[served.index].add(rows as u64);
+        self.rows[served.slot].add(rows as u64);
     }
 }
 
@@ -88,10 +90,12 @@ pub(crate) struct Gauges {
     pub(crate) refused: u64,
     pub(crate) lines_dropped: u64,
     pub(crate) ready: bool,
+    pub(crate) loaded: u64,
+    pub(crate) failed: u64,
 }
 
 /// The text of `/metrics`.
-pub(crate) fn text(workers: &[Counters], models: &[Served], gauges: &Gauges) -> String {
+pub(crate) fn text(workers: &[Counters], catalogue: &Catalogue, gauges: &Gauges) -> String {
     let mut out = String::new();
     let total = |pick: &dyn Fn(&Counters) -> u64| workers.iter().map(pick).sum::<u64>();
     let head = |out: &mut String, name: &str, kind: &str, help: &str| {
@@ -122,9 +126,9 @@ pub(crate) fn text(workers: &[Counters], models: &[Served], gauges: &Gauges) -> 
             writeln!(out, "{name}_sum{{route=\"{route}\"}} {sum}\n{name}_count{{route=\"{route}\"}} {below}");
     }
     head(&mut out, "tilewise_rows_total", "counter", "Rows predicted, by model.");
-    for (m, served) in models.iter().enumerate() {
+    for (m, name) in catalogue.slots.iter().enumerate() {
         let n = total(&|c| c.rows[m].get());
-        let _ = writeln!(out, "tilewise_rows_total{{model=\"{}\"}} {n}", served.name);
+        let _ = writeln!(out, "tilewise_rows_total{{model=\"{name}\"}} {n}");
     }
     for (name, kind, help, value) in [
         ("tilewise_connections_total", "counter", "Connections accepted.", total(&|c| c.connections.get())),
@@ -137,6 +141,9 @@ pub(crate) fn text(workers: &[Counters], models: &[Served], gauges: &Gauges) -> 
             "Access log lines not written.",
             gauges.lines_dropped,
         ),
+        ("tilewise_models", "gauge", "Models that are served.", catalogue.models.len() as u64),
+        ("tilewise_model_loads_total", "counter", "Versions of models loaded from files.", gauges.loaded),
+        ("tilewise_model_loads_failed_total", "counter", "Versions that could not be loaded.", gauges.failed),
         ("tilewise_ready", "gauge", "1 while the server takes new connections.", u64::from(gauges.ready)),
     ] {
         head(&mut out, name, kind, help);

@@ -4,7 +4,7 @@
 use crate::failure::Failure;
 use crate::rows::Rows;
 use crate::served::Served;
-use crate::tensors::{Output, Tensors};
+use crate::tensors::{Output, Tensors, Wanted};
 use bytes::{BufMut, Bytes, BytesMut};
 use http_body_util::Full;
 use hyper::header::{self, HeaderValue};
@@ -19,6 +19,21 @@ pub(crate) fn json(status: StatusCode, body: impl Into<Bytes>) -> Reply {
     reply.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
     reply
 }
+
+/// A prediction; of its `text` the first `json` bytes are JSON and binary data follows, where there is such a number.
+pub(crate) fn predicted(text: Bytes, json: Option<usize>) -> Reply {
+    let mut reply = self::json(StatusCode::OK, text);
+    if let Some(json) = json {
+        let headers = reply.headers_mut();
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/octet-stream"));
+        headers.insert(INFERENCE_HEADER, HeaderValue::from(json));
+    }
+    reply
+}
+
+/// Where JSON ends in a body with binary tensors.
+const INFERENCE_HEADER: header::HeaderName =
+    header::HeaderName::from_static("inference-header-content-length");
 
 /// The reply to a request that failed.
 #[cold]
@@ -51,7 +66,7 @@ fn number(out: &mut BytesMut, x: f64) {
     let _ = serde_json::to_writer(out.writer(), &x);
 }
 
-fn integer(out: &mut BytesMut, x: usize) {
+fn integer(out: &mut BytesMut, x: u64) {
     let _ = serde_json::to_writer(out.writer(), &x);
 }
 
@@ -64,18 +79,23 @@ fn separated<T>(out: &mut BytesMut, items: impl Iterator<Item = T>, mut write: i
     }
 }
 
-/// The most probable class, the first of equals; null where a probability is not a number.
-fn label(out: &mut BytesMut, served: &Served, probabilities: &[f64]) {
+/// The most probable class, the first of equals; none where a probability is not a number.
+fn best(probabilities: &[f64]) -> Option<usize> {
     let mut best = 0;
     for (i, &p) in probabilities.iter().enumerate() {
         if p.is_nan() {
-            return out.put_slice(b"null");
+            return None;
         }
         if p > probabilities[best] {
             best = i;
         }
     }
-    out.put_slice(served.classes[best].as_bytes());
+    Some(best)
+}
+
+/// The label of a row, null where there is none.
+fn label(out: &mut BytesMut, served: &Served, probabilities: &[f64]) {
+    out.put_slice(best(probabilities).map_or(b"null", |i| served.classes[i].as_bytes()));
 }
 
 /// The prediction of one row: a label, a number, or the list of several targets.
@@ -122,42 +142,80 @@ pub(crate) fn rows(out: &mut BytesMut, served: &Served, rows: Rows, answers: &[f
     out.put_slice(b"]}");
 }
 
-/// The reply to `POST /v2/models/{name}/infer`.
-pub(crate) fn tensors(out: &mut BytesMut, served: &Served, request: &Tensors, answers: &[f64]) {
+/// The reply to `POST /v2/models/{name}/infer`. Returns the bytes of its JSON where binary data follows.
+pub(crate) fn tensors(
+    out: &mut BytesMut,
+    served: &Served,
+    request: &Tensors,
+    answers: &[f64],
+) -> Option<usize> {
     out.put_slice(b"{\"model_name\":\"");
     out.put_slice(served.name.as_bytes());
+    out.put_slice(b"\",\"model_version\":\"");
+    integer(out, served.version);
     out.put_u8(b'"');
     if let Some(id) = &request.id {
         out.put_slice(b",\"id\":");
         out.put_slice(crate::served::quote(id).as_bytes());
     }
     out.put_slice(b",\"outputs\":[");
-    let all: &[Output] = match (&request.outputs[..], served.classes.is_empty()) {
-        ([], true) => &[Output::Prediction],
-        ([], false) => &[Output::Prediction, Output::Probabilities],
+    const PREDICTION: Wanted = Wanted::plain(Output::Prediction);
+    let all: &[Wanted] = match (&request.outputs[..], served.classes.is_empty()) {
+        ([], true) => &[PREDICTION],
+        ([], false) => &[PREDICTION, Wanted::plain(Output::Probabilities)],
         (wanted, _) => wanted,
     };
-    separated(out, all.iter(), |out, output| tensor(out, served, *output, request.rows, answers));
+    let is_binary = |wanted: &Wanted| wanted.binary.unwrap_or(request.binary);
+    separated(out, all.iter(), |out, wanted| {
+        tensor(out, served, wanted.output, is_binary(wanted), request.rows, answers);
+    });
     out.put_slice(b"]}");
+    let json = out.len();
+    let mut binary = all.iter().filter(|wanted| is_binary(wanted)).peekable();
+    binary.peek()?;
+    for wanted in binary {
+        if wanted.output == Output::Prediction && !served.classes.is_empty() {
+            for text in labels(served, answers) {
+                // A name of gigabytes fits no model file.
+                out.put_u32_le(text.len() as u32);
+                out.put_slice(text.as_bytes());
+            }
+        } else {
+            out.reserve(size_of_val(answers));
+            answers.iter().for_each(|&x| out.put_f64_le(x));
+        }
+    }
+    Some(json)
 }
 
-fn tensor(out: &mut BytesMut, served: &Served, output: Output, rows: usize, answers: &[f64]) {
-    let labels = output == Output::Prediction && !served.classes.is_empty();
+/// The labels of all rows as plain text, empty where a probability is not a number.
+fn labels<'s>(served: &'s Served, answers: &'s [f64]) -> impl Iterator<Item = &'s str> {
+    answers.chunks_exact(served.outputs).map(|row| best(row).map_or("", |i| &served.labels[i]))
+}
+
+fn tensor(out: &mut BytesMut, served: &Served, output: Output, binary: bool, rows: usize, answers: &[f64]) {
+    let is_labels = output == Output::Prediction && !served.classes.is_empty();
     out.put_slice(match output {
         Output::Prediction => b"{\"name\":\"prediction\",\"shape\":[",
         Output::Probabilities => b"{\"name\":\"probabilities\",\"shape\":[",
     });
-    integer(out, rows);
-    if !labels && (served.outputs > 1 || output == Output::Probabilities) {
+    integer(out, rows as u64);
+    if !is_labels && (served.outputs > 1 || output == Output::Probabilities) {
         out.put_u8(b',');
-        integer(out, served.outputs);
+        integer(out, served.outputs as u64);
     }
-    out.put_slice(if labels {
-        b"],\"datatype\":\"BYTES\",\"data\":["
-    } else {
-        b"],\"datatype\":\"FP64\",\"data\":["
-    });
-    if labels {
+    out.put_slice(if is_labels { b"],\"datatype\":\"BYTES\"," } else { b"],\"datatype\":\"FP64\"," });
+    if binary {
+        let size = match is_labels {
+            true => labels(served, answers).map(|text| 4 + text.len()).sum(),
+            false => size_of_val(answers),
+        };
+        out.put_slice(b"\"parameters\":{\"binary_data_size\":");
+        integer(out, size as u64);
+        return out.put_slice(b"}}");
+    }
+    out.put_slice(b"\"data\":[");
+    if is_labels {
         separated(out, answers.chunks_exact(served.outputs), |out, row| label(out, served, row));
     } else {
         separated(out, answers.iter(), |out, &x| number(out, x));

@@ -2,12 +2,15 @@
 
 use crate::access_log::Entry;
 use crate::body;
+use crate::catalogue::Catalogue;
+use crate::config::Config;
 use crate::failure::{Failure, Result};
 use crate::head::{self, Head};
 use crate::life::Phase;
 use crate::metadata;
 use crate::metrics::{self, Gauges, Route};
 use crate::reply::{self, Reply};
+use crate::repository::{Order, Refused};
 use crate::rows;
 use crate::served::Served;
 use crate::server::Shared;
@@ -38,17 +41,20 @@ thread_local! {
 }
 
 /// A route that was found.
-enum Target<'a> {
-    Predict(&'a Served),
-    Infer(&'a Served),
-    Metadata(&'a Served),
+enum Target {
+    Predict(Arc<Served>),
+    Infer(Arc<Served>),
+    Metadata(Bytes),
     Live,
     Ready,
     Server,
     Metrics,
+    Index,
+    /// Of the model of this name, if true a load, else an unload.
+    Change(String, bool),
 }
 
-impl Target<'_> {
+impl Target {
     fn route(&self) -> Route {
         match self {
             Self::Predict(_) => Route::Predict,
@@ -56,47 +62,58 @@ impl Target<'_> {
             Self::Metadata(_) | Self::Server => Route::Metadata,
             Self::Live | Self::Ready => Route::Health,
             Self::Metrics => Route::Metrics,
+            Self::Index | Self::Change(..) => Route::Repository,
         }
     }
 }
 
 /// The target of a path.
-fn find<'a>(shared: &'a Shared, path: &str) -> Result<Target<'a>> {
-    let unknown = |path: &str| Failure::new(StatusCode::NOT_FOUND, format!("there is no route {path:?}"));
+fn find(catalogue: &Catalogue, path: &str) -> Result<Target> {
+    let unknown = || Failure::new(StatusCode::NOT_FOUND, format!("there is no route {path:?}"));
     let path = match path.strip_suffix('/') {
         Some(rest) if !rest.is_empty() => rest,
         _ => path,
     };
     match path {
-        "/predict" => match &shared.models[..] {
-            [only] => return Ok(Target::Predict(only)),
+        "/predict" => match &catalogue.models[..] {
+            [only] => return Ok(Target::Predict(Arc::clone(&only.versions[0].served))),
             _ => {
-                let message = "several models are served: POST /predict/{name}";
+                let message = "not one model is served: POST /predict/{name}";
                 return Err(Failure::new(StatusCode::NOT_FOUND, message));
             }
         },
         "/v2" => return Ok(Target::Server),
         "/v2/health/live" => return Ok(Target::Live),
         "/v2/health/ready" => return Ok(Target::Ready),
+        "/v2/repository/index" => return Ok(Target::Index),
         "/metrics" => return Ok(Target::Metrics),
         _ => {}
     }
-    let model = |name: &str| {
-        shared.models.iter().find(|m| m.name == name).ok_or_else(|| {
-            let names: Vec<_> = shared.models.iter().map(|m| m.name.as_str()).collect();
-            let message = format!("there is no model {name:?}; there are {}", names.join(", "));
-            Failure::new(StatusCode::NOT_FOUND, message)
-        })
-    };
-    if let Some(name) = path.strip_prefix("/predict/") {
-        return if name.contains('/') { Err(unknown(path)) } else { Ok(Target::Predict(model(name)?)) };
+    if let Some(rest) = path.strip_prefix("/v2/repository/models/") {
+        return match rest.split_once('/') {
+            Some((name, "load")) => Ok(Target::Change(name.to_owned(), true)),
+            Some((name, "unload")) => Ok(Target::Change(name.to_owned(), false)),
+            _ => Err(unknown()),
+        };
     }
-    let rest = path.strip_prefix("/v2/models/").ok_or_else(|| unknown(path))?;
-    match rest.split_once('/') {
-        None => Ok(Target::Metadata(model(rest)?)),
-        Some((name, "infer")) => Ok(Target::Infer(model(name)?)),
-        Some((name, "ready")) => model(name).map(|_| Target::Ready),
-        Some(_) => Err(unknown(path)),
+    let (rest, plain) = match (path.strip_prefix("/predict/"), path.strip_prefix("/v2/models/")) {
+        (Some(rest), _) => (rest, true),
+        (_, Some(rest)) => (rest, false),
+        _ => return Err(unknown()),
+    };
+    // NAME[/versions/VERSION][/action]
+    let (name, rest) = rest.split_once('/').map_or((rest, None), |(name, rest)| (name, Some(rest)));
+    let (version, action) = match rest.and_then(|rest| rest.strip_prefix("versions/")) {
+        Some(rest) => rest.split_once('/').map_or((Some(rest), None), |(v, action)| (Some(v), Some(action))),
+        None => (None, rest),
+    };
+    let found = || catalogue.find(name, version);
+    match (plain, action) {
+        (true, None) => Ok(Target::Predict(Arc::clone(&found()?.served))),
+        (false, Some("infer")) => Ok(Target::Infer(Arc::clone(&found()?.served))),
+        (false, None) => Ok(Target::Metadata(found()?.metadata.clone())),
+        (false, Some("ready")) => found().map(|_| Target::Ready),
+        _ => Err(unknown()),
     }
 }
 
@@ -135,11 +152,22 @@ pub(crate) async fn answer(link: Arc<Link>, request: Request<Incoming>) -> Reply
     reply
 }
 
+/// What the body of a prediction is.
+#[derive(Clone, Copy)]
+enum Form {
+    Rows,
+    /// An inference request, with the number of bytes that are JSON if it says so.
+    Tensors(Option<usize>),
+}
+
 /// What to do once the head is known.
-enum Plan<'a> {
+enum Plan {
     Reply(Reply),
-    /// An inference request, or plain rows.
-    Predict(&'a Served, bool),
+    Predict(Arc<Served>, Form),
+    /// What the repository holds.
+    Index,
+    /// See [`Target::Change`].
+    Change(String, bool),
 }
 
 async fn handle(
@@ -149,48 +177,62 @@ async fn handle(
     route: &mut Route,
 ) -> Result<Reply> {
     let head = head::check(request.version(), request.headers())?;
-    let (served, is_infer) = match plan(shared, &request, &head, route) {
+    let (served, form) = match plan(shared, &request, &head, route) {
         Ok(Plan::Reply(reply)) => return Ok(reply),
-        Ok(Plan::Predict(served, is_infer)) => (served, is_infer),
+        Ok(Plan::Predict(served, form)) => (served, form),
+        Ok(Plan::Index) => {
+            let ready = repository_body(shared, request).await?["ready"] == true;
+            return Ok(reply::json(StatusCode::OK, shared.catalogue.load().index(ready)));
+        }
+        Ok(Plan::Change(name, load)) => {
+            let body = repository_body(shared, request).await?;
+            return change(shared, name, load, &body).await;
+        }
         Err(failure) => return Err(past_body(failure, shared, request, &head).await),
     };
     let body = body::read(request.into_body(), &shared.config, &shared.waiting).await?;
-    let (rows, text) = if body.bytes.len() <= shared.config.inline_bytes {
-        match predict(served, is_infer, &body.bytes, shared.config.inline_cells, false) {
+    let done = if body.bytes.len() <= shared.config.inline_bytes {
+        match predict(&served, form, &body.bytes, shared.config.inline_cells, false) {
             Some(done) => done?,
             // Few bytes, many cells.
-            None => elsewhere(shared, served, is_infer, body).await?,
+            None => elsewhere(shared, &served, form, body).await?,
         }
     } else {
-        elsewhere(shared, served, is_infer, body).await?
+        elsewhere(shared, &served, form, body).await?
     };
-    shared.counters[link.worker].predicted(served, rows);
-    Ok(reply::json(StatusCode::OK, text))
+    shared.counters[link.worker].predicted(&served, done.rows);
+    Ok(reply::predicted(done.reply, done.json))
 }
 
 /// Decides by path and method.
-fn plan<'a>(
-    shared: &'a Shared,
-    request: &Request<Incoming>,
-    head: &Head,
-    route: &mut Route,
-) -> Result<Plan<'a>> {
-    let target = find(shared, request.uri().path())?;
+fn plan(shared: &Shared, request: &Request<Incoming>, head: &Head, route: &mut Route) -> Result<Plan> {
+    let target = find(&shared.catalogue.load(), request.uri().path())?;
     *route = target.route();
     let get = |body: Bytes| match *request.method() {
         Method::GET | Method::HEAD => Ok(Plan::Reply(reply::json(StatusCode::OK, body))),
         _ => Err(Failure::method("GET, HEAD")),
     };
     match target {
-        Target::Predict(_) | Target::Infer(_) if *request.method() != Method::POST => {
+        Target::Predict(_) | Target::Infer(_) | Target::Index | Target::Change(..)
+            if *request.method() != Method::POST =>
+        {
             Err(Failure::method("POST"))
         }
+        Target::Index => Ok(Plan::Index),
+        Target::Change(..) if !shared.config.admin => {
+            let message = "loading and unloading of models is switched off (Config::admin, serve --admin)";
+            Err(Failure::new(StatusCode::FORBIDDEN, message))
+        }
+        Target::Change(name, load) => Ok(Plan::Change(name, load)),
         Target::Predict(_) | Target::Infer(_) if !head.body => {
             let message = "a request with a body needs Content-Length or Transfer-Encoding: chunked";
             Err(Failure::new(StatusCode::LENGTH_REQUIRED, message))
         }
-        Target::Predict(served) => Ok(Plan::Predict(served, false)),
-        Target::Infer(served) => Ok(Plan::Predict(served, true)),
+        Target::Infer(served) => Ok(Plan::Predict(served, Form::Tensors(head.json))),
+        _ if head.json.is_some() => {
+            Err(Failure::bad("binary tensors are accepted in inference requests only").closing())
+        }
+        Target::Predict(served) => Ok(Plan::Predict(served, Form::Rows)),
         Target::Live => get(Bytes::from_static(b"{\"live\":true}")),
         Target::Ready => {
             let reply = get(Bytes::from_static(b"{\"ready\":true}"))?;
@@ -200,7 +242,7 @@ fn plan<'a>(
             }
         }
         Target::Server => get(metadata::server()),
-        Target::Metadata(served) => get(served.metadata.clone()),
+        Target::Metadata(metadata) => get(metadata),
         Target::Metrics => {
             let mut plan = get(metrics_text(shared).into())?;
             if let Plan::Reply(reply) = &mut plan {
@@ -208,6 +250,53 @@ fn plan<'a>(
                 reply.headers_mut().insert(header::CONTENT_TYPE, format);
             }
             Ok(plan)
+        }
+    }
+}
+
+/// The body of a request about the repository: an object, or nothing, which is taken for an empty one.
+async fn repository_body(shared: &Shared, request: Request<Incoming>) -> Result<serde_json::Value> {
+    const MOST: usize = 64 * 1024;
+    let config = Config { max_body: MOST.min(shared.config.max_body), ..Config::clone(&shared.config) };
+    let body = body::read(request.into_body(), &config, &shared.waiting).await?.bytes;
+    if body.trim_ascii().is_empty() {
+        return Ok(serde_json::json!({}));
+    }
+    match serde_json::from_slice(&body) {
+        Ok(value @ serde_json::Value::Object(_)) => Ok(value),
+        Ok(_) => Err(Failure::bad("the body is an object or empty")),
+        Err(e) => Err(Failure::bad(format!("JSON: {e}"))),
+    }
+}
+
+/// Has a model loaded or unloaded.
+async fn change(shared: &Shared, name: String, load: bool, body: &serde_json::Value) -> Result<Reply> {
+    // What Triton would take from the request, configurations and files, comes from the repository alone.
+    let parameters = body.get("parameters").and_then(|parameters| parameters.as_object());
+    let strange = parameters.into_iter().flatten().find(|(key, _)| load || *key != "unload_dependents");
+    if let Some((key, _)) = strange {
+        return Err(Failure::bad(format!("parameter {key:?} is not supported; none is needed")));
+    }
+    let (sender, answer) = tokio::sync::oneshot::channel();
+    let order = if load { Order::Load } else { Order::Unload };
+    let _ = shared.orders.sender.send(order(name.clone(), sender));
+    match answer.await {
+        Ok(Ok(versions)) => {
+            let versions: Vec<_> = versions.iter().map(u64::to_string).collect();
+            let body = serde_json::json!({"name": name, "versions": versions}).to_string();
+            Ok(reply::json(StatusCode::OK, body))
+        }
+        Ok(Err(Refused::Unknown)) => {
+            let message = format!("the repository has no model {name:?}");
+            Err(Failure::new(StatusCode::NOT_FOUND, message))
+        }
+        Ok(Err(Refused::Failed(what))) => {
+            let done = if load { "loaded" } else { "unloaded" };
+            Err(Failure::bad(format!("model {name:?} could not be {done}: {what}")))
+        }
+        Err(_) => {
+            let message = "the thread that loads models has ended";
+            Err(Failure::new(StatusCode::INTERNAL_SERVER_ERROR, message))
         }
     }
 }
@@ -229,19 +318,14 @@ async fn past_body(failure: Failure, shared: &Shared, request: Request<Incoming>
 }
 
 /// Answers a large request on a compute thread.
-async fn elsewhere(
-    shared: &Arc<Shared>,
-    served: &Served,
-    is_infer: bool,
-    body: body::Body,
-) -> Result<(usize, Bytes)> {
-    let (shared, index) = (Arc::clone(shared), served.index);
-    let compute = shared.compute.clone();
-    compute
+async fn elsewhere(shared: &Arc<Shared>, served: &Arc<Served>, form: Form, body: body::Body) -> Result<Done> {
+    let served = Arc::clone(served);
+    shared
+        .compute
         .run(move || {
             // The body's share of memory is held until the answer is there.
             let body::Body { bytes, share: _share } = body;
-            predict(&shared.models[index], is_infer, &bytes, usize::MAX, true).unwrap_or_else(|| {
+            predict(&served, form, &bytes, usize::MAX, true).unwrap_or_else(|| {
                 Err(Failure::new(
                     StatusCode::INTERNAL_SERVER_ERROR,
                     "a request has more cells than there are numbers",
@@ -251,34 +335,38 @@ async fn elsewhere(
         .await
 }
 
-/// Reads `body`, predicts, writes the reply; none when there are more than `most` cells. Returns rows and reply.
-fn predict(
-    served: &Served,
-    is_infer: bool,
-    body: &[u8],
-    most: usize,
-    divided: bool,
-) -> Option<Result<(usize, Bytes)>> {
+/// A prediction that was made.
+struct Done {
+    rows: usize,
+    reply: Bytes,
+    /// Bytes of the reply that are JSON, where binary data follows.
+    json: Option<usize>,
+}
+
+/// Reads `body`, predicts, writes the reply; none when there are more than `most` cells.
+fn predict(served: &Served, form: Form, body: &[u8], most: usize, divided: bool) -> Option<Result<Done>> {
     SCRATCH.with_borrow_mut(|scratch| {
         let Scratch { cells, gathered, answers, reply } = scratch;
         let mut work = || {
             let (mut listed, mut tensors) = (None, None);
-            let rows = if is_infer {
-                tensors.insert(tensors::read(body, served, cells, gathered)?).rows
-            } else {
-                listed.insert(rows::read(body, served, cells)?).count
+            let rows = match form {
+                Form::Tensors(json) => {
+                    tensors.insert(tensors::read(body, json, served, cells, gathered)?).rows
+                }
+                Form::Rows => listed.insert(rows::read(body, served, cells)?).count,
             };
             if cells.len() > most {
                 return Ok(None);
             }
             served.predict(cells, rows, answers, divided)?;
             reply.clear();
+            let mut json = None;
             match (listed, tensors) {
                 (Some(rows), _) => reply::rows(reply, served, rows, answers),
-                (_, Some(tensors)) => reply::tensors(reply, served, &tensors, answers),
+                (_, Some(tensors)) => json = reply::tensors(reply, served, &tensors, answers),
                 _ => {}
             }
-            Ok(Some((rows, reply.split().freeze())))
+            Ok(Some(Done { rows, reply: reply.split().freeze(), json }))
         };
         let done = work().transpose();
         if cells.capacity() * size_of::<f64>() > KEPT_SCRATCH || reply.capacity() > KEPT_SCRATCH {
@@ -295,6 +383,8 @@ fn metrics_text(shared: &Shared) -> String {
         refused: shared.refused.load(Ordering::Relaxed),
         lines_dropped: shared.access_log.as_ref().map_or(0, |log| log.dropped()),
         ready: shared.life.phase() == Phase::Running,
+        loaded: shared.orders.reloads.loaded.load(Ordering::Relaxed),
+        failed: shared.orders.reloads.failed.load(Ordering::Relaxed),
     };
-    metrics::text(&shared.counters, &shared.models, &gauges)
+    metrics::text(&shared.counters, &shared.catalogue.load(), &gauges)
 }

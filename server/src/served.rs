@@ -1,6 +1,5 @@
 //! A model as the server holds it: its columns by name, and the pieces of JSON that every reply repeats.
 
-use crate::error::{Error, Result};
 use crate::failure::{self, Failure};
 use std::collections::HashMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -87,11 +86,13 @@ pub(crate) struct Served {
     positions: HashMap<String, usize>,
     /// Class names as JSON writes them, quotes included; empty for regression.
     pub(crate) classes: Vec<String>,
+    /// The same as plain text.
+    pub(crate) labels: Vec<String>,
     pub(crate) outputs: usize,
-    /// The reply to `GET /v2/models/{name}`.
-    pub(crate) metadata: bytes::Bytes,
-    /// Place among the served models.
-    pub(crate) index: usize,
+    /// From 1.
+    pub(crate) version: u64,
+    /// The number under which its rows are counted, that of all versions of its name.
+    pub(crate) slot: usize,
 }
 
 /// A string as JSON writes it.
@@ -100,17 +101,22 @@ pub(crate) fn quote(text: &str) -> String {
 }
 
 /// Whether `name` can stand in a path: no separators, no leading dot, nothing to decode.
-fn acceptable(name: &str) -> bool {
+pub(crate) fn acceptable(name: &str) -> bool {
     (1..=128).contains(&name.len())
         && !name.starts_with('.')
         && name.bytes().all(|b| b.is_ascii_alphanumeric() || b"._-".contains(&b))
 }
 
 impl Served {
-    pub(crate) fn new(index: usize, name: String, model: Arc<dyn Model>) -> Result<Self> {
-        let refuse = |what: &str| Error::Model { name: name.clone(), what: what.into() };
+    /// An error says why the model cannot be served under this name.
+    pub(crate) fn new(
+        slot: usize,
+        name: String,
+        version: u64,
+        model: Arc<dyn Model>,
+    ) -> Result<Self, String> {
         if !acceptable(&name) {
-            return Err(refuse("a name has 1 to 128 of A-Z a-z 0-9 . _ - and does not begin with a dot"));
+            return Err("a name has 1 to 128 of A-Z a-z 0-9 . _ - and does not begin with a dot".into());
         }
         let input =
             |name: &str, accepts| Input { name: name.to_owned(), quoted: quote(name).into_bytes(), accepts };
@@ -132,18 +138,26 @@ impl Served {
         let inputs: Vec<Input> = model.inputs().iter().enumerate().map(of_field).chain(offset).collect();
         let positions: HashMap<_, _> = inputs.iter().enumerate().map(|(i, c)| (c.name.clone(), i)).collect();
         if inputs.is_empty() || positions.len() != inputs.len() {
-            return Err(refuse("a model needs inputs, each with a name of its own"));
+            return Err("a model needs inputs, each with a name of its own".into());
         }
         let outputs = model.outputs();
-        let classes: Vec<String> = match model.task() {
-            Task::Classification { classes } => classes.iter().map(|c| quote(c)).collect(),
+        let labels = match model.task() {
+            Task::Classification { classes } => classes.clone(),
             _ => Vec::new(),
         };
+        let classes: Vec<String> = labels.iter().map(|c| quote(c)).collect();
         if outputs == 0 || !classes.is_empty() && classes.len() != outputs {
-            return Err(refuse("a model needs one output per class, or one or more per row"));
+            return Err("a model needs one output per class, or one or more per row".into());
         }
-        let metadata = crate::metadata::model(&name, &*model, &inputs);
-        Ok(Self { name, model, inputs, positions, classes, outputs, metadata, index })
+        Ok(Self { name, model, inputs, positions, classes, labels, outputs, version, slot })
+    }
+
+    /// Lets the model answer a row of zeros, so that no request is the first. It may refuse the row, not panic.
+    pub(crate) fn warm_up(&self) -> Result<(), String> {
+        match self.predict(&vec![0.0; self.inputs.len()], 1, &mut Vec::new(), false) {
+            Err(failure) if failure.status.is_server_error() => Err(failure.message),
+            _ => Ok(()),
+        }
     }
 
     /// Position of an input column.

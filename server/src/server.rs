@@ -1,16 +1,18 @@
 //! Starting a server, and the handle that ends it.
 
 use crate::access_log::AccessLog;
+use crate::catalogue::{Current, Entry};
 use crate::compute::{Compute, Waiting};
 use crate::config::Config;
 use crate::error::{Error, Result};
 use crate::life::{Life, Phase};
 use crate::metrics::Counters;
-use crate::served::Served;
+use crate::repository::{Keeper, Order, Orders, Repository};
 use crate::{acceptor, worker};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize};
+use std::sync::mpsc::{Sender, channel};
 use std::thread::JoinHandle;
 use tilewise_base::Model;
 use tokio::net::{TcpListener, TcpSocket};
@@ -19,7 +21,8 @@ use tokio::sync::mpsc::unbounded_channel;
 /// What all threads of a server share.
 pub(crate) struct Shared {
     pub(crate) config: Arc<Config>,
-    pub(crate) models: Vec<Served>,
+    pub(crate) catalogue: Current,
+    pub(crate) orders: Orders,
     pub(crate) life: Arc<Life>,
     /// One per worker.
     pub(crate) counters: Vec<Counters>,
@@ -58,6 +61,8 @@ pub struct Handle {
     address: SocketAddr,
     life: Arc<Life>,
     compute: Compute,
+    catalogue: Current,
+    orders: Sender<Order>,
     thread: Option<JoinHandle<End>>,
 }
 
@@ -71,6 +76,19 @@ impl Handle {
     /// connection, and [`Handle::join`] returns when all are gone or the grace is over.
     pub fn drain(&self) {
         self.life.advance(Phase::Draining);
+    }
+
+    /// The latest version of each model that is served now, by name.
+    pub fn models(&self) -> Vec<(String, Arc<dyn Model>)> {
+        let catalogue = self.catalogue.load();
+        let latest = |entry: &Entry| (entry.name.clone(), Arc::clone(&entry.versions[0].served.model));
+        catalogue.models.iter().map(latest).collect()
+    }
+
+    /// Begins to load what has changed in the files of the repository, as SIGHUP does.
+    pub fn reload(&self) {
+        // Fails when the server has ended.
+        let _ = self.orders.send(Order::Reload);
     }
 
     /// Ends at once, whatever is in flight.
@@ -101,18 +119,25 @@ impl Drop for Handle {
 /// be started.
 pub fn start(config: Config, models: Vec<(String, Arc<dyn Model>)>) -> Result<Handle> {
     config.check()?;
-    let mut served: Vec<Served> = Vec::new();
+    let mut keeper = Keeper::new(None, config.max_models);
     for (name, model) in models {
-        if served.iter().any(|other| other.name == name) {
-            return Err(Error::Model { name, what: "the name is given twice".into() });
-        }
-        model.prepare().map_err(|e| Error::Model { name: name.clone(), what: e.to_string() })?;
-        served.push(Served::new(served.len(), name, model)?);
+        keeper.add(name, model)?;
     }
-    if served.is_empty() {
-        let (value, accepted) = ("none".into(), "one or more are");
-        return Err(Error::Setting { name: "models", value, accepted });
-    }
+    run(config, keeper)
+}
+
+/// Starts a server for the models of `repository`, which it reloads when told to.
+///
+/// # Errors
+/// As [`start`]; when one of the repository's files, or every model of its folder, cannot be loaded.
+pub fn start_repository(config: Config, repository: Repository) -> Result<Handle> {
+    config.check()?;
+    let keeper = Keeper::new(Some(repository), config.max_models);
+    run(config, keeper)
+}
+
+fn run(config: Config, mut keeper: Keeper) -> Result<Handle> {
+    keeper.begin()?;
     let workers = config.worker_threads();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let listener = runtime.block_on(async { listen(&config) });
@@ -122,16 +147,18 @@ pub fn start(config: Config, models: Vec<(String, Arc<dyn Model>)>) -> Result<Ha
         false => (None, None),
     };
     let life = Arc::new(Life::default());
-    let models = served.len();
     let compute = Compute::default();
     let compute_threads = match config.compute_threads {
         0 => workers,
         n => n,
     };
+    let (sender, orders) = channel();
+    let catalogue = keeper.current();
     let shared = Arc::new(Shared {
-        models: served,
+        catalogue: keeper.current(),
+        orders: Orders { sender: sender.clone(), reloads: keeper.reloads() },
         life: Arc::clone(&life),
-        counters: (0..workers).map(|_| Counters::new(models)).collect(),
+        counters: (0..workers).map(|_| Counters::new(config.max_models)).collect(),
         loads: (0..workers).map(|_| Load::default()).collect(),
         refused: AtomicU64::new(0),
         compute: compute.clone(),
@@ -140,7 +167,10 @@ pub fn start(config: Config, models: Vec<(String, Arc<dyn Model>)>) -> Result<Ha
         config: Arc::new(config),
     });
     // From here on a failure must end the threads that were already started: the handle's drop does.
-    let mut handle = Handle { address, life, compute: compute.clone(), thread: None };
+    let mut handle =
+        Handle { address, life, compute: compute.clone(), catalogue, orders: sender, thread: None };
+    // Ends when handle and server have.
+    std::thread::Builder::new().name("tilewise-models".into()).spawn(move || keeper.run(&orders))?;
     let mut threads = compute.start(compute_threads)?;
     let (mut queues, mut worker_threads) = (Vec::new(), Vec::new());
     for index in 0..workers {

@@ -1,9 +1,11 @@
-//! The body of `POST /v2/models/{name}/infer`: an inference request of the Open Inference Protocol in JSON.
+//! The body of `POST /v2/models/{name}/infer`: an inference request of the Open Inference Protocol in JSON, with data in
+//! it or, as the binary tensor extension has it, behind it.
 //!
 //! Inputs are either one tensor per column (shape `[n]` or `[n, 1]`) or a single tensor with a row per row (shape
 //! `[n, inputs]`), flat or nested. The cells of a column are gathered first and brought into rows at the end, so memory
 //! follows the data that came, never the shape that was claimed.
 
+use crate::binary;
 use crate::failure::{Failure, Result};
 use crate::json::Reader;
 use crate::served::{Accepts, Input, Served};
@@ -15,7 +17,23 @@ pub(crate) struct Tensors {
     /// Returned in the reply.
     pub(crate) id: Option<String>,
     /// Names of the wanted outputs in order; all when empty.
-    pub(crate) outputs: Vec<Output>,
+    pub(crate) outputs: Vec<Wanted>,
+    /// Whether outputs that do not say otherwise are wanted in binary.
+    pub(crate) binary: bool,
+}
+
+/// An output that is asked for.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct Wanted {
+    pub(crate) output: Output,
+    /// Whether in binary, where the request says so.
+    pub(crate) binary: Option<bool>,
+}
+
+impl Wanted {
+    pub(crate) const fn plain(output: Output) -> Self {
+        Self { output, binary: None }
+    }
 }
 
 /// An output that can be asked for.
@@ -27,12 +45,12 @@ pub(crate) enum Output {
     Probabilities,
 }
 
-/// The datatypes that JSON requests may name, with the range of the integers.
+/// The datatypes that requests may name, with range and bytes of the integers.
 #[derive(Clone, Copy, Debug, PartialEq)]
-enum Datatype {
+pub(crate) enum Datatype {
     Bytes,
     Bool,
-    Integer(f64, f64),
+    Integer { low: f64, high: f64, width: usize },
     Fp32,
     Fp64,
 }
@@ -42,7 +60,8 @@ impl Datatype {
         let integer = |bits: i32, signed: bool| {
             let (low, high) = if signed { (-(2_f64.powi(bits - 1)), bits - 1) } else { (0.0, bits) };
             // Rounded to doubles the greatest 64-bit integers are 2^63 and 2^64.
-            Self::Integer(low, 2_f64.powi(high) - f64::from(u8::from(bits < 64)))
+            let high = 2_f64.powi(high) - f64::from(u8::from(bits < 64));
+            Self::Integer { low, high, width: bits as usize / 8 }
         };
         Ok(match name {
             "BYTES" => Self::Bytes,
@@ -63,6 +82,17 @@ impl Datatype {
                 )));
             }
         })
+    }
+
+    /// Bytes of an element in binary; none where they differ.
+    pub(crate) fn width(self) -> Option<usize> {
+        match self {
+            Self::Bytes => None,
+            Self::Bool => Some(1),
+            Self::Integer { width, .. } => Some(width),
+            Self::Fp32 => Some(4),
+            Self::Fp64 => Some(8),
+        }
     }
 
     /// The next element as a cell of `input`.
@@ -92,9 +122,12 @@ impl Datatype {
             (_, Some(b'-' | b'0'..=b'9')) => {
                 let x = reader.number()?;
                 match self {
-                    Self::Integer(low, high) if x.fract() != 0.0 || x < low || x > high => Err(Failure::bad(
-                        format!("input {:?}: {x} is not an integer of its datatype", input.name),
-                    )),
+                    Self::Integer { low, high, .. } if x.fract() != 0.0 || x < low || x > high => {
+                        Err(Failure::bad(format!(
+                            "input {:?}: {x} is not an integer of its datatype",
+                            input.name
+                        )))
+                    }
                     // The client's value is a 32-bit number of which the text is a short form.
                     Self::Fp32 => match x as f32 {
                         x if x.is_finite() => input.number(f64::from(x)),
@@ -120,15 +153,22 @@ struct Tensor {
     start: usize,
 }
 
-/// Reads `body` into `cells`, row-major; `gathered` is scratch.
+/// Reads `body`, of which the first `json` bytes are JSON, all where there is none, into `cells`, row-major; `gathered` is
+/// scratch.
 pub(crate) fn read(
     body: &[u8],
+    json: Option<usize>,
     served: &Served,
     cells: &mut Vec<f64>,
     gathered: &mut Vec<f64>,
 ) -> Result<Tensors> {
     gathered.clear();
-    let mut reader = Reader::new(body)?;
+    let (text, mut rest) = body.split_at_checked(json.unwrap_or(body.len())).ok_or_else(|| {
+        let message =
+            format!("Inference-Header-Content-Length is more than the {} bytes of the body", body.len());
+        Failure::bad(message)
+    })?;
+    let mut reader = Reader::new(text)?;
     let mut request = Tensors::default();
     let mut tensors: Option<Vec<Tensor>> = None;
     let mut seen = Keys::default();
@@ -139,24 +179,28 @@ pub(crate) fn read(
             "inputs" => {
                 let mut list = Vec::new();
                 reader.array(|reader| {
-                    list.push(tensor(reader, served, gathered)?);
+                    list.push(tensor(reader, &mut rest, served, gathered)?);
                     Ok(())
                 })?;
                 tensors = Some(list);
             }
             "outputs" => reader.array(|reader| {
                 let output = output(reader, served)?;
-                if request.outputs.contains(&output) {
+                if request.outputs.iter().any(|other| other.output == output.output) {
                     return Err(Failure::bad("an output is asked for twice"));
                 }
                 request.outputs.push(output);
                 Ok(())
             })?,
-            _ => reader.skip()?,
+            _ => request.binary = flag(reader, "binary_data_output")?.unwrap_or(false),
         }
         Ok(())
     })?;
     reader.end()?;
+    if !rest.is_empty() {
+        let message = format!("{} bytes behind the JSON belong to no input (binary_data_size)", rest.len());
+        return Err(Failure::bad(message));
+    }
     let tensors = tensors.ok_or_else(|| Failure::bad("the request has no \"inputs\""))?;
     request.rows = to_rows(&tensors, served, cells, gathered)?;
     Ok(request)
@@ -182,13 +226,46 @@ impl Keys {
     }
 }
 
-fn output(reader: &mut Reader<'_>, served: &Served) -> Result<Output> {
+/// The parameter that comes next, an object or anything else, which has none: reads what is called `name`.
+fn parameter<T>(
+    reader: &mut Reader<'_>,
+    name: &str,
+    mut read: impl FnMut(&mut Reader<'_>) -> Result<T>,
+) -> Result<Option<T>> {
     let mut found = None;
+    if reader.peek() != Some(b'{') {
+        reader.skip()?;
+        return Ok(None);
+    }
+    reader.object(|reader, key| {
+        if key != name {
+            return reader.skip();
+        }
+        if found.is_some() {
+            return Err(reader.error(format_args!("parameter {name:?} is given twice")));
+        }
+        found = Some(read(reader)?);
+        Ok(())
+    })?;
+    Ok(found)
+}
+
+/// A parameter that is true or false.
+fn flag(reader: &mut Reader<'_>, name: &str) -> Result<Option<bool>> {
+    parameter(reader, name, |reader| match reader.literal() {
+        Some(Some(flag)) => Ok(flag),
+        _ => Err(reader.refuse("true or false")),
+    })
+}
+
+fn output(reader: &mut Reader<'_>, served: &Served) -> Result<Wanted> {
+    let (mut found, mut binary) = (None, None);
     let mut seen = Keys::default();
     reader.object(|reader, key| {
         seen.once(key, &["name", "parameters"], "an output")?;
         if key != "name" {
-            return reader.skip();
+            binary = flag(reader, "binary_data")?;
+            return Ok(());
         }
         let name = reader.string()?;
         found = Some(match &*name {
@@ -202,14 +279,20 @@ fn output(reader: &mut Reader<'_>, served: &Served) -> Result<Output> {
         });
         Ok(())
     })?;
-    found.ok_or_else(|| Failure::bad("an output has no \"name\""))
+    let output = found.ok_or_else(|| Failure::bad("an output has no \"name\""))?;
+    Ok(Wanted { output, binary })
 }
 
 /// One tensor. Its keys may come in any order: data that comes before name, shape and datatype are known is stepped
 /// over and read afterwards.
-fn tensor(reader: &mut Reader<'_>, served: &Served, gathered: &mut Vec<f64>) -> Result<Tensor> {
+fn tensor(
+    reader: &mut Reader<'_>,
+    rest: &mut &[u8],
+    served: &Served,
+    gathered: &mut Vec<f64>,
+) -> Result<Tensor> {
     let (mut name, mut shape, mut datatype) = (None, None::<Vec<usize>>, None);
-    let mut data_at = None;
+    let (mut data_at, mut binary_size) = (None, None);
     let mut seen = Keys::default();
     let mut done = None;
     reader.object(|reader, key| {
@@ -234,7 +317,7 @@ fn tensor(reader: &mut Reader<'_>, served: &Served, gathered: &mut Vec<f64>) -> 
                     reader.skip()?;
                 }
             },
-            _ => reader.skip()?,
+            _ => binary_size = parameter(reader, "binary_data_size", size)?,
         }
         Ok(())
     })?;
@@ -242,13 +325,30 @@ fn tensor(reader: &mut Reader<'_>, served: &Served, gathered: &mut Vec<f64>) -> 
     let name = name.clone().ok_or_else(|| lacks("name"))?;
     let shape = shape.ok_or_else(|| lacks("shape"))?;
     let datatype = datatype.ok_or_else(|| lacks("datatype"))?;
+    let has_data = done.is_some() || data_at.is_some();
     let (column, start) = match (done, data_at) {
+        _ if binary_size.is_some() && has_data => {
+            let message =
+                format!("input {name:?} has data both in the JSON and behind it (binary_data_size)");
+            return Err(Failure::bad(message));
+        }
         (Some(done), _) => done,
         (None, Some(at)) => data(&mut reader.at(at), served, &name, &shape, datatype, gathered)?,
         (None, None) => {
-            let mut e = lacks("data");
-            e.message += "; data is accepted as JSON only, not in the binary tensor extension";
-            return Err(e);
+            let Some(size) = binary_size else { return Err(lacks("data or binary_data_size")) };
+            let Some((bytes, behind)) = rest.split_at_checked(size) else {
+                let message = format!(
+                    "input {name:?}: binary_data_size is {size}, but {} bytes are left behind the JSON",
+                    rest.len()
+                );
+                return Err(Failure::bad(message));
+            };
+            *rest = behind;
+            let place = place(served, &name, &shape, datatype)?;
+            let inputs = place.column.map_or(&served.inputs[..], |i| &served.inputs[i..=i]);
+            let start = gathered.len();
+            binary::read(bytes, datatype, &name, place.count, inputs, gathered)?;
+            (place.column, start)
         }
     };
     Ok(Tensor { name, shape, column, start })
@@ -265,18 +365,20 @@ fn size(reader: &mut Reader<'_>) -> Result<usize> {
     }
 }
 
-/// The data of a tensor, flat or nested as its shape says; returns its column and where its cells start.
-fn data(
-    reader: &mut Reader<'_>,
-    served: &Served,
-    name: &str,
-    shape: &[usize],
-    datatype: Datatype,
-    gathered: &mut Vec<f64>,
-) -> Result<(Option<usize>, usize)> {
+/// What a tensor fills.
+struct Place {
+    /// None for whole rows.
+    column: Option<usize>,
+    rows: usize,
+    /// Elements of a row.
+    across: usize,
+    count: usize,
+}
+
+/// Where a tensor of this name, shape and datatype belongs.
+fn place(served: &Served, name: &str, shape: &[usize], datatype: Datatype) -> Result<Place> {
     let width = served.inputs.len();
     let column = served.position(name);
-    let start = gathered.len();
     let (rows, across) = match (shape, column) {
         ([n], Some(_)) => (*n, 1),
         ([n, k], Some(_)) if *k == 1 => (*n, *k),
@@ -292,8 +394,23 @@ fn data(
     };
     let count =
         rows.checked_mul(across).ok_or_else(|| Failure::bad("the shape is larger than any request"))?;
-    let input_of = |i: usize| &served.inputs[column.unwrap_or(i % width)];
     check_datatype(datatype, name, column, served)?;
+    Ok(Place { column, rows, across, count })
+}
+
+/// The data of a tensor, flat or nested as its shape says; returns its column and where its cells start.
+fn data(
+    reader: &mut Reader<'_>,
+    served: &Served,
+    name: &str,
+    shape: &[usize],
+    datatype: Datatype,
+    gathered: &mut Vec<f64>,
+) -> Result<(Option<usize>, usize)> {
+    let width = served.inputs.len();
+    let start = gathered.len();
+    let Place { column, rows, across, count } = place(served, name, shape, datatype)?;
+    let input_of = |i: usize| &served.inputs[column.unwrap_or(i % width)];
     let wrong = |found: &str| {
         Failure::bad(format!(
             "input {name:?} has shape {shape:?}, {count} elements, but its data has {found}"

@@ -1,22 +1,24 @@
 //! `tilewise serve`: models behind an address.
 
-use crate::arguments::load;
 use crate::failure::{Failure, note};
 use crate::output;
 use clap::Args;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 use tilewise_base::error::listed;
 use tilewise_base::{Kind, Model};
-use tilewise_server::{Config, End, parse_bind, start};
+use tilewise_server::{Config, End, Repository, parse_bind, start_repository};
 
 const EXAMPLES: &str = "\
 Examples:
   tilewise serve m.safetensors
   tilewise serve -b :8080 -w 4 income=adult.safetensors prices=houses.safetensors
   tilewise serve m.safetensors --access-log --max-body 64M
+  tilewise serve --repository models --reload-every 10
 
+A repository holds a folder per model, in it a folder per version (1, 2 ...), in it the model's file. SIGHUP loads what has
+changed in it, and files that have changed; what cannot be loaded leaves the old model in service.
 SIGTERM or Ctrl-C lets what was accepted be answered and then ends with exit code 0; a second one ends at once.";
 
 /// Columns up to which the example names them; more are shown as an array.
@@ -27,8 +29,20 @@ const NAMED_COLUMNS: usize = 16;
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Serve {
     /// Model files, ours or those of LightGBM, XGBoost and CatBoost; a model is called by its file's name without the ending, or by NAME
-    #[arg(value_name = "[NAME=]FILE", required = true)]
+    #[arg(value_name = "[NAME=]FILE", required_unless_present = "repository")]
     models: Vec<String>,
+    /// Folder of models: NAME/VERSION/FILE
+    #[arg(long, value_name = "FOLDER")]
+    repository: Option<PathBuf>,
+    /// Versions of each model of the repository that are served, the latest; 0 is all
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    versions: usize,
+    /// Seconds after which files are looked at again and again; by default only when told to
+    #[arg(long, value_name = "SECONDS", value_parser = seconds)]
+    reload_every: Option<Duration>,
+    /// Carry out requests to load and unload models (POST /v2/repository/models/NAME/load)
+    #[arg(long)]
+    admin: bool,
     /// Address to listen on: HOST:PORT, HOST or :PORT; port 0 takes a free one
     #[arg(short, long, value_name = "ADDRESS", default_value = "127.0.0.1:8000")]
     bind: String,
@@ -79,16 +93,26 @@ impl Serve {
             keep_alive: self.keep_alive,
             grace: self.graceful_timeout,
             access_log: self.access_log,
+            admin: self.admin,
             signals: true,
             ..Config::default()
         };
-        let mut models: Vec<(String, Arc<dyn Model>)> = Vec::new();
-        for argument in &self.models {
+        let loader = |path: &Path| tilewise_models::load(path).map(Arc::from).map_err(|e| e.to_string());
+        let named = |argument: &String| {
             let (name, path) = name_and_path(argument);
-            models.push((name, Arc::from(load(Path::new(path))?)));
-        }
+            (name, PathBuf::from(path))
+        };
+        let repository = Repository {
+            files: self.models.iter().map(named).collect(),
+            folder: self.repository.clone(),
+            newest: self.versions,
+            every: self.reload_every,
+            notice: Arc::new(|line| note("models", line)),
+            ..Repository::new(Arc::new(loader))
+        };
         let workers = config.worker_threads();
-        let server = start(config, models.clone()).map_err(told)?;
+        let server = start_repository(config, repository).map_err(told)?;
+        let models = server.models();
         let mut address = server.address();
         let mut text = format!("listening on http://{address}, workers: {workers}\n");
         if address.ip().is_unspecified() {

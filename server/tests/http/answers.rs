@@ -102,7 +102,7 @@ fn tensors_by_column_and_as_a_matrix() {
     let (_server, mut client) = serve_one(mixed());
     let infer = "/v2/models/m/infer";
     let prediction = |data: Value| {
-        json!({"model_name": "m", "outputs": [
+        json!({"model_name": "m", "model_version": "1", "outputs": [
             {"name": "prediction", "shape": [data.as_array().unwrap().len()], "datatype": "FP64", "data": data}]})
     };
     let colour = json!({"name": "colour", "shape": [2], "datatype": "BYTES", "data": ["red", null]});
@@ -242,7 +242,7 @@ fn metadata_health_and_metrics() {
         assert_eq!(client.get(path).status, 200, "{path}");
     }
     assert_eq!(client.get("/v2").json()["name"], "tilewise");
-    let expected = json!({"name": "a", "platform": "tilewise_fake", "inputs": [
+    let expected = json!({"name": "a", "versions": ["1"], "platform": "tilewise_fake", "inputs": [
         {"name": "age", "datatype": "FP64", "shape": [-1]},
         {"name": "colour", "datatype": "BYTES", "shape": [-1]},
         {"name": "member", "datatype": "BOOL", "shape": [-1]}],

@@ -17,6 +17,7 @@ pub(crate) struct Reply {
     pub(crate) status: u16,
     pub(crate) head: String,
     pub(crate) body: String,
+    pub(crate) bytes: Vec<u8>,
 }
 
 impl Reply {
@@ -77,12 +78,13 @@ impl Client {
         };
         let head = String::from_utf8(self.unread.drain(..end).collect()).unwrap();
         let status = head[9..12].parse().unwrap();
-        let mut reply = Reply { status, head, body: String::new() };
+        let mut reply = Reply { status, head, body: String::new(), bytes: Vec::new() };
         let length = reply.header("content-length").map_or(0, |n| n.parse().unwrap());
         while self.unread.len() < length {
             self.more()?;
         }
-        reply.body = String::from_utf8(self.unread.drain(..length).collect()).unwrap();
+        reply.bytes = self.unread.drain(..length).collect();
+        reply.body = String::from_utf8_lossy(&reply.bytes).into_owned();
         Ok(reply)
     }
     /// Whether the server closes without a further byte.
@@ -104,11 +106,15 @@ pub(crate) fn post(path: &str, body: &str) -> String {
     format!("POST {path} HTTP/1.1\r\nhost: test\r\ncontent-length: {}\r\n\r\n{body}", body.len())
 }
 
+/// Settings of a server on a free port.
+pub(crate) fn served(config: Config) -> Config {
+    Config { bind: SocketAddr::from(([127, 0, 0, 1], 0)), workers: config.workers.max(2), ..config }
+}
+
 /// A server on a free port.
 pub(crate) fn serve(models: &[(&str, Arc<dyn Model>)], config: Config) -> Handle {
     let models = models.iter().map(|(name, model)| (name.to_string(), Arc::clone(model))).collect();
-    let bind = SocketAddr::from(([127, 0, 0, 1], 0));
-    start(Config { bind, workers: config.workers.max(2), ..config }, models).unwrap()
+    start(served(config), models).unwrap()
 }
 
 /// A server of one model and a connection to it.

@@ -1,8 +1,10 @@
 //! The server through its sockets: answers, refusals, limits, and the end of its life.
 
 mod answers; // what comes back is what the model says in this process
+mod binary; // tensors in binary, what a client by others sends, hostile ones
 mod client; // a client that can also misbehave
 mod ends; // drain and stop, under load too
 mod limits; // sizes, times, counts
 mod models; // made-up models
-mod refusals; // every documented status
+mod refusals;
+mod repository; // models from files, replaced under load // every documented status

@@ -163,6 +163,32 @@ pub(crate) fn moody() -> Arc<dyn Model> {
     })
 }
 
+/// One column, which is multiplied; panics at 0 times -13.
+pub(crate) fn factor(by: f64) -> Arc<dyn Model> {
+    fake(vec![numeric("x")], Task::Regression, move |x, out| {
+        assert!(by != -13.0 || x[0] != 0.0);
+        out[0] = by * x[0];
+        Ok(())
+    })
+}
+
+/// One column; when it is freed it tells the name of the thread.
+pub(crate) fn mourned(tell: Sender<String>) -> Arc<dyn Model> {
+    struct Tell(Mutex<Sender<String>>);
+    impl Drop for Tell {
+        fn drop(&mut self) {
+            let thread = std::thread::current().name().unwrap_or_default().to_owned();
+            let _ = self.0.get_mut().unwrap_or_else(PoisonError::into_inner).send(thread);
+        }
+    }
+    let tell = Tell(Mutex::new(tell));
+    fake(vec![numeric("x")], Task::Regression, move |x, out| {
+        let _ = &tell;
+        out[0] = x[0];
+        Ok(())
+    })
+}
+
 /// One column; each row waits for a permit and tells that it does.
 pub(crate) struct Gate {
     pub(crate) permits: Sender<()>,

@@ -111,7 +111,7 @@ fn tensors_that_do_not_fit() {
         (age("[1]", "UINT8", "[-1]"), "not an integer of its datatype"),
         (age("[1]", "INT32", "[0.5]"), "not an integer of its datatype"),
         (age("[1]", "FP32", "[1e39]"), "range of FP32"),
-        (age("[1]", "FP64", "[1]").replace(",\"data\":[1]", ""), "binary"),
+        (age("[1]", "FP64", "[1]").replace(",\"data\":[1]", ""), "binary_data_size"),
         (
             age("[1]", "FP64", "[1]").replace("{\"inputs\"", "{\"outputs\":[{\"name\":\"x\"}],\"inputs\""),
             "output \"x\"",
