@@ -5,8 +5,8 @@ import tilewise
 REGRESSORS = [
     tilewise.LinearRegression(),
     tilewise.Ridge(),
-    tilewise.Lasso(alpha=0.01),
-    tilewise.ElasticNet(alpha=0.01),
+    tilewise.Lasso(alpha=0.01, tol=1e-12),
+    tilewise.ElasticNet(alpha=0.01, tol=1e-12),
     tilewise.PoissonRegressor(),
     tilewise.GammaRegressor(),
     tilewise.TweedieRegressor(),

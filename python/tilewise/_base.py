@@ -350,7 +350,8 @@ class Classifying:
 
     def predict(self, X: Any) -> NDArray[Any]:
         """The most likely class of each row, of equals the first."""
-        return self.classes_[self.predict_proba(X).argmax(axis=1)]
+        shares = self.predict_proba(X)
+        return self.classes_[shares.argmax(axis=1)]
 
 
 class Scoring:

@@ -211,9 +211,7 @@ class GBDTRanker(_Boosting):
         self.n_jobs = n_jobs
         self.callback = callback
 
-    def fit(
-        self, X: Any, y: ArrayLike, qid: ArrayLike | None = None, sample_weight: ArrayLike | None = None
-    ) -> GBDTRanker:
+    def fit(self, X: Any, y: ArrayLike, qid: ArrayLike | None = None) -> GBDTRanker:
         """Learns from rows and their relevance `y` (0, 1, 2 ...); rows of a query have one `qid` and follow each other.
 
         Without `qid` all rows are of one query.
@@ -228,12 +226,10 @@ class GBDTRanker(_Boosting):
         if len(X) < 2:
             raise ValueError("there is 1 sample (n_samples = 1); at least two are needed")
         numbers = np.ascontiguousarray(y, dtype=np.float64)
-        weights = self._weights(sample_weight, X)
         self._train(
             X,
             lambda table, goal: table.numbers(goal, numbers),
             target=name,
-            sample_weight=weights,
             group=queries.astype(np.float64),
         )
         return self

@@ -43,15 +43,13 @@ def names_of(estimator: Any) -> list[str]:
 
 def check_finite(X: np.ndarray | nw.DataFrame, names: list[str], missing: bool) -> None:
     """Refuses infinite numbers, and unless `missing` missing ones, in scikit-learn's words with row and column."""
-    for j, name in enumerate(names):
-        if isinstance(X, np.ndarray):
-            if j == 0 and np.isfinite(X).all():
-                return
-            column = X[:, j]
-        elif X[X.columns[j]].dtype.is_numeric():
-            column = numbers_of(X[X.columns[j]])
-        else:
-            continue
+    if isinstance(X, np.ndarray):
+        if np.isfinite(X).all():
+            return
+        columns = iter(X.T)
+    else:
+        columns = (numbers_of(series) if series.dtype.is_numeric() else np.empty(0) for series in X.iter_columns())
+    for name, column in zip(names, columns):
         wrong = np.isinf(column) if missing else ~np.isfinite(column)
         if wrong.any():
             row = int(wrong.argmax())
@@ -65,8 +63,8 @@ def table(X: np.ndarray | nw.DataFrame, names: list[str]) -> Table:
     if isinstance(X, np.ndarray):
         columns.matrix(names, X)
         return columns
-    for name, own in zip(names, X.columns):
-        add(columns, name, X[own])
+    for name, series in zip(names, X.iter_columns()):
+        add(columns, name, series)
     return columns
 
 

@@ -49,6 +49,8 @@ class IsolationForest(OutlierMixin, TilewiseEstimator):
     def fit(self, X: Any, y: Any = None, sample_weight: ArrayLike | None = None) -> IsolationForest:
         """Learns what rows look like; `y` is not looked at."""
         X = _data.read(self, X, reset=True)
+        if len(X) < 2:
+            raise ValueError("there is 1 sample (n_samples = 1); at least two are needed")
         weights = self._weights(sample_weight, X)
         self._train(X, None, sample_weight=weights)
         return self

@@ -168,6 +168,11 @@ class _Generalised(Regressing, RegressorMixin, _Linear):
         self.tol = tol
         self.n_jobs = n_jobs
 
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.target_tags.positive_only = True
+        return tags
+
 
 class PoissonRegressor(_Generalised):
     """Poisson regression of counts, log link; the penalty is alpha |w|^2 / 2 beside half the mean deviance."""
@@ -179,11 +184,6 @@ class GammaRegressor(_Generalised):
     """Gamma regression of amounts above 0, log link; the penalty is that of `PoissonRegressor`."""
 
     _family = "gamma"
-
-    def __sklearn_tags__(self) -> Any:
-        tags = super().__sklearn_tags__()
-        tags.target_tags.positive_only = True
-        return tags
 
 
 class TweedieRegressor(_Generalised):
