@@ -120,19 +120,24 @@ fn linear_scores(pipeline: &Pipeline, cells: MatRef<'_, f64>, mut out: MatMut<'_
     Ok(())
 }
 
+/// A model with all that predictions need: made before a server forks, its workers share it.
+fn ready(model: Box<dyn tilewise_base::Model>) -> Result<Box<dyn tilewise_base::Model>> {
+    model.prepare().map(|()| model)
+}
+
 #[pymethods]
 impl Model {
     /// The model whose file has these bytes.
     #[staticmethod]
     fn from_bytes(py: Python<'_>, bytes: &[u8]) -> PyResult<Self> {
-        let model = py.detach(|| guarded(|| tilewise_models::load_bytes(bytes)));
+        let model = py.detach(|| guarded(|| ready(tilewise_models::load_bytes(bytes)?)));
         model.map(Self::new).map_err(exception)
     }
 
     /// The model in a file.
     #[staticmethod]
     fn load(py: Python<'_>, path: PathBuf) -> PyResult<Self> {
-        let model = py.detach(|| guarded(|| tilewise_models::load(path)));
+        let model = py.detach(|| guarded(|| ready(tilewise_models::load(path)?)));
         model.map(Self::new).map_err(exception)
     }
 

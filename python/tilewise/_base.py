@@ -129,10 +129,10 @@ class TilewiseEstimator(BaseEstimator):
         if model is None:
             raise RuntimeError("the callback ended training before the first round was done; there is no model")
         report = model.report
-        if not report["converged"]:
-            warnings.warn(f"{type(self).__name__} {report['stopped']}", ConvergenceWarning, stacklevel=3)
-        for warning in report["warnings"]:
-            warnings.warn(warning, UserWarning, stacklevel=3)
+        kind = UserWarning if report["converged"] else ConvergenceWarning
+        told = report["warnings"] or ([] if report["converged"] else [report["stopped"]])
+        for warning in told:
+            warnings.warn(f"{type(self).__name__}: {warning}", kind, stacklevel=3)
 
     def _keep(self, model: Model) -> None:
         """Takes a fitted model; subclasses add the attributes that users look at."""
