@@ -3,7 +3,7 @@
     TILEWISE_MODEL=m.safetensors gunicorn --preload -w 4 -b 127.0.0.1:4000 wsgi:app
 
 With `--preload` the model is read once, before the workers fork, and they share its pages for as long as nobody writes to them. The
-same rows go to `tilewise serve --model m.safetensors` instead; its routes are those of the server's README.
+same file goes to `tilewise serve m.safetensors` instead, whose routes are told by the README of the server.
 """
 
 import os
