@@ -251,12 +251,7 @@ impl Model {
     }
 
     /// What each input adds: rows x ((1 + inputs) x outputs), the base first.
-    fn contributions<'py>(
-        &self,
-        py: Python<'py>,
-        rows: Rows<'_>,
-        threads: usize,
-    ) -> PyResult<Numbers<'py>> {
+    fn contributions<'py>(&self, py: Python<'py>, rows: Rows<'_>, threads: usize) -> PyResult<Numbers<'py>> {
         let numbers = (1 + self.model.inputs().len()) * self.model.outputs();
         self.ask(py, rows, true, numbers, threads, |cells, out| self.model.contributions(cells, out))
     }
