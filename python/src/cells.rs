@@ -131,7 +131,7 @@ fn check(model: &dyn Model, cells: &[f64], finite: Finite) -> Result<()> {
     if !cells.iter().fold(false, |found, x| found | refused(x)) {
         return Ok(());
     }
-    let Some(at) = cells.iter().position(|x| refused(x)) else { return Ok(()) };
+    let Some(at) = cells.iter().position(refused) else { return Ok(()) };
     let width = model.inputs().len();
     let what = if cells[at].is_nan() {
         "Input X contains NaN; this model takes no missing numbers"
