@@ -2,6 +2,8 @@
 #
 #   make check       formatting, clippy, documentation, tests: what a change has to pass
 #   make test        all tests
+#   make test-python tests of the Python package, in an environment of their own (a part of make test)
+#   make wheel       the Python package as a wheel, in target/wheels
 #   make test-deep   wide sweeps; mutated model files; kernels under valgrind and AddressSanitizer (tens of minutes)
 #   make test-arm64  kernel tests for aarch64 under emulation (sets itself up on Debian, as root)
 #   make bench       criterion benches
@@ -12,7 +14,7 @@ HOST := x86_64-unknown-linux-gnu
 DEEP_CASES ?= 5000
 FUZZ_SECONDS ?= 600
 
-.PHONY: check test test-deep test-fuzz test-valgrind test-asan test-inlined test-arm64 bench report
+.PHONY: check test test-python wheel test-deep test-fuzz test-valgrind test-asan test-inlined test-arm64 bench report
 
 check:
 	$(CARGO) fmt --all --check
@@ -24,6 +26,14 @@ check:
 test:
 	TILEWISE_BUILT=1 $(CARGO) test --workspace
 	$(CARGO) test -p tilewise-kernels --all-features --test foreign
+	$(MAKE) test-python
+
+# After the tests of the workspace, of which the module shares the built dependencies.
+test-python:
+	scripts/test-python
+
+wheel:
+	scripts/wheel
 
 test-deep: test-valgrind test-asan test-inlined test-fuzz
 	TILEWISE_BUILT=1 TILEWISE_DEEP=1 PROPTEST_CASES=$(DEEP_CASES) $(CARGO) test --workspace

@@ -50,22 +50,26 @@ pub fn threads() -> usize {
 /// Runs `f` with exactly `threads` threads (at least 1) for everything it starts. Pools are made once per size and kept.
 ///
 /// `f` itself runs on one of them. On Linux, as many threads as processors are bound to one each, but for the one that
-/// runs `f`; a pool has the processors of whoever first asked for its size.
+/// runs `f`; a pool has the processors of whoever first asked for its size. A process made by `fork` gets pools of its own, as the
+/// threads of its parent are not in it.
 ///
 /// ```
 /// use tilewise_kernels::parallel;
 /// assert_eq!(parallel::with_threads(3, parallel::threads), 3);
 /// ```
 pub fn with_threads<R: Send>(threads: usize, f: impl FnOnce() -> R + Send) -> R {
-    static POOLS: OnceLock<Mutex<BTreeMap<usize, Arc<rayon::ThreadPool>>>> = OnceLock::new();
+    /// By process and size: a fork has the parent's map, and would wait for threads that it has not.
+    type Pools = BTreeMap<(u32, usize), Arc<rayon::ThreadPool>>;
+    static POOLS: OnceLock<Mutex<Pools>> = OnceLock::new();
     let threads = threads.max(1);
+    let key = (std::process::id(), threads);
     let pool = {
         let mut pools =
             POOLS.get_or_init(Default::default).lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        match pools.get(&threads) {
+        match pools.get(&key) {
             Some(pool) => Some(Arc::clone(pool)),
             None => match builder(threads).build() {
-                Ok(pool) => Some(Arc::clone(pools.entry(threads).or_insert(Arc::new(pool)))),
+                Ok(pool) => Some(Arc::clone(pools.entry(key).or_insert(Arc::new(pool)))),
                 // The system refuses more threads: the pool at hand gives the same bits.
                 Err(_) => None,
             },

@@ -1,0 +1,142 @@
+//! Rows of cells for a model: out of a table, or an array of numbers where it lies. Arrays of doubles in C order are read in
+//! place; singles are widened block by block, into memory of one block per thread.
+
+use std::borrow::Cow;
+use std::ops::Range;
+use std::sync::{Mutex, PoisonError};
+use tilewise_base::cells::{BLOCK_ROWS, Binder};
+use tilewise_base::{Dataset, Error, Kind, Model, Result};
+use tilewise_kernels::{MatMut, MatRef, parallel};
+
+/// Cells that are answered on the calling thread: what a wake-up of others would not pay for. The server's bound is the same.
+const SMALL: usize = 1024;
+
+/// Where cells come from.
+pub(crate) enum Source<'a> {
+    Table(Binder, &'a Dataset),
+    Single(&'a [f32], usize),
+    Double(&'a [f64], usize),
+}
+
+/// What of cells is refused.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Finite {
+    /// Infinite numbers.
+    MissingAllowed,
+    /// Missing and infinite numbers.
+    All,
+}
+
+impl<'a> Source<'a> {
+    /// A table whose columns have the names of the inputs.
+    pub(crate) fn table(model: &dyn Model, dataset: &'a Dataset) -> Result<Self> {
+        Ok(Self::Table(Binder::of_model(model, &dataset.schema())?, dataset))
+    }
+
+    /// Checks that an array has nothing but what a model reads: as many columns, and numbers for each.
+    pub(crate) fn check_array(model: &dyn Model, columns: usize) -> Result<()> {
+        let inputs = model.inputs();
+        if columns != inputs.len() {
+            return Err(Error::Fit(format!(
+                "X has {columns} features, but the model expects {}",
+                inputs.len()
+            )));
+        }
+        match inputs.iter().find(|field| matches!(field.kind, Kind::Categorical { .. })) {
+            Some(field) => Err(Error::column(
+                &field.name,
+                "holds categories, which an array of numbers has not; a table with the names of the columns is accepted",
+            )),
+            None => Ok(()),
+        }
+    }
+
+    fn rows(&self) -> usize {
+        match self {
+            Self::Table(_, dataset) => dataset.rows(),
+            Self::Single(x, width) => x.len() / (*width).max(1),
+            Self::Double(x, width) => x.len() / (*width).max(1),
+        }
+    }
+
+    fn width(&self) -> usize {
+        match self {
+            Self::Table(binder, _) => binder.width(),
+            Self::Single(_, width) | Self::Double(_, width) => *width,
+        }
+    }
+
+    fn cells(&self, rows: Range<usize>) -> Result<Cow<'a, [f64]>> {
+        let width = self.width();
+        Ok(match self {
+            Self::Table(binder, dataset) => {
+                let mut cells = vec![0.0; rows.len() * width];
+                binder.fill(dataset, rows, &mut cells)?;
+                cells.into()
+            }
+            Self::Single(x, _) => {
+                x[rows.start * width..rows.end * width].iter().map(|&x| f64::from(x)).collect()
+            }
+            Self::Double(x, _) => (&x[rows.start * width..rows.end * width]).into(),
+        })
+    }
+}
+
+/// Calls `f(cells, numbers of these rows)` for blocks of rows, over `threads` threads where there is much to do. A row's answer does
+/// not depend on the others, so the bits are those of a row alone.
+pub(crate) fn answer(
+    model: &dyn Model,
+    source: &Source<'_>,
+    finite: Finite,
+    numbers: usize,
+    threads: usize,
+    f: impl Fn(MatRef<'_, f64>, MatMut<'_, f64>) -> Result<()> + Sync,
+) -> Result<(Vec<f64>, usize)> {
+    // Once, before threads that all need it would each begin.
+    model.prepare()?;
+    let (rows, width) = (source.rows(), source.width());
+    let mut out = vec![0.0; rows * numbers];
+    let failed: Mutex<Option<(usize, Error)>> = Mutex::new(None);
+    let mut blocks = || {
+        parallel::for_each_chunk_mut(&mut out, BLOCK_ROWS * numbers, |block, out| {
+            let start = block * BLOCK_ROWS;
+            let rows = out.len() / numbers;
+            let done = source.cells(start..start + rows).and_then(|cells| {
+                check(model, &cells, finite)?;
+                f(MatRef::new(&cells, rows, width)?, MatMut::new(out, rows, numbers)?)
+            });
+            if let Err(error) = done {
+                let mut failed = failed.lock().unwrap_or_else(PoisonError::into_inner);
+                if failed.as_ref().is_none_or(|(at, _)| start < *at) {
+                    *failed = Some((start, error.moved_down(start)));
+                }
+            }
+        });
+    };
+    if rows * width <= SMALL {
+        parallel::on_this_thread(blocks);
+    } else {
+        parallel::with_threads(threads, &mut blocks);
+    }
+    match failed.into_inner().unwrap_or_else(PoisonError::into_inner) {
+        Some((_, error)) => Err(error),
+        None => Ok((out, rows)),
+    }
+}
+
+/// Refuses numbers that a model does not take, in the words that scikit-learn has for them, with row and column.
+fn check(model: &dyn Model, cells: &[f64], finite: Finite) -> Result<()> {
+    let refused = |x: &f64| x.is_infinite() || finite == Finite::All && x.is_nan();
+    // Without a branch in the loop: this is a pass over all cells.
+    if !cells.iter().fold(false, |found, x| found | refused(x)) {
+        return Ok(());
+    }
+    let Some(at) = cells.iter().position(refused) else { return Ok(()) };
+    let width = model.inputs().len();
+    let what = if cells[at].is_nan() {
+        "Input X contains NaN; this model takes no missing numbers"
+    } else {
+        "Input X contains infinity; finite numbers are accepted"
+    };
+    Err(Error::cell(at / width, &model.inputs()[at % width].name, what))
+}

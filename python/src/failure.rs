@@ -1,0 +1,25 @@
+//! Errors as the exceptions that Python programs expect, and panics as errors.
+
+use pyo3::PyErr;
+use pyo3::exceptions::{PyOSError, PyRuntimeError, PyValueError};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use tilewise_base::Error;
+
+/// ValueError for data and parameters, OSError for files, RuntimeError for what is nobody's data.
+pub(crate) fn exception(error: Error) -> PyErr {
+    match error {
+        Error::Io { .. } => PyOSError::new_err(error.to_string()),
+        Error::Worker(_) => PyRuntimeError::new_err(error.to_string()),
+        _ => PyValueError::new_err(error.to_string()),
+    }
+}
+
+/// Runs `f`; a panic in it is an error of Tilewise, which is told and does not end the interpreter.
+pub(crate) fn guarded<R>(f: impl FnOnce() -> Result<R, Error>) -> Result<R, Error> {
+    catch_unwind(AssertUnwindSafe(f)).unwrap_or_else(|panic| {
+        let text = panic.downcast_ref::<String>().cloned();
+        let text = text.or_else(|| panic.downcast_ref::<&str>().map(|text| (*text).to_owned()));
+        let text = text.unwrap_or_default();
+        Err(Error::Worker(format!("tilewise failed inside, which is an error of its own: {text}")))
+    })
+}

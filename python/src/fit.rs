@@ -1,0 +1,147 @@
+//! Training beside the interpreter: a thread of its own works while the calling one waits without the interpreter's lock, hears
+//! of rounds, and looks for signals.
+
+use crate::failure::{exception, guarded};
+use crate::model::Model;
+use crate::table::Table;
+use pyo3::exceptions::{PyRuntimeError, PyUserWarning};
+use pyo3::prelude::*;
+use std::ffi::CString;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::time::Duration;
+use tilewise_base::{Context, Error, Progress, Roles};
+use tilewise_kernels::parallel;
+use tilewise_models::Settings;
+
+/// How long Ctrl-C may go unheard.
+const SIGNALS: Duration = Duration::from_millis(50);
+
+/// What the working thread tells the waiting one.
+enum Message {
+    Round(u64, u64, String),
+    Warning(String),
+    Done(Result<Box<dyn tilewise_base::Model>, Error>),
+}
+
+struct Shown {
+    rounds: bool,
+    to: Sender<Message>,
+}
+
+impl Progress for Shown {
+    fn round(&self, done: u64, total: u64, note: &str) {
+        if self.rounds {
+            // Nobody listens any more: then there is nothing to tell.
+            let _ = self.to.send(Message::Round(done, total, note.to_owned()));
+        }
+    }
+    fn warning(&self, text: &str) {
+        let _ = self.to.send(Message::Warning(text.to_owned()));
+    }
+}
+
+/// Processors that this process may use.
+#[pyfunction]
+pub(crate) fn processors() -> usize {
+    std::thread::available_parallelism().map_or(1, usize::from)
+}
+
+/// What columns are there for, by name.
+#[derive(FromPyObject)]
+#[pyo3(from_item_all)]
+pub(crate) struct Parts {
+    targets: Vec<String>,
+    weight: Option<String>,
+    offset: Option<String>,
+    group: Option<String>,
+}
+
+/// Trains a model of a family. Returns it, and the exception that ended the fit early, if one did: KeyboardInterrupt, or what
+/// `callback(done, total, note)` raised. The model is then that of the rounds that were done, or None where none was. A
+/// callback that returns true ends the fit without an exception.
+#[pyfunction]
+#[pyo3(signature = (family, settings, table, parts, seed, threads, callback=None))]
+#[expect(clippy::too_many_arguments, reason = "the arguments of a Python function")]
+pub(crate) fn fit(
+    py: Python<'_>,
+    family: &str,
+    settings: Vec<(String, String)>,
+    table: &mut Table,
+    parts: Parts,
+    seed: u64,
+    threads: usize,
+    callback: Option<Py<PyAny>>,
+) -> PyResult<(Option<Model>, Option<PyErr>)> {
+    let dataset = table.take()?;
+    let settings = settings.iter().fold(Settings::default(), |all, (key, value)| all.with(key, value));
+    let Parts { targets, weight, offset, group } = parts;
+    let roles = Roles { targets, weight, offset, group, ..Roles::default() };
+    let cancel = AtomicBool::new(false);
+    let (to, mut from) = channel();
+    let shown = Shown { rounds: callback.is_some(), to: to.clone() };
+    let work = || {
+        let context = Context { seed, progress: &shown, cancel: &cancel, ..Context::default() };
+        let train = || {
+            let model = tilewise_models::train(family, &dataset, &roles, &settings, &context)?;
+            // Here, where nobody waits for a lock yet.
+            model.prepare().map(|()| model)
+        };
+        let done = guarded(|| parallel::with_threads(threads, train));
+        let _ = to.send(Message::Done(done));
+    };
+    std::thread::scope(|scope| {
+        let started = std::thread::Builder::new().name("tilewise-fit".into()).spawn_scoped(scope, work);
+        started.map_err(|e| PyRuntimeError::new_err(format!("no thread could be started to train: {e}")))?;
+        wait(py, &mut from, &cancel, callback.as_ref())
+    })
+}
+
+/// Hears the working thread until it is done.
+fn wait(
+    py: Python<'_>,
+    from: &mut Receiver<Message>,
+    cancel: &AtomicBool,
+    callback: Option<&Py<PyAny>>,
+) -> PyResult<(Option<Model>, Option<PyErr>)> {
+    let mut stopped: Option<PyErr> = None;
+    let mut stop = |error: PyErr| {
+        cancel.store(true, Ordering::Relaxed);
+        // The first one tells why.
+        stopped.get_or_insert(error);
+    };
+    let done = loop {
+        let heard = &mut *from;
+        let message = py.detach(move || heard.recv_timeout(SIGNALS));
+        if let Err(error) = py.check_signals() {
+            stop(error);
+        }
+        match message {
+            Ok(Message::Done(done)) => break done,
+            Ok(Message::Round(done, total, note)) => {
+                // After a stop nobody is asked again.
+                let Some(callback) = callback.filter(|_| !cancel.load(Ordering::Relaxed)) else { continue };
+                match callback.call1(py, (done, total, note)).and_then(|answer| answer.is_truthy(py)) {
+                    Ok(true) => cancel.store(true, Ordering::Relaxed),
+                    Ok(false) => {}
+                    Err(error) => stop(error),
+                }
+            }
+            Ok(Message::Warning(text)) => {
+                let text = CString::new(text.replace('\0', " ")).unwrap_or_default();
+                if let Err(error) = PyErr::warn(py, &py.get_type::<PyUserWarning>(), &text, 1) {
+                    stop(error);
+                }
+            }
+            Err(RecvTimeoutError::Timeout) => {}
+            Err(RecvTimeoutError::Disconnected) => {
+                return Err(PyRuntimeError::new_err("the training thread ended without an answer"));
+            }
+        }
+    };
+    match done {
+        Ok(model) => Ok((Some(Model::new(model)), stopped)),
+        Err(Error::Cancelled) => Ok((None, stopped)),
+        Err(error) => Err(stopped.unwrap_or_else(|| exception(error))),
+    }
+}

@@ -1,0 +1,260 @@
+"""What users do: tables with categories, pipelines, searches, threads, forks, interruptions, and garbage."""
+
+import multiprocessing
+import os
+import signal
+import threading
+import time
+
+import joblib
+import numpy as np
+import pandas as pd
+import pytest
+import scipy.sparse
+import tilewise
+from sklearn.calibration import CalibratedClassifierCV
+from sklearn.compose import ColumnTransformer
+from sklearn.datasets import load_breast_cancer, load_diabetes, load_iris
+from sklearn.ensemble import StackingClassifier
+from sklearn.exceptions import ConvergenceWarning, NotFittedError
+from sklearn.inspection import permutation_importance
+from sklearn.linear_model import LogisticRegression, PoissonRegressor, Ridge
+from sklearn.model_selection import GridSearchCV, cross_val_score
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+
+def cancer():
+    X, y = load_breast_cancer(return_X_y=True)
+    return StandardScaler().fit_transform(X), y
+
+
+@pytest.mark.parametrize(
+    "ours, theirs",
+    [
+        (tilewise.Ridge(alpha=3.0), Ridge(alpha=3.0)),
+        (tilewise.PoissonRegressor(alpha=0.1), PoissonRegressor(alpha=0.1, tol=1e-10, max_iter=10_000)),
+    ],
+)
+def test_penalties_are_those_of_scikit_learn(ours, theirs):
+    X, y = load_diabetes(return_X_y=True)
+    X, y = 10 * X, y / 100
+    ours.fit(X, y), theirs.fit(X, y)
+    assert np.allclose(ours.coef_, theirs.coef_, rtol=1e-5, atol=1e-7)
+    assert np.isclose(ours.intercept_, theirs.intercept_, rtol=1e-6)
+
+
+@pytest.mark.parametrize("load", [load_breast_cancer, load_iris])
+def test_logistic_regression_is_that_of_scikit_learn(load):
+    X, y = load(return_X_y=True)
+    X = StandardScaler().fit_transform(X)
+    ours, theirs = tilewise.LogisticRegression(C=0.7).fit(X, y), LogisticRegression(C=0.7, tol=1e-10, max_iter=5000)
+    theirs.fit(X, y)
+    assert np.allclose(ours.predict_proba(X), theirs.predict_proba(X), atol=1e-5)
+    if len(theirs.classes_) == 2:
+        assert np.allclose(ours.coef_, theirs.coef_, atol=1e-4)
+        assert np.allclose(ours.decision_function(X), theirs.decision_function(X), atol=1e-3)
+
+
+def colours(rows=400):
+    rng = np.random.default_rng(0)
+    colour = rng.choice(["red", "green", "blue"], rows)
+    size = rng.normal(size=rows)
+    y = np.where(colour == "red", "hot", "cold")
+    return pd.DataFrame({"colour": pd.Categorical(colour), "size": size, "new": size > 0}), y
+
+
+@pytest.mark.parametrize(
+    "estimator",
+    [
+        tilewise.DecisionTreeClassifier(),
+        tilewise.RandomForestClassifier(n_estimators=5, max_features=None, random_state=0),
+        tilewise.HistGradientBoostingClassifier(max_iter=20),
+    ],
+)
+def test_categories_are_taken_as_they_are(estimator):
+    X, y = colours()
+    model = estimator.fit(X, y)
+    assert model.score(X, y) == 1.0
+    assert model.feature_importances_.argmax() == 0
+    assert list(model.feature_names_in_) == ["colour", "size", "new"]
+    X = X.copy()
+    X["colour"] = X["colour"].astype(object)
+    X.loc[:2, "colour"] = None
+    assert len(model.predict(X)) == len(X)
+    with pytest.raises(ValueError, match="categories|could not convert"):
+        model.predict(np.zeros((2, 3)))
+
+
+def test_meta_estimators():
+    X, y = cancer()
+    forest = tilewise.RandomForestClassifier(n_estimators=10, random_state=0)
+    search = GridSearchCV(forest, {"max_depth": [1, 4]}, cv=3, n_jobs=2).fit(X, y)
+    assert search.best_params_ == {"max_depth": 4}
+    calibrated = CalibratedClassifierCV(forest, cv=3).fit(X, y)
+    assert calibrated.score(X, y) > 0.95
+    stack = StackingClassifier([("f", forest), ("l", tilewise.LogisticRegression())], cv=3).fit(X, y)
+    assert stack.score(X, y) > 0.95
+    forest.fit(X, y)
+    importances = permutation_importance(forest, X, y, n_repeats=2, random_state=0).importances_mean
+    assert importances.max() > 0
+    frame = pd.DataFrame(X, columns=[f"c{i}" for i in range(X.shape[1])])
+    columns = ColumnTransformer([("scaled", StandardScaler(), ["c0", "c1"])], remainder="passthrough")
+    assert make_pipeline(columns, tilewise.LogisticRegression()).fit(frame, y).score(frame, y) > 0.95
+    assert cross_val_score(tilewise.HistGradientBoostingClassifier(max_iter=20), X, y, cv=3).mean() > 0.93
+
+
+def test_joblib_gets_the_same_answers_everywhere():
+    X, y = cancer()
+    model = tilewise.RandomForestClassifier(n_estimators=10).fit(X, y)
+    parts = joblib.Parallel(n_jobs=2)(joblib.delayed(model.predict_proba)(X) for _ in range(4))
+    assert all(np.array_equal(part, model.predict_proba(X)) for part in parts)
+
+
+def _fit_after_fork(seed):
+    X, y = cancer()
+    model = tilewise.RandomForestClassifier(n_estimators=5, random_state=seed, n_jobs=2).fit(X, y)
+    return model.predict_proba(np.tile(X, (10, 1))).sum()
+
+
+@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
+def test_fork_after_use():
+    before = [_fit_after_fork(seed) for seed in range(3)]
+    with multiprocessing.get_context("fork").Pool(2) as pool:
+        after = pool.map_async(_fit_after_fork, range(3)).get(timeout=60)
+    assert after == before
+
+
+def test_threads_predict_while_another_trains():
+    X, y = cancer()
+    X = np.tile(X, (10, 1))
+    model = tilewise.HistGradientBoostingClassifier(max_iter=20).fit(X, np.tile(y, 10))
+    expected = model.predict_proba(X)
+    wrong = []
+
+    def ask():
+        for _ in range(5):
+            if not np.array_equal(model.predict_proba(X), expected):
+                wrong.append(1)
+
+    others = [threading.Thread(target=ask) for _ in range(8)]
+    for thread in others:
+        thread.start()
+    tilewise.HistGradientBoostingClassifier(max_iter=30).fit(X, np.tile(y, 10))
+    for thread in others:
+        thread.join(60)
+    assert not wrong
+
+
+def test_the_interpreter_runs_while_a_model_is_trained():
+    X, y = load_diabetes(return_X_y=True)
+    model = tilewise.RandomForestRegressor(n_estimators=300, n_jobs=1)
+    fit = threading.Thread(target=model.fit, args=(np.tile(X, (10, 1)), np.tile(y, 10)))
+    fit.start()
+    turns = 0
+    while fit.is_alive():
+        time.sleep(0.001)
+        turns += 1
+    assert turns > 3
+
+
+def test_ctrl_c_keeps_what_was_trained():
+    X, y = cancer()
+    model = tilewise.HistGradientBoostingClassifier(max_iter=1_000_000, early_stopping=False)
+    stop = threading.Timer(0.5, lambda: os.kill(os.getpid(), signal.SIGINT))
+    stop.start()
+    with pytest.raises(KeyboardInterrupt):
+        model.fit(X, y)
+    assert 0 < model.n_iter_ < 1_000_000
+    assert model.score(X, y) > 0.9
+
+
+def test_callbacks_hear_rounds_and_end_training():
+    X, y = cancer()
+    heard = []
+
+    def callback(done, total, note):
+        heard.append((done, total))
+        return done >= 3
+
+    model = tilewise.HistGradientBoostingClassifier(max_iter=100_000, callback=callback)
+    with pytest.warns(ConvergenceWarning):
+        model.fit(X, y)
+    assert heard[0][1] == 100_000 and 3 <= model.n_iter_ < 100_000
+
+    def broken(done, total, note):
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        tilewise.HistGradientBoostingClassifier(max_iter=100_000, callback=broken).fit(X, y)
+
+
+def test_contributions_sum_to_predictions():
+    X, y = load_diabetes(return_X_y=True)
+    model = tilewise.RandomForestRegressor(n_estimators=5).fit(X, y)
+    assert np.allclose(model.shap_values(X[:50]).sum(axis=1) + model.expected_value_, model.predict(X[:50]))
+
+
+def test_stages():
+    X, y = load_diabetes(return_X_y=True)
+    model = tilewise.HistGradientBoostingRegressor(max_iter=6).fit(X, y)
+    stages = list(model.staged_predict(X))
+    assert len(stages) == 6
+    assert np.array_equal(stages[-1], model.predict(X))
+    fewer = tilewise.HistGradientBoostingRegressor(max_iter=2).fit(X, y)
+    assert np.array_equal(stages[1], fewer.predict(X))
+
+
+def test_ranking_by_query():
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(300, 3))
+    y = np.digitize(X[:, 0], [-0.5, 0.5])
+    model = tilewise.GBDTRanker(max_iter=20, min_samples_leaf=5).fit(X, y, qid=np.repeat(np.arange(30), 10))
+    assert np.corrcoef(model.predict(X), y)[0, 1] > 0.8
+
+
+def test_several_targets():
+    X, y = load_diabetes(return_X_y=True)
+    Y = np.stack([y, -y, y**2], axis=1)
+    assert tilewise.RandomForestRegressor(n_estimators=3).fit(X, Y).predict(X).shape == Y.shape
+
+
+X3, Y3 = np.arange(30.0).reshape(10, 3), np.array([0, 1] * 5)
+NAN = np.where(X3 == 16, np.nan, X3)
+GARBAGE = [
+    (np.array([["a", object(), 1]] * 10, dtype=object), Y3, (TypeError, ValueError)),
+    (X3 + 1j, Y3, ValueError),
+    (scipy.sparse.csr_matrix(X3), Y3, TypeError),
+    (X3, np.where(Y3 == 1, np.nan, 0.0), ValueError),
+    (X3, Y3[:-1], ValueError),
+    (X3[0], Y3, ValueError),
+    (np.zeros((0, 3)), np.zeros(0), ValueError),
+    (np.where(X3 == 16, np.inf, X3), Y3, ValueError),
+    (X3, np.zeros(10), ValueError),
+]
+
+
+@pytest.mark.parametrize("X, y, error", GARBAGE)
+@pytest.mark.parametrize("kind", [tilewise.LogisticRegression, tilewise.Ridge, tilewise.HistGradientBoostingClassifier])
+def test_garbage_is_refused(kind, X, y, error):
+    with pytest.raises(error):
+        kind().fit(X, y)
+
+
+def test_errors_tell_row_and_column():
+    with pytest.raises(ValueError, match="NaN.*row 6.*'x1'"):
+        tilewise.Ridge().fit(NAN, Y3)
+    model = tilewise.Ridge().fit(X3, Y3)
+    with pytest.raises(ValueError, match='row 6.*"x1".*NaN'):
+        model.predict(NAN)
+    with pytest.raises(ValueError, match="X has 2 features, but Ridge is expecting 3 features as input"):
+        model.predict(X3[:, :2])
+    with pytest.raises(NotFittedError):
+        tilewise.Ridge().predict(X3)
+    with pytest.raises(ValueError, match="alpha"):
+        tilewise.Ridge(alpha=-1.0).fit(X3, Y3)
+    with pytest.raises(ValueError, match="n_jobs == 0"):
+        tilewise.Ridge(n_jobs=0).fit(X3, Y3)
+    with pytest.warns(ConvergenceWarning):
+        tilewise.LogisticRegression(max_iter=1).fit(*cancer())
+    assert tilewise.DecisionTreeClassifier().fit(NAN, Y3).predict(NAN).shape == (10,)

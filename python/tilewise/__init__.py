@@ -1,0 +1,109 @@
+"""Tilewise for Python: the estimators of scikit-learn on Tilewise's kernels.
+
+Change `from sklearn.ensemble import RandomForestClassifier` to `from tilewise import RandomForestClassifier`. The same data,
+parameters and `random_state` give the same bits at any `n_jobs`, and the model file of the command line.
+"""
+
+from __future__ import annotations
+
+from os import PathLike
+from typing import Any
+
+import numpy as np
+
+from ._base import TilewiseEstimator
+from ._boosting import GBDTRanker, HistGradientBoostingClassifier, HistGradientBoostingRegressor
+from ._isolation import IsolationForest
+from ._linear import (
+    ElasticNet,
+    GammaRegressor,
+    Lasso,
+    LinearRegression,
+    LogisticRegression,
+    PoissonRegressor,
+    Ridge,
+    TweedieRegressor,
+)
+from ._native import VERSION as __version__
+from ._native import Model
+from ._trees import (
+    DecisionTreeClassifier,
+    DecisionTreeRegressor,
+    ExtraTreesClassifier,
+    ExtraTreesRegressor,
+    RandomForestClassifier,
+    RandomForestRegressor,
+)
+
+__all__ = [
+    "DecisionTreeClassifier",
+    "DecisionTreeRegressor",
+    "ElasticNet",
+    "ExtraTreesClassifier",
+    "ExtraTreesRegressor",
+    "GBDTRanker",
+    "GammaRegressor",
+    "HistGradientBoostingClassifier",
+    "HistGradientBoostingRegressor",
+    "IsolationForest",
+    "Lasso",
+    "LinearRegression",
+    "LogisticRegression",
+    "PoissonRegressor",
+    "RandomForestClassifier",
+    "RandomForestRegressor",
+    "Ridge",
+    "TweedieRegressor",
+    "__version__",
+    "load",
+]
+
+#: Estimators by the family of the file, and whether it classifies.
+_BY_FAMILY: dict[str, tuple[type[Any], type[Any]]] = {
+    "linear": (LinearRegression, LinearRegression),
+    "ridge": (Ridge, Ridge),
+    "lasso": (Lasso, Lasso),
+    "elastic-net": (ElasticNet, ElasticNet),
+    "poisson": (PoissonRegressor, PoissonRegressor),
+    "gamma": (GammaRegressor, GammaRegressor),
+    "tweedie": (TweedieRegressor, TweedieRegressor),
+    "logistic": (LogisticRegression, LogisticRegression),
+    "tree": (DecisionTreeRegressor, DecisionTreeClassifier),
+    "forest": (RandomForestRegressor, RandomForestClassifier),
+    "extra-trees": (ExtraTreesRegressor, ExtraTreesClassifier),
+    "gbdt": (HistGradientBoostingRegressor, HistGradientBoostingClassifier),
+    "isolation-forest": (IsolationForest, IsolationForest),
+}
+
+
+def load(path: str | PathLike[str]) -> Any:
+    """The fitted estimator of a model file, whoever trained it: this package, the command line, a program in Rust.
+
+    Classes are numbers where all of them read so, booleans where they are true and false, else text. The parameters of the
+    estimator are the defaults: what a model was fitted with is told by `describe()`.
+    """
+    model = Model.load(path)
+    if model.kind not in _BY_FAMILY:
+        raise ValueError(f"{path}: no estimator is there for a model of kind {model.kind!r}")
+    classifies = model.task == "classification"
+    kind = GBDTRanker if model.task == "ranking" else _BY_FAMILY[model.kind][classifies]
+    estimator: TilewiseEstimator = kind()
+    names = [name for name, _ in model.inputs]
+    estimator.n_features_in_ = len(names)
+    if names != [f"x{i}" for i in range(len(names))]:
+        estimator.feature_names_in_ = np.array(names, dtype=object)
+    if classifies:
+        estimator.classes_ = _classes(model.outputs)
+    estimator._keep(model)
+    return estimator
+
+
+def _classes(names: list[str]) -> np.ndarray:
+    if names == ["false", "true"]:
+        return np.array([False, True])
+    for kind in (int, float):
+        try:
+            return np.array([kind(name) for name in names])
+        except ValueError:
+            continue
+    return np.array(names)

@@ -1,0 +1,364 @@
+"""What all estimators share: from arguments to a fit of the compiled part, and from its answers to those of scikit-learn."""
+
+from __future__ import annotations
+
+import os
+import warnings
+from os import PathLike
+from typing import Any, Callable
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from sklearn.base import BaseEstimator
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.utils import check_random_state
+from sklearn.utils.class_weight import compute_sample_weight
+from sklearn.utils.multiclass import check_classification_targets
+from sklearn.utils.validation import (
+    _check_sample_weight,
+    _check_y,
+    assert_all_finite,
+    check_consistent_length,
+    check_is_fitted,
+    column_or_1d,
+)
+
+from . import _data
+from ._native import Model, Table, fit, processors
+
+#: How a parameter of scikit-learn is called by `tilewise train --set`, and what becomes of its value.
+Setting = tuple[str, Callable[[Any], Any]]
+
+
+def same(value: Any) -> Any:
+    """The value as it is."""
+    return value
+
+
+def threads(n_jobs: int | None) -> int:
+    """Threads for `n_jobs`: None and -1 are all processors, or as many as joblib leaves a worker (OMP_NUM_THREADS); -2 all but one."""
+    if n_jobs is None:
+        limit = os.environ.get("OMP_NUM_THREADS", "")
+        return int(limit) if limit.isdigit() and int(limit) > 0 else processors()
+    if n_jobs == 0:
+        raise ValueError("n_jobs == 0 has no meaning; a number of threads, -1 for all processors or None is accepted")
+    return int(n_jobs) if n_jobs > 0 else max(1, processors() + 1 + int(n_jobs))
+
+
+class TilewiseEstimator(BaseEstimator):
+    """Base of all estimators. A subclass names its family, and tells how its parameters are called there."""
+
+    _family: str
+    _parameters: dict[str, Setting] = {}
+    _fixed: dict[str, Any] = {}
+    _missing = False
+    _model: Model
+
+    # --- parameters ---
+
+    def _settings(self, rows: int) -> dict[str, Any]:
+        """Parameters as `--set` takes them; those that are None keep the family's default."""
+        settings = dict(self._fixed)
+        for name, (key, value) in self._parameters.items():
+            given = getattr(self, name)
+            if given is not None:
+                settings[key] = value(given)
+        return settings
+
+    def _seed(self) -> int:
+        """`random_state` as a key of random numbers. None is 0: fits can be repeated."""
+        state = getattr(self, "random_state", None)
+        if state is None:
+            return 0
+        if isinstance(state, (int, np.integer)) and state >= 0:
+            return int(state)
+        return int(check_random_state(state).randint(2**31 - 1))
+
+    # --- training ---
+
+    def _train(
+        self,
+        X: Any,
+        targets: Callable[[Table, str], None] | None,
+        *,
+        target: str = "y",
+        sample_weight: NDArray[np.float64] | None = None,
+        group: NDArray[np.float64] | None = None,
+        several: int = 1,
+    ) -> None:
+        """Fits the columns of `X`, which were read, and what `targets` adds under the name it is given."""
+        names = _data.names_of(self)
+        _data.check_finite(X, names, self._missing)
+        table = _data.table(X, names)
+        taken = set(names)
+
+        def free(name: str) -> str:
+            while name in taken:
+                name += "_"
+            taken.add(name)
+            return name
+
+        goals: list[str] = []
+        if targets is not None:
+            goals = [free(target if several == 1 else f"{target}{i}") for i in range(several)]
+            for goal in goals:
+                targets(table, goal)
+        weight = None
+        if sample_weight is not None:
+            weight = free("weight")
+            table.numbers(weight, np.ascontiguousarray(sample_weight, dtype=np.float64))
+        query = None
+        if group is not None:
+            query = free("query")
+            table.numbers(query, group)
+        settings = {key: text(value) for key, value in self._settings(len(X)).items()}
+        model, stopped = fit(
+            self._family,
+            list(settings.items()),
+            table,
+            {"targets": goals, "weight": weight, "offset": None, "group": query},
+            self._seed(),
+            threads(self.n_jobs),
+            getattr(self, "callback", None),
+        )
+        if model is not None:
+            self._keep(model)
+        if stopped is not None:
+            # What was trained is there for whoever catches this.
+            raise stopped
+        if model is None:
+            raise RuntimeError("the callback ended training before the first round was done; there is no model")
+        report = model.report
+        kind = UserWarning if report["converged"] else ConvergenceWarning
+        told = report["warnings"] or ([] if report["converged"] else [report["stopped"]])
+        for warning in told:
+            warnings.warn(f"{type(self).__name__}: {warning}", kind, stacklevel=3)
+
+    def _keep(self, model: Model) -> None:
+        """Takes a fitted model; subclasses add the attributes that users look at."""
+        self._model = model
+        self.n_iter_ = max(1, model.report["rounds"])
+
+    def _weights(self, sample_weight: Any, X: Any) -> NDArray[np.float64] | None:
+        if sample_weight is None:
+            return None
+        plain = X if isinstance(X, np.ndarray) else np.empty((len(X), 1))
+        weights = _check_sample_weight(sample_weight, plain, dtype=np.float64, ensure_non_negative=True)
+        if not weights.any():
+            raise ValueError("Sample weights must contain at least one non-zero number.")
+        return weights
+
+    # --- answers ---
+
+    def _rows(self, X: Any) -> NDArray[Any] | Table:
+        """`X` as the compiled part reads it: an array of the right shape as it is, else checked by scikit-learn."""
+        check_is_fitted(self, "_model")
+        if (
+            type(X) is np.ndarray
+            and X.ndim == 2
+            and X.dtype == np.float64
+            and X.flags.c_contiguous
+            and X.flags.aligned
+            and len(X)
+            and X.shape[1] == self.n_features_in_
+            and "feature_names_in_" not in self.__dict__
+        ):
+            return X
+        X = _data.read(self, X, reset=False)
+        if isinstance(X, np.ndarray):
+            return X
+        names = _data.names_of(self)
+        _data.check_finite(X, names, self._missing)
+        return _data.table(X, names)
+
+    def _predict(self, X: Any) -> NDArray[np.float64]:
+        return self._model.predict(self._rows(X), self._missing, threads(self.n_jobs))
+
+    def shap_values(self, X: Any) -> NDArray[np.float64]:
+        """What each input adds to each prediction: rows x inputs, or rows x inputs x outputs where there are several.
+
+        Together with `expected_value_` they sum to the prediction; in boosted trees to the score it is made of.
+        """
+        check_is_fitted(self, "_model")
+        added = self._model.contributions(self._rows(X), threads(self.n_jobs))
+        added = added.reshape(len(added), 1 + self.n_features_in_, -1)[:, 1:]
+        return added[:, :, 0] if added.shape[2] == 1 else added
+
+    @property
+    def expected_value_(self) -> float | NDArray[np.float64]:
+        """What is predicted when nothing is known of a row: the base of `shap_values`."""
+        check_is_fitted(self, "_model")
+        table = Table()
+        for name, kind in self._model.inputs:
+            if kind == "categorical":
+                table.categories(name, *_data.coded([None]))
+            else:
+                table.numbers(name, np.array([np.nan]))
+        base = self._model.contributions(table, 1).reshape(1 + self.n_features_in_, -1)[0]
+        return float(base[0]) if len(base) == 1 else base
+
+    def export_text(self, tree: int = 0, max_depth: int | None = None, max_lines: int = 10_000) -> str:
+        """A tree as indented text, as `tilewise explain` prints it."""
+        check_is_fitted(self, "_model")
+        return self._model.outline(tree, max_depth, max_lines)
+
+    def describe(self) -> str:
+        """What `tilewise inspect` tells of the model."""
+        check_is_fitted(self, "_model")
+        return self._model.describe()
+
+    def save(self, path: str | PathLike[str]) -> None:
+        """Writes the model's file, which `tilewise.load`, the command line and the server read."""
+        check_is_fitted(self, "_model")
+        self._model.save(path)
+
+    def __sklearn_is_fitted__(self) -> bool:
+        return "_model" in self.__dict__
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.allow_nan = self._missing
+        tags.input_tags.sparse = False
+        return tags
+
+
+def text(value: Any) -> str:
+    """A value as the compiled part reads it."""
+    if isinstance(value, (bool, np.bool_)):
+        return "true" if value else "false"
+    return str(value)
+
+
+def named(y: Any, otherwise: str) -> str:
+    """The name of a series; so models are those of the command line on a file with this header."""
+    name = getattr(y, "name", None)
+    return name if isinstance(name, str) and name else otherwise
+
+
+class Regressing:
+    """Fit and predict of regressors."""
+
+    _several = False
+
+    def fit(self, X: Any, y: ArrayLike, sample_weight: ArrayLike | None = None) -> Any:
+        """Learns from the rows of `X` and their targets `y`.
+
+        Raises ValueError where they do not fit each other, a number is missing or infinite, or `y` is the same everywhere.
+        """
+        if y is None:
+            raise ValueError(
+                f"This {type(self).__name__} estimator requires y to be passed, but the target y is None"
+            )
+        X = _data.read(self, X, reset=True)
+        name = named(y, "y")
+        y = _check_y(y, multi_output=self._several, y_numeric=True, estimator=self)
+        if not self._several or y.ndim == 2 and y.shape[1] == 1:
+            y = column_or_1d(y, warn=True)
+        check_consistent_length(X, y)
+        if len(X) < 2:
+            raise ValueError("there is 1 sample (n_samples = 1); at least two are needed")
+        columns = iter(np.ascontiguousarray(np.atleast_2d(y.T), dtype=np.float64))
+        weights = self._weights(sample_weight, X)
+        several = 1 if y.ndim == 1 else y.shape[1]
+        self._train(
+            X,
+            lambda table, goal: table.numbers(goal, next(columns)),
+            target=name,
+            sample_weight=weights,
+            several=several,
+        )
+        return self
+
+    def predict(self, X: Any) -> NDArray[np.float64]:
+        """The predicted number of each row, or numbers where there are several targets."""
+        check_is_fitted(self, "_model")
+        answers = self._predict(X)
+        return answers[:, 0] if answers.shape[1] == 1 else answers
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.target_tags.single_output = True
+        tags.target_tags.multi_output = self._several
+        return tags
+
+
+class Classifying:
+    """Fit and predict of classifiers."""
+
+    def fit(self, X: Any, y: ArrayLike, sample_weight: ArrayLike | None = None) -> Any:
+        """Learns from the rows of `X` and their classes `y`: numbers, text or booleans.
+
+        Raises ValueError where they do not fit each other, a number is missing or infinite, or there is one class only.
+        """
+        if y is None:
+            raise ValueError(
+                f"This {type(self).__name__} estimator requires y to be passed, but the target y is None"
+            )
+        X = _data.read(self, X, reset=True)
+        name = named(y, "y")
+        y = column_or_1d(y, warn=True)
+        if y.dtype.kind == "f":
+            assert_all_finite(y, input_name="y")
+        check_classification_targets(y)
+        check_consistent_length(X, y)
+        classes, codes = np.unique(y, return_inverse=True)
+        weights = self._weights(sample_weight, X)
+        if isinstance(getattr(self, "class_weight", None), dict):
+            of_rows = compute_sample_weight(self.class_weight, y)
+            weights = of_rows if weights is None else weights * of_rows
+        counted = np.unique(codes if weights is None else codes[weights > 0])
+        if len(counted) < 2:
+            raise ValueError(
+                f"{type(self).__name__} needs samples of at least 2 classes; the data contains only one class: "
+                f"{classes[counted[0]] if len(counted) else None!r}"
+            )
+        self.classes_ = classes
+
+        def add(table: Table, goal: str) -> None:
+            """As the command line reads them, so that files are the same: whole numbers, booleans, text."""
+            if y.dtype.kind == "b":
+                table.booleans(goal, y.astype(np.int8))
+            elif y.dtype.kind in "iuf" and (classes == np.trunc(classes)).all():
+                table.numbers(goal, y.astype(np.float64))
+            else:
+                # Sorted by bytes there, and by value here: the order is made the same.
+                width = len(str(len(classes)))
+                texts = [str(c) for c in classes]
+                if texts != sorted(set(texts)):
+                    texts = [f"{i:0{width}d}" for i in range(len(classes))]
+                table.categories(goal, codes.astype(np.uint32), texts)
+
+        self._train(X, add, target=name, sample_weight=weights)
+        return self
+
+    def _settings(self, rows: int) -> dict[str, Any]:
+        settings = super()._settings(rows)
+        if isinstance(settings.get("class_weight"), dict):
+            # Folded into the weights of rows.
+            del settings["class_weight"]
+        return settings
+
+    def predict_proba(self, X: Any) -> NDArray[np.float64]:
+        """The probability of each class, in the order of `classes_`."""
+        check_is_fitted(self, "_model")
+        return self._predict(X)
+
+    def predict_log_proba(self, X: Any) -> NDArray[np.float64]:
+        """Logarithms of `predict_proba`."""
+        with np.errstate(divide="ignore"):
+            return np.log(self.predict_proba(X))
+
+    def predict(self, X: Any) -> NDArray[Any]:
+        """The most likely class of each row, of equals the first."""
+        shares = self.predict_proba(X)
+        return self.classes_[shares.argmax(axis=1)]
+
+
+class Scoring:
+    """The decision function of classifiers that sum scores."""
+
+    def decision_function(self, X: Any) -> NDArray[np.float64]:
+        """The scores that probabilities are made of: log odds of the second of two classes, else one for each class."""
+        check_is_fitted(self, "_model")
+        scores = self._model.scores(self._rows(X), self._missing, threads(self.n_jobs))
+        return scores[:, 0] if scores.shape[1] == 1 else scores

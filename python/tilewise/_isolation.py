@@ -1,0 +1,75 @@
+"""Isolation forests: how unusual rows are, without a target."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from sklearn.base import OutlierMixin
+from sklearn.utils.validation import check_is_fitted
+
+from . import _data
+from ._base import TilewiseEstimator, same
+from ._native import Model
+
+
+class IsolationForest(OutlierMixin, TilewiseEstimator):
+    """An isolation forest. `contamination` is the share of the training rows to call outliers; "auto" calls scores above 0.5 so.
+
+    >>> from tilewise import IsolationForest
+    >>> forest = IsolationForest(random_state=0).fit([[0.0], [0.1], [0.2], [0.1], [9.0]])
+    >>> int(forest.score_samples([[0.1], [9.0]]).argmin())
+    1
+    """
+
+    _family = "isolation-forest"
+    _missing = True
+    _parameters = {
+        "n_estimators": ("trees", same),
+        "max_samples": ("subsample", lambda rows: 256 if rows == "auto" else rows),
+        "contamination": ("contamination", lambda share: "none" if share == "auto" else share),
+    }
+
+    def __init__(
+        self,
+        *,
+        n_estimators: int = 100,
+        max_samples: int | str = "auto",
+        contamination: float | str = "auto",
+        n_jobs: int | None = None,
+        random_state: Any = None,
+    ) -> None:
+        self.n_estimators = n_estimators
+        self.max_samples = max_samples
+        self.contamination = contamination
+        self.n_jobs = n_jobs
+        self.random_state = random_state
+
+    def fit(self, X: Any, y: Any = None, sample_weight: ArrayLike | None = None) -> IsolationForest:
+        """Learns what rows look like; `y` is not looked at."""
+        X = _data.read(self, X, reset=True)
+        if len(X) < 2:
+            raise ValueError("there is 1 sample (n_samples = 1); at least two are needed")
+        weights = self._weights(sample_weight, X)
+        self._train(X, None, sample_weight=weights)
+        return self
+
+    def _keep(self, model: Model) -> None:
+        super()._keep(model)
+        threshold = model.threshold
+        # A row of that very score is an outlier here, and only one below the offset is in scikit-learn.
+        self.offset_ = -0.5 if threshold is None else float(np.nextafter(-threshold, np.inf))
+
+    def score_samples(self, X: Any) -> NDArray[np.float64]:
+        """How usual rows are: minus the score of the original paper, from -1 to 0."""
+        check_is_fitted(self, "_model")
+        return -self._predict(X)[:, 0]
+
+    def decision_function(self, X: Any) -> NDArray[np.float64]:
+        """As `score_samples`, less `offset_`: below 0 for outliers."""
+        return self.score_samples(X) - self.offset_
+
+    def predict(self, X: Any) -> NDArray[np.int64]:
+        """-1 for outliers, 1 for others."""
+        return np.where(self.decision_function(X) < 0, -1, 1)
