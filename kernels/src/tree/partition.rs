@@ -39,8 +39,8 @@ const LOOKED_UP: usize = 4;
 /// Bins that a byte can name.
 const BYTES: usize = 256;
 
-/// Rows of a block: some 10 microseconds.
-const BLOCK: usize = 16 << 10;
+/// Rows of a block: some 5 microseconds.
+const BLOCK: usize = 8 << 10;
 
 /// Rows that are looked at together.
 const TOGETHER: usize = 16;
