@@ -27,7 +27,7 @@ CASES = [
     (
         tilewise.RandomForestRegressor(n_estimators=7, random_state=3),
         "forest",
-        ["task=regression", "trees=7", "max_features=all"],
+        ["task=regression", "trees=7", "max_features=all", "criterion=squared"],
     ),
     (
         tilewise.ExtraTreesClassifier(n_estimators=7, random_state=3),
