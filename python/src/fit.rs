@@ -7,6 +7,7 @@ use crate::table::Table;
 use pyo3::exceptions::{PyRuntimeError, PyUserWarning};
 use pyo3::prelude::*;
 use std::ffi::CString;
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::time::Duration;
@@ -25,15 +26,18 @@ enum Message {
 }
 
 struct Shown {
-    rounds: bool,
     to: Sender<Message>,
+    /// Where there is a callback: that it has been called. Training waits for it, so that what a callback stops does not depend on
+    /// when it is heard.
+    heard: Option<Mutex<Receiver<()>>>,
 }
 
 impl Progress for Shown {
     fn round(&self, done: u64, total: u64, note: &str) {
-        if self.rounds {
-            // Nobody listens any more: then there is nothing to tell.
+        if let Some(heard) = &self.heard {
+            // Nobody listens any more: then there is nothing to tell, and nothing to wait for.
             let _ = self.to.send(Message::Round(done, total, note.to_owned()));
+            let _ = heard.lock().map(|heard| heard.recv());
         }
     }
     fn warning(&self, text: &str) {
@@ -79,7 +83,8 @@ pub(crate) fn fit(
     let roles = Roles { targets, weight, offset, group, ..Roles::default() };
     let cancel = AtomicBool::new(false);
     let (to, mut from) = channel();
-    let shown = Shown { rounds: callback.is_some(), to: to.clone() };
+    let (has_heard, heard) = channel();
+    let shown = Shown { to: to.clone(), heard: callback.is_some().then(|| Mutex::new(heard)) };
     let work = || {
         let context = Context { seed, progress: &shown, cancel: &cancel, ..Context::default() };
         let train = || {
@@ -93,7 +98,7 @@ pub(crate) fn fit(
     std::thread::scope(|scope| {
         let started = std::thread::Builder::new().name("tilewise-fit".into()).spawn_scoped(scope, work);
         started.map_err(|e| PyRuntimeError::new_err(format!("no thread could be started to train: {e}")))?;
-        wait(py, &mut from, &cancel, callback.as_ref())
+        wait(py, &mut from, &has_heard, &cancel, callback.as_ref())
     })
 }
 
@@ -101,6 +106,7 @@ pub(crate) fn fit(
 fn wait(
     py: Python<'_>,
     from: &mut Receiver<Message>,
+    has_heard: &Sender<()>,
     cancel: &AtomicBool,
     callback: Option<&Py<PyAny>>,
 ) -> PyResult<(Option<Model>, Option<PyErr>)> {
@@ -120,12 +126,14 @@ fn wait(
             Ok(Message::Done(done)) => break done,
             Ok(Message::Round(done, total, note)) => {
                 // After a stop nobody is asked again.
-                let Some(callback) = callback.filter(|_| !cancel.load(Ordering::Relaxed)) else { continue };
-                match callback.call1(py, (done, total, note)).and_then(|answer| answer.is_truthy(py)) {
-                    Ok(true) => cancel.store(true, Ordering::Relaxed),
-                    Ok(false) => {}
-                    Err(error) => stop(error),
+                if let Some(callback) = callback.filter(|_| !cancel.load(Ordering::Relaxed)) {
+                    match callback.call1(py, (done, total, note)).and_then(|answer| answer.is_truthy(py)) {
+                        Ok(true) => cancel.store(true, Ordering::Relaxed),
+                        Ok(false) => {}
+                        Err(error) => stop(error),
+                    }
                 }
+                let _ = has_heard.send(());
             }
             Ok(Message::Warning(text)) => {
                 let text = CString::new(text.replace('\0', " ")).unwrap_or_default();

@@ -158,7 +158,15 @@ def test_the_interpreter_runs_while_a_model_is_trained():
     assert turns > 3
 
 
-def test_ctrl_c_keeps_what_was_trained():
+@pytest.fixture
+def interrupts():
+    """Ctrl-C as on a terminal: whoever starts tests in the background has them ignore it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+def test_ctrl_c_keeps_what_was_trained(interrupts):
     X, y = cancer()
     model = tilewise.HistGradientBoostingClassifier(max_iter=1_000_000, early_stopping=False)
     stop = threading.Timer(0.5, lambda: os.kill(os.getpid(), signal.SIGINT))
@@ -180,13 +188,31 @@ def test_callbacks_hear_rounds_and_end_training():
     model = tilewise.HistGradientBoostingClassifier(max_iter=100_000, callback=callback)
     with pytest.warns(ConvergenceWarning):
         model.fit(X, y)
-    assert heard[0][1] == 100_000 and 3 <= model.n_iter_ < 100_000
+    assert [done for done, _ in heard] == [1, 2, 3] and heard[0][1] == 100_000 and model.n_iter_ == 3
 
     def broken(done, total, note):
         raise ZeroDivisionError
 
     with pytest.raises(ZeroDivisionError):
         tilewise.HistGradientBoostingClassifier(max_iter=100_000, callback=broken).fit(X, y)
+
+
+def test_arrays_that_are_not_aligned_are_read():
+    X, y = cancer()
+    moved = np.ndarray(X.shape, np.float64, buffer=bytearray(X.nbytes + 1), offset=1)
+    moved[:] = X
+    assert not moved.flags.aligned
+    model = tilewise.DecisionTreeClassifier(max_depth=3)
+    assert np.array_equal(model.fit(moved, y).predict(moved), model.fit(X, y).predict(X))
+
+
+def test_a_fit_that_fails_leaves_no_older_model():
+    X, y = cancer()
+    model = tilewise.DecisionTreeClassifier(max_depth=3).fit(X, y)
+    with pytest.raises(ValueError):
+        model.set_params(max_depth=-1).fit(X, y + 1)
+    with pytest.raises(NotFittedError):
+        model.predict(X)
 
 
 def test_contributions_sum_to_predictions():

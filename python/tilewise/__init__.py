@@ -103,7 +103,10 @@ def _classes(names: list[str]) -> np.ndarray:
         return np.array([False, True])
     for kind in (int, float):
         try:
-            return np.array([kind(name) for name in names])
+            values = [kind(name) for name in names]
         except ValueError:
             continue
+        # "01" is text.
+        if [str(value) for value in values] == names:
+            return np.array(values)
     return np.array(names)

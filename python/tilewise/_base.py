@@ -106,7 +106,7 @@ class TilewiseEstimator(BaseEstimator):
         weight = None
         if sample_weight is not None:
             weight = free("weight")
-            table.numbers(weight, np.ascontiguousarray(sample_weight, dtype=np.float64))
+            table.numbers(weight, _data.aligned(sample_weight, np.float64))
         query = None
         if group is not None:
             query = free("query")
@@ -257,7 +257,7 @@ class Regressing:
         check_consistent_length(X, y)
         if len(X) < 2:
             raise ValueError("there is 1 sample (n_samples = 1); at least two are needed")
-        columns = iter(np.ascontiguousarray(np.atleast_2d(y.T), dtype=np.float64))
+        columns = iter(_data.aligned(np.atleast_2d(y.T), np.float64))
         weights = self._weights(sample_weight, X)
         several = 1 if y.ndim == 1 else y.shape[1]
         self._train(
@@ -312,13 +312,15 @@ class Classifying:
                 f"{type(self).__name__} needs samples of at least 2 classes; the data contains only one class: "
                 f"{classes[counted[0]] if len(counted) else None!r}"
             )
+        # A fit that ends early must not leave an older model beside these classes.
+        self.__dict__.pop("_model", None)
         self.classes_ = classes
 
         def add(table: Table, goal: str) -> None:
             """As the command line reads them, so that files are the same: whole numbers, booleans, text."""
             if y.dtype.kind == "b":
                 table.booleans(goal, y.astype(np.int8))
-            elif y.dtype.kind in "iuf" and (classes == np.trunc(classes)).all():
+            elif y.dtype.kind in "iuf" and (classes == np.trunc(classes)).all() and np.abs(classes).max() < 2**53:
                 table.numbers(goal, y.astype(np.float64))
             else:
                 # Sorted by bytes there, and by value here: the order is made the same.

@@ -45,7 +45,9 @@ class _Boosting(_Trees):
         if self.max_leaf_nodes is None:
             settings["max_leaves"] = "none"
         early = getattr(self, "early_stopping", False)
-        if early is True or early == "auto" and rows > _MANY:
+        if not (isinstance(early, (bool, np.bool_)) or isinstance(early, str) and early == "auto"):
+            raise ValueError(f"early_stopping must be True, False or 'auto', got {early!r}")
+        if early == "auto" and rows > _MANY or not isinstance(early, str) and early:
             settings["early_stopping"] = self.n_iter_no_change
             settings["validation"] = self.validation_fraction
         loss = getattr(self, "loss", None)
@@ -225,7 +227,7 @@ class GBDTRanker(_Boosting):
         check_consistent_length(X, y, queries)
         if len(X) < 2:
             raise ValueError("there is 1 sample (n_samples = 1); at least two are needed")
-        numbers = np.ascontiguousarray(y, dtype=np.float64)
+        numbers = _data.aligned(y, np.float64)
         self._train(
             X,
             lambda table, goal: table.numbers(goal, numbers),

@@ -22,9 +22,10 @@ def read(estimator: Any, X: Any, *, reset: bool) -> np.ndarray | nw.DataFrame:
     Arrays of float32 and float64 in C order come back as they are. Whether numbers are finite is checked where they are read.
     """
     if not is_frame(X):
-        return validate_data(
+        X = validate_data(
             estimator, X, reset=reset, dtype=(np.float64, np.float32), ensure_all_finite=False, order="C"
         )
+        return aligned(X)
     frame = nw.from_native(X, eager_only=True)
     _check_feature_names(estimator, X, reset=reset)
     if len(frame.columns) == 0:
@@ -33,6 +34,11 @@ def read(estimator: Any, X: Any, *, reset: bool) -> np.ndarray | nw.DataFrame:
         raise ValueError(f"Found array with 0 sample(s) (shape={frame.shape}) while a minimum of 1 is required.")
     _check_n_features(estimator, X, reset=reset)
     return frame
+
+
+def aligned(x: Any, dtype: Any = None) -> np.ndarray:
+    """As an array in C order whose numbers lie where the compiled part may read them; a copy where `x` is not that."""
+    return np.require(x, dtype=dtype, requirements=["C", "A"])
 
 
 def names_of(estimator: Any) -> list[str]:
@@ -73,7 +79,7 @@ def numbers_of(series: nw.Series) -> np.ndarray:
     kind = np.float32 if series.dtype == nw.Float32 else np.float64
     if series.is_null().any():
         return np.array([np.nan if x is None else x for x in series.to_list()], dtype=kind)
-    return np.ascontiguousarray(series.to_numpy(), dtype=kind)
+    return aligned(series.to_numpy(), kind)
 
 
 def add(columns: Table, name: str, series: nw.Series) -> None:

@@ -97,6 +97,10 @@ struct Stamp {
 impl Stamp {
     fn of(path: &Path) -> Result<Self, String> {
         let about = fs::metadata(path).map_err(|e| format!("{}: {e}", path.display()))?;
+        // Reading a pipe would wait for whoever writes it.
+        if !about.is_file() {
+            return Err(format!("{}: it is not a file", path.display()));
+        }
         Ok(Self {
             file: (about.dev(), about.ino()),
             length: about.len(),
@@ -169,6 +173,10 @@ impl Keeper {
     /// Loads everything for the first time. A file that was named must load; of the folder, one model must.
     pub(crate) fn begin(&mut self) -> Result<()> {
         if let Some(repository) = self.repository.clone() {
+            if let Some(every) = repository.every.filter(|every| every.as_millis() == 0) {
+                let (value, accepted) = (format!("{every:?}"), "a millisecond or more is");
+                return Err(Error::Setting { name: "reload_every", value, accepted });
+            }
             let mut names = BTreeSet::new();
             for (name, _) in &repository.files {
                 if self.models.contains_key(name) || !names.insert(name.clone()) {
@@ -201,7 +209,8 @@ impl Keeper {
     /// Carries out orders until nobody can give any more.
     pub(crate) fn run(mut self, orders: &Receiver<Order>) {
         let every = self.repository.as_ref().and_then(|repository| repository.every);
-        let mut next = every.map(|every| Instant::now() + every);
+        let later = || every.and_then(|every| Instant::now().checked_add(every));
+        let mut next = later();
         loop {
             let now = Instant::now();
             let look = next.map_or(Duration::MAX, |next| next.saturating_duration_since(now));
@@ -213,7 +222,7 @@ impl Keeper {
             }
             if next.is_some_and(|next| next <= Instant::now()) {
                 self.reload_all();
-                next = every.map(|every| Instant::now() + every);
+                next = later();
             }
             // Nobody can take a further reference to what is in no catalogue.
             self.retired.retain(|served| Arc::strong_count(served) > 1);
@@ -252,13 +261,13 @@ impl Keeper {
                 known.stamp = None;
             }
         }
-        self.reload(Some(name)).map_err(Refused::Failed)?;
-        let Some(versions) = self.models.get(name) else {
-            if was_unloaded {
-                self.unloaded.insert(name.to_owned());
-            }
-            return Err(Refused::Unknown);
-        };
+        let reloaded = self.reload(Some(name));
+        let versions = self.models.get(name);
+        if was_unloaded && !versions.is_some_and(|all| all.values().any(|known| known.served.is_some())) {
+            self.unloaded.insert(name.to_owned());
+        }
+        reloaded.map_err(Refused::Failed)?;
+        let Some(versions) = versions else { return Err(Refused::Unknown) };
         let troubles = versions.values().rev().filter_map(|known| known.trouble.clone());
         match troubles.reduce(|all, next| format!("{all}; {next}")) {
             Some(what) => Err(Refused::Failed(what)),
@@ -291,30 +300,41 @@ impl Keeper {
     /// Brings `only`, or everything, to what the files hold. An error when the folder cannot be listed.
     fn reload(&mut self, only: Option<&str>) -> Result<(), String> {
         let Some(repository) = self.repository.clone() else { return Ok(()) };
-        let found = repository.find(only)?;
+        let (found, unreadable) = repository.find(only)?;
+        unreadable.values().for_each(|what| self.notice(&format!("{what}; its versions stay as they are")));
+        let mut kept = BTreeMap::new();
         for (name, versions) in &found {
             if self.unloaded.contains(name) {
                 continue;
             }
-            for (version, path) in versions {
+            let kept: &mut BTreeSet<u64> = kept.entry(name.clone()).or_default();
+            let mut served = 0;
+            // One that fails does not take the place of an older one that serves.
+            for (version, path) in versions.iter().rev() {
+                if repository.newest > 0 && served == repository.newest {
+                    break;
+                }
                 self.try_version(&repository, name, *version, path);
+                kept.insert(*version);
+                let known = self.models.get(name).and_then(|versions| versions.get(version));
+                served += usize::from(known.is_some_and(|known| known.served.is_some()));
             }
         }
-        // What is gone from the files goes out of service.
+        // What is gone from the files, or is older than what is to be served, goes out of service.
         let mut gone = Vec::new();
         for (name, versions) in &mut self.models {
-            if only.is_some_and(|only| only != name) {
+            if only.is_some_and(|only| only != name) || unreadable.contains_key(name) {
                 continue;
             }
-            let there = found.get(name);
+            let there = kept.get(name);
             let leaves = |version: &u64, known: &Known| {
                 (known.stamp.is_some() || known.trouble.is_some())
-                    && there.is_none_or(|v| !v.contains_key(version))
+                    && there.is_none_or(|kept| !kept.contains(version))
             };
             let numbers: Vec<u64> = versions.iter().filter(|(v, k)| leaves(v, k)).map(|(v, _)| *v).collect();
             for version in numbers {
                 self.retired.extend(versions.remove(&version).and_then(|known| known.served));
-                gone.push(format!("version {version} of model {name:?} is gone"));
+                gone.push(format!("version {version} of model {name:?} is out of service"));
             }
         }
         self.models.retain(|_, versions| !versions.is_empty());
@@ -331,12 +351,13 @@ impl Keeper {
         path: &Result<PathBuf, String>,
     ) {
         let known = self.models.get(name).and_then(|versions| versions.get(&version));
-        let stamp = path.as_ref().ok().and_then(|path| Stamp::of(path).ok());
+        let place = path.clone().and_then(|path| Stamp::of(&path).map(|stamp| (path, stamp)));
+        let stamp = place.as_ref().ok().map(|(_, stamp)| *stamp);
         if known.is_some_and(|known| known.stamp == stamp && (stamp.is_some() || known.trouble.is_some())) {
             return;
         }
         let replaces = known.is_some_and(|known| known.served.is_some());
-        let loaded = path.clone().and_then(|path| {
+        let loaded = place.and_then(|(path, stamp)| {
             let slot = self.slot(name)?;
             repository.load(&path, stamp, slot, name, version)
         });
@@ -393,16 +414,20 @@ impl Keeper {
 }
 
 impl Repository {
-    /// The versions that files and folder hold, of `only` or of all models.
-    fn find(&self, only: Option<&str>) -> Result<BTreeMap<String, Found>, String> {
-        let mut models = BTreeMap::new();
+    /// The versions that files and folder hold, of `only` or of all models; and those whose folder cannot be listed, with the reason.
+    fn find(
+        &self,
+        only: Option<&str>,
+    ) -> Result<(BTreeMap<String, Found>, BTreeMap<String, String>), String> {
+        let (mut models, mut unreadable) = (BTreeMap::new(), BTreeMap::new());
         if let Some(folder) = &self.folder {
             for name in entries(folder)? {
                 // Another name could not stand in a path, so it cannot be asked for.
                 if acceptable(&name) && only.is_none_or(|only| only == name) && folder.join(&name).is_dir() {
-                    let versions = self.versions(&folder.join(&name))?;
-                    if !versions.is_empty() {
-                        models.insert(name, versions);
+                    match versions(&folder.join(&name)) {
+                        Ok(versions) if versions.is_empty() => {}
+                        Ok(versions) => drop(models.insert(name, versions)),
+                        Err(what) => drop(unreadable.insert(name, what)),
                     }
                 }
             }
@@ -412,23 +437,14 @@ impl Repository {
                 models.insert(name.clone(), BTreeMap::from([(1, Ok(path.clone()))]));
             }
         }
-        Ok(models)
-    }
-
-    fn versions(&self, folder: &Path) -> Result<Found, String> {
-        let mut numbers: Vec<u64> = entries(folder)?.iter().filter_map(|name| version_number(name)).collect();
-        numbers.sort_unstable_by(|a, b| b.cmp(a));
-        if self.newest > 0 {
-            numbers.truncate(self.newest);
-        }
-        Ok(numbers.into_iter().map(|number| (number, only_file(&folder.join(number.to_string())))).collect())
+        Ok((models, unreadable))
     }
 
     /// Reads, checks and tries a model.
     fn load(
         &self,
         path: &Path,
-        stamp: Option<Stamp>,
+        stamp: Stamp,
         slot: usize,
         name: &str,
         version: u64,
@@ -436,7 +452,7 @@ impl Repository {
         let work = || {
             let model = (self.loader)(path)?;
             // Formats of others have no checksum: half of a file may be a model.
-            if Stamp::of(path).ok() != stamp {
+            if Stamp::of(path)? != stamp {
                 return Err(format!("{}: it changed while it was read", path.display()));
             }
             model.prepare().map_err(|e| e.to_string())?;
@@ -447,6 +463,13 @@ impl Repository {
         catch_unwind(AssertUnwindSafe(work))
             .unwrap_or_else(|_| Err(format!("{}: reading it failed without a reason", path.display())))
     }
+}
+
+/// The versions in the folder of a model.
+fn versions(folder: &Path) -> Result<Found, String> {
+    let entries = entries(folder)?;
+    let numbers = entries.iter().filter_map(|name| version_number(name));
+    Ok(numbers.map(|number| (number, only_file(&folder.join(number.to_string())))).collect())
 }
 
 /// Names in a folder that do not begin with a dot.

@@ -132,6 +132,8 @@ impl Serve {
             text += &format!("  curl http://{address}/predict{path} -d '{}'\n", example(&**model));
         }
         output::print(&text)?;
+        // Or a model would stay in memory when another has taken its place.
+        drop(models);
         match server.join() {
             End::Drained => {
                 note("note", "everything that was accepted is answered");

@@ -43,7 +43,7 @@ const BATCH_SIZE: Setting = Setting {
     key: "batch_size",
     default: "128",
     accepted: WHOLE,
-    doc: "rows of a step; 128, unless it is given, becomes all rows where there are fewer",
+    doc: "rows of a step; 128 becomes all rows where there are fewer",
 };
 const EPOCHS: Setting =
     Setting { key: "epochs", default: "50", accepted: WHOLE, doc: "most passes over the rows" };

@@ -10,6 +10,8 @@ use tilewise_kernels::{Float, MatRef, parallel, same};
 
 /// Rows that are predicted at a time by one thread.
 const BLOCK: usize = 256;
+/// Numbers of a block in all layers: wide networks take fewer rows.
+const NUMBERS: usize = 4 << 20;
 
 /// A network: its layers, the plan made of them, and weights.
 #[derive(Clone)]
@@ -130,13 +132,14 @@ impl<T: Float> Network<T> {
         let outputs = self.outputs();
         same("columns of x against inputs of the network", self.inputs, x.cols())?;
         same("numbers of out against rows times outputs", x.rows() * outputs, out.len())?;
-        parallel::for_each_chunk_mut(out, BLOCK * outputs, |i, out| {
+        let block = BLOCK.min(NUMBERS / self.plan.slots_len(1)).max(1);
+        parallel::for_each_chunk_mut(out, block * outputs, |i, out| {
             let rows = out.len() / outputs;
             let mut work = Workspace::new(&self.plan, rows, false);
             let width = self.inputs;
             for r in 0..rows {
                 let to = &mut work.values[r * width..(r + 1) * width];
-                to.iter_mut().enumerate().for_each(|(j, to)| *to = x.get(i * BLOCK + r, j));
+                to.iter_mut().enumerate().for_each(|(j, to)| *to = x.get(i * block + r, j));
             }
             let mode = Mode::Predict { running: &self.running };
             let passed =

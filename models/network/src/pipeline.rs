@@ -112,6 +112,25 @@ impl Pipeline {
                 "is an offset, which networks do not add; poisson and gbdt do",
             ));
         }
+        let Parameters { label_smoothing, balanced: all_equal, huber, .. } = *parameters;
+        if let Some(huber) = huber.filter(|_| classify) {
+            return Err(Error::parameter(
+                "huber",
+                huber,
+                "for numbers it is, and the target holds classes; leave it out",
+            ));
+        }
+        if !classify && (label_smoothing > 0.0 || all_equal) {
+            let (name, value) = match all_equal {
+                true => ("class_weight", "balanced".into()),
+                false => ("label_smoothing", label_smoothing.to_string()),
+            };
+            return Err(Error::parameter(
+                name,
+                value,
+                "for classes it is, and the target holds numbers; leave it out",
+            ));
+        }
         let weights = roles.weights(dataset)?;
         let encoder = Encoder::fit(dataset, &inputs, weights.as_deref(), Options::default())?;
         let width = encoder.width();
@@ -289,6 +308,20 @@ impl Model for Pipeline {
                 softmax(MatRef::new(&scores, count, outputs)?, MatMut::new(&mut answers, count, outputs)?)?;
             } else {
                 answers.iter_mut().for_each(|y| *y = *y * self.scale.deviation + self.scale.mean);
+            }
+            if let Some(wrong) = answers.iter().position(|answer| !answer.is_finite()) {
+                let row = first + wrong / outputs;
+                let largest = (0..cells.cols()).max_by(|&a, &b| {
+                    let size = |column| cells.get(row, column).abs();
+                    size(a).total_cmp(&size(b))
+                });
+                let column = largest.unwrap_or(0);
+                let (name, value) = (&self.encoder.inputs()[column].name, cells.get(row, column));
+                return Err(Error::cell(
+                    row,
+                    name,
+                    format!("is {value:e}, too large for this network's 32-bit numbers"),
+                ));
             }
             for (i, row) in answers.chunks_exact(outputs).enumerate() {
                 let add = if outputs == 1 { offset.map_or(0.0, |o| o[first + i]) } else { 0.0 };

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 use std::f64::consts::PI;
+use tilewise_base::{Error, Result};
 
 /// What the learning rate is multiplied by.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -35,15 +36,30 @@ pub struct Pace {
     pub epochs: u64,
 }
 
+/// From 0 to 1.
+fn share(name: &str, factor: f64) -> Result<()> {
+    match (0.0..=1.0).contains(&factor) {
+        true => Ok(()),
+        false => Err(Error::parameter(name, factor, "a number from 0 to 1 is")),
+    }
+}
+
 impl Schedule {
+    pub(crate) fn check(self) -> Result<()> {
+        if let Self::Step { factor, .. } = self { share("factor of the schedule", factor) } else { Ok(()) }
+    }
+
     /// The factor of the next step; a rise from 0 over the first `warm_up` epochs (Goyal and others 2017) comes on top.
     pub fn factor(self, pace: Pace, warm_up: f64) -> f64 {
         let Pace { step, per_epoch, epochs } = pace;
-        let all = (per_epoch * epochs).max(1) as f64;
+        let all = (per_epoch as f64 * epochs as f64).max(1.0);
         let wave = |from: f64, to: f64, share: f64| to + (from - to) / 2.0 * (1.0 + (PI * share).cos());
         let factor = match self {
             Self::Constant => 1.0,
-            Self::Step { every, factor } => factor.powi((step / per_epoch.max(1) / every.max(1)) as i32),
+            Self::Step { every, factor } => {
+                let times = step / per_epoch.max(1) / every.max(1);
+                factor.powi(times.min(i32::MAX as u64) as i32)
+            }
             Self::Cosine => wave(1.0, 0.0, step as f64 / all),
             Self::OneCycle => {
                 let (up, step) = (0.3 * all - 1.0, step as f64);
@@ -65,6 +81,12 @@ pub struct Plateau {
     pub factor: f64,
     /// Epochs.
     pub patience: u64,
+}
+
+impl Plateau {
+    pub(crate) fn check(self) -> Result<()> {
+        share("factor of the plateau", self.factor)
+    }
 }
 
 /// A [`Plateau`] at work.

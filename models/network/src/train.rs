@@ -77,7 +77,18 @@ impl Training {
             let accepted = format!("at most {rows} is, as many as there are rows to learn from");
             return Err(Error::parameter("batch_size", self.batch, accepted));
         }
-        loss.check_targets(data.targets, network.outputs())?;
+        self.schedule.check()?;
+        self.plateau.map_or(Ok(()), Plateau::check)?;
+        if !(self.warm_up >= 0.0 && self.warm_up.is_finite()) {
+            return Err(Error::parameter("warm_up", self.warm_up, "a number of 0 or more is"));
+        }
+        let (inputs, outputs) = (network.inputs(), network.outputs());
+        let all = [(Some(data), "to learn from"), (held_out, "held out")];
+        for (rows, what) in all.into_iter().filter_map(|(rows, what)| Some((rows?, what))) {
+            rows.check(inputs, outputs)?;
+            rows.check_all(what)?;
+        }
+        loss.check_targets(data.targets, outputs)?;
         let settings = Settings {
             loss,
             class_weights,

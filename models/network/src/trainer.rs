@@ -20,6 +20,33 @@ pub struct Rows<'a, T> {
     pub weights: Option<&'a [T]>,
 }
 
+impl<T: Float> Rows<'_, T> {
+    /// That all is of one length, and of a network's widths.
+    pub(crate) fn check(&self, inputs: usize, outputs: usize) -> Result<()> {
+        let rows = self.x.rows();
+        same("columns of x against inputs of the network", inputs, self.x.cols())?;
+        let (wanted, found) = match self.targets {
+            Targets::Classes(labels) => (rows, labels.len()),
+            Targets::Numbers(numbers) => (rows * outputs, numbers.len()),
+        };
+        same("targets against rows times outputs", wanted, found)?;
+        same("weights against rows", rows, self.weights.map_or(rows, <[T]>::len))?;
+        Ok(())
+    }
+
+    /// That there are rows, and no weight that means nothing.
+    pub(crate) fn check_all(&self, what: &str) -> Result<()> {
+        if self.x.rows() == 0 {
+            return Err(Error::Fit(format!("there are no rows {what}")));
+        }
+        let wrong = |weight: &T| !(weight.is_finite() && *weight >= T::ZERO);
+        match self.weights.and_then(|weights| weights.iter().position(wrong)) {
+            Some(row) => Err(Error::cell(row, "weight", "is not a finite number of 0 or more")),
+            None => Ok(()),
+        }
+    }
+}
+
 /// What does not change from step to step.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Settings {
@@ -49,6 +76,8 @@ pub struct Trainer<T: Float> {
     numbers: Vec<T>,
     weights: Vec<T>,
     notes: Vec<T>,
+    /// Running numbers of batch norms before a pass, which brings them back where it does not count.
+    running: Vec<T>,
     steps: u64,
 }
 
@@ -56,7 +85,7 @@ impl<T: Float> Trainer<T> {
     /// For batches of at most `capacity` rows.
     ///
     /// # Errors
-    /// When a number is out of range or class weights are not one for each class.
+    /// When a number is out of range or class weights are not one for each class, finite and not negative.
     pub fn new(network: Network<T>, settings: Settings, capacity: usize) -> Result<Self> {
         settings.loss.check()?;
         settings.optimiser.check()?;
@@ -74,6 +103,9 @@ impl<T: Float> Trainer<T> {
             Some(weights) => {
                 let classes = if settings.loss == Loss::Binary { 2 } else { outputs };
                 same("class weights against classes", classes, weights.len())?;
+                if let Some(wrong) = weights.iter().find(|w| !(w.is_finite() && **w >= 0.0)) {
+                    return Err(Error::parameter("class_weights", wrong, "finite numbers of 0 or more are"));
+                }
                 Some(weights.iter().map(|&w| T::from_f64(w)).collect())
             }
             None => None,
@@ -89,6 +121,7 @@ impl<T: Float> Trainer<T> {
             numbers: vec![T::ZERO; capacity * outputs],
             weights: vec![T::ZERO; capacity],
             notes: vec![T::ZERO; capacity],
+            running: network.running.to_vec(),
             steps: 0,
             network,
             settings,
@@ -129,6 +162,7 @@ impl<T: Float> Trainer<T> {
     pub fn step(&mut self, data: &Rows<'_, T>, batch: &[usize], rate: f64) -> Result<f64> {
         let loss = self.forward(data, batch)?;
         if !loss.is_finite() {
+            self.network.running.copy_from_slice(&self.running);
             let step = self.steps + 1;
             return Err(Error::Fit(format!(
                 "the loss is {loss} at step {step}; a lower learning rate may help"
@@ -163,7 +197,8 @@ impl<T: Float> Trainer<T> {
     /// As [`step`](Self::step), but for losses that are not finite.
     pub fn gradient(&mut self, data: &Rows<'_, T>, batch: &[usize]) -> Result<(f64, &[T])> {
         let loss = self.forward(data, batch)?;
-        let Self { network, gradient, work, .. } = self;
+        let Self { network, gradient, work, running, .. } = self;
+        network.running.copy_from_slice(running);
         let learned = Learned { weights: &mut network.weights, gradient, update: None };
         backward(&network.plan, learned, work, batch.len(), (self.settings.seed, self.steps))?;
         Ok((loss, &self.gradient))
@@ -193,6 +228,7 @@ impl<T: Float> Trainer<T> {
             &weights[..rows]
         });
         let Network { plan, weights: learned, running, .. } = network;
+        self.running.copy_from_slice(running);
         let mode = Mode::Train { running, seed: self.settings.seed, step: self.steps };
         forward(plan, learned, work, rows, mode)?;
         let last = plan.slots[plan.last()].range(work.capacity, rows);
@@ -202,16 +238,12 @@ impl<T: Float> Trainer<T> {
     }
 
     fn check(&self, data: &Rows<'_, T>, batch: &[usize]) -> Result<()> {
-        let (outputs, rows) = (self.network.outputs(), data.x.rows());
-        same("columns of x against inputs of the network", self.network.inputs(), data.x.cols())?;
-        let wanted = if matches!(data.targets, Targets::Numbers(_)) { outputs } else { 1 };
-        let found = match data.targets {
-            Targets::Classes(labels) => labels.len(),
-            Targets::Numbers(numbers) => numbers.len(),
-        };
-        same("targets against rows times outputs", rows * wanted, found)?;
-        same("weights against rows", rows, data.weights.map_or(rows, <[T]>::len))?;
+        let rows = data.x.rows();
+        data.check(self.network.inputs(), self.network.outputs())?;
         let refuse = |what: String| Err(Error::Fit(what));
+        if self.class_weights.is_some() && matches!(data.targets, Targets::Numbers(_)) {
+            return refuse("there are weights of classes, and the targets are numbers".into());
+        }
         if batch.is_empty() {
             return refuse("a batch needs at least one row".into());
         }

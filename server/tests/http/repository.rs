@@ -96,9 +96,30 @@ fn versions_are_pinned_and_the_latest_is_the_default() {
     assert_eq!(index(&mut client, ""), json!([row("m", "2"), row("m", "9"), row("m", "10"), row("n", "1")]));
     // Two of each.
     let newest = Repository { newest: 2, ..repository(&folder.0) };
-    let handle = start_repository(served(Config::default()), newest).unwrap();
+    let handle = start_repository(served(Config { admin: true, ..Config::default() }), newest).unwrap();
     let about = Client::connect(handle.address()).get("/v2/models/m").json();
     assert_eq!(about["versions"], json!(["10", "9"]));
+    // One that fails takes the place of none.
+    folder.put("m", "11", "no");
+    let mut client = Client::connect(handle.address());
+    assert_eq!(client.post("/v2/repository/models/m/load", "").status, 400);
+    assert_eq!(client.get("/v2/models/m").json()["versions"], json!(["10", "9"]));
+    folder.put("m", "11", "110");
+    assert_eq!(client.post("/v2/repository/models/m/load", "").json()["versions"], json!(["11", "10"]));
+}
+
+#[test]
+fn a_pipe_is_no_model_and_no_time_between_looks_is_refused() {
+    let folder = Folder::new("pipe");
+    folder.put("m", "1", "3");
+    std::fs::create_dir_all(folder.0.join("m/2")).unwrap();
+    let pipe = std::process::Command::new("mkfifo").arg(folder.0.join("m/2/model")).status().unwrap();
+    assert!(pipe.success());
+    let (_handle, mut client) = start(&folder);
+    assert_eq!(client.post("/predict/m", "[2]").json()["prediction"], 6.0);
+    assert!(index(&mut client, "{}")[1]["reason"].as_str().unwrap().contains("not a file"));
+    let spinning = Repository { every: Some(std::time::Duration::ZERO), ..repository(&folder.0) };
+    assert!(start_repository(served(Config::default()), spinning).is_err());
 }
 
 #[test]

@@ -5,7 +5,8 @@ use std::sync::atomic::AtomicBool;
 use tilewise_base::Context;
 use tilewise_kernels::{MatRef, parallel};
 use tilewise_network::{
-    Function, Initialiser, Layer, Loss, Network, Optimiser, Rows, Targets, Trainer, Training,
+    Function, Initialiser, Layer, Loss, Network, Optimiser, Plateau, Rows, Schedule, Targets, Trainer,
+    Training,
 };
 
 const CROSS: Loss = Loss::CrossEntropy { smoothing: 0.0 };
@@ -125,6 +126,62 @@ fn bad_input_is_refused_by_name() {
         &Context::default(),
     );
     assert!(message(fit).contains("row 6: the label 3"));
+}
+
+#[test]
+fn what_training_is_given_is_checked_before_the_first_epoch() {
+    let x = normal(12, 1);
+    let view = MatRef::new(&x, 6, 2).unwrap();
+    let labels = [0, 1, 2, 0, 1, 2];
+    let data = Rows { x: view, targets: Targets::Classes(&labels), weights: None };
+    let layers = Layer::perceptron(&[4], Function::Relu, 0.0, 3);
+    let network = || Network::<f64>::new(2, &layers, Initialiser::Auto, 0).unwrap();
+    let training = Training { batch: 3, epochs: 2, ..Training::default() };
+    let told = |training: &Training, data: &Rows<'_, f64>, held_out: Option<&Rows<'_, f64>>| {
+        message(training.fit(network(), CROSS, None, data, held_out, &Context::default()))
+    };
+    let short = Rows { targets: Targets::Classes(&labels[..5]), ..data };
+    assert!(told(&training, &data, Some(&short)).contains("targets against rows"));
+    let short = Rows { weights: Some(&x[..5]), ..data };
+    assert!(told(&training, &data, Some(&short)).contains("weights against rows"));
+    let none = Rows { x: MatRef::new(&[], 0, 2).unwrap(), targets: Targets::Classes(&[]), weights: None };
+    assert!(told(&training, &data, Some(&none)).contains("no rows held out"));
+    let weighted = Rows { weights: Some(&[1.0, 1.0, -1.0, 1.0, 1.0, 1.0]), ..data };
+    assert!(told(&training, &weighted, None).contains("row 3"));
+    for training in [
+        Training { warm_up: f64::NAN, ..training.clone() },
+        Training { schedule: Schedule::Step { every: 1, factor: -1.0 }, ..training.clone() },
+        Training { plateau: Some(Plateau { factor: 2.0, patience: 1 }), ..training.clone() },
+    ] {
+        let told = told(&training, &data, None);
+        assert!(["warm_up", "factor"].iter().any(|name| told.contains(name)), "{told}");
+    }
+    for weights in [vec![1.0, -1.0, 1.0], vec![f64::NAN; 3]] {
+        let fit = training.fit(network(), CROSS, Some(weights), &data, None, &Context::default());
+        assert!(message(fit).contains("class_weights"));
+    }
+    let numbers = Rows { targets: Targets::Numbers(&x[..6]), ..data };
+    let one = Network::<f64>::new(2, &[Layer::dense(1)], Initialiser::Auto, 0).unwrap();
+    let fit = training.fit(one, Loss::Squared, Some(vec![5.0]), &numbers, None, &Context::default());
+    assert!(message(fit).contains("weights of classes"));
+}
+
+#[test]
+fn running_numbers_stay_where_a_step_does_not_count() {
+    let mut x = normal(12, 1);
+    x[11] = f64::INFINITY;
+    let view = MatRef::new(&x, 6, 2).unwrap();
+    let data = Rows { x: view, targets: Targets::Numbers(&[1.0; 6]), weights: None };
+    let network =
+        Network::<f64>::new(2, &[Layer::batch_norm(), Layer::dense(1)], Initialiser::Auto, 0).unwrap();
+    let before = network.tensors();
+    let mut trainer = Trainer::new(network, settings(Loss::Squared, Optimiser::SGD), 6).unwrap();
+    trainer.gradient(&data, &[0, 1, 2]).unwrap();
+    assert_eq!(trainer.network().tensors(), before);
+    assert!(trainer.step(&data, &[3, 4, 5], 0.1).is_err());
+    assert_eq!(trainer.network().tensors(), before);
+    trainer.step(&data, &[0, 1, 2], 0.1).unwrap();
+    assert_ne!(trainer.network().tensors(), before);
 }
 
 #[test]

@@ -71,6 +71,10 @@ const HELD: usize = 256 << 20;
 const AHEAD: usize = 2;
 const ENOUGH: usize = 64 << 10;
 
+/// Divisions that wait for their turn, in units of the most that are made at the same time, and nodes that are looked at for these: with
+/// 100,000 leaves all that are open would be too many to look at each time.
+const WAITING: usize = 4;
+
 /// Parts of `rows` that do not meet, in the order of `ranges`.
 fn disjoint(rows: &mut [u32], ranges: impl Iterator<Item = Range<usize>>) -> Vec<&mut [u32]> {
     let mut ranges: Vec<(usize, Range<usize>)> = ranges.enumerate().collect();
@@ -98,16 +102,24 @@ impl<T: Target, B: Code> Grower<'_, T, B> {
         let most = self.search.limits.max_leaves;
         let cells = self.search.table.cells() * self.search.target.width();
         let histograms = (HELD / (cells * size_of::<T::Cell>()).max(1)).max(1);
-        let (mut leaves, mut held) = (1, 0);
+        let threads = parallel::threads();
+        let (mut leaves, mut held, mut waiting) = (1, 0, 0);
         let mut open = BinaryHeap::new();
         if most > 1 {
             open.extend(self.open(root, rows, nodes, scratch));
         }
         while let Some(mut best) = open.pop() {
             if best.ahead.is_none() {
-                // Histograms of nodes below those that wait are not counted: only where all that there can be fit.
-                let below = 2 * most <= histograms;
-                best = self.look_ahead(best, &mut open, most - leaves, below, rows, nodes)?;
+                // A division that waits for its turn holds two histograms.
+                let room = WAITING * AHEAD * threads;
+                let room = room.min((histograms - held) / 2).saturating_sub(waiting);
+                let others =
+                    if threads == 1 { 0 } else { room.min(AHEAD * threads - 1).min(most - leaves - 1) };
+                let more;
+                (best, more) = self.look_ahead(best, &mut open, others, most - leaves > 1, rows, nodes)?;
+                waiting += more;
+            } else {
+                waiting -= 1;
             }
             let Some(ahead) = best.ahead else { break };
             held -= usize::from(best.held);
@@ -133,40 +145,33 @@ impl<T: Target, B: Code> Grower<'_, T, B> {
         Ok(())
     }
 
-    /// Divides the node whose turn it is, and with it those that are next in line while there is too little work for all threads, with
-    /// `below` those below them too: most of them will have their turn, and what comes out does not depend on when it is done. `left`
-    /// says how many may be divided at most.
+    /// Divides the node whose turn it is, and with it up to `others` of those that are next in line, and of those below them, while there is
+    /// too little work for all threads: most of them will have their turn, and what comes out does not depend on when it is done.
+    /// Answers how many others were divided. With `search` splits of children are looked for: not after the last division.
     fn look_ahead(
         &self,
         mut best: Open<T::Cell>,
         open: &mut BinaryHeap<Open<T::Cell>>,
-        left: usize,
-        below: bool,
+        others: usize,
+        search: bool,
         rows: &mut [u32],
         nodes: &Nodes<T::Cell>,
-    ) -> Result<Open<T::Cell>> {
-        let threads = parallel::threads();
-        let (most, enough) =
-            if threads == 1 { (1, 0) } else { (left.min(AHEAD * threads), ENOUGH * threads) };
-        let mut others = std::mem::take(open).into_vec();
-        let mut candidates = Vec::new();
-        if most > 1 && best.part.rows.len() < enough {
-            others.iter_mut().for_each(|open| self.candidates(open, below, nodes, &mut candidates));
-            let by_turn = |a: &Candidate<'_, T::Cell>, b: &Candidate<'_, T::Cell>| {
-                a.level.cmp(&b.level).then(b.choice.gain.total_cmp(&a.choice.gain))
-            };
-            candidates.sort_by(by_turn);
-        }
+    ) -> Result<(Open<T::Cell>, usize)> {
+        let enough = ENOUGH * parallel::threads();
         let mut work = best.part.rows.len();
-        let in_line = candidates.into_iter().take_while(|candidate| {
+        let looked_at = if work < enough && others > 0 { WAITING * AHEAD * parallel::threads() } else { 0 };
+        let mut next: Vec<_> = std::iter::from_fn(|| open.pop()).take(looked_at).collect();
+        let mut in_line = Vec::new();
+        next.iter_mut().for_each(|open| self.candidates(open, nodes, &mut in_line));
+        in_line.sort_by(|a, b| a.level.cmp(&b.level).then(b.choice.gain.total_cmp(&a.choice.gain)));
+        let worth = in_line.iter().take(others).take_while(|candidate| {
             let more = work < enough;
             work += candidate.rows.len();
             more
         });
-        let mut in_line: Vec<_> = in_line.take(most - 1).collect();
-        self.candidates(&mut best, false, nodes, &mut in_line);
-        // After the last division nothing is looked for.
-        let search = left > 1;
+        let others = worth.count();
+        in_line.truncate(others);
+        self.candidates(&mut best, nodes, &mut in_line);
         let of_nodes = disjoint(rows, in_line.iter().map(|candidate| candidate.rows.clone()));
         let jobs: Vec<_> = in_line.into_iter().zip(of_nodes).map(std::sync::Mutex::new).collect();
         let divided = parallel::map(jobs.len(), |i| {
@@ -176,15 +181,14 @@ impl<T: Target, B: Code> Grower<'_, T, B> {
         });
         divided.into_iter().collect::<Result<()>>()?;
         drop(jobs);
-        *open = others.into();
-        Ok(best)
+        open.extend(next);
+        Ok((best, others))
     }
 
-    /// This node, if it was not divided yet; else those `below` it that were not.
+    /// This node, if it was not divided yet; else those below it that were not.
     fn candidates<'b>(
         &self,
         open: &'b mut Open<T::Cell>,
-        below: bool,
         nodes: &'b Nodes<T::Cell>,
         out: &mut Vec<Candidate<'b, T::Cell>>,
     ) {
@@ -196,7 +200,7 @@ impl<T: Target, B: Code> Grower<'_, T, B> {
         while let Some(candidate) = waiting.pop() {
             if candidate.to.is_none() {
                 out.push(candidate);
-            } else if let Some(ahead) = candidate.to.as_deref_mut().filter(|_| below) {
+            } else if let Some(ahead) = candidate.to.as_deref_mut() {
                 let Ahead { division: Division { rows, sums, cells, states, .. }, choices, below } = ahead;
                 let sides = cells.iter_mut().zip(below).zip(rows).zip(sums).zip(states).zip(choices);
                 for (((((cells, to), rows), sums), state), choice) in sides {
