@@ -95,7 +95,7 @@ impl<T: Float> Trainer<T> {
         if !(settings.weight_decay >= 0.0 && settings.weight_decay.is_finite()) {
             return Err(Error::parameter("weight_decay", settings.weight_decay, "a number of 0 or more is"));
         }
-        if let Some(clip) = settings.clip.filter(|clip| !(*clip > 0.0)) {
+        if let Some(clip) = settings.clip.filter(|clip| clip.is_nan() || *clip <= 0.0) {
             return Err(Error::parameter("clip", clip, "a number above 0 is"));
         }
         let outputs = network.outputs();
@@ -153,7 +153,7 @@ impl<T: Float> Trainer<T> {
         self.network.plan.steps.iter().any(|step| matches!(step.op, Op::BatchNorm { .. }))
     }
 
-    /// One step on the rows `batch` of `data`, with the learning rate `rate`. Gives the loss before it. Allocates nothing. The same
+    /// One step on the rows `batch` of `data`, with the learning rate `rate`. Gives the loss before it. The same
     /// bits at any number of threads.
     ///
     /// # Errors
