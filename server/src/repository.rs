@@ -119,6 +119,9 @@ struct Known {
 
 type Found = BTreeMap<u64, Result<PathBuf, String>>;
 
+/// Models whose folder cannot be listed, and why.
+type Unreadable = BTreeMap<String, String>;
+
 /// What the thread holds.
 pub(crate) struct Keeper {
     repository: Option<Repository>,
@@ -415,10 +418,7 @@ impl Keeper {
 
 impl Repository {
     /// The versions that files and folder hold, of `only` or of all models; and those whose folder cannot be listed, with the reason.
-    fn find(
-        &self,
-        only: Option<&str>,
-    ) -> Result<(BTreeMap<String, Found>, BTreeMap<String, String>), String> {
+    fn find(&self, only: Option<&str>) -> Result<(BTreeMap<String, Found>, Unreadable), String> {
         let (mut models, mut unreadable) = (BTreeMap::new(), BTreeMap::new());
         if let Some(folder) = &self.folder {
             for name in entries(folder)? {

@@ -204,11 +204,10 @@ const STRIPE: usize = 48;
 impl<T: Float> Learned<'_, T> {
     /// The gradient x^T dy of a matrix, and its update: stripe by stripe where that keeps all that is touched in cache.
     fn dense(&mut self, xt: MatRef<'_, T>, dy: MatRef<'_, T>, weight: Range<usize>) -> Result<()> {
-        if self.update.is_some() && dy.rows() * dy.cols() * size_of::<T>() <= STRIPED {
-            if let Some((rule, state)) = &mut self.update {
-                let rule: &Rule<T> = rule;
-                return stripes(xt, dy, state.part(self.weights, self.gradient, weight), rule);
-            }
+        if let Some((rule, state)) = &mut self.update
+            && dy.rows() * dy.cols() * size_of::<T>() <= STRIPED
+        {
+            return stripes(xt, dy, state.part(self.weights, self.gradient, weight), rule);
         }
         let out = MatMut::new(&mut self.gradient[weight.clone()], xt.rows(), dy.cols())?;
         gemm(T::ONE, xt, dy, T::ZERO, out)?;
