@@ -26,7 +26,7 @@ mod subtract;
 mod tops;
 mod walk;
 
-pub use binning::bin_values;
+pub use binning::{Binner, bin_values};
 pub use bins::{Bin, Bins, Memory, OwnedBins, Rows};
 pub use categories::Categories;
 pub use cells::{Cell, ClassWeight, Gradients, Labels, Packed, Pair};

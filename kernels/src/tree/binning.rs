@@ -30,37 +30,81 @@ pub fn bin_values<T: Float, B: Bin>(
     out: &mut [B],
 ) -> Result<(), ShapeError> {
     same("length of the output", x.len(), out.len())?;
-    below("number of cuts", B::COUNT, cuts.len())?;
-    below("the bin of missing values", B::COUNT, missing)?;
-    // The first cut that is NaN or above the next one.
-    let after = |i: usize| cuts.get(i + 1).copied().unwrap_or(cuts[i]);
-    let ascending = (0..cuts.len()).take_while(|&i| cuts[i] <= after(i)).count();
-    same("cuts in ascending order", cuts.len(), ascending)?;
-    match cuts.len() {
-        0..16 => search::<T, B, 16>(x, cuts, missing, out),
-        16..256 => search::<T, B, 256>(x, cuts, missing, out),
-        256..4096 => search::<T, B, 4096>(x, cuts, missing, out),
-        _ => search::<T, B, 65536>(x, cuts, missing, out),
-    }
+    let binner = Binner::<T, B>::new(cuts, missing)?;
+    parallel::for_each_chunk_mut(out, TASK, |i, out| binner.search(&x[i * TASK..][..out.len()], out));
     Ok(())
+}
+
+/// The cuts of a feature, checked and laid out once for any number of blocks of values: see [`bin_values`].
+///
+/// ```
+/// use tilewise_kernels::tree::Binner;
+/// let binner = Binner::new(&[1.0, 2.0], 3)?;
+/// let mut out = [0_u8; 2];
+/// binner.bin(&[f64::NAN, 1.5], &mut out)?;
+/// assert_eq!(out, [3, 1]);
+/// # Ok::<(), tilewise_kernels::ShapeError>(())
+/// ```
+#[derive(Clone, Debug)]
+pub struct Binner<T, B> {
+    /// Cuts, then infinity: one entry at least, in all a power of 16.
+    table: Vec<T>,
+    missing: B,
+}
+
+impl<T: Float, B: Bin> Binner<T, B> {
+    /// For these cuts and the bin of missing values.
+    ///
+    /// # Errors
+    /// When the cuts are not ascending or hold NaN, or `B` cannot name as many bins as there are (cuts and one) or `missing`.
+    pub fn new(cuts: &[T], missing: usize) -> Result<Self, ShapeError> {
+        below("number of cuts", B::COUNT, cuts.len())?;
+        below("the bin of missing values", B::COUNT, missing)?;
+        // The first cut that is NaN or above the next one.
+        let after = |i: usize| cuts.get(i + 1).copied().unwrap_or(cuts[i]);
+        let ascending = (0..cuts.len()).take_while(|&i| cuts[i] <= after(i)).count();
+        same("cuts in ascending order", cuts.len(), ascending)?;
+        let length = match cuts.len() {
+            0..16 => 16,
+            16..256 => 256,
+            256..4096 => 4096,
+            _ => 65536,
+        };
+        let mut table = cuts.to_vec();
+        table.resize(length, T::from_f64(f64::INFINITY));
+        Ok(Self { table, missing: B::from_low_bits(missing) })
+    }
+
+    /// The bins of values, on this thread.
+    ///
+    /// # Errors
+    /// When the lengths differ.
+    pub fn bin(&self, x: &[T], out: &mut [B]) -> Result<(), ShapeError> {
+        same("length of the output", x.len(), out.len())?;
+        self.search(x, out);
+        Ok(())
+    }
+
+    fn search(&self, x: &[T], out: &mut [B]) {
+        match self.table.len() {
+            16 => self.search_in::<16>(x, out),
+            256 => self.search_in::<256>(x, out),
+            4096 => self.search_in::<4096>(x, out),
+            _ => self.search_in::<65536>(x, out),
+        }
+    }
+
+    fn search_in<const N: usize>(&self, x: &[T], out: &mut [B]) {
+        let Some(table) = self.table.first_chunk::<N>() else { return };
+        T::dispatch(Search { x, table, missing: self.missing.into(), out });
+    }
 }
 
 /// Values of a task, a few tens of microseconds.
 const TASK: usize = 32 << 10;
 
-fn search<T: Float, B: Bin, const N: usize>(x: &[T], cuts: &[T], missing: usize, out: &mut [B]) {
-    let mut table = vec![T::from_f64(f64::INFINITY); N];
-    table[..cuts.len()].copy_from_slice(cuts);
-    let Some(table) = table.first_chunk::<N>() else { return };
-    parallel::for_each_chunk_mut(out, TASK, |i, out| {
-        let x = &x[i * TASK..][..out.len()];
-        T::dispatch(Search { x, table, missing, out });
-    });
-}
-
 struct Search<'a, T, B, const N: usize> {
     x: &'a [T],
-    /// Cuts, then infinity: one entry at least.
     table: &'a [T; N],
     missing: usize,
     out: &'a mut [B],

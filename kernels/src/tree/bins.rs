@@ -87,21 +87,27 @@ impl<'a, B: Bin> Bins<'a, B> {
     fn largest(&self) -> Vec<Option<B>> {
         let features = self.features();
         if !self.row_major {
-            return parallel::map(features, |f| {
-                self.data[f * self.rows..][..self.rows].iter().max().copied()
-            });
+            let largest = |column: &[B]| column.iter().copied().reduce(B::max);
+            return parallel::map(features, |f| largest(&self.data[f * self.rows..][..self.rows]));
         }
-        let chunk = (parallel::GRAIN_BYTES / (features * size_of::<B>()).max(1)).max(1);
+        // Several rows at once, or else vectors would be as short as a row.
+        const LONG: usize = 512;
+        if features == 0 {
+            return Vec::new();
+        }
+        let several = LONG.div_ceil(features) * features;
+        let chunk = (parallel::GRAIN_BYTES / (features * size_of::<B>())).max(1);
         let largest = parallel::map_reduce(
             self.rows,
             chunk,
             |rows| {
-                let mut largest = vec![B::default(); features];
-                for row in self.data[rows.start * features..rows.end * features].chunks_exact(features.max(1))
-                {
-                    largest.iter_mut().zip(row).for_each(|(most, &bin)| *most = bin.max(*most));
+                let mut largest = vec![B::default(); several];
+                for rows in self.data[rows.start * features..rows.end * features].chunks(several) {
+                    largest.iter_mut().zip(rows).for_each(|(most, &bin)| *most = bin.max(*most));
                 }
-                largest
+                (0..features)
+                    .map(|f| largest[f..].iter().step_by(features).fold(B::default(), |a, &b| a.max(b)))
+                    .collect::<Vec<B>>()
             },
             |a, b| a.into_iter().zip(b).map(|(a, b)| a.max(b)).collect(),
         );

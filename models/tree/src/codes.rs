@@ -3,10 +3,12 @@
 //! What grows trees is generic over the two, so that a table of bytes costs what it did before there were others. A table is of
 //! one kind throughout: of two bytes as soon as one of its columns needs them.
 
+use crate::bundles::Bundles;
 use std::borrow::Cow;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use tilewise_base::Result;
 use tilewise_base::part::{Number, Part};
+use tilewise_kernels::parallel;
 use tilewise_kernels::tree::{Bin, Bins, Memory, OwnedBins};
 
 /// Bytes of a row of a tile: a cache line.
@@ -158,11 +160,19 @@ impl Marks for WideMarks {
 pub(crate) struct Codes<B> {
     tiles: Vec<OwnedBins<B>>,
     columns: OwnedBins<B>,
+    bundles: Arc<OnceLock<Option<Bundles<B>>>>,
 }
 
 impl<B: Code> Codes<B> {
     pub(crate) fn new(tiles: Vec<OwnedBins<B>>, columns: OwnedBins<B>) -> Self {
-        Self { tiles, columns }
+        Self { tiles, columns, bundles: Arc::default() }
+    }
+
+    /// The columns in bundles, where these save much. They are made when they are first asked for, on one thread: who waits for them
+    /// must not take up other work, which might ask for them too.
+    pub(crate) fn bundles(&self) -> Option<&Bundles<B>> {
+        let make = || parallel::on_this_thread(|| Bundles::new(self.columns()).unwrap_or(None));
+        self.bundles.get_or_init(make).as_ref()
     }
 
     pub(crate) fn columns(&self) -> Bins<'_, B> {

@@ -2,7 +2,7 @@
 
 mod digits;
 
-use std::collections::HashMap;
+use std::collections::BTreeSet;
 use tilewise_kernels::random::Philox;
 
 /// Rows above which cuts are taken from a sample of about so many. A cut at rank r of n then is off by about
@@ -20,51 +20,72 @@ pub(crate) fn sample(counted: &[u32], seed: u64) -> Option<Vec<u32>> {
     Some(counted.iter().copied().filter(|&row| u128::from(philox.bits(row.into())) < below).collect())
 }
 
-/// The distinct values among `values` (value, weight) with their weights, if there are no more than `most`. Ends at the first
-/// that is too many, so that it costs little where there are many.
-pub(crate) fn few(values: impl Iterator<Item = (f64, u32)>, most: usize) -> Option<Vec<(f64, u32)>> {
-    let mut seen: HashMap<u64, u32> = HashMap::new();
-    for (x, weight) in values.filter(|(x, _)| !x.is_nan()) {
-        // Both zeros are one value. All weights together fit.
-        *seen.entry((x + 0.0).to_bits()).or_insert(0) += weight;
-        if seen.len() > most {
-            return None;
+/// Calls a function with numbers, one after the other, until it answers that this was enough.
+pub(crate) type Each<'a> = dyn FnMut(&mut dyn FnMut(f64) -> bool) + 'a;
+
+/// All distinct values where there are no more than `most`, ascending; `known` are some of them, ascending. Ends at the first that is
+/// too many.
+pub(crate) fn completed(known: Vec<f64>, most: usize, each: &mut Each<'_>) -> Option<Vec<f64>> {
+    let mut others = BTreeSet::new();
+    let mut before = f64::NAN;
+    let mut fits = true;
+    each(&mut |x| {
+        // Both zeros are one value.
+        let x = x + 0.0;
+        if x != before && !x.is_nan() {
+            before = x;
+            if known.binary_search_by(|known| known.total_cmp(&x)).is_err() {
+                others.insert(x.to_bits());
+                fits = known.len() + others.len() <= most;
+            }
         }
-    }
-    Some(seen.into_iter().map(|(bits, weight)| (f64::from_bits(bits), weight)).collect())
+        !fits
+    });
+    let mut all = known;
+    all.extend(others.into_iter().map(f64::from_bits));
+    all.sort_unstable_by(f64::total_cmp);
+    fits.then_some(all)
 }
 
-/// Ascending cuts of `values` (value, weight) into at most `bins` bins: bin b holds the values in (cut b - 1, cut b].
-///
-/// As many bins as distinct values where these are no more than `bins`, and else bins of equal weight as far as values
-/// that are frequent allow: each bin takes values until it holds its share of the weight that is left. A cut lies half
-/// way between the neighbours, so that cuts depend on ranks alone, but for their own values.
-///
-/// Missing values (NaN) are left out. O(n log n).
-pub(crate) fn numeric(mut values: Vec<(f64, u32)>, bins: usize) -> Vec<f64> {
-    values.retain(|(x, weight)| !x.is_nan() && *weight > 0);
+/// The distinct values and the weight of each, ascending. Missing values (NaN) are left out, and what has no weight. O(n log n).
+pub(crate) fn weighted(values: impl Iterator<Item = (f64, u32)>) -> Vec<(f64, u64)> {
+    let mut values: Vec<(f64, u32)> = values.filter(|(x, weight)| !x.is_nan() && *weight > 0).collect();
     // Both zeros are one value.
     values.iter_mut().for_each(|(x, _)| *x += 0.0);
     values.sort_unstable_by(|a, b| a.0.total_cmp(&b.0));
-    of_sorted(values.into_iter(), bins)
+    distinct(values.into_iter())
 }
 
-/// As [`numeric`], for values of weight 1.
-pub(crate) fn unweighted(mut values: Vec<f64>, bins: usize) -> Vec<f64> {
+/// As [`weighted`], for values of weight 1.
+pub(crate) fn unweighted(mut values: Vec<f64>) -> Vec<(f64, u64)> {
     values.retain(|x| !x.is_nan());
     values.iter_mut().for_each(|x| *x += 0.0);
     digits::sort(&mut values);
-    of_sorted(values.into_iter().map(|x| (x, 1)), bins)
+    distinct(values.into_iter().map(|x| (x, 1)))
 }
 
-fn of_sorted(values: impl Iterator<Item = (f64, u32)>, bins: usize) -> Vec<f64> {
+fn distinct(ascending: impl Iterator<Item = (f64, u32)>) -> Vec<(f64, u64)> {
     let mut distinct: Vec<(f64, u64)> = Vec::new();
-    for (x, weight) in values {
+    for (x, weight) in ascending {
         match distinct.last_mut() {
             Some((last, sum)) if *last == x => *sum += u64::from(weight),
             _ => distinct.push((x, weight.into())),
         }
     }
+    distinct
+}
+
+/// A cut between any two of these values, which ascend.
+pub(crate) fn between_all(values: &[f64]) -> Vec<f64> {
+    values.windows(2).map(|pair| between(pair[0], pair[1])).collect()
+}
+
+/// Ascending cuts of `distinct` (value, weight; ascending) into at most `bins` bins: bin b holds the values in (cut b - 1, cut b].
+///
+/// As many bins as values where these are no more than `bins`, and else bins of equal weight as far as values
+/// that are frequent allow: each bin takes values until it holds its share of the weight that is left. A cut lies half
+/// way between the neighbours, so that cuts depend on ranks alone, but for their own values.
+pub(crate) fn of_distinct(distinct: &[(f64, u64)], bins: usize) -> Vec<f64> {
     let every_value = distinct.len() <= bins;
     let mut left: u64 = distinct.iter().map(|(_, weight)| weight).sum();
     let (mut cuts, mut held) = (Vec::new(), 0);
@@ -112,6 +133,10 @@ pub(crate) const UNKNOWN: u8 = u8::MAX;
 mod tests {
     use super::*;
 
+    fn numeric(values: Vec<(f64, u32)>, bins: usize) -> Vec<f64> {
+        of_distinct(&weighted(values.into_iter()), bins)
+    }
+
     fn ones(values: &[f64]) -> Vec<(f64, u32)> {
         values.iter().map(|&x| (x, 1)).collect()
     }
@@ -158,9 +183,9 @@ mod tests {
     fn values_without_weights_have_the_same_cuts() {
         for rows in [100, 5000] {
             let values: Vec<f64> = (0..rows).map(|i| f64::from(i * 37 % 4099) / 8.0 - 100.0).collect();
-            assert_eq!(unweighted(values.clone(), 255), numeric(ones(&values), 255));
+            assert_eq!(unweighted(values.clone()), weighted(ones(&values).into_iter()));
         }
-        assert!(unweighted(vec![-0.0, 0.0, f64::NAN], 255).is_empty());
+        assert_eq!(unweighted(vec![-0.0, 0.0, f64::NAN]), [(0.0, 2)]);
     }
 
     #[test]
@@ -193,10 +218,12 @@ mod tests {
 
     #[test]
     fn few_values_are_all_found() {
-        let values = || [(1.0, 2), (f64::NAN, 9), (0.0, 1), (1.0, 3), (-0.0, 1)].into_iter();
-        let mut found = few(values(), 2).unwrap();
-        found.sort_by(|a, b| a.0.total_cmp(&b.0));
-        assert_eq!(found, [(0.0, 2), (1.0, 5)]);
-        assert_eq!(few(values(), 1), None);
+        let values = [1.0, f64::NAN, 0.0, 1.0, -0.0, -2.0];
+        let mut each = |see: &mut dyn FnMut(f64) -> bool| {
+            values.iter().any(|&x| see(x));
+        };
+        assert_eq!(completed(vec![0.0], 3, &mut each), Some(vec![-2.0, 0.0, 1.0]));
+        assert_eq!(completed(vec![0.0], 2, &mut each), None);
+        assert_eq!(between_all(&[-2.0, 0.0, 1.0]), numeric(ones(&values), 255));
     }
 }

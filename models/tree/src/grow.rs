@@ -11,6 +11,7 @@
 //! the node whose split gains most is divided first (of equals the one that was there first), or the one that is nearest
 //! to the root.
 
+use crate::bundles::Bundles;
 use crate::codes::{Code, Codes, of_codes};
 use crate::columns::Columns;
 use crate::constraints::{Constraints, State};
@@ -434,6 +435,17 @@ impl<'a, T: Target, B: Code> Grower<'a, T, B> {
             let all = parallel::map(table.features(), of_feature);
             return Ok(all.into_iter().collect::<Result<Vec<_>>>()?.concat());
         }
+        if let Some(bundles) = self.bundles(rows.len()) {
+            let mut sums = vec![T::Cell::default(); bundles.cells() * target.width()];
+            let mut rest = &mut sums[..];
+            for tile in bundles.tiles() {
+                let (here, after) = rest.split_at_mut(tile.cells() * target.width());
+                rest = after;
+                target.histogram(tile, &rows, here)?;
+            }
+            bundles.unbundle(&sums, target.width(), &mut cells);
+            return Ok(cells);
+        }
         let (mut rest, mut first) = (&mut cells[..], 0);
         for tile in codes.tiles() {
             let (mut here, after) = rest.split_at_mut(tile.cells() * target.width());
@@ -455,6 +467,18 @@ impl<'a, T: Target, B: Code> Grower<'a, T, B> {
             }
         }
         Ok(cells)
+    }
+
+    /// The bundles of columns, where the tree uses most of these and so many rows save more additions than combinations cost.
+    fn bundles(&self, rows: usize) -> Option<&'a Bundles<B>> {
+        /// Rows below which no table is bundled: what it takes would not come back.
+        const WORTH: usize = 1024;
+        let Search { table, codes, limits, .. } = self.search;
+        let features = table.features();
+        if table.rows() < WORTH || 2 * limits.columns.count(features) < features {
+            return None;
+        }
+        codes.bundles().filter(|bundles| rows * (features - bundles.len()) > 4 * bundles.cells())
     }
 
     /// Whether a node of so many rows has a histogram of all features: not where it looks at some of them only, or where

@@ -1,6 +1,7 @@
 #![doc = include_str!("../README.md")]
 
 mod arena;
+mod bundles;
 mod codes;
 mod columns;
 mod compiled;

@@ -1,15 +1,25 @@
 //! Columns of inputs, binned once for any number of trees.
 
-use crate::codes::{Code, Codes, Stored, of_codes};
-use crate::cuts::{self, UNKNOWN};
-use crate::max_bins::{MOST_BINS, MaxBins};
+#[cfg(test)]
+use crate::codes::{Code, Codes};
+use crate::codes::{Stored, of_codes};
+#[cfg(doc)]
+use crate::cuts::UNKNOWN;
+use crate::max_bins::MaxBins;
 use crate::tree::Input;
 use crate::weights::Weights;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 use tilewise_base::{Error, Result, Unseen};
-use tilewise_kernels::tree::{OwnedBins, bin_values};
-use tilewise_kernels::{Float, MatRef, parallel, same};
+#[cfg(test)]
+use tilewise_kernels::tree::OwnedBins;
+use tilewise_kernels::{Float, MatRef, same};
+
+mod binning;
+mod cells;
+
+use binning::Source;
+pub(crate) use cells::Cells;
 
 /// A column of inputs.
 #[derive(Clone, Copy, Debug)]
@@ -75,7 +85,8 @@ impl BinnedTable {
         seed: u64,
     ) -> Result<Self> {
         let rows = features.first().map_or(0, Feature::len);
-        Self::from_columns(rows, features.len(), weights, bins.into(), seed, &number, |j, f| f(features[j]))
+        let columns: Vec<Cells<'_>> = features.iter().map(|&feature| feature.into()).collect();
+        Self::from_columns(rows, &columns, weights, bins.into(), seed, &number)
     }
 
     /// As [`BinnedTable::new`] for a matrix of numbers, rows x features.
@@ -88,23 +99,20 @@ impl BinnedTable {
         bins: impl Into<MaxBins>,
         seed: u64,
     ) -> Result<Self> {
-        Self::from_columns(x.rows(), x.cols(), weights, bins.into(), seed, &number, |j, f| {
-            let column: Vec<f64> = (0..x.rows()).map(|i| x.get(i, j).to_f64()).collect();
-            f(Feature::Numeric(&column))
-        })
+        let columns: Vec<Cells<'_>> = (0..x.cols()).map(|column| Cells::of_matrix(x, column)).collect();
+        Self::from_columns(x.rows(), &columns, weights, bins.into(), seed, &number)
     }
 
-    /// Asks for one column after another, so that no more than one per thread need be there as numbers. `name` is what an error
-    /// calls a column.
+    /// `name` is what an error calls a column.
     pub(crate) fn from_columns(
         rows: usize,
-        features: usize,
+        columns: &[Cells<'_>],
         weights: Option<&[f64]>,
         bins: MaxBins,
         seed: u64,
         name: &(dyn Fn(usize) -> String + Sync),
-        column: impl Fn(usize, &mut dyn FnMut(Feature<'_>)) + Sync,
     ) -> Result<Self> {
+        let features = columns.len();
         bins.check()?;
         if features == 0 {
             return Err(Error::Fit("there are no columns to learn from".into()));
@@ -133,24 +141,11 @@ impl BinnedTable {
         if counted.is_empty() {
             return Err(Error::Fit("there are no rows with a weight to learn from".into()));
         }
-        let sample = cuts::sample(&counted, seed);
-        let sample = sample.as_ref().unwrap_or(&counted);
-        let binned = parallel::map(features, |j| {
-            let mut binned = None;
-            let weighed = Weighed { rows, counted: &counted, sample, weights: &weights };
-            column(j, &mut |feature| binned = Some(bin(feature, &weighed, bins, &|| name(j))));
-            binned.unwrap_or_else(|| Err(Error::Fit(format!("there is no column {j}"))))
-        });
-        let binned = binned.into_iter().collect::<Result<Vec<Binned>>>()?;
-        let missing = binned.iter().map(|column| column.missing).collect();
-        let is_wide = |column: &Binned| matches!(column.bins, Numbers::TwoBytes(_));
-        let (stored, binnings) = if binned.iter().any(is_wide) {
-            let (codes, binnings) = together::<u16>(binned, rows)?;
-            (Stored::TwoBytes(codes), binnings)
-        } else {
-            let (codes, binnings) = together::<u8>(binned, rows)?;
-            (Stored::Bytes(codes), binnings)
-        };
+        for column in columns {
+            same("cells of a column", rows, column.len())?;
+        }
+        let source = Source { columns, rows, counted: &counted, weights: &weights, seed };
+        let (binnings, missing, stored) = source.bins(bins, name)?;
         Ok(Self::of_bins(binnings, missing, stored, weights))
     }
 
@@ -243,191 +238,26 @@ impl BinnedTable {
     /// The same with two bytes for each bin, as if one more column had needed them.
     #[cfg(test)]
     pub(crate) fn widened(&self) -> Self {
-        let of = |feature| (0..self.rows() as u32).map(|row| self.bin(row, feature) as u16).collect();
-        let column = |(feature, binning): (usize, &Binning)| Binned {
-            bins: Numbers::TwoBytes(of(feature)),
-            count: self.count(feature),
-            missing: self.missing[feature],
-            binning: binning.clone(),
+        let Stored::Bytes(codes) = &self.stored else { return self.clone() };
+        let wide = |bins: &[u8]| bins.iter().copied().map(u16::from).collect::<Vec<_>>();
+        let columns = codes.columns();
+        let (rows, offsets) = (columns.rows(), columns.offsets());
+        let features: Vec<usize> = (0..self.features()).collect();
+        let tile = |features: &[usize]| {
+            let row = |row: u32| features.iter().map(move |&feature| self.bin(row, feature) as u16);
+            let data = (0..rows as u32).flat_map(row).collect();
+            let first = offsets[features[0]];
+            let offsets = offsets[features[0]..=features[0] + features.len()].iter().map(|at| at - first);
+            OwnedBins::row_major(data, rows, offsets.collect()).unwrap()
         };
-        let columns = self.binnings.iter().enumerate().map(column).collect();
-        let (codes, binnings) = together(columns, self.rows()).unwrap();
-        Self::of_bins(binnings, self.missing.clone(), Stored::TwoBytes(codes), self.weights.clone())
+        let tiles = features.chunks(u16::TILE).map(tile).collect();
+        let columns = OwnedBins::column_major(wide(columns.data()), rows, offsets.to_vec()).unwrap();
+        let stored = Stored::TwoBytes(Codes::new(tiles, columns));
+        Self::of_bins(self.binnings.clone(), self.missing.clone(), stored, self.weights.clone())
     }
 }
 
 /// What a column without a name is called.
 fn number(column: usize) -> String {
     column.to_string()
-}
-
-/// The numbers of the bins of a column.
-enum Numbers {
-    Bytes(Vec<u8>),
-    TwoBytes(Vec<u16>),
-}
-
-impl Numbers {
-    /// Writes those of the rows from `first` on, as far as there are places.
-    fn put<'a, B: Code>(&self, first: usize, to: impl Iterator<Item = &'a mut B>) {
-        match self {
-            Self::Bytes(bins) => put(&bins[first..], to),
-            Self::TwoBytes(bins) => put(&bins[first..], to),
-        }
-    }
-}
-
-fn put<'a, A: Code, B: Code>(from: &[A], to: impl Iterator<Item = &'a mut B>) {
-    to.zip(from).for_each(|(to, &bin)| *to = B::from_low_bits(bin.into()));
-}
-
-/// A column as bins.
-struct Binned {
-    bins: Numbers,
-    /// How many bins there are, that of missing values included.
-    count: usize,
-    missing: bool,
-    binning: Binning,
-}
-
-/// The rows that bins are made of.
-struct Weighed<'a> {
-    rows: usize,
-    counted: &'a [u32],
-    sample: &'a [u32],
-    weights: &'a Weights,
-}
-
-/// Bins a column; `name` is what an error calls it.
-fn bin(
-    feature: Feature<'_>,
-    weighed: &Weighed<'_>,
-    max_bins: MaxBins,
-    name: &dyn Fn() -> String,
-) -> Result<Binned> {
-    let Weighed { rows, counted, weights, .. } = *weighed;
-    same("cells of a column", rows, feature.len())?;
-    let too_many = |what: &str, most: usize| {
-        let what = format!("has more than {most} {what}; with max_bins exact up to {most} are accepted");
-        Err(Error::column(name(), what))
-    };
-    match feature {
-        Feature::Numeric(values) => {
-            let most = max_bins.of_numbers();
-            let cuts = cuts_of(values, weighed, most, max_bins == MaxBins::Exact);
-            let Some(cuts) = cuts else { return too_many("different values", MOST_BINS) };
-            let count = cuts.len() + 1;
-            // A row without a weight must not bring a bin.
-            let missing = counted.iter().any(|&row| values[row as usize].is_nan());
-            let bins = if count <= usize::from(u8::MAX) {
-                Numbers::Bytes(bins_of(values, &cuts, missing)?)
-            } else {
-                Numbers::TwoBytes(bins_of(values, &cuts, missing)?)
-            };
-            Ok(Binned {
-                bins,
-                count: count + usize::from(missing),
-                missing,
-                binning: Binning::Numeric { cuts },
-            })
-        }
-        Feature::Categorical { codes, levels } => {
-            let mut counts = vec![0; levels];
-            let mut missing = false;
-            for &row in counted {
-                match counts.get_mut(codes[row as usize] as usize) {
-                    Some(count) => *count += u64::from(weights.get(row as usize)),
-                    None => missing = true,
-                }
-            }
-            let most = max_bins.of_categories();
-            if max_bins == MaxBins::Exact && counts.iter().filter(|count| **count > 0).count() > most {
-                return too_many("categories", most);
-            }
-            let (bin_of, count) = cuts::categories(&counts, most);
-            // At least one bin, which is then empty.
-            let count = count.max(1);
-            let none = if missing { count } else { 0 } as u8;
-            let bin = |&code: &u32| match bin_of.get(code as usize) {
-                Some(&known) if known != UNKNOWN => known,
-                _ => none,
-            };
-            Ok(Binned {
-                bins: Numbers::Bytes(codes.iter().map(bin).collect()),
-                count: count + usize::from(missing),
-                missing,
-                binning: Binning::Categorical { bin_of },
-            })
-        }
-    }
-}
-
-/// Where values are cut; `None` where each is to have a bin of its own and there are more than `most`.
-fn cuts_of(values: &[f64], weighed: &Weighed<'_>, most: usize, exact: bool) -> Option<Vec<f64>> {
-    let Weighed { counted, sample, weights, .. } = *weighed;
-    let value = |&row: &u32| values[row as usize];
-    let weighted = |row: &u32| (value(row), weights.get(*row as usize));
-    // A sample may lack rare values; where there are few, all are taken.
-    let is_part = sample.len() < counted.len();
-    if is_part {
-        let few = cuts::few(counted.iter().map(weighted), most);
-        if few.is_some() || exact {
-            return few.map(|few| cuts::numeric(few, most));
-        }
-    }
-    let bins = if exact { usize::MAX } else { most };
-    let cuts = if weights.values.is_none() {
-        cuts::unweighted(sample.iter().map(value).collect(), bins)
-    } else {
-        cuts::numeric(sample.iter().map(weighted).collect(), bins)
-    };
-    (cuts.len() < most).then_some(cuts)
-}
-
-/// The bins of values, of which none is missing in a row that counts unless `missing`.
-fn bins_of<B: Code>(values: &[f64], cuts: &[f64], missing: bool) -> Result<Vec<B>> {
-    let mut bins = vec![B::default(); values.len()];
-    let count = cuts.len() + 1;
-    bin_values(values, cuts, count, &mut bins)?;
-    if !missing {
-        let last = B::from_low_bits(count - 1);
-        bins.iter_mut().for_each(|bin| *bin = (*bin).min(last));
-    }
-    Ok(bins)
-}
-
-/// All columns, by rows and by columns, and how each was binned.
-fn together<B: Code>(binned: Vec<Binned>, rows: usize) -> Result<(Codes<B>, Vec<Binning>)> {
-    let offsets = offsets(&binned);
-    let tiles = binned.chunks(B::TILE).map(|columns| tile(columns, rows)).collect::<Result<_>>()?;
-    let mut data = vec![B::default(); rows * binned.len()];
-    let mut binnings = Vec::with_capacity(binned.len());
-    for (column, to) in binned.into_iter().zip(data.chunks_exact_mut(rows)) {
-        column.bins.put(0, to.iter_mut());
-        binnings.push(column.binning);
-    }
-    Ok((Codes::new(tiles, OwnedBins::column_major(data, rows, offsets)?), binnings))
-}
-
-/// Where the cells of each column start, and where the last end.
-fn offsets(columns: &[Binned]) -> Vec<usize> {
-    let ends = columns.iter().scan(0, |sum, column| {
-        *sum += column.count;
-        Some(*sum)
-    });
-    std::iter::once(0).chain(ends).collect()
-}
-
-/// Columns side by side.
-fn tile<B: Code>(columns: &[Binned], rows: usize) -> Result<OwnedBins<B>> {
-    /// Rows written at a time: with a line of each 64 KiB.
-    const BLOCK: usize = 1024;
-    let width = columns.len();
-    let mut data = vec![B::default(); rows * width];
-    parallel::for_each_chunk_mut(&mut data, BLOCK * width, |block, data| {
-        for (j, column) in columns.iter().enumerate() {
-            column.bins.put(block * BLOCK, data.iter_mut().skip(j).step_by(width));
-        }
-    });
-    Ok(OwnedBins::row_major(data, rows, offsets(columns))?)
 }

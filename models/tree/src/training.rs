@@ -1,7 +1,7 @@
 //! Tables made ready for trees.
 
 use crate::MaxBins;
-use crate::table::{BinnedTable, Feature};
+use crate::table::{BinnedTable, Cells};
 use tilewise_base::{Column, Context, Dataset, Error, Field, Result, Roles, Task, roles};
 
 /// What trees are to learn.
@@ -70,24 +70,11 @@ impl Training {
         let names = roles.inputs(dataset)?;
         let columns = names.iter().map(|name| dataset.column(name)).collect::<Result<Vec<_>>>()?;
         let weights = roles.weights(dataset)?;
-        let table = BinnedTable::from_columns(
-            dataset.rows(),
-            columns.len(),
-            weights.as_deref(),
-            max_bins.into(),
-            context.seed,
-            &|j| names[j].clone(),
-            |j, f| match columns[j] {
-                Column::Categorical { codes, dictionary } => {
-                    f(Feature::Categorical { codes, levels: dictionary.len() });
-                }
-                Column::F64(values) => f(Feature::Numeric(values)),
-                column => {
-                    let cells: Vec<f64> = (0..column.len()).map(|row| column.cell(row)).collect();
-                    f(Feature::Numeric(&cells));
-                }
-            },
-        )?;
+        let cells: Vec<Cells<'_>> = columns.iter().map(|&column| column.into()).collect();
+        let name = |column: usize| names[column].clone();
+        let (rows, seed) = (dataset.rows(), context.seed);
+        let table =
+            BinnedTable::from_columns(rows, &cells, weights.as_deref(), max_bins.into(), seed, &name)?;
         let (answers, task) = match roles.needed_targets()? {
             [target] if !classify => (Answers::Numbers(roles::numbers(dataset, target)?), Task::Regression),
             names if !classify => {

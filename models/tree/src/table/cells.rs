@@ -1,0 +1,104 @@
+//! Where the cells of columns lie.
+
+use super::Feature;
+use tilewise_base::Column;
+use tilewise_kernels::{Float, MatRef};
+
+/// A column, wherever it lies.
+pub(crate) enum Cells<'a> {
+    /// Numbers; NaN is missing.
+    Numbers(Box<dyn Numbers + 'a>),
+    /// Codes of categories; one that is not below `levels` is missing.
+    Codes { codes: &'a [u32], levels: usize },
+}
+
+impl<'a> Cells<'a> {
+    /// A column of a matrix.
+    pub(crate) fn of_matrix<T: Float>(x: MatRef<'a, T>, column: usize) -> Self {
+        Self::Numbers(Box::new(Strided { x, column }))
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        match self {
+            Self::Numbers(numbers) => numbers.len(),
+            Self::Codes { codes, .. } => codes.len(),
+        }
+    }
+}
+
+impl<'a> From<Feature<'a>> for Cells<'a> {
+    fn from(feature: Feature<'a>) -> Self {
+        match feature {
+            Feature::Numeric(values) => Self::Numbers(Box::new(values)),
+            Feature::Categorical { codes, levels } => Self::Codes { codes, levels },
+        }
+    }
+}
+
+impl<'a> From<&'a Column> for Cells<'a> {
+    fn from(column: &'a Column) -> Self {
+        match column {
+            Column::Categorical { codes, dictionary } => Self::Codes { codes, levels: dictionary.len() },
+            Column::F64(values) => Self::Numbers(Box::new(&values[..])),
+            Column::F32(values) => Self::Numbers(Box::new(&values[..])),
+            Column::Boolean(_) => Self::Numbers(Box::new(column)),
+        }
+    }
+}
+
+/// Numbers by rows. Many are asked for at once: what is called is not known before.
+pub(crate) trait Numbers: Sync {
+    fn len(&self) -> usize;
+    fn get(&self, row: usize) -> f64;
+
+    /// Reads those of the rows from `first` on, as far as there is room.
+    fn read(&self, first: usize, out: &mut [f64]) {
+        out.iter_mut().enumerate().for_each(|(i, out)| *out = self.get(first + i));
+    }
+
+    /// Adds those of these rows to a list.
+    fn add(&self, rows: &[u32], to: &mut Vec<f64>) {
+        to.extend(rows.iter().map(|&row| self.get(row as usize)));
+    }
+
+    /// Calls `see` with those of these rows, until it answers that this was enough.
+    fn each(&self, rows: &[u32], see: &mut dyn FnMut(f64) -> bool) {
+        let _ = rows.iter().any(|&row| see(self.get(row as usize)));
+    }
+}
+
+impl<T: Float> Numbers for &[T] {
+    fn len(&self) -> usize {
+        <[T]>::len(self)
+    }
+    fn get(&self, row: usize) -> f64 {
+        self[row].to_f64()
+    }
+    fn read(&self, first: usize, out: &mut [f64]) {
+        out.iter_mut().zip(&self[first..]).for_each(|(out, x)| *out = x.to_f64());
+    }
+}
+
+impl Numbers for &Column {
+    fn len(&self) -> usize {
+        Column::len(self)
+    }
+    fn get(&self, row: usize) -> f64 {
+        self.cell(row)
+    }
+}
+
+/// A column of a matrix.
+struct Strided<'a, T> {
+    x: MatRef<'a, T>,
+    column: usize,
+}
+
+impl<T: Float> Numbers for Strided<'_, T> {
+    fn len(&self) -> usize {
+        self.x.rows()
+    }
+    fn get(&self, row: usize) -> f64 {
+        self.x.get(row, self.column).to_f64()
+    }
+}
