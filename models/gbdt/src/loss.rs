@@ -22,7 +22,7 @@
 //! On two threads of an AMD EPYC with AVX-512 the derivatives of 500,000 rows took 0.06 ms for squared loss, 0.22 for logistic, 0.34 for
 //! Poisson, and 0.37 for 100,000 rows of 5 classes; the loss 0.6 to 1 ms, with weights 2.6 (exact products). 12,000 rows in queries of up
 //! to 120 took LambdaRank 1 ms, 50,000 rows Cox 2.2 ms, on one thread (it is not shared). From `cargo test --release -p
-//! tilewise-gbdt --test losses -- --ignored --nocapture`.
+//! tilewise-gbdt --test gbdt -- --ignored --nocapture`.
 
 mod by_row;
 mod cox;

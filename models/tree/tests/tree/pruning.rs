@@ -48,7 +48,7 @@ fn grown(case: &Value, columns: usize) -> (f64, Tree) {
 
 #[test]
 fn the_path_is_scikit_learns() {
-    let golden: Value = serde_json::from_str(include_str!("golden/pruning.json")).unwrap();
+    let golden: Value = serde_json::from_str(include_str!("../golden/pruning.json")).unwrap();
     let columns = golden["columns"].as_u64().unwrap() as usize;
     for case in golden["cases"].as_array().unwrap() {
         let (name, (root, tree)) = (&case["name"], grown(case, columns));

@@ -19,9 +19,9 @@ type Table = (Vec<Vec<f64>>, Vec<f64>, Option<usize>);
 
 fn table(name: &str) -> Table {
     let text = match name {
-        "diabetes" => include_str!("../../../cli/data/diabetes.csv"),
-        "breast_cancer" => include_str!("../../../cli/data/breast_cancer.csv"),
-        _ => include_str!("../../../cli/data/digits.csv"),
+        "diabetes" => include_str!("../../../../cli/data/diabetes.csv"),
+        "breast_cancer" => include_str!("../../../../cli/data/breast_cancer.csv"),
+        _ => include_str!("../../../../cli/data/digits.csv"),
     };
     let (mut x, mut labels) = (Vec::new(), Vec::new());
     for line in text.lines().skip(1) {
@@ -52,7 +52,7 @@ fn loss(ensemble: &Ensemble, loss: Loss, classes: Option<usize>, x: &[Vec<f64>],
 
 #[test]
 fn losses_are_those_of_peers() {
-    let golden: Value = serde_json::from_str(include_str!("golden/peers.json")).unwrap();
+    let golden: Value = serde_json::from_str(include_str!("../golden/peers.json")).unwrap();
     let cases = golden["cases"].as_array().unwrap();
     assert_eq!(cases.len(), 4);
     for case in cases {

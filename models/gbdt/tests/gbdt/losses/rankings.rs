@@ -79,7 +79,7 @@ fn agrees_with_lightgbm() {
         gradients: Vec<f64>,
         hessians: Vec<f64>,
     }
-    let golden: Golden = serde_json::from_str(include_str!("../golden/lambda_rank.json")).unwrap();
+    let golden: Golden = serde_json::from_str(include_str!("../../golden/lambda_rank.json")).unwrap();
     let mut groups = Vec::new();
     for length in golden.queries {
         let first = groups.last().map_or(0, |group: &std::ops::Range<usize>| group.end);

@@ -28,7 +28,7 @@ const ROUNDING: f64 = 1e-12;
 
 #[test]
 fn predictions_are_those_of_scikit_learn() {
-    let golden: Golden = serde_json::from_str(include_str!("../golden/criteria.json")).unwrap();
+    let golden: Golden = serde_json::from_str(include_str!("../../golden/criteria.json")).unwrap();
     let rows = golden.weights.len();
     let x = MatRef::new(&golden.x, rows, 3).unwrap();
     for case in &golden.cases {

@@ -64,7 +64,7 @@ const ROUNDING: f64 = 1e-15;
 
 #[test]
 fn predictions_are_those_of_scikit_learn() {
-    let golden: Golden = serde_json::from_str(include_str!("../golden/absolute.json")).unwrap();
+    let golden: Golden = serde_json::from_str(include_str!("../../golden/absolute.json")).unwrap();
     let ones = vec![1.0; golden.y.len()];
     assert_eq!(golden.cases.len(), 6);
     for (number, case) in golden.cases.iter().enumerate() {

@@ -43,7 +43,7 @@ const ROUNDING: f64 = 1e-12;
 #[test]
 fn exact_trees_are_those_of_scikit_learn() {
     const COLUMNS: usize = 3;
-    let golden: Golden = serde_json::from_str(include_str!("../golden/exact.json")).unwrap();
+    let golden: Golden = serde_json::from_str(include_str!("../../golden/exact.json")).unwrap();
     let x = MatRef::new(&golden.x, golden.weights.len(), COLUMNS).unwrap();
     let context = Context::default();
     for case in &golden.cases {

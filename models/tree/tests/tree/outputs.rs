@@ -48,7 +48,7 @@ const ROUNDING: f64 = 1e-12;
 
 #[test]
 fn predictions_are_those_of_scikit_learn() {
-    let golden: Golden = serde_json::from_str(include_str!("../golden/outputs.json")).unwrap();
+    let golden: Golden = serde_json::from_str(include_str!("../../golden/outputs.json")).unwrap();
     let x: Vec<f64> = golden.x.iter().map(|x| x.unwrap_or(f64::NAN)).collect();
     assert_eq!((golden.cases.len(), golden.y.len()), (5, 3));
     for (number, case) in golden.cases.iter().enumerate() {

@@ -1,0 +1,15 @@
+//! What trees promise, as one program: thirteen took ten times as long to build.
+
+mod absolute;
+mod bad_input;
+mod best_split;
+mod class_weights;
+mod compiled;
+mod constraints;
+mod criteria;
+mod outputs;
+mod promises;
+mod pruning;
+mod shap;
+mod unseen;
+mod wide;
