@@ -49,7 +49,13 @@ const C: Setting = Setting {
     key: "C",
     default: "1",
     accepted: "a number above 0, or inf for no penalty",
-    doc: "inverse weight of the penalty |w|^2 / (2 C)",
+    doc: "inverse weight of the penalty: |w|^2 / (2 C), unless l1_ratio is above 0",
+};
+const L1_RATIO: Setting = Setting {
+    key: "l1_ratio",
+    default: "0",
+    accepted: "a number from 0 to 1",
+    doc: "share of |w| in the penalty, which makes coefficients zero; the rest is |w|^2 / 2",
 };
 const CLASS_WEIGHT: Setting = Setting {
     key: "class_weight",
@@ -139,7 +145,7 @@ pub(crate) static LOGISTIC: Family = Family {
     processes: false,
     checkpoints: false,
     survival: false,
-    settings: &[&[C, CLASS_WEIGHT, CLASSICAL, SOLVER, STEP, TOLERANCE, MAX_ROUNDS], COMMON],
+    settings: &[&[C, L1_RATIO, CLASS_WEIGHT, CLASSICAL, SOLVER, STEP, TOLERANCE, MAX_ROUNDS], COMMON],
     check: |settings| check(settings, &logistic(settings)?, &CLASSICAL),
     continued: None,
     train: |dataset, roles, settings, context| {
@@ -167,7 +173,7 @@ pub(crate) fn check(settings: &Settings, estimator: &Estimator, setting: &Settin
         (_, Estimator::Generalised(params)) if params.alpha > 0.0 => {
             refused("it needs a model without penalty: alpha=0")
         }
-        (_, Estimator::Logistic(params)) if params.l2 > 0.0 => {
+        (_, Estimator::Logistic(params)) if params.l2 + params.l1 > 0.0 => {
             refused("it needs a model without penalty: C=inf")
         }
         (_, Estimator::Logistic(params)) if params.class_weights != ClassWeights::Ones => {
@@ -213,7 +219,12 @@ fn squares(settings: &Settings, l2: f64) -> Result<Estimator> {
 fn logistic(settings: &Settings) -> Result<Estimator> {
     let (intercept, _) = common(settings)?;
     // Infinite C is no penalty.
-    let l2 = 1.0 / settings.number(&C, |x| x > 0.0)?;
+    let penalty = 1.0 / settings.number(&C, |x| x > 0.0)?;
+    let l1_ratio = settings.number(&L1_RATIO, |x| (0.0..=1.0).contains(&x))?;
+    if penalty == 0.0 && l1_ratio > 0.0 {
+        return Err(Error::parameter(L1_RATIO.key, l1_ratio, "with C=inf there is no penalty to share"));
+    }
+    let (l1, l2) = (penalty * l1_ratio, penalty * (1.0 - l1_ratio));
     let weights = [("none", ClassWeights::Ones), ("balanced", ClassWeights::Balanced)];
     let class_weights = settings.word(&CLASS_WEIGHT, &weights)?;
     let solvers = [
@@ -227,7 +238,12 @@ fn logistic(settings: &Settings) -> Result<Estimator> {
     let step = step(settings)?;
     if let Some(solver) = solver {
         only_descent(settings, &[STEP])?;
+        if solver == LogisticSolver::Lbfgs && l1 > 0.0 {
+            let what = "lbfgs takes |w|^2 only; auto and newton-cholesky take l1_ratio above 0";
+            return Err(Error::parameter(SOLVER.key, "lbfgs", what));
+        }
         return Ok(Estimator::Logistic(Logistic {
+            l1,
             l2,
             intercept,
             class_weights,
@@ -239,6 +255,10 @@ fn logistic(settings: &Settings) -> Result<Estimator> {
     if class_weights != ClassWeights::Ones {
         let what = format!("with solver={DESCENT} only none is; a column of weights does the same");
         return Err(Error::parameter(CLASS_WEIGHT.key, "balanced", what));
+    }
+    if l1 > 0.0 {
+        let what = format!("with solver={DESCENT} only 0 is: plain descent takes |w|^2 only");
+        return Err(Error::parameter(L1_RATIO.key, l1_ratio, what));
     }
     let loss = DescentLoss::Logistic;
     Ok(Estimator::GradientDescent(GradientDescent { loss, l2, intercept, step, tolerance, max_rounds }))
@@ -304,6 +324,22 @@ mod tests {
         let logistic_params =
             GradientDescent { loss: DescentLoss::Logistic, l2: 0.5, tolerance: 1e-8, ..params };
         assert_eq!(logistic(&descent.with("C", 2)).unwrap(), Estimator::GradientDescent(logistic_params));
+    }
+
+    #[test]
+    fn a_penalty_is_shared() {
+        let settings = Settings::default().with("C", 0.5).with("l1_ratio", 0.25);
+        let params = Logistic { l1: 0.5, l2: 1.5, ..Logistic::default() };
+        assert_eq!(logistic(&settings).unwrap(), Estimator::Logistic(params));
+        for (settings, word) in [
+            (settings.clone().with("solver", "lbfgs"), "lbfgs"),
+            (settings.clone().with("solver", DESCENT), "l1_ratio"),
+            (settings.clone().with("C", "inf"), "no penalty to share"),
+            (settings.with("C", "1").with("errors", "classical"), "C=inf"),
+        ] {
+            let message = LOGISTIC.check(&settings).unwrap_err().to_string();
+            assert!(message.contains(word), "{message}");
+        }
     }
 
     #[test]

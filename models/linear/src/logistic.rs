@@ -1,8 +1,9 @@
 //! Logistic regression: two classes or, by softmax over all classes, more.
 //!
-//! Minimises sum of w_i loss_i + l2 / 2 |b|^2 over coefficients b and intercepts, which are not penalised; `l2` is
-//! 1 / C of scikit-learn's `LogisticRegression`. The report's `objective` is this sum over the total weight, and
-//! `optimality` the largest entry of its gradient in the units of the features.
+//! Minimises sum of w_i loss_i + l1 |b|_1 + l2 / 2 |b|^2 over coefficients b and intercepts, which are not penalised; l1 + l2 is
+//! 1 / C of scikit-learn's `LogisticRegression`, and l1 / (l1 + l2) its `l1_ratio`. The report's `objective` is this sum over the
+//! total weight, and `optimality` the largest entry of its gradient in the units of the features (KKT residual): of a coefficient
+//! that is zero, what the gradient has beyond l1.
 //!
 //! Softmax gives each class its own coefficients, so that adding a constant to all intercepts (and, without penalty,
 //! a vector to all coefficients) changes nothing. Starting from zero and a Hessian that is made regular along those
@@ -21,7 +22,7 @@ use crate::lbfgs::Lbfgs;
 use crate::moments::{Moments, Second};
 use crate::newton::Newton;
 use crate::rows::{check_not_negative, check_shape};
-use crate::solver::{Accepted, Evaluation, Outcome, Solver};
+use crate::solver::{Accepted, Evaluation, Outcome, Solver, residual};
 use crate::sweep::{Point, Sweep};
 use crate::{Chunk, LinearModel, Link, Rows};
 use serde::{Deserialize, Serialize};
@@ -32,6 +33,9 @@ use tilewise_kernels::{MatRef, same};
 
 /// Largest number of unknowns for which `Auto` factors a Hessian.
 const NEWTON_ORDER: usize = 1024;
+
+/// Largest number of unknowns for which a Hessian is formed with a penalty l1: half a gigabyte.
+const CORNERS_ORDER: usize = 8192;
 
 /// Largest number of Gram columns (features times pairs of classes) for which `Auto` forms a Hessian.
 const NEWTON_COLUMNS: usize = 4096;
@@ -85,6 +89,9 @@ pub enum ClassWeights {
 pub struct Logistic {
     /// Weight of the penalty |b|^2 / 2.
     pub l2: f64,
+    /// Weight of the penalty |b|_1, which makes coefficients zero. Models that are older than it have none.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub l1: f64,
     /// Whether to fit intercepts.
     pub intercept: bool,
     /// Factors by class.
@@ -98,10 +105,17 @@ pub struct Logistic {
     pub max_rounds: u64,
 }
 
+/// Files of models without |b|_1 stay what they were before it was there.
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes references")]
+fn is_zero(x: &f64) -> bool {
+    *x == 0.0
+}
+
 impl Default for Logistic {
     fn default() -> Self {
         Self {
             l2: 1.0,
+            l1: 0.0,
             intercept: true,
             class_weights: ClassWeights::Ones,
             solver: LogisticSolver::Auto,
@@ -147,6 +161,7 @@ impl Logistic {
     /// When a parameter is out of range, there are no features, or there are fewer than two classes.
     pub fn trainer<T: Element>(&self, features: usize, classes: usize) -> Result<LogisticTrainer<T>> {
         check_not_negative("l2", self.l2)?;
+        check_not_negative("l1", self.l1)?;
         check_not_negative("tolerance", self.tolerance)?;
         check_shape(1, features)?;
         if classes < 2 {
@@ -155,6 +170,18 @@ impl Logistic {
         let predictors = if classes == 2 { 1 } else { classes };
         if predictors.checked_mul(features + 1).is_none_or(|order| order > isize::MAX as usize / 64) {
             return Err(Error::Fit(format!("{classes} classes of {features} features are too many")));
+        }
+        let order = predictors * (features + 1);
+        if self.l1 > 0.0 && order > CORNERS_ORDER {
+            let what = format!(
+                "with l1 above 0 at most {CORNERS_ORDER} unknowns are solved for here, and {features} features make {order}; \
+                 two classes of rows in memory may have more"
+            );
+            return Err(Error::parameter("l1", self.l1, what));
+        }
+        if self.l1 > 0.0 && self.solver == LogisticSolver::Lbfgs {
+            let what = "L-BFGS takes smooth penalties only; auto and newton-cholesky take l1";
+            return Err(Error::parameter("solver", "lbfgs", what));
         }
         if let ClassWeights::Given(weights) = &self.class_weights {
             if weights.len() != classes {
@@ -180,12 +207,19 @@ impl Logistic {
         })
     }
 
+    /// Whether nothing holds coefficients back.
+    fn is_free(&self) -> bool {
+        self.l1 == 0.0 && self.l2 == 0.0
+    }
+
     /// Rounds of L-BFGS before Newton's method takes over, by shape and penalty alone: 0 begins with it. With next to no
     /// penalty that is best, as the Hessian tells whether the solution is unique.
     fn rounds_of_lbfgs(&self, features: usize, predictors: usize, weight: f64) -> u64 {
         let order = predictors * (features + 1);
         let columns = features * (predictors * (predictors - 1) / 2).max(1);
         match self.solver {
+            // What has corners is no problem for L-BFGS.
+            _ if self.l1 > 0.0 => 0,
             LogisticSolver::Auto if order > NEWTON_ORDER || columns > NEWTON_COLUMNS => u64::MAX,
             // Without penalty the Hessian tells whether the solution is unique.
             LogisticSolver::Auto if columns < LBFGS_COLUMNS => 0,
@@ -272,7 +306,7 @@ impl<T: Element> rounds::Rounds for LogisticTrainer<T> {
                 let class_weights = problem.class_weights.clone();
                 let centre = problem.solver.wants_hessian().then(|| problem.centre.clone());
                 // With a penalty nothing grows without bound, separated or not.
-                let margin = self.params.l2 == 0.0;
+                let margin = self.params.is_free();
                 Some(Request(Ask::Sweep(Point { coefficients, intercepts, class_weights, centre, margin })))
             }
             Stage::Done(_) => None,
@@ -408,7 +442,7 @@ impl<T: Element> LogisticTrainer<T> {
         let start = vec![0.0; self.predictors * (p + 1)];
         let (tolerance, rounds) = (self.params.tolerance, self.params.max_rounds.max(1));
         let solver: Box<dyn Solver + Send> = if rounds_of_lbfgs == 0 {
-            Box::new(Newton::new(start, tolerance, rounds))
+            Box::new(Newton::new(start, tolerance, rounds).with_corners(self.params.l1 / weight, p + 1))
         } else {
             Box::new(Lbfgs::new(start, tolerance, rounds))
         };
@@ -437,7 +471,7 @@ impl<T: Element> LogisticTrainer<T> {
         if best.is_some_and(|best| best.point == trial) {
             problem.margin = margin;
         }
-        let Some(best) = best.filter(|_| self.params.l2 == 0.0 && problem.margin > 0.0) else {
+        let Some(best) = best.filter(|_| self.params.is_free() && problem.margin > 0.0) else {
             return Ok(outcome);
         };
         // Without penalty the objective is the loss alone; it has no minimum.
@@ -454,7 +488,8 @@ impl<T: Element> LogisticTrainer<T> {
 
     /// Objective, gradient and Hessian per unit of weight, penalty included, in the solver's coordinates.
     fn evaluate(&self, problem: &Problem, point: &[f64], sweep: Sweep) -> Evaluation {
-        let (q, l2, intercept) = (self.features + 1, self.params.l2, self.params.intercept);
+        let (q, intercept) = (self.features + 1, self.params.intercept);
+        let (l1, l2) = (self.params.l1, self.params.l2);
         let per_weight = 1.0 / problem.weight;
         let (mut value, mut norm, mut optimality) = (sweep.loss, 0.0f64, 0.0f64);
         let mut gradient = sweep.gradient;
@@ -465,11 +500,11 @@ impl<T: Element> LogisticTrainer<T> {
             optimality = optimality.max(slope.abs());
             for j in 0..q - 1 {
                 let b = u[j] / problem.scale[j];
-                value += 0.5 * l2 * b * b;
+                value += l1 * b.abs() + 0.5 * l2 * b * b;
                 let raw = (g[j] + l2 * b) * per_weight;
                 let centred = raw - problem.centre[j] * slope;
-                optimality = optimality.max(raw.abs());
-                norm = norm.max((centred / problem.deviation[j]).abs());
+                optimality = optimality.max(residual(raw, b, l1 * per_weight));
+                norm = norm.max(residual(centred, b, l1 * per_weight) / problem.deviation[j]);
                 g[j] = centred / problem.scale[j];
             }
         }
@@ -502,7 +537,7 @@ impl<T: Element> LogisticTrainer<T> {
         // Along a vector added to all classes the gradient is zero; any positive curvature there keeps the step's
         // sum over classes at zero.
         for j in 0..q {
-            if j < q - 1 && self.params.l2 > 0.0 {
+            if j < q - 1 && !self.params.is_free() {
                 continue;
             }
             let curvature = (0..k).map(|c| hessian[(c * q + j) * (order + 1)]).sum::<f64>() / k as f64;

@@ -9,5 +9,6 @@ mod inference;
 mod least_squares;
 mod logistic;
 mod nist;
+mod penalised;
 mod pipeline;
 mod support;
