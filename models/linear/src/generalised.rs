@@ -79,12 +79,7 @@ impl Generalised {
     /// # Errors
     /// When a parameter is out of range or there are no features.
     pub fn trainer<T: Element>(&self, features: usize) -> Result<GeneralisedTrainer<T>> {
-        self.distribution.check()?;
-        check_not_negative("alpha", self.alpha)?;
-        check_not_negative("tolerance", self.tolerance)?;
-        if !(0.0..=1.0).contains(&self.l1_ratio) {
-            return Err(Error::parameter("l1_ratio", self.l1_ratio, "expected a number from 0 to 1"));
-        }
+        self.check()?;
         check_shape(1, features)?;
         Ok(GeneralisedTrainer {
             params: self.clone(),
@@ -93,6 +88,16 @@ impl Generalised {
             report: FitReport::default(),
             element: PhantomData,
         })
+    }
+
+    pub(crate) fn check(&self) -> Result<()> {
+        self.distribution.check()?;
+        check_not_negative("alpha", self.alpha)?;
+        check_not_negative("tolerance", self.tolerance)?;
+        if !(0.0..=1.0).contains(&self.l1_ratio) {
+            return Err(Error::parameter("l1_ratio", self.l1_ratio, "expected a number from 0 to 1"));
+        }
+        Ok(())
     }
 }
 

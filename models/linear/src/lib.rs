@@ -20,6 +20,7 @@ mod qr;
 mod residual;
 mod rows;
 mod solver;
+mod sparse;
 mod sweep;
 
 pub use block::Element;

@@ -28,7 +28,7 @@ use crate::{Chunk, LinearModel, Link, Rows};
 use serde::{Deserialize, Serialize};
 use std::marker::PhantomData;
 use tilewise_base::rounds;
-use tilewise_base::{Context, Error, Fit, FitReport, Result};
+use tilewise_base::{Context, Error, Fit, FitReport, Result, Sparse};
 use tilewise_kernels::{MatRef, same};
 
 /// Largest number of unknowns for which `Auto` factors a Hessian.
@@ -150,6 +150,10 @@ impl Logistic {
             });
             return Err(no_row(seen.iter().position(|seen| !seen).unwrap_or(y.len())));
         }
+        if self.l1 > 0.0 && classes == 2 && x.cols() >= CORNERS_ORDER {
+            // Too many for a Hessian: columns one behind the other, of which few are looked at often.
+            return self.fit_sparse(Sparse::of_dense(x)?.view(), y, rows, context);
+        }
         let mut trainer = self.trainer::<T>(x.cols(), classes)?;
         rounds::run(&mut trainer, &Chunk { x, y, rows, first_row: 0 }, context)?;
         trainer.finish()
@@ -160,9 +164,7 @@ impl Logistic {
     /// # Errors
     /// When a parameter is out of range, there are no features, or there are fewer than two classes.
     pub fn trainer<T: Element>(&self, features: usize, classes: usize) -> Result<LogisticTrainer<T>> {
-        check_not_negative("l2", self.l2)?;
-        check_not_negative("l1", self.l1)?;
-        check_not_negative("tolerance", self.tolerance)?;
+        self.check(classes)?;
         check_shape(1, features)?;
         if classes < 2 {
             return Err(Error::Fit("the target has one class only; a classifier needs at least two".into()));
@@ -183,6 +185,22 @@ impl Logistic {
             let what = "L-BFGS takes smooth penalties only; auto and newton-cholesky take l1";
             return Err(Error::parameter("solver", "lbfgs", what));
         }
+        Ok(LogisticTrainer {
+            params: self.clone(),
+            features,
+            classes,
+            predictors,
+            stage: Stage::Start,
+            report: FitReport::default(),
+            element: PhantomData,
+        })
+    }
+
+    /// Checks parameters for so many classes.
+    pub(crate) fn check(&self, classes: usize) -> Result<()> {
+        check_not_negative("l2", self.l2)?;
+        check_not_negative("l1", self.l1)?;
+        check_not_negative("tolerance", self.tolerance)?;
         if let ClassWeights::Given(weights) = &self.class_weights {
             if weights.len() != classes {
                 let accepted = format!("expected one per class, {classes}");
@@ -196,15 +214,7 @@ impl Logistic {
                 return Err(Error::parameter("class_weights", w, "expected finite positive numbers"));
             }
         }
-        Ok(LogisticTrainer {
-            params: self.clone(),
-            features,
-            classes,
-            predictors,
-            stage: Stage::Start,
-            report: FitReport::default(),
-            element: PhantomData,
-        })
+        Ok(())
     }
 
     /// Whether nothing holds coefficients back.

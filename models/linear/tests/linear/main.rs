@@ -11,4 +11,5 @@ mod logistic;
 mod nist;
 mod penalised;
 mod pipeline;
+mod sparse;
 mod support;
