@@ -75,10 +75,10 @@ pub(crate) static LASSO: Family = Family {
     survival: false,
     exported: None,
     settings: &[&[ALPHA], SHARED, COMMON],
-    check: |settings| estimator(settings, 1.0).map(|_| ()),
+    check: |settings| lasso(settings).map(|_| ()),
     continued: None,
     train: |dataset, roles, settings, context| {
-        fit("lasso", &estimator(settings, 1.0)?, dataset, roles, settings, context)
+        fit("lasso", &lasso(settings)?, dataset, roles, settings, context)
     },
     load,
 };
@@ -101,7 +101,11 @@ pub(crate) static ELASTIC_NET: Family = Family {
     load,
 };
 
-fn mixed(settings: &Settings) -> Result<Estimator> {
+pub(crate) fn lasso(settings: &Settings) -> Result<Estimator> {
+    estimator(settings, 1.0)
+}
+
+pub(crate) fn mixed(settings: &Settings) -> Result<Estimator> {
     estimator(settings, settings.number(&L1_RATIO, |x| (0.0..=1.0).contains(&x))?)
 }
 

@@ -48,11 +48,10 @@ pub(crate) static POISSON: Family = Family {
     survival: false,
     exported: None,
     settings: &[SHARED, COMMON],
-    check: |settings| check(settings, &estimator(settings, Distribution::Poisson)?, &CLASSICAL),
+    check: |settings| check(settings, &poisson(settings)?, &CLASSICAL),
     continued: None,
     train: |dataset, roles, settings, context| {
-        let estimator = estimator(settings, Distribution::Poisson)?;
-        fit("poisson", &estimator, dataset, roles, settings, context)
+        fit("poisson", &poisson(settings)?, dataset, roles, settings, context)
     },
     load,
 };
@@ -67,10 +66,10 @@ pub(crate) static GAMMA: Family = Family {
     survival: false,
     exported: None,
     settings: &[SHARED, COMMON],
-    check: |settings| check(settings, &estimator(settings, Distribution::Gamma)?, &CLASSICAL),
+    check: |settings| check(settings, &gamma(settings)?, &CLASSICAL),
     continued: None,
     train: |dataset, roles, settings, context| {
-        fit("gamma", &estimator(settings, Distribution::Gamma)?, dataset, roles, settings, context)
+        fit("gamma", &gamma(settings)?, dataset, roles, settings, context)
     },
     load,
 };
@@ -93,7 +92,15 @@ pub(crate) static TWEEDIE: Family = Family {
     load,
 };
 
-fn tweedie(settings: &Settings) -> Result<Estimator> {
+pub(crate) fn poisson(settings: &Settings) -> Result<Estimator> {
+    estimator(settings, Distribution::Poisson)
+}
+
+pub(crate) fn gamma(settings: &Settings) -> Result<Estimator> {
+    estimator(settings, Distribution::Gamma)
+}
+
+pub(crate) fn tweedie(settings: &Settings) -> Result<Estimator> {
     let power = settings.number(&POWER, |x| x > 1.0 && x < 2.0)?;
     estimator(settings, Distribution::Tweedie(power))
 }

@@ -156,7 +156,7 @@ pub(crate) static LOGISTIC: Family = Family {
 };
 
 /// Which standard errors are asked for.
-fn errors(settings: &Settings, setting: &Setting) -> Result<Option<Errors>> {
+pub(crate) fn errors(settings: &Settings, setting: &Setting) -> Result<Option<Errors>> {
     let robust = [("hc0", Errors::Hc0), ("hc1", Errors::Hc1), ("hc2", Errors::Hc2), ("hc3", Errors::Hc3)];
     let mut words = vec![("none", None), ("classical", Some(Errors::Classical))];
     if setting.accepted == ERRORS.accepted {
@@ -191,12 +191,12 @@ pub(crate) fn common(settings: &Settings) -> Result<(bool, encoder::Options)> {
     Ok((settings.get(&INTERCEPT)?, options))
 }
 
-fn ridge(settings: &Settings) -> Result<Estimator> {
+pub(crate) fn ridge(settings: &Settings) -> Result<Estimator> {
     squares(settings, settings.number(&ALPHA, |x| x >= 0.0 && x.is_finite())?)
 }
 
 /// Least squares with the penalty `l2`.
-fn squares(settings: &Settings, l2: f64) -> Result<Estimator> {
+pub(crate) fn squares(settings: &Settings, l2: f64) -> Result<Estimator> {
     let (intercept, _) = common(settings)?;
     let descends = settings.word(&CLOSED_OR_DESCENT, &[("auto", false), (DESCENT, true)])?;
     let (tolerance, max_rounds) = limits(settings, &DESCENT_TOLERANCE, &DESCENT_ROUNDS)?;
@@ -216,7 +216,7 @@ fn squares(settings: &Settings, l2: f64) -> Result<Estimator> {
     Ok(Estimator::LeastSquares(LeastSquares { l2, intercept }))
 }
 
-fn logistic(settings: &Settings) -> Result<Estimator> {
+pub(crate) fn logistic(settings: &Settings) -> Result<Estimator> {
     let (intercept, _) = common(settings)?;
     // Infinite C is no penalty.
     let penalty = 1.0 / settings.number(&C, |x| x > 0.0)?;
