@@ -51,6 +51,12 @@ const SOLVER: Setting = Setting {
     accepted: "auto, gram or working-set",
     doc: "coordinate descent on products of all columns, or on a copy of the columns; auto goes by shape",
 };
+const POSITIVE: Setting = Setting {
+    key: "positive",
+    default: "false",
+    accepted: "true or false",
+    doc: "no coefficient is below 0",
+};
 const TOLERANCE: Setting = Setting {
     key: "tolerance",
     default: "1e-8",
@@ -63,7 +69,7 @@ const MAX_ROUNDS: Setting = Setting {
     accepted: "a whole number above 0",
     doc: "looks at all columns after which the fit ends",
 };
-const SHARED: &[Setting] = &[ALPHAS, ALPHA_RATIO, FOLDS, CHOOSE, SOLVER, TOLERANCE, MAX_ROUNDS];
+const SHARED: &[Setting] = &[ALPHAS, ALPHA_RATIO, FOLDS, CHOOSE, POSITIVE, SOLVER, TOLERANCE, MAX_ROUNDS];
 
 pub(crate) static LASSO: Family = Family {
     name: "lasso",
@@ -141,8 +147,9 @@ fn estimator(settings: &Settings, l1_ratio: f64) -> Result<Estimator> {
         let value = settings.get::<String>(&s)?;
         return Err(Error::parameter(s.key, value, "it is a parameter of alpha=cv only"));
     }
-    let standardise = false;
-    let params = ElasticNet { alpha, l1_ratio, intercept, standardise, solver, tolerance, max_rounds };
+    let (standardise, positive) = (false, settings.get(&POSITIVE)?);
+    let params =
+        ElasticNet { alpha, l1_ratio, intercept, standardise, positive, solver, tolerance, max_rounds };
     Ok(Estimator::ElasticNet { params, search: chosen.then_some(search) })
 }
 
@@ -155,11 +162,15 @@ mod tests {
         let chosen = estimator(&Settings::default(), 1.0).unwrap();
         let Estimator::ElasticNet { params, search: Some(search) } = chosen else { panic!("no choice") };
         assert_eq!((params, search.folds, search.alphas), (ElasticNet::default(), 5, Alphas::default()));
-        let given =
-            Settings::default().with("alpha", 0.5).with("l1_ratio", 0.25).with("solver", "working-set");
+        let given = Settings::default()
+            .with("alpha", 0.5)
+            .with("l1_ratio", 0.25)
+            .with("solver", "working-set")
+            .with("positive", true);
         let params = ElasticNet {
             alpha: 0.5,
             l1_ratio: 0.25,
+            positive: true,
             solver: ElasticNetSolver::WorkingSet,
             ..Default::default()
         };

@@ -8,6 +8,9 @@ use tilewise_kernels::{Float, parallel};
 /// Stored cells that a piece of parallel work has at least: some hundred microseconds.
 const PIECE: usize = 1 << 17;
 
+/// Pieces at most: each looks into every line.
+const PIECES: usize = 16;
+
 /// Which way the stored cells lie.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Order {
@@ -150,19 +153,19 @@ impl<'a, T: Float> SparseRef<'a, T> {
         };
         // Every piece fills some lines of the result, which lie together, from all lines of this one. Where they begin is looked up:
         // the write positions of a piece then stay in cache.
-        let pieces = (self.stored() / PIECE).clamp(1, 64).min(width.max(1));
+        let pieces = (self.stored() / PIECE).clamp(1, PIECES).min(width.max(1));
         let step = width.div_ceil(pieces).max(1);
         let within = |line: usize, range: &Range<usize>| {
             let (indices, values) = self.line(line);
             let from = indices.partition_point(|&i| (i as usize) < range.start);
-            let to = from + indices[from..].partition_point(|&i| (i as usize) < range.end);
-            (&indices[from..to], &values[from..to])
+            let end = range.end;
+            indices[from..].iter().zip(&values[from..]).take_while(move |(i, _)| (**i as usize) < end)
         };
         let mut counts = vec![0usize; width];
         parallel::for_each_chunk_mut(&mut counts, step, |piece, counts| {
             let range = piece * step..piece * step + counts.len();
             for line in 0..lines {
-                within(line, &range).0.iter().for_each(|&i| counts[i as usize - range.start] += 1);
+                within(line, &range).for_each(|(&i, _)| counts[i as usize - range.start] += 1);
             }
         });
         let mut starts = Vec::with_capacity(width + 1);
@@ -188,8 +191,7 @@ impl<'a, T: Float> SparseRef<'a, T> {
                 let mut next: Vec<usize> =
                     starts[range.clone()].iter().map(|s| s - starts[range.start]).collect();
                 for line in 0..lines {
-                    let (i, v) = within(line, range);
-                    for (&i, &v) in i.iter().zip(v) {
+                    for (&i, &v) in within(line, range) {
                         let place = &mut next[i as usize - range.start];
                         // Lines are at most as many as an index can hold: that was checked.
                         (out_i[*place], out_v[*place]) = (line as u32, v);

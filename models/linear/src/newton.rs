@@ -218,7 +218,8 @@ impl Newton {
         let square = 10.0 * (curved + dot(&pull, &b)?.abs() + base.value.abs());
         let products = Products::given(model, pull, square);
         // A quadratic model is worth no more exactness than the step will have: a tenth of the residual, squared as the gap is.
-        let (penalty, scale) = (Penalty { l1: corners.l1, l2: 0.0 }, base.value.abs().max(1e-300));
+        let (penalty, scale) =
+            (Penalty { l1: corners.l1, l2: 0.0, positive: false }, base.value.abs().max(1e-300));
         let enough = (1e-2 * norm * norm).min(1e-3 * scale).max(1e-20 * scale);
         let solution = working_set::solve(&products, penalty, b.clone(), enough, 100, &mut |_, _| true)?;
         self.direction.clear();

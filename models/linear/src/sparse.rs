@@ -60,7 +60,7 @@ impl ElasticNet {
     /// As [`fit`](Self::fit), of a sparse matrix; `solver` plays no part.
     ///
     /// # Errors
-    /// As there; when columns are to be standardised.
+    /// As there; when columns are to be standardised, or coefficients not negative.
     pub fn fit_sparse<T: Element>(
         &self,
         x: SparseRef<'_, T>,
@@ -72,6 +72,10 @@ impl ElasticNet {
         if self.standardise {
             let what = "sparse columns keep their scales; expected false";
             return Err(Error::parameter("standardise", true, what));
+        }
+        if self.positive {
+            let what = "coefficients of sparse columns have any sign; expected false";
+            return Err(Error::parameter("positive", true, what));
         }
         let data = Data::new(x, y, rows, Loss::Squared, self.intercept)?;
         let problem = Problem {

@@ -102,7 +102,8 @@ pub(crate) fn solve(
         // How far column j is from the penalty in the dual point, in units of its length.
         let distance = |j: usize| {
             let length = (design.squares()[j] + penalty.l2).sqrt();
-            (penalty.l1 - (certificate.shrink * (correlations[j] - penalty.l2 * b[j])).abs()) / length
+            let pull = certificate.shrink * (correlations[j] - penalty.l2 * b[j]);
+            (penalty.l1 - penalty.strength(pull)) / length
         };
         if screens {
             alive.retain(|&j| b[j] != 0.0 || distance(j) <= certificate.radius);

@@ -100,7 +100,7 @@ fn penalty_of(problem: &Problem<'_>, b: &[f64]) -> f64 {
 
 /// The duality gap of least squares, of columns and target centred.
 fn gap(problem: &Problem<'_>, at: &State, gradient: &[f64]) -> Result<f64> {
-    let penalty = Penalty { l1: problem.l1, l2: problem.l2 };
+    let penalty = Penalty { l1: problem.l1, l2: problem.l2, positive: false };
     let correlations: Vec<f64> = gradient.iter().map(|g| -g).collect();
     // Slopes are share x (prediction - target); the target counts from the start, its mean where there is an intercept.
     let square = 2.0 * at.losses.value;
@@ -191,7 +191,7 @@ fn model_step<T: Float>(
     at: &State,
     enough: f64,
 ) -> Step {
-    let (d, penalty) = (&at.losses.curvature, Penalty { l1: problem.l1, l2: problem.l2 });
+    let (d, penalty) = (&at.losses.curvature, Penalty { l1: problem.l1, l2: problem.l2, positive: false });
     let total = sum(d);
     let per_total = if problem.intercept && total > 0.0 { 1.0 / total } else { 0.0 };
     // Of each column: the sum of d x, times 1 / sum of d its mean; and d (x - mean)^2.

@@ -1,5 +1,5 @@
 """Writes penalised.json: logistic regression with penalties that make coefficients zero, by scikit-learn, converged to KKT residuals
-of 1e-8 per row and below.
+of 1e-8 per row and below; and lasso and elastic net whose coefficients cannot be negative.
 
     python penalised.py ../../../../cli/data
 
@@ -14,7 +14,7 @@ import warnings
 
 import numpy as np
 import sklearn
-from sklearn.linear_model import LogisticRegression
+from sklearn.linear_model import ElasticNet, LogisticRegression
 from sklearn.preprocessing import StandardScaler
 
 FOLDER = pathlib.Path(sys.argv[1])
@@ -53,14 +53,29 @@ def logistic(x, labels, c, l1_ratio):
     }
 
 
+def positive(x, labels, alpha, l1_ratio):
+    y = np.array([float(v) for v in labels])
+    model = ElasticNet(alpha=alpha, l1_ratio=l1_ratio, positive=True, tol=1e-14, max_iter=1_000_000).fit(x, y)
+    assert model.dual_gap_ < 1e-8, model.dual_gap_
+    return {
+        "alpha": alpha,
+        "l1_ratio": l1_ratio,
+        "coefficients": model.coef_.tolist(),
+        "intercepts": [float(model.intercept_)],
+    }
+
+
 breast, diagnosis = load("breast_cancer")
 iris, species = load("iris")
+diabetes, progression = load("diabetes")
 breast, iris = StandardScaler().fit_transform(breast), StandardScaler().fit_transform(iris)
 golden = {
     "versions": {"scikit-learn": sklearn.__version__, "numpy": np.__version__},
     "l1_breast_cancer": logistic(breast, diagnosis, 0.2, 1.0),
     "elastic_net_breast_cancer": logistic(breast, diagnosis, 0.5, 0.6),
     "l1_iris": logistic(iris, species, 0.5, 1.0),
+    "positive_lasso_diabetes": positive(StandardScaler().fit_transform(diabetes), progression, 1.0, 1.0),
+    "positive_elastic_net_diabetes": positive(StandardScaler().fit_transform(diabetes), progression, 0.1, 0.5),
     "elastic_net_iris": logistic(iris, species, 0.3, 0.5),
 }
 pathlib.Path(__file__).with_name("penalised.json").write_text(json.dumps(golden, indent=1) + "\n")

@@ -1,10 +1,11 @@
-//! Logistic and multinomial regression with penalties that make coefficients zero: loops and scikit-learn's numbers.
+//! Logistic and multinomial regression with penalties that make coefficients zero, and lasso and elastic net without coefficients
+//! below zero: loops and scikit-learn's numbers.
 
 use crate::support::{load, normal};
 use proptest::prelude::*;
 use tilewise_base::{Context, Fit};
 use tilewise_kernels::{MatRef, parallel};
-use tilewise_linear::{LinearModel, Logistic, LogisticSolver, Rows};
+use tilewise_linear::{Alphas, ElasticNet, ElasticNetSolver, LinearModel, Logistic, LogisticSolver, Rows};
 
 /// Overlapping classes by noisy scores of the first columns.
 pub(crate) fn classes(x: &[f64], cols: usize, count: usize, seed: u64) -> Vec<u32> {
@@ -131,6 +132,70 @@ fn numbers_of_scikit_learn() {
             assert!((ours - theirs).abs() < 1e-4, "{case}: {ours} {theirs}");
         }
         assert!(fit.model.coefficients.contains(&0.0), "{case}: the penalty makes none zero");
+    }
+}
+
+const SOLVERS: [ElasticNetSolver; 3] =
+    [ElasticNetSolver::Auto, ElasticNetSolver::Gram, ElasticNetSolver::WorkingSet];
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 30, failure_persistence: None, ..ProptestConfig::default() })]
+
+    /// Without coefficients below zero a pull downwards is no reason to move: what is asked at a minimum, by loops.
+    #[test]
+    fn coefficients_are_not_negative(
+        rows in 10usize..60, cols in 1usize..80, seed in 0u64..400, alpha in 0.005f64..0.3, l1_ratio in 0.0f64..1.0,
+        solver in proptest::sample::select(&SOLVERS[..]), intercept: bool,
+    ) {
+        let x = normal(rows, cols, 2 * seed);
+        let noise = normal(rows, 1, 2 * seed + 1);
+        let y: Vec<f64> = (0..rows).map(|i| x[i * cols] - x[i * cols + cols - 1] + 0.3 * noise[i]).collect();
+        let params =
+            ElasticNet { alpha, l1_ratio, intercept, positive: true, solver, tolerance: 1e-12, ..Default::default() };
+        let view = MatRef::new(&x, rows, cols).unwrap();
+        let fit = params.fit(view, &y, Rows::default(), &Context::default()).unwrap();
+        prop_assert!(fit.report.converged, "{:?}", fit.report);
+        let (b, a) = (&fit.model.coefficients, fit.model.intercepts[0]);
+        let r: Vec<f64> = (0..rows)
+            .map(|i| y[i] - a - (0..cols).map(|j| x[i * cols + j] * b[j]).sum::<f64>())
+            .collect();
+        for j in 0..cols {
+            let pull = (0..rows).map(|i| x[i * cols + j] * r[i]).sum::<f64>() / rows as f64;
+            let far = pull - alpha * l1_ratio - alpha * (1.0 - l1_ratio) * b[j];
+            prop_assert!(b[j] >= 0.0);
+            // The square of what is left is bounded by the gap over the curvature.
+            prop_assert!(if b[j] == 0.0 { far < 1e-5 } else { far.abs() < 1e-5 }, "{j}: {} {far:e}", b[j]);
+        }
+        let path = params.path(view, &y, Rows::default(), &Alphas::Given(vec![alpha, 2.0 * alpha]), &Context::default());
+        prop_assert!(path.unwrap().iter().all(|step| step.model.coefficients.iter().all(|b| *b >= 0.0)));
+    }
+}
+
+#[test]
+fn positive_numbers_of_scikit_learn() {
+    let all: serde_json::Value = serde_json::from_str(include_str!("../golden/penalised.json")).unwrap();
+    let Some(table) = load("diabetes") else { return };
+    let table = table.standardised();
+    for case in ["positive_lasso_diabetes", "positive_elastic_net_diabetes"] {
+        let number = |key: &str| all[case][key].as_f64().unwrap();
+        for solver in SOLVERS {
+            let (alpha, l1_ratio) = (number("alpha"), number("l1_ratio"));
+            let params = ElasticNet {
+                alpha,
+                l1_ratio,
+                positive: true,
+                solver,
+                tolerance: 1e-13,
+                ..Default::default()
+            };
+            let fit =
+                params.fit(table.view(), &table.numbers(), Rows::default(), &Context::default()).unwrap();
+            let theirs = all[case]["coefficients"].as_array().unwrap();
+            assert!(fit.model.coefficients.contains(&0.0));
+            for (ours, theirs) in fit.model.coefficients.iter().zip(theirs) {
+                assert!((ours - theirs.as_f64().unwrap()).abs() < 1e-4, "{case} {solver:?}: {ours} {theirs}");
+            }
+        }
     }
 }
 
