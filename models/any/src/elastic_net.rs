@@ -1,6 +1,6 @@
 //! Lasso and elastic net: what `--set` accepts for them.
 
-use crate::linear::{COMMON, NOT_NEGATIVE, common, fit, limits, load};
+use crate::linear::{COMMON, NOT_NEGATIVE, common, fit, limits, linear_family};
 use crate::{Family, Purpose, Setting, Settings};
 use tilewise_base::{Error, Result};
 use tilewise_linear::pipeline::{Estimator, Search};
@@ -71,41 +71,25 @@ const MAX_ROUNDS: Setting = Setting {
 };
 const SHARED: &[Setting] = &[ALPHAS, ALPHA_RATIO, FOLDS, CHOOSE, POSITIVE, SOLVER, TOLERANCE, MAX_ROUNDS];
 
-pub(crate) static LASSO: Family = Family {
-    name: "lasso",
-    summary: "least squares with a penalty that makes coefficients zero",
-    purpose: Purpose::Regression,
-    several: false,
-    processes: false,
-    checkpoints: false,
-    survival: false,
-    exported: None,
-    settings: &[&[ALPHA], SHARED, COMMON],
-    check: |settings| lasso(settings).map(|_| ()),
-    continued: None,
-    train: |dataset, roles, settings, context| {
-        fit("lasso", &lasso(settings)?, dataset, roles, settings, context)
-    },
-    load,
-};
+pub(crate) static LASSO: Family = linear_family(
+    "lasso",
+    "least squares with a penalty that makes coefficients zero",
+    Purpose::Regression,
+    &[&[ALPHA], SHARED, COMMON],
+    |settings| lasso(settings).map(|_| ()),
+    |dataset, roles, settings, context| fit("lasso", &lasso(settings)?, dataset, roles, settings, context),
+);
 
-pub(crate) static ELASTIC_NET: Family = Family {
-    name: "elastic-net",
-    summary: "least squares with the penalties of lasso and ridge",
-    purpose: Purpose::Regression,
-    several: false,
-    processes: false,
-    checkpoints: false,
-    survival: false,
-    exported: None,
-    settings: &[&[ALPHA, L1_RATIO], SHARED, COMMON],
-    check: |settings| mixed(settings).map(|_| ()),
-    continued: None,
-    train: |dataset, roles, settings, context| {
+pub(crate) static ELASTIC_NET: Family = linear_family(
+    "elastic-net",
+    "least squares with the penalties of lasso and ridge",
+    Purpose::Regression,
+    &[&[ALPHA, L1_RATIO], SHARED, COMMON],
+    |settings| mixed(settings).map(|_| ()),
+    |dataset, roles, settings, context| {
         fit("elastic-net", &mixed(settings)?, dataset, roles, settings, context)
     },
-    load,
-};
+);
 
 pub(crate) fn lasso(settings: &Settings) -> Result<Estimator> {
     estimator(settings, 1.0)

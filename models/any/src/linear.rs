@@ -1,5 +1,6 @@
 //! The linear families: what `--set` accepts for them, and how they are trained.
 
+use crate::family::Train;
 use crate::{Family, Purpose, Setting, Settings};
 use tilewise_base::{Context, Dataset, Error, Model, ModelFile, Result, Roles, encoder};
 use tilewise_linear::pipeline::{Estimator, Pipeline};
@@ -101,59 +102,62 @@ const DESCENT_TOLERANCE: Setting = Setting {
 const DESCENT_ROUNDS: Setting = Setting { doc: "rounds after which gradient-descent ends", ..MAX_ROUNDS };
 const CLOSED: &[Setting] = &[CLOSED_OR_DESCENT, STEP, DESCENT_TOLERANCE, DESCENT_ROUNDS];
 
-pub(crate) static LINEAR: Family = Family {
-    name: "linear",
-    summary: "least squares; of several solutions the one of least norm",
-    purpose: Purpose::Regression,
-    several: false,
-    processes: false,
-    checkpoints: false,
-    survival: false,
-    settings: &[&[ERRORS], CLOSED, COMMON],
-    check: |settings| check(settings, &squares(settings, 0.0)?, &ERRORS),
-    continued: None,
-    train: |dataset, roles, settings, context| {
+/// A linear family: what all of them have in common.
+pub(crate) const fn linear_family(
+    name: &'static str,
+    summary: &'static str,
+    purpose: Purpose,
+    settings: &'static [&'static [Setting]],
+    check: fn(&Settings) -> Result<()>,
+    train: Train,
+) -> Family {
+    Family {
+        name,
+        summary,
+        purpose,
+        several: false,
+        processes: false,
+        checkpoints: false,
+        survival: false,
+        settings,
+        check,
+        train,
+        continued: None,
+        load,
+        exported: None,
+    }
+}
+
+pub(crate) static LINEAR: Family = linear_family(
+    "linear",
+    "least squares; of several solutions the one of least norm",
+    Purpose::Regression,
+    &[&[ERRORS], CLOSED, COMMON],
+    |settings| check(settings, &squares(settings, 0.0)?, &ERRORS),
+    |dataset, roles, settings, context| {
         fit("linear", &squares(settings, 0.0)?, dataset, roles, settings, context)
     },
-    load,
-    exported: None,
-};
+);
 
-pub(crate) static RIDGE: Family = Family {
-    name: "ridge",
-    summary: "least squares with a penalty on the size of coefficients",
-    purpose: Purpose::Regression,
-    several: false,
-    processes: false,
-    checkpoints: false,
-    survival: false,
-    settings: &[&[ALPHA], CLOSED, COMMON],
-    check: |settings| ridge(settings).map(|_| ()),
-    continued: None,
-    train: |dataset, roles, settings, context| {
-        fit("ridge", &ridge(settings)?, dataset, roles, settings, context)
-    },
-    load,
-    exported: None,
-};
+pub(crate) static RIDGE: Family = linear_family(
+    "ridge",
+    "least squares with a penalty on the size of coefficients",
+    Purpose::Regression,
+    &[&[ALPHA], CLOSED, COMMON],
+    |settings| ridge(settings).map(|_| ()),
+    |dataset, roles, settings, context| fit("ridge", &ridge(settings)?, dataset, roles, settings, context),
+);
 
-pub(crate) static LOGISTIC: Family = Family {
-    name: "logistic",
-    summary: "logistic regression, multinomial for more than two classes",
-    purpose: Purpose::Classification,
-    several: false,
-    processes: false,
-    checkpoints: false,
-    survival: false,
-    settings: &[&[C, L1_RATIO, CLASS_WEIGHT, CLASSICAL, SOLVER, STEP, TOLERANCE, MAX_ROUNDS], COMMON],
-    check: |settings| check(settings, &logistic(settings)?, &CLASSICAL),
-    continued: None,
-    train: |dataset, roles, settings, context| {
+pub(crate) static LOGISTIC: Family = linear_family(
+    "logistic",
+    "logistic regression, multinomial for more than two classes",
+    Purpose::Classification,
+    &[&[C, L1_RATIO, CLASS_WEIGHT, CLASSICAL, SOLVER, STEP, TOLERANCE, MAX_ROUNDS], COMMON],
+    |settings| check(settings, &logistic(settings)?, &CLASSICAL),
+    |dataset, roles, settings, context| {
         fit("logistic", &logistic(settings)?, dataset, roles, settings, context)
     },
-    load,
-    exported: None,
-};
+);
 
 /// Which standard errors are asked for.
 pub(crate) fn errors(settings: &Settings, setting: &Setting) -> Result<Option<Errors>> {

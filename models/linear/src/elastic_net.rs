@@ -49,8 +49,8 @@ pub enum ElasticNetSolver {
     Auto,
     /// On the products of all columns: one pass over the rows, memory for columns x columns numbers.
     Gram,
-    /// Products of those columns only that may count. More rows than columns are left where they lie; a path, cross-validation and
-    /// more columns than rows copy the columns.
+    /// Products of those columns only that may count. A path and cross-validation copy all columns, once; a single fit leaves rows
+    /// where they lie.
     WorkingSet,
 }
 
@@ -156,7 +156,7 @@ impl ElasticNet {
             let moments = Moments::of(chunk, Second::Gram, |rows| targets(chunk, rows))?;
             return Problem::of_moments(self, &moments);
         }
-        if !many && p <= n {
+        if !many {
             let design = InPlace::new(chunk, self.intercept, self.standardise)?;
             let (mean, target_mean, scale) = (design.mean.clone(), design.target_mean, design.scale.clone());
             return Ok(Problem { design: Box::new(design), mean, target_mean, scale });

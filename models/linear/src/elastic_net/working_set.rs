@@ -118,11 +118,9 @@ pub(crate) fn solve(
         set.sort_unstable();
         let mut inner: Vec<f64> = set.iter().map(|&j| b[j]).collect();
         let target = SHARE * certificate.gap.max(enough);
-        match design.columns() {
-            Some(columns) if set.len() > columns.rows() => {
-                by_residual(columns, &set, penalty, &mut inner, target)?
-            }
-            _ => by_products(design, &set, penalty, &mut inner, target)?,
+        match design.columns(set.len())? {
+            Some(columns) => by_residual(columns, &set, penalty, &mut inner, target)?,
+            None => by_products(design, &set, penalty, &mut inner, target)?,
         };
         set.iter().zip(inner).for_each(|(&j, value)| b[j] = value);
     }
