@@ -7,12 +7,12 @@
 
 use crate::rows::{check_not_negative, check_shape};
 use crate::{
-    ClassWeights, ElasticNet, Element, Generalised, LeastSquares, LinearModel, Link, Logistic,
+    ClassWeights, ElasticNet, Element, Generalised, Huber, LeastSquares, LinearModel, Link, Logistic,
     LogisticSolver, Rows,
 };
 use tilewise_base::sparse::Order;
 use tilewise_base::{Context, Error, Fit, FitReport, Result, Sparse, SparseRef};
-use tilewise_kernels::{dot, same, sum};
+use tilewise_kernels::{MatRef, dot, same, sum};
 
 mod by_rows;
 mod descent;
@@ -116,6 +116,53 @@ impl Generalised {
             ..data.problem
         };
         solve(&problem, x, Link::Log, context)
+    }
+}
+
+impl Huber {
+    /// Fits the rows of `x` to the numbers `y`. Cells that are not zero are copied.
+    ///
+    /// # Errors
+    /// When a parameter is out of range, shapes do not fit, there are no rows or features, no row has a weight, or a number is NaN or
+    /// infinite (named by row and feature).
+    pub fn fit<T: Element>(
+        &self,
+        x: MatRef<'_, T>,
+        y: &[f64],
+        rows: Rows<'_>,
+        context: &Context<'_>,
+    ) -> Result<Fit<LinearModel>> {
+        self.fit_sparse(Sparse::of_dense(x)?.view(), y, rows, context)
+    }
+
+    /// As [`fit`](Self::fit), of a sparse matrix.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn fit_sparse<T: Element>(
+        &self,
+        x: SparseRef<'_, T>,
+        y: &[f64],
+        rows: Rows<'_>,
+        context: &Context<'_>,
+    ) -> Result<Fit<LinearModel>> {
+        if !(self.threshold.is_finite() && self.threshold > 0.0) {
+            return Err(Error::parameter("threshold", self.threshold, "expected a finite number above 0"));
+        }
+        check_not_negative("alpha", self.alpha)?;
+        check_not_negative("tolerance", self.tolerance)?;
+        if !(0.0..=1.0).contains(&self.l1_ratio) {
+            return Err(Error::parameter("l1_ratio", self.l1_ratio, "expected a number from 0 to 1"));
+        }
+        let data = Data::new(x, y, rows, Loss::Huber(self.threshold), self.intercept)?;
+        let problem = Problem {
+            l1: self.alpha * self.l1_ratio,
+            l2: self.alpha * (1.0 - self.l1_ratio),
+            tolerance: self.tolerance,
+            max_rounds: self.max_rounds,
+            ..data.problem
+        };
+        solve(&problem, x, Link::Identity, context)
     }
 }
 
@@ -257,7 +304,7 @@ impl<'a> Data<'a> {
         let target_square =
             targets.iter().zip(&shares).map(|(y, share)| share * (y - target_mean).powi(2)).sum();
         let start = match loss {
-            Loss::Squared => target_mean,
+            Loss::Squared | Loss::Huber(_) => target_mean,
             Loss::Deviance(_) => start(y, &shares, rows.offset, intercept)?,
             Loss::Binomial => 0.0,
         };

@@ -1,5 +1,6 @@
 //! Data as coordinate descent sees it, left where it lies, for a fit that looks at few columns often. Those are packed; all others are read
-//! row by row, a pass for each look at them. Of 10,000 rows of 1,000 columns a fit took 0.045 s on a copy and takes 0.010 s.
+//! row by row, a pass for each look at them. Of 10,000 rows of 1,000 columns a fit took 0.045 s on a copy and takes 0.010 s, of 1,000 rows of
+//! 20,000 columns 0.071 s and 0.044 s (two threads).
 
 use super::design::{CONSTANT, Columns, Design};
 use super::targets;

@@ -185,7 +185,7 @@ mod tests {
     #[test]
     fn products_are_those_of_the_dense_matrix() {
         let (rows, cols) = (4000, 60);
-        let cell = |k: usize| if k % 3 == 0 { ((k * 7919) % 101) as f64 - 50.0 } else { 0.0 };
+        let cell = |k: usize| if k.is_multiple_of(3) { ((k * 7919) % 101) as f64 - 50.0 } else { 0.0 };
         let dense: Vec<f64> = (0..rows * cols).map(cell).collect();
         let matrix = Sparse::of_dense(MatRef::new(&dense, rows, cols).unwrap()).unwrap();
         let v: Vec<f64> = (0..cols).map(|j| (j as f64 * 0.3).sin()).collect();

@@ -74,9 +74,7 @@ pub(crate) fn solve<T: Float>(problem: &Problem<'_>, x: SparseRef<'_, T>, go_on:
                     warning: None,
                 },
             })
-        } else if !value.is_finite() || !norm.is_finite() {
-            Some(Outcome::stuck(norm))
-        } else if idle >= PATIENCE {
+        } else if idle >= PATIENCE || !value.is_finite() || !norm.is_finite() {
             Some(Outcome::stuck(norm))
         } else if rounds >= problem.max_rounds {
             Some(Outcome::out_of_rounds(rounds, norm, problem.tolerance))

@@ -14,6 +14,8 @@ pub(crate) enum Loss {
     Squared,
     /// ln(1 + e^z) - y z, y being 0 or 1.
     Binomial,
+    /// (z - y)^2 / 2 up to this distance, as steep as there beyond.
+    Huber(f64),
     /// Half the deviance, the mean being e^z.
     Deviance(Distribution),
 }
@@ -89,6 +91,18 @@ impl Answers {
                     *loss = (-margin).max(0.0) + e.ln_1p();
                     *slope = -side * if margin >= 0.0 { e } else { 1.0 } / (1.0 + e);
                     *curvature = e / ((1.0 + e) * (1.0 + e));
+                }
+            }
+            Loss::Huber(threshold) => {
+                for ((loss, y), (slope, curvature)) in
+                    losses.iter_mut().zip(y).zip(slope.iter_mut().zip(&mut *curvature))
+                {
+                    let r = *loss - y;
+                    let within = r.abs().min(threshold);
+                    *loss = within * (r.abs() - 0.5 * within);
+                    *slope = within.copysign(r);
+                    // That of the parabola which touches the loss here and lies above it.
+                    *curvature = if r.abs() > threshold { threshold / r.abs() } else { 1.0 };
                 }
             }
             Loss::Deviance(distribution) => {

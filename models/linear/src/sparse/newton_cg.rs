@@ -22,6 +22,9 @@ const FINE: f64 = 0.3;
 /// Products with the Hessian in a step at most.
 const PRODUCTS: u64 = 2000;
 
+/// Where the objective no longer tells, a step goes on if it leaves at most this share of the gradient: Huber's steps converge linearly.
+const FALLING: f64 = 0.9;
+
 /// Halvings of a step before giving up.
 const HALVINGS: u32 = 30;
 
@@ -136,7 +139,7 @@ pub(crate) fn solve<T: Float>(
                 less = less.max(((*g + problem.l2 * b - centre[j] * slope) / problem.deviation[j]).abs());
             }
             rounds += 1;
-            if less >= 0.5 * norm {
+            if less >= FALLING * norm {
                 return end(Outcome::precision(norm), b, rounds);
             }
         }

@@ -5,6 +5,7 @@ mod extremes;
 mod generalised;
 mod golden_numbers;
 mod gradient_descent;
+mod huber;
 mod inference;
 mod least_squares;
 mod logistic;

@@ -32,7 +32,7 @@ impl Data {
             .zip(&chosen)
             .enumerate()
             .map(|(k, (x, c))| {
-                let kept = (c.abs() * 1e6) as u64 % one_of == 0;
+                let kept = ((c.abs() * 1e6) as u64).is_multiple_of(one_of);
                 if kept { (x + 0.5) * scale(k % cols) } else { 0.0 }
             })
             .collect();
@@ -40,7 +40,7 @@ impl Data {
         let score = (0..rows)
             .map(|i| {
                 let sum: f64 = (0..cols.min(6))
-                    .map(|j| dense[i * cols + j] / scale(j) * if j % 2 == 0 { 0.8 } else { -0.5 })
+                    .map(|j| dense[i * cols + j] / scale(j) * if j.is_multiple_of(2) { 0.8 } else { -0.5 })
                     .sum();
                 sum + noise[i]
             })
