@@ -90,13 +90,13 @@ pub(crate) fn read(bytes: &[u8], file: &str, options: &ReadOptions<'_>) -> Resul
     let mut place = vec![None; before + width];
     plans.iter().enumerate().for_each(|(i, plan)| place[plan.at] = Some(i));
     let mut columns = vec![vec![0.0; rows]; plans.len()];
-    for r in 0..rows {
+    for (r, &label) in lines.labels.iter().enumerate() {
         let mut put = |at: usize, value: f64| {
             if let Some(i) = place[at] {
                 columns[i][r] = value;
             }
         };
-        put(0, lines.labels[r]);
+        put(0, label);
         if lines.grouped {
             put(1, lines.groups[r]);
         }
