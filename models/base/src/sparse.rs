@@ -317,8 +317,9 @@ mod tests {
     #[test]
     fn turning_is_transposing_at_any_thread_count() {
         for (rows, cols, step) in [(1, 1, 1), (5, 3, 2), (40, 70, 7), (700, 900, 1), (1, 300_000, 1)] {
-            let dense: Vec<f64> =
-                (0..rows * cols).map(|k| if k.is_multiple_of(step) { k as f64 + 1.0 } else { 0.0 }).collect();
+            let dense: Vec<f64> = (0..rows * cols)
+                .map(|k: usize| if k.is_multiple_of(step) { k as f64 + 1.0 } else { 0.0 })
+                .collect();
             let matrix = Sparse::of_dense(MatRef::new(&dense, rows, cols).unwrap()).unwrap();
             let turned = parallel::with_threads(1, || matrix.view().turned());
             assert_eq!(turned, parallel::with_threads(3, || matrix.view().turned()));
