@@ -8,6 +8,7 @@ import warnings
 
 import numpy as np
 import sklearn
+from scipy.sparse import csr_matrix
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import Lasso, LinearRegression, LogisticRegression, PoissonRegressor, Ridge
 from worker import Worker
@@ -19,7 +20,22 @@ warnings.simplefilter("ignore", ConvergenceWarning)
 class ScikitLearn(Worker):
     version = sklearn.__version__
 
+    def load_sparse(self, problem):
+        """Tolerances at which objectives agree to 1e-8; liblinear takes |b| too."""
+        rows, features = problem.shape
+        starts, indices = (problem.read(name, -1).astype(np.int32) for name in ("starts", "indices"))
+        self.x = csr_matrix((problem.read("values", -1), indices, starts), shape=(rows, features))
+        self.y = problem.read("y", rows).astype(np.int32)
+        settings = {"solver": sys.argv[1], "fit_intercept": False, "max_iter": 10_000}
+        if problem.kind == "sparse_logistic_l1":
+            self.model = LogisticRegression(C=0.2, l1_ratio=1.0, tol=1e-4, **settings)
+        else:
+            self.model = LogisticRegression(tol={"liblinear": 1e-5, "newton-cg": 1e-7}[sys.argv[1]], **settings)
+
     def load(self, problem):
+        if problem.kind.startswith("sparse_"):
+            self.load_sparse(problem)
+            return
         rows, features = problem.shape
         x, y = problem.read("x", rows, features), problem.read("y", rows)
         if problem.kind == "least_squares":

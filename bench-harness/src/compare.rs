@@ -16,6 +16,7 @@ mod outcome;
 mod peers;
 mod precise;
 mod problems;
+mod sparse;
 mod summary;
 mod system;
 mod trees;

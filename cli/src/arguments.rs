@@ -6,8 +6,8 @@ use clap::Args;
 use std::path::{Path, PathBuf};
 use tilewise_base::pool::{WorkerCommand, Workers};
 use tilewise_base::replace::Replacement;
-use tilewise_base::{Dataset, Engine, Field, Kind, Model, Roles, Schema};
-use tilewise_data::{Format, ReadOptions, read};
+use tilewise_base::{Dataset, Engine, Field, Kind, Model, Roles, Schema, SparseTable};
+use tilewise_data::{Format, ReadOptions, read, read_sparse};
 
 /// How a table is read.
 #[derive(Args)]
@@ -69,6 +69,11 @@ impl Table {
         let wanted = schema.fields.iter().map(|field| field.name.clone()).chain(others).collect();
         let options = ReadOptions { schema: Some(&schema), columns_wanted: Some(wanted), ..self.options() };
         read(&self.data, &options).map_err(Failure::from)
+    }
+
+    /// A libsvm file that is better kept sparse, with so many inputs if that is given; nothing of any other table.
+    pub(crate) fn read_sparse(&self, width: Option<usize>) -> Result<Option<SparseTable>, Failure> {
+        read_sparse(&self.data, &self.options(), width).map_err(Failure::from)
     }
 
     fn options(&self) -> ReadOptions<'static> {

@@ -12,6 +12,7 @@ mod lesson;
 mod output;
 mod picture;
 mod progress;
+mod sparse;
 
 use clap::{Parser, Subcommand};
 use std::process::ExitCode;

@@ -2,7 +2,7 @@
 
 use super::histogram::{Form, Histogram};
 use super::problems::{LASSO_ALPHA, POISSON_ALPHA};
-use super::trees;
+use super::{sparse, trees};
 use std::io;
 use tilewise_base::Context;
 use tilewise_kernels::parallel::{Scheme, with_threads};
@@ -85,6 +85,9 @@ fn load<T: Float + Element>(problem: &Problem) -> io::Result<Box<dyn Job>> {
                 classes,
                 fitted: Vec::new(),
             }))
+        }
+        (kind, &[rows, features]) if sparse::KINDS.contains(&kind) && problem.element == "f64" => {
+            Ok(Box::new(sparse::Ours::load(problem, rows, features)?))
         }
         (kind, shape) => Err(io::Error::other(format!("{kind} {} {shape:?} is not known", problem.element))),
     }

@@ -1,5 +1,6 @@
 //! The systems we compare with: how each is built or installed, and started.
 
+use super::sparse;
 use super::trees::{OF_BINS, OF_FORESTS, OF_FULL_TREES, OF_ONE_TREE};
 use std::fs;
 use std::io;
@@ -166,7 +167,8 @@ fn long(problem: &Problem) -> bool {
 }
 
 pub(super) const LINEAR: &[Peer] = &[
-    Peer::new("scikit-learn", Launch::Python("scikit_learn_peer.py", "lbfgs")),
+    Peer::new("scikit-learn", Launch::Python("scikit_learn_peer.py", "lbfgs"))
+        .taking(|problem| !is_sparse(problem)),
     Peer::new("scikit-learn newton-cholesky", Launch::Python("scikit_learn_peer.py", "newton-cholesky"))
         .taking(|problem| problem.kind == "logistic"),
     Peer::new("glum", Launch::Python("penalised_peer.py", "glum")).taking(|problem| {
@@ -177,7 +179,14 @@ pub(super) const LINEAR: &[Peer] = &[
         .taking(|problem| problem.kind == "lasso"),
     Peer::new("celer", Launch::Python("penalised_peer.py", "celer"))
         .taking(|problem| problem.kind == "lasso"),
+    Peer::new("liblinear", Launch::Python("scikit_learn_peer.py", "liblinear")).taking(is_sparse),
+    Peer::new("scikit-learn newton-cg", Launch::Python("scikit_learn_peer.py", "newton-cg"))
+        .taking(|problem| problem.kind == "sparse_logistic"),
 ];
+
+fn is_sparse(problem: &Problem) -> bool {
+    sparse::KINDS.contains(&&problem.kind[..])
+}
 
 const fn trees(name: &'static str, library: &'static str) -> Peer {
     Peer::new(name, Launch::Python("trees_peer.py", library)).required()

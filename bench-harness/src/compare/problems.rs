@@ -2,6 +2,7 @@
 
 use super::histogram::GATHERED;
 use super::precise::Precise;
+use super::sparse;
 use super::trees::{self, Scores};
 use crate::case::shape_text;
 use crate::operand::Draw;
@@ -16,7 +17,7 @@ const PRODUCT_ERROR: f64 = 8.0;
 const OBJECTIVE_GAP: f64 = 1e-8;
 
 /// The objective that coefficients and intercept reach.
-type Objective = Box<dyn Fn(&[f64]) -> f64>;
+pub(super) type Objective = Box<dyn Fn(&[f64]) -> f64>;
 
 /// A problem and the heading it stands under.
 #[derive(Clone, Debug)]
@@ -164,6 +165,8 @@ pub(super) fn linear(quick: bool) -> Vec<Listed> {
     let mut all = every(&["least_squares", "ridge", "logistic"], &["f64"], &shapes);
     all.extend(every(&["lasso"], &["f64"], &lasso));
     all.extend(every(&["poisson"], &["f64"], &poisson));
+    let sparse = if quick { vec![2000, 5000] } else { vec![200_000, 100_000] };
+    all.extend(every(&sparse::KINDS, &["f64"], &[sparse]));
     all
 }
 
@@ -286,6 +289,9 @@ pub(super) fn write(problem: &Problem) -> io::Result<Agreement> {
             let step = (n / LOOKED_AT).max(1);
             let expected = x.iter().step_by(step).filter_map(|&x| Precise::of(kind, x)).collect();
             Ok(Agreement::Units(expected, step, element))
+        }
+        (kind, &[rows, features]) if sparse::KINDS.contains(&kind) => {
+            sparse::write(problem, rows, features, &mut draw).map(Agreement::Objective)
         }
         (kind, &[rows, features]) => {
             let (x, truth) = (draw.normals::<f64>(rows * features), draw.normals::<f64>(features));

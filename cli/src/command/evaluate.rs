@@ -2,11 +2,11 @@
 
 use crate::arguments::{Columns, Table, Targets, Threads, load};
 use crate::failure::Failure;
-use crate::output;
+use crate::{output, sparse};
 use clap::Args;
 use std::path::PathBuf;
 use tilewise_base::error::listed;
-use tilewise_base::{Task, predict_dataset, roles};
+use tilewise_base::{Column, Dataset, Task, predict_dataset, roles};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -55,16 +55,28 @@ impl Evaluate {
         }
         let mut roles = self.columns.roles(targets);
         roles.offset = roles.offset.or_else(|| model.offset().map(String::from));
+        let sparse = match (&roles.weight, &roles.offset, &roles.targets[..]) {
+            (None, None, [target]) if target == "target" => sparse::table_for(&*model, &self.table)?,
+            _ => None,
+        };
         let others = roles.targets.iter().chain(&roles.weight).map(String::as_str);
         let others: Vec<&str> = others.chain(model.task().measured_by()).collect();
-        let table = self.table.read_for(model.inputs(), roles.offset.as_deref(), &others)?;
+        let table = match &sparse {
+            Some(sparse) => Dataset::new(vec![("target".into(), Column::F64(sparse.target.clone()))])?,
+            None => self.table.read_for(model.inputs(), roles.offset.as_deref(), &others)?,
+        };
         let file = self.table.name();
         let place = |e| Failure::in_table(&file, e);
         let truth = roles::truth(&table, &roles.targets, model.task()).map_err(place)?;
         let weights = roles.weights(&table).map_err(place)?;
         let offsets = roles.offsets(&table).map_err(place)?;
-        let predictions = predict_dataset(&*model, &table, offsets.as_deref()).map_err(place)?;
-        output::warn_of_unseen(&*model, &table);
+        let predictions = match &sparse {
+            Some(sparse) => sparse::predict(&*model, sparse).map_err(place)?,
+            None => {
+                output::warn_of_unseen(&*model, &table);
+                predict_dataset(&*model, &table, offsets.as_deref()).map_err(place)?
+            }
+        };
         output::all_answered(&predictions, model.outputs(), weights.as_deref(), &roles.targets)
             .map_err(place)?;
         let constant = output::constant(&truth, weights.as_deref());

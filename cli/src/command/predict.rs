@@ -3,6 +3,7 @@
 use crate::arguments::{Table, Threads, keep_apart, load};
 use crate::failure::{Failure, note};
 use crate::output::{self, is_standard};
+use crate::sparse;
 use clap::Args;
 use std::io::{BufWriter, Write};
 use std::path::PathBuf;
@@ -71,21 +72,20 @@ impl Predict {
         }
         let answers = self.threads.run(|| {
             let offset = self.offset.as_deref().or(model.offset());
+            if offset.is_none()
+                && let Some(table) = sparse::table_for(&*model, &self.table)?
+            {
+                let mut predictions = sparse::predict(&*model, &table)?;
+                warn_of_rows_without_answer(&mut predictions, model.outputs());
+                return Ok(answers(model.task(), predictions, table.target.len(), self.proba)?);
+            }
             let table = self.table.read_for(model.inputs(), offset, &[])?;
             let place = |e| Failure::in_table(&self.table.name(), e);
             let roles = Roles { offset: offset.map(String::from), ..Roles::default() };
             let offsets = roles.offsets(&table).map_err(place)?;
             let mut predictions = predict_dataset(&*model, &table, offsets.as_deref()).map_err(place)?;
             output::warn_of_unseen(&*model, &table);
-            let without = rows_without_answer(&mut predictions, model.outputs());
-            if let Some(first) = without.first() {
-                let (count, rows) = (without.len(), if without.len() == 1 { "row has" } else { "rows have" });
-                let what = "numbers so large that the model's scores overflow";
-                note(
-                    "warning",
-                    format!("{count} {rows} {what}, and no answer; row {} is the first", first + 1),
-                );
-            }
+            warn_of_rows_without_answer(&mut predictions, model.outputs());
             Ok::<_, Failure>(answers(model.task(), predictions, table.rows(), self.proba)?)
         })?;
         if is_standard(&self.out) {
@@ -98,6 +98,15 @@ impl Predict {
         out.commit()?;
         note("written", format!("{} predictions to {}", answers.rows(), self.out.display()));
         Ok(())
+    }
+}
+
+fn warn_of_rows_without_answer(predictions: &mut [f64], outputs: usize) {
+    let without = rows_without_answer(predictions, outputs);
+    if let Some(first) = without.first() {
+        let (count, rows) = (without.len(), if without.len() == 1 { "row has" } else { "rows have" });
+        let what = "numbers so large that the model's scores overflow";
+        note("warning", format!("{count} {rows} {what}, and no answer; row {} is the first", first + 1));
     }
 }
 

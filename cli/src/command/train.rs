@@ -12,9 +12,10 @@ use tilewise_base::{
     Checkpoint, Column, Context, Dataset, Error, Model, ModelFile, Roles, Task, predict_dataset, roles, split,
 };
 use tilewise_kernels::parallel::Scheme;
-use tilewise_models::{FAMILIES, Family, Purpose, Settings, family};
+use tilewise_models::{FAMILIES, Family, Purpose, Settings, family, takes_sparse};
 
 mod page;
+mod sparse;
 use page::Picture;
 
 /// Different numbers in a target beyond which it hardly holds classes: the largest well-known label sets of small tables,
@@ -117,6 +118,7 @@ Examples:
   tilewise train --model linear --set errors=hc3 --summary --data houses.csv --target price
   tilewise train --model lasso --data wide.csv --target y --out sparse.safetensors
   tilewise train --model elastic-net --set alpha=0.1 --set l1_ratio=0.9 --data wide.csv --target y
+  tilewise train --model logistic --set l1_ratio=1 --data words.svm --target target --out words.safetensors
   tilewise train --model poisson --data claims.csv --target claims --offset log_exposure --out c.safetensors
   tilewise train --model tree --set max_depth=5 --data adult.csv --target income --out t.safetensors
   tilewise train --model tree --set max_bins=exact --data small.csv --target y --out exact.safetensors
@@ -173,6 +175,11 @@ impl Train {
         earlier: Option<&ModelFile<'_>>,
     ) -> Result<(), Failure> {
         let engine = self.running.engine()?;
+        if takes_sparse(family.name)
+            && let Some(table) = self.table.read_sparse(None)?
+        {
+            return self.train_sparse(family, settings, &table);
+        }
         let file = self.table.name();
         let place = |e| Failure::in_table(&file, e);
         let targets = Targets(&self.target);

@@ -1,6 +1,6 @@
 //! Lasso and elastic net: what `--set` accepts for them.
 
-use crate::linear::{COMMON, NOT_NEGATIVE, common, fit, limits, load};
+use crate::linear::{COMMON, NOT_NEGATIVE, common, fit, limits, linear_family};
 use crate::{Family, Purpose, Setting, Settings};
 use tilewise_base::{Error, Result};
 use tilewise_linear::pipeline::{Estimator, Search};
@@ -51,6 +51,12 @@ const SOLVER: Setting = Setting {
     accepted: "auto, gram or working-set",
     doc: "coordinate descent on products of all columns, or on a copy of the columns; auto goes by shape",
 };
+const POSITIVE: Setting = Setting {
+    key: "positive",
+    default: "false",
+    accepted: "true or false",
+    doc: "no coefficient is below 0",
+};
 const TOLERANCE: Setting = Setting {
     key: "tolerance",
     default: "1e-8",
@@ -63,45 +69,33 @@ const MAX_ROUNDS: Setting = Setting {
     accepted: "a whole number above 0",
     doc: "looks at all columns after which the fit ends",
 };
-const SHARED: &[Setting] = &[ALPHAS, ALPHA_RATIO, FOLDS, CHOOSE, SOLVER, TOLERANCE, MAX_ROUNDS];
+const SHARED: &[Setting] = &[ALPHAS, ALPHA_RATIO, FOLDS, CHOOSE, POSITIVE, SOLVER, TOLERANCE, MAX_ROUNDS];
 
-pub(crate) static LASSO: Family = Family {
-    name: "lasso",
-    summary: "least squares with a penalty that makes coefficients zero",
-    purpose: Purpose::Regression,
-    several: false,
-    processes: false,
-    checkpoints: false,
-    survival: false,
-    exported: None,
-    settings: &[&[ALPHA], SHARED, COMMON],
-    check: |settings| estimator(settings, 1.0).map(|_| ()),
-    continued: None,
-    train: |dataset, roles, settings, context| {
-        fit("lasso", &estimator(settings, 1.0)?, dataset, roles, settings, context)
-    },
-    load,
-};
+pub(crate) static LASSO: Family = linear_family(
+    "lasso",
+    "least squares with a penalty that makes coefficients zero",
+    Purpose::Regression,
+    &[&[ALPHA], SHARED, COMMON],
+    |settings| lasso(settings).map(|_| ()),
+    |dataset, roles, settings, context| fit("lasso", &lasso(settings)?, dataset, roles, settings, context),
+);
 
-pub(crate) static ELASTIC_NET: Family = Family {
-    name: "elastic-net",
-    summary: "least squares with the penalties of lasso and ridge",
-    purpose: Purpose::Regression,
-    several: false,
-    processes: false,
-    checkpoints: false,
-    survival: false,
-    exported: None,
-    settings: &[&[ALPHA, L1_RATIO], SHARED, COMMON],
-    check: |settings| mixed(settings).map(|_| ()),
-    continued: None,
-    train: |dataset, roles, settings, context| {
+pub(crate) static ELASTIC_NET: Family = linear_family(
+    "elastic-net",
+    "least squares with the penalties of lasso and ridge",
+    Purpose::Regression,
+    &[&[ALPHA, L1_RATIO], SHARED, COMMON],
+    |settings| mixed(settings).map(|_| ()),
+    |dataset, roles, settings, context| {
         fit("elastic-net", &mixed(settings)?, dataset, roles, settings, context)
     },
-    load,
-};
+);
 
-fn mixed(settings: &Settings) -> Result<Estimator> {
+pub(crate) fn lasso(settings: &Settings) -> Result<Estimator> {
+    estimator(settings, 1.0)
+}
+
+pub(crate) fn mixed(settings: &Settings) -> Result<Estimator> {
     estimator(settings, settings.number(&L1_RATIO, |x| (0.0..=1.0).contains(&x))?)
 }
 
@@ -137,8 +131,9 @@ fn estimator(settings: &Settings, l1_ratio: f64) -> Result<Estimator> {
         let value = settings.get::<String>(&s)?;
         return Err(Error::parameter(s.key, value, "it is a parameter of alpha=cv only"));
     }
-    let standardise = false;
-    let params = ElasticNet { alpha, l1_ratio, intercept, standardise, solver, tolerance, max_rounds };
+    let (standardise, positive) = (false, settings.get(&POSITIVE)?);
+    let params =
+        ElasticNet { alpha, l1_ratio, intercept, standardise, positive, solver, tolerance, max_rounds };
     Ok(Estimator::ElasticNet { params, search: chosen.then_some(search) })
 }
 
@@ -151,11 +146,15 @@ mod tests {
         let chosen = estimator(&Settings::default(), 1.0).unwrap();
         let Estimator::ElasticNet { params, search: Some(search) } = chosen else { panic!("no choice") };
         assert_eq!((params, search.folds, search.alphas), (ElasticNet::default(), 5, Alphas::default()));
-        let given =
-            Settings::default().with("alpha", 0.5).with("l1_ratio", 0.25).with("solver", "working-set");
+        let given = Settings::default()
+            .with("alpha", 0.5)
+            .with("l1_ratio", 0.25)
+            .with("solver", "working-set")
+            .with("positive", true);
         let params = ElasticNet {
             alpha: 0.5,
             l1_ratio: 0.25,
+            positive: true,
             solver: ElasticNetSolver::WorkingSet,
             ..Default::default()
         };

@@ -281,7 +281,12 @@ fn checked(
 }
 
 /// That a target has two values at least, in rows that count.
-fn check_target(dataset: &Dataset, target: &str, classify: bool, weights: Option<&[f64]>) -> Result<()> {
+pub(crate) fn check_target(
+    dataset: &Dataset,
+    target: &str,
+    classify: bool,
+    weights: Option<&[f64]>,
+) -> Result<()> {
     let (values, classes): (Vec<f64>, _) = if classify {
         let (codes, classes) = roles::classes(dataset, target)?;
         (codes.into_iter().map(f64::from).collect(), classes)

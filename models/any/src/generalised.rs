@@ -1,6 +1,6 @@
 //! Poisson, gamma and Tweedie regression: what `--set` accepts for them.
 
-use crate::linear::{CLASSICAL, COMMON, NOT_NEGATIVE, check, common, fit, limits, load};
+use crate::linear::{CLASSICAL, COMMON, NOT_NEGATIVE, check, common, fit, limits, linear_family};
 use crate::{Family, Purpose, Setting, Settings};
 use tilewise_base::{Error, Result};
 use tilewise_linear::pipeline::Estimator;
@@ -38,62 +38,46 @@ const MAX_ROUNDS: Setting = Setting {
 };
 const SHARED: &[Setting] = &[ALPHA, L1_RATIO, CLASSICAL, TOLERANCE, MAX_ROUNDS];
 
-pub(crate) static POISSON: Family = Family {
-    name: "poisson",
-    summary: "Poisson regression of counts, log link",
-    purpose: Purpose::Regression,
-    several: false,
-    processes: false,
-    checkpoints: false,
-    survival: false,
-    exported: None,
-    settings: &[SHARED, COMMON],
-    check: |settings| check(settings, &estimator(settings, Distribution::Poisson)?, &CLASSICAL),
-    continued: None,
-    train: |dataset, roles, settings, context| {
-        let estimator = estimator(settings, Distribution::Poisson)?;
-        fit("poisson", &estimator, dataset, roles, settings, context)
+pub(crate) static POISSON: Family = linear_family(
+    "poisson",
+    "Poisson regression of counts, log link",
+    Purpose::Regression,
+    &[SHARED, COMMON],
+    |settings| check(settings, &poisson(settings)?, &CLASSICAL),
+    |dataset, roles, settings, context| {
+        fit("poisson", &poisson(settings)?, dataset, roles, settings, context)
     },
-    load,
-};
+);
 
-pub(crate) static GAMMA: Family = Family {
-    name: "gamma",
-    summary: "gamma regression of amounts above 0, log link",
-    purpose: Purpose::Regression,
-    several: false,
-    processes: false,
-    checkpoints: false,
-    survival: false,
-    exported: None,
-    settings: &[SHARED, COMMON],
-    check: |settings| check(settings, &estimator(settings, Distribution::Gamma)?, &CLASSICAL),
-    continued: None,
-    train: |dataset, roles, settings, context| {
-        fit("gamma", &estimator(settings, Distribution::Gamma)?, dataset, roles, settings, context)
-    },
-    load,
-};
+pub(crate) static GAMMA: Family = linear_family(
+    "gamma",
+    "gamma regression of amounts above 0, log link",
+    Purpose::Regression,
+    &[SHARED, COMMON],
+    |settings| check(settings, &gamma(settings)?, &CLASSICAL),
+    |dataset, roles, settings, context| fit("gamma", &gamma(settings)?, dataset, roles, settings, context),
+);
 
-pub(crate) static TWEEDIE: Family = Family {
-    name: "tweedie",
-    summary: "Tweedie regression of amounts of which many are 0, log link",
-    purpose: Purpose::Regression,
-    several: false,
-    processes: false,
-    checkpoints: false,
-    survival: false,
-    exported: None,
-    settings: &[&[POWER], SHARED, COMMON],
-    check: |settings| check(settings, &tweedie(settings)?, &CLASSICAL),
-    continued: None,
-    train: |dataset, roles, settings, context| {
+pub(crate) static TWEEDIE: Family = linear_family(
+    "tweedie",
+    "Tweedie regression of amounts of which many are 0, log link",
+    Purpose::Regression,
+    &[&[POWER], SHARED, COMMON],
+    |settings| check(settings, &tweedie(settings)?, &CLASSICAL),
+    |dataset, roles, settings, context| {
         fit("tweedie", &tweedie(settings)?, dataset, roles, settings, context)
     },
-    load,
-};
+);
 
-fn tweedie(settings: &Settings) -> Result<Estimator> {
+pub(crate) fn poisson(settings: &Settings) -> Result<Estimator> {
+    estimator(settings, Distribution::Poisson)
+}
+
+pub(crate) fn gamma(settings: &Settings) -> Result<Estimator> {
+    estimator(settings, Distribution::Gamma)
+}
+
+pub(crate) fn tweedie(settings: &Settings) -> Result<Estimator> {
     let power = settings.number(&POWER, |x| x > 1.0 && x < 2.0)?;
     estimator(settings, Distribution::Tweedie(power))
 }

@@ -25,6 +25,7 @@ mod linear;
 mod network;
 mod settings;
 pub mod space;
+mod sparse;
 mod tree;
 mod tune;
 
@@ -34,5 +35,6 @@ pub use family::{
 };
 pub use settings::{Setting, Settings};
 pub use space::Space;
+pub use sparse::{takes_sparse, train_sparse};
 pub use tilewise_gbdt::export::{Exported, Format};
 pub use tune::{Measured, Method, Resource, Rung, Search, Trial, Tuned, tune};

@@ -1,5 +1,6 @@
 //! The linear families: what `--set` accepts for them, and how they are trained.
 
+use crate::family::Train;
 use crate::{Family, Purpose, Setting, Settings};
 use tilewise_base::{Context, Dataset, Error, Model, ModelFile, Result, Roles, encoder};
 use tilewise_linear::pipeline::{Estimator, Pipeline};
@@ -49,7 +50,13 @@ const C: Setting = Setting {
     key: "C",
     default: "1",
     accepted: "a number above 0, or inf for no penalty",
-    doc: "inverse weight of the penalty |w|^2 / (2 C)",
+    doc: "inverse weight of the penalty: |w|^2 / (2 C), unless l1_ratio is above 0",
+};
+const L1_RATIO: Setting = Setting {
+    key: "l1_ratio",
+    default: "0",
+    accepted: "a number from 0 to 1",
+    doc: "share of |w| in the penalty, which makes coefficients zero; the rest is |w|^2 / 2",
 };
 const CLASS_WEIGHT: Setting = Setting {
     key: "class_weight",
@@ -95,62 +102,65 @@ const DESCENT_TOLERANCE: Setting = Setting {
 const DESCENT_ROUNDS: Setting = Setting { doc: "rounds after which gradient-descent ends", ..MAX_ROUNDS };
 const CLOSED: &[Setting] = &[CLOSED_OR_DESCENT, STEP, DESCENT_TOLERANCE, DESCENT_ROUNDS];
 
-pub(crate) static LINEAR: Family = Family {
-    name: "linear",
-    summary: "least squares; of several solutions the one of least norm",
-    purpose: Purpose::Regression,
-    several: false,
-    processes: false,
-    checkpoints: false,
-    survival: false,
-    settings: &[&[ERRORS], CLOSED, COMMON],
-    check: |settings| check(settings, &squares(settings, 0.0)?, &ERRORS),
-    continued: None,
-    train: |dataset, roles, settings, context| {
+/// A linear family: what all of them have in common.
+pub(crate) const fn linear_family(
+    name: &'static str,
+    summary: &'static str,
+    purpose: Purpose,
+    settings: &'static [&'static [Setting]],
+    check: fn(&Settings) -> Result<()>,
+    train: Train,
+) -> Family {
+    Family {
+        name,
+        summary,
+        purpose,
+        several: false,
+        processes: false,
+        checkpoints: false,
+        survival: false,
+        settings,
+        check,
+        train,
+        continued: None,
+        load,
+        exported: None,
+    }
+}
+
+pub(crate) static LINEAR: Family = linear_family(
+    "linear",
+    "least squares; of several solutions the one of least norm",
+    Purpose::Regression,
+    &[&[ERRORS], CLOSED, COMMON],
+    |settings| check(settings, &squares(settings, 0.0)?, &ERRORS),
+    |dataset, roles, settings, context| {
         fit("linear", &squares(settings, 0.0)?, dataset, roles, settings, context)
     },
-    load,
-    exported: None,
-};
+);
 
-pub(crate) static RIDGE: Family = Family {
-    name: "ridge",
-    summary: "least squares with a penalty on the size of coefficients",
-    purpose: Purpose::Regression,
-    several: false,
-    processes: false,
-    checkpoints: false,
-    survival: false,
-    settings: &[&[ALPHA], CLOSED, COMMON],
-    check: |settings| ridge(settings).map(|_| ()),
-    continued: None,
-    train: |dataset, roles, settings, context| {
-        fit("ridge", &ridge(settings)?, dataset, roles, settings, context)
-    },
-    load,
-    exported: None,
-};
+pub(crate) static RIDGE: Family = linear_family(
+    "ridge",
+    "least squares with a penalty on the size of coefficients",
+    Purpose::Regression,
+    &[&[ALPHA], CLOSED, COMMON],
+    |settings| ridge(settings).map(|_| ()),
+    |dataset, roles, settings, context| fit("ridge", &ridge(settings)?, dataset, roles, settings, context),
+);
 
-pub(crate) static LOGISTIC: Family = Family {
-    name: "logistic",
-    summary: "logistic regression, multinomial for more than two classes",
-    purpose: Purpose::Classification,
-    several: false,
-    processes: false,
-    checkpoints: false,
-    survival: false,
-    settings: &[&[C, CLASS_WEIGHT, CLASSICAL, SOLVER, STEP, TOLERANCE, MAX_ROUNDS], COMMON],
-    check: |settings| check(settings, &logistic(settings)?, &CLASSICAL),
-    continued: None,
-    train: |dataset, roles, settings, context| {
+pub(crate) static LOGISTIC: Family = linear_family(
+    "logistic",
+    "logistic regression, multinomial for more than two classes",
+    Purpose::Classification,
+    &[&[C, L1_RATIO, CLASS_WEIGHT, CLASSICAL, SOLVER, STEP, TOLERANCE, MAX_ROUNDS], COMMON],
+    |settings| check(settings, &logistic(settings)?, &CLASSICAL),
+    |dataset, roles, settings, context| {
         fit("logistic", &logistic(settings)?, dataset, roles, settings, context)
     },
-    load,
-    exported: None,
-};
+);
 
 /// Which standard errors are asked for.
-fn errors(settings: &Settings, setting: &Setting) -> Result<Option<Errors>> {
+pub(crate) fn errors(settings: &Settings, setting: &Setting) -> Result<Option<Errors>> {
     let robust = [("hc0", Errors::Hc0), ("hc1", Errors::Hc1), ("hc2", Errors::Hc2), ("hc3", Errors::Hc3)];
     let mut words = vec![("none", None), ("classical", Some(Errors::Classical))];
     if setting.accepted == ERRORS.accepted {
@@ -167,7 +177,7 @@ pub(crate) fn check(settings: &Settings, estimator: &Estimator, setting: &Settin
         (_, Estimator::Generalised(params)) if params.alpha > 0.0 => {
             refused("it needs a model without penalty: alpha=0")
         }
-        (_, Estimator::Logistic(params)) if params.l2 > 0.0 => {
+        (_, Estimator::Logistic(params)) if params.l2 + params.l1 > 0.0 => {
             refused("it needs a model without penalty: C=inf")
         }
         (_, Estimator::Logistic(params)) if params.class_weights != ClassWeights::Ones => {
@@ -185,12 +195,12 @@ pub(crate) fn common(settings: &Settings) -> Result<(bool, encoder::Options)> {
     Ok((settings.get(&INTERCEPT)?, options))
 }
 
-fn ridge(settings: &Settings) -> Result<Estimator> {
+pub(crate) fn ridge(settings: &Settings) -> Result<Estimator> {
     squares(settings, settings.number(&ALPHA, |x| x >= 0.0 && x.is_finite())?)
 }
 
 /// Least squares with the penalty `l2`.
-fn squares(settings: &Settings, l2: f64) -> Result<Estimator> {
+pub(crate) fn squares(settings: &Settings, l2: f64) -> Result<Estimator> {
     let (intercept, _) = common(settings)?;
     let descends = settings.word(&CLOSED_OR_DESCENT, &[("auto", false), (DESCENT, true)])?;
     let (tolerance, max_rounds) = limits(settings, &DESCENT_TOLERANCE, &DESCENT_ROUNDS)?;
@@ -210,10 +220,15 @@ fn squares(settings: &Settings, l2: f64) -> Result<Estimator> {
     Ok(Estimator::LeastSquares(LeastSquares { l2, intercept }))
 }
 
-fn logistic(settings: &Settings) -> Result<Estimator> {
+pub(crate) fn logistic(settings: &Settings) -> Result<Estimator> {
     let (intercept, _) = common(settings)?;
     // Infinite C is no penalty.
-    let l2 = 1.0 / settings.number(&C, |x| x > 0.0)?;
+    let penalty = 1.0 / settings.number(&C, |x| x > 0.0)?;
+    let l1_ratio = settings.number(&L1_RATIO, |x| (0.0..=1.0).contains(&x))?;
+    if penalty == 0.0 && l1_ratio > 0.0 {
+        return Err(Error::parameter(L1_RATIO.key, l1_ratio, "with C=inf there is no penalty to share"));
+    }
+    let (l1, l2) = (penalty * l1_ratio, penalty * (1.0 - l1_ratio));
     let weights = [("none", ClassWeights::Ones), ("balanced", ClassWeights::Balanced)];
     let class_weights = settings.word(&CLASS_WEIGHT, &weights)?;
     let solvers = [
@@ -227,7 +242,12 @@ fn logistic(settings: &Settings) -> Result<Estimator> {
     let step = step(settings)?;
     if let Some(solver) = solver {
         only_descent(settings, &[STEP])?;
+        if solver == LogisticSolver::Lbfgs && l1 > 0.0 {
+            let what = "lbfgs takes |w|^2 only; auto and newton-cholesky take l1_ratio above 0";
+            return Err(Error::parameter(SOLVER.key, "lbfgs", what));
+        }
         return Ok(Estimator::Logistic(Logistic {
+            l1,
             l2,
             intercept,
             class_weights,
@@ -239,6 +259,10 @@ fn logistic(settings: &Settings) -> Result<Estimator> {
     if class_weights != ClassWeights::Ones {
         let what = format!("with solver={DESCENT} only none is; a column of weights does the same");
         return Err(Error::parameter(CLASS_WEIGHT.key, "balanced", what));
+    }
+    if l1 > 0.0 {
+        let what = format!("with solver={DESCENT} only 0 is: plain descent takes |w|^2 only");
+        return Err(Error::parameter(L1_RATIO.key, l1_ratio, what));
     }
     let loss = DescentLoss::Logistic;
     Ok(Estimator::GradientDescent(GradientDescent { loss, l2, intercept, step, tolerance, max_rounds }))
@@ -304,6 +328,22 @@ mod tests {
         let logistic_params =
             GradientDescent { loss: DescentLoss::Logistic, l2: 0.5, tolerance: 1e-8, ..params };
         assert_eq!(logistic(&descent.with("C", 2)).unwrap(), Estimator::GradientDescent(logistic_params));
+    }
+
+    #[test]
+    fn a_penalty_is_shared() {
+        let settings = Settings::default().with("C", 0.5).with("l1_ratio", 0.25);
+        let params = Logistic { l1: 0.5, l2: 1.5, ..Logistic::default() };
+        assert_eq!(logistic(&settings).unwrap(), Estimator::Logistic(params));
+        for (settings, word) in [
+            (settings.clone().with("solver", "lbfgs"), "lbfgs"),
+            (settings.clone().with("solver", DESCENT), "l1_ratio"),
+            (settings.clone().with("C", "inf"), "no penalty to share"),
+            (settings.with("C", "1").with("errors", "classical"), "C=inf"),
+        ] {
+            let message = LOGISTIC.check(&settings).unwrap_err().to_string();
+            assert!(message.contains(word), "{message}");
+        }
     }
 
     #[test]

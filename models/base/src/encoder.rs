@@ -137,6 +137,16 @@ impl Encoder {
         Self::try_from(Stored { inputs: fields, steps, impute, standardise }).map_err(Error::Fit)
     }
 
+    /// Takes numbers of these names as they are, missing ones as 0.
+    ///
+    /// # Errors
+    /// When two names are the same.
+    pub fn plain(names: impl IntoIterator<Item = String>) -> Result<Self> {
+        let inputs: Vec<Field> = names.into_iter().map(|name| Field { name, kind: Kind::Numeric }).collect();
+        let steps = vec![Step::Number { missing: 0.0, mean: 0.0, scale: 1.0, seen: 1 }; inputs.len()];
+        Self::try_from(Stored { inputs, steps, impute: true, standardise: false }).map_err(Error::Fit)
+    }
+
     /// The columns it needs, in the order of cells.
     pub fn inputs(&self) -> &[Field] {
         &self.inputs

@@ -22,6 +22,7 @@ pub mod replace;
 pub mod roles;
 pub mod rounds;
 pub mod schema;
+pub mod sparse;
 pub mod split;
 pub mod unseen;
 
@@ -41,5 +42,6 @@ pub use predict::predict_rows;
 pub use roles::Roles;
 pub use rounds::Rounds;
 pub use schema::{Field, Kind, Schema};
+pub use sparse::{Sparse, SparseRef, SparseTable};
 pub use split::split;
 pub use unseen::Unseen;

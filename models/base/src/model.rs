@@ -1,6 +1,6 @@
 //! What every fitted model can do, whatever its family.
 
-use crate::{Error, Field, FitReport, Kind, Outline, Result, Unseen};
+use crate::{Error, Field, FitReport, Kind, Outline, Result, SparseRef, Unseen};
 use serde::{Deserialize, Serialize};
 use tilewise_kernels::{MatMut, MatRef};
 
@@ -117,6 +117,20 @@ pub trait Model: Send + Sync {
     /// # Errors
     /// When shapes do not fit, or a cell is one that the model's policies refuse (the error names row and column).
     fn predict(&self, cells: MatRef<'_, f64>, offset: Option<&[f64]>, out: MatMut<'_, f64>) -> Result<()>;
+    /// Predicts rows whose cells that are not stored are 0, as [`predict`](Self::predict) does; the matrix lies by rows, its columns are
+    /// the inputs. Answers are those of the same rows given densely, but for the rounding of sums.
+    ///
+    /// # Errors
+    /// When shapes do not fit; in models that are not linear in numbers, the default.
+    fn predict_sparse(
+        &self,
+        rows: SparseRef<'_, f64>,
+        offset: Option<&[f64]>,
+        out: MatMut<'_, f64>,
+    ) -> Result<()> {
+        let (_, _, _) = (rows, offset, out);
+        refuse(self, "takes no sparse rows; linear models of numbers do")
+    }
     /// The file's content: equal models give equal bytes.
     ///
     /// # Errors

@@ -24,6 +24,7 @@ mod read;
 mod write;
 
 pub use chunks::{Chunks, chunks};
+pub use libsvm::{read_sparse, sparse_bytes};
 pub use options::{Format, MISSING, ReadOptions};
 pub use read::{read, read_bytes};
 pub use write::{push_number, write_csv};

@@ -13,7 +13,7 @@ use crate::deviance::Distribution;
 use crate::moments::{Moments, Second};
 use crate::newton::Newton;
 use crate::rows::{check_not_negative, check_shape};
-use crate::solver::{Evaluation, Solver};
+use crate::solver::{Evaluation, Solver, residual};
 use crate::sweep::{Point, Sweep, totals};
 use crate::{Chunk, LinearModel, Link, Rows};
 use serde::{Deserialize, Serialize};
@@ -79,12 +79,7 @@ impl Generalised {
     /// # Errors
     /// When a parameter is out of range or there are no features.
     pub fn trainer<T: Element>(&self, features: usize) -> Result<GeneralisedTrainer<T>> {
-        self.distribution.check()?;
-        check_not_negative("alpha", self.alpha)?;
-        check_not_negative("tolerance", self.tolerance)?;
-        if !(0.0..=1.0).contains(&self.l1_ratio) {
-            return Err(Error::parameter("l1_ratio", self.l1_ratio, "expected a number from 0 to 1"));
-        }
+        self.check()?;
         check_shape(1, features)?;
         Ok(GeneralisedTrainer {
             params: self.clone(),
@@ -93,6 +88,16 @@ impl Generalised {
             report: FitReport::default(),
             element: PhantomData,
         })
+    }
+
+    pub(crate) fn check(&self) -> Result<()> {
+        self.distribution.check()?;
+        check_not_negative("alpha", self.alpha)?;
+        check_not_negative("tolerance", self.tolerance)?;
+        if !(0.0..=1.0).contains(&self.l1_ratio) {
+            return Err(Error::parameter("l1_ratio", self.l1_ratio, "expected a number from 0 to 1"));
+        }
+        Ok(())
     }
 }
 
@@ -261,7 +266,7 @@ impl<T: Element> GeneralisedTrainer<T> {
             }
         }
         let solver = Newton::new(start, self.params.tolerance, self.params.max_rounds.max(1))
-            .with_corners(self.params.alpha * self.params.l1_ratio);
+            .with_corners(self.params.alpha * self.params.l1_ratio, p + 1);
         let constant = constant / moments.weight;
         let centre = if self.params.intercept { moments.mean } else { vec![0.0; p] };
         Ok(Problem { solver, centre, deviation, weight: moments.weight, constant })
@@ -282,11 +287,8 @@ impl<T: Element> GeneralisedTrainer<T> {
             value += l1 * b.abs() + 0.5 * l2 * b * b;
             let raw = *g * per_weight + l2 * b;
             *g = raw - problem.centre[j] * slope;
-            // With corners the gradient is a range at zero: its end nearest to zero counts.
-            let residual =
-                |g: f64| if b == 0.0 { (g.abs() - l1).max(0.0) } else { (g + l1.copysign(b)).abs() };
-            optimality = optimality.max(residual(raw));
-            norm = norm.max(residual(*g) / problem.deviation[j]);
+            optimality = optimality.max(residual(raw, b, l1));
+            norm = norm.max(residual(*g, b, l1) / problem.deviation[j]);
         }
         let mut hessian = sweep.hessian;
         hessian.iter_mut().for_each(|h| *h *= per_weight);

@@ -1,8 +1,9 @@
 //! Logistic regression: two classes or, by softmax over all classes, more.
 //!
-//! Minimises sum of w_i loss_i + l2 / 2 |b|^2 over coefficients b and intercepts, which are not penalised; `l2` is
-//! 1 / C of scikit-learn's `LogisticRegression`. The report's `objective` is this sum over the total weight, and
-//! `optimality` the largest entry of its gradient in the units of the features.
+//! Minimises sum of w_i loss_i + l1 |b|_1 + l2 / 2 |b|^2 over coefficients b and intercepts, which are not penalised; l1 + l2 is
+//! 1 / C of scikit-learn's `LogisticRegression`, and l1 / (l1 + l2) its `l1_ratio`. The report's `objective` is this sum over the
+//! total weight, and `optimality` the largest entry of its gradient in the units of the features (KKT residual): of a coefficient
+//! that is zero, what the gradient has beyond l1.
 //!
 //! Softmax gives each class its own coefficients, so that adding a constant to all intercepts (and, without penalty,
 //! a vector to all coefficients) changes nothing. Starting from zero and a Hessian that is made regular along those
@@ -21,34 +22,19 @@ use crate::lbfgs::Lbfgs;
 use crate::moments::{Moments, Second};
 use crate::newton::Newton;
 use crate::rows::{check_not_negative, check_shape};
-use crate::solver::{Accepted, Evaluation, Outcome, Solver};
+use crate::solver::{Accepted, Evaluation, Outcome, Solver, residual};
 use crate::sweep::{Point, Sweep};
 use crate::{Chunk, LinearModel, Link, Rows};
 use serde::{Deserialize, Serialize};
 use std::marker::PhantomData;
 use tilewise_base::rounds;
-use tilewise_base::{Context, Error, Fit, FitReport, Result};
+use tilewise_base::{Context, Error, Fit, FitReport, Result, Sparse};
 use tilewise_kernels::{MatRef, same};
 
-/// Largest number of unknowns for which `Auto` factors a Hessian.
-const NEWTON_ORDER: usize = 1024;
+mod choice;
 
-/// Largest number of Gram columns (features times pairs of classes) for which `Auto` forms a Hessian.
-const NEWTON_COLUMNS: usize = 4096;
-
-/// Gram columns from which `Auto` tries L-BFGS first: below, its 15 rounds cost as much as Newton's 7.
-const LBFGS_COLUMNS: usize = 32;
-
-/// Largest share that the tolerance may have of the penalty per unit of weight where L-BFGS comes first: it stops at a
-/// gradient of the tolerance, where coefficients may still be off by the tolerance over the least curvature.
-const PENALTY_SHARE: f64 = 0.1;
-
-/// Rounds of L-BFGS after which `Auto` turns to Newton's method. A Newton round costs about 2 + columns / 20 of them, so
-/// these cost what the better start saves of Newton's rounds: 20,000 rows of 500 features took 0.09 s instead of 1.0
-/// where features are independent, and no longer where they are not.
-fn patience(columns_per_predictor: usize) -> u64 {
-    8 + columns_per_predictor as u64 / 4
-}
+/// Largest number of unknowns for which a Hessian is formed with a penalty l1: half a gigabyte.
+const CORNERS_ORDER: usize = 8192;
 
 /// Loss per unit of weight at which separated classes are left alone: the coefficients would only grow.
 const SEPARATED_LOSS: f64 = 1e-6;
@@ -85,6 +71,9 @@ pub enum ClassWeights {
 pub struct Logistic {
     /// Weight of the penalty |b|^2 / 2.
     pub l2: f64,
+    /// Weight of the penalty |b|_1, which makes coefficients zero. Models that are older than it have none.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub l1: f64,
     /// Whether to fit intercepts.
     pub intercept: bool,
     /// Factors by class.
@@ -98,10 +87,17 @@ pub struct Logistic {
     pub max_rounds: u64,
 }
 
+/// Files of models without |b|_1 stay what they were before it was there.
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes references")]
+fn is_zero(x: &f64) -> bool {
+    *x == 0.0
+}
+
 impl Default for Logistic {
     fn default() -> Self {
         Self {
             l2: 1.0,
+            l1: 0.0,
             intercept: true,
             class_weights: ClassWeights::Ones,
             solver: LogisticSolver::Auto,
@@ -136,6 +132,10 @@ impl Logistic {
             });
             return Err(no_row(seen.iter().position(|seen| !seen).unwrap_or(y.len())));
         }
+        if self.l1 > 0.0 && classes == 2 && x.cols() >= CORNERS_ORDER {
+            // Too many for a Hessian: columns one behind the other, of which few are looked at often.
+            return self.fit_sparse(Sparse::of_dense(x)?.view(), y, rows, context);
+        }
         let mut trainer = self.trainer::<T>(x.cols(), classes)?;
         rounds::run(&mut trainer, &Chunk { x, y, rows, first_row: 0 }, context)?;
         trainer.finish()
@@ -146,8 +146,7 @@ impl Logistic {
     /// # Errors
     /// When a parameter is out of range, there are no features, or there are fewer than two classes.
     pub fn trainer<T: Element>(&self, features: usize, classes: usize) -> Result<LogisticTrainer<T>> {
-        check_not_negative("l2", self.l2)?;
-        check_not_negative("tolerance", self.tolerance)?;
+        self.check(classes)?;
         check_shape(1, features)?;
         if classes < 2 {
             return Err(Error::Fit("the target has one class only; a classifier needs at least two".into()));
@@ -156,6 +155,34 @@ impl Logistic {
         if predictors.checked_mul(features + 1).is_none_or(|order| order > isize::MAX as usize / 64) {
             return Err(Error::Fit(format!("{classes} classes of {features} features are too many")));
         }
+        let order = predictors * (features + 1);
+        if self.l1 > 0.0 && order > CORNERS_ORDER {
+            let what = format!(
+                "with l1 above 0 at most {CORNERS_ORDER} unknowns are solved for here, and {features} features make {order}; \
+                 two classes of rows in memory may have more"
+            );
+            return Err(Error::parameter("l1", self.l1, what));
+        }
+        if self.l1 > 0.0 && self.solver == LogisticSolver::Lbfgs {
+            let what = "L-BFGS takes smooth penalties only; auto and newton-cholesky take l1";
+            return Err(Error::parameter("solver", "lbfgs", what));
+        }
+        Ok(LogisticTrainer {
+            params: self.clone(),
+            features,
+            classes,
+            predictors,
+            stage: Stage::Start,
+            report: FitReport::default(),
+            element: PhantomData,
+        })
+    }
+
+    /// Checks parameters for so many classes.
+    pub(crate) fn check(&self, classes: usize) -> Result<()> {
+        check_not_negative("l2", self.l2)?;
+        check_not_negative("l1", self.l1)?;
+        check_not_negative("tolerance", self.tolerance)?;
         if let ClassWeights::Given(weights) = &self.class_weights {
             if weights.len() != classes {
                 let accepted = format!("expected one per class, {classes}");
@@ -169,32 +196,12 @@ impl Logistic {
                 return Err(Error::parameter("class_weights", w, "expected finite positive numbers"));
             }
         }
-        Ok(LogisticTrainer {
-            params: self.clone(),
-            features,
-            classes,
-            predictors,
-            stage: Stage::Start,
-            report: FitReport::default(),
-            element: PhantomData,
-        })
+        Ok(())
     }
 
-    /// Rounds of L-BFGS before Newton's method takes over, by shape and penalty alone: 0 begins with it. With next to no
-    /// penalty that is best, as the Hessian tells whether the solution is unique.
-    fn rounds_of_lbfgs(&self, features: usize, predictors: usize, weight: f64) -> u64 {
-        let order = predictors * (features + 1);
-        let columns = features * (predictors * (predictors - 1) / 2).max(1);
-        match self.solver {
-            LogisticSolver::Auto if order > NEWTON_ORDER || columns > NEWTON_COLUMNS => u64::MAX,
-            // Without penalty the Hessian tells whether the solution is unique.
-            LogisticSolver::Auto if columns < LBFGS_COLUMNS => 0,
-            LogisticSolver::Auto if self.tolerance > PENALTY_SHARE * self.l2 / weight => 0,
-            // Half of the rounds at most, so that Newton's method has as many.
-            LogisticSolver::Auto => patience(columns / predictors).min(self.max_rounds / 2),
-            LogisticSolver::NewtonCholesky => 0,
-            LogisticSolver::Lbfgs => u64::MAX,
-        }
+    /// Whether nothing holds coefficients back.
+    fn is_free(&self) -> bool {
+        self.l1 == 0.0 && self.l2 == 0.0
     }
 }
 
@@ -272,7 +279,7 @@ impl<T: Element> rounds::Rounds for LogisticTrainer<T> {
                 let class_weights = problem.class_weights.clone();
                 let centre = problem.solver.wants_hessian().then(|| problem.centre.clone());
                 // With a penalty nothing grows without bound, separated or not.
-                let margin = self.params.l2 == 0.0;
+                let margin = self.params.is_free();
                 Some(Request(Ask::Sweep(Point { coefficients, intercepts, class_weights, centre, margin })))
             }
             Stage::Done(_) => None,
@@ -408,7 +415,7 @@ impl<T: Element> LogisticTrainer<T> {
         let start = vec![0.0; self.predictors * (p + 1)];
         let (tolerance, rounds) = (self.params.tolerance, self.params.max_rounds.max(1));
         let solver: Box<dyn Solver + Send> = if rounds_of_lbfgs == 0 {
-            Box::new(Newton::new(start, tolerance, rounds))
+            Box::new(Newton::new(start, tolerance, rounds).with_corners(self.params.l1 / weight, p + 1))
         } else {
             Box::new(Lbfgs::new(start, tolerance, rounds))
         };
@@ -437,7 +444,7 @@ impl<T: Element> LogisticTrainer<T> {
         if best.is_some_and(|best| best.point == trial) {
             problem.margin = margin;
         }
-        let Some(best) = best.filter(|_| self.params.l2 == 0.0 && problem.margin > 0.0) else {
+        let Some(best) = best.filter(|_| self.params.is_free() && problem.margin > 0.0) else {
             return Ok(outcome);
         };
         // Without penalty the objective is the loss alone; it has no minimum.
@@ -454,7 +461,8 @@ impl<T: Element> LogisticTrainer<T> {
 
     /// Objective, gradient and Hessian per unit of weight, penalty included, in the solver's coordinates.
     fn evaluate(&self, problem: &Problem, point: &[f64], sweep: Sweep) -> Evaluation {
-        let (q, l2, intercept) = (self.features + 1, self.params.l2, self.params.intercept);
+        let (q, intercept) = (self.features + 1, self.params.intercept);
+        let (l1, l2) = (self.params.l1, self.params.l2);
         let per_weight = 1.0 / problem.weight;
         let (mut value, mut norm, mut optimality) = (sweep.loss, 0.0f64, 0.0f64);
         let mut gradient = sweep.gradient;
@@ -465,11 +473,11 @@ impl<T: Element> LogisticTrainer<T> {
             optimality = optimality.max(slope.abs());
             for j in 0..q - 1 {
                 let b = u[j] / problem.scale[j];
-                value += 0.5 * l2 * b * b;
+                value += l1 * b.abs() + 0.5 * l2 * b * b;
                 let raw = (g[j] + l2 * b) * per_weight;
                 let centred = raw - problem.centre[j] * slope;
-                optimality = optimality.max(raw.abs());
-                norm = norm.max((centred / problem.deviation[j]).abs());
+                optimality = optimality.max(residual(raw, b, l1 * per_weight));
+                norm = norm.max(residual(centred, b, l1 * per_weight) / problem.deviation[j]);
                 g[j] = centred / problem.scale[j];
             }
         }
@@ -502,7 +510,7 @@ impl<T: Element> LogisticTrainer<T> {
         // Along a vector added to all classes the gradient is zero; any positive curvature there keeps the step's
         // sum over classes at zero.
         for j in 0..q {
-            if j < q - 1 && self.params.l2 > 0.0 {
+            if j < q - 1 && !self.params.is_free() {
                 continue;
             }
             let curvature = (0..k).map(|c| hessian[(c * q + j) * (order + 1)]).sum::<f64>() / k as f64;

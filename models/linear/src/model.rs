@@ -1,8 +1,10 @@
 //! The fitted linear model: a few inner products and a link.
 
+use crate::sparse::inner;
 use serde::{Deserialize, Serialize};
-use tilewise_base::{Result, predict_rows};
-use tilewise_kernels::{MatMut, MatRef, dot, exp, log_softmax, same, sigmoid};
+use tilewise_base::sparse::Order;
+use tilewise_base::{Error, Result, SparseRef, predict_rows};
+use tilewise_kernels::{Float, MatMut, MatRef, dot, exp, log_softmax, same, sigmoid};
 
 /// How the linear predictors become outputs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -56,6 +58,11 @@ impl LinearModel {
         for (i, (out, b)) in out.iter_mut().zip(&self.intercepts).enumerate() {
             *out = dot(&self.coefficients[i * features..(i + 1) * features], row)? + b + offset;
         }
+        self.answer(out)
+    }
+
+    /// Linear predictors to outputs, in place.
+    fn answer(&self, out: &mut [f64]) -> Result<()> {
         match self.link {
             Link::Identity => {}
             Link::Log => {
@@ -88,6 +95,40 @@ impl LinearModel {
         same("columns of out", outputs, out.cols())?;
         same("offset against rows", rows, offset.map_or(rows, <[f64]>::len))?;
         predict_rows(x, out, x.cols(), |i, row, out| self.predict_row(row, offset.map_or(0.0, |o| o[i]), out))
+    }
+
+    /// As [`predict`](Self::predict), of a sparse matrix by rows; its bits may differ from those of dense rows, by the rounding of sums.
+    ///
+    /// # Errors
+    /// When shapes do not fit, or the matrix lies by columns.
+    pub fn predict_sparse<T: Float>(
+        &self,
+        x: SparseRef<'_, T>,
+        offset: Option<&[f64]>,
+        mut out: MatMut<'_, f64>,
+    ) -> Result<()> {
+        let (rows, outputs, features) = (x.rows(), self.outputs(), self.features());
+        same("features", features, x.cols())?;
+        same("coefficients", features * self.intercepts.len(), self.coefficients.len())?;
+        if matches!(self.link, Link::Logit | Link::Log) {
+            same("linear predictors of this link", 1, self.intercepts.len())?;
+        }
+        same("rows of out", rows, out.rows())?;
+        same("columns of out", outputs, out.cols())?;
+        same("offset against rows", rows, offset.map_or(rows, <[f64]>::len))?;
+        if x.order() == Order::Columns {
+            return Err(Error::Fit("sparse rows are predicted of a matrix by rows".into()));
+        }
+        let mut answer = vec![0.0; outputs];
+        for i in 0..rows {
+            let offset = offset.map_or(0.0, |o| o[i]);
+            for (k, (out, b)) in answer.iter_mut().zip(&self.intercepts).enumerate() {
+                *out = inner(x.line(i), &self.coefficients[k * features..(k + 1) * features]) + b + offset;
+            }
+            self.answer(&mut answer)?;
+            answer.iter().enumerate().for_each(|(k, &answer)| out.set(i, k, answer));
+        }
+        Ok(())
     }
 }
 

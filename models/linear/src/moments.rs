@@ -17,6 +17,8 @@ pub(crate) enum Second {
     None,
     /// Sums of squares of each column.
     Squares,
+    /// Those, and of each column with the target.
+    Cross,
     /// All products of columns.
     Gram,
 }
@@ -96,13 +98,17 @@ impl Moments {
         let (mut squares, mut cross) = (Vec::new(), Vec::new());
         match second {
             Second::None => centred_sums(x, &mean, [weights], [&mut sums])?,
-            Second::Squares => {
+            Second::Squares | Second::Cross => {
                 squares = vec![0.0; p];
                 shifted_squares(x, &mean, weights, &mut sums, &mut squares);
                 squares
                     .iter_mut()
                     .zip(&sums)
                     .for_each(|(s, sum)| *s = (*s - sum * sum * per_weight).max(0.0));
+                if second == Second::Cross {
+                    cross = vec![0.0; p];
+                    centred_sums(x, &mean, [&deviations], [&mut cross])?;
+                }
             }
             Second::Gram => {
                 squares = vec![0.0; p * p];

@@ -6,7 +6,7 @@
 //! little.
 //!
 //! With a penalty l1 |b|_1 the step minimises the quadratic model and that penalty, by coordinate descent (Lee, Sun, Saunders,
-//! "Proximal Newton-type methods for minimizing composite functions", 2014; the intercept, which has no penalty, is taken out
+//! "Proximal Newton-type methods for minimizing composite functions", 2014; the intercepts, which have no penalty, are taken out
 //! of the model first).
 
 use crate::cholesky::Cholesky;
@@ -37,7 +37,14 @@ pub(crate) struct Newton {
     rounds: u64,
     max_rounds: u64,
     damped: bool,
+    corners: Option<Corners>,
+}
+
+/// The penalty l1 |b|_1 of all coordinates but the last of every `per_predictor`, which are intercepts.
+#[derive(Clone, Copy)]
+struct Corners {
     l1: f64,
+    per_predictor: usize,
 }
 
 impl Newton {
@@ -53,7 +60,7 @@ impl Newton {
             rounds: 0,
             max_rounds,
             damped: false,
-            l1: 0.0,
+            corners: None,
         }
     }
 
@@ -63,10 +70,10 @@ impl Newton {
         self
     }
 
-    /// Expects `l1` times the sum of all coefficients' sizes in values, the last coordinate's apart, and its part in `norm`;
-    /// gradients are without.
-    pub(crate) fn with_corners(mut self, l1: f64) -> Self {
-        self.l1 = l1;
+    /// Expects `l1` times the sum of all coefficients' sizes in values, and its part in `norm`; gradients are without. Of every
+    /// `per_predictor` coordinates the last one is an intercept, without penalty.
+    pub(crate) fn with_corners(mut self, l1: f64, per_predictor: usize) -> Self {
+        self.corners = (l1 > 0.0).then_some(Corners { l1, per_predictor });
         self
     }
 
@@ -81,8 +88,8 @@ impl Newton {
     /// The step that the Hessian asks for; the Hessian's lower triangle is enough.
     fn solve(&mut self, mut hessian: Vec<f64>, gradient: &[f64], norm: f64) -> Result<bool> {
         let n = gradient.len();
-        if self.l1 > 0.0 {
-            return self.solve_with_corners(&hessian, gradient, norm);
+        if let Some(corners) = self.corners {
+            return self.solve_with_corners(corners, &hessian, gradient, norm);
         }
         let diagonal: Vec<f64> = (0..n).map(|j| hessian[j * n + j]).collect();
         let mut damping = 0.0;
@@ -165,22 +172,43 @@ impl Solver for Newton {
 
 impl Newton {
     /// The step to the minimum of the quadratic model with its penalty.
-    fn solve_with_corners(&mut self, hessian: &[f64], gradient: &[f64], norm: f64) -> Result<bool> {
+    fn solve_with_corners(
+        &mut self,
+        corners: Corners,
+        hessian: &[f64],
+        gradient: &[f64],
+        norm: f64,
+    ) -> Result<bool> {
         let Some(base) = &self.accepted else { return Ok(false) };
-        let p = gradient.len() - 1;
-        let last = &hessian[p * (p + 1)..];
-        // Row and slope of the intercept, where there is one.
-        let per = if last[p] > 0.0 { 1.0 / last[p] } else { 0.0 };
+        let n = gradient.len();
+        let is_intercept = |i: &usize| i % corners.per_predictor == corners.per_predictor - 1;
+        let (free, bound): (Vec<usize>, Vec<usize>) = (0..n).partition(is_intercept);
+        let (k, p) = (free.len(), bound.len());
+        let curvature = |i: usize, j: usize| hessian[i.max(j) * n + i.min(j)];
+        // Intercepts are at their minimum for any coefficients: F^-1 of their block of the Hessian takes them out.
+        let block: Vec<f64> = free.iter().flat_map(|&i| free.iter().map(move |&j| curvature(i, j))).collect();
+        let Some(factor) = Cholesky::new(&block, k, SINGULAR_BELOW)? else { return Ok(false) };
+        let mut of_free: Vec<f64> = free.iter().map(|&f| gradient[f]).collect();
+        factor.solve(&mut of_free);
+        // Row j: F^-1 times what intercepts and coefficient j share.
+        let mut shared = vec![0.0; p * k];
+        for (row, &j) in shared.chunks_exact_mut(k).zip(&bound) {
+            row.iter_mut().zip(&free).for_each(|(s, &f)| *s = curvature(f, j));
+            factor.solve(row);
+        }
+        let with_free = |i: usize, row: &[f64]| -> f64 {
+            free.iter().zip(row).map(|(&f, s)| curvature(f, bound[i]) * s).sum()
+        };
         let mut model = vec![0.0; p * p];
         for i in 0..p {
-            for j in 0..=i {
-                let curvature = hessian[i * (p + 1) + j] - last[i] * last[j] * per;
+            for (j, row) in shared.chunks_exact(k).enumerate().take(i + 1) {
+                let curvature = curvature(bound[i], bound[j]) - with_free(i, row);
                 (model[i * p + j], model[j * p + i]) = (curvature, curvature);
             }
         }
-        let b = base.point[..p].to_vec();
+        let b: Vec<f64> = bound.iter().map(|&j| base.point[j]).collect();
         // H b - g is the pull at zero. The square of a target that fits it may be too large: the gap is then, by little.
-        let mut pull: Vec<f64> = (0..p).map(|j| last[j] * per * gradient[p] - gradient[j]).collect();
+        let mut pull: Vec<f64> = (0..p).map(|i| with_free(i, &of_free) - gradient[bound[i]]).collect();
         let mut bent = vec![0.0; p];
         for (row, b) in model.chunks_exact(p).zip(&b) {
             axpy(*b, row, &mut bent)?;
@@ -190,15 +218,21 @@ impl Newton {
         let square = 10.0 * (curved + dot(&pull, &b)?.abs() + base.value.abs());
         let products = Products::given(model, pull, square);
         // A quadratic model is worth no more exactness than the step will have: a tenth of the residual, squared as the gap is.
-        let (penalty, scale) = (Penalty { l1: self.l1, l2: 0.0 }, base.value.abs().max(1e-300));
+        let (penalty, scale) =
+            (Penalty { l1: corners.l1, l2: 0.0, positive: false }, base.value.abs().max(1e-300));
         let enough = (1e-2 * norm * norm).min(1e-3 * scale).max(1e-20 * scale);
         let solution = working_set::solve(&products, penalty, b.clone(), enough, 100, &mut |_, _| true)?;
         self.direction.clear();
-        self.direction.extend(solution.coefficients.iter().zip(&b).map(|(new, old)| new - old));
-        let of_intercept = -per * (gradient[p] + dot(&last[..p], &self.direction)?);
-        self.direction.push(of_intercept);
+        self.direction.resize(n, 0.0);
+        for (i, (&j, row)) in bound.iter().zip(shared.chunks_exact(k)).enumerate() {
+            let step = solution.coefficients[i] - b[i];
+            self.direction[j] = step;
+            of_free.iter_mut().zip(row).for_each(|(f, s)| *f += s * step);
+        }
+        free.iter().zip(&of_free).for_each(|(&f, step)| self.direction[f] = -step);
         let sizes = |b: &[f64]| b.iter().map(|b| b.abs()).sum::<f64>();
-        self.slope = dot(gradient, &self.direction)? + self.l1 * (sizes(&solution.coefficients) - sizes(&b));
+        self.slope =
+            dot(gradient, &self.direction)? + corners.l1 * (sizes(&solution.coefficients) - sizes(&b));
         Ok(self.direction.iter().all(|d| d.is_finite()) && self.slope <= 0.0)
     }
 

@@ -12,14 +12,15 @@ use std::ops::Range;
 use tilewise_base::encoder::{Encoder, Options};
 use tilewise_base::model_file::Writer;
 use tilewise_base::{
-    Context, Dataset, Error, Field, FitReport, Kind, Model, ModelFile, Result, Roles, Task, predict_rows,
-    roles, rounds,
+    Context, Dataset, Error, Field, FitReport, Kind, Model, ModelFile, Result, Roles, SparseRef, Task,
+    predict_rows, roles, rounds,
 };
 use tilewise_kernels::{MatMut, MatRef, same};
 
 mod describe;
 mod judged;
 mod search;
+mod sparse;
 
 pub use search::Search;
 
@@ -278,6 +279,15 @@ impl Model for Pipeline {
         predict_rows(cells, out, self.encoder.width(), |i, row, out| {
             self.predict_cells(i, row, offset.map_or(0.0, |o| o[i]), out)
         })
+    }
+
+    fn predict_sparse(
+        &self,
+        rows: SparseRef<'_, f64>,
+        offset: Option<&[f64]>,
+        out: MatMut<'_, f64>,
+    ) -> Result<()> {
+        self.predict_stored(rows, offset, out)
     }
 
     fn to_bytes(&self) -> Result<Vec<u8>> {

@@ -99,7 +99,7 @@ impl ElasticNet {
     /// A path on the training rows, and what `error` says of each model.
     fn test(
         &self,
-        problem: &Problem,
+        problem: &Problem<'_>,
         alphas: &[f64],
         weight: f64,
         context: &Context<'_>,

@@ -67,7 +67,7 @@ impl Face<'_> {
         for (j, d) in step.iter().enumerate().filter(|(_, d)| **d != 0.0) {
             axpy(*d, self.row(j), &mut bent)?;
         }
-        let Penalty { l1, l2 } = self.penalty;
+        let Penalty { l1, l2, .. } = self.penalty;
         let of_penalty = |b: &[f64]| b.iter().map(|b| l1 * b.abs() + 0.5 * l2 * b * b).sum::<f64>();
         Ok(0.5 * dot(&step, &bent)? - dot(&step, at)? + (of_penalty(to) - of_penalty(from)))
     }
@@ -98,7 +98,7 @@ impl Face<'_> {
         if face.is_empty() || face.len() > FACE {
             return Ok(false);
         }
-        let Penalty { l1, l2 } = self.penalty;
+        let Penalty { l1, l2, .. } = self.penalty;
         let mut matrix = Vec::with_capacity(face.len() * face.len());
         for (place, &j) in face.iter().enumerate() {
             let row = self.row(j);
@@ -195,7 +195,10 @@ pub(super) fn by_residual(
             trail.push(b.clone());
             sweeps += 1;
         }
-        if let Some(candidate) = extrapolated(&trail)? {
+        if let Some(mut candidate) = extrapolated(&trail)? {
+            if penalty.positive {
+                candidate.iter_mut().for_each(|b| *b = b.max(0.0));
+            }
             let residual = at(&candidate)?;
             if objective(&candidate, &residual)? < objective(b, &r)? {
                 (*b, r) = (candidate, residual);

@@ -1,5 +1,5 @@
-//! What coordinate descent needs to know of the data, in two forms: products of columns (for many rows) and the columns
-//! themselves (for more columns than rows). Either has means and deviations taken off without a change to the caller's rows.
+//! What coordinate descent needs to know of the data, in three forms: products of columns (for many rows), the rows as they lie
+//! (`in_place.rs`, for more columns) and a copy of the columns (for many fits, and for sets of more columns than rows). Either has means and deviations taken off without a change to the caller's rows.
 //!
 //! All sums are per unit of weight, so that the objective is |y - X b|^2 / 2 and the penalty.
 
@@ -12,7 +12,7 @@ use tilewise_kernels::{MatMut, MatRef, axpy, dot, gram, parallel};
 const COPIED: usize = 32;
 
 /// What is left of a constant column's square, relative to its mean's: rounding.
-const CONSTANT: f64 = 8.0 * f64::EPSILON;
+pub(super) const CONSTANT: f64 = 8.0 * f64::EPSILON;
 
 /// Data as coordinate descent sees it.
 pub(crate) trait Design: Sync {
@@ -26,9 +26,10 @@ pub(crate) trait Design: Sync {
     fn correlate(&self, b: &[f64], wanted: &[usize], out: &mut [f64]) -> Result<(f64, f64)>;
     /// Products of the columns in `set`, row-major.
     fn gram(&self, set: &[usize]) -> Result<Vec<f64>>;
-    /// Column `j` and the target, where there are more columns in `set` than rows: their products would be the longer way.
-    fn columns(&self) -> Option<&Columns> {
-        None
+    /// The columns themselves for a set of so many, where that is more than there are rows: their products would be the longer way.
+    fn columns(&self, set: usize) -> Result<Option<&Columns>> {
+        let _ = set;
+        Ok(None)
     }
 }
 
@@ -196,10 +197,6 @@ impl Columns {
         Ok(Self { rows: n, data, target, mean, target_mean, scale, squares, cross, target_square })
     }
 
-    pub(crate) fn rows(&self) -> usize {
-        self.rows
-    }
-
     pub(crate) fn column(&self, j: usize) -> &[f64] {
         &self.data[j * self.rows..(j + 1) * self.rows]
     }
@@ -224,11 +221,16 @@ impl Design for Columns {
     fn target_square(&self) -> f64 {
         self.target_square
     }
-    fn columns(&self) -> Option<&Columns> {
-        Some(self)
+    fn columns(&self, set: usize) -> Result<Option<&Columns>> {
+        Ok((set > self.rows).then_some(self))
     }
 
     fn correlate(&self, b: &[f64], wanted: &[usize], out: &mut [f64]) -> Result<(f64, f64)> {
+        if b.iter().all(|b| *b == 0.0) {
+            // Where fits begin; another pass over all columns would tell nothing new.
+            out.copy_from_slice(&self.cross);
+            return Ok((self.target_square, self.target_square));
+        }
         let residual = self.residual(b.iter().copied().enumerate())?;
         let mut found = vec![0.0; wanted.len()];
         let step = (parallel::GRAIN_BYTES / (8 * self.rows).max(1)).max(1);

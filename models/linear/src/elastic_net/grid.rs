@@ -39,7 +39,7 @@ pub struct PathStep {
 
 impl Alphas {
     /// The values, falling.
-    pub(super) fn values(&self, params: &ElasticNet, problem: &Problem) -> Result<Vec<f64>> {
+    pub(super) fn values(&self, params: &ElasticNet, problem: &Problem<'_>) -> Result<Vec<f64>> {
         match self {
             Self::Given(values) => {
                 if values.is_empty() {
@@ -69,8 +69,9 @@ impl Alphas {
                                 coefficients zero";
                     return Err(Error::parameter("l1_ratio", 0, what));
                 }
+                let strength = |pull: f64| params.penalty(1.0).strength(pull);
                 let largest =
-                    problem.design.cross().iter().fold(0.0f64, |m, c| m.max(c.abs())) / params.l1_ratio;
+                    problem.design.cross().iter().fold(0.0f64, |m, c| m.max(strength(*c))) / params.l1_ratio;
                 // A constant target, or columns that have nothing to do with it.
                 let largest = if largest > 0.0 { largest } else { 1.0 };
                 let step = |i: usize| ratio.powf(i as f64 / (count - 1).max(1) as f64);

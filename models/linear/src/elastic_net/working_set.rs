@@ -102,7 +102,8 @@ pub(crate) fn solve(
         // How far column j is from the penalty in the dual point, in units of its length.
         let distance = |j: usize| {
             let length = (design.squares()[j] + penalty.l2).sqrt();
-            (penalty.l1 - (certificate.shrink * (correlations[j] - penalty.l2 * b[j])).abs()) / length
+            let pull = certificate.shrink * (correlations[j] - penalty.l2 * b[j]);
+            (penalty.l1 - penalty.strength(pull)) / length
         };
         if screens {
             alive.retain(|&j| b[j] != 0.0 || distance(j) <= certificate.radius);
@@ -117,11 +118,9 @@ pub(crate) fn solve(
         set.sort_unstable();
         let mut inner: Vec<f64> = set.iter().map(|&j| b[j]).collect();
         let target = SHARE * certificate.gap.max(enough);
-        match design.columns() {
-            Some(columns) if set.len() > columns.rows() => {
-                by_residual(columns, &set, penalty, &mut inner, target)?
-            }
-            _ => by_products(design, &set, penalty, &mut inner, target)?,
+        match design.columns(set.len())? {
+            Some(columns) => by_residual(columns, &set, penalty, &mut inner, target)?,
+            None => by_products(design, &set, penalty, &mut inner, target)?,
         };
         set.iter().zip(inner).for_each(|(&j, value)| b[j] = value);
     }

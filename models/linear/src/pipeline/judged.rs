@@ -37,7 +37,7 @@ impl Pipeline {
                 let of = Inference::generalised(&self.model, distribution, x, &y, rows, params.intercept)?;
                 (of, params.intercept)
             }
-            Estimator::Logistic(params) if params.l2 == 0.0 => {
+            Estimator::Logistic(params) if params.l2 == 0.0 && params.l1 == 0.0 => {
                 let (y, classes) = several_classes(dataset, target)?;
                 if classes.len() > 2 || params.class_weights != ClassWeights::Ones {
                     return refused("they are told of two classes without class weights");

@@ -1,0 +1,74 @@
+//! Training, measuring and predicting on a libsvm file that is too wide for a dense table.
+
+#[path = "support/run.rs"]
+mod run;
+
+use run::{Folder, fails, tilewise, works};
+use std::fmt::Write as _;
+use std::fs;
+
+/// 3,000 rows of 60,000 columns, a gigabyte and a half if it were dense: f1 and f2 tell the class, the rest is chance.
+fn words() -> String {
+    let mut text = String::new();
+    let mut state = 1u64;
+    let mut next = |below: u64| {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (state >> 33) % below
+    };
+    for _ in 0..3000 {
+        let (first, second) = (next(3), next(3));
+        let class = u8::from(first + next(2) > second);
+        let _ = write!(text, "{class} 1:{first} 2:{second}");
+        let mut at = 2;
+        for _ in 0..10 {
+            at += 1 + next(5900);
+            let _ = write!(text, " {at}:{}", 1 + next(4));
+        }
+        text.push('\n');
+    }
+    text
+}
+
+#[test]
+fn a_wide_file_is_never_expanded() {
+    let folder = Folder::new("sparse");
+    let data = folder.file("words.svm", words());
+    let (model, again) = (folder.path("m.safetensors"), folder.path("again.safetensors"));
+    let answers = folder.path("answers.csv");
+    for (family, set, parts) in [
+        ("logistic", "C=0.3", ["converged", "log loss", "accuracy", "on 600 rows held out"]),
+        ("lasso", "alpha=0.01", ["duality gap", "R2", "rows", "on 600 rows held out"]),
+    ] {
+        let train = |out: &str, threads: &str| {
+            let args = ["train", "--model", family, "--set", set, "--data", &data, "--target", "target"];
+            works(&[&args[..], &["--test-fraction", "0.2", "--threads", threads, "--out", out]].concat())
+        };
+        let told = train(&model, "1");
+        for part in parts.iter().chain(&["3000 rows", "sparse", "numbers stored"]) {
+            assert!(told.contains(part), "{part:?} is not in\n{told}");
+        }
+        train(&again, "3");
+        assert!(fs::read(&model).unwrap() == fs::read(&again).unwrap(), "threads must not change the model");
+        let told = works(&["evaluate", "--model", &model, "--data", &data]);
+        assert!(told.contains("3000 rows"), "{told}");
+        works(&["predict", "--model", &model, "--data", &data, "--out", &answers]);
+        let text = fs::read_to_string(&answers).unwrap();
+        assert_eq!((text.lines().count(), text.lines().next()), (3001, Some("prediction")));
+    }
+}
+
+#[test]
+fn what_needs_columns_is_refused() {
+    let folder = Folder::new("sparse-refused");
+    let data = folder.file("words.svm", words());
+    let with = |more: &[&str], parts: &[&str]| {
+        fails(&[&["train", "--model", "logistic", "--data", &data][..], more].concat(), parts);
+    };
+    with(&["--target", "f1"], &["words.svm", "--target target"]);
+    with(&["--target", "target", "--ignore", "f2"], &["words.svm", "--ignore", "sparse"]);
+    with(&["--target", "target", "--set", "solver=gradient-descent"], &["solver", "dense"]);
+    let lasso = ["train", "--model", "lasso", "--data", &data, "--target", "target"];
+    fails(&lasso, &["alpha", "cv", "above 0"]);
+    let output = tilewise(&[&lasso[..], &["--set", "alpha=0.1"]].concat());
+    assert!(output.status.success());
+}

@@ -1,0 +1,56 @@
+//! What the solvers of sparse problems share: the objective, per unit of weight, and how an answer is told.
+
+use super::loss::{Answers, Loss};
+use crate::solver::Outcome;
+
+/// Sum of share_i loss_i(x_i b + a + offset_i) + l1 |b|_1 + l2 |b|^2 / 2.
+pub(crate) struct Problem<'a> {
+    pub(crate) answers: Answers,
+    pub(crate) offset: Option<&'a [f64]>,
+    pub(crate) l1: f64,
+    pub(crate) l2: f64,
+    pub(crate) intercept: bool,
+    /// Weighted means of the columns.
+    pub(crate) mean: Vec<f64>,
+    /// Their deviations, 1 where there is none.
+    pub(crate) deviation: Vec<f64>,
+    /// The intercept without columns.
+    pub(crate) start: f64,
+    /// The largest gradient entry, for columns scaled to deviation 1, that is small enough.
+    pub(crate) tolerance: f64,
+    /// The duality gap that is small enough, in place of it.
+    pub(crate) gap: Option<f64>,
+    pub(crate) max_rounds: u64,
+}
+
+impl Problem<'_> {
+    /// The linear predictors of rows without columns, `intercept` apart.
+    pub(crate) fn offset(&self, row: usize) -> f64 {
+        self.offset.map_or(0.0, |offset| offset[row])
+    }
+
+    /// Whether separated classes would send coefficients to infinity.
+    pub(crate) fn may_separate(&self) -> bool {
+        self.answers.loss == Loss::Binomial && self.l1 == 0.0 && self.l2 == 0.0
+    }
+}
+
+/// Where a solver ended.
+pub(crate) struct Solved {
+    pub(crate) coefficients: Vec<f64>,
+    pub(crate) intercept: f64,
+    pub(crate) value: f64,
+    /// The largest gradient entry in the units of the columns, or the duality gap where that was asked for.
+    pub(crate) optimality: f64,
+    pub(crate) rounds: u64,
+    pub(crate) outcome: Outcome,
+}
+
+/// Whoever hears of rounds, by value and gradient, and may end them by false.
+pub(crate) type GoOn<'a> = &'a mut dyn FnMut(u64, f64, f64) -> bool;
+
+/// How a fit that was stopped ends.
+pub(crate) fn interrupted() -> Outcome {
+    let warning = Some("did not converge: the fit was interrupted".into());
+    Outcome { converged: false, stopped: "interrupted".into(), warning }
+}
