@@ -1,6 +1,7 @@
 #![doc = include_str!("../README.md")]
 
 mod arena;
+mod backward;
 mod compiled;
 mod function;
 mod initialise;

@@ -152,26 +152,11 @@ impl<T: Float> State<T> {
     pub(crate) fn piece<'a>(&'a mut self, weights: &'a mut [T], gradient: &'a mut [T]) -> Piece<'a, T> {
         Piece { weights, gradient, first: &mut self.first, second: &mut self.second }
     }
-
-    /// The part of that piece that belongs to some weights.
-    pub(crate) fn part<'a>(
-        &'a mut self,
-        weights: &'a mut [T],
-        gradient: &'a mut [T],
-        range: std::ops::Range<usize>,
-    ) -> Piece<'a, T> {
-        let some = |kept: &'a mut Arena<T>| match kept.is_empty() {
-            true => &mut kept[0..0],
-            false => &mut kept[range.clone()],
-        };
-        let (first, second) = (some(&mut self.first), some(&mut self.second));
-        Piece { weights: &mut weights[range.clone()], gradient: &mut gradient[range.clone()], first, second }
-    }
 }
 
 /// Weights and all that is theirs.
 pub(crate) struct Piece<'a, T> {
-    weights: &'a mut [T],
+    pub(crate) weights: &'a mut [T],
     pub(crate) gradient: &'a mut [T],
     first: &'a mut [T],
     second: &'a mut [T],
@@ -180,6 +165,19 @@ pub(crate) struct Piece<'a, T> {
 impl<'a, T> Piece<'a, T> {
     pub(crate) fn len(&self) -> usize {
         self.weights.len()
+    }
+
+    /// Some of them.
+    pub(crate) fn range(&mut self, range: &std::ops::Range<usize>) -> Piece<'_, T> {
+        fn kept<'b, T>(x: &'b mut [T], range: &std::ops::Range<usize>) -> &'b mut [T] {
+            if x.is_empty() { x } else { &mut x[range.clone()] }
+        }
+        Piece {
+            weights: &mut self.weights[range.clone()],
+            gradient: &mut self.gradient[range.clone()],
+            first: kept(self.first, range),
+            second: kept(self.second, range),
+        }
     }
 
     pub(crate) fn split_at(self, mid: usize) -> (Self, Self) {

@@ -96,6 +96,7 @@ impl Training {
             weight_decay: self.weight_decay,
             clip: self.clip,
             seed: context.seed,
+            scheme: context.scheme,
         };
         let mut trainer = Trainer::new(network, settings.clone(), self.batch)?;
         // A last row by itself has no deviation.

@@ -1,12 +1,14 @@
 //! Training step by step.
 
 use crate::arena::Arena;
+use crate::backward::{Backward, Learned};
 use crate::loss::Judged;
 use crate::optimiser::{Rule, State};
-use crate::pass::{Learned, Mode, Workspace, backward, forward};
+use crate::pass::{Mode, Workspace, forward};
 use crate::plan::Op;
 use crate::{Loss, Network, Optimiser, Targets, Update};
 use tilewise_base::{Error, Result};
+use tilewise_kernels::parallel::Scheme;
 use tilewise_kernels::{Float, MatRef, norm2, parallel, same};
 
 /// Rows to learn from.
@@ -62,6 +64,19 @@ pub struct Settings {
     pub clip: Option<f64>,
     /// Key of dropouts.
     pub seed: u64,
+    /// Whether weights of a layer are finished beside the gradients of the layers before (`Tasks`), or layer after layer
+    /// (`Rows`). The same bits; `Auto` is `Tasks` where there is more than one thread.
+    pub scheme: Scheme,
+}
+
+impl Settings {
+    fn tasks(&self) -> bool {
+        match self.scheme {
+            Scheme::Tasks => true,
+            Scheme::Rows => false,
+            Scheme::Auto => parallel::threads() > 1,
+        }
+    }
 }
 
 /// A network in training: all memory that a step needs is there when it is made.
@@ -171,16 +186,15 @@ impl<T: Float> Trainer<T> {
         self.steps += 1;
         let Settings { optimiser, weight_decay: decay, clip, seed, .. } = self.settings;
         let mut update = Update { rate, decay, step: self.steps, scale: 1.0 };
-        let Self { network, gradient, state, work, steps, .. } = self;
-        let draw = (seed, *steps - 1);
-        if clip.is_none() && optimiser.is_local() {
-            let rule = Rule::new(&optimiser, &update);
-            let learned = Learned { weights: &mut network.weights, gradient, update: Some((&rule, state)) };
-            backward(&network.plan, learned, work, batch.len(), draw)?;
+        let (draw, tasks) = ((seed, self.steps - 1), self.settings.tasks());
+        let Self { network, gradient, state, work, .. } = self;
+        let local = (clip.is_none() && optimiser.is_local()).then(|| Rule::new(&optimiser, &update));
+        let piece = state.piece(&mut network.weights, gradient);
+        let back = Backward { plan: &network.plan, rows: batch.len(), draw, tasks };
+        back.run(Learned { piece, rule: local.as_ref() }, work)?;
+        if local.is_some() {
             return Ok(loss);
         }
-        let learned = Learned { weights: &mut network.weights, gradient, update: None };
-        backward(&network.plan, learned, work, batch.len(), draw)?;
         if let Some(most) = clip {
             // As PyTorch's `clip_grad_norm_`.
             update.scale = (most / (norm2(gradient).to_f64() + 1e-6)).min(1.0);
@@ -197,10 +211,12 @@ impl<T: Float> Trainer<T> {
     /// As [`step`](Self::step), but for losses that are not finite.
     pub fn gradient(&mut self, data: &Rows<'_, T>, batch: &[usize]) -> Result<(f64, &[T])> {
         let loss = self.forward(data, batch)?;
-        let Self { network, gradient, work, running, .. } = self;
+        let (draw, tasks) = ((self.settings.seed, self.steps), self.settings.tasks());
+        let Self { network, gradient, state, work, running, .. } = self;
         network.running.copy_from_slice(running);
-        let learned = Learned { weights: &mut network.weights, gradient, update: None };
-        backward(&network.plan, learned, work, batch.len(), (self.settings.seed, self.steps))?;
+        let piece = state.piece(&mut network.weights, gradient);
+        let back = Backward { plan: &network.plan, rows: batch.len(), draw, tasks };
+        back.run(Learned { piece, rule: None }, work)?;
         Ok((loss, &self.gradient))
     }
 

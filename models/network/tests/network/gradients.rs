@@ -2,6 +2,7 @@
 
 use proptest::prelude::*;
 use tilewise_kernels::MatRef;
+use tilewise_kernels::parallel::Scheme;
 use tilewise_kernels::random::Philox;
 use tilewise_network::{
     Function, Initialiser, Layer, Loss, Network, Optimiser, Rows, Settings, Targets, Trainer,
@@ -17,7 +18,15 @@ pub(crate) fn normal(n: usize, seed: u64) -> Vec<f64> {
 }
 
 pub(crate) fn settings(loss: Loss, optimiser: Optimiser) -> Settings {
-    Settings { loss, class_weights: None, optimiser, weight_decay: 0.0, clip: None, seed: 5 }
+    Settings {
+        loss,
+        class_weights: None,
+        optimiser,
+        weight_decay: 0.0,
+        clip: None,
+        seed: 5,
+        scheme: Scheme::Auto,
+    }
 }
 
 fn check(inputs: usize, layers: &[Layer], loss: Loss, class_weights: bool, rows: usize, seed: u64) {
