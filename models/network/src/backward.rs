@@ -13,10 +13,11 @@ use crate::function::through_fused;
 use crate::norm;
 use crate::optimiser::{Piece, Rule};
 use crate::pass::{Workspace, dropout};
-use crate::plan::{Op, Plan, Slot, Step};
+use crate::plan::{Op, Plan, Step};
+use crate::pooling;
 use std::ops::Range;
 use tilewise_base::Result;
-use tilewise_kernels::{Float, MatMut, MatRef, column_sums, gemm, parallel};
+use tilewise_kernels::{Conv2d, Float, MatMut, MatRef, column_sums, gemm, parallel};
 
 /// Weights, their gradient and what the optimiser keeps; `rule` updates them as soon as their gradient is there.
 pub(crate) struct Learned<'a, T> {
@@ -75,31 +76,47 @@ impl Backward<'_> {
             let dy = &mut after[..output.len()];
             let x = &batch.values[input];
             match &step.op {
-                Op::Dense { weight, bias, activation } => {
-                    let Slot { width: k, .. } = plan.slots[step.input];
-                    let Slot { width: n, .. } = plan.slots[step.output];
+                Op::Dense { weight, bias, activation } | Op::Convolution { weight, bias, activation, .. } => {
+                    // Of each pixel, where they are images.
+                    let n = weight_columns(plan, step);
+                    let product = match &step.op {
+                        Op::Convolution { places, .. } => Product::Convolution(places.convolution(rows)?, x),
+                        _ => Product::Dense(MatRef::new(x, rows, weight.len() / n)?),
+                    };
                     if let Some(function) = activation {
                         through_fused(*function, &batch.values[output.clone()], dy);
                     }
                     let after: &[T] = after;
-                    let dy = MatRef::new(&after[..output.len()], rows, n)?;
+                    let dy = MatRef::new(&after[..output.len()], output.len() / n, n)?;
                     let (rest, own) = learned.split_at(weight.start);
                     if let Some(dx) = dx {
-                        let w = MatRef::new(&own.piece.weights[..k * n], k, n)?;
-                        gemm(T::ONE, dy, w.transpose(), T::ZERO, MatMut::new(dx, rows, k)?)?;
+                        product.input(&own.piece.weights[..weight.len()], dy, &after[..output.len()], dx)?;
                     }
                     let bias = bias.as_ref().map(|bias| bias.start - weight.start..bias.end - weight.start);
-                    let xt = MatRef::new(x, rows, k)?.transpose();
+                    let finish = || own.product(&product, dy, &after[..output.len()], weight.len(), bias);
                     if self.tasks && weight.start > 0 {
                         let later = Later { start: output.start, slopes: after, next: later };
-                        let (chain, weights) = parallel::join(
-                            || self.chain(earlier, rest, batch, before, Some(&later)),
-                            || own.dense(xt, dy, bias),
-                        );
+                        let (chain, weights) =
+                            parallel::join(|| self.chain(earlier, rest, batch, before, Some(&later)), finish);
                         return chain.and(weights);
                     }
-                    own.dense(xt, dy, bias)?;
+                    finish()?;
                     learned = rest;
+                }
+                Op::MaxPool(places) => {
+                    if let Some(dx) = dx {
+                        pooling::max_backward(places, x, &batch.values[output.clone()], dy, dx);
+                    }
+                }
+                Op::AveragePool(places) => {
+                    if let Some(dx) = dx {
+                        pooling::average_backward(places, dy, dx);
+                    }
+                }
+                Op::Reorder { image, inwards } => {
+                    if let Some(dx) = dx {
+                        pooling::reorder(image, !inwards, dy, dx);
+                    }
                 }
                 Op::Function(function) => {
                     if let Some(dx) = dx {
@@ -126,6 +143,36 @@ impl Backward<'_> {
                 }
                 Op::Fork { .. } => {}
             }
+        }
+        Ok(())
+    }
+}
+
+/// Columns of the weights of a step that has them.
+fn weight_columns(plan: &Plan, step: &Step) -> usize {
+    match &step.op {
+        Op::Convolution { places, .. } => places.output.channels,
+        _ => plan.slots[step.output].width,
+    }
+}
+
+/// What a layer computed with its weights, and from what.
+enum Product<'a, T> {
+    /// Of rows x inputs.
+    Dense(MatRef<'a, T>),
+    Convolution(Conv2d, &'a [T]),
+}
+
+impl<T: Float> Product<'_, T> {
+    /// The gradient of its input; `flat` is `dy` as it lies in memory.
+    fn input(&self, weights: &[T], dy: MatRef<'_, T>, flat: &[T], dx: &mut [T]) -> Result<()> {
+        match self {
+            Self::Dense(x) => {
+                let (rows, k) = (x.rows(), x.cols());
+                let w = MatRef::new(weights, k, dy.cols())?;
+                gemm(T::ONE, dy, w.transpose(), T::ZERO, MatMut::new(dx, rows, k)?)?;
+            }
+            Self::Convolution(conv, _) => conv.gradient_input(weights, flat, dx)?,
         }
         Ok(())
     }
@@ -175,25 +222,35 @@ impl<'a, T: Float> Learned<'a, T> {
         (Self { piece: before, rule: self.rule }, Self { piece: after, rule: self.rule })
     }
 
-    /// The gradient x^T dy of a matrix, which comes first, and that of a bias, which lies at `bias`; and their update: of the
+    /// The gradient of weights, which come first and are so many, and that of a bias, which lies at `bias`; and their update: of a
     /// matrix stripe by stripe where that keeps all that is touched in cache.
-    fn dense(self, xt: MatRef<'_, T>, dy: MatRef<'_, T>, bias: Option<Range<usize>>) -> Result<()> {
-        let (k, n) = (xt.rows(), dy.cols());
+    fn product(
+        self,
+        product: &Product<'_, T>,
+        dy: MatRef<'_, T>,
+        flat: &[T],
+        weights: usize,
+        bias: Option<Range<usize>>,
+    ) -> Result<()> {
         let mut piece = self.piece;
         if let Some(bias) = bias {
             let own = piece.range(&bias);
             column_sums(dy, own.gradient)?;
             self.rule.inspect(|rule| rule.apply(own));
         }
-        let matrix = piece.range(&(0..k * n));
-        match self.rule {
-            Some(rule) if dy.rows() * n * size_of::<T>() <= STRIPED => stripes(xt, dy, matrix, rule),
-            rule => {
-                gemm(T::ONE, xt, dy, T::ZERO, MatMut::new(&mut *matrix.gradient, k, n)?)?;
-                rule.inspect(|rule| rule.apply(matrix));
-                Ok(())
+        let matrix = piece.range(&(0..weights));
+        match (product, self.rule) {
+            (Product::Dense(x), Some(rule)) if dy.rows() * dy.cols() * size_of::<T>() <= STRIPED => {
+                return stripes(x.transpose(), dy, matrix, rule);
             }
+            (Product::Dense(x), _) => {
+                let out = MatMut::new(&mut *matrix.gradient, x.cols(), dy.cols())?;
+                gemm(T::ONE, x.transpose(), dy, T::ZERO, out)?;
+            }
+            (Product::Convolution(conv, x), _) => conv.gradient_weights(x, flat, matrix.gradient)?,
         }
+        self.rule.inspect(|rule| rule.apply(matrix));
+        Ok(())
     }
 
     /// Gradients of a gain and a bias, the one before the other, by `backward(gain, both gradients)`, and their update.

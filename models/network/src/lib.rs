@@ -2,6 +2,7 @@
 
 mod arena;
 mod backward;
+mod checkpoint;
 mod compiled;
 mod function;
 mod initialise;
@@ -14,9 +15,11 @@ mod optimiser;
 mod pass;
 pub mod pipeline;
 mod plan;
+mod pooling;
 mod schedule;
 mod train;
 mod trainer;
+mod window;
 
 pub use function::Function;
 pub use initialise::Initialiser;
@@ -27,3 +30,4 @@ pub use optimiser::{Optimiser, Update};
 pub use schedule::{Pace, Plateau, Schedule};
 pub use train::Training;
 pub use trainer::{Rows, Settings, Trainer};
+pub use window::Window;

@@ -2,7 +2,7 @@
 
 use crate::arena::Arena;
 use crate::pass::{Mode, Workspace, forward};
-use crate::plan::{Kind, Plan, Tensor};
+use crate::plan::{Plan, Tensor};
 use crate::{Initialiser, Layer};
 use std::fmt;
 use tilewise_base::{Error, Result};
@@ -67,6 +67,12 @@ impl<T: Float> Network<T> {
         &mut self.weights
     }
 
+    /// Takes the numbers of a network of the same layers.
+    pub(crate) fn take(&mut self, other: &Self) {
+        self.weights.copy_from_slice(&other.weights);
+        self.running.copy_from_slice(&other.running);
+    }
+
     fn all(&self) -> impl Iterator<Item = (&Tensor, &[T])> {
         let learned = self.plan.tensors.iter().map(|t| (t, &self.weights[t.range.clone()]));
         learned.chain(self.plan.running.iter().map(|t| (t, &self.running[t.range.clone()])))
@@ -75,13 +81,10 @@ impl<T: Float> Network<T> {
     /// Names, shapes and numbers of all tensors as PyTorch's `Sequential` of the same layers has them: `0.weight` (outputs x inputs),
     /// `0.bias`, and `1.running_mean` of batch norms; a layer inside of residual layer 3 is `3.0`.
     pub fn tensors(&self) -> Vec<(String, Vec<usize>, Vec<T>)> {
-        let torch = |(tensor, data): (&Tensor, &[T])| match tensor.kind {
-            Kind::Matrix { .. } => {
-                let (inputs, outputs) = tensor.shape;
-                let transposed = (0..inputs * outputs).map(|i| data[i % inputs * outputs + i / inputs]);
-                (tensor.name.clone(), vec![outputs, inputs], transposed.collect())
-            }
-            _ => (tensor.name.clone(), vec![data.len()], data.to_vec()),
+        let torch = |(tensor, data): (&Tensor, &[T])| {
+            let mut outside = vec![T::ZERO; data.len()];
+            data.iter().enumerate().for_each(|(i, &x)| outside[tensor.place(i)] = x);
+            (tensor.name.clone(), tensor.outside(), outside)
         };
         self.all().map(torch).collect()
     }
@@ -94,10 +97,7 @@ impl<T: Float> Network<T> {
         let plan = &self.plan;
         let learned = plan.tensors.iter().map(|t| (t, true));
         for (tensor, learned) in learned.chain(plan.running.iter().map(|t| (t, false))) {
-            let (inputs, outputs) = tensor.shape;
-            let matrix = matches!(tensor.kind, Kind::Matrix { .. });
-            let shape = if matrix { vec![outputs, inputs] } else { vec![outputs] };
-            let data = get(&tensor.name, &shape)?;
+            let data = get(&tensor.name, &tensor.outside())?;
             let name = &tensor.name;
             if data.len() != tensor.range.len() {
                 let (found, wanted) = (data.len(), tensor.range.len());
@@ -114,11 +114,7 @@ impl<T: Float> Network<T> {
             }
             let arena = if learned { &mut self.weights } else { &mut self.running };
             let to = &mut arena[tensor.range.clone()];
-            if matrix {
-                to.iter_mut().enumerate().for_each(|(i, w)| *w = data[i % outputs * inputs + i / outputs]);
-            } else {
-                to.copy_from_slice(&data);
-            }
+            to.iter_mut().enumerate().for_each(|(i, w)| *w = data[tensor.place(i)]);
         }
         Ok(())
     }

@@ -137,8 +137,8 @@ pub struct Update {
 
 /// What an optimiser keeps from step to step.
 pub(crate) struct State<T> {
-    first: Arena<T>,
-    second: Arena<T>,
+    pub(crate) first: Arena<T>,
+    pub(crate) second: Arena<T>,
 }
 
 impl<T: Float> State<T> {
@@ -209,6 +209,18 @@ pub(crate) struct Rule<T> {
     corrections: (T, T),
 }
 
+/// The smallest normal number: what is smaller becomes 0. A weight whose gradient stays 0, behind a unit that never answers, has means
+/// that shrink and shrink and then stay at the least number there is, where arithmetic is slow.
+fn tiny<T: Float>() -> T {
+    T::from_f64(if size_of::<T>() == 4 { f32::MIN_POSITIVE.into() } else { f64::MIN_POSITIVE })
+}
+
+/// x, or 0 if it is subnormal.
+#[inline(always)]
+fn normal<T: Float>(x: T, tiny: T) -> T {
+    if x.abs() < tiny { T::ZERO } else { x }
+}
+
 /// Weights of a leaf of the pass.
 const LEAF: usize = 16 * 1024;
 
@@ -249,6 +261,7 @@ impl<T: Float> Rule<T> {
     pub(crate) fn leaf(&self, piece: Piece<'_, T>) {
         let Self { rate, decay, scale, shrink, .. } = *self;
         let Piece { weights, gradient, first, second } = piece;
+        let tiny = tiny::<T>();
         match self.optimiser {
             Optimiser::Sgd { momentum: 0.0, .. } => compiled::<T, _>(
                 #[inline(always)]
@@ -266,7 +279,7 @@ impl<T: Float> Rule<T> {
                     || {
                         for ((w, &g), m) in weights.iter_mut().zip(&*gradient).zip(first) {
                             let g = scale * g + decay * *w;
-                            *m = momentum * *m + g;
+                            *m = normal(momentum * *m + g, tiny);
                             *w -= rate * (ahead * g + behind * *m);
                         }
                     },
@@ -281,8 +294,8 @@ impl<T: Float> Rule<T> {
                     || {
                         for (((w, &g), m), v) in weights.iter_mut().zip(&*gradient).zip(first).zip(second) {
                             let g = scale * g + decay * *w;
-                            *m += (g - *m) * away;
-                            *v = *v * stays + gains * g * g;
+                            *m = normal(*m + (g - *m) * away, tiny);
+                            *v = normal(*v * stays + gains * g * g, tiny);
                             *w = *w * shrink - step * *m / (v.sqrt() * per_root + epsilon);
                         }
                     },
@@ -297,14 +310,14 @@ impl<T: Float> Rule<T> {
                         // The gradient becomes the direction first.
                         for ((&w, g), v) in weights.iter().zip(&mut *gradient).zip(second) {
                             let own = scale * *g + decay * w;
-                            *v = alpha * *v + gains * own * own;
+                            *v = normal(alpha * *v + gains * own * own, tiny);
                             *g = own / (v.sqrt() + epsilon);
                         }
                         if momentum == T::ZERO {
                             weights.iter_mut().zip(&*gradient).for_each(|(w, &d)| *w -= rate * d);
                         } else {
                             for ((w, &d), m) in weights.iter_mut().zip(&*gradient).zip(first) {
-                                *m = momentum * *m + d;
+                                *m = normal(momentum * *m + d, tiny);
                                 *w -= rate * *m;
                             }
                         }
@@ -334,8 +347,8 @@ impl<T: Float> Rule<T> {
                     || {
                         for ((g, m), v) in gradient.iter_mut().zip(first).zip(second) {
                             let own = scale * *g;
-                            *m += (own - *m) * away;
-                            *v = *v * stays + gains * own * own;
+                            *m = normal(*m + (own - *m) * away, tiny);
+                            *v = normal(*v * stays + gains * own * own, tiny);
                             *g = (*m / c1) / ((*v / c2).sqrt() + epsilon);
                         }
                     },

@@ -4,6 +4,7 @@ use crate::arena::Arena;
 use crate::compiled::{compiled, for_each_rows};
 use crate::norm;
 use crate::plan::{Op, Plan};
+use crate::pooling;
 use tilewise_base::Result;
 use tilewise_kernels::random::Philox;
 use tilewise_kernels::{Float, Gemm, MatMut, MatRef};
@@ -63,6 +64,13 @@ pub(crate) fn forward<T: Float>(
                 let (x, w) = (MatRef::new(x, rows, k)?, MatRef::new(&weights[weight.clone()], k, n)?);
                 product.run(x, w, MatMut::new(y, rows, n)?)?;
             }
+            Op::Convolution { weight, bias, activation, places } => {
+                let bias = bias.as_ref().map(|bias| &weights[bias.clone()]);
+                places.convolution(rows)?.forward_fused(x, &weights[weight.clone()], bias, *activation, y)?;
+            }
+            Op::MaxPool(places) => pooling::max(places, x, y),
+            Op::AveragePool(places) => pooling::average(places, x, y),
+            Op::Reorder { image, inwards } => pooling::reorder(image, *inwards, x, y),
             Op::Function(function) => function.forward(x, y),
             Op::Dropout { rate, stream } => match mode {
                 Mode::Predict { .. } => y.copy_from_slice(x),
@@ -73,7 +81,7 @@ pub(crate) fn forward<T: Float>(
                 norm::layer_forward(x, y, (&weights[gain.clone()], &weights[bias.clone()]), *epsilon, note);
             }
             Op::BatchNorm { gain, bias, running: kept, notes: at, epsilon, momentum } => {
-                let note = &mut notes[at.clone()];
+                let (note, n) = (&mut notes[at.clone()], gain.len());
                 match &mut mode {
                     Mode::Train { running, .. } => {
                         norm::batch_statistics(x, note, &mut running[kept.clone()], *epsilon, *momentum);

@@ -172,14 +172,19 @@ impl Pipeline {
         };
         let held_out = held_out.as_ref().map(|rows| rows.rows(width)).transpose()?;
         let (rows, training) = (train.rows(width)?, &parameters.training);
-        // A default is no order: small tables are one batch.
-        let training = match training.batch == Training::default().batch {
-            true => Training { batch: training.batch.min(rows.x.rows()), ..training.clone() },
-            false => training.clone(),
-        };
+        // A default is no order: small tables are one batch, which is said.
+        let many = rows.x.rows();
+        let cut = training.batch == Training::default().batch && training.batch > many && many > 0;
+        let training = Training { batch: if cut { many } else { training.batch }, ..training.clone() };
         let fit = training.fit(network, loss, class_weights, &rows, held_out.as_ref(), context)?;
         let mut report = fit.report;
         report.warnings.splice(0..0, encoder.warnings());
+        if cut {
+            let batch = Training::default().batch;
+            report.warnings.push(format!(
+                "batch_size is {batch} and there are {many} rows to learn from: a step takes all of them"
+            ));
+        }
         let (target, parameters) = (target.to_owned(), parameters.clone());
         Ok(Self { parameters, encoder, network: fit.model, scale, target, task, report })
     }

@@ -29,7 +29,14 @@ pub(crate) fn settings(loss: Loss, optimiser: Optimiser) -> Settings {
     }
 }
 
-fn check(inputs: usize, layers: &[Layer], loss: Loss, class_weights: bool, rows: usize, seed: u64) {
+pub(crate) fn check(
+    inputs: usize,
+    layers: &[Layer],
+    loss: Loss,
+    class_weights: bool,
+    rows: usize,
+    seed: u64,
+) {
     let mut network = Network::<f64>::new(inputs, layers, Initialiser::Xavier, seed).unwrap();
     // Biases and gains that are not their first values.
     let noise = normal(network.weights().len(), seed + 1);
@@ -69,7 +76,7 @@ fn check(inputs: usize, layers: &[Layer], loss: Loss, class_weights: bool, rows:
 /// Smooth functions: at a kink a difference is no derivative.
 const SMOOTH: [Function; 4] = [Function::Gelu, Function::Silu, Function::Tanh, Function::Sigmoid];
 const KINKED: [Function; 2] = [Function::Relu, Function::LeakyRelu { slope: 0.1 }];
-const LOSSES: [Loss; 5] = [
+pub(crate) const LOSSES: [Loss; 5] = [
     Loss::CrossEntropy { smoothing: 0.0 },
     Loss::CrossEntropy { smoothing: 0.2 },
     Loss::Squared,
