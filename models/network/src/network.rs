@@ -1,17 +1,13 @@
 //! Layers and their weights.
 
 use crate::arena::Arena;
-use crate::pass::{Mode, Workspace, forward};
 use crate::plan::{Plan, Tensor};
+use crate::predictor::answer;
 use crate::{Initialiser, Layer};
 use std::fmt;
+use std::sync::Mutex;
 use tilewise_base::{Error, Result};
-use tilewise_kernels::{Float, MatRef, parallel, same};
-
-/// Rows that are predicted at a time by one thread.
-const BLOCK: usize = 256;
-/// Numbers of a block in all layers: wide networks take fewer rows.
-const NUMBERS: usize = 4 << 20;
+use tilewise_kernels::{Float, MatRef};
 
 /// A network: its layers, the plan made of them, and weights.
 #[derive(Clone)]
@@ -120,31 +116,13 @@ impl<T: Float> Network<T> {
     }
 
     /// Answers for `x`, rows x inputs, into `out`, rows x outputs: what the last layer gives, before any softmax. Blocks of rows run in
-    /// parallel; a row's answer has the same bits alone or among others.
+    /// parallel; a row's answer has the same bits alone or among others. Who asks more than once is
+    /// served faster by a [`Predictor`](crate::Predictor).
     ///
     /// # Errors
     /// When shapes do not fit.
     pub fn predict(&self, x: MatRef<'_, T>, out: &mut [T]) -> Result<()> {
-        let outputs = self.outputs();
-        same("columns of x against inputs of the network", self.inputs, x.cols())?;
-        same("numbers of out against rows times outputs", x.rows() * outputs, out.len())?;
-        let block = BLOCK.min(NUMBERS / self.plan.slots_len(1)).max(1);
-        parallel::for_each_chunk_mut(out, block * outputs, |i, out| {
-            let rows = out.len() / outputs;
-            let mut work = Workspace::new(&self.plan, rows, false);
-            let width = self.inputs;
-            for r in 0..rows {
-                let to = &mut work.values[r * width..(r + 1) * width];
-                to.iter_mut().enumerate().for_each(|(j, to)| *to = x.get(i * block + r, j));
-            }
-            let mode = Mode::Predict { running: &self.running };
-            let passed =
-                parallel::on_this_thread(|| forward(&self.plan, &self.weights, &mut work, rows, mode));
-            // Shapes are those of the plan, so nothing can fail.
-            debug_assert!(passed.is_ok());
-            out.copy_from_slice(&work.values[self.plan.slots[self.plan.last()].range(rows, rows)]);
-        });
-        Ok(())
+        answer(self, &[], &Mutex::default(), x, out)
     }
 }
 

@@ -7,7 +7,7 @@ use crate::plan::{Op, Plan};
 use crate::pooling;
 use tilewise_base::Result;
 use tilewise_kernels::random::Philox;
-use tilewise_kernels::{Float, Gemm, MatMut, MatRef};
+use tilewise_kernels::{Float, Gemm, MatMut, MatRef, PackedB};
 
 /// Room for the batch: values of all slots, their gradients (in training), and what norms note.
 pub(crate) struct Workspace<T> {
@@ -28,8 +28,15 @@ impl<T: Float> Workspace<T> {
 
 /// What a pass is for.
 pub(crate) enum Mode<'a, T> {
-    /// Answers; batch norms use running numbers.
-    Predict { running: &'a [T] },
+    /// Answers.
+    Predict {
+        /// What batch norms go by.
+        running: &'a [T],
+        /// Weights of each step that are packed; none, or as many as steps.
+        packed: &'a [Option<PackedB<T>>],
+        /// The first slot, where it is not in the workspace.
+        input: Option<&'a [T]>,
+    },
     /// Training; dropouts draw by (seed, step).
     Train { running: &'a mut [T], seed: u64, step: u64 },
 }
@@ -44,13 +51,17 @@ pub(crate) fn forward<T: Float>(
 ) -> Result<()> {
     let Workspace { capacity, values, notes, .. } = work;
     let place = |slot: usize| plan.slots[slot].range(*capacity, rows);
-    for step in &plan.steps {
+    for (number, step) in plan.steps.iter().enumerate() {
         if step.input == step.output {
             continue;
         }
         let (input, output) = (place(step.input), place(step.output));
         let (before, after) = values.split_at_mut(output.start);
-        let (x, y) = (&before[input], &mut after[..output.len()]);
+        let outside = match mode {
+            Mode::Predict { input, .. } if step.input == 0 => input,
+            _ => None,
+        };
+        let (x, y) = (outside.unwrap_or(&before[input]), &mut after[..output.len()]);
         let (k, n) = (plan.slots[step.input].width, plan.slots[step.output].width);
         match &step.op {
             Op::Dense { weight, bias, activation } => {
@@ -61,8 +72,15 @@ pub(crate) fn forward<T: Float>(
                 if let Some(activation) = activation {
                     product = product.activation(*activation);
                 }
-                let (x, w) = (MatRef::new(x, rows, k)?, MatRef::new(&weights[weight.clone()], k, n)?);
-                product.run(x, w, MatMut::new(y, rows, n)?)?;
+                let (x, y) = (MatRef::new(x, rows, k)?, MatMut::new(y, rows, n)?);
+                let packed = match &mode {
+                    Mode::Predict { packed, .. } => packed.get(number).and_then(Option::as_ref),
+                    Mode::Train { .. } => None,
+                };
+                match packed {
+                    Some(packed) => product.run(x, packed, y)?,
+                    None => product.run(x, MatRef::new(&weights[weight.clone()], k, n)?, y)?,
+                }
             }
             Op::Convolution { weight, bias, activation, places } => {
                 let bias = bias.as_ref().map(|bias| &weights[bias.clone()]);
@@ -86,7 +104,7 @@ pub(crate) fn forward<T: Float>(
                     Mode::Train { running, .. } => {
                         norm::batch_statistics(x, note, &mut running[kept.clone()], *epsilon, *momentum);
                     }
-                    Mode::Predict { running } => {
+                    Mode::Predict { running, .. } => {
                         let (mean, variance) = running[kept.clone()].split_at(n);
                         note[..n].copy_from_slice(mean);
                         for (per, &variance) in note[n..].iter_mut().zip(variance) {

@@ -2,7 +2,7 @@
 //!
 //! Numbers are standardised, categories one-hot; a target of numbers is standardised inside, and answers are scaled back. Weights are `f32`.
 
-use crate::{Function, Initialiser, Layer, Loss, Network, Rows, Targets, Training};
+use crate::{Function, Initialiser, Layer, Loss, Network, Predictor, Rows, Targets, Training};
 use serde::{Deserialize, Serialize};
 use tilewise_base::encoder::{Encoder, Options};
 use tilewise_base::model_file::Writer;
@@ -51,7 +51,7 @@ struct Scale {
 pub struct Pipeline {
     parameters: Parameters,
     encoder: Encoder,
-    network: Network<f32>,
+    predictor: Predictor<f32>,
     scale: Scale,
     target: String,
     task: Task,
@@ -186,7 +186,8 @@ impl Pipeline {
             ));
         }
         let (target, parameters) = (target.to_owned(), parameters.clone());
-        Ok(Self { parameters, encoder, network: fit.model, scale, target, task, report })
+        let predictor = Predictor::new(fit.model)?;
+        Ok(Self { parameters, encoder, predictor, scale, target, task, report })
     }
 
     /// Reads a model from its file.
@@ -222,12 +223,13 @@ impl Pipeline {
         let mut network = Network::new(encoder.width(), &layers, Initialiser::Auto, 0).map_err(refuse)?;
         network.set_tensors(|name, shape| file.tensor_f32(name, shape)).map_err(refuse)?;
         let (target, report) = (file.metadata("target")?, file.metadata("report")?);
-        Ok(Self { parameters, encoder, network, scale, target, task, report })
+        let predictor = Predictor::new(network)?;
+        Ok(Self { parameters, encoder, predictor, scale, target, task, report })
     }
 
     /// The network behind the encoder.
     pub fn network(&self) -> &Network<f32> {
-        &self.network
+        self.predictor.network()
     }
 
     /// How cells become its inputs.
@@ -306,7 +308,7 @@ impl Model for Pipeline {
                 .map_err(|e| e.moved_down(first))?;
             let encoded: Vec<f32> = encoded.into_iter().map(|x| x as f32).collect();
             let mut answers = vec![0.0; count * outputs];
-            self.network.predict(MatRef::new(&encoded, count, width)?, &mut answers)?;
+            self.predictor.predict(MatRef::new(&encoded, count, width)?, &mut answers)?;
             let mut answers: Vec<f64> = answers.into_iter().map(f64::from).collect();
             if let Task::Classification { .. } = self.task {
                 let scores = answers.clone();
@@ -345,7 +347,7 @@ impl Model for Pipeline {
             "target": self.target,
             "task": self.task,
         });
-        let tensors = self.network.tensors().into_iter();
+        let tensors = self.network().tensors().into_iter();
         tensors
             .fold(Writer::new(KIND, metadata), |writer, (name, shape, data)| {
                 writer.tensor_f32(&name, &shape, &data)
@@ -356,8 +358,8 @@ impl Model for Pipeline {
     fn describe(&self) -> String {
         let mut text = String::from("inputs\n");
         self.encoder.describe().into_iter().for_each(|line| text += &format!("  {line}\n"));
-        text += &format!("layers ({} weights)\n", self.network.parameters());
-        for (i, layer) in self.network.layers().iter().enumerate() {
+        text += &format!("layers ({} weights)\n", self.network().parameters());
+        for (i, layer) in self.network().layers().iter().enumerate() {
             text += &format!("  {i}: {}\n", layer.describe());
         }
         text

@@ -6,8 +6,8 @@ use tilewise_base::Context;
 use tilewise_kernels::parallel::Scheme;
 use tilewise_kernels::{MatRef, parallel};
 use tilewise_network::{
-    Function, Initialiser, Layer, Loss, Network, Optimiser, Plateau, Rows, Schedule, Targets, Trainer,
-    Training,
+    Function, Initialiser, Layer, Loss, Network, Optimiser, Plateau, Predictor, Rows, Schedule, Targets,
+    Trainer, Training,
 };
 
 const CROSS: Loss = Loss::CrossEntropy { smoothing: 0.0 };
@@ -73,6 +73,18 @@ fn a_row_has_the_same_answer_alone_and_among_others() {
             network.predict(MatRef::new(&x[row * 40..][..40], 1, 40).unwrap(), &mut alone).unwrap();
             assert_eq!(alone, all[row * outputs..][..outputs]);
         }
+        // Packed weights, memory that was used before, rows that do not lie side by side.
+        let predictor = Predictor::new(network).unwrap();
+        for rows in [300, 1, 130, 300] {
+            let mut packed = vec![0.0; rows * outputs];
+            predictor.predict(MatRef::new(&x[..rows * 40], rows, 40).unwrap(), &mut packed).unwrap();
+            assert_eq!(packed, all[..rows * outputs]);
+        }
+        let down: Vec<f32> = (0..300 * 40).map(|i| x[i % 300 * 40 + i / 300]).collect();
+        let mut packed = vec![0.0; 300 * outputs];
+        let x = MatRef::new(&down, 40, 300).unwrap().transpose();
+        predictor.predict(x, &mut packed).unwrap();
+        assert_eq!(packed, all);
     }
 }
 
