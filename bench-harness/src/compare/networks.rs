@@ -19,10 +19,11 @@ pub(super) const ANSWER: &str = "answer";
 /// Steps whose losses are compared.
 const STEPS: usize = 50;
 
-/// How far losses, near 2.3 at first, may be apart along these steps. At batches of 128 four systems were at most 2e-6 from f64. What is not
-/// the same computation is seen: corrections for the first steps by a power in f32 gave 3e-3, an epsilon added elsewhere 6e-3 (on
+/// How far losses, near 2.3 at first, may be apart along these steps. Four systems were up to 2e-6 from f64 in most runs, and up to 2.3e-4
+/// where a rounding decided whether a unit answers to a row: Adam makes a whole step of the smallest gradient. What is not the same
+/// computation is seen: corrections for the first steps by a power in f32 gave 3e-3, an epsilon added elsewhere 6e-3 (on
 /// inputs from 0 to 1).
-const LOSSES: f64 = 1e-4;
+const LOSSES: f64 = 1e-3;
 
 /// How far answers may be apart: sums of up to 784 products of f32.
 const ANSWERS: f64 = 1e-4;

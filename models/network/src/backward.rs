@@ -9,6 +9,7 @@
 //!
 //! Both do the same operations on the same numbers, so bits are equal.
 
+use crate::compiled::compiled;
 use crate::function::through_fused;
 use crate::norm;
 use crate::optimiser::{Piece, Rule};
@@ -235,7 +236,7 @@ impl<'a, T: Float> Learned<'a, T> {
         let mut piece = self.piece;
         if let Some(bias) = bias {
             let own = piece.range(&bias);
-            column_sums(dy, own.gradient)?;
+            bias_gradient(dy, flat, own.gradient)?;
             self.rule.inspect(|rule| rule.apply(own));
         }
         let matrix = piece.range(&(0..weights));
@@ -267,6 +268,35 @@ impl<'a, T: Float> Learned<'a, T> {
             rule.apply(self.piece.range(bias));
         }
     }
+}
+
+/// Rows up to which the gradient of a bias is one chain over them, which needs no memory; more are pixels of images.
+const CHAIN: usize = 4096;
+
+/// Columns of a piece of it.
+const COLUMNS: usize = 256;
+
+/// The sums of the columns of `dy`, which lies in `flat`.
+fn bias_gradient<T: Float>(dy: MatRef<'_, T>, flat: &[T], sums: &mut [T]) -> Result<()> {
+    let n = sums.len();
+    if dy.rows() > CHAIN {
+        column_sums(dy, sums)?;
+        return Ok(());
+    }
+    let piece = if size_of_val(flat) < parallel::GRAIN_BYTES { n } else { COLUMNS };
+    parallel::for_each_chunk_mut(sums, piece, |i, sums| {
+        sums.fill(T::ZERO);
+        compiled::<T, _>(
+            #[inline(always)]
+            || {
+                for row in flat.chunks_exact(n) {
+                    let row = &row[i * piece..][..sums.len()];
+                    sums.iter_mut().zip(row).for_each(|(sum, &dy)| *sum += dy);
+                }
+            },
+        );
+    });
+    Ok(())
 }
 
 fn stripes<T: Float>(

@@ -12,6 +12,10 @@ use tilewise_network::{
 /// near one, and by rounding, 1e-16 / 1e-5.
 const TOLERANCE: f64 = 1e-6;
 
+/// The shorter ones are for where the first fails by itself: a batch norm of nearly equal numbers has third derivatives of
+/// some 1e6, and the largest of a window may change on the way. A wrong gradient agrees with none.
+const STEPS: [f64; 3] = [1e-5, 1e-6, 1e-7];
+
 pub(crate) fn normal(n: usize, seed: u64) -> Vec<f64> {
     let draws = Philox::new(seed, Philox::purpose("test"));
     (0..n as u64).map(|i| draws.normal(i)).collect()
@@ -66,10 +70,12 @@ pub(crate) fn check(
             trainer.network_mut().weights_mut()[i] = kept;
             loss
         };
-        let step = 1e-5;
-        let difference = (at(step) - at(-step)) / (2.0 * step);
-        let error = (difference - ours).abs() / length;
-        assert!(error < TOLERANCE, "{layers:?} {loss:?}: weight {i}: {ours} against {difference}");
+        let mut difference = f64::NAN;
+        let agrees = STEPS.iter().any(|&step| {
+            difference = (at(step) - at(-step)) / (2.0 * step);
+            (difference - ours).abs() / length < TOLERANCE
+        });
+        assert!(agrees, "{layers:?} {loss:?}: weight {i}: {ours} against {difference}");
     }
 }
 
