@@ -1,5 +1,6 @@
 //! One test binary: end-to-end behaviour across rooms. What a room promises alone is tested in the room.
 
+mod allocation; // what allocates nothing
 mod bad_input; // tables from which little can be learned
 mod binary; // how tests run `tilewise`
 mod command_line; // same bytes and answers, whatever the process, threads, order of columns

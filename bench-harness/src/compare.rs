@@ -11,6 +11,7 @@ use tilewise_report::worker::Problem;
 use tilewise_report::{Entrant, Measured, Settings, measure, median, ratio, seconds};
 
 mod histogram;
+mod networks;
 mod ours;
 mod outcome;
 mod peers;
@@ -108,6 +109,13 @@ pub const ALL: &[Comparison] = &[
         about: "training of boosted trees on several threads beside one",
         peers: &[],
         problems: trees::stages,
+    },
+    Comparison {
+        name: "networks",
+        about: "networks of dense layers with ReLU: an epoch from memory with softmax cross-entropy and Adam, from the same weights in \
+                the same order, losses along the first 50 steps compared; and answers for rows in memory",
+        peers: peers::NETWORKS,
+        problems: networks::problems,
     },
 ];
 
@@ -470,7 +478,7 @@ mod tests {
     fn comparisons_are_found_by_name() {
         assert!(find("gemm").is_ok());
         assert!(find("nonsense").is_err_and(|error| {
-            error.to_string().ends_with("linear, trees, tree-threads, gbdt, gbdt-threads")
+            error.to_string().ends_with("linear, trees, tree-threads, gbdt, gbdt-threads, networks")
         }));
     }
 

@@ -1,6 +1,7 @@
 //! Our side of a comparison: a worker like all others.
 
 use super::histogram::{Form, Histogram};
+use super::networks;
 use super::problems::{LASSO_ALPHA, POISSON_ALPHA};
 use super::{sparse, trees};
 use std::io;
@@ -11,7 +12,7 @@ use tilewise_kernels::{self as kernels, Float, GemmPlan, MatMut, MatRef, ShapeEr
 use tilewise_linear::{ElasticNet, Generalised, LeastSquares, Logistic, Rows};
 use tilewise_report::worker::{Element, Job, Jobs, Memory, Problem, Product, serve};
 
-/// Serves, with our kernels, in the naive `form` of a histogram (`blocks` or `loop`) or with the scheme of trees (`tasks` or
+/// Serves, with our kernels, in the naive `form` of a histogram (`blocks` or `loop`) or with the scheme of trees and networks (`tasks` or
 /// `rows`), on standard input and output until the input ends, on the threads that the environment names.
 ///
 /// # Errors
@@ -31,6 +32,9 @@ pub fn work(form: &str) -> io::Result<()> {
     let load = |problem: &Problem, trees: &trees::Worker| -> Result<Box<dyn Job>, String> {
         if trees::has(&problem.kind) {
             return trees.load(problem).map_err(|error| error.to_string());
+        }
+        if networks::has(&problem.kind) {
+            return networks::load(problem, scheme).map_err(|error| error.to_string());
         }
         if problem.kind.starts_with("histogram") {
             let histogram = Histogram::draw(problem, form).map_err(|error| error.to_string())?;

@@ -1,5 +1,6 @@
 //! The systems we compare with: how each is built or installed, and started.
 
+use super::networks::{ANSWER, EPOCH};
 use super::sparse;
 use super::trees::{OF_BINS, OF_FORESTS, OF_FULL_TREES, OF_ONE_TREE};
 use std::fs;
@@ -230,6 +231,18 @@ pub(super) const GBDT: &[Peer] = &[
 
 /// Those that grow the trees that they are told to.
 pub(super) const BOOSTERS: &[Peer] = &[LIGHTGBM, XGBOOST, HIST_GRADIENT_BOOSTING];
+
+const fn network(name: &'static str, library: &'static str) -> Peer {
+    Peer::new(name, Launch::Python("networks_peer.py", library)).required()
+}
+
+pub(super) const NETWORKS: &[Peer] = &[
+    network("PyTorch", "torch"),
+    network("JAX", "jax"),
+    network("scikit-learn", "scikit-learn").lacking(&[ANSWER]),
+    network("ONNX Runtime", "onnxruntime").lacking(&[EPOCH]),
+    Peer::new("tilewise, layer after layer", Launch::Ours("rows")).taking(|problem| problem.kind == EPOCH),
+];
 
 /// Variables by which thread pools learn their size.
 const THREAD_VARIABLES: [&str; 7] = [

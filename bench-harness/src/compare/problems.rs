@@ -1,6 +1,7 @@
 //! The problems of comparisons, their operands, and when results count as the same.
 
 use super::histogram::GATHERED;
+use super::networks;
 use super::precise::Precise;
 use super::sparse;
 use super::trees::{self, Scores};
@@ -30,10 +31,12 @@ pub(super) struct Listed {
 }
 
 impl Listed {
-    /// Floating-point operations of a product; 0 where they are not what counts.
+    /// Floating-point operations of a product or a network; 0 where they are not what counts.
     pub(super) fn flops(&self) -> f64 {
         if [PRODUCT, PLANNED].contains(&self.kind) {
             2.0 * self.shape.iter().map(|&n| n as f64).product::<f64>()
+        } else if networks::has(self.kind) {
+            networks::flops(self.kind, &self.shape)
         } else {
             0.0
         }
@@ -55,7 +58,8 @@ impl Listed {
     pub(super) fn suits(&self, threads: usize) -> bool {
         threads == 1
             || trees::has(self.kind) && trees::suits_threads(self.kind)
-            || self.kind != PLANNED && self.shape.len() > 1
+            || networks::has(self.kind) && networks::suits_threads(&self.shape)
+            || self.kind != PLANNED && !networks::has(self.kind) && self.shape.len() > 1
             || self.shape.iter().all(|&n| n >= SHARED)
     }
 
@@ -68,6 +72,9 @@ impl Listed {
     pub(super) fn shape_text(&self) -> String {
         if trees::has(self.kind) {
             return trees::shape_text(self);
+        }
+        if networks::has(self.kind) {
+            return networks::shape_text(&self.shape);
         }
         shape_text(&self.shape) + &self.layout.words()
     }
@@ -260,6 +267,7 @@ pub(super) fn write(problem: &Problem) -> io::Result<Agreement> {
             Ok(Agreement::Elements(PRODUCT_ERROR * k as f64 * epsilon / 2.0))
         }
         (kind, _) if trees::has(kind) => trees::write(problem, None),
+        (kind, _) if networks::has(kind) => networks::write(problem),
         // Workers draw the rows themselves. Sums of integers are exact in f64.
         ("histogram" | GATHERED, _) => Ok(Agreement::Elements(0.0)),
         ("add", &[m, n]) => {

@@ -45,6 +45,12 @@ const BATCH_SIZE: Setting = Setting {
     accepted: WHOLE,
     doc: "rows of a step; 128 becomes all rows where there are fewer",
 };
+const ACCUMULATE: Setting = Setting {
+    key: "accumulate",
+    default: "1",
+    accepted: WHOLE,
+    doc: "batches whose gradients are added up before a step",
+};
 const EPOCHS: Setting =
     Setting { key: "epochs", default: "50", accepted: WHOLE, doc: "most passes over the rows" };
 const DROPOUT: Setting = Setting {
@@ -129,6 +135,7 @@ pub(crate) static NETWORK: Family = Family {
         LEARNING_RATE,
         MOMENTUM,
         BATCH_SIZE,
+        ACCUMULATE,
         EPOCHS,
         DROPOUT,
         WEIGHT_DECAY,
@@ -205,6 +212,7 @@ fn parameters(settings: &Settings) -> Result<Parameters> {
         training: Training {
             epochs,
             batch: whole(&BATCH_SIZE)? as usize,
+            accumulate: whole(&ACCUMULATE)? as usize,
             optimiser: settings.word(&OPTIMISER, &optimisers)?,
             learning_rate: settings.number(&LEARNING_RATE, |x| x > 0.0 && x.is_finite())?,
             schedule,

@@ -24,11 +24,16 @@ impl Initialiser {
         let draws = Philox::new(seed, Philox::purpose("network weights"));
         for tensor in tensors {
             let part = &mut weights[tensor.range.clone()];
-            let Kind::Matrix { rectified } = tensor.kind else {
-                part.fill(if tensor.kind == Kind::Gain { T::ONE } else { T::ZERO });
-                continue;
+            let (rectified, taps) = match tensor.kind {
+                Kind::Matrix { rectified } => (rectified, 1),
+                Kind::Filter { rectified, size } => (rectified, size[0] * size[1]),
+                Kind::Bias | Kind::Gain => {
+                    part.fill(if tensor.kind == Kind::Gain { T::ONE } else { T::ZERO });
+                    continue;
+                }
             };
-            let (inputs, outputs) = tensor.shape;
+            // An output of a convolution meets as many pixels as its window has.
+            let (inputs, outputs) = (tensor.shape.0, tensor.shape.1 * taps);
             let kaiming = self == Self::Kaiming || self == Self::Auto && rectified;
             let limit = (6.0 / if kaiming { inputs as f64 } else { (inputs + outputs) as f64 }).sqrt();
             for (i, w) in part.iter_mut().enumerate() {

@@ -1,6 +1,6 @@
 //! What a network is made of.
 
-use crate::Function;
+use crate::{Function, Window};
 use serde::{Deserialize, Serialize};
 use tilewise_base::{Error, Result};
 
@@ -15,6 +15,36 @@ pub enum Layer {
         /// Whether there is a b; a batch norm behind the layer makes it superfluous.
         bias: bool,
     },
+    /// Rows are images: channels, height, width, as PyTorch's `Unflatten` has them. All layers up to a flatten are of images.
+    Image {
+        /// Numbers of a pixel.
+        channels: usize,
+        /// Rows of pixels.
+        height: usize,
+        /// Columns of pixels.
+        width: usize,
+    },
+    /// Each pixel of the result is a product of those that a window sees (`Conv2d`; LeCun and others 1989).
+    Convolution {
+        /// Of the result.
+        channels: usize,
+        /// What is seen.
+        window: Window,
+        /// Whether there is one for each channel.
+        bias: bool,
+    },
+    /// The largest number that a window sees, for each channel (`MaxPool2d`).
+    MaxPool {
+        /// What is seen; no dilation, and padding of at most half of its size.
+        window: Window,
+    },
+    /// The mean of what a window sees, zeros around the image included, for each channel (`AvgPool2d`).
+    AveragePool {
+        /// As for the largest.
+        window: Window,
+    },
+    /// Images become rows of numbers again: channels, height, width.
+    Flatten,
     /// A function of each number.
     Activate {
         /// Which one.
@@ -31,7 +61,7 @@ pub enum Layer {
         /// Added to the variance; PyTorch's default is 1e-5.
         epsilon: f64,
     },
-    /// Each column gets mean 0 and variance 1 over the batch, then a gain and a bias (Ioffe, Szegedy 2015). Outside of training by a
+    /// Each column (of images each channel) gets mean 0 and variance 1 over the batch, then a gain and a bias (Ioffe, Szegedy 2015). Outside of training by a
     /// running mean and variance instead.
     BatchNorm {
         /// Added to the variance; PyTorch's default is 1e-5.
@@ -50,6 +80,26 @@ impl Layer {
     /// A dense layer with a bias.
     pub fn dense(outputs: usize) -> Self {
         Self::Dense { outputs, bias: true }
+    }
+
+    /// Rows are images.
+    pub fn image(channels: usize, height: usize, width: usize) -> Self {
+        Self::Image { channels, height, width }
+    }
+
+    /// A convolution with biases.
+    pub fn convolution(channels: usize, window: Window) -> Self {
+        Self::Convolution { channels, window, bias: true }
+    }
+
+    /// The largest of each `size` x `size` pixels, which do not overlap.
+    pub fn max_pool(size: usize) -> Self {
+        Self::MaxPool { window: Window::square(size).stride(size) }
+    }
+
+    /// The mean of each `size` x `size` pixels, which do not overlap.
+    pub fn average_pool(size: usize) -> Self {
+        Self::AveragePool { window: Window::square(size).stride(size) }
     }
 
     /// A function of each number.
@@ -87,6 +137,14 @@ impl Layer {
             Self::Dense { outputs, bias } => {
                 format!("dense, {outputs} outputs{}", if *bias { "" } else { ", no bias" })
             }
+            Self::Image { channels, height, width } => format!("images of {channels} x {height} x {width}"),
+            Self::Convolution { channels, window, bias } => {
+                let bias = if *bias { "" } else { ", no bias" };
+                format!("convolution, {channels} channels, {}{bias}", seen(window))
+            }
+            Self::MaxPool { window } => format!("max pool, {}", seen(window)),
+            Self::AveragePool { window } => format!("average pool, {}", seen(window)),
+            Self::Flatten => "flatten".into(),
             Self::Activate { function } => function.name().into(),
             Self::Dropout { rate } => format!("dropout {rate}"),
             Self::LayerNorm { .. } => "layer norm".into(),
@@ -103,6 +161,15 @@ impl Layer {
         let refuse = |what: String| Err(Error::Fit(format!("layer {name} ({}): {what}", self.describe())));
         match *self {
             Self::Dense { outputs: 0, .. } => refuse("it needs at least one output".into()),
+            Self::Convolution { channels: 0, .. } => refuse("it needs at least one channel".into()),
+            Self::MaxPool { window } | Self::AveragePool { window } if window.dilation != [1; 2] => {
+                refuse("pooling has no dilation; 1 is accepted".into())
+            }
+            Self::MaxPool { window } | Self::AveragePool { window }
+                if (0..2).any(|axis| window.padding[axis] > window.size[axis] / 2) =>
+            {
+                refuse("its padding is more than half of its size".into())
+            }
             Self::Dropout { rate } if !(0.0..1.0).contains(&rate) => {
                 refuse(format!("its rate is {rate}; from 0 to below 1 is accepted"))
             }
@@ -122,4 +189,18 @@ impl Layer {
             _ => Ok(()),
         }
     }
+}
+
+/// A window in words.
+fn seen(window: &Window) -> String {
+    let Window { size: [h, w], stride, padding, dilation } = window;
+    let mut text = format!("{h} x {w}");
+    for (what, [down, across], usual) in
+        [("stride", stride, 1), ("padding", padding, 0), ("dilation", dilation, 1)]
+    {
+        if [*down, *across] != [usual; 2] {
+            text += &format!(", {what} {down} x {across}");
+        }
+    }
+    text
 }

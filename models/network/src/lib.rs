@@ -1,6 +1,8 @@
 #![doc = include_str!("../README.md")]
 
 mod arena;
+mod backward;
+mod checkpoint;
 mod compiled;
 mod function;
 mod initialise;
@@ -13,9 +15,12 @@ mod optimiser;
 mod pass;
 pub mod pipeline;
 mod plan;
+mod pooling;
+mod predictor;
 mod schedule;
 mod train;
 mod trainer;
+mod window;
 
 pub use function::Function;
 pub use initialise::Initialiser;
@@ -23,6 +28,8 @@ pub use layer::Layer;
 pub use loss::{Loss, Targets};
 pub use network::Network;
 pub use optimiser::{Optimiser, Update};
+pub use predictor::Predictor;
 pub use schedule::{Pace, Plateau, Schedule};
 pub use train::Training;
 pub use trainer::{Rows, Settings, Trainer};
+pub use window::Window;

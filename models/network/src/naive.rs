@@ -1,6 +1,10 @@
 //! The definition of training in the plainest form: triple loops in `f64`, layer by layer, for dense layers and functions, softmax
 //! cross-entropy, and gradient descent or LAMB. What the fast trainer is compared with; nothing here is tuned.
 
+mod images;
+
+pub use images::{Images, average_pool, convolution, max_pool};
+
 use crate::{Function, Layer, Optimiser, Update};
 
 /// A dense layer: weights inputs x outputs, a bias, and the function behind it.

@@ -1,17 +1,13 @@
 //! Layers and their weights.
 
 use crate::arena::Arena;
-use crate::pass::{Mode, Workspace, forward};
-use crate::plan::{Kind, Plan, Tensor};
+use crate::plan::{Plan, Tensor};
+use crate::predictor::answer;
 use crate::{Initialiser, Layer};
 use std::fmt;
+use std::sync::Mutex;
 use tilewise_base::{Error, Result};
-use tilewise_kernels::{Float, MatRef, parallel, same};
-
-/// Rows that are predicted at a time by one thread.
-const BLOCK: usize = 256;
-/// Numbers of a block in all layers: wide networks take fewer rows.
-const NUMBERS: usize = 4 << 20;
+use tilewise_kernels::{Float, MatRef};
 
 /// A network: its layers, the plan made of them, and weights.
 #[derive(Clone)]
@@ -67,6 +63,12 @@ impl<T: Float> Network<T> {
         &mut self.weights
     }
 
+    /// Takes the numbers of a network of the same layers.
+    pub(crate) fn take(&mut self, other: &Self) {
+        self.weights.copy_from_slice(&other.weights);
+        self.running.copy_from_slice(&other.running);
+    }
+
     fn all(&self) -> impl Iterator<Item = (&Tensor, &[T])> {
         let learned = self.plan.tensors.iter().map(|t| (t, &self.weights[t.range.clone()]));
         learned.chain(self.plan.running.iter().map(|t| (t, &self.running[t.range.clone()])))
@@ -75,13 +77,10 @@ impl<T: Float> Network<T> {
     /// Names, shapes and numbers of all tensors as PyTorch's `Sequential` of the same layers has them: `0.weight` (outputs x inputs),
     /// `0.bias`, and `1.running_mean` of batch norms; a layer inside of residual layer 3 is `3.0`.
     pub fn tensors(&self) -> Vec<(String, Vec<usize>, Vec<T>)> {
-        let torch = |(tensor, data): (&Tensor, &[T])| match tensor.kind {
-            Kind::Matrix { .. } => {
-                let (inputs, outputs) = tensor.shape;
-                let transposed = (0..inputs * outputs).map(|i| data[i % inputs * outputs + i / inputs]);
-                (tensor.name.clone(), vec![outputs, inputs], transposed.collect())
-            }
-            _ => (tensor.name.clone(), vec![data.len()], data.to_vec()),
+        let torch = |(tensor, data): (&Tensor, &[T])| {
+            let mut outside = vec![T::ZERO; data.len()];
+            data.iter().enumerate().for_each(|(i, &x)| outside[tensor.place(i)] = x);
+            (tensor.name.clone(), tensor.outside(), outside)
         };
         self.all().map(torch).collect()
     }
@@ -94,10 +93,7 @@ impl<T: Float> Network<T> {
         let plan = &self.plan;
         let learned = plan.tensors.iter().map(|t| (t, true));
         for (tensor, learned) in learned.chain(plan.running.iter().map(|t| (t, false))) {
-            let (inputs, outputs) = tensor.shape;
-            let matrix = matches!(tensor.kind, Kind::Matrix { .. });
-            let shape = if matrix { vec![outputs, inputs] } else { vec![outputs] };
-            let data = get(&tensor.name, &shape)?;
+            let data = get(&tensor.name, &tensor.outside())?;
             let name = &tensor.name;
             if data.len() != tensor.range.len() {
                 let (found, wanted) = (data.len(), tensor.range.len());
@@ -114,41 +110,19 @@ impl<T: Float> Network<T> {
             }
             let arena = if learned { &mut self.weights } else { &mut self.running };
             let to = &mut arena[tensor.range.clone()];
-            if matrix {
-                to.iter_mut().enumerate().for_each(|(i, w)| *w = data[i % outputs * inputs + i / outputs]);
-            } else {
-                to.copy_from_slice(&data);
-            }
+            to.iter_mut().enumerate().for_each(|(i, w)| *w = data[tensor.place(i)]);
         }
         Ok(())
     }
 
     /// Answers for `x`, rows x inputs, into `out`, rows x outputs: what the last layer gives, before any softmax. Blocks of rows run in
-    /// parallel; a row's answer has the same bits alone or among others.
+    /// parallel; a row's answer has the same bits alone or among others. Who asks more than once is
+    /// served faster by a [`Predictor`](crate::Predictor).
     ///
     /// # Errors
     /// When shapes do not fit.
     pub fn predict(&self, x: MatRef<'_, T>, out: &mut [T]) -> Result<()> {
-        let outputs = self.outputs();
-        same("columns of x against inputs of the network", self.inputs, x.cols())?;
-        same("numbers of out against rows times outputs", x.rows() * outputs, out.len())?;
-        let block = BLOCK.min(NUMBERS / self.plan.slots_len(1)).max(1);
-        parallel::for_each_chunk_mut(out, block * outputs, |i, out| {
-            let rows = out.len() / outputs;
-            let mut work = Workspace::new(&self.plan, rows, false);
-            let width = self.inputs;
-            for r in 0..rows {
-                let to = &mut work.values[r * width..(r + 1) * width];
-                to.iter_mut().enumerate().for_each(|(j, to)| *to = x.get(i * block + r, j));
-            }
-            let mode = Mode::Predict { running: &self.running };
-            let passed =
-                parallel::on_this_thread(|| forward(&self.plan, &self.weights, &mut work, rows, mode));
-            // Shapes are those of the plan, so nothing can fail.
-            debug_assert!(passed.is_ok());
-            out.copy_from_slice(&work.values[self.plan.slots[self.plan.last()].range(rows, rows)]);
-        });
-        Ok(())
+        answer(self, &[], &Mutex::default(), x, out)
     }
 }
 

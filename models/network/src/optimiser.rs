@@ -137,8 +137,8 @@ pub struct Update {
 
 /// What an optimiser keeps from step to step.
 pub(crate) struct State<T> {
-    first: Arena<T>,
-    second: Arena<T>,
+    pub(crate) first: Arena<T>,
+    pub(crate) second: Arena<T>,
 }
 
 impl<T: Float> State<T> {
@@ -152,26 +152,11 @@ impl<T: Float> State<T> {
     pub(crate) fn piece<'a>(&'a mut self, weights: &'a mut [T], gradient: &'a mut [T]) -> Piece<'a, T> {
         Piece { weights, gradient, first: &mut self.first, second: &mut self.second }
     }
-
-    /// The part of that piece that belongs to some weights.
-    pub(crate) fn part<'a>(
-        &'a mut self,
-        weights: &'a mut [T],
-        gradient: &'a mut [T],
-        range: std::ops::Range<usize>,
-    ) -> Piece<'a, T> {
-        let some = |kept: &'a mut Arena<T>| match kept.is_empty() {
-            true => &mut kept[0..0],
-            false => &mut kept[range.clone()],
-        };
-        let (first, second) = (some(&mut self.first), some(&mut self.second));
-        Piece { weights: &mut weights[range.clone()], gradient: &mut gradient[range.clone()], first, second }
-    }
 }
 
 /// Weights and all that is theirs.
 pub(crate) struct Piece<'a, T> {
-    weights: &'a mut [T],
+    pub(crate) weights: &'a mut [T],
     pub(crate) gradient: &'a mut [T],
     first: &'a mut [T],
     second: &'a mut [T],
@@ -180,6 +165,19 @@ pub(crate) struct Piece<'a, T> {
 impl<'a, T> Piece<'a, T> {
     pub(crate) fn len(&self) -> usize {
         self.weights.len()
+    }
+
+    /// Some of them.
+    pub(crate) fn range(&mut self, range: &std::ops::Range<usize>) -> Piece<'_, T> {
+        fn kept<'b, T>(x: &'b mut [T], range: &std::ops::Range<usize>) -> &'b mut [T] {
+            if x.is_empty() { x } else { &mut x[range.clone()] }
+        }
+        Piece {
+            weights: &mut self.weights[range.clone()],
+            gradient: &mut self.gradient[range.clone()],
+            first: kept(self.first, range),
+            second: kept(self.second, range),
+        }
     }
 
     pub(crate) fn split_at(self, mid: usize) -> (Self, Self) {
@@ -209,6 +207,18 @@ pub(crate) struct Rule<T> {
     shrink: T,
     /// 1 - beta^step of both means; 1 where there are none.
     corrections: (T, T),
+}
+
+/// The smallest normal number: what is smaller becomes 0. A weight whose gradient stays 0, behind a unit that never answers, has means
+/// that shrink and shrink and then stay at the least number there is, where arithmetic is slow.
+fn tiny<T: Float>() -> T {
+    T::from_f64(if size_of::<T>() == 4 { f32::MIN_POSITIVE.into() } else { f64::MIN_POSITIVE })
+}
+
+/// x, or 0 if it is subnormal.
+#[inline(always)]
+fn normal<T: Float>(x: T, tiny: T) -> T {
+    if x.abs() < tiny { T::ZERO } else { x }
 }
 
 /// Weights of a leaf of the pass.
@@ -251,6 +261,7 @@ impl<T: Float> Rule<T> {
     pub(crate) fn leaf(&self, piece: Piece<'_, T>) {
         let Self { rate, decay, scale, shrink, .. } = *self;
         let Piece { weights, gradient, first, second } = piece;
+        let tiny = tiny::<T>();
         match self.optimiser {
             Optimiser::Sgd { momentum: 0.0, .. } => compiled::<T, _>(
                 #[inline(always)]
@@ -268,7 +279,7 @@ impl<T: Float> Rule<T> {
                     || {
                         for ((w, &g), m) in weights.iter_mut().zip(&*gradient).zip(first) {
                             let g = scale * g + decay * *w;
-                            *m = momentum * *m + g;
+                            *m = normal(momentum * *m + g, tiny);
                             *w -= rate * (ahead * g + behind * *m);
                         }
                     },
@@ -283,8 +294,8 @@ impl<T: Float> Rule<T> {
                     || {
                         for (((w, &g), m), v) in weights.iter_mut().zip(&*gradient).zip(first).zip(second) {
                             let g = scale * g + decay * *w;
-                            *m += (g - *m) * away;
-                            *v = *v * stays + gains * g * g;
+                            *m = normal(*m + (g - *m) * away, tiny);
+                            *v = normal(*v * stays + gains * g * g, tiny);
                             *w = *w * shrink - step * *m / (v.sqrt() * per_root + epsilon);
                         }
                     },
@@ -299,14 +310,14 @@ impl<T: Float> Rule<T> {
                         // The gradient becomes the direction first.
                         for ((&w, g), v) in weights.iter().zip(&mut *gradient).zip(second) {
                             let own = scale * *g + decay * w;
-                            *v = alpha * *v + gains * own * own;
+                            *v = normal(alpha * *v + gains * own * own, tiny);
                             *g = own / (v.sqrt() + epsilon);
                         }
                         if momentum == T::ZERO {
                             weights.iter_mut().zip(&*gradient).for_each(|(w, &d)| *w -= rate * d);
                         } else {
                             for ((w, &d), m) in weights.iter_mut().zip(&*gradient).zip(first) {
-                                *m = momentum * *m + d;
+                                *m = normal(momentum * *m + d, tiny);
                                 *w -= rate * *m;
                             }
                         }
@@ -336,8 +347,8 @@ impl<T: Float> Rule<T> {
                     || {
                         for ((g, m), v) in gradient.iter_mut().zip(first).zip(second) {
                             let own = scale * *g;
-                            *m += (own - *m) * away;
-                            *v = *v * stays + gains * own * own;
+                            *m = normal(*m + (own - *m) * away, tiny);
+                            *v = normal(*v * stays + gains * own * own, tiny);
                             *g = (*m / c1) / ((*v / c2).sqrt() + epsilon);
                         }
                     },

@@ -2,7 +2,7 @@
 //!
 //! Numbers are standardised, categories one-hot; a target of numbers is standardised inside, and answers are scaled back. Weights are `f32`.
 
-use crate::{Function, Initialiser, Layer, Loss, Network, Rows, Targets, Training};
+use crate::{Function, Initialiser, Layer, Loss, Network, Predictor, Rows, Targets, Training};
 use serde::{Deserialize, Serialize};
 use tilewise_base::encoder::{Encoder, Options};
 use tilewise_base::model_file::Writer;
@@ -51,7 +51,7 @@ struct Scale {
 pub struct Pipeline {
     parameters: Parameters,
     encoder: Encoder,
-    network: Network<f32>,
+    predictor: Predictor<f32>,
     scale: Scale,
     target: String,
     task: Task,
@@ -172,16 +172,22 @@ impl Pipeline {
         };
         let held_out = held_out.as_ref().map(|rows| rows.rows(width)).transpose()?;
         let (rows, training) = (train.rows(width)?, &parameters.training);
-        // A default is no order: small tables are one batch.
-        let training = match training.batch == Training::default().batch {
-            true => Training { batch: training.batch.min(rows.x.rows()), ..training.clone() },
-            false => training.clone(),
-        };
+        // A default is no order: small tables are one batch, which is said.
+        let many = rows.x.rows();
+        let cut = training.batch == Training::default().batch && training.batch > many && many > 0;
+        let training = Training { batch: if cut { many } else { training.batch }, ..training.clone() };
         let fit = training.fit(network, loss, class_weights, &rows, held_out.as_ref(), context)?;
         let mut report = fit.report;
         report.warnings.splice(0..0, encoder.warnings());
+        if cut {
+            let batch = Training::default().batch;
+            report.warnings.push(format!(
+                "batch_size is {batch} and there are {many} rows to learn from: a step takes all of them"
+            ));
+        }
         let (target, parameters) = (target.to_owned(), parameters.clone());
-        Ok(Self { parameters, encoder, network: fit.model, scale, target, task, report })
+        let predictor = Predictor::new(fit.model)?;
+        Ok(Self { parameters, encoder, predictor, scale, target, task, report })
     }
 
     /// Reads a model from its file.
@@ -217,12 +223,13 @@ impl Pipeline {
         let mut network = Network::new(encoder.width(), &layers, Initialiser::Auto, 0).map_err(refuse)?;
         network.set_tensors(|name, shape| file.tensor_f32(name, shape)).map_err(refuse)?;
         let (target, report) = (file.metadata("target")?, file.metadata("report")?);
-        Ok(Self { parameters, encoder, network, scale, target, task, report })
+        let predictor = Predictor::new(network)?;
+        Ok(Self { parameters, encoder, predictor, scale, target, task, report })
     }
 
     /// The network behind the encoder.
     pub fn network(&self) -> &Network<f32> {
-        &self.network
+        self.predictor.network()
     }
 
     /// How cells become its inputs.
@@ -301,7 +308,7 @@ impl Model for Pipeline {
                 .map_err(|e| e.moved_down(first))?;
             let encoded: Vec<f32> = encoded.into_iter().map(|x| x as f32).collect();
             let mut answers = vec![0.0; count * outputs];
-            self.network.predict(MatRef::new(&encoded, count, width)?, &mut answers)?;
+            self.predictor.predict(MatRef::new(&encoded, count, width)?, &mut answers)?;
             let mut answers: Vec<f64> = answers.into_iter().map(f64::from).collect();
             if let Task::Classification { .. } = self.task {
                 let scores = answers.clone();
@@ -340,7 +347,7 @@ impl Model for Pipeline {
             "target": self.target,
             "task": self.task,
         });
-        let tensors = self.network.tensors().into_iter();
+        let tensors = self.network().tensors().into_iter();
         tensors
             .fold(Writer::new(KIND, metadata), |writer, (name, shape, data)| {
                 writer.tensor_f32(&name, &shape, &data)
@@ -351,8 +358,8 @@ impl Model for Pipeline {
     fn describe(&self) -> String {
         let mut text = String::from("inputs\n");
         self.encoder.describe().into_iter().for_each(|line| text += &format!("  {line}\n"));
-        text += &format!("layers ({} weights)\n", self.network.parameters());
-        for (i, layer) in self.network.layers().iter().enumerate() {
+        text += &format!("layers ({} weights)\n", self.network().parameters());
+        for (i, layer) in self.network().layers().iter().enumerate() {
             text += &format!("  {i}: {}\n", layer.describe());
         }
         text

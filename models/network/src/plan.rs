@@ -4,6 +4,7 @@
 //! list of [`Step`]s. A *slot* is a matrix of rows of the batch: slot 0 is the input, and each step but the ends of a
 //! residual block writes a slot of its own, behind all earlier ones. A product is followed by its function in place where the function's derivative can be told from its value.
 
+use crate::window::{Image, Places};
 use crate::{Function, Layer};
 use std::ops::Range;
 use tilewise_base::{Error, Result};
@@ -25,6 +26,8 @@ pub(crate) struct Slot {
     index: usize,
     /// Whether something before it learns, so that its gradient is wanted.
     pub(crate) learns: bool,
+    /// What a row of it is, where it is an image.
+    pub(crate) image: Option<Image>,
 }
 
 impl Slot {
@@ -42,6 +45,19 @@ pub(crate) enum Op {
         weight: Range<usize>,
         bias: Option<Range<usize>>,
         activation: Option<Activation>,
+    },
+    Convolution {
+        weight: Range<usize>,
+        bias: Option<Range<usize>>,
+        activation: Option<Activation>,
+        places: Places,
+    },
+    MaxPool(Places),
+    AveragePool(Places),
+    /// From channels, height, width to height, width, channels where `inwards`, or back.
+    Reorder {
+        image: Image,
+        inwards: bool,
     },
     Function(Function),
     /// `stream` tells dropouts apart.
@@ -93,10 +109,38 @@ pub(crate) struct Tensor {
     pub(crate) kind: Kind,
 }
 
+impl Tensor {
+    /// Its shape in PyTorch: outputs x inputs, of a convolution outputs x inputs x height x width.
+    pub(crate) fn outside(&self) -> Vec<usize> {
+        let (rows, cols) = self.shape;
+        match self.kind {
+            Kind::Matrix { .. } => vec![cols, rows],
+            Kind::Filter { size: [h, w], .. } => vec![cols, rows / (h * w), h, w],
+            Kind::Bias | Kind::Gain => vec![cols],
+        }
+    }
+
+    /// Where its number `i` lies in PyTorch.
+    pub(crate) fn place(&self, i: usize) -> usize {
+        let (rows, cols) = self.shape;
+        let (row, col) = (i / cols, i % cols);
+        match self.kind {
+            Kind::Matrix { .. } => col * rows + row,
+            Kind::Filter { size: [h, w], .. } => {
+                let inputs = rows / (h * w);
+                (col * inputs + row % inputs) * h * w + row / inputs
+            }
+            Kind::Bias | Kind::Gain => i,
+        }
+    }
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
     /// Of a dense layer; `true` where a function of the ReLU kind follows.
     Matrix { rectified: bool },
+    /// Of a convolution: height x width x channels of the input, then those of the output.
+    Filter { rectified: bool, size: [usize; 2] },
     /// Zeros at first.
     Bias,
     /// Ones at first.
@@ -139,7 +183,7 @@ impl Plan {
             dropouts: 0,
             per_row: 0,
         };
-        let first = plan.slot(inputs, false);
+        let first = plan.slot(inputs, false, None);
         let last = plan.add(layers, "", first)?;
         if plan.tensors.is_empty() {
             return Err(Error::Fit("a network needs a layer that learns, such as a dense one".into()));
@@ -163,8 +207,8 @@ impl Plan {
         self.steps.last().map_or(0, |step| step.output)
     }
 
-    fn slot(&mut self, width: usize, learns: bool) -> usize {
-        self.slots.push(Slot { width, before: self.per_row, index: self.slots.len(), learns });
+    fn slot(&mut self, width: usize, learns: bool, image: Option<Image>) -> usize {
+        self.slots.push(Slot { width, before: self.per_row, index: self.slots.len(), learns, image });
         self.per_row += width;
         self.slots.len() - 1
     }
@@ -187,19 +231,65 @@ impl Plan {
         while let Some((i, layer)) = rest.next() {
             let name = if path.is_empty() { format!("{i}") } else { format!("{path}.{i}") };
             layer.check(&name)?;
-            let Slot { width, learns, .. } = self.slots[input];
+            let Slot { width, learns, image, .. } = self.slots[input];
+            let refuse = |what: &str| Error::Fit(format!("layer {name} ({}): {what}", layer.describe()));
+            let needs_images = || image.ok_or_else(|| refuse("its input are no images"));
+            // Of what follows a layer with weights: whether it is done in the same pass, and of the ReLU kind.
+            let function = match layers.get(i + 1) {
+                Some(Layer::Activate { function }) => Some(*function),
+                _ => None,
+            };
+            let activation = function.and_then(Function::fused);
+            let rectified = !matches!(function, None | Some(Function::Tanh | Function::Sigmoid));
+            let mut out_image = image;
             let (op, out_width, learns) = match layer {
-                Layer::Dense { outputs, bias } => {
-                    let next = layers.get(i + 1);
-                    let function = match next {
-                        Some(Layer::Activate { function }) => Some(*function),
-                        _ => None,
-                    };
-                    let activation = function.and_then(Function::fused);
+                Layer::Image { channels, height, width: wide } => {
+                    let image = Image { size: [*height, *wide], channels: *channels };
+                    let found = channels.checked_mul(*height).and_then(|n| n.checked_mul(*wide));
+                    if found != Some(width) {
+                        return Err(refuse(&format!("its input has {width} numbers")));
+                    }
+                    out_image = Some(image);
+                    (Op::Reorder { image, inwards: true }, width, learns)
+                }
+                Layer::Flatten => {
+                    let image = needs_images()?;
+                    out_image = None;
+                    (Op::Reorder { image, inwards: false }, width, learns)
+                }
+                Layer::MaxPool { window } | Layer::AveragePool { window } => {
+                    let image = needs_images()?;
+                    let places = Places::new(*window, image, image.channels)
+                        .map_err(|e| refuse(&format!("images of {}: {e}", image.describe())))?;
+                    out_image = Some(places.output);
+                    let largest = matches!(layer, Layer::MaxPool { .. });
+                    let op = if largest { Op::MaxPool(places) } else { Op::AveragePool(places) };
+                    (op, places.output.len(), learns)
+                }
+                Layer::Convolution { channels, window, bias } => {
+                    let image = needs_images()?;
+                    let places = Places::new(*window, image, *channels)
+                        .map_err(|e| refuse(&format!("images of {}: {e}", image.describe())))?;
                     if activation.is_some() {
                         rest.next();
                     }
-                    let rectified = !matches!(function, None | Some(Function::Tanh | Function::Sigmoid));
+                    out_image = Some(places.output);
+                    let shape = (window.size[0] * window.size[1] * image.channels, *channels);
+                    let kind = Kind::Filter { rectified, size: window.size };
+                    let weight = self.tensor(format!("{name}.weight"), shape, kind)?;
+                    let bias = match bias {
+                        true => Some(self.tensor(format!("{name}.bias"), (1, *channels), Kind::Bias)?),
+                        false => None,
+                    };
+                    (Op::Convolution { weight, bias, activation, places }, places.output.len(), true)
+                }
+                Layer::Dense { .. } | Layer::LayerNorm { .. } if image.is_some() => {
+                    return Err(refuse("its input are images; flatten them before"));
+                }
+                Layer::Dense { outputs, bias } => {
+                    if activation.is_some() {
+                        rest.next();
+                    }
                     let shape = (width, *outputs);
                     let weight = self.tensor(format!("{name}.weight"), shape, Kind::Matrix { rectified })?;
                     let bias = match bias {
@@ -221,6 +311,8 @@ impl Plan {
                     (Op::LayerNorm { gain, bias, epsilon: *epsilon, notes }, width, true)
                 }
                 Layer::BatchNorm { epsilon, momentum } => {
+                    // Of images channels, each pixel being a row.
+                    let (all, width) = (width, image.map_or(width, |image| image.channels));
                     let gain = self.tensor(format!("{name}.weight"), (1, width), Kind::Gain)?;
                     let bias = self.tensor(format!("{name}.bias"), (1, width), Kind::Bias)?;
                     let running = self.running_len..self.running_len + 2 * width;
@@ -236,31 +328,30 @@ impl Plan {
                     let notes = self.notes..self.notes + 2 * width;
                     self.notes = notes.end;
                     let (epsilon, momentum) = (*epsilon, *momentum);
-                    (Op::BatchNorm { gain, bias, running, notes, epsilon, momentum }, width, true)
+                    (Op::BatchNorm { gain, bias, running, notes, epsilon, momentum }, all, true)
                 }
                 Layer::Residual { layers: inner } => {
                     let fork = self.steps.len();
                     self.steps.push(Step { op: Op::Fork { join: 0 }, input, output: input });
                     let end = self.add(inner, &name, input)?;
                     let found = self.slots[end].width;
-                    if found != width || end == input {
-                        let what = match end == input {
-                            true => "it has no layers".into(),
-                            false => {
-                                format!("its layers make {found} columns of {width}; as many are needed")
-                            }
-                        };
-                        return Err(Error::Fit(format!("layer {name} ({}): {what}", layer.describe())));
+                    if end == input {
+                        return Err(refuse("it has no layers"));
+                    }
+                    if found != width || self.slots[end].image != image {
+                        let what = format!("its layers make {found} columns of {width}; as many are needed");
+                        let shapes = "its layers make images of another shape".into();
+                        return Err(refuse(&if found == width { shapes } else { what }));
                     }
                     let learns = self.slots[end].learns || learns;
-                    let output = self.slot(width, learns);
+                    let output = self.slot(width, learns, image);
                     self.steps[fork].op = Op::Fork { join: output };
                     self.steps.push(Step { op: Op::Join { fork: input }, input: end, output });
                     input = output;
                     continue;
                 }
             };
-            let output = self.slot(out_width, learns);
+            let output = self.slot(out_width, learns, out_image);
             self.steps.push(Step { op, input, output });
             input = output;
         }

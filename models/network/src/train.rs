@@ -15,6 +15,9 @@ pub struct Training {
     pub epochs: u64,
     /// Rows of a batch; the last one of an epoch may have fewer.
     pub batch: usize,
+    /// Batches whose gradients are added up before a step (their mean, as one batch of all their rows has it).
+    #[serde(default = "one")]
+    pub accumulate: usize,
     /// How weights follow their gradient.
     pub optimiser: Optimiser,
     /// Learning rate, above 0.
@@ -33,11 +36,17 @@ pub struct Training {
     pub patience: u64,
 }
 
+/// What models have that were trained before there was the choice.
+fn one() -> usize {
+    1
+}
+
 impl Default for Training {
     fn default() -> Self {
         Self {
             epochs: 50,
             batch: 128,
+            accumulate: 1,
             optimiser: Optimiser::ADAM,
             learning_rate: 1e-3,
             schedule: Schedule::Constant,
@@ -77,6 +86,9 @@ impl Training {
             let accepted = format!("at most {rows} is, as many as there are rows to learn from");
             return Err(Error::parameter("batch_size", self.batch, accepted));
         }
+        if self.accumulate == 0 {
+            return Err(Error::parameter("accumulate", 0, "at least 1 is"));
+        }
         self.schedule.check()?;
         self.plateau.map_or(Ok(()), Plateau::check)?;
         if !(self.warm_up >= 0.0 && self.warm_up.is_finite()) {
@@ -96,12 +108,14 @@ impl Training {
             weight_decay: self.weight_decay,
             clip: self.clip,
             seed: context.seed,
+            scheme: context.scheme,
         };
         let mut trainer = Trainer::new(network, settings.clone(), self.batch)?;
         // A last row by itself has no deviation.
         let lonely = trainer.needs_two() && rows % self.batch == 1;
         let used = if lonely { rows - 1 } else { rows };
-        let per_epoch = used.div_ceil(self.batch) as u64;
+        let of_step = self.batch.saturating_mul(self.accumulate);
+        let per_epoch = used.div_ceil(of_step) as u64;
         let mut watch = Watch::new(self.plateau);
         let mut report =
             FitReport { stopped: format!("{} epochs are done", self.epochs), ..FitReport::default() };
@@ -115,10 +129,10 @@ impl Training {
             let purpose = Philox::purpose("network order").wrapping_add(epoch);
             let order = Philox::new(context.seed, purpose).permutation(rows);
             let (mut sum, mut failure) = (0.0, None);
-            for batch in order[..used].chunks(self.batch) {
+            for batch in order[..used].chunks(of_step) {
                 let pace = Pace { step: trainer.steps(), per_epoch, epochs: self.epochs };
                 let rate = self.learning_rate * self.schedule.factor(pace, self.warm_up) * watch.factor;
-                match trainer.step(data, batch, rate) {
+                match trainer.step_in_pieces(data, batch, rate) {
                     Ok(loss) => sum += loss * batch.len() as f64,
                     Err(error) => {
                         failure = Some(error);
@@ -153,7 +167,13 @@ impl Training {
             waited = if better { 0 } else { waited + 1 };
             // Without rows held out the last epoch is kept, whatever its loss.
             if better || held_out.is_none() {
-                good = Some((watched, trainer.network().clone()));
+                match &mut good {
+                    Some((least, kept)) => {
+                        *least = watched;
+                        kept.take(trainer.network());
+                    }
+                    None => good = Some((watched, trainer.network().clone())),
+                }
                 report.objective = watched;
             }
             if held_out.is_some() && waited >= self.patience {

@@ -1,13 +1,15 @@
 //! Training step by step.
 
 use crate::arena::Arena;
+use crate::backward::{Backward, Learned};
 use crate::loss::Judged;
 use crate::optimiser::{Rule, State};
-use crate::pass::{Learned, Mode, Workspace, backward, forward};
+use crate::pass::{Mode, Workspace, forward};
 use crate::plan::Op;
 use crate::{Loss, Network, Optimiser, Targets, Update};
 use tilewise_base::{Error, Result};
-use tilewise_kernels::{Float, MatRef, norm2, parallel, same};
+use tilewise_kernels::parallel::Scheme;
+use tilewise_kernels::{Float, MatRef, axpy, norm2, parallel, same};
 
 /// Rows to learn from.
 #[derive(Clone, Copy)]
@@ -62,23 +64,40 @@ pub struct Settings {
     pub clip: Option<f64>,
     /// Key of dropouts.
     pub seed: u64,
+    /// Whether weights of a layer are finished beside the gradients of the layers before (`Tasks`), or layer after layer
+    /// (`Rows`). The same bits; `Auto` is `Tasks` where there is more than one thread.
+    pub scheme: Scheme,
+}
+
+impl Settings {
+    fn tasks(&self) -> bool {
+        match self.scheme {
+            Scheme::Tasks => true,
+            Scheme::Rows => false,
+            Scheme::Auto => parallel::threads() > 1,
+        }
+    }
 }
 
 /// A network in training: all memory that a step needs is there when it is made.
 pub struct Trainer<T: Float> {
-    network: Network<T>,
-    settings: Settings,
+    pub(crate) network: Network<T>,
+    pub(crate) settings: Settings,
     class_weights: Option<Vec<T>>,
     work: Workspace<T>,
     gradient: Arena<T>,
-    state: State<T>,
+    pub(crate) state: State<T>,
     labels: Vec<u32>,
     numbers: Vec<T>,
     weights: Vec<T>,
     notes: Vec<T>,
     /// Running numbers of batch norms before a pass, which brings them back where it does not count.
     running: Vec<T>,
-    steps: u64,
+    /// Gradients of the pieces of a step, where there are several; empty before.
+    pieces: Arena<T>,
+    pub(crate) steps: u64,
+    /// Passes that drew dropouts: as many as steps, or more where these had pieces.
+    pub(crate) passes: u64,
 }
 
 impl<T: Float> Trainer<T> {
@@ -122,7 +141,9 @@ impl<T: Float> Trainer<T> {
             weights: vec![T::ZERO; capacity],
             notes: vec![T::ZERO; capacity],
             running: network.running.to_vec(),
+            pieces: Arena::zeros(0),
             steps: 0,
+            passes: 0,
             network,
             settings,
         })
@@ -163,32 +184,104 @@ impl<T: Float> Trainer<T> {
         let loss = self.forward(data, batch)?;
         if !loss.is_finite() {
             self.network.running.copy_from_slice(&self.running);
-            let step = self.steps + 1;
-            return Err(Error::Fit(format!(
-                "the loss is {loss} at step {step}; a lower learning rate may help"
-            )));
+            return Err(self.not_finite(loss));
         }
         self.steps += 1;
-        let Settings { optimiser, weight_decay: decay, clip, seed, .. } = self.settings;
-        let mut update = Update { rate, decay, step: self.steps, scale: 1.0 };
-        let Self { network, gradient, state, work, steps, .. } = self;
-        let draw = (seed, *steps - 1);
-        if clip.is_none() && optimiser.is_local() {
-            let rule = Rule::new(&optimiser, &update);
-            let learned = Learned { weights: &mut network.weights, gradient, update: Some((&rule, state)) };
-            backward(&network.plan, learned, work, batch.len(), draw)?;
-            return Ok(loss);
+        let Settings { optimiser, clip, .. } = self.settings;
+        let local = clip.is_none() && optimiser.is_local();
+        let rule = local.then(|| Rule::new(&optimiser, &self.update(rate)));
+        self.backward(batch.len(), rule.as_ref())?;
+        self.passes += 1;
+        if !local {
+            self.finish(rate);
         }
-        let learned = Learned { weights: &mut network.weights, gradient, update: None };
-        backward(&network.plan, learned, work, batch.len(), draw)?;
-        if let Some(most) = clip {
+        Ok(loss)
+    }
+
+    /// As [`step`](Self::step), for a batch of more rows than there is room for: pieces of it go through the network one after the other,
+    /// and their gradients are added up, each by its share of the weights of rows. Batch norms see one piece at a time.
+    ///
+    /// # Errors
+    /// As [`step`](Self::step); weights are then as they were.
+    pub fn step_in_pieces(&mut self, data: &Rows<'_, T>, batch: &[usize], rate: f64) -> Result<f64> {
+        let capacity = self.work.capacity;
+        if batch.len() <= capacity {
+            return self.step(data, batch, rate);
+        }
+        self.check(data, batch)?;
+        if self.pieces.is_empty() {
+            self.pieces = Arena::zeros(self.gradient.len());
+        }
+        self.pieces.fill(T::ZERO);
+        let weight = |rows: &[usize]| rows.iter().map(|&row| self.weight(data, row)).sum::<f64>();
+        let total = weight(batch);
+        let shares: Vec<f64> =
+            batch.chunks(capacity).map(|rows| if total > 0.0 { weight(rows) / total } else { 0.0 }).collect();
+        let (before, passes) = (self.network.running.to_vec(), self.passes);
+        let mut sum = 0.0;
+        for (rows, share) in batch.chunks(capacity).zip(shares) {
+            let passed = self.forward(data, rows).and_then(|loss| {
+                if !loss.is_finite() {
+                    return Err(self.not_finite(loss));
+                }
+                self.backward(rows.len(), None)?;
+                Ok(loss)
+            });
+            let loss = passed.inspect_err(|_| {
+                self.network.running.copy_from_slice(&before);
+                self.passes = passes;
+            })?;
+            self.passes += 1;
+            sum += share * loss;
+            axpy(T::from_f64(share), &self.gradient, &mut self.pieces)?;
+        }
+        self.steps += 1;
+        self.gradient.copy_from_slice(&self.pieces);
+        self.finish(rate);
+        Ok(sum)
+    }
+
+    /// What a row counts.
+    fn weight(&self, data: &Rows<'_, T>, row: usize) -> f64 {
+        let of_row = data.weights.map_or(1.0, |weights| weights[row].to_f64());
+        match (&self.settings.class_weights, data.targets) {
+            // A label out of range is refused where its piece is.
+            (Some(of_class), Targets::Classes(labels)) => {
+                of_row * of_class.get(labels[row] as usize).unwrap_or(&0.0)
+            }
+            _ => of_row,
+        }
+    }
+
+    fn not_finite(&self, loss: f64) -> Error {
+        let step = self.steps + 1;
+        Error::Fit(format!("the loss is {loss} at step {step}; a lower learning rate may help"))
+    }
+
+    /// What the step that has been counted does.
+    fn update(&self, rate: f64) -> Update {
+        Update { rate, decay: self.settings.weight_decay, step: self.steps, scale: 1.0 }
+    }
+
+    /// The gradients of some rows, and the update of each layer where a rule is given.
+    fn backward(&mut self, rows: usize, rule: Option<&Rule<T>>) -> Result<()> {
+        let (draw, tasks) = ((self.settings.seed, self.passes), self.settings.tasks());
+        let Self { network, gradient, state, work, .. } = self;
+        let piece = state.piece(&mut network.weights, gradient);
+        Backward { plan: &network.plan, rows, draw, tasks }.run(Learned { piece, rule }, work)
+    }
+
+    /// Updates all weights by the whole gradient.
+    fn finish(&mut self, rate: f64) {
+        let mut update = self.update(rate);
+        let Self { network, gradient, state, settings, .. } = self;
+        if let Some(most) = settings.clip {
             // As PyTorch's `clip_grad_norm_`.
             update.scale = (most / (norm2(gradient).to_f64() + 1e-6)).min(1.0);
         }
-        let rule = Rule::new(&optimiser, &update);
+        let rule = Rule::new(&settings.optimiser, &update);
         rule.apply(state.piece(&mut network.weights, gradient));
-        rule.finish(decay, &network.plan.tensors, &mut network.weights, gradient);
-        Ok(loss)
+        rule.finish(settings.weight_decay, &network.plan.tensors, &mut network.weights, gradient);
     }
 
     /// The loss of some rows and its gradient, in the order of [`Network::weights`], as the next step would see them.
@@ -197,10 +290,8 @@ impl<T: Float> Trainer<T> {
     /// As [`step`](Self::step), but for losses that are not finite.
     pub fn gradient(&mut self, data: &Rows<'_, T>, batch: &[usize]) -> Result<(f64, &[T])> {
         let loss = self.forward(data, batch)?;
-        let Self { network, gradient, work, running, .. } = self;
-        network.running.copy_from_slice(running);
-        let learned = Learned { weights: &mut network.weights, gradient, update: None };
-        backward(&network.plan, learned, work, batch.len(), (self.settings.seed, self.steps))?;
+        self.network.running.copy_from_slice(&self.running);
+        self.backward(batch.len(), None)?;
         Ok((loss, &self.gradient))
     }
 
@@ -208,6 +299,10 @@ impl<T: Float> Trainer<T> {
     fn forward(&mut self, data: &Rows<'_, T>, batch: &[usize]) -> Result<f64> {
         let (rows, outputs) = (batch.len(), self.network.outputs());
         self.check(data, batch)?;
+        if rows > self.work.capacity {
+            let room = self.work.capacity;
+            return Err(Error::Fit(format!("a batch of {rows} rows; there is room for {room}")));
+        }
         let Self { network, work, labels, numbers, weights, notes, .. } = self;
         gather(data.x, batch, &mut work.values[..rows * network.inputs()]);
         let targets = match data.targets {
@@ -229,7 +324,7 @@ impl<T: Float> Trainer<T> {
         });
         let Network { plan, weights: learned, running, .. } = network;
         self.running.copy_from_slice(running);
-        let mode = Mode::Train { running, seed: self.settings.seed, step: self.steps };
+        let mode = Mode::Train { running, seed: self.settings.seed, step: self.passes };
         forward(plan, learned, work, rows, mode)?;
         let last = plan.slots[plan.last()].range(work.capacity, rows);
         let outputs = &work.values[last.clone()];
@@ -249,13 +344,6 @@ impl<T: Float> Trainer<T> {
         }
         if batch.len() > rows {
             return refuse(format!("a batch of {} rows is larger than the data, {rows} rows", batch.len()));
-        }
-        if batch.len() > self.work.capacity {
-            return refuse(format!(
-                "a batch of {} rows; there is room for {}",
-                batch.len(),
-                self.work.capacity
-            ));
         }
         if let Some(row) = batch.iter().find(|row| **row >= rows) {
             return refuse(format!("a batch asks for row {}; there are {rows}", row + 1));

@@ -2,6 +2,7 @@
 
 use proptest::prelude::*;
 use tilewise_kernels::MatRef;
+use tilewise_kernels::parallel::Scheme;
 use tilewise_kernels::random::Philox;
 use tilewise_network::{
     Function, Initialiser, Layer, Loss, Network, Optimiser, Rows, Settings, Targets, Trainer,
@@ -11,16 +12,35 @@ use tilewise_network::{
 /// near one, and by rounding, 1e-16 / 1e-5.
 const TOLERANCE: f64 = 1e-6;
 
+/// The shorter ones are for where the first fails by itself: a batch norm of nearly equal numbers has third derivatives of
+/// some 1e6, and the largest of a window may change on the way. A wrong gradient agrees with none.
+const STEPS: [f64; 3] = [1e-5, 1e-6, 1e-7];
+
 pub(crate) fn normal(n: usize, seed: u64) -> Vec<f64> {
     let draws = Philox::new(seed, Philox::purpose("test"));
     (0..n as u64).map(|i| draws.normal(i)).collect()
 }
 
 pub(crate) fn settings(loss: Loss, optimiser: Optimiser) -> Settings {
-    Settings { loss, class_weights: None, optimiser, weight_decay: 0.0, clip: None, seed: 5 }
+    Settings {
+        loss,
+        class_weights: None,
+        optimiser,
+        weight_decay: 0.0,
+        clip: None,
+        seed: 5,
+        scheme: Scheme::Auto,
+    }
 }
 
-fn check(inputs: usize, layers: &[Layer], loss: Loss, class_weights: bool, rows: usize, seed: u64) {
+pub(crate) fn check(
+    inputs: usize,
+    layers: &[Layer],
+    loss: Loss,
+    class_weights: bool,
+    rows: usize,
+    seed: u64,
+) {
     let mut network = Network::<f64>::new(inputs, layers, Initialiser::Xavier, seed).unwrap();
     // Biases and gains that are not their first values.
     let noise = normal(network.weights().len(), seed + 1);
@@ -50,17 +70,19 @@ fn check(inputs: usize, layers: &[Layer], loss: Loss, class_weights: bool, rows:
             trainer.network_mut().weights_mut()[i] = kept;
             loss
         };
-        let step = 1e-5;
-        let difference = (at(step) - at(-step)) / (2.0 * step);
-        let error = (difference - ours).abs() / length;
-        assert!(error < TOLERANCE, "{layers:?} {loss:?}: weight {i}: {ours} against {difference}");
+        let mut difference = f64::NAN;
+        let agrees = STEPS.iter().any(|&step| {
+            difference = (at(step) - at(-step)) / (2.0 * step);
+            (difference - ours).abs() / length < TOLERANCE
+        });
+        assert!(agrees, "{layers:?} {loss:?}: weight {i}: {ours} against {difference}");
     }
 }
 
 /// Smooth functions: at a kink a difference is no derivative.
 const SMOOTH: [Function; 4] = [Function::Gelu, Function::Silu, Function::Tanh, Function::Sigmoid];
 const KINKED: [Function; 2] = [Function::Relu, Function::LeakyRelu { slope: 0.1 }];
-const LOSSES: [Loss; 5] = [
+pub(crate) const LOSSES: [Loss; 5] = [
     Loss::CrossEntropy { smoothing: 0.0 },
     Loss::CrossEntropy { smoothing: 0.2 },
     Loss::Squared,

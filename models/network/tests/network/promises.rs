@@ -3,10 +3,11 @@
 use crate::gradients::{normal, settings};
 use std::sync::atomic::AtomicBool;
 use tilewise_base::Context;
+use tilewise_kernels::parallel::Scheme;
 use tilewise_kernels::{MatRef, parallel};
 use tilewise_network::{
-    Function, Initialiser, Layer, Loss, Network, Optimiser, Plateau, Rows, Schedule, Targets, Trainer,
-    Training,
+    Function, Initialiser, Layer, Loss, Network, Optimiser, Plateau, Predictor, Rows, Schedule, Targets,
+    Trainer, Training,
 };
 
 const CROSS: Loss = Loss::CrossEntropy { smoothing: 0.0 };
@@ -32,8 +33,9 @@ fn the_same_bits_at_any_number_of_threads() {
     let data =
         Rows { x: MatRef::new(&x, rows, inputs).unwrap(), targets: Targets::Classes(&labels), weights: None };
     for (optimiser, clip) in [(Optimiser::ADAM, None), (Optimiser::LAMB, None), (Optimiser::SGD, Some(0.5))] {
-        let train = |threads: usize| {
+        let train = |threads: usize, scheme: Scheme| {
             parallel::with_threads(threads, || {
+                let context = Context { scheme, ..Context::default() };
                 let training = Training {
                     epochs: 2,
                     batch: 128,
@@ -43,16 +45,17 @@ fn the_same_bits_at_any_number_of_threads() {
                     ..Training::default()
                 };
                 let network = Network::<f32>::new(inputs, &deep(), Initialiser::Auto, 3).unwrap();
-                let fit =
-                    training.fit(network, CROSS, None, &data, Some(&data), &Context::default()).unwrap();
+                let fit = training.fit(network, CROSS, None, &data, Some(&data), &context).unwrap();
                 let bits: Vec<u32> =
                     fit.model.tensors().into_iter().flat_map(|t| t.2).map(f32::to_bits).collect();
                 (bits, fit.report.objective.to_bits())
             })
         };
-        let one = train(1);
-        for threads in [2, 3, 7] {
-            assert!(one == train(threads), "{optimiser:?}, {threads} threads");
+        let one = train(1, Scheme::Rows);
+        for (threads, scheme) in
+            [(1, Scheme::Tasks), (2, Scheme::Tasks), (2, Scheme::Rows), (3, Scheme::Auto), (7, Scheme::Tasks)]
+        {
+            assert!(one == train(threads, scheme), "{optimiser:?}, {threads} threads, {scheme:?}");
         }
     }
 }
@@ -70,6 +73,18 @@ fn a_row_has_the_same_answer_alone_and_among_others() {
             network.predict(MatRef::new(&x[row * 40..][..40], 1, 40).unwrap(), &mut alone).unwrap();
             assert_eq!(alone, all[row * outputs..][..outputs]);
         }
+        // Packed weights, memory that was used before, rows that do not lie side by side.
+        let predictor = Predictor::new(network).unwrap();
+        for rows in [300, 1, 130, 300] {
+            let mut packed = vec![0.0; rows * outputs];
+            predictor.predict(MatRef::new(&x[..rows * 40], rows, 40).unwrap(), &mut packed).unwrap();
+            assert_eq!(packed, all[..rows * outputs]);
+        }
+        let down: Vec<f32> = (0..300 * 40).map(|i| x[i % 300 * 40 + i / 300]).collect();
+        let mut packed = vec![0.0; 300 * outputs];
+        let x = MatRef::new(&down, 40, 300).unwrap().transpose();
+        predictor.predict(x, &mut packed).unwrap();
+        assert_eq!(packed, all);
     }
 }
 

@@ -1,0 +1,114 @@
+//! Pooling of images, and the order of their numbers.
+//!
+//! Images lie in memory as height, width, channels; neighbours in a loop over channels are neighbours in memory. A row of the input, as
+//! PyTorch has it, is channels, height, width.
+
+use crate::compiled::compiled;
+use crate::window::{Image, Places};
+use tilewise_kernels::{Float, parallel};
+
+/// Images of so many numbers that make up a piece of about 64 KiB of `f32`, in numbers.
+fn piece(image: usize) -> usize {
+    (crate::compiled::PIECE / image.max(1)).max(1) * image
+}
+
+/// `f(image, its numbers)` for all images of `out`.
+fn each<T: Float>(out: &mut [T], len: usize, f: impl Fn(usize, &mut [T]) + Sync) {
+    let many = piece(len);
+    parallel::for_each_chunk_mut(out, many, |i, out| {
+        out.chunks_exact_mut(len).enumerate().for_each(|(j, out)| f(i * (many / len) + j, out));
+    });
+}
+
+/// y = the largest number that each place sees; NaN where it sees one.
+pub(crate) fn max<T: Float>(places: &Places, x: &[T], y: &mut [T]) {
+    pool(places, x, y, |place, seen| {
+        compiled::<T, _>(
+            #[inline(always)]
+            || place.iter_mut().zip(seen).for_each(|(y, &x)| *y = if *y > x || y.is_nan() { *y } else { x }),
+        );
+    });
+}
+
+/// y = the sum of what each place sees over the pixels of the window, padding included, as PyTorch does.
+pub(crate) fn average<T: Float>(places: &Places, x: &[T], y: &mut [T]) {
+    let per = share(places);
+    // The first is copied, the others are added.
+    pool(places, x, y, |place, seen| {
+        compiled::<T, _>(
+            #[inline(always)]
+            || place.iter_mut().zip(seen).for_each(|(y, &x)| *y += x),
+        );
+    });
+    crate::compiled::for_each_rows(y, 1, |_, y| y.iter_mut().for_each(|y| *y *= per));
+}
+
+fn share<T: Float>(places: &Places) -> T {
+    T::ONE / T::from_f64((places.window.size[0] * places.window.size[1]) as f64)
+}
+
+fn pool<T: Float>(places: &Places, x: &[T], y: &mut [T], join: impl Fn(&mut [T], &[T]) + Sync) {
+    let (Image { size: [_, width], channels: c }, out) = (places.input, places.output);
+    let len = places.input.len();
+    each(y, out.len(), |image, y| {
+        let x = &x[image * len..][..len];
+        for (place, y) in y.chunks_exact_mut(c).enumerate() {
+            let mut first = true;
+            for (row, col) in places.seen(place / out.size[1], place % out.size[1]) {
+                let seen = &x[(row * width + col) * c..][..c];
+                if std::mem::take(&mut first) { y.copy_from_slice(seen) } else { join(y, seen) }
+            }
+        }
+    });
+}
+
+/// dx of [`max`]: dy goes to the first of the largest numbers.
+pub(crate) fn max_backward<T: Float>(places: &Places, x: &[T], y: &[T], dy: &[T], dx: &mut [T]) {
+    let (Image { size: [_, width], channels: c }, out) = (places.input, places.output);
+    let (len, out_len) = (places.input.len(), out.len());
+    each(dx, len, |image, dx| {
+        let (x, at) = (&x[image * len..][..len], image * out_len);
+        dx.fill(T::ZERO);
+        for place in 0..out.size[0] * out.size[1] {
+            let at = at + place * c;
+            for channel in 0..c {
+                let mut pixels = places.seen(place / out.size[1], place % out.size[1]);
+                let index = |(row, col): (usize, usize)| (row * width + col) * c + channel;
+                if let Some(pixel) = pixels.find(|&pixel| x[index(pixel)] == y[at + channel]) {
+                    dx[index(pixel)] += dy[at + channel];
+                }
+            }
+        }
+    });
+}
+
+/// dx of [`average`].
+pub(crate) fn average_backward<T: Float>(places: &Places, dy: &[T], dx: &mut [T]) {
+    let (Image { size: [_, width], channels: c }, out) = (places.input, places.output);
+    let (len, out_len, per) = (places.input.len(), out.len(), share::<T>(places));
+    each(dx, len, |image, dx| {
+        dx.fill(T::ZERO);
+        for (place, dy) in dy[image * out_len..][..out_len].chunks_exact(c).enumerate() {
+            for (row, col) in places.seen(place / out.size[1], place % out.size[1]) {
+                let dx = &mut dx[(row * width + col) * c..][..c];
+                dx.iter_mut().zip(dy).for_each(|(dx, &dy)| *dx += per * dy);
+            }
+        }
+    });
+}
+
+/// Images of channels, height, width become height, width, channels where `inwards`, else the other way round.
+pub(crate) fn reorder<T: Float>(image: &Image, inwards: bool, x: &[T], y: &mut [T]) {
+    let (len, pixels, c) = (image.len(), image.size[0] * image.size[1], image.channels);
+    each(y, len, |i, y| {
+        let x = &x[i * len..][..len];
+        if c == 1 || pixels == 1 {
+            return y.copy_from_slice(x);
+        }
+        // Columns of the result, and of the source.
+        let (wide, high) = if inwards { (c, pixels) } else { (pixels, c) };
+        for (row, y) in y.chunks_exact_mut(wide).enumerate() {
+            y.iter_mut().enumerate().for_each(|(col, y)| *y = x[col * high + row]);
+        }
+    });
+}
