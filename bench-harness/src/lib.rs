@@ -9,3 +9,4 @@ pub mod operand;
 pub mod report;
 pub mod roofline;
 pub mod scale;
+pub mod serve;

@@ -5,7 +5,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use tilewise_bench::case::Case;
-use tilewise_bench::{cases, check, compare, report, scale};
+use tilewise_bench::{cases, check, compare, report, scale, serve};
 use tilewise_report::{Machine, Settings};
 
 /// Checks kernels and models against naive versions, measures how they scale, compares them with peers.
@@ -43,7 +43,7 @@ enum Command {
     },
     /// Compare with other products, each in its own process, in turn, on the same bytes and threads.
     Compare {
-        /// gemm, plan, add, vecmath, vector, histogram, linear, trees, tree-threads, gbdt or gbdt-threads.
+        /// gemm, plan, add, vecmath, vector, histogram, linear, trees, tree-threads, gbdt, gbdt-threads or serve.
         name: String,
         #[command(flatten)]
         measuring: Measuring,
@@ -96,6 +96,9 @@ enum Command {
         #[arg(default_value = "")]
         form: String,
     },
+    /// A server of our own, which `compare serve` starts.
+    #[command(hide = true)]
+    ServeWorker { form: String, model: PathBuf, address: std::net::SocketAddr },
 }
 
 #[derive(Args)]
@@ -186,6 +189,17 @@ fn run(command: Command) -> io::Result<bool> {
             csv.map_or(Ok(()), |file| write(&file, scaling.csv().text()))?;
             Ok(true)
         }
+        Command::Compare { name, measuring, .. } if name == "serve" => {
+            let seconds = if measuring.quick { 1.0 } else { measuring.longest.unwrap_or(4.0) };
+            let time = std::time::Duration::from_secs_f64(seconds);
+            let rounds = measuring.rounds.unwrap_or(if measuring.quick { 1 } else { 5 }).max(1);
+            let options = serve::Options { rounds, time, target: target() };
+            let compared = serve::run(&options, |what| eprintln!("{what}"))?;
+            println!("{}", machine().table().text());
+            println!("{}", compared.table().text());
+            compared.missing.iter().for_each(|what| println!("left out: {what}"));
+            Ok(compared.missing.is_empty())
+        }
         Command::Compare { name, measuring, only, passive, seeds, memory, csv } => {
             let comparison = compare::find(&name)?;
             let timed = seeds == 0 && !memory;
@@ -237,6 +251,7 @@ fn run(command: Command) -> io::Result<bool> {
             println!("{}", folder.join("report.html").display());
             Ok(agrees)
         }
+        Command::ServeWorker { form, model, address } => serve::work(&form, &model, address).map(|()| true),
         Command::Worker { form } => compare::work(&form).map(|()| true),
     }
 }
