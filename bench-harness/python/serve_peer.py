@@ -4,7 +4,8 @@
     gunicorn -w 4 serve_peer:flask_app                    the usual way to put a model behind an address
     uvicorn --workers N serve_peer:fastapi_app            its successor
 
-The services read the file that TILEWISE_MODEL names. A request is one row, an object of 28 numbers by name; the reply
+The services read the file that TILEWISE_MODEL names; TILEWISE_SERVICE is flask, fastapi or onnx, which takes the same model
+from the file of that ending beside it. A request is one row, an object of 28 numbers by name; the reply
 is {"prediction": number}.
 """
 
@@ -39,6 +40,24 @@ class Predictor:
         return float(self.booster.predict(cells, num_threads=1)[0])
 
 
+class OnnxPredictor:
+    """The same by ONNX Runtime, one thread too."""
+
+    def __init__(self):
+        import onnxruntime
+
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = options.inter_op_num_threads = 1
+        path = os.path.splitext(os.environ["TILEWISE_MODEL"])[0] + ".onnx"
+        self.session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+        self.input = self.session.get_inputs()[0].name
+        self.names = [f"feature_{i}" for i in range(FEATURES)]
+
+    def __call__(self, row):
+        cells = np.array([[row[name] for name in self.names]], dtype=np.float32)
+        return float(self.session.run(None, {self.input: cells})[0].ravel()[0])
+
+
 if os.environ.get("TILEWISE_SERVICE") == "flask":
     import flask
 
@@ -50,11 +69,11 @@ if os.environ.get("TILEWISE_SERVICE") == "flask":
         return {"prediction": flask_predictor(flask.request.get_json())}
 
 
-if os.environ.get("TILEWISE_SERVICE") == "fastapi":
+if os.environ.get("TILEWISE_SERVICE") in ("fastapi", "onnx"):
     import fastapi
 
     fastapi_app = fastapi.FastAPI()
-    fastapi_predictor = Predictor()
+    fastapi_predictor = Predictor() if os.environ["TILEWISE_SERVICE"] == "fastapi" else OnnxPredictor()
 
     @fastapi_app.post("/predict")
     async def fastapi_predict(row: dict[str, float]):

@@ -189,16 +189,24 @@ fn run(command: Command) -> io::Result<bool> {
             csv.map_or(Ok(()), |file| write(&file, scaling.csv().text()))?;
             Ok(true)
         }
-        Command::Compare { name, measuring, .. } if name == "serve" => {
-            let seconds = if measuring.quick { 1.0 } else { measuring.longest.unwrap_or(4.0) };
+        Command::Compare { name, measuring, only, csv, .. } if name == "serve" => {
+            let seconds = if measuring.quick { 0.5 } else { measuring.longest.unwrap_or(4.0) };
             let time = std::time::Duration::from_secs_f64(seconds);
             let rounds = measuring.rounds.unwrap_or(if measuring.quick { 1 } else { 5 }).max(1);
-            let options = serve::Options { rounds, time, target: target() };
-            let compared = serve::run(&options, |what| eprintln!("{what}"))?;
+            // A minute shows whether memory grows.
+            let overload = if measuring.quick { time * 2 } else { time * 15 };
+            let options = serve::Options { rounds, time, overload, only, target: target() };
+            let findings = serve::run(&options, |what| eprintln!("{what}"))?;
             println!("{}", machine().table().text());
-            println!("{}", compared.table().text());
-            compared.missing.iter().for_each(|what| println!("left out: {what}"));
-            Ok(compared.missing.is_empty())
+            findings.tables().iter().for_each(|table| println!("{}", table.text()));
+            findings.missing.iter().for_each(|what| println!("left out: {what}"));
+            let folder = target().join("compare/serve");
+            let page = serve::page(&findings, machine());
+            write(&folder.join("serve.html"), &page.html())?;
+            write(&folder.join("serve.md"), &page.markdown())?;
+            csv.map_or(Ok(()), |file| write(&file, findings.csv().text()))?;
+            println!("{}", folder.join("serve.html").display());
+            Ok(findings.missing.is_empty())
         }
         Command::Compare { name, measuring, only, passive, seeds, memory, csv } => {
             let comparison = compare::find(&name)?;

@@ -1,140 +1,236 @@
-//! A closed loop of requests: so many connections, each sends its next request when its reply has come.
+//! Load: requests in a closed loop, or at the times of a Poisson process, whatever the server does.
+//!
+//! One thread and one epoll instance, as in wrk: with a runtime in between, the generator would be what is measured.
+//! In the closed loop each connection sends its next request when its reply has come. In the open one arrivals are
+//! drawn beforehand, and a latency counts from the intended arrival: a request that found all connections taken has
+//! waited since then (Tene, "How NOT to Measure Latency", on coordinated omission).
 
-use std::io::{Error, ErrorKind, Result};
+use super::connection::{Connection, Progress, Reply};
+use rustix::event::{Timespec, epoll};
+use rustix::time::{
+    Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, timerfd_create, timerfd_settime,
+};
+use std::collections::VecDeque;
+use std::io::{Error, Result};
 use std::net::SocketAddr;
+use std::os::fd::OwnedFd;
 use std::time::{Duration, Instant};
-use tokio::net::TcpStream;
+use tilewise_kernels::random::Philox;
+use tilewise_report::quantile;
+
+/// The number of the timer among the connections.
+const TIMER: u64 = u64::MAX;
+
+/// A wait is never longer, so that the end is not missed.
+const LONGEST_WAIT: Duration = Duration::from_millis(20);
+
+/// How long the last requests of an open loop may take.
+const PATIENCE: Duration = Duration::from_secs(3);
+
+/// When requests are sent.
+#[derive(Clone, Copy)]
+pub(super) enum Pace {
+    /// When a connection has its reply.
+    Closed,
+    /// At random times, so many a second on average.
+    Poisson(f64),
+}
 
 /// What a server did under load.
+#[derive(Clone, Default)]
 pub(super) struct Load {
-    pub(super) per_second: f64,
-    /// Seconds from a request to its reply, ascending.
-    pub(super) latencies: Vec<f64>,
+    /// How long was measured, in seconds.
+    pub(super) seconds: f64,
+    /// Requests that were to be sent.
+    pub(super) asked: usize,
+    /// Seconds to each reply with status 200, ascending.
+    pub(super) answered: Vec<f64>,
+    /// Seconds to each refusal, a 503 with Retry-After, ascending.
+    pub(super) refused: Vec<f64>,
+    /// Replies that were neither, lost connections, and requests without a reply.
+    pub(super) failed: usize,
 }
 
 impl Load {
-    /// The time within which this share of the requests was answered.
-    pub(super) fn quantile(&self, share: f64) -> f64 {
-        let last = self.latencies.len().saturating_sub(1);
-        self.latencies.get((share * last as f64).round() as usize).copied().unwrap_or(f64::NAN)
+    /// Answers in a second.
+    pub(super) fn per_second(&self) -> f64 {
+        self.answered.len() as f64 / self.seconds
+    }
+
+    /// The time within which this share of the answers came.
+    pub(super) fn within(&self, share: f64) -> f64 {
+        if self.answered.is_empty() { f64::NAN } else { quantile(&self.answered, share) }
+    }
+
+    /// Answers in a second that came within `limit` seconds.
+    pub(super) fn goodput(&self, limit: f64) -> f64 {
+        self.answered.partition_point(|&t| t <= limit) as f64 / self.seconds
     }
 }
 
-/// The bytes of a request.
-pub(super) fn request(body: &str) -> Vec<u8> {
-    let length = body.len();
-    format!(
-        "POST /predict HTTP/1.1\r\nhost: bench\r\ncontent-type: application/json\r\ncontent-length: {length}\r\n\r\n{body}"
-    )
-    .into_bytes()
+/// What is sent where.
+pub(super) struct Plan<'r> {
+    pub(super) address: SocketAddr,
+    pub(super) request: &'r [u8],
+    pub(super) connections: usize,
+    pub(super) pace: Pace,
+    pub(super) warm: Duration,
+    pub(super) time: Duration,
 }
 
-/// A connection, reopened where the server closes it.
-struct Connection {
-    address: SocketAddr,
-    stream: Option<TcpStream>,
-    unread: Vec<u8>,
+/// Gaps between the arrivals of a Poisson process.
+struct Arrivals {
+    random: Philox,
+    drawn: u64,
+    mean: f64,
 }
 
-impl Connection {
-    /// Sends `request` and waits for the reply, whose body is returned.
-    async fn ask(&mut self, request: &[u8]) -> Result<Vec<u8>> {
-        if self.stream.is_none() {
-            let stream = TcpStream::connect(self.address).await?;
-            stream.set_nodelay(true)?;
-            self.stream = Some(stream);
-            self.unread.clear();
-        }
-        let stream = self.stream.as_ref().ok_or(ErrorKind::NotConnected)?;
-        let mut sent = 0;
-        while sent < request.len() {
-            match stream.try_write(&request[sent..]) {
-                Ok(n) => sent += n,
-                Err(e) if e.kind() == ErrorKind::WouldBlock => stream.writable().await?,
-                Err(e) => return Err(e),
-            }
-        }
-        loop {
-            if let Some((start, end, closes)) = whole(&self.unread)? {
-                let body = self.unread[start..end].to_vec();
-                self.unread.drain(..end);
-                if closes {
-                    self.stream = None;
+impl Arrivals {
+    fn new(per_second: f64) -> Self {
+        Self { random: Philox::new(1, Philox::purpose("arrivals")), drawn: 0, mean: per_second.recip() }
+    }
+
+    fn gap(&mut self) -> Duration {
+        let uniform = self.random.uniform(self.drawn);
+        self.drawn += 1;
+        Duration::from_secs_f64(-(1.0 - uniform).ln() * self.mean)
+    }
+}
+
+/// Wakes the epoll at a time; epoll itself counts in milliseconds.
+struct Timer(OwnedFd);
+
+impl Timer {
+    fn new(epoll: &OwnedFd) -> Result<Self> {
+        let timer =
+            timerfd_create(TimerfdClockId::Monotonic, TimerfdFlags::NONBLOCK | TimerfdFlags::CLOEXEC)?;
+        // Each expiry is one event, which does not have to be read away.
+        epoll::add(
+            epoll,
+            &timer,
+            epoll::EventData::new_u64(TIMER),
+            epoll::EventFlags::IN | epoll::EventFlags::ET,
+        )?;
+        Ok(Self(timer))
+    }
+
+    fn set(&self, after: Duration) -> Result<()> {
+        let value = Timespec { tv_sec: 0, tv_nsec: after.min(LONGEST_WAIT).as_nanos().max(1) as _ };
+        let never = Timespec { tv_sec: 0, tv_nsec: 0 };
+        timerfd_settime(
+            &self.0,
+            TimerfdTimerFlags::empty(),
+            &Itimerspec { it_interval: never, it_value: value },
+        )?;
+        Ok(())
+    }
+}
+
+/// Puts a load on a server.
+///
+/// # Errors
+/// When connections cannot be opened, or the server closes one without a reply.
+pub(super) fn load(plan: &Plan<'_>) -> Result<Load> {
+    let epoll = epoll::create(epoll::CreateFlags::CLOEXEC)?;
+    // Opened when they are needed: a server that takes one connection at a time would wait for an idle one.
+    let mut connections: Vec<Option<Connection>> = (0..plan.connections).map(|_| None).collect();
+    let mut idle: Vec<usize> = (0..plan.connections).rev().collect();
+    let begin = Instant::now() + plan.warm;
+    let end = begin + plan.time;
+    let mut measured = Load { seconds: plan.time.as_secs_f64(), ..Load::default() };
+    let (mut arrivals, timer) = match plan.pace {
+        Pace::Closed => (None, None),
+        Pace::Poisson(per_second) => (Some(Arrivals::new(per_second)), Some(Timer::new(&epoll)?)),
+    };
+    let mut next = Instant::now();
+    let mut waiting: VecDeque<Instant> = VecDeque::new();
+    let mut events = Vec::with_capacity(plan.connections + 1);
+    loop {
+        let now = Instant::now();
+        match &mut arrivals {
+            None if now >= end => break,
+            // Whatever is idle is sent at once.
+            None => waiting.extend(idle.iter().map(|_| now)),
+            Some(arrivals) => {
+                while next <= now && next < end {
+                    waiting.push_back(next);
+                    next += arrivals.gap();
                 }
-                return Ok(body);
-            }
-            let mut buffer = [0; 4096];
-            match stream.try_read(&mut buffer) {
-                Ok(0) => return Err(ErrorKind::UnexpectedEof.into()),
-                Ok(n) => self.unread.extend_from_slice(&buffer[..n]),
-                Err(e) if e.kind() == ErrorKind::WouldBlock => stream.readable().await?,
-                Err(e) => return Err(e),
+                let all_came = waiting.is_empty() && idle.len() == plan.connections;
+                if now >= end && (all_came || now >= end + PATIENCE) {
+                    break;
+                }
             }
         }
-    }
-}
-
-/// Where the body of the first reply stands, if it is there, and whether the connection ends with it.
-fn whole(bytes: &[u8]) -> Result<Option<(usize, usize, bool)>> {
-    let Some(end) = bytes.windows(4).position(|w| w == b"\r\n\r\n") else { return Ok(None) };
-    let head = String::from_utf8_lossy(&bytes[..end]).to_ascii_lowercase();
-    if !head.starts_with("http/1.1 200") {
-        return Err(Error::other(format!("a reply is not 200: {}", head.lines().next().unwrap_or(""))));
-    }
-    let field = |name: &str| head.lines().find_map(|line| line.strip_prefix(name)).map(str::trim);
-    let length: Option<usize> = field("content-length:").and_then(|n| n.parse().ok());
-    let length = length.ok_or_else(|| Error::other("a reply has no Content-Length"))?;
-    let (start, closes) = (end + 4, field("connection:") == Some("close"));
-    Ok((bytes.len() >= start + length).then_some((start, start + length, closes)))
-}
-
-fn runtime() -> Result<tokio::runtime::Runtime> {
-    tokio::runtime::Builder::new_current_thread().enable_all().build()
-}
-
-/// The body of one reply.
-pub(super) fn one(address: SocketAddr, request: &[u8]) -> Result<Vec<u8>> {
-    let mut connection = Connection { address, stream: None, unread: Vec::new() };
-    runtime()?.block_on(connection.ask(request))
-}
-
-/// Loads a server for `time` after `warm`; every reply must be 200.
-pub(super) fn load(
-    address: SocketAddr,
-    request: &[u8],
-    connections: usize,
-    warm: Duration,
-    time: Duration,
-) -> Result<Load> {
-    runtime()?.block_on(async {
-        let begin = Instant::now() + warm;
-        let end = begin + time;
-        let tasks: Vec<_> = (0..connections)
-            .map(|_| {
-                let request = request.to_vec();
-                tokio::spawn(async move {
-                    let mut connection = Connection { address, stream: None, unread: Vec::new() };
-                    let mut latencies = Vec::new();
-                    loop {
-                        let start = Instant::now();
-                        if start >= end {
-                            return Ok::<_, Error>(latencies);
-                        }
-                        connection.ask(&request).await?;
-                        if start >= begin {
-                            latencies.push(start.elapsed().as_secs_f64());
-                        }
-                    }
-                })
-            })
-            .collect();
-        let mut latencies = Vec::new();
-        for task in tasks {
-            latencies.extend(task.await.map_err(Error::other)??);
+        while !waiting.is_empty()
+            && let Some(number) = idle.pop()
+            && let Some(intended) = waiting.pop_front()
+        {
+            measured.asked += usize::from(intended >= begin);
+            let alive = match &mut connections[number] {
+                Some(connection) => connection.send(plan.request, intended)?,
+                None => false,
+            };
+            if !alive {
+                let connection = connections[number].insert(Connection::open(plan.address, &epoll, number)?);
+                connection.send(plan.request, intended)?;
+            }
         }
-        latencies.sort_unstable_by(f64::total_cmp);
-        Ok(Load { per_second: latencies.len() as f64 / time.as_secs_f64(), latencies })
-    })
+        if let Some(timer) = &timer {
+            timer.set(next.saturating_duration_since(Instant::now()))?;
+        }
+        let wait = Timespec { tv_sec: 0, tv_nsec: LONGEST_WAIT.as_nanos() as _ };
+        events.clear();
+        match epoll::wait(&epoll, rustix::buffer::spare_capacity(&mut events), Some(&wait)) {
+            Ok(_) | Err(rustix::io::Errno::INTR) => {}
+            Err(e) => return Err(e.into()),
+        }
+        for event in &events {
+            let number = event.data.u64();
+            if number == TIMER {
+                continue;
+            }
+            let number = number as usize;
+            let Some(connection) = &mut connections[number] else { continue };
+            let replied = match connection.progress(plan.request)? {
+                Progress::Waiting => continue,
+                Progress::Replied(reply) => Some(reply),
+                Progress::Lost => None,
+            };
+            let intended = replied.as_ref().map(|reply| reply.intended).or(connection.pending());
+            let Some(intended) = intended else { continue };
+            // Closed for having been idle while the request was on its way: that is no failure, it is sent again.
+            let again = replied.is_none() && connection.used();
+            if again {
+                *connection = Connection::open(plan.address, &epoll, number)?;
+                connection.send(plan.request, intended)?;
+                continue;
+            }
+            if replied.as_ref().is_none_or(|reply| reply.closes) {
+                connections[number] = None;
+            }
+            if intended >= begin {
+                let took = intended.elapsed().as_secs_f64();
+                match replied {
+                    Some(Reply { status: 200, .. }) => measured.answered.push(took),
+                    Some(Reply { status: 503, retry: true, .. }) => measured.refused.push(took),
+                    _ => measured.failed += 1,
+                }
+            }
+            idle.push(number);
+        }
+    }
+    if arrivals.is_some() {
+        measured.asked += waiting.iter().filter(|&&intended| intended >= begin).count();
+        let pending = connections.iter().flatten().filter_map(Connection::pending).chain(waiting);
+        measured.failed += pending.filter(|&intended| intended >= begin).count();
+    }
+    if measured.answered.is_empty() && measured.refused.is_empty() {
+        return Err(Error::other("it answered nothing"));
+    }
+    measured.answered.sort_by(f64::total_cmp);
+    measured.refused.sort_by(f64::total_cmp);
+    Ok(measured)
 }
 
 #[cfg(test)]
@@ -142,20 +238,20 @@ mod tests {
     use super::*;
 
     #[test]
-    fn replies_are_found_whole() {
-        let reply = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\n{}HTTP";
-        assert_eq!(whole(reply).unwrap(), Some((57, 59, true)));
-        assert_eq!(&reply[57..59], b"{}");
-        for cut in 0..59 {
-            assert_eq!(whole(&reply[..cut]).unwrap(), None, "{cut}");
-        }
-        assert!(whole(b"HTTP/1.1 503 Busy\r\ncontent-length: 0\r\n\r\n").is_err());
-        assert!(whole(b"HTTP/1.1 200 OK\r\n\r\n").is_err());
+    fn arrivals_are_those_of_a_poisson_process() {
+        let mut arrivals = Arrivals::new(1000.0);
+        let gaps: Vec<f64> = (0..100_000).map(|_| arrivals.gap().as_secs_f64() * 1000.0).collect();
+        let mean = gaps.iter().sum::<f64>() / gaps.len() as f64;
+        let variance = gaps.iter().map(|gap| (gap - mean) * (gap - mean)).sum::<f64>() / gaps.len() as f64;
+        let beyond = gaps.iter().filter(|&&gap| gap > 2.0).count() as f64 / gaps.len() as f64;
+        // An exponential of mean 1 has variance 1, and is beyond 2 with probability 1/e^2.
+        assert!((mean - 1.0).abs() < 0.02 && (variance - 1.0).abs() < 0.05, "{mean} {variance}");
+        assert!((beyond - (-2.0_f64).exp()).abs() < 0.005, "{beyond}");
     }
 
     #[test]
-    fn quantiles_are_of_the_sorted() {
-        let load = Load { per_second: 0.0, latencies: (0..101).map(f64::from).collect() };
-        assert_eq!((load.quantile(0.5), load.quantile(0.99), load.quantile(1.0)), (50.0, 99.0, 100.0));
+    fn goodput_counts_what_came_in_time() {
+        let load = Load { seconds: 2.0, answered: vec![0.1, 0.2, 0.3, 0.4], ..Load::default() };
+        assert_eq!((load.per_second(), load.goodput(0.3), load.goodput(0.05)), (2.0, 1.5, 0.0));
     }
 }
