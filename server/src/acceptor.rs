@@ -14,7 +14,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::Poll;
 use std::time::Duration;
 use tokio::net::TcpListener;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc::UnboundedSender;
 use tokio::time::{Instant, sleep, timeout};
 
@@ -27,14 +27,15 @@ const LOOK: Duration = Duration::from_millis(5);
 /// Connections beyond the limit that are told so at a time; more are closed without a word.
 const REFUSALS: usize = 256;
 
-/// Accepts until the server drains, then drains it; returns how it ended.
+/// Accepts until the server drains, then drains it; returns how it ended. Signals are listened to where there is a `hangup`.
 pub(crate) async fn run(
     listener: TcpListener,
     shared: Arc<Shared>,
     workers: Vec<UnboundedSender<Accepted>>,
+    hangup: Option<Signal>,
 ) -> End {
-    if shared.config.signals {
-        tokio::spawn(signals(Arc::clone(&shared)));
+    if let Some(hangup) = hangup {
+        tokio::spawn(signals(Arc::clone(&shared), hangup));
     }
     accept(&listener, &shared, &workers).await;
     drain(listener, &shared, &workers).await
@@ -138,9 +139,9 @@ async fn tell(stream: std::net::TcpStream, message: &str) -> io::Result<()> {
 }
 
 /// SIGTERM and SIGINT: the first drains, the second stops. SIGHUP reloads models.
-async fn signals(shared: Arc<Shared>) {
-    let kinds = [SignalKind::terminate(), SignalKind::interrupt(), SignalKind::hangup()];
-    let [Ok(mut term), Ok(mut int), Ok(mut hup)] = kinds.map(signal) else { return };
+async fn signals(shared: Arc<Shared>, mut hup: Signal) {
+    let kinds = [SignalKind::terminate(), SignalKind::interrupt()];
+    let [Ok(mut term), Ok(mut int)] = kinds.map(signal) else { return };
     let mut phases = [Phase::Draining, Phase::Stopped].into_iter();
     loop {
         let ends = poll_fn(|cx| {

@@ -17,8 +17,6 @@ pub(crate) type Current = Arc<ArcSwap<Catalogue>>;
 pub(crate) struct Catalogue {
     /// By name.
     pub(crate) models: Vec<Entry>,
-    /// Names by the numbers under which rows are counted, gone ones too.
-    pub(crate) slots: Vec<String>,
     /// What the last attempt to load a version came to, where it failed.
     pub(crate) troubles: BTreeMap<(String, u64), String>,
 }

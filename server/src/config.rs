@@ -30,7 +30,7 @@ pub struct Config {
     pub max_head: usize,
     /// Header lines in a request; beyond it 431.
     pub max_headers: usize,
-    /// Names of models over the server's life; a model beyond it is not loaded.
+    /// Names of models at a time, failed ones included; a model beyond it is not loaded.
     pub max_models: usize,
     /// Whether `POST /v2/repository/models/{name}/load` and `unload` are carried out, or refused with 403.
     pub admin: bool,

@@ -4,7 +4,6 @@
 //! them up. No two workers ever write to the same cache line.
 
 use crate::catalogue::Catalogue;
-use crate::served::Served;
 use hyper::StatusCode;
 use std::fmt::Write;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -53,15 +52,32 @@ pub(crate) struct Counters {
     /// Per route: a count per bucket, the last beyond all bounds, and the sum in nanoseconds.
     latency: [([Count; BOUNDS.len() + 1], Count); ROUTES.len()],
     connections: Count,
-    /// By the numbers of models.
-    rows: Vec<Count>,
+}
+
+/// Rows predicted with all versions of a model: a count of each worker, on a cache line of its own.
+pub(crate) struct Rows(Vec<Own>);
+
+#[derive(Default)]
+#[repr(align(128))]
+struct Own(Count);
+
+impl Rows {
+    pub(crate) fn new(workers: usize) -> Self {
+        Self((0..workers).map(|_| Own::default()).collect())
+    }
+
+    /// Told by worker number `worker`.
+    #[inline]
+    pub(crate) fn add(&self, worker: usize, rows: usize) {
+        self.0[worker].0.add(rows as u64);
+    }
+
+    fn total(&self) -> u64 {
+        self.0.iter().map(|own| own.0.get()).sum()
+    }
 }
 
 impl Counters {
-    pub(crate) fn new(models: usize) -> Self {
-        Self { rows: (0..models).map(|_| Count::default()).collect(), ..Self::default() }
-    }
-
     #[inline]
     pub(crate) fn request(&self, route: Route, status: StatusCode, took: Duration) {
         let status = status.as_u16();
@@ -75,11 +91,6 @@ impl Counters {
 
     pub(crate) fn connection(&self) {
         self.connections.add(1);
-    }
-
-    #[inline]
-    pub(crate) fn predicted(&self, served: &Served, rows: usize) {
-        self.rows[served.slot].add(rows as u64);
     }
 }
 
@@ -126,8 +137,8 @@ pub(crate) fn text(workers: &[Counters], catalogue: &Catalogue, gauges: &Gauges)
             writeln!(out, "{name}_sum{{route=\"{route}\"}} {sum}\n{name}_count{{route=\"{route}\"}} {below}");
     }
     head(&mut out, "tilewise_rows_total", "counter", "Rows predicted, by model.");
-    for (m, name) in catalogue.slots.iter().enumerate() {
-        let n = total(&|c| c.rows[m].get());
+    for entry in &catalogue.models {
+        let (name, n) = (&entry.name, entry.versions[0].served.counted.total());
         let _ = writeln!(out, "tilewise_rows_total{{model=\"{name}\"}} {n}");
     }
     for (name, kind, help, value) in [

@@ -36,6 +36,17 @@ struct Scratch {
     reply: BytesMut,
 }
 
+impl Scratch {
+    /// Frees what a large request has left, whether it was answered or refused.
+    fn give_back(&mut self) {
+        let numbers = [&self.cells, &self.gathered, &self.answers].map(|numbers| numbers.capacity());
+        let bytes = numbers.map(|capacity| capacity * size_of::<f64>());
+        if bytes.into_iter().chain([self.reply.capacity()]).any(|bytes| bytes > KEPT_SCRATCH) {
+            *self = Self::default();
+        }
+    }
+}
+
 thread_local! {
     static SCRATCH: RefCell<Scratch> = RefCell::default();
 }
@@ -200,7 +211,7 @@ async fn handle(
     } else {
         elsewhere(shared, &served, form, body).await?
     };
-    shared.counters[link.worker].predicted(&served, done.rows);
+    served.counted.add(link.worker, done.rows);
     Ok(reply::predicted(done.reply, done.json))
 }
 
@@ -369,9 +380,7 @@ fn predict(served: &Served, form: Form, body: &[u8], most: usize, divided: bool)
             Ok(Some(Done { rows, reply: reply.split().freeze(), json }))
         };
         let done = work().transpose();
-        if cells.capacity() * size_of::<f64>() > KEPT_SCRATCH || reply.capacity() > KEPT_SCRATCH {
-            *scratch = Scratch::default();
-        }
+        scratch.give_back();
         done
     })
 }
@@ -387,4 +396,27 @@ fn metrics_text(shared: &Shared) -> String {
         failed: shared.orders.reloads.failed.load(Ordering::Relaxed),
     };
     metrics::text(&shared.counters, &shared.catalogue.load(), &gauges)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{KEPT_SCRATCH, Scratch};
+
+    #[test]
+    fn large_scratch_of_any_kind_is_given_back() {
+        let numbers = || Vec::with_capacity(KEPT_SCRATCH / 8 + 1);
+        for mut scratch in [
+            Scratch { cells: numbers(), ..Scratch::default() },
+            Scratch { gathered: numbers(), ..Scratch::default() },
+            Scratch { answers: numbers(), ..Scratch::default() },
+            Scratch { reply: bytes::BytesMut::with_capacity(KEPT_SCRATCH + 1), ..Scratch::default() },
+        ] {
+            scratch.give_back();
+            let kept = [&scratch.cells, &scratch.gathered, &scratch.answers].map(Vec::capacity);
+            assert_eq!((kept, scratch.reply.capacity()), ([0; 3], 0));
+        }
+        let mut small = Scratch { cells: Vec::with_capacity(KEPT_SCRATCH / 8), ..Scratch::default() };
+        small.give_back();
+        assert!(small.cells.capacity() > 0);
+    }
 }

@@ -1,5 +1,6 @@
 //! A model as the server holds it: its columns by name, and the pieces of JSON that every reply repeats.
 
+use crate::metrics::Rows;
 use crate::failure::{self, Failure};
 use std::collections::HashMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -91,8 +92,8 @@ pub(crate) struct Served {
     pub(crate) outputs: usize,
     /// From 1.
     pub(crate) version: u64,
-    /// The number under which its rows are counted, that of all versions of its name.
-    pub(crate) slot: usize,
+    /// Its rows, with those of the other versions of its name.
+    pub(crate) counted: Arc<Rows>,
 }
 
 /// A string as JSON writes it.
@@ -110,7 +111,7 @@ pub(crate) fn acceptable(name: &str) -> bool {
 impl Served {
     /// An error says why the model cannot be served under this name.
     pub(crate) fn new(
-        slot: usize,
+        counted: Arc<Rows>,
         name: String,
         version: u64,
         model: Arc<dyn Model>,
@@ -149,7 +150,7 @@ impl Served {
         if outputs == 0 || !classes.is_empty() && classes.len() != outputs {
             return Err("a model needs one output per class, or one or more per row".into());
         }
-        Ok(Self { name, model, inputs, positions, classes, labels, outputs, version, slot })
+        Ok(Self { name, model, inputs, positions, classes, labels, outputs, version, counted })
     }
 
     /// Lets the model answer a row of zeros, so that no request is the first. It may refuse the row, not panic.

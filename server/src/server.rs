@@ -16,6 +16,7 @@ use std::sync::mpsc::{Sender, channel};
 use std::thread::JoinHandle;
 use tilewise_base::Model;
 use tokio::net::{TcpListener, TcpSocket};
+use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc::unbounded_channel;
 
 /// What all threads of a server share.
@@ -119,7 +120,7 @@ impl Drop for Handle {
 /// be started.
 pub fn start(config: Config, models: Vec<(String, Arc<dyn Model>)>) -> Result<Handle> {
     config.check()?;
-    let mut keeper = Keeper::new(None, config.max_models);
+    let mut keeper = Keeper::new(None, &config);
     for (name, model) in models {
         keeper.add(name, model)?;
     }
@@ -132,14 +133,19 @@ pub fn start(config: Config, models: Vec<(String, Arc<dyn Model>)>) -> Result<Ha
 /// As [`start`]; when one of the repository's files, or every model of its folder, cannot be loaded.
 pub fn start_repository(config: Config, repository: Repository) -> Result<Handle> {
     config.check()?;
-    let keeper = Keeper::new(Some(repository), config.max_models);
+    let keeper = Keeper::new(Some(repository), &config);
     run(config, keeper)
 }
 
 fn run(config: Config, mut keeper: Keeper) -> Result<Handle> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    // Before models are loaded, which may take long: a SIGHUP meanwhile would end the process. SIGTERM may.
+    let hangup = match config.signals {
+        true => Some(runtime.block_on(async { signal(SignalKind::hangup()) })?),
+        false => None,
+    };
     keeper.begin()?;
     let workers = config.worker_threads();
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let listener = runtime.block_on(async { listen(&config) });
     let (listener, address) = listener.map_err(|source| Error::Listen { address: config.bind, source })?;
     let (access_log, log_thread) = match config.access_log {
@@ -158,7 +164,7 @@ fn run(config: Config, mut keeper: Keeper) -> Result<Handle> {
         catalogue: keeper.current(),
         orders: Orders { sender: sender.clone(), reloads: keeper.reloads() },
         life: Arc::clone(&life),
-        counters: (0..workers).map(|_| Counters::new(config.max_models)).collect(),
+        counters: (0..workers).map(|_| Counters::default()).collect(),
         loads: (0..workers).map(|_| Load::default()).collect(),
         refused: AtomicU64::new(0),
         compute: compute.clone(),
@@ -179,7 +185,7 @@ fn run(config: Config, mut keeper: Keeper) -> Result<Handle> {
         worker_threads.push(worker::start(index, Arc::clone(&shared), accepted)?);
     }
     handle.thread = Some(std::thread::Builder::new().name("tilewise-accept".into()).spawn(move || {
-        let end = runtime.block_on(acceptor::run(listener, Arc::clone(&shared), queues));
+        let end = runtime.block_on(acceptor::run(listener, Arc::clone(&shared), queues, hangup));
         for thread in worker_threads {
             let _ = thread.join();
         }

@@ -61,6 +61,9 @@ pub(crate) struct Serve {
     /// Connections at a time
     #[arg(long, value_name = "N", default_value_t = Config::default().max_connections)]
     max_connections: usize,
+    /// Names of models at a time; more are not loaded
+    #[arg(long, value_name = "N", default_value_t = Config::default().max_models)]
+    max_models: usize,
     /// Seconds within which a request's headers must arrive
     #[arg(long, value_name = "SECONDS", value_parser = seconds, default_value = "10")]
     header_timeout: Duration,
@@ -88,6 +91,7 @@ impl Serve {
             inline_cells: self.inline_cells,
             max_body: self.max_body,
             max_connections: self.max_connections,
+            max_models: self.max_models,
             header_timeout: self.header_timeout,
             body_timeout: self.body_timeout,
             keep_alive: self.keep_alive,
