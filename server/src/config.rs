@@ -20,8 +20,16 @@ pub struct Config {
     pub compute_threads: usize,
     /// Bodies up to this many bytes are read and predicted by the worker itself.
     pub inline_bytes: usize,
-    /// Of those, requests up to this many cells (rows times inputs). Lower it for models that take long per row.
+    /// Of those, requests up to this many cells (rows times inputs). Models that take long are noticed by themselves ([`Config::inline_time`]).
     pub inline_cells: usize,
+    /// How long a prediction may take the worker itself, as measured; what takes longer waits for another thread.
+    pub inline_time: Duration,
+    /// Rows that may wait for a model; beyond it 503. Those of large bodies are not known before they are read.
+    pub queue_rows: usize,
+    /// Bytes that may wait for a model, of large bodies and of cells; beyond it 503.
+    pub queue_bytes: usize,
+    /// How long a request may be expected to wait for its turn; beyond it 503 at once. A request can ask for less.
+    pub queue_time: Duration,
     /// Largest body in bytes; beyond it 413.
     pub max_body: usize,
     /// Bytes of large bodies in memory at a time, over all connections; beyond it 503.
@@ -69,6 +77,11 @@ impl Default for Config {
             inline_bytes: 32 * 1024,
             // Some 50 microseconds of reading JSON, against which the hop to another thread costs little.
             inline_cells: 1024,
+            // What a hop to another thread and back costs some five times over.
+            inline_time: Duration::from_micros(150),
+            queue_rows: 16 * 1024,
+            queue_bytes: 64 * 1024 * 1024,
+            queue_time: Duration::from_secs(5),
             max_body: 16 * 1024 * 1024,
             max_waiting: 256 * 1024 * 1024,
             max_head: 16 * 1024,
@@ -100,6 +113,11 @@ impl Config {
             0 => std::thread::available_parallelism().map_or(1, |cores| (cores.get() - 1).max(1)),
             n => n,
         }
+    }
+
+    /// Threads for large requests, as a number.
+    pub(crate) fn threads_for_large(&self) -> usize {
+        if self.compute_threads > 0 { self.compute_threads } else { self.worker_threads() }
     }
 
     pub(crate) fn check(&self) -> Result<()> {

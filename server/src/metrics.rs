@@ -4,6 +4,7 @@
 //! them up. No two workers ever write to the same cache line.
 
 use crate::catalogue::Catalogue;
+use crate::compute::Compute;
 use hyper::StatusCode;
 use std::fmt::Write;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -95,7 +96,7 @@ impl Counters {
 }
 
 /// What is not counted by workers.
-pub(crate) struct Gauges {
+pub(crate) struct Gauges<'s> {
     pub(crate) open: usize,
     pub(crate) waiting: usize,
     pub(crate) refused: u64,
@@ -103,10 +104,11 @@ pub(crate) struct Gauges {
     pub(crate) ready: bool,
     pub(crate) loaded: u64,
     pub(crate) failed: u64,
+    pub(crate) compute: &'s Compute,
 }
 
 /// The text of `/metrics`.
-pub(crate) fn text(workers: &[Counters], catalogue: &Catalogue, gauges: &Gauges) -> String {
+pub(crate) fn text(workers: &[Counters], catalogue: &Catalogue, gauges: &Gauges<'_>) -> String {
     let mut out = String::new();
     let total = |pick: &dyn Fn(&Counters) -> u64| workers.iter().map(pick).sum::<u64>();
     let head = |out: &mut String, name: &str, kind: &str, help: &str| {
@@ -141,6 +143,7 @@ pub(crate) fn text(workers: &[Counters], catalogue: &Catalogue, gauges: &Gauges)
         let (name, n) = (&entry.name, entry.versions[0].served.counted.total());
         let _ = writeln!(out, "tilewise_rows_total{{model=\"{name}\"}} {n}");
     }
+    let (waited, told) = (gauges.compute.told(), |count: &AtomicU64| count.load(Ordering::Relaxed));
     for (name, kind, help, value) in [
         ("tilewise_connections_total", "counter", "Connections accepted.", total(&|c| c.connections.get())),
         ("tilewise_connections_refused_total", "counter", "Connections beyond the limit.", gauges.refused),
@@ -152,6 +155,27 @@ pub(crate) fn text(workers: &[Counters], catalogue: &Catalogue, gauges: &Gauges)
             "Access log lines not written.",
             gauges.lines_dropped,
         ),
+        ("tilewise_queue_rows", "gauge", "Rows that wait for a thread.", gauges.compute.rows() as u64),
+        (
+            "tilewise_queue_refused_total",
+            "counter",
+            "Requests refused because too much waited before them.",
+            told(&waited.refused),
+        ),
+        (
+            "tilewise_queue_late_total",
+            "counter",
+            "Requests whose time was over before their turn.",
+            told(&waited.late),
+        ),
+        (
+            "tilewise_queue_left_total",
+            "counter",
+            "Requests whose client left before their turn.",
+            told(&waited.left),
+        ),
+        ("tilewise_batches_total", "counter", "Predictions of requests that waited.", told(&waited.batches)),
+        ("tilewise_batched_total", "counter", "Requests that were predicted in them.", told(&waited.batched)),
         ("tilewise_models", "gauge", "Models that are served.", catalogue.models.len() as u64),
         ("tilewise_model_loads_total", "counter", "Versions of models loaded from files.", gauges.loaded),
         ("tilewise_model_loads_failed_total", "counter", "Versions that could not be loaded.", gauges.failed),

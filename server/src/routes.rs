@@ -3,53 +3,25 @@
 use crate::access_log::Entry;
 use crate::body;
 use crate::catalogue::Catalogue;
+use crate::compute::Times;
 use crate::config::Config;
 use crate::failure::{Failure, Result};
 use crate::head::{self, Head};
 use crate::life::Phase;
 use crate::metadata;
 use crate::metrics::{self, Gauges, Route};
+use crate::predict::{self, Form, Small};
 use crate::reply::{self, Reply};
 use crate::repository::{Order, Refused};
-use crate::rows;
 use crate::served::Served;
 use crate::server::Shared;
 use crate::stream::Link;
-use crate::tensors;
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use hyper::body::{Body as _, Incoming};
 use hyper::{Method, Request, StatusCode, header};
-use std::cell::RefCell;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Instant;
-
-/// Scratch beyond this many bytes is given back after a request.
-const KEPT_SCRATCH: usize = 1024 * 1024;
-
-/// Buffers that a thread uses for one request after another.
-#[derive(Default)]
-struct Scratch {
-    cells: Vec<f64>,
-    gathered: Vec<f64>,
-    answers: Vec<f64>,
-    reply: BytesMut,
-}
-
-impl Scratch {
-    /// Frees what a large request has left, whether it was answered or refused.
-    fn give_back(&mut self) {
-        let numbers = [&self.cells, &self.gathered, &self.answers].map(|numbers| numbers.capacity());
-        let bytes = numbers.map(|capacity| capacity * size_of::<f64>());
-        if bytes.into_iter().chain([self.reply.capacity()]).any(|bytes| bytes > KEPT_SCRATCH) {
-            *self = Self::default();
-        }
-    }
-}
-
-thread_local! {
-    static SCRATCH: RefCell<Scratch> = RefCell::default();
-}
 
 /// A route that was found.
 enum Target {
@@ -138,7 +110,7 @@ pub(crate) async fn answer(link: Arc<Link>, request: Request<Incoming>) -> Reply
         (request.method().clone(), request.uri().clone(), agent.to_owned())
     });
     let mut route = Route::Other;
-    let mut reply = match handle(shared, &link, request, &mut route).await {
+    let mut reply = match handle(shared, &link, request, &mut route, start).await {
         Ok(reply) => reply,
         Err(failure) => reply::failure(&failure),
     };
@@ -163,14 +135,6 @@ pub(crate) async fn answer(link: Arc<Link>, request: Request<Incoming>) -> Reply
     reply
 }
 
-/// What the body of a prediction is.
-#[derive(Clone, Copy)]
-enum Form {
-    Rows,
-    /// An inference request, with the number of bytes that are JSON if it says so.
-    Tensors(Option<usize>),
-}
-
 /// What to do once the head is known.
 enum Plan {
     Reply(Reply),
@@ -186,6 +150,7 @@ async fn handle(
     link: &Link,
     request: Request<Incoming>,
     route: &mut Route,
+    start: Instant,
 ) -> Result<Reply> {
     let head = head::check(request.version(), request.headers())?;
     let (served, form) = match plan(shared, &request, &head, route) {
@@ -201,15 +166,30 @@ async fn handle(
         }
         Err(failure) => return Err(past_body(failure, shared, request, &head).await),
     };
-    let body = body::read(request.into_body(), &shared.config, &shared.waiting).await?;
-    let done = if body.bytes.len() <= shared.config.inline_bytes {
-        match predict(&served, form, &body.bytes, shared.config.inline_cells, false) {
-            Some(done) => done?,
-            // Few bytes, many cells.
-            None => elsewhere(shared, &served, form, body).await?,
+    let config = &shared.config;
+    let timeout = head.timeout.and_then(|timeout| start.checked_add(timeout));
+    let times = Times { start, deadline: timeout };
+    // Rows that this thread may predict itself; none of a model that takes long.
+    let most_rows = served.cost.rows_within(config.inline_time);
+    let is_large = request.body().size_hint().exact().is_none_or(|n| n > config.inline_bytes as u64);
+    if is_large || most_rows == 0 {
+        // As early as can be: before the body is read, or asked for.
+        let cost = served.cost.of_rows(1);
+        if let Err(failure) = shared.compute.admit(&served, times, cost) {
+            return Err(past_body(failure, shared, request, &head).await);
+        }
+    }
+    let body = body::read(request.into_body(), config, &shared.waiting).await?;
+    let done = if body.bytes.len() <= config.inline_bytes {
+        match predict::small(&served, form, &body.bytes, (config.inline_cells, most_rows), times)? {
+            Small::Done(done) => done,
+            Small::Read(asked, cells) => {
+                let times = times.within(asked.timeout());
+                shared.compute.read(&served, (asked, cells), times).await?
+            }
         }
     } else {
-        elsewhere(shared, &served, form, body).await?
+        shared.compute.whole(&served, (body, form), times).await?
     };
     served.counted.add(link.worker, done.rows);
     Ok(reply::predicted(done.reply, done.json))
@@ -328,63 +308,6 @@ async fn past_body(failure: Failure, shared: &Shared, request: Request<Incoming>
     failure.closing()
 }
 
-/// Answers a large request on a compute thread.
-async fn elsewhere(shared: &Arc<Shared>, served: &Arc<Served>, form: Form, body: body::Body) -> Result<Done> {
-    let served = Arc::clone(served);
-    shared
-        .compute
-        .run(move || {
-            // The body's share of memory is held until the answer is there.
-            let body::Body { bytes, share: _share } = body;
-            predict(&served, form, &bytes, usize::MAX, true).unwrap_or_else(|| {
-                Err(Failure::new(
-                    StatusCode::INTERNAL_SERVER_ERROR,
-                    "a request has more cells than there are numbers",
-                ))
-            })
-        })
-        .await
-}
-
-/// A prediction that was made.
-struct Done {
-    rows: usize,
-    reply: Bytes,
-    /// Bytes of the reply that are JSON, where binary data follows.
-    json: Option<usize>,
-}
-
-/// Reads `body`, predicts, writes the reply; none when there are more than `most` cells.
-fn predict(served: &Served, form: Form, body: &[u8], most: usize, divided: bool) -> Option<Result<Done>> {
-    SCRATCH.with_borrow_mut(|scratch| {
-        let Scratch { cells, gathered, answers, reply } = scratch;
-        let mut work = || {
-            let (mut listed, mut tensors) = (None, None);
-            let rows = match form {
-                Form::Tensors(json) => {
-                    tensors.insert(tensors::read(body, json, served, cells, gathered)?).rows
-                }
-                Form::Rows => listed.insert(rows::read(body, served, cells)?).count,
-            };
-            if cells.len() > most {
-                return Ok(None);
-            }
-            served.predict(cells, rows, answers, divided)?;
-            reply.clear();
-            let mut json = None;
-            match (listed, tensors) {
-                (Some(rows), _) => reply::rows(reply, served, rows, answers),
-                (_, Some(tensors)) => json = reply::tensors(reply, served, &tensors, answers),
-                _ => {}
-            }
-            Ok(Some(Done { rows, reply: reply.split().freeze(), json }))
-        };
-        let done = work().transpose();
-        scratch.give_back();
-        done
-    })
-}
-
 fn metrics_text(shared: &Shared) -> String {
     let gauges = Gauges {
         open: shared.life.open(),
@@ -393,30 +316,8 @@ fn metrics_text(shared: &Shared) -> String {
         lines_dropped: shared.access_log.as_ref().map_or(0, |log| log.dropped()),
         ready: shared.life.phase() == Phase::Running,
         loaded: shared.orders.reloads.loaded.load(Ordering::Relaxed),
+        compute: &shared.compute,
         failed: shared.orders.reloads.failed.load(Ordering::Relaxed),
     };
     metrics::text(&shared.counters, &shared.catalogue.load(), &gauges)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::{KEPT_SCRATCH, Scratch};
-
-    #[test]
-    fn large_scratch_of_any_kind_is_given_back() {
-        let numbers = || Vec::with_capacity(KEPT_SCRATCH / 8 + 1);
-        for mut scratch in [
-            Scratch { cells: numbers(), ..Scratch::default() },
-            Scratch { gathered: numbers(), ..Scratch::default() },
-            Scratch { answers: numbers(), ..Scratch::default() },
-            Scratch { reply: bytes::BytesMut::with_capacity(KEPT_SCRATCH + 1), ..Scratch::default() },
-        ] {
-            scratch.give_back();
-            let kept = [&scratch.cells, &scratch.gathered, &scratch.answers].map(Vec::capacity);
-            assert_eq!((kept, scratch.reply.capacity()), ([0; 3], 0));
-        }
-        let mut small = Scratch { cells: Vec::with_capacity(KEPT_SCRATCH / 8), ..Scratch::default() };
-        small.give_back();
-        assert!(small.cells.capacity() > 0);
-    }
 }

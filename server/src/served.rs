@@ -1,7 +1,8 @@
 //! A model as the server holds it: its columns by name, and the pieces of JSON that every reply repeats.
 
-use crate::metrics::Rows;
+use crate::cost::Cost;
 use crate::failure::{self, Failure};
+use crate::metrics::Rows;
 use std::collections::HashMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -94,6 +95,8 @@ pub(crate) struct Served {
     pub(crate) version: u64,
     /// Its rows, with those of the other versions of its name.
     pub(crate) counted: Arc<Rows>,
+    /// What its predictions cost.
+    pub(crate) cost: Cost,
 }
 
 /// A string as JSON writes it.
@@ -150,7 +153,18 @@ impl Served {
         if outputs == 0 || !classes.is_empty() && classes.len() != outputs {
             return Err("a model needs one output per class, or one or more per row".into());
         }
-        Ok(Self { name, model, inputs, positions, classes, labels, outputs, version, counted })
+        Ok(Self {
+            name,
+            model,
+            inputs,
+            positions,
+            classes,
+            labels,
+            outputs,
+            version,
+            counted,
+            cost: Cost::default(),
+        })
     }
 
     /// Lets the model answer a row of zeros, so that no request is the first. It may refuse the row, not panic.

@@ -2,12 +2,13 @@
 
 use crate::access_log::AccessLog;
 use crate::catalogue::{Current, Entry};
-use crate::compute::{Compute, Waiting};
+use crate::compute::Compute;
 use crate::config::Config;
 use crate::error::{Error, Result};
 use crate::life::{Life, Phase};
 use crate::metrics::Counters;
 use crate::repository::{Keeper, Order, Orders, Repository};
+use crate::waiting::Waiting;
 use crate::{acceptor, worker};
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -153,11 +154,7 @@ fn run(config: Config, mut keeper: Keeper) -> Result<Handle> {
         false => (None, None),
     };
     let life = Arc::new(Life::default());
-    let compute = Compute::default();
-    let compute_threads = match config.compute_threads {
-        0 => workers,
-        n => n,
-    };
+    let compute = Compute::new(&config);
     let (sender, orders) = channel();
     let catalogue = keeper.current();
     let shared = Arc::new(Shared {
@@ -177,7 +174,7 @@ fn run(config: Config, mut keeper: Keeper) -> Result<Handle> {
         Handle { address, life, compute: compute.clone(), catalogue, orders: sender, thread: None };
     // Ends when handle and server have.
     std::thread::Builder::new().name("tilewise-models".into()).spawn(move || keeper.run(&orders))?;
-    let mut threads = compute.start(compute_threads)?;
+    let mut threads = compute.start()?;
     let (mut queues, mut worker_threads) = (Vec::new(), Vec::new());
     for index in 0..workers {
         let (queue, accepted) = unbounded_channel();

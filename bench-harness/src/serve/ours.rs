@@ -13,9 +13,13 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tilewise_base::{Field, FitReport, Model, Task};
 use tilewise_kernels::{MatMut, MatRef};
+use tilewise_server::Config;
 
 /// What a row of the slow model costs at least.
 pub(super) const SLOW: Duration = Duration::from_micros(250);
+
+/// How long a request for it may wait for its turn, half of what is called good.
+const WAIT: Duration = Duration::from_millis(50);
 
 /// Runs the server called `form` at `address` until it is killed.
 ///
@@ -24,16 +28,16 @@ pub(super) const SLOW: Duration = Duration::from_micros(250);
 pub fn work(form: &str, model: &Path, address: SocketAddr) -> Result<()> {
     let load = || tilewise_models::load(model).map_err(Error::other).map(Arc::from);
     match form {
-        "ours" => serve(load()?, address),
-        "slow" => serve(Arc::new(Slow(load()?)), address),
+        "ours" => serve(load()?, Config { bind: address, ..Config::default() }),
+        "slow" => serve(Arc::new(Slow(load()?)), Config { bind: address, queue_time: WAIT, ..Config::default() }),
         "value" => bare(address, true),
         "echo" => bare(address, false),
         _ => Err(Error::other(format!("server {form:?} is not known; ours, slow, value and echo are"))),
     }
 }
 
-fn serve(model: Arc<dyn Model>, address: SocketAddr) -> Result<()> {
-    let config = tilewise_server::Config { bind: address, workers: 1, ..tilewise_server::Config::default() };
+fn serve(model: Arc<dyn Model>, config: Config) -> Result<()> {
+    let config = Config { workers: 1, ..config };
     tilewise_server::start(config, vec![("m".to_owned(), model)]).map_err(Error::other)?.join();
     Ok(())
 }

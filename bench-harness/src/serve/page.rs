@@ -258,7 +258,7 @@ impl Findings {
         };
         Chart::Bar(BarChart {
             title: "Requests per second, 32 connections".into(),
-            axis: Axis::log("requests/s"),
+            axis: Axis::linear("requests/s"),
             groups: self.servers.iter().map(bar).collect(),
             reference: None,
         })

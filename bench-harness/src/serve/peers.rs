@@ -120,7 +120,7 @@ pub(super) const PEERS: &[Peer] = &[
         tolerance: Some(TOLERANCE),
     },
     Peer {
-        name: "uvicorn -w 2 + FastAPI + ONNX Runtime",
+        name: "uvicorn -w 2 + ONNX Runtime",
         start: Start::Python(
             "serve",
             "uvicorn",
