@@ -1,10 +1,12 @@
 //! The thread that owns the listener: it accepts, hands out, and leads the server through its drain.
 
+use crate::access_log::AccessLog;
 use crate::connection::{Accepted, Open};
 use crate::life::Phase;
 use crate::repository::Order;
 use crate::server::{End, Shared};
 use crate::stream::{Link, whole_reply};
+use crate::supervised::notify;
 use std::future::{Future, poll_fn};
 use std::io::{self, ErrorKind};
 use std::net::SocketAddr;
@@ -38,6 +40,7 @@ pub(crate) async fn run(
         tokio::spawn(signals(Arc::clone(&shared), hangup));
     }
     accept(&listener, &shared, &workers).await;
+    let _ = notify(shared.config.notify.as_deref(), "STOPPING=1");
     drain(listener, &shared, &workers).await
 }
 
@@ -138,22 +141,29 @@ async fn tell(stream: std::net::TcpStream, message: &str) -> io::Result<()> {
     }
 }
 
-/// SIGTERM and SIGINT: the first drains, the second stops. SIGHUP reloads models.
+/// SIGTERM and SIGINT: the first drains, the second stops. SIGHUP reloads models, SIGUSR1 opens the access log anew.
 async fn signals(shared: Arc<Shared>, mut hup: Signal) {
-    let kinds = [SignalKind::terminate(), SignalKind::interrupt()];
-    let [Ok(mut term), Ok(mut int)] = kinds.map(signal) else { return };
+    let kinds = [SignalKind::terminate(), SignalKind::interrupt(), SignalKind::user_defined1()];
+    let [Ok(mut term), Ok(mut int), Ok(mut usr1)] = kinds.map(signal) else { return };
     let mut phases = [Phase::Draining, Phase::Stopped].into_iter();
     loop {
-        let ends = poll_fn(|cx| {
+        let came = poll_fn(|cx| {
             if term.poll_recv(cx).is_ready() || int.poll_recv(cx).is_ready() {
-                return Poll::Ready(true);
+                return Poll::Ready(SignalKind::terminate());
             }
-            hup.poll_recv(cx).map(|_| false)
+            if usr1.poll_recv(cx).is_ready() {
+                return Poll::Ready(SignalKind::user_defined1());
+            }
+            hup.poll_recv(cx).map(|_| SignalKind::hangup())
         })
         .await;
-        if !ends {
+        if came == SignalKind::hangup() {
             // The thread that loads is there as long as the server.
             let _ = shared.orders.sender.send(Order::Reload);
+            continue;
+        }
+        if came == SignalKind::user_defined1() {
+            shared.access_log.iter().for_each(AccessLog::reopen);
             continue;
         }
         match phases.next() {

@@ -2,6 +2,7 @@
 
 use crate::error::{Error, Result};
 use std::net::{SocketAddr, ToSocketAddrs};
+use std::path::PathBuf;
 use std::time::Duration;
 
 /// The port when an address names none, as in gunicorn.
@@ -62,10 +63,19 @@ pub struct Config {
     pub grace: Duration,
     /// How long a drain keeps connections without a request open, for a request that is under way on them.
     pub idle_grace: Duration,
-    /// Whether SIGTERM and SIGINT drain, and a second one stops at once; SIGHUP reloads models.
+    /// Whether SIGTERM and SIGINT drain, and a second one stops at once; SIGHUP reloads models,
+    /// SIGUSR1 opens the access log anew.
     pub signals: bool,
-    /// Whether each request is written to the standard output, as gunicorn does with `--access-logfile -`.
-    pub access_log: bool,
+    /// The file to which a line per request is added, as gunicorn does with `--access-logfile`; `-` is the standard
+    /// output. SIGUSR1 opens it anew (with [`Config::signals`]), after it was moved away.
+    pub access_log: Option<PathBuf>,
+    /// Requests after which the server drains and ends, for a supervisor that starts it again; 0 is never. What gunicorn's
+    /// `--max-requests` does to a worker.
+    pub max_requests: u64,
+    /// The file that holds the number of the process while it listens; refused where a process that runs has written it.
+    pub pid_file: Option<PathBuf>,
+    /// The socket on which systemd wants to hear when the server is ready and when it ends: its `NOTIFY_SOCKET`.
+    pub notify: Option<PathBuf>,
 }
 
 impl Default for Config {
@@ -99,7 +109,10 @@ impl Default for Config {
             grace: Duration::from_secs(30),
             idle_grace: Duration::from_secs(1),
             signals: false,
-            access_log: false,
+            access_log: None,
+            max_requests: 0,
+            pid_file: None,
+            notify: None,
         }
     }
 }

@@ -40,6 +40,7 @@ mod json;
 mod life;
 mod metadata;
 mod metrics;
+mod openapi;
 mod predict;
 mod reply;
 mod repository;
@@ -48,6 +49,7 @@ mod rows;
 mod served;
 mod server;
 mod stream;
+mod supervised;
 mod tensors;
 mod waiting;
 mod worker;
@@ -55,7 +57,7 @@ mod worker;
 pub use config::{Config, parse_bind};
 pub use error::{Error, Result};
 pub use repository::{Loader, Repository};
-pub use server::{End, Handle, start, start_repository};
+pub use server::{End, Handle, check, start, start_repository};
 
 /// The README's program is compiled with the tests.
 #[cfg(doctest)]

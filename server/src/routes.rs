@@ -10,6 +10,7 @@ use crate::head::{self, Head};
 use crate::life::Phase;
 use crate::metadata;
 use crate::metrics::{self, Gauges, Route};
+use crate::openapi;
 use crate::predict::{self, Form, Small};
 use crate::reply::{self, Reply};
 use crate::repository::{Order, Refused};
@@ -23,6 +24,19 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Instant;
 
+/// What `/metrics` is.
+pub(crate) const METRICS_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
+
+/// What `/` is.
+pub(crate) const PAGE_TYPE: &str = "text/html; charset=utf-8";
+
+/// The page at `/`: it shows models and rates, and asks for predictions, with what is in it and the routes below.
+const PAGE: &str = include_str!("page.html");
+
+/// What the page may do: nothing that is not its own or this server's.
+const PAGE_POLICY: &str = "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; \
+                           connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
+
 /// A route that was found.
 enum Target {
     Predict(Arc<Served>),
@@ -32,6 +46,8 @@ enum Target {
     Ready,
     Server,
     Metrics,
+    Document,
+    Page,
     Index,
     /// Of the model of this name, if true a load, else an unload.
     Change(String, bool),
@@ -42,7 +58,7 @@ impl Target {
         match self {
             Self::Predict(_) => Route::Predict,
             Self::Infer(_) => Route::Infer,
-            Self::Metadata(_) | Self::Server => Route::Metadata,
+            Self::Metadata(_) | Self::Server | Self::Document | Self::Page => Route::Metadata,
             Self::Live | Self::Ready => Route::Health,
             Self::Metrics => Route::Metrics,
             Self::Index | Self::Change(..) => Route::Repository,
@@ -70,6 +86,8 @@ fn find(catalogue: &Catalogue, path: &str) -> Result<Target> {
         "/v2/health/ready" => return Ok(Target::Ready),
         "/v2/repository/index" => return Ok(Target::Index),
         "/metrics" => return Ok(Target::Metrics),
+        "/openapi.json" => return Ok(Target::Document),
+        "/" => return Ok(Target::Page),
         _ => {}
     }
     if let Some(rest) = path.strip_prefix("/v2/repository/models/") {
@@ -114,6 +132,10 @@ pub(crate) async fn answer(link: Arc<Link>, request: Request<Incoming>) -> Reply
         Ok(reply) => reply,
         Err(failure) => reply::failure(&failure),
     };
+    let most = shared.config.max_requests;
+    if most > 0 && shared.answered.fetch_add(1, Ordering::Relaxed) + 1 >= most {
+        shared.life.advance(Phase::Draining);
+    }
     if shared.life.phase() >= Phase::Draining {
         reply::close(&mut reply);
     }
@@ -234,15 +256,26 @@ fn plan(shared: &Shared, request: &Request<Incoming>, head: &Head, route: &mut R
         }
         Target::Server => get(metadata::server()),
         Target::Metadata(metadata) => get(metadata),
-        Target::Metrics => {
-            let mut plan = get(metrics_text(shared).into())?;
-            if let Plan::Reply(reply) = &mut plan {
-                let format = header::HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
-                reply.headers_mut().insert(header::CONTENT_TYPE, format);
-            }
-            Ok(plan)
+        Target::Document => get(openapi::document()),
+        Target::Page => {
+            let plan = of_type(get(Bytes::from_static(PAGE.as_bytes()))?, PAGE_TYPE);
+            Ok(with(plan, header::CONTENT_SECURITY_POLICY, PAGE_POLICY))
         }
+        Target::Metrics => Ok(of_type(get(metrics_text(shared).into())?, METRICS_TYPE)),
     }
+}
+
+/// The same reply with another type.
+fn of_type(plan: Plan, kind: &'static str) -> Plan {
+    with(plan, header::CONTENT_TYPE, kind)
+}
+
+/// The same reply with a header.
+fn with(mut plan: Plan, name: header::HeaderName, value: &'static str) -> Plan {
+    if let Plan::Reply(reply) = &mut plan {
+        reply.headers_mut().insert(name, header::HeaderValue::from_static(value));
+    }
+    plan
 }
 
 /// The body of a request about the repository: an object, or nothing, which is taken for an empty one.

@@ -1,13 +1,14 @@
 //! Starting a server, and the handle that ends it.
 
 use crate::access_log::AccessLog;
-use crate::catalogue::{Current, Entry};
+use crate::catalogue::Current;
 use crate::compute::Compute;
 use crate::config::Config;
 use crate::error::{Error, Result};
 use crate::life::{Life, Phase};
 use crate::metrics::Counters;
 use crate::repository::{Keeper, Order, Orders, Repository};
+use crate::supervised::{PidFile, notify};
 use crate::waiting::Waiting;
 use crate::{acceptor, worker};
 use std::net::SocketAddr;
@@ -32,6 +33,8 @@ pub(crate) struct Shared {
     pub(crate) loads: Vec<Load>,
     /// Connections that found no room.
     pub(crate) refused: AtomicU64,
+    /// Requests, counted where their number is limited.
+    pub(crate) answered: AtomicU64,
     pub(crate) compute: Compute,
     pub(crate) waiting: Waiting,
     pub(crate) access_log: Option<AccessLog>,
@@ -82,9 +85,7 @@ impl Handle {
 
     /// The latest version of each model that is served now, by name.
     pub fn models(&self) -> Vec<(String, Arc<dyn Model>)> {
-        let catalogue = self.catalogue.load();
-        let latest = |entry: &Entry| (entry.name.clone(), Arc::clone(&entry.versions[0].served.model));
-        catalogue.models.iter().map(latest).collect()
+        self.catalogue.load().latest()
     }
 
     /// Begins to load what has changed in the files of the repository, as SIGHUP does.
@@ -138,6 +139,18 @@ pub fn start_repository(config: Config, repository: Repository) -> Result<Handle
     run(config, keeper)
 }
 
+/// Checks settings and loads the models of `repository`, as [`start_repository`] would, but serves nothing; returns the
+/// latest version of each model.
+///
+/// # Errors
+/// As [`start_repository`], except for what concerns the address.
+pub fn check(config: &Config, repository: Repository) -> Result<Vec<(String, Arc<dyn Model>)>> {
+    config.check()?;
+    let mut keeper = Keeper::new(Some(repository), config);
+    keeper.begin()?;
+    Ok(keeper.current().load().latest())
+}
+
 fn run(config: Config, mut keeper: Keeper) -> Result<Handle> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     // Before models are loaded, which may take long: a SIGHUP meanwhile would end the process. SIGTERM may.
@@ -149,11 +162,17 @@ fn run(config: Config, mut keeper: Keeper) -> Result<Handle> {
     let workers = config.worker_threads();
     let listener = runtime.block_on(async { listen(&config) });
     let (listener, address) = listener.map_err(|source| Error::Listen { address: config.bind, source })?;
-    let (access_log, log_thread) = match config.access_log {
-        true => AccessLog::start().map(|(log, thread)| (Some(log), Some(thread)))?,
-        false => (None, None),
+    let (access_log, log_thread) = match &config.access_log {
+        Some(path) => {
+            let started = AccessLog::start(path);
+            let told = |e: std::io::Error| Error::AccessLog { path: path.clone(), source: e };
+            started.map(|(log, thread)| (Some(log), Some(thread))).map_err(told)?
+        }
+        None => (None, None),
     };
+    let pid_file = config.pid_file.as_deref().map(PidFile::write).transpose()?;
     let life = Arc::new(Life::default());
+    let ready = config.notify.clone();
     let compute = Compute::new(&config);
     let (sender, orders) = channel();
     let catalogue = keeper.current();
@@ -164,6 +183,7 @@ fn run(config: Config, mut keeper: Keeper) -> Result<Handle> {
         counters: (0..workers).map(|_| Counters::default()).collect(),
         loads: (0..workers).map(|_| Load::default()).collect(),
         refused: AtomicU64::new(0),
+        answered: AtomicU64::new(0),
         compute: compute.clone(),
         waiting: Waiting::new(config.max_waiting),
         access_log,
@@ -182,6 +202,7 @@ fn run(config: Config, mut keeper: Keeper) -> Result<Handle> {
         worker_threads.push(worker::start(index, Arc::clone(&shared), accepted)?);
     }
     handle.thread = Some(std::thread::Builder::new().name("tilewise-accept".into()).spawn(move || {
+        let _pid_file = pid_file;
         let end = runtime.block_on(acceptor::run(listener, Arc::clone(&shared), queues, hangup));
         for thread in worker_threads {
             let _ = thread.join();
@@ -197,6 +218,8 @@ fn run(config: Config, mut keeper: Keeper) -> Result<Handle> {
         }
         end
     })?);
+    // A supervisor that does not listen has no influence on what is served.
+    let _ = notify(ready.as_deref(), "READY=1");
     Ok(handle)
 }
 
