@@ -5,7 +5,9 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use tilewise_bench::case::Case;
-use tilewise_bench::{cases, check, compare, report, scale, serve};
+#[cfg(target_os = "linux")]
+use tilewise_bench::serve;
+use tilewise_bench::{cases, check, compare, report, scale};
 use tilewise_report::{Machine, Settings};
 
 /// Checks kernels and models against naive versions, measures how they scale, compares them with peers.
@@ -189,6 +191,7 @@ fn run(command: Command) -> io::Result<bool> {
             csv.map_or(Ok(()), |file| write(&file, scaling.csv().text()))?;
             Ok(true)
         }
+        #[cfg(target_os = "linux")]
         Command::Compare { name, measuring, only, csv, .. } if name == "serve" => {
             let seconds = if measuring.quick { 0.5 } else { measuring.longest.unwrap_or(4.0) };
             let time = std::time::Duration::from_secs_f64(seconds);
@@ -259,7 +262,10 @@ fn run(command: Command) -> io::Result<bool> {
             println!("{}", folder.join("report.html").display());
             Ok(agrees)
         }
+        #[cfg(target_os = "linux")]
         Command::ServeWorker { form, model, address } => serve::work(&form, &model, address).map(|()| true),
+        #[cfg(not(target_os = "linux"))]
+        Command::ServeWorker { .. } => Err(io::Error::other("servers are compared on Linux only")),
         Command::Worker { form } => compare::work(&form).map(|()| true),
     }
 }

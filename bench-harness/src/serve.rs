@@ -193,6 +193,8 @@ pub fn run(options: &Options, tell: impl Fn(&str)) -> Result<Findings> {
         }
     }
     for round in 1..=options.rounds {
+        // Whoever was last is first: being first may cost, or help.
+        entrants.rotate_right(1);
         for entrant in &mut entrants {
             tell(&format!("round {round}: {}", entrant.peer.name));
             for (at, connections) in CONNECTIONS.into_iter().enumerate() {
@@ -201,6 +203,8 @@ pub fn run(options: &Options, tell: impl Fn(&str)) -> Result<Findings> {
             }
         }
     }
+    let first = options.rounds % entrants.len();
+    entrants.rotate_left(first);
     for entrant in entrants.iter_mut().filter(|entrant| entrant.peer.predicts()) {
         tell(&format!("open loop: {}", entrant.peer.name));
         let most = page::rate(&entrant.compared.closed[1]);

@@ -213,8 +213,12 @@ fn lives_as_supervisors_expect() {
     );
     assert_eq!(told(), "READY=1");
     assert_eq!(std::fs::read_to_string(&pid).unwrap(), format!("{}\n", server.child.id()));
-    let second = Command::new(TILEWISE).args(["serve", &model, "-b", "127.0.0.1:0", "--pid", &pid]).output().unwrap();
-    assert!(!second.status.success() && String::from_utf8_lossy(&second.stderr).contains("runs, which has written it"));
+    let second =
+        Command::new(TILEWISE).args(["serve", &model, "-b", "127.0.0.1:0", "--pid", &pid]).output().unwrap();
+    assert!(
+        !second.status.success()
+            && String::from_utf8_lossy(&second.stderr).contains("runs, which has written it")
+    );
 
     let row = "[1, \"red\", true]";
     let lines = |file: &str| std::fs::read_to_string(file).unwrap_or_default().lines().count();
@@ -245,12 +249,16 @@ fn lives_as_supervisors_expect() {
     assert!(!Path::new(&pid).exists());
     assert_eq!((lines(&log), lines(&format!("{log}.1"))), (3, 2));
 
-    let check = |arguments: &[&str]| Command::new(TILEWISE).args(["serve", "--check-config"]).args(arguments).output().unwrap();
+    let check = |arguments: &[&str]| {
+        Command::new(TILEWISE).args(["serve", "--check-config"]).args(arguments).output().unwrap()
+    };
     let fine = check(&[&model]);
     assert!(fine.status.success());
     assert_eq!(String::from_utf8(fine.stdout).unwrap(), "m: ridge model\nthe configuration is fine\n");
     std::fs::write(path("broken.safetensors"), "nothing").unwrap();
-    for bad in [vec!["nothing.safetensors"], vec![&path("broken.safetensors")], vec![&model, "-b", "127.0.0.1:x"]] {
+    for bad in
+        [vec!["nothing.safetensors"], vec![&path("broken.safetensors")], vec![&model, "-b", "127.0.0.1:x"]]
+    {
         let done = check(&bad);
         assert!(!done.status.success() && done.stdout.is_empty() && !done.stderr.is_empty(), "{bad:?}");
     }

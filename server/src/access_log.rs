@@ -5,7 +5,7 @@
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
@@ -82,7 +82,7 @@ fn open(path: &Path) -> io::Result<Option<File>> {
     }
 }
 
-fn write_all(path: &PathBuf, mut file: Option<File>, queue: &Receiver<Line>) {
+fn write_all(path: &Path, mut file: Option<File>, queue: &Receiver<Line>) {
     let mut waiting = Vec::new();
     while let Ok(line) = queue.recv() {
         let mut reopens = false;

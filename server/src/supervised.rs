@@ -1,8 +1,10 @@
 //! What programs that watch over the server want to know: a file with its process number, and systemd's notifications.
 
 use crate::error::{Error, Result};
+use rustix::process::{Pid, test_kill_process};
 use std::fs;
 use std::io;
+#[cfg(target_os = "linux")]
 use std::os::linux::net::SocketAddrExt;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::net::{SocketAddr, UnixDatagram};
@@ -21,7 +23,7 @@ impl PidFile {
         let own = std::process::id();
         if let Ok(text) = fs::read_to_string(path)
             && let Some(other) = text.trim().parse::<u32>().ok().filter(|&other| other != own)
-            && Path::new(&format!("/proc/{other}")).exists()
+            && runs(other)
         {
             return Err(refuse(format!("process {other} runs, which has written it")));
         }
@@ -42,11 +44,19 @@ impl Drop for PidFile {
     }
 }
 
+/// Whether there is a process of this number, whoever's it is.
+fn runs(process: u32) -> bool {
+    let process = i32::try_from(process).ok().and_then(Pid::from_raw);
+    let asked = process.map(test_kill_process);
+    matches!(asked, Some(Ok(()) | Err(rustix::io::Errno::PERM)))
+}
+
 /// Tells systemd how the service is, where `NOTIFY_SOCKET` names the socket to tell it to (sd_notify(3)).
 pub(crate) fn notify(socket: Option<&Path>, state: &str) -> io::Result<()> {
     let Some(socket) = socket else { return Ok(()) };
     let address = match socket.as_os_str().as_bytes() {
         // A name that is no path.
+        #[cfg(target_os = "linux")]
         [b'@', name @ ..] => SocketAddr::from_abstract_name(name),
         _ => SocketAddr::from_pathname(socket),
     }?;
