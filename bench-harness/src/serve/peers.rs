@@ -327,7 +327,7 @@ impl Running {
     /// Seconds of processors that its processes have used, and their memory in bytes.
     pub(super) fn used(&self) -> Result<(f64, f64)> {
         let processes = family(self.child.id(), &Process::all()?);
-        let sum = |pick: &dyn Fn(&Process) -> f64| processes.iter().map(|process| pick(process)).sum();
+        let sum = |pick: &dyn Fn(&Process) -> f64| processes.iter().map(pick).sum();
         Ok((sum(&|process| process.seconds), sum(&|process| process.bytes)))
     }
 }
