@@ -9,3 +9,6 @@ pub mod operand;
 pub mod report;
 pub mod roofline;
 pub mod scale;
+// Its load generator is built on epoll.
+#[cfg(target_os = "linux")]
+pub mod serve;

@@ -5,6 +5,8 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use tilewise_bench::case::Case;
+#[cfg(target_os = "linux")]
+use tilewise_bench::serve;
 use tilewise_bench::{cases, check, compare, report, scale};
 use tilewise_report::{Machine, Settings};
 
@@ -43,7 +45,7 @@ enum Command {
     },
     /// Compare with other products, each in its own process, in turn, on the same bytes and threads.
     Compare {
-        /// gemm, plan, add, vecmath, vector, histogram, linear, trees, tree-threads, gbdt or gbdt-threads.
+        /// gemm, plan, add, vecmath, vector, histogram, linear, trees, tree-threads, gbdt, gbdt-threads or serve.
         name: String,
         #[command(flatten)]
         measuring: Measuring,
@@ -96,6 +98,9 @@ enum Command {
         #[arg(default_value = "")]
         form: String,
     },
+    /// A server of our own, which `compare serve` starts.
+    #[command(hide = true)]
+    ServeWorker { form: String, model: PathBuf, address: std::net::SocketAddr },
 }
 
 #[derive(Args)]
@@ -186,6 +191,26 @@ fn run(command: Command) -> io::Result<bool> {
             csv.map_or(Ok(()), |file| write(&file, scaling.csv().text()))?;
             Ok(true)
         }
+        #[cfg(target_os = "linux")]
+        Command::Compare { name, measuring, only, csv, .. } if name == "serve" => {
+            let seconds = if measuring.quick { 0.5 } else { measuring.longest.unwrap_or(4.0) };
+            let time = std::time::Duration::from_secs_f64(seconds);
+            let rounds = measuring.rounds.unwrap_or(if measuring.quick { 1 } else { 5 }).max(1);
+            // A minute shows whether memory grows.
+            let overload = if measuring.quick { time * 2 } else { time * 15 };
+            let options = serve::Options { rounds, time, overload, only, target: target() };
+            let findings = serve::run(&options, |what| eprintln!("{what}"))?;
+            println!("{}", machine().table().text());
+            findings.tables().iter().for_each(|table| println!("{}", table.text()));
+            findings.missing.iter().for_each(|what| println!("left out: {what}"));
+            let folder = target().join("compare/serve");
+            let page = serve::page(&findings, machine());
+            write(&folder.join("serve.html"), &page.html())?;
+            write(&folder.join("serve.md"), &page.markdown())?;
+            csv.map_or(Ok(()), |file| write(&file, findings.csv().text()))?;
+            println!("{}", folder.join("serve.html").display());
+            Ok(findings.missing.is_empty())
+        }
         Command::Compare { name, measuring, only, passive, seeds, memory, csv } => {
             let comparison = compare::find(&name)?;
             let timed = seeds == 0 && !memory;
@@ -237,6 +262,10 @@ fn run(command: Command) -> io::Result<bool> {
             println!("{}", folder.join("report.html").display());
             Ok(agrees)
         }
+        #[cfg(target_os = "linux")]
+        Command::ServeWorker { form, model, address } => serve::work(&form, &model, address).map(|()| true),
+        #[cfg(not(target_os = "linux"))]
+        Command::ServeWorker { .. } => Err(io::Error::other("servers are compared on Linux only")),
         Command::Worker { form } => compare::work(&form).map(|()| true),
     }
 }

@@ -30,9 +30,14 @@ struct Server {
 
 impl Server {
     fn start(arguments: &[&str]) -> Self {
+        Self::start_with(arguments, &[])
+    }
+
+    fn start_with(arguments: &[&str], variables: &[(&str, &str)]) -> Self {
         let mut child = Command::new(TILEWISE)
             .args(["serve", "-b", "127.0.0.1:0", "-w", "2"])
             .args(arguments)
+            .envs(variables.iter().copied())
             .stdout(Stdio::piped())
             .spawn()
             .unwrap();
@@ -181,5 +186,80 @@ fn several_models_and_what_is_refused() {
     ] {
         let done = Command::new(TILEWISE).args(&arguments).output().unwrap();
         assert!(!done.status.success() && !done.stderr.is_empty() && done.stdout.is_empty(), "{arguments:?}");
+    }
+}
+
+/// What programs that watch over a service rely on: a pid file, a log that can be moved away, systemd's notifications,
+/// an end after so many requests, and a check that serves nothing.
+#[test]
+fn lives_as_supervisors_expect() {
+    let folder = folder("life");
+    let (model, _) = trained(&folder);
+    let path = |name: &str| folder.join(name).to_str().unwrap().to_owned();
+    let (pid, log, socket) = (path("pid"), path("access.log"), path("notify"));
+    for file in [&pid, &log, &socket, &format!("{log}.1")] {
+        let _ = std::fs::remove_file(file);
+    }
+    let systemd = std::os::unix::net::UnixDatagram::bind(&socket).unwrap();
+    systemd.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+    let told = || {
+        let mut buffer = [0; 64];
+        let n = systemd.recv(&mut buffer).unwrap();
+        String::from_utf8(buffer[..n].to_vec()).unwrap()
+    };
+    let mut server = Server::start_with(
+        &[&model, "--pid", &pid, &format!("--access-log={log}"), "--max-requests", "5"],
+        &[("NOTIFY_SOCKET", &socket)],
+    );
+    assert_eq!(told(), "READY=1");
+    assert_eq!(std::fs::read_to_string(&pid).unwrap(), format!("{}\n", server.child.id()));
+    let second =
+        Command::new(TILEWISE).args(["serve", &model, "-b", "127.0.0.1:0", "--pid", &pid]).output().unwrap();
+    assert!(
+        !second.status.success()
+            && String::from_utf8_lossy(&second.stderr).contains("runs, which has written it")
+    );
+
+    let row = "[1, \"red\", true]";
+    let lines = |file: &str| std::fs::read_to_string(file).unwrap_or_default().lines().count();
+    let until = |file: &str, count: usize| {
+        let start = std::time::Instant::now();
+        while lines(file) != count {
+            assert!(start.elapsed() < Duration::from_secs(20), "{file}: {}", lines(file));
+        }
+    };
+    server.post("/predict", row);
+    until(&log, 1);
+    std::fs::rename(&log, format!("{log}.1")).unwrap();
+    server.post("/predict", row);
+    until(&format!("{log}.1"), 2);
+    server.signal("-USR1");
+    until(&log, 0);
+    let start = std::time::Instant::now();
+    while !Path::new(&log).exists() {
+        assert!(start.elapsed() < Duration::from_secs(20));
+    }
+    server.post("/predict", row);
+    server.post("/predict", row);
+    until(&log, 2);
+    // The fifth is the last.
+    server.post("/predict", row);
+    assert!(server.child.wait().unwrap().success());
+    assert_eq!(told(), "STOPPING=1");
+    assert!(!Path::new(&pid).exists());
+    assert_eq!((lines(&log), lines(&format!("{log}.1"))), (3, 2));
+
+    let check = |arguments: &[&str]| {
+        Command::new(TILEWISE).args(["serve", "--check-config"]).args(arguments).output().unwrap()
+    };
+    let fine = check(&[&model]);
+    assert!(fine.status.success());
+    assert_eq!(String::from_utf8(fine.stdout).unwrap(), "m: ridge model\nthe configuration is fine\n");
+    std::fs::write(path("broken.safetensors"), "nothing").unwrap();
+    for bad in
+        [vec!["nothing.safetensors"], vec![&path("broken.safetensors")], vec![&model, "-b", "127.0.0.1:x"]]
+    {
+        let done = check(&bad);
+        assert!(!done.status.success() && done.stdout.is_empty() && !done.stderr.is_empty(), "{bad:?}");
     }
 }

@@ -1,10 +1,12 @@
 //! The thread that owns the listener: it accepts, hands out, and leads the server through its drain.
 
+use crate::access_log::AccessLog;
 use crate::connection::{Accepted, Open};
 use crate::life::Phase;
 use crate::repository::Order;
 use crate::server::{End, Shared};
 use crate::stream::{Link, whole_reply};
+use crate::supervised::notify;
 use std::future::{Future, poll_fn};
 use std::io::{self, ErrorKind};
 use std::net::SocketAddr;
@@ -14,7 +16,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::Poll;
 use std::time::Duration;
 use tokio::net::TcpListener;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc::UnboundedSender;
 use tokio::time::{Instant, sleep, timeout};
 
@@ -27,16 +29,18 @@ const LOOK: Duration = Duration::from_millis(5);
 /// Connections beyond the limit that are told so at a time; more are closed without a word.
 const REFUSALS: usize = 256;
 
-/// Accepts until the server drains, then drains it; returns how it ended.
+/// Accepts until the server drains, then drains it; returns how it ended. Signals are listened to where there is a `hangup`.
 pub(crate) async fn run(
     listener: TcpListener,
     shared: Arc<Shared>,
     workers: Vec<UnboundedSender<Accepted>>,
+    hangup: Option<Signal>,
 ) -> End {
-    if shared.config.signals {
-        tokio::spawn(signals(Arc::clone(&shared)));
+    if let Some(hangup) = hangup {
+        tokio::spawn(signals(Arc::clone(&shared), hangup));
     }
     accept(&listener, &shared, &workers).await;
+    let _ = notify(shared.config.notify.as_deref(), "STOPPING=1");
     drain(listener, &shared, &workers).await
 }
 
@@ -137,22 +141,29 @@ async fn tell(stream: std::net::TcpStream, message: &str) -> io::Result<()> {
     }
 }
 
-/// SIGTERM and SIGINT: the first drains, the second stops. SIGHUP reloads models.
-async fn signals(shared: Arc<Shared>) {
-    let kinds = [SignalKind::terminate(), SignalKind::interrupt(), SignalKind::hangup()];
-    let [Ok(mut term), Ok(mut int), Ok(mut hup)] = kinds.map(signal) else { return };
+/// SIGTERM and SIGINT: the first drains, the second stops. SIGHUP reloads models, SIGUSR1 opens the access log anew.
+async fn signals(shared: Arc<Shared>, mut hup: Signal) {
+    let kinds = [SignalKind::terminate(), SignalKind::interrupt(), SignalKind::user_defined1()];
+    let [Ok(mut term), Ok(mut int), Ok(mut usr1)] = kinds.map(signal) else { return };
     let mut phases = [Phase::Draining, Phase::Stopped].into_iter();
     loop {
-        let ends = poll_fn(|cx| {
+        let came = poll_fn(|cx| {
             if term.poll_recv(cx).is_ready() || int.poll_recv(cx).is_ready() {
-                return Poll::Ready(true);
+                return Poll::Ready(SignalKind::terminate());
             }
-            hup.poll_recv(cx).map(|_| false)
+            if usr1.poll_recv(cx).is_ready() {
+                return Poll::Ready(SignalKind::user_defined1());
+            }
+            hup.poll_recv(cx).map(|_| SignalKind::hangup())
         })
         .await;
-        if !ends {
+        if came == SignalKind::hangup() {
             // The thread that loads is there as long as the server.
             let _ = shared.orders.sender.send(Order::Reload);
+            continue;
+        }
+        if came == SignalKind::user_defined1() {
+            shared.access_log.iter().for_each(AccessLog::reopen);
             continue;
         }
         match phases.next() {

@@ -1,9 +1,11 @@
-//! A line per request on the standard output, in gunicorn's form; off unless asked for.
+//! A line per request on the standard output or in a file, in gunicorn's form; off unless asked for.
 //!
 //! Workers never wait for whoever reads the lines: they pass through a bounded queue to a thread of their own, and are
 //! dropped and counted when it is full.
 
-use std::io::Write;
+use std::fs::{File, OpenOptions};
+use std::io::{self, Write};
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
@@ -16,17 +18,31 @@ const QUEUE: usize = 8192;
 /// Where lines go in; the thread ends when the last is dropped.
 #[derive(Clone)]
 pub(crate) struct AccessLog {
-    lines: SyncSender<String>,
+    lines: SyncSender<Line>,
     dropped: Arc<AtomicU64>,
 }
 
+enum Line {
+    Text(String),
+    /// The file was moved away: open it anew.
+    Reopen,
+}
+
 impl AccessLog {
-    /// Starts the thread that writes.
-    pub(crate) fn start() -> std::io::Result<(Self, JoinHandle<()>)> {
+    /// Opens the file, and starts the thread that writes.
+    pub(crate) fn start(path: &Path) -> io::Result<(Self, JoinHandle<()>)> {
         let (lines, queue) = sync_channel(QUEUE);
-        let thread =
-            std::thread::Builder::new().name("tilewise-log".into()).spawn(move || write_all(&queue))?;
+        let (path, out) = (path.to_owned(), open(path)?);
+        let thread = std::thread::Builder::new()
+            .name("tilewise-log".into())
+            .spawn(move || write_all(&path, out, &queue))?;
         Ok((Self { lines, dropped: Arc::default() }, thread))
+    }
+
+    /// Has the file opened anew, once what waits is written.
+    pub(crate) fn reopen(&self) {
+        // The queue may be full: whoever asks can ask again.
+        let _ = self.lines.try_send(Line::Reopen);
     }
 
     /// Lines that found the queue full.
@@ -41,7 +57,7 @@ impl AccessLog {
         let time = time(SystemTime::now());
         let line =
             format!("{peer} - - [{time}] \"{method} {path}\" {status} {bytes} \"-\" \"{agent}\" {micros}\n");
-        if self.lines.try_send(line).is_err() {
+        if self.lines.try_send(Line::Text(line)).is_err() {
             self.dropped.fetch_add(1, Ordering::Relaxed);
         }
     }
@@ -58,15 +74,33 @@ pub(crate) struct Entry<'a> {
     pub(crate) micros: u128,
 }
 
-fn write_all(queue: &Receiver<String>) {
-    let mut out = std::io::BufWriter::new(std::io::stdout());
+/// Where lines go: a file, or the standard output for `-`.
+fn open(path: &Path) -> io::Result<Option<File>> {
+    match path.as_os_str() == "-" {
+        true => Ok(None),
+        false => OpenOptions::new().create(true).append(true).open(path).map(Some),
+    }
+}
+
+fn write_all(path: &Path, mut file: Option<File>, queue: &Receiver<Line>) {
+    let mut waiting = Vec::new();
     while let Ok(line) = queue.recv() {
-        // A closed or full standard output costs lines, not answers.
-        let _ = out.write_all(line.as_bytes());
-        while let Ok(line) = queue.try_recv() {
-            let _ = out.write_all(line.as_bytes());
+        let mut reopens = false;
+        for line in std::iter::once(line).chain(queue.try_iter().take(QUEUE)) {
+            match line {
+                Line::Text(text) => waiting.extend_from_slice(text.as_bytes()),
+                Line::Reopen => reopens = true,
+            }
         }
-        let _ = out.flush();
+        // A closed or full output costs lines, not answers.
+        let _ = match &mut file {
+            Some(file) => file.write_all(&waiting),
+            None => io::stdout().lock().write_all(&waiting).and_then(|()| io::stdout().flush()),
+        };
+        waiting.clear();
+        if reopens && let Ok(fresh) = open(path) {
+            file = fresh;
+        }
     }
 }
 

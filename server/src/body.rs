@@ -1,8 +1,8 @@
 //! Reading a request's body within its limits of size and time.
 
-use crate::compute::Waiting;
 use crate::config::Config;
 use crate::failure::{Failure, Result};
+use crate::waiting::Waiting;
 use bytes::Bytes;
 use hyper::StatusCode;
 use hyper::body::{Body as _, Frame, Incoming};

@@ -8,6 +8,7 @@ use hyper::StatusCode;
 use serde_json::json;
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use tilewise_base::Model;
 
 /// Where the present table is found. Readers take no lock and wait for nobody (`arc_swap`).
 pub(crate) type Current = Arc<ArcSwap<Catalogue>>;
@@ -17,8 +18,6 @@ pub(crate) type Current = Arc<ArcSwap<Catalogue>>;
 pub(crate) struct Catalogue {
     /// By name.
     pub(crate) models: Vec<Entry>,
-    /// Names by the numbers under which rows are counted, gone ones too.
-    pub(crate) slots: Vec<String>,
     /// What the last attempt to load a version came to, where it failed.
     pub(crate) troubles: BTreeMap<(String, u64), String>,
 }
@@ -49,6 +48,12 @@ impl Entry {
 }
 
 impl Catalogue {
+    /// The latest version of each model, by name.
+    pub(crate) fn latest(&self) -> Vec<(String, Arc<dyn Model>)> {
+        let latest = |entry: &Entry| (entry.name.clone(), Arc::clone(&entry.versions[0].served.model));
+        self.models.iter().map(latest).collect()
+    }
+
     /// A model's version; the latest where none is named.
     pub(crate) fn find(&self, name: &str, version: Option<&str>) -> Result<&Version> {
         let place = self.models.binary_search_by(|entry| entry.name.as_str().cmp(name));

@@ -1,125 +1,394 @@
-//! Threads for large requests, and the memory that their bodies may occupy.
+//! Requests that wait for a thread: large ones, and those of models that take long.
+//!
+//! 1. Each model has a queue of its own, bounded in rows and in bytes. Models take turns, so that one with a full queue
+//!    does not stand in front of another.
+//! 2. A request is refused at once, with the time after which to try again, where what waits before it would take
+//!    longer than may be or than its own deadline allows: whoever is refused early can go elsewhere, and the threads
+//!    work for those who still wait.
+//! 3. A free thread takes what waits, without a delay in which more might come: its share among the threads, as far as
+//!    it takes about a millisecond. A row's answer does not depend on the rows beside it ([`tilewise_base::Model`]).
+//! 4. A request whose client has left, or whose deadline has passed, is skipped.
 //!
 //! These are threads of their own rather than the pool behind `kernels::parallel`: a job may wait for that pool, and a
-//! pool whose threads wait for each other's jobs lets one request delay another. Inside a job the rows of a request are
-//! divided by `kernels::parallel`.
+//! pool whose threads wait for each other's jobs lets one request delay another. The rows of a large request are divided
+//! by `kernels::parallel`.
 
+use crate::body::Body;
+use crate::config::Config;
 use crate::failure::{Failure, Result};
+use crate::predict::{self, Asked, Done, Form};
+use crate::served::Served;
 use hyper::StatusCode;
-use std::collections::VecDeque;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+use tokio::sync::oneshot;
 
-type Job = Box<dyn FnOnce() + Send>;
+/// What a thread takes at a time, in nanoseconds: a request that could have been answered does not wait longer for
+/// those beside it.
+const BATCH: u64 = 1_000_000;
 
+/// When a request came, and until when its answer is of use.
+#[derive(Clone, Copy)]
+pub(crate) struct Times {
+    pub(crate) start: Instant,
+    pub(crate) deadline: Option<Instant>,
+}
+
+impl Times {
+    /// The same with a timeout that the body holds.
+    pub(crate) fn within(self, timeout: Option<Duration>) -> Self {
+        let own = timeout.and_then(|timeout| self.start.checked_add(timeout));
+        Self { deadline: self.deadline.into_iter().chain(own).min(), ..self }
+    }
+
+    pub(crate) fn is_over(self, now: Instant) -> bool {
+        self.deadline.is_some_and(|deadline| deadline <= now)
+    }
+}
+
+struct Job {
+    served: Arc<Served>,
+    work: Work,
+    times: Times,
+    rows: usize,
+    bytes: usize,
+    /// Expected, in nanoseconds.
+    cost: u64,
+    reply: oneshot::Sender<Result<Done>>,
+}
+
+enum Work {
+    Read(Asked, Vec<f64>),
+    Whole(Body, Form),
+}
+
+/// What waits for a model.
 #[derive(Default)]
 struct Queue {
     jobs: VecDeque<Job>,
+    rows: usize,
+    bytes: usize,
+    /// Nanoseconds that it is expected to take.
+    cost: u64,
+}
+
+#[derive(Default)]
+struct State {
+    /// By the models' names, while something waits.
+    queues: BTreeMap<String, Queue>,
+    /// Whose turn it is next.
+    turns: VecDeque<String>,
+    /// Nanoseconds that what runs is expected to take in all.
+    running: u64,
     closed: bool,
 }
 
-/// A queue of jobs, first come, first served; any number of threads take from it.
-#[derive(Clone, Default)]
-pub(crate) struct Compute(Arc<(Mutex<Queue>, Condvar)>);
+impl State {
+    /// How long a request for a model would wait: for what runs, for what waits for the model, and for as much of others,
+    /// with which it takes turns.
+    fn wait(&self, name: &str, threads: usize) -> Duration {
+        let own = self.queues.get(name).map_or(0, |queue| queue.cost);
+        let all: u64 = self.queues.values().map(|queue| queue.cost).sum();
+        let before = all.min(own.saturating_mul(self.queues.len() as u64)).saturating_add(self.running);
+        Duration::from_nanos(before / threads as u64)
+    }
+}
+
+/// How often something happened to what was to wait.
+#[derive(Default)]
+pub(crate) struct Told {
+    pub(crate) batches: AtomicU64,
+    pub(crate) batched: AtomicU64,
+    /// Refused because of rows, bytes or time.
+    pub(crate) refused: AtomicU64,
+    /// Deadline passed.
+    pub(crate) late: AtomicU64,
+    /// Client left.
+    pub(crate) left: AtomicU64,
+}
+
+struct Inner {
+    state: Mutex<State>,
+    wake: Condvar,
+    threads: usize,
+    rows: usize,
+    bytes: usize,
+    time: Duration,
+    told: Told,
+}
+
+/// The queues of all models, and the way to the threads that take from them.
+#[derive(Clone)]
+pub(crate) struct Compute(Arc<Inner>);
 
 impl Compute {
-    /// Starts `threads` threads.
-    pub(crate) fn start(&self, threads: usize) -> std::io::Result<Vec<JoinHandle<()>>> {
-        (0..threads)
+    pub(crate) fn new(config: &Config) -> Self {
+        Self(Arc::new(Inner {
+            state: Mutex::default(),
+            wake: Condvar::new(),
+            threads: config.threads_for_large(),
+            rows: config.queue_rows,
+            bytes: config.queue_bytes,
+            time: config.queue_time,
+            told: Told::default(),
+        }))
+    }
+
+    /// Starts the threads.
+    pub(crate) fn start(&self) -> std::io::Result<Vec<JoinHandle<()>>> {
+        (0..self.0.threads)
             .map(|i| {
                 let compute = self.clone();
                 std::thread::Builder::new().name(format!("tilewise-compute-{i}")).spawn(move || {
-                    while let Some(job) = compute.next() {
-                        // Jobs catch the panics of models; another one must not take the thread with it.
-                        let _ = std::panic::catch_unwind(std::panic::AssertUnwindSafe(job));
+                    while let Some(jobs) = compute.next() {
+                        // Predictions catch the panics of models; another one must not take the thread with it.
+                        let run = std::panic::AssertUnwindSafe(|| compute.run(jobs));
+                        let _ = std::panic::catch_unwind(run);
                     }
                 })
             })
             .collect()
     }
 
-    fn next(&self) -> Option<Job> {
-        let (queue, wake) = &*self.0;
-        let mut queue = queue.lock().unwrap_or_else(PoisonError::into_inner);
-        loop {
-            if let Some(job) = queue.jobs.pop_front() {
-                return Some(job);
-            }
-            if queue.closed {
-                return None;
-            }
-            queue = wake.wait(queue).unwrap_or_else(PoisonError::into_inner);
-        }
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Threads end when the queue is empty.
+    pub(crate) fn told(&self) -> &Told {
+        &self.0.told
+    }
+
+    /// Rows that wait, of all models.
+    pub(crate) fn rows(&self) -> usize {
+        self.state().queues.values().map(|queue| queue.rows).sum()
+    }
+
+    /// Threads end when the queues are empty.
     pub(crate) fn close(&self) {
-        self.0.0.lock().unwrap_or_else(PoisonError::into_inner).closed = true;
-        self.0.1.notify_all();
+        self.state().closed = true;
+        self.0.wake.notify_all();
     }
 
-    /// Runs `work` on a compute thread. A job whose client has left before it begins is skipped.
-    pub(crate) async fn run<T: Send + 'static>(
-        &self,
-        work: impl FnOnce() -> Result<T> + Send + 'static,
-    ) -> Result<T> {
-        let (reply, answer) = tokio::sync::oneshot::channel();
-        let job = Box::new(move || {
-            if !reply.is_closed() {
-                let _ = reply.send(work());
-            }
+    /// Whether a request that costs `cost` nanoseconds may wait for its turn.
+    pub(crate) fn admit(&self, served: &Served, times: Times, cost: u64) -> Result<()> {
+        let wait = self.state().wait(&served.name, self.0.threads);
+        self.admit_after(wait, served, times, cost)
+    }
+
+    /// Whoever finds nothing before him may, whatever was measured: else a wrong measurement would never be put right.
+    fn admit_after(&self, wait: Duration, served: &Served, times: Times, cost: u64) -> Result<()> {
+        if wait.is_zero() {
+            return Ok(());
+        }
+        let left = times.deadline.map(|deadline| {
+            let left = deadline.saturating_duration_since(Instant::now());
+            // Half of it: what waits is known by its average only, and an answer that comes too late helps nobody.
+            left.saturating_sub(Duration::from_nanos(cost)) / 2
         });
-        self.0.0.lock().unwrap_or_else(PoisonError::into_inner).jobs.push_back(job);
-        self.0.1.notify_one();
+        let (most, whose) = match left {
+            Some(left) if left < self.0.time => (left, "its time allows"),
+            _ => (self.0.time, "may be (queue_time)"),
+        };
+        if wait <= most {
+            return Ok(());
+        }
+        let wait_ms = wait.as_secs_f64() * 1e3;
+        let message = format!(
+            "a request for model {:?} would wait about {wait_ms:.0} ms, longer than {whose}; try again",
+            served.name
+        );
+        Err(self.refuse(message, wait))
+    }
+
+    #[cold]
+    fn refuse(&self, message: String, wait: Duration) -> Failure {
+        self.0.told.refused.fetch_add(1, Ordering::Relaxed);
+        Failure::new(StatusCode::SERVICE_UNAVAILABLE, message).retry_after(wait)
+    }
+
+    /// Answers a request that was read.
+    pub(crate) async fn read(
+        &self,
+        served: &Arc<Served>,
+        (asked, cells): (Asked, Vec<f64>),
+        times: Times,
+    ) -> Result<Done> {
+        let (rows, bytes) = (asked.rows(), size_of_val(&cells[..]));
+        let cost = served.cost.of_rows(rows);
+        self.wait(served, Work::Read(asked, cells), times, rows, bytes, cost).await
+    }
+
+    /// Reads and answers a request.
+    pub(crate) async fn whole(
+        &self,
+        served: &Arc<Served>,
+        (body, form): (Body, Form),
+        times: Times,
+    ) -> Result<Done> {
+        let bytes = body.bytes.len();
+        let cost = served.cost.of_bytes(bytes);
+        self.wait(served, Work::Whole(body, form), times, 0, bytes, cost).await
+    }
+
+    async fn wait(
+        &self,
+        served: &Arc<Served>,
+        work: Work,
+        times: Times,
+        rows: usize,
+        bytes: usize,
+        cost: u64,
+    ) -> Result<Done> {
+        let (reply, answer) = oneshot::channel();
+        let served = Arc::clone(served);
+        self.push(Job { served, work, times, rows, bytes, cost, reply })?;
         answer.await.unwrap_or_else(|_| {
             Err(Failure::new(StatusCode::INTERNAL_SERVER_ERROR, "the computation ended without an answer"))
         })
     }
-}
 
-/// A share of the memory for large bodies; given back when dropped.
-pub(crate) struct Waiting {
-    used: Arc<AtomicUsize>,
-    limit: usize,
-    mine: usize,
-}
-
-impl Waiting {
-    pub(crate) fn new(limit: usize) -> Self {
-        Self { used: Arc::default(), limit, mine: 0 }
-    }
-
-    /// A share of nothing yet.
-    pub(crate) fn empty(&self) -> Self {
-        Self { used: Arc::clone(&self.used), limit: self.limit, mine: 0 }
-    }
-
-    pub(crate) fn size(&self) -> usize {
-        self.mine
-    }
-
-    /// Bytes in use by all.
-    pub(crate) fn used(&self) -> usize {
-        self.used.load(Ordering::Relaxed)
-    }
-
-    /// Makes the share `size` bytes.
-    pub(crate) fn grow(&mut self, size: usize) -> Result<()> {
-        let more = size.saturating_sub(self.mine);
-        let before = self.used.fetch_add(more, Ordering::Relaxed);
-        self.mine += more;
-        if before + more <= self.limit {
-            return Ok(());
+    fn push(&self, job: Job) -> Result<()> {
+        let mut state = self.state();
+        let wait = state.wait(&job.served.name, self.0.threads);
+        self.admit_after(wait, &job.served, job.times, job.cost)?;
+        if !state.queues.contains_key(&job.served.name) {
+            state.queues.insert(job.served.name.clone(), Queue::default());
+            state.turns.push_back(job.served.name.clone());
         }
-        let message =
-            format!("{before} bytes of large requests are in work, {} may be; try again", self.limit);
-        Err(Failure::new(StatusCode::SERVICE_UNAVAILABLE, message).closing())
+        let Some(queue) = state.queues.get_mut(&job.served.name) else { return Ok(()) };
+        // One alone is never too much: the limits of bodies have let it pass.
+        let full = match queue.jobs.is_empty() {
+            true => None,
+            false if queue.rows + job.rows > self.0.rows => {
+                Some((queue.rows, "rows", self.0.rows, "queue_rows"))
+            }
+            false if queue.bytes + job.bytes > self.0.bytes => {
+                Some((queue.bytes, "bytes", self.0.bytes, "queue_bytes"))
+            }
+            false => None,
+        };
+        if let Some((waiting, what, most, setting)) = full {
+            drop(state);
+            let name = &job.served.name;
+            let message =
+                format!("{waiting} {what} wait for model {name:?}, {most} may ({setting}); try again");
+            return Err(self.refuse(message, wait));
+        }
+        queue.rows += job.rows;
+        queue.bytes += job.bytes;
+        queue.cost += job.cost;
+        queue.jobs.push_back(job);
+        drop(state);
+        self.0.wake.notify_one();
+        Ok(())
+    }
+
+    /// Waits for something to do.
+    fn next(&self) -> Option<Vec<Job>> {
+        let mut state = self.state();
+        loop {
+            if let Some(name) = state.turns.pop_front() {
+                let Some(queue) = state.queues.get_mut(&name) else { continue };
+                let jobs = queue.take(self.0.threads);
+                if queue.jobs.is_empty() {
+                    state.queues.remove(&name);
+                } else {
+                    state.turns.push_back(name);
+                }
+                state.running += jobs.iter().map(|job| job.cost).sum::<u64>();
+                return Some(jobs);
+            }
+            if state.closed {
+                return None;
+            }
+            state = self.0.wake.wait(state).unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+
+    fn run(&self, jobs: Vec<Job>) {
+        let ran = Ran { compute: self, cost: jobs.iter().map(|job| job.cost).sum() };
+        let Some(served) = jobs.first().map(|job| Arc::clone(&job.served)) else { return };
+        let (mut requests, mut replies, mut done) = (Vec::new(), Vec::new(), Vec::new());
+        for Job { work, times, reply, bytes, .. } in jobs {
+            let start = Instant::now();
+            if reply.is_closed() {
+                self.0.told.left.fetch_add(1, Ordering::Relaxed);
+            } else if times.is_over(start) {
+                self.0.told.late.fetch_add(1, Ordering::Relaxed);
+                done.push((reply, Err(Failure::late())));
+            } else {
+                match work {
+                    Work::Read(asked, cells) => {
+                        requests.push((asked, cells));
+                        replies.push(reply);
+                    }
+                    Work::Whole(Body { bytes: body, share: _share }, form) => {
+                        // The body's share of memory is held until the answer is there.
+                        done.push((reply, predict::large(&served, form, &body, times)));
+                        served.cost.answered_large(bytes, start.elapsed());
+                    }
+                }
+            }
+        }
+        if !requests.is_empty() {
+            self.0.told.batches.fetch_add(1, Ordering::Relaxed);
+            self.0.told.batched.fetch_add(requests.len() as u64, Ordering::Relaxed);
+            let start = Instant::now();
+            let rows = requests.iter().map(|(asked, _)| asked.rows()).sum();
+            let answers = predict::batch(&served, &requests);
+            served.cost.predicted_together(requests.len(), rows, start.elapsed());
+            done.extend(replies.into_iter().zip(answers));
+        }
+        // Before the answers go out: whoever has his may ask again at once, and must not find himself in his way.
+        drop(ran);
+        for (reply, answer) in done {
+            // Fails when the client has left meanwhile.
+            let _ = reply.send(answer);
+        }
     }
 }
 
-impl Drop for Waiting {
+impl Queue {
+    /// The next job, and those behind it that can be predicted together with it.
+    fn take(&mut self, threads: usize) -> Vec<Job> {
+        let share = self.rows.div_ceil(threads);
+        let (mut jobs, mut rows, mut cost) = (Vec::new(), 0, 0);
+        while let Some(job) = self.jobs.front() {
+            let together = match jobs.first() {
+                None => true,
+                Some(Job { served, work: Work::Read(..), .. }) => {
+                    matches!(job.work, Work::Read(..))
+                        && Arc::ptr_eq(served, &job.served)
+                        && rows + job.rows <= share
+                        && cost + job.cost <= BATCH
+                }
+                Some(_) => false,
+            };
+            if !together {
+                break;
+            }
+            rows += job.rows;
+            cost += job.cost;
+            self.rows -= job.rows;
+            self.bytes -= job.bytes;
+            self.cost -= job.cost;
+            jobs.extend(self.jobs.pop_front());
+        }
+        jobs
+    }
+}
+
+/// What has run is running no more, however it ended.
+struct Ran<'c> {
+    compute: &'c Compute,
+    cost: u64,
+}
+
+impl Drop for Ran<'_> {
     fn drop(&mut self) {
-        self.used.fetch_sub(self.mine, Ordering::Relaxed);
+        self.compute.state().running -= self.cost;
     }
 }

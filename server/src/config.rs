@@ -2,6 +2,7 @@
 
 use crate::error::{Error, Result};
 use std::net::{SocketAddr, ToSocketAddrs};
+use std::path::PathBuf;
 use std::time::Duration;
 
 /// The port when an address names none, as in gunicorn.
@@ -20,8 +21,16 @@ pub struct Config {
     pub compute_threads: usize,
     /// Bodies up to this many bytes are read and predicted by the worker itself.
     pub inline_bytes: usize,
-    /// Of those, requests up to this many cells (rows times inputs). Lower it for models that take long per row.
+    /// Of those, requests up to this many cells (rows times inputs). Models that take long are noticed by themselves ([`Config::inline_time`]).
     pub inline_cells: usize,
+    /// How long a prediction may take the worker itself, as measured; what takes longer waits for another thread.
+    pub inline_time: Duration,
+    /// Rows that may wait for a model; beyond it 503. Those of large bodies are not known before they are read.
+    pub queue_rows: usize,
+    /// Bytes that may wait for a model, of large bodies and of cells; beyond it 503.
+    pub queue_bytes: usize,
+    /// How long a request may be expected to wait for its turn; beyond it 503 at once. A request can ask for less.
+    pub queue_time: Duration,
     /// Largest body in bytes; beyond it 413.
     pub max_body: usize,
     /// Bytes of large bodies in memory at a time, over all connections; beyond it 503.
@@ -30,7 +39,7 @@ pub struct Config {
     pub max_head: usize,
     /// Header lines in a request; beyond it 431.
     pub max_headers: usize,
-    /// Names of models over the server's life; a model beyond it is not loaded.
+    /// Names of models at a time, failed ones included; a model beyond it is not loaded.
     pub max_models: usize,
     /// Whether `POST /v2/repository/models/{name}/load` and `unload` are carried out, or refused with 403.
     pub admin: bool,
@@ -54,10 +63,19 @@ pub struct Config {
     pub grace: Duration,
     /// How long a drain keeps connections without a request open, for a request that is under way on them.
     pub idle_grace: Duration,
-    /// Whether SIGTERM and SIGINT drain, and a second one stops at once; SIGHUP reloads models.
+    /// Whether SIGTERM and SIGINT drain, and a second one stops at once; SIGHUP reloads models,
+    /// SIGUSR1 opens the access log anew.
     pub signals: bool,
-    /// Whether each request is written to the standard output, as gunicorn does with `--access-logfile -`.
-    pub access_log: bool,
+    /// The file to which a line per request is added, as gunicorn does with `--access-logfile`; `-` is the standard
+    /// output. SIGUSR1 opens it anew (with [`Config::signals`]), after it was moved away.
+    pub access_log: Option<PathBuf>,
+    /// Requests after which the server drains and ends, for a supervisor that starts it again; 0 is never. What gunicorn's
+    /// `--max-requests` does to a worker.
+    pub max_requests: u64,
+    /// The file that holds the number of the process while it listens; refused where a process that runs has written it.
+    pub pid_file: Option<PathBuf>,
+    /// The socket on which systemd wants to hear when the server is ready and when it ends: its `NOTIFY_SOCKET`.
+    pub notify: Option<PathBuf>,
 }
 
 impl Default for Config {
@@ -69,6 +87,11 @@ impl Default for Config {
             inline_bytes: 32 * 1024,
             // Some 50 microseconds of reading JSON, against which the hop to another thread costs little.
             inline_cells: 1024,
+            // What a hop to another thread and back costs some five times over.
+            inline_time: Duration::from_micros(150),
+            queue_rows: 16 * 1024,
+            queue_bytes: 64 * 1024 * 1024,
+            queue_time: Duration::from_secs(5),
             max_body: 16 * 1024 * 1024,
             max_waiting: 256 * 1024 * 1024,
             max_head: 16 * 1024,
@@ -86,7 +109,10 @@ impl Default for Config {
             grace: Duration::from_secs(30),
             idle_grace: Duration::from_secs(1),
             signals: false,
-            access_log: false,
+            access_log: None,
+            max_requests: 0,
+            pid_file: None,
+            notify: None,
         }
     }
 }
@@ -100,6 +126,11 @@ impl Config {
             0 => std::thread::available_parallelism().map_or(1, |cores| (cores.get() - 1).max(1)),
             n => n,
         }
+    }
+
+    /// Threads for large requests, as a number.
+    pub(crate) fn threads_for_large(&self) -> usize {
+        if self.compute_threads > 0 { self.compute_threads } else { self.worker_threads() }
     }
 
     pub(crate) fn check(&self) -> Result<()> {

@@ -41,8 +41,9 @@ pub(crate) fn builder(shared: &Shared) -> http1::Builder {
     /// hyper reads this many headers without allocating.
     const UNALLOCATED: usize = 100;
     let mut builder = http1::Builder::new();
-    // A client that has sent its request may close its half and still read the reply.
-    builder.half_close(true).max_buf_size(shared.config.max_head).writev(false);
+    // A client that closes, its half or all of it (which look alike), is taken to have left: what waits is dropped. To
+    // what is answered at once it makes no difference.
+    builder.half_close(false).max_buf_size(shared.config.max_head).writev(false);
     if shared.config.max_headers != UNALLOCATED {
         builder.max_headers(shared.config.max_headers);
     }

@@ -36,6 +36,22 @@ pub enum Error {
         /// What would be accepted.
         accepted: &'static str,
     },
+    /// The access log cannot be opened.
+    #[error("access log {}: {source}", path.display())]
+    AccessLog {
+        /// Its file.
+        path: std::path::PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// The file for the process's number cannot be written, or is another process's.
+    #[error("pid file {}: {what}", path.display())]
+    PidFile {
+        /// The file.
+        path: std::path::PathBuf,
+        /// What is wrong with it.
+        what: String,
+    },
     /// No model of a repository could be loaded, or it could not be listed.
     #[error("repository: {what}")]
     Repository {

@@ -6,6 +6,7 @@
 use crate::failure::{Failure, Result};
 use hyper::header::{self, HeaderMap};
 use hyper::{StatusCode, Version};
+use std::time::Duration;
 
 /// What the headers say about the body.
 #[derive(Debug, Default, PartialEq)]
@@ -16,6 +17,8 @@ pub(crate) struct Head {
     pub(crate) expects: bool,
     /// Bytes of JSON at the beginning of the body, behind which binary tensors follow.
     pub(crate) json: Option<usize>,
+    /// Within what time the answer is wanted.
+    pub(crate) timeout: Option<Duration>,
 }
 
 /// Checks version and headers in one pass.
@@ -56,6 +59,21 @@ pub(crate) fn check(version: Version, headers: &HeaderMap) -> Result<Head> {
                 ));
             }
             head.json = length;
+        } else if name.as_str() == "x-request-timeout-ms" {
+            let digits = value.as_bytes().iter().all(u8::is_ascii_digit);
+            let milliseconds: Option<u32> = value
+                .to_str()
+                .ok()
+                .filter(|_| digits)
+                .and_then(|text| text.parse().ok())
+                .filter(|&ms| ms > 0);
+            if head.timeout.is_some() || milliseconds.is_none() {
+                return Err(refuse(
+                    StatusCode::BAD_REQUEST,
+                    "there is one X-Request-Timeout-Ms, a number from 1 to 4294967295 in digits",
+                ));
+            }
+            head.timeout = milliseconds.map(|ms| Duration::from_millis(ms.into()));
         }
     }
     if hosts > 1 {

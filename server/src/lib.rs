@@ -11,9 +11,10 @@
 //!    the last reply. `head` and `body` refuse what they must before a byte of it is parsed.
 //! 3. `rows` and `tensors` write cells straight from JSON text (`binary`: from bytes) into a reused buffer, without a
 //!    document in between.
-//! 4. A small request is predicted on the worker itself: a hop to another thread would cost more than the prediction.
-//!    A large one moves to a *compute* thread (`compute`), so that it never stands in front of small ones; its rows
-//!    are divided by `tilewise_kernels::parallel`.
+//! 4. A small request is predicted on the worker itself (`predict`): a hop to another thread would cost more than the
+//!    prediction. A large one, or one of a model that was measured to take long (`cost`), waits for a *compute* thread
+//!    (`compute`), so that it never stands in front of others; what waits together is predicted together, and what would
+//!    wait too long is refused at once. Rows of a large request are divided by `tilewise_kernels::parallel`.
 //! 5. `reply` writes the answer, shortest numbers that read back to the same bits.
 //!
 //! No lock is taken between 2 and 5 for a small request; counters belong to one thread each (`metrics`). Which models
@@ -31,6 +32,7 @@ mod catalogue;
 mod compute;
 mod config;
 mod connection;
+mod cost;
 mod error;
 mod failure;
 mod head;
@@ -38,6 +40,8 @@ mod json;
 mod life;
 mod metadata;
 mod metrics;
+mod openapi;
+mod predict;
 mod reply;
 mod repository;
 mod routes;
@@ -45,13 +49,15 @@ mod rows;
 mod served;
 mod server;
 mod stream;
+mod supervised;
 mod tensors;
+mod waiting;
 mod worker;
 
 pub use config::{Config, parse_bind};
 pub use error::{Error, Result};
 pub use repository::{Loader, Repository};
-pub use server::{End, Handle, start, start_repository};
+pub use server::{End, Handle, check, start, start_repository};
 
 /// The README's program is compiled with the tests.
 #[cfg(doctest)]

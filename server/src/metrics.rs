@@ -4,7 +4,7 @@
 //! them up. No two workers ever write to the same cache line.
 
 use crate::catalogue::Catalogue;
-use crate::served::Served;
+use crate::compute::Compute;
 use hyper::StatusCode;
 use std::fmt::Write;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -53,15 +53,32 @@ pub(crate) struct Counters {
     /// Per route: a count per bucket, the last beyond all bounds, and the sum in nanoseconds.
     latency: [([Count; BOUNDS.len() + 1], Count); ROUTES.len()],
     connections: Count,
-    /// By the numbers of models.
-    rows: Vec<Count>,
+}
+
+/// Rows predicted with all versions of a model: a count of each worker, on a cache line of its own.
+pub(crate) struct Rows(Vec<Own>);
+
+#[derive(Default)]
+#[repr(align(128))]
+struct Own(Count);
+
+impl Rows {
+    pub(crate) fn new(workers: usize) -> Self {
+        Self((0..workers).map(|_| Own::default()).collect())
+    }
+
+    /// Told by worker number `worker`.
+    #[inline]
+    pub(crate) fn add(&self, worker: usize, rows: usize) {
+        self.0[worker].0.add(rows as u64);
+    }
+
+    fn total(&self) -> u64 {
+        self.0.iter().map(|own| own.0.get()).sum()
+    }
 }
 
 impl Counters {
-    pub(crate) fn new(models: usize) -> Self {
-        Self { rows: (0..models).map(|_| Count::default()).collect(), ..Self::default() }
-    }
-
     #[inline]
     pub(crate) fn request(&self, route: Route, status: StatusCode, took: Duration) {
         let status = status.as_u16();
@@ -76,15 +93,10 @@ impl Counters {
     pub(crate) fn connection(&self) {
         self.connections.add(1);
     }
-
-    #[inline]
-    pub(crate) fn predicted(&self, served: &Served, rows: usize) {
-        self.rows[served.slot].add(rows as u64);
-    }
 }
 
 /// What is not counted by workers.
-pub(crate) struct Gauges {
+pub(crate) struct Gauges<'s> {
     pub(crate) open: usize,
     pub(crate) waiting: usize,
     pub(crate) refused: u64,
@@ -92,10 +104,11 @@ pub(crate) struct Gauges {
     pub(crate) ready: bool,
     pub(crate) loaded: u64,
     pub(crate) failed: u64,
+    pub(crate) compute: &'s Compute,
 }
 
 /// The text of `/metrics`.
-pub(crate) fn text(workers: &[Counters], catalogue: &Catalogue, gauges: &Gauges) -> String {
+pub(crate) fn text(workers: &[Counters], catalogue: &Catalogue, gauges: &Gauges<'_>) -> String {
     let mut out = String::new();
     let total = |pick: &dyn Fn(&Counters) -> u64| workers.iter().map(pick).sum::<u64>();
     let head = |out: &mut String, name: &str, kind: &str, help: &str| {
@@ -126,10 +139,11 @@ pub(crate) fn text(workers: &[Counters], catalogue: &Catalogue, gauges: &Gauges)
             writeln!(out, "{name}_sum{{route=\"{route}\"}} {sum}\n{name}_count{{route=\"{route}\"}} {below}");
     }
     head(&mut out, "tilewise_rows_total", "counter", "Rows predicted, by model.");
-    for (m, name) in catalogue.slots.iter().enumerate() {
-        let n = total(&|c| c.rows[m].get());
+    for entry in &catalogue.models {
+        let (name, n) = (&entry.name, entry.versions[0].served.counted.total());
         let _ = writeln!(out, "tilewise_rows_total{{model=\"{name}\"}} {n}");
     }
+    let (waited, told) = (gauges.compute.told(), |count: &AtomicU64| count.load(Ordering::Relaxed));
     for (name, kind, help, value) in [
         ("tilewise_connections_total", "counter", "Connections accepted.", total(&|c| c.connections.get())),
         ("tilewise_connections_refused_total", "counter", "Connections beyond the limit.", gauges.refused),
@@ -141,6 +155,27 @@ pub(crate) fn text(workers: &[Counters], catalogue: &Catalogue, gauges: &Gauges)
             "Access log lines not written.",
             gauges.lines_dropped,
         ),
+        ("tilewise_queue_rows", "gauge", "Rows that wait for a thread.", gauges.compute.rows() as u64),
+        (
+            "tilewise_queue_refused_total",
+            "counter",
+            "Requests refused because too much waited before them.",
+            told(&waited.refused),
+        ),
+        (
+            "tilewise_queue_late_total",
+            "counter",
+            "Requests whose time was over before their turn.",
+            told(&waited.late),
+        ),
+        (
+            "tilewise_queue_left_total",
+            "counter",
+            "Requests whose client left before their turn.",
+            told(&waited.left),
+        ),
+        ("tilewise_batches_total", "counter", "Predictions of requests that waited.", told(&waited.batches)),
+        ("tilewise_batched_total", "counter", "Requests that were predicted in them.", told(&waited.batched)),
         ("tilewise_models", "gauge", "Models that are served.", catalogue.models.len() as u64),
         ("tilewise_model_loads_total", "counter", "Versions of models loaded from files.", gauges.loaded),
         ("tilewise_model_loads_failed_total", "counter", "Versions that could not be loaded.", gauges.failed),

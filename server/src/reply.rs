@@ -43,7 +43,7 @@ pub(crate) fn failure(failure: &Failure) -> Reply {
         reply.headers_mut().insert(header::ALLOW, HeaderValue::from_static(allow));
     }
     if failure.status == StatusCode::SERVICE_UNAVAILABLE {
-        reply.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
+        reply.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(failure.retry_after));
     }
     if failure.close {
         close(&mut reply);

@@ -6,7 +6,9 @@
 //! request should wait for.
 
 use crate::catalogue::{Catalogue, Current, Entry, version_number};
+use crate::config::Config;
 use crate::error::{Error, Result};
+use crate::metrics::Rows;
 use crate::served::{Served, acceptable};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -129,7 +131,9 @@ pub(crate) struct Keeper {
     models: BTreeMap<String, BTreeMap<u64, Known>>,
     /// Out of service by order.
     unloaded: BTreeSet<String>,
-    slots: Vec<String>,
+    /// Of every name there is.
+    counted: BTreeMap<String, Arc<Rows>>,
+    workers: usize,
     current: Current,
     reloads: Arc<Reloads>,
     /// Replaced, and perhaps still in use.
@@ -137,14 +141,15 @@ pub(crate) struct Keeper {
 }
 
 impl Keeper {
-    /// Holds at most `most` names of models over its life.
-    pub(crate) fn new(repository: Option<Repository>, most: usize) -> Self {
+    /// Holds at most so many names of models at a time as `config` allows.
+    pub(crate) fn new(repository: Option<Repository>, config: &Config) -> Self {
         Self {
             repository,
-            most,
+            most: config.max_models,
+            workers: config.worker_threads(),
             models: BTreeMap::new(),
             unloaded: BTreeSet::new(),
-            slots: Vec::new(),
+            counted: BTreeMap::new(),
             current: Current::default(),
             reloads: Arc::default(),
             retired: Vec::new(),
@@ -165,9 +170,9 @@ impl Keeper {
         if self.models.contains_key(&name) {
             return Err(refuse("the name is given twice".into()));
         }
-        let slot = self.slot(&name).map_err(refuse)?;
+        let counted = self.counted(&name).map_err(refuse)?;
         model.prepare().map_err(|e| refuse(e.to_string()))?;
-        let served = Arc::new(Served::new(slot, name.clone(), 1, model).map_err(refuse)?);
+        let served = Arc::new(Served::new(counted, name.clone(), 1, model).map_err(refuse)?);
         let known = Known { stamp: None, served: Some(served), trouble: None };
         self.models.insert(name, BTreeMap::from([(1, known)]));
         Ok(())
@@ -360,10 +365,10 @@ impl Keeper {
             return;
         }
         let replaces = known.is_some_and(|known| known.served.is_some());
-        let loaded = place.and_then(|(path, stamp)| {
-            let slot = self.slot(name)?;
-            repository.load(&path, stamp, slot, name, version)
-        });
+        let counted = self.counted(name);
+        // Where there was no room for its name it is tried again, though nothing changes in its file.
+        let stamp = stamp.filter(|_| counted.is_ok());
+        let loaded = place.and_then(|(path, stamp)| repository.load(&path, stamp, counted?, name, version));
         let versions = self.models.entry(name.to_owned()).or_default();
         let known = versions.entry(version).or_insert(Known { stamp: None, served: None, trouble: None });
         known.stamp = stamp;
@@ -385,22 +390,25 @@ impl Keeper {
         }
     }
 
-    /// The number under which rows of a model are counted.
-    fn slot(&mut self, name: &str) -> Result<usize, String> {
-        if let Some(slot) = self.slots.iter().position(|known| known == name) {
-            return Ok(slot);
+    /// Where rows of a model are counted.
+    fn counted(&mut self, name: &str) -> Result<Arc<Rows>, String> {
+        if let Some(counted) = self.counted.get(name) {
+            return Ok(Arc::clone(counted));
         }
-        if self.slots.len() >= self.most {
+        if self.counted.len() >= self.most {
             return Err(format!("{} names of models are served, as many as may be (max_models)", self.most));
         }
-        self.slots.push(name.to_owned());
-        Ok(self.slots.len() - 1)
+        let counted = Arc::new(Rows::new(self.workers));
+        self.counted.insert(name.to_owned(), Arc::clone(&counted));
+        Ok(counted)
     }
 
     /// Puts a new catalogue in place of the present one. Retired models are in `retired` by now, so that whoever drops
     /// the old catalogue frees none of them.
-    fn publish(&self) {
-        let mut next = Catalogue { slots: self.slots.clone(), ..Catalogue::default() };
+    fn publish(&mut self) {
+        let mut next = Catalogue::default();
+        // What is gone makes room for other names.
+        self.counted.retain(|name, _| self.models.contains_key(name));
         for (name, versions) in &self.models {
             let served: Vec<_> = versions.values().rev().filter_map(|known| known.served.clone()).collect();
             if !served.is_empty() {
@@ -445,7 +453,7 @@ impl Repository {
         &self,
         path: &Path,
         stamp: Stamp,
-        slot: usize,
+        counted: Arc<Rows>,
         name: &str,
         version: u64,
     ) -> Result<Served, String> {
@@ -456,7 +464,7 @@ impl Repository {
                 return Err(format!("{}: it changed while it was read", path.display()));
             }
             model.prepare().map_err(|e| e.to_string())?;
-            let served = Served::new(slot, name.to_owned(), version, model)?;
+            let served = Served::new(counted, name.to_owned(), version, model)?;
             served.warm_up()?;
             Ok(served)
         };

@@ -3,42 +3,39 @@
 use crate::access_log::Entry;
 use crate::body;
 use crate::catalogue::Catalogue;
+use crate::compute::Times;
 use crate::config::Config;
 use crate::failure::{Failure, Result};
 use crate::head::{self, Head};
 use crate::life::Phase;
 use crate::metadata;
 use crate::metrics::{self, Gauges, Route};
+use crate::openapi;
+use crate::predict::{self, Form, Small};
 use crate::reply::{self, Reply};
 use crate::repository::{Order, Refused};
-use crate::rows;
 use crate::served::Served;
 use crate::server::Shared;
 use crate::stream::Link;
-use crate::tensors;
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use hyper::body::{Body as _, Incoming};
 use hyper::{Method, Request, StatusCode, header};
-use std::cell::RefCell;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Instant;
 
-/// Scratch beyond this many bytes is given back after a request.
-const KEPT_SCRATCH: usize = 1024 * 1024;
+/// What `/metrics` is.
+pub(crate) const METRICS_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
 
-/// Buffers that a thread uses for one request after another.
-#[derive(Default)]
-struct Scratch {
-    cells: Vec<f64>,
-    gathered: Vec<f64>,
-    answers: Vec<f64>,
-    reply: BytesMut,
-}
+/// What `/` is.
+pub(crate) const PAGE_TYPE: &str = "text/html; charset=utf-8";
 
-thread_local! {
-    static SCRATCH: RefCell<Scratch> = RefCell::default();
-}
+/// The page at `/`: it shows models and rates, and asks for predictions, with what is in it and the routes below.
+const PAGE: &str = include_str!("page.html");
+
+/// What the page may do: nothing that is not its own or this server's.
+const PAGE_POLICY: &str = "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; \
+                           connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
 /// A route that was found.
 enum Target {
@@ -49,6 +46,8 @@ enum Target {
     Ready,
     Server,
     Metrics,
+    Document,
+    Page,
     Index,
     /// Of the model of this name, if true a load, else an unload.
     Change(String, bool),
@@ -59,7 +58,7 @@ impl Target {
         match self {
             Self::Predict(_) => Route::Predict,
             Self::Infer(_) => Route::Infer,
-            Self::Metadata(_) | Self::Server => Route::Metadata,
+            Self::Metadata(_) | Self::Server | Self::Document | Self::Page => Route::Metadata,
             Self::Live | Self::Ready => Route::Health,
             Self::Metrics => Route::Metrics,
             Self::Index | Self::Change(..) => Route::Repository,
@@ -87,6 +86,8 @@ fn find(catalogue: &Catalogue, path: &str) -> Result<Target> {
         "/v2/health/ready" => return Ok(Target::Ready),
         "/v2/repository/index" => return Ok(Target::Index),
         "/metrics" => return Ok(Target::Metrics),
+        "/openapi.json" => return Ok(Target::Document),
+        "/" => return Ok(Target::Page),
         _ => {}
     }
     if let Some(rest) = path.strip_prefix("/v2/repository/models/") {
@@ -127,10 +128,14 @@ pub(crate) async fn answer(link: Arc<Link>, request: Request<Incoming>) -> Reply
         (request.method().clone(), request.uri().clone(), agent.to_owned())
     });
     let mut route = Route::Other;
-    let mut reply = match handle(shared, &link, request, &mut route).await {
+    let mut reply = match handle(shared, &link, request, &mut route, start).await {
         Ok(reply) => reply,
         Err(failure) => reply::failure(&failure),
     };
+    let most = shared.config.max_requests;
+    if most > 0 && shared.answered.fetch_add(1, Ordering::Relaxed) + 1 >= most {
+        shared.life.advance(Phase::Draining);
+    }
     if shared.life.phase() >= Phase::Draining {
         reply::close(&mut reply);
     }
@@ -152,14 +157,6 @@ pub(crate) async fn answer(link: Arc<Link>, request: Request<Incoming>) -> Reply
     reply
 }
 
-/// What the body of a prediction is.
-#[derive(Clone, Copy)]
-enum Form {
-    Rows,
-    /// An inference request, with the number of bytes that are JSON if it says so.
-    Tensors(Option<usize>),
-}
-
 /// What to do once the head is known.
 enum Plan {
     Reply(Reply),
@@ -175,6 +172,7 @@ async fn handle(
     link: &Link,
     request: Request<Incoming>,
     route: &mut Route,
+    start: Instant,
 ) -> Result<Reply> {
     let head = head::check(request.version(), request.headers())?;
     let (served, form) = match plan(shared, &request, &head, route) {
@@ -190,17 +188,32 @@ async fn handle(
         }
         Err(failure) => return Err(past_body(failure, shared, request, &head).await),
     };
-    let body = body::read(request.into_body(), &shared.config, &shared.waiting).await?;
-    let done = if body.bytes.len() <= shared.config.inline_bytes {
-        match predict(&served, form, &body.bytes, shared.config.inline_cells, false) {
-            Some(done) => done?,
-            // Few bytes, many cells.
-            None => elsewhere(shared, &served, form, body).await?,
+    let config = &shared.config;
+    let timeout = head.timeout.and_then(|timeout| start.checked_add(timeout));
+    let times = Times { start, deadline: timeout };
+    // Rows that this thread may predict itself; none of a model that takes long.
+    let most_rows = served.cost.rows_within(config.inline_time);
+    let is_large = request.body().size_hint().exact().is_none_or(|n| n > config.inline_bytes as u64);
+    if is_large || most_rows == 0 {
+        // As early as can be: before the body is read, or asked for.
+        let cost = served.cost.of_rows(1);
+        if let Err(failure) = shared.compute.admit(&served, times, cost) {
+            return Err(past_body(failure, shared, request, &head).await);
+        }
+    }
+    let body = body::read(request.into_body(), config, &shared.waiting).await?;
+    let done = if body.bytes.len() <= config.inline_bytes {
+        match predict::small(&served, form, &body.bytes, (config.inline_cells, most_rows), times)? {
+            Small::Done(done) => done,
+            Small::Read(asked, cells) => {
+                let times = times.within(asked.timeout());
+                shared.compute.read(&served, (asked, cells), times).await?
+            }
         }
     } else {
-        elsewhere(shared, &served, form, body).await?
+        shared.compute.whole(&served, (body, form), times).await?
     };
-    shared.counters[link.worker].predicted(&served, done.rows);
+    served.counted.add(link.worker, done.rows);
     Ok(reply::predicted(done.reply, done.json))
 }
 
@@ -243,15 +256,26 @@ fn plan(shared: &Shared, request: &Request<Incoming>, head: &Head, route: &mut R
         }
         Target::Server => get(metadata::server()),
         Target::Metadata(metadata) => get(metadata),
-        Target::Metrics => {
-            let mut plan = get(metrics_text(shared).into())?;
-            if let Plan::Reply(reply) = &mut plan {
-                let format = header::HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
-                reply.headers_mut().insert(header::CONTENT_TYPE, format);
-            }
-            Ok(plan)
+        Target::Document => get(openapi::document()),
+        Target::Page => {
+            let plan = of_type(get(Bytes::from_static(PAGE.as_bytes()))?, PAGE_TYPE);
+            Ok(with(plan, header::CONTENT_SECURITY_POLICY, PAGE_POLICY))
         }
+        Target::Metrics => Ok(of_type(get(metrics_text(shared).into())?, METRICS_TYPE)),
     }
+}
+
+/// The same reply with another type.
+fn of_type(plan: Plan, kind: &'static str) -> Plan {
+    with(plan, header::CONTENT_TYPE, kind)
+}
+
+/// The same reply with a header.
+fn with(mut plan: Plan, name: header::HeaderName, value: &'static str) -> Plan {
+    if let Plan::Reply(reply) = &mut plan {
+        reply.headers_mut().insert(name, header::HeaderValue::from_static(value));
+    }
+    plan
 }
 
 /// The body of a request about the repository: an object, or nothing, which is taken for an empty one.
@@ -317,65 +341,6 @@ async fn past_body(failure: Failure, shared: &Shared, request: Request<Incoming>
     failure.closing()
 }
 
-/// Answers a large request on a compute thread.
-async fn elsewhere(shared: &Arc<Shared>, served: &Arc<Served>, form: Form, body: body::Body) -> Result<Done> {
-    let served = Arc::clone(served);
-    shared
-        .compute
-        .run(move || {
-            // The body's share of memory is held until the answer is there.
-            let body::Body { bytes, share: _share } = body;
-            predict(&served, form, &bytes, usize::MAX, true).unwrap_or_else(|| {
-                Err(Failure::new(
-                    StatusCode::INTERNAL_SERVER_ERROR,
-                    "a request has more cells than there are numbers",
-                ))
-            })
-        })
-        .await
-}
-
-/// A prediction that was made.
-struct Done {
-    rows: usize,
-    reply: Bytes,
-    /// Bytes of the reply that are JSON, where binary data follows.
-    json: Option<usize>,
-}
-
-/// Reads `body`, predicts, writes the reply; none when there are more than `most` cells.
-fn predict(served: &Served, form: Form, body: &[u8], most: usize, divided: bool) -> Option<Result<Done>> {
-    SCRATCH.with_borrow_mut(|scratch| {
-        let Scratch { cells, gathered, answers, reply } = scratch;
-        let mut work = || {
-            let (mut listed, mut tensors) = (None, None);
-            let rows = match form {
-                Form::Tensors(json) => {
-                    tensors.insert(tensors::read(body, json, served, cells, gathered)?).rows
-                }
-                Form::Rows => listed.insert(rows::read(body, served, cells)?).count,
-            };
-            if cells.len() > most {
-                return Ok(None);
-            }
-            served.predict(cells, rows, answers, divided)?;
-            reply.clear();
-            let mut json = None;
-            match (listed, tensors) {
-                (Some(rows), _) => reply::rows(reply, served, rows, answers),
-                (_, Some(tensors)) => json = reply::tensors(reply, served, &tensors, answers),
-                _ => {}
-            }
-            Ok(Some(Done { rows, reply: reply.split().freeze(), json }))
-        };
-        let done = work().transpose();
-        if cells.capacity() * size_of::<f64>() > KEPT_SCRATCH || reply.capacity() > KEPT_SCRATCH {
-            *scratch = Scratch::default();
-        }
-        done
-    })
-}
-
 fn metrics_text(shared: &Shared) -> String {
     let gauges = Gauges {
         open: shared.life.open(),
@@ -384,6 +349,7 @@ fn metrics_text(shared: &Shared) -> String {
         lines_dropped: shared.access_log.as_ref().map_or(0, |log| log.dropped()),
         ready: shared.life.phase() == Phase::Running,
         loaded: shared.orders.reloads.loaded.load(Ordering::Relaxed),
+        compute: &shared.compute,
         failed: shared.orders.reloads.failed.load(Ordering::Relaxed),
     };
     metrics::text(&shared.counters, &shared.catalogue.load(), &gauges)

@@ -1,6 +1,8 @@
 //! A model as the server holds it: its columns by name, and the pieces of JSON that every reply repeats.
 
+use crate::cost::Cost;
 use crate::failure::{self, Failure};
+use crate::metrics::Rows;
 use std::collections::HashMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -91,8 +93,10 @@ pub(crate) struct Served {
     pub(crate) outputs: usize,
     /// From 1.
     pub(crate) version: u64,
-    /// The number under which its rows are counted, that of all versions of its name.
-    pub(crate) slot: usize,
+    /// Its rows, with those of the other versions of its name.
+    pub(crate) counted: Arc<Rows>,
+    /// What its predictions cost.
+    pub(crate) cost: Cost,
 }
 
 /// A string as JSON writes it.
@@ -110,7 +114,7 @@ pub(crate) fn acceptable(name: &str) -> bool {
 impl Served {
     /// An error says why the model cannot be served under this name.
     pub(crate) fn new(
-        slot: usize,
+        counted: Arc<Rows>,
         name: String,
         version: u64,
         model: Arc<dyn Model>,
@@ -149,7 +153,18 @@ impl Served {
         if outputs == 0 || !classes.is_empty() && classes.len() != outputs {
             return Err("a model needs one output per class, or one or more per row".into());
         }
-        Ok(Self { name, model, inputs, positions, classes, labels, outputs, version, slot })
+        Ok(Self {
+            name,
+            model,
+            inputs,
+            positions,
+            classes,
+            labels,
+            outputs,
+            version,
+            counted,
+            cost: Cost::default(),
+        })
     }
 
     /// Lets the model answer a row of zeros, so that no request is the first. It may refuse the row, not panic.

@@ -1,13 +1,15 @@
 //! Starting a server, and the handle that ends it.
 
 use crate::access_log::AccessLog;
-use crate::catalogue::{Current, Entry};
-use crate::compute::{Compute, Waiting};
+use crate::catalogue::Current;
+use crate::compute::Compute;
 use crate::config::Config;
 use crate::error::{Error, Result};
 use crate::life::{Life, Phase};
 use crate::metrics::Counters;
 use crate::repository::{Keeper, Order, Orders, Repository};
+use crate::supervised::{PidFile, notify};
+use crate::waiting::Waiting;
 use crate::{acceptor, worker};
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -16,6 +18,7 @@ use std::sync::mpsc::{Sender, channel};
 use std::thread::JoinHandle;
 use tilewise_base::Model;
 use tokio::net::{TcpListener, TcpSocket};
+use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc::unbounded_channel;
 
 /// What all threads of a server share.
@@ -30,6 +33,8 @@ pub(crate) struct Shared {
     pub(crate) loads: Vec<Load>,
     /// Connections that found no room.
     pub(crate) refused: AtomicU64,
+    /// Requests, counted where their number is limited.
+    pub(crate) answered: AtomicU64,
     pub(crate) compute: Compute,
     pub(crate) waiting: Waiting,
     pub(crate) access_log: Option<AccessLog>,
@@ -80,9 +85,7 @@ impl Handle {
 
     /// The latest version of each model that is served now, by name.
     pub fn models(&self) -> Vec<(String, Arc<dyn Model>)> {
-        let catalogue = self.catalogue.load();
-        let latest = |entry: &Entry| (entry.name.clone(), Arc::clone(&entry.versions[0].served.model));
-        catalogue.models.iter().map(latest).collect()
+        self.catalogue.load().latest()
     }
 
     /// Begins to load what has changed in the files of the repository, as SIGHUP does.
@@ -119,7 +122,7 @@ impl Drop for Handle {
 /// be started.
 pub fn start(config: Config, models: Vec<(String, Arc<dyn Model>)>) -> Result<Handle> {
     config.check()?;
-    let mut keeper = Keeper::new(None, config.max_models);
+    let mut keeper = Keeper::new(None, &config);
     for (name, model) in models {
         keeper.add(name, model)?;
     }
@@ -132,35 +135,55 @@ pub fn start(config: Config, models: Vec<(String, Arc<dyn Model>)>) -> Result<Ha
 /// As [`start`]; when one of the repository's files, or every model of its folder, cannot be loaded.
 pub fn start_repository(config: Config, repository: Repository) -> Result<Handle> {
     config.check()?;
-    let keeper = Keeper::new(Some(repository), config.max_models);
+    let keeper = Keeper::new(Some(repository), &config);
     run(config, keeper)
 }
 
+/// Checks settings and loads the models of `repository`, as [`start_repository`] would, but serves nothing; returns the
+/// latest version of each model.
+///
+/// # Errors
+/// As [`start_repository`], except for what concerns the address.
+pub fn check(config: &Config, repository: Repository) -> Result<Vec<(String, Arc<dyn Model>)>> {
+    config.check()?;
+    let mut keeper = Keeper::new(Some(repository), config);
+    keeper.begin()?;
+    Ok(keeper.current().load().latest())
+}
+
 fn run(config: Config, mut keeper: Keeper) -> Result<Handle> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    // Before models are loaded, which may take long: a SIGHUP meanwhile would end the process. SIGTERM may.
+    let hangup = match config.signals {
+        true => Some(runtime.block_on(async { signal(SignalKind::hangup()) })?),
+        false => None,
+    };
     keeper.begin()?;
     let workers = config.worker_threads();
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let listener = runtime.block_on(async { listen(&config) });
     let (listener, address) = listener.map_err(|source| Error::Listen { address: config.bind, source })?;
-    let (access_log, log_thread) = match config.access_log {
-        true => AccessLog::start().map(|(log, thread)| (Some(log), Some(thread)))?,
-        false => (None, None),
+    let (access_log, log_thread) = match &config.access_log {
+        Some(path) => {
+            let started = AccessLog::start(path);
+            let told = |e: std::io::Error| Error::AccessLog { path: path.clone(), source: e };
+            started.map(|(log, thread)| (Some(log), Some(thread))).map_err(told)?
+        }
+        None => (None, None),
     };
+    let pid_file = config.pid_file.as_deref().map(PidFile::write).transpose()?;
     let life = Arc::new(Life::default());
-    let compute = Compute::default();
-    let compute_threads = match config.compute_threads {
-        0 => workers,
-        n => n,
-    };
+    let ready = config.notify.clone();
+    let compute = Compute::new(&config);
     let (sender, orders) = channel();
     let catalogue = keeper.current();
     let shared = Arc::new(Shared {
         catalogue: keeper.current(),
         orders: Orders { sender: sender.clone(), reloads: keeper.reloads() },
         life: Arc::clone(&life),
-        counters: (0..workers).map(|_| Counters::new(config.max_models)).collect(),
+        counters: (0..workers).map(|_| Counters::default()).collect(),
         loads: (0..workers).map(|_| Load::default()).collect(),
         refused: AtomicU64::new(0),
+        answered: AtomicU64::new(0),
         compute: compute.clone(),
         waiting: Waiting::new(config.max_waiting),
         access_log,
@@ -171,7 +194,7 @@ fn run(config: Config, mut keeper: Keeper) -> Result<Handle> {
         Handle { address, life, compute: compute.clone(), catalogue, orders: sender, thread: None };
     // Ends when handle and server have.
     std::thread::Builder::new().name("tilewise-models".into()).spawn(move || keeper.run(&orders))?;
-    let mut threads = compute.start(compute_threads)?;
+    let mut threads = compute.start()?;
     let (mut queues, mut worker_threads) = (Vec::new(), Vec::new());
     for index in 0..workers {
         let (queue, accepted) = unbounded_channel();
@@ -179,7 +202,8 @@ fn run(config: Config, mut keeper: Keeper) -> Result<Handle> {
         worker_threads.push(worker::start(index, Arc::clone(&shared), accepted)?);
     }
     handle.thread = Some(std::thread::Builder::new().name("tilewise-accept".into()).spawn(move || {
-        let end = runtime.block_on(acceptor::run(listener, Arc::clone(&shared), queues));
+        let _pid_file = pid_file;
+        let end = runtime.block_on(acceptor::run(listener, Arc::clone(&shared), queues, hangup));
         for thread in worker_threads {
             let _ = thread.join();
         }
@@ -194,6 +218,8 @@ fn run(config: Config, mut keeper: Keeper) -> Result<Handle> {
         }
         end
     })?);
+    // A supervisor that does not listen has no influence on what is served.
+    let _ = notify(ready.as_deref(), "READY=1");
     Ok(handle)
 }
 

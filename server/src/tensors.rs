@@ -9,6 +9,7 @@ use crate::binary;
 use crate::failure::{Failure, Result};
 use crate::json::Reader;
 use crate::served::{Accepts, Input, Served};
+use std::time::Duration;
 
 /// What a request held besides cells.
 #[derive(Debug, Default, PartialEq)]
@@ -20,6 +21,8 @@ pub(crate) struct Tensors {
     pub(crate) outputs: Vec<Wanted>,
     /// Whether outputs that do not say otherwise are wanted in binary.
     pub(crate) binary: bool,
+    /// Within what time the answer is wanted.
+    pub(crate) timeout: Option<Duration>,
 }
 
 /// An output that is asked for.
@@ -192,7 +195,7 @@ pub(crate) fn read(
                 request.outputs.push(output);
                 Ok(())
             })?,
-            _ => request.binary = flag(reader, "binary_data_output")?.unwrap_or(false),
+            _ => parameters(reader, &mut request)?,
         }
         Ok(())
     })?;
@@ -224,6 +227,16 @@ impl Keys {
         self.0 |= 1 << i;
         Ok(())
     }
+}
+
+/// The parameters of the request: whether outputs are wanted in binary, and the timeout in microseconds, as Triton's
+/// schedule policy extension has it, with 0 for none.
+fn parameters(reader: &mut Reader<'_>, request: &mut Tensors) -> Result<()> {
+    let start = reader.position();
+    request.binary = flag(reader, "binary_data_output")?.unwrap_or(false);
+    let micros = parameter(&mut reader.at(start), "timeout", size)?.filter(|&micros| micros > 0);
+    request.timeout = micros.map(|micros| Duration::from_micros(micros as u64));
+    Ok(())
 }
 
 /// The parameter that comes next, an object or anything else, which has none: reads what is called `name`.

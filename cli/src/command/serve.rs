@@ -19,6 +19,7 @@ Examples:
 
 A repository holds a folder per model, in it a folder per version (1, 2 ...), in it the model's file. SIGHUP loads what has
 changed in it, and files that have changed; what cannot be loaded leaves the old model in service.
+SIGUSR1 opens the access log anew.
 SIGTERM or Ctrl-C lets what was accepted be answered and then ends with exit code 0; a second one ends at once.";
 
 /// Columns up to which the example names them; more are shown as an array.
@@ -52,7 +53,7 @@ pub(crate) struct Serve {
     /// Threads for large requests; 0 is as many as workers
     #[arg(long, value_name = "N", default_value_t = 0)]
     compute_threads: usize,
-    /// Cells (rows times columns) up to which a request is predicted by the worker itself; 0 for slow models
+    /// Cells (rows times columns) up to which a request is predicted by the worker itself; models that take long are noticed
     #[arg(long, value_name = "N", default_value_t = Config::default().inline_cells)]
     inline_cells: usize,
     /// Largest body in bytes, or with K, M or G
@@ -61,6 +62,9 @@ pub(crate) struct Serve {
     /// Connections at a time
     #[arg(long, value_name = "N", default_value_t = Config::default().max_connections)]
     max_connections: usize,
+    /// Names of models at a time; more are not loaded
+    #[arg(long, value_name = "N", default_value_t = Config::default().max_models)]
+    max_models: usize,
     /// Seconds within which a request's headers must arrive
     #[arg(long, value_name = "SECONDS", value_parser = seconds, default_value = "10")]
     header_timeout: Duration,
@@ -73,9 +77,24 @@ pub(crate) struct Serve {
     /// Seconds that SIGTERM waits for requests under way
     #[arg(long, value_name = "SECONDS", value_parser = seconds, default_value = "30")]
     graceful_timeout: Duration,
-    /// Write a line per request to stdout
+    /// Write a line per request to stdout, or add it to a file; SIGUSR1 opens that anew
+    #[arg(long, value_name = "FILE", num_args = 0..=1, require_equals = true, default_missing_value = "-")]
+    access_log: Option<PathBuf>,
+    /// Seconds that a request may be expected to wait for its turn; it is refused at once with 503 if it would be more
+    #[arg(long, value_name = "SECONDS", value_parser = seconds, default_value = "5")]
+    queue_time: Duration,
+    /// Rows that may wait for a model
+    #[arg(long, value_name = "N", default_value_t = Config::default().queue_rows)]
+    queue_rows: usize,
+    /// Requests after which the server ends as on SIGTERM, for a supervisor that starts it again; 0 is never
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    max_requests: u64,
+    /// Write the number of the process to a file while it listens
+    #[arg(short, long, value_name = "FILE")]
+    pid: Option<PathBuf>,
+    /// Load the models, tell what would be served, and end
     #[arg(long)]
-    access_log: bool,
+    check_config: bool,
 }
 
 impl Serve {
@@ -88,11 +107,18 @@ impl Serve {
             inline_cells: self.inline_cells,
             max_body: self.max_body,
             max_connections: self.max_connections,
+            max_models: self.max_models,
             header_timeout: self.header_timeout,
             body_timeout: self.body_timeout,
             keep_alive: self.keep_alive,
             grace: self.graceful_timeout,
-            access_log: self.access_log,
+            access_log: self.access_log.clone(),
+            queue_time: self.queue_time,
+            queue_rows: self.queue_rows,
+            max_requests: self.max_requests,
+            pid_file: self.pid.clone(),
+            // Set by systemd for services of Type=notify.
+            notify: std::env::var_os("NOTIFY_SOCKET").map(PathBuf::from),
             admin: self.admin,
             signals: true,
             ..Config::default()
@@ -111,6 +137,11 @@ impl Serve {
             ..Repository::new(Arc::new(loader))
         };
         let workers = config.worker_threads();
+        if self.check_config {
+            let models = tilewise_server::check(&config, repository).map_err(told)?;
+            let lines = models.iter().map(|(name, model)| format!("{name}: {} model\n", model.kind()));
+            return output::print(&lines.chain(["the configuration is fine\n".into()]).collect::<String>());
+        }
         let server = start_repository(config, repository).map_err(told)?;
         let models = server.models();
         let mut address = server.address();

@@ -6,5 +6,7 @@ mod client; // a client that can also misbehave
 mod ends; // drain and stop, under load too
 mod limits; // sizes, times, counts
 mod models; // made-up models
-mod refusals;
-mod repository; // models from files, replaced under load // every documented status
+mod openapi; // the document is true, the page is whole
+mod queue; // what waits for a thread
+mod refusals; // every documented status
+mod repository; // models from files, replaced under load

@@ -195,6 +195,15 @@ pub(crate) struct Gate {
     pub(crate) waiting: Receiver<()>,
 }
 
+/// One column, which is doubled, after so long a time.
+pub(crate) fn slow(time: std::time::Duration) -> Arc<dyn Model> {
+    fake(vec![numeric("x")], Task::Regression, move |x, out| {
+        std::thread::sleep(time);
+        out[0] = 2.0 * x[0];
+        Ok(())
+    })
+}
+
 pub(crate) fn gated() -> (Arc<dyn Model>, Gate) {
     let (permits, permit) = channel();
     let (tell, waiting) = channel();

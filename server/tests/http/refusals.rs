@@ -173,7 +173,7 @@ fn routes_methods_and_heads() {
         ("GET /predict HTTP/1.1\r\nhost: a\r\n", 405),
         ("POST /v2/health/live HTTP/1.1\r\nhost: a\r\ncontent-length: 0\r\n", 405),
         ("DELETE /v2/models/m HTTP/1.1\r\nhost: a\r\n", 405),
-        ("GET / HTTP/1.1\r\nhost: a\r\n", 404),
+        ("GET //nothing HTTP/1.1\r\nhost: a\r\n", 404),
         ("GET /v2/models/x HTTP/1.1\r\nhost: a\r\n", 404),
         ("GET /v2/models/../m HTTP/1.1\r\nhost: a\r\n", 404),
         ("GET /v2/models/m/else HTTP/1.1\r\nhost: a\r\n", 404),

@@ -325,3 +325,70 @@ fn replaced_models_are_freed_elsewhere() {
     }
     assert!(on.try_recv().is_err());
 }
+
+/// Names are limited at a time: one that is gone makes room for the next, and its count begins anew.
+#[test]
+fn names_that_are_gone_make_room() {
+    let folder = Folder::new("names");
+    folder.put("a", "1", "1");
+    folder.put("b", "1", "1");
+    let config = Config { admin: true, max_models: 2, ..Config::default() };
+    let handle = start_repository(served(config), repository(&folder.0)).unwrap();
+    let mut client = Client::connect(handle.address());
+    let counted = |client: &mut Client, name: &str| {
+        let line = format!("tilewise_rows_total{{model=\"{name}\"}} ");
+        client.get("/metrics").body.lines().find_map(|text| text.strip_prefix(&line).map(str::to_owned))
+    };
+    for round in 0..5 {
+        let (goes, comes) = if round % 2 == 0 { ("a", "c") } else { ("c", "a") };
+        assert_eq!(client.post(&format!("/predict/{goes}"), "[[1],[2],[3]]").status, 200);
+        assert_eq!(counted(&mut client, goes).as_deref(), Some("3"));
+        folder.put(comes, "1", "7");
+        let full = client.post(&format!("/v2/repository/models/{comes}/load"), "");
+        assert_eq!((full.status, full.error().contains("max_models")), (400, true), "{full:?}");
+        folder.remove(goes);
+        // What found no room is tried again, though its file is as it was.
+        handle.reload();
+        let start = Instant::now();
+        while client.post(&format!("/predict/{comes}"), "[1]").status != 200 {
+            assert!(start.elapsed() < Duration::from_secs(20));
+            handle.reload();
+        }
+        assert_eq!(counted(&mut client, goes), None);
+        assert_eq!(counted(&mut client, comes).as_deref(), Some("1"));
+        client.post(&format!("/v2/repository/models/{comes}/load"), "");
+        assert_eq!(client.post("/predict/b", "[1]").status, 200);
+        folder.remove(comes);
+        folder.put(comes, "1", "7");
+        assert_eq!(client.post(&format!("/v2/repository/models/{comes}/unload"), "").status, 200);
+        assert_eq!(client.post(&format!("/v2/repository/models/{comes}/load"), "").status, 200);
+        assert_eq!(counted(&mut client, comes).as_deref(), Some("0"));
+    }
+}
+
+/// A SIGHUP that comes while models are loaded for the first time ends nothing: it reloads once that is done.
+#[test]
+fn a_hangup_during_loading_is_kept() {
+    let folder = Folder::new("hangup");
+    folder.put("m", "1", "1");
+    let (loads, place) = (AtomicUsize::new(0), folder.0.clone());
+    let loader = move |path: &Path| {
+        let text = std::fs::read_to_string(path).map_err(|e| e.to_string())?;
+        if loads.fetch_add(1, Ordering::Relaxed) == 0 {
+            let me = std::process::id().to_string();
+            assert!(std::process::Command::new("kill").args(["-HUP", &me]).status().unwrap().success());
+            // Seen by the reload only: this load has read the old file.
+            std::fs::create_dir_all(place.join("m/2")).unwrap();
+            std::fs::write(place.join("m/2/model"), "2").unwrap();
+        }
+        Ok(factor(text.parse().map_err(|_| format!("{text:?} is not a number"))?))
+    };
+    let repository = Repository { folder: Some(folder.0.clone()), ..Repository::new(Arc::new(loader)) };
+    let config = Config { signals: true, ..Config::default() };
+    let handle = start_repository(served(config), repository).unwrap();
+    let mut client = Client::connect(handle.address());
+    let start = Instant::now();
+    while client.post("/predict", "[1]").json()["prediction"] != 2.0 {
+        assert!(start.elapsed() < Duration::from_secs(20));
+    }
+}

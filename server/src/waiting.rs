@@ -1,0 +1,52 @@
+//! The memory that large bodies may occupy.
+
+use crate::failure::{Failure, Result};
+use hyper::StatusCode;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+/// A share of the memory for large bodies; given back when dropped.
+pub(crate) struct Waiting {
+    used: Arc<AtomicUsize>,
+    limit: usize,
+    mine: usize,
+}
+
+impl Waiting {
+    pub(crate) fn new(limit: usize) -> Self {
+        Self { used: Arc::default(), limit, mine: 0 }
+    }
+
+    /// A share of nothing yet.
+    pub(crate) fn empty(&self) -> Self {
+        Self { used: Arc::clone(&self.used), limit: self.limit, mine: 0 }
+    }
+
+    pub(crate) fn size(&self) -> usize {
+        self.mine
+    }
+
+    /// Bytes in use by all.
+    pub(crate) fn used(&self) -> usize {
+        self.used.load(Ordering::Relaxed)
+    }
+
+    /// Makes the share `size` bytes.
+    pub(crate) fn grow(&mut self, size: usize) -> Result<()> {
+        let more = size.saturating_sub(self.mine);
+        let before = self.used.fetch_add(more, Ordering::Relaxed);
+        self.mine += more;
+        if before + more <= self.limit {
+            return Ok(());
+        }
+        let message =
+            format!("{before} bytes of large requests are in work, {} may be; try again", self.limit);
+        Err(Failure::new(StatusCode::SERVICE_UNAVAILABLE, message).closing())
+    }
+}
+
+impl Drop for Waiting {
+    fn drop(&mut self) {
+        self.used.fetch_sub(self.mine, Ordering::Relaxed);
+    }
+}
