@@ -34,7 +34,7 @@ pub(crate) async fn run(
     listener: TcpListener,
     shared: Arc<Shared>,
     workers: Vec<UnboundedSender<Accepted>>,
-    hangup: Option<Signal>,
+    hangup: Option<[Signal; 2]>,
 ) -> End {
     if let Some(hangup) = hangup {
         tokio::spawn(signals(Arc::clone(&shared), hangup));
@@ -142,9 +142,10 @@ async fn tell(stream: std::net::TcpStream, message: &str) -> io::Result<()> {
 }
 
 /// SIGTERM and SIGINT: the first drains, the second stops. SIGHUP reloads models, SIGUSR1 opens the access log anew.
-async fn signals(shared: Arc<Shared>, mut hup: Signal) {
-    let kinds = [SignalKind::terminate(), SignalKind::interrupt(), SignalKind::user_defined1()];
-    let [Ok(mut term), Ok(mut int), Ok(mut usr1)] = kinds.map(signal) else { return };
+async fn signals(shared: Arc<Shared>, [mut hup, mut usr1]: [Signal; 2]) {
+    let [Ok(mut term), Ok(mut int)] = [SignalKind::terminate(), SignalKind::interrupt()].map(signal) else {
+        return;
+    };
     let mut phases = [Phase::Draining, Phase::Stopped].into_iter();
     loop {
         let came = poll_fn(|cx| {

@@ -327,8 +327,11 @@ impl Compute {
                     }
                     Work::Whole(Body { bytes: body, share: _share }, form) => {
                         // The body's share of memory is held until the answer is there.
-                        done.push((reply, predict::large(&served, form, &body, times)));
-                        served.cost.answered_large(bytes, start.elapsed());
+                        let answer = predict::large(&served, form, &body, times);
+                        if answer.is_ok() {
+                            served.cost.answered_large(bytes, start.elapsed());
+                        }
+                        done.push((reply, answer));
                     }
                 }
             }

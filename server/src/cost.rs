@@ -7,19 +7,31 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-/// An average in nanoseconds; 0 until something is known.
+/// An average in 256ths of a nanosecond, since a byte takes few; 0 until something is known.
 #[derive(Default)]
 struct Average(AtomicU64);
 
+/// Parts of a nanosecond.
+const FINE: u64 = 256;
+
 impl Average {
+    /// In nanoseconds.
     fn get(&self) -> u64 {
-        self.0.load(Ordering::Relaxed)
+        self.0.load(Ordering::Relaxed).div_ceil(FINE)
+    }
+
+    /// Nanoseconds of so many.
+    fn of(&self, count: usize) -> u64 {
+        (u128::from(self.0.load(Ordering::Relaxed)) * count as u128 / u128::from(FINE))
+            .try_into()
+            .unwrap_or(u64::MAX)
     }
 
     /// Two threads at once may lose one of two measurements, which does no harm.
-    fn add(&self, ns: u64) {
-        let old = self.get();
-        let new = if old == 0 { ns } else { old - old / 8 + ns / 8 };
+    fn add(&self, ns: u64, of: usize) {
+        let old = self.0.load(Ordering::Relaxed);
+        let one = ns.saturating_mul(FINE) / (of as u64).max(1);
+        let new = if old == 0 { one } else { old - old / 8 + one / 8 };
         self.0.store(new.max(1), Ordering::Relaxed);
     }
 }
@@ -37,6 +49,9 @@ pub(crate) struct Cost {
     before: AtomicU64,
 }
 
+/// Nanoseconds of a row up to which nothing is measured.
+const FAST: u64 = 20_000;
+
 fn nanoseconds(time: Duration) -> u64 {
     u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
 }
@@ -53,43 +68,50 @@ impl Cost {
     /// Of two measurements in a row the smaller counts: a thread that the system stopped in between tells nothing about
     /// the model. While all is fast nothing is written that other threads read.
     pub(crate) fn predicted_here(&self, rows: usize, took: Duration) {
-        const FAST: u64 = 20_000;
         let took = nanoseconds(took) / (rows as u64).max(1);
         if took < FAST && self.alone.get() < FAST {
+            // Two slow ones with a fast one between them are not in a row.
+            if self.before.load(Ordering::Relaxed) != 0 {
+                self.before.store(0, Ordering::Relaxed);
+            }
             return;
         }
         let before = self.before.swap(took, Ordering::Relaxed);
         if before > 0 {
-            self.alone.add(took.min(before));
+            self.alone.add(took.min(before), 1);
+        }
+    }
+
+    /// The first prediction of a model took so long, which nobody asked for: twice, since the first of anything is slow.
+    pub(crate) fn warmed_up(&self, took: Duration) {
+        let took = nanoseconds(took);
+        if took >= FAST {
+            self.alone.add(took, 1);
         }
     }
 
     /// Requests that waited were predicted together.
     pub(crate) fn predicted_together(&self, requests: usize, rows: usize, took: Duration) {
-        let row = nanoseconds(took) / (rows as u64).max(1);
-        self.queued.add(row);
+        self.queued.add(nanoseconds(took), rows);
         if requests == 1 {
-            self.alone.add(row);
+            self.alone.add(nanoseconds(took), rows);
         }
     }
 
     /// A large request was answered.
     pub(crate) fn answered_large(&self, bytes: usize, took: Duration) {
-        self.byte.add(nanoseconds(took) / (bytes as u64).max(1));
+        self.byte.add(nanoseconds(took), bytes);
     }
 
     /// Nanoseconds that rows will take among others.
     pub(crate) fn of_rows(&self, rows: usize) -> u64 {
-        let row = match self.queued.get() {
-            0 => self.alone.get(),
-            row => row,
-        };
-        row.saturating_mul(rows as u64)
+        let row = if self.queued.get() == 0 { &self.alone } else { &self.queued };
+        row.of(rows)
     }
 
     /// Nanoseconds that a large request will take.
     pub(crate) fn of_bytes(&self, bytes: usize) -> u64 {
-        self.byte.get().saturating_mul(bytes as u64)
+        self.byte.of(bytes)
     }
 }
 
@@ -102,7 +124,7 @@ mod tests {
     #[test]
     fn one_slow_prediction_is_not_the_model() {
         let cost = Cost::default();
-        for took in [3, 3, 5000, 3, 3] {
+        for took in [3, 3, 5000, 3, 3, 4000, 3] {
             cost.predicted_here(1, took * MICRO);
         }
         assert_eq!(cost.rows_within(150 * MICRO), usize::MAX);
@@ -115,6 +137,23 @@ mod tests {
             cost.predicted_together(1, 1, 3 * MICRO);
         }
         assert!(cost.rows_within(150 * MICRO) > 10);
+    }
+
+    #[test]
+    fn bytes_take_parts_of_nanoseconds() {
+        let cost = Cost::default();
+        cost.answered_large(1 << 16, Duration::from_nanos(1));
+        for _ in 0..100 {
+            cost.answered_large(1000, Duration::from_nanos(2500));
+        }
+        assert!((2300..2600).contains(&cost.of_bytes(1000)), "{}", cost.of_bytes(1000));
+    }
+
+    #[test]
+    fn a_slow_model_is_known_before_the_first_request() {
+        let cost = Cost::default();
+        cost.warmed_up(2000 * MICRO);
+        assert!(cost.rows_within(150 * MICRO) < 1);
     }
 
     #[test]

@@ -126,8 +126,10 @@ pub(crate) fn small(
         if times.within(asked.timeout()).is_over(start) {
             return Err(Failure::late());
         }
-        served.predict(cells, asked.rows(), answers, false)?;
+        let predicted = served.predict(cells, asked.rows(), answers, false);
+        // What fails takes time too.
         served.cost.predicted_here(asked.rows(), start.elapsed());
+        predicted?;
         Ok(Small::Done(asked.write(served, answers, reply)))
     })
 }

@@ -153,9 +153,10 @@ pub fn check(config: &Config, repository: Repository) -> Result<Vec<(String, Arc
 
 fn run(config: Config, mut keeper: Keeper) -> Result<Handle> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    // Before models are loaded, which may take long: a SIGHUP meanwhile would end the process. SIGTERM may.
+    // Before models are loaded, which may take long: a SIGHUP or SIGUSR1 meanwhile would end the process. SIGTERM may.
+    let early = |kind: SignalKind| runtime.block_on(async { signal(kind) });
     let hangup = match config.signals {
-        true => Some(runtime.block_on(async { signal(SignalKind::hangup()) })?),
+        true => Some([early(SignalKind::hangup())?, early(SignalKind::user_defined1())?]),
         false => None,
     };
     keeper.begin()?;

@@ -178,7 +178,7 @@ impl Train {
         if takes_sparse(family.name)
             && let Some(table) = self.table.read_sparse(None)?
         {
-            return self.train_sparse(family, settings, &table);
+            return self.train_sparse(family, settings, &table, &engine);
         }
         let file = self.table.name();
         let place = |e| Failure::in_table(&file, e);

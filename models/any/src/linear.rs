@@ -17,13 +17,13 @@ const INTERCEPT: Setting = Setting {
     accepted: BOOLEAN,
     doc: "fit an intercept, which is not penalised",
 };
-const STANDARDISE: Setting = Setting {
+pub(crate) const STANDARDISE: Setting = Setting {
     key: "standardise",
     default: "true",
     accepted: BOOLEAN,
     doc: "centre numbers and scale them to deviation 1",
 };
-const IMPUTE: Setting = Setting {
+pub(crate) const IMPUTE: Setting = Setting {
     key: "impute",
     default: "true",
     accepted: BOOLEAN,

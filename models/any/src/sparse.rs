@@ -28,7 +28,7 @@ pub fn takes_sparse(name: &str) -> bool {
 /// Trains a model of the family called `name` on all rows of a sparse table. Its inputs are neither centred nor scaled: zeros stay zeros.
 ///
 /// # Errors
-/// When a parameter is not accepted, the family cannot (those that can are named), standard errors are asked for, or there is nothing to
+/// When a parameter is not accepted (standardisation, imputation and solvers are not), the family cannot (those that can are named), standard errors are asked for, or there is nothing to
 /// learn, as in [`train`](crate::train).
 pub fn train_sparse(
     name: &str,
@@ -43,6 +43,16 @@ pub fn train_sparse(
         let what = format!("it reads dense tables only; of sparse ones learn {}", able.join(", "));
         return Err(Error::parameter("model", name, what));
     };
+    // What is not done must not seem to be.
+    let refused = settings.pairs().find(|&(key, value)| {
+        key == linear::STANDARDISE.key && value == "true"
+            || key == linear::IMPUTE.key
+            || key == "solver" && value != "auto"
+    });
+    if let Some((key, value)) = refused {
+        let what = "sparse tables are taken as they are, and the penalty decides how they are solved: only standardise=false is";
+        return Err(Error::parameter(key, value, what));
+    }
     if family.parameters().any(|s| s.key == linear::ERRORS.key)
         && linear::errors(settings, &linear::ERRORS)?.is_some()
     {

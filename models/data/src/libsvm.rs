@@ -78,7 +78,7 @@ pub(crate) fn read(bytes: &[u8], file: &str, options: &ReadOptions<'_>) -> Resul
     if width.saturating_mul(rows) > MOST_CELLS {
         return Err(refuse(format!(
             "{rows} rows of {width} features are too many for a dense table: at most {MOST_CELLS} cells are read; linear models \
-             train and predict on sparse rows"
+             train and predict on sparse rows, if at most one cell in 8 is stored"
         )));
     }
     let mut names = vec!["target".to_owned()];

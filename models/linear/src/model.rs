@@ -2,9 +2,10 @@
 
 use crate::sparse::inner;
 use serde::{Deserialize, Serialize};
+use std::ops::Range;
 use tilewise_base::sparse::Order;
 use tilewise_base::{Error, Result, SparseRef, predict_rows};
-use tilewise_kernels::{Float, MatMut, MatRef, dot, exp, log_softmax, same, sigmoid};
+use tilewise_kernels::{Float, MatMut, MatRef, dot, exp, log_softmax, parallel, same, sigmoid};
 
 /// How the linear predictors become outputs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -119,14 +120,26 @@ impl LinearModel {
         if x.order() == Order::Columns {
             return Err(Error::Fit("sparse rows are predicted of a matrix by rows".into()));
         }
-        let mut answer = vec![0.0; outputs];
-        for i in 0..rows {
-            let offset = offset.map_or(0.0, |o| o[i]);
-            for (k, (out, b)) in answer.iter_mut().zip(&self.intercepts).enumerate() {
-                *out = inner(x.line(i), &self.coefficients[k * features..(k + 1) * features]) + b + offset;
+        /// Rows of a task.
+        const TASK: usize = 1024;
+        let of_rows = |rows: Range<usize>| -> Result<Vec<f64>> {
+            let mut answers = vec![0.0; rows.len() * outputs];
+            for (i, answer) in rows.zip(answers.chunks_exact_mut(outputs)) {
+                let offset = offset.map_or(0.0, |o| o[i]);
+                for (k, (out, b)) in answer.iter_mut().zip(&self.intercepts).enumerate() {
+                    *out =
+                        inner(x.line(i), &self.coefficients[k * features..(k + 1) * features]) + b + offset;
+                }
+                self.answer(answer)?;
             }
-            self.answer(&mut answer)?;
-            answer.iter().enumerate().for_each(|(k, &answer)| out.set(i, k, answer));
+            Ok(answers)
+        };
+        let tasks =
+            parallel::map(rows.div_ceil(TASK), |task| of_rows(task * TASK..rows.min((task + 1) * TASK)));
+        for (task, answers) in tasks.into_iter().enumerate() {
+            for (i, answer) in answers?.chunks_exact(outputs).enumerate() {
+                answer.iter().enumerate().for_each(|(k, &answer)| out.set(task * TASK + i, k, answer));
+            }
         }
         Ok(())
     }

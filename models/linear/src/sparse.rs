@@ -32,7 +32,8 @@ const SQUARES: (f64, u64) = (1e-10, 20_000);
 const CONSTANT: f64 = 1e-14;
 
 impl LeastSquares {
-    /// As [`fit`](Self::fit), of a sparse matrix. Of several solutions without penalty one near the least norm is found.
+    /// As [`fit`](Self::fit), of a sparse matrix. Of several solutions without penalty one is found that is
+    /// short where each column is measured by its own size: not the one of least norm that dense rows give.
     ///
     /// # Errors
     /// As there.

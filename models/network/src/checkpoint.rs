@@ -29,6 +29,7 @@ impl<T: Float> Trainer<T> {
             "seed": seed,
             "steps": self.steps,
             "passes": self.passes,
+            "element": std::any::type_name::<T>(),
         });
         self.arenas()
             .into_iter()
@@ -40,7 +41,8 @@ impl<T: Float> Trainer<T> {
     }
 
     /// A trainer that goes on where the one that wrote `bytes` was: every further step has the bits that it would have had, at any number
-    /// of threads, with either scheme. `settings` must be those of that trainer (but for the scheme), `capacity` may differ.
+    /// of threads, with either scheme. `settings` must be those of that trainer (but for the scheme); `capacity` may differ where batches are not
+    /// cut into pieces of that size ([`Trainer::step_in_pieces`]), which decides what pieces are.
     ///
     /// # Errors
     /// When the bytes are no checkpoint, parts of it do not fit each other, a number is not finite, or a setting is another one (it
@@ -53,6 +55,7 @@ impl<T: Float> Trainer<T> {
         let (inputs, layers): (usize, Vec<Layer>) = (file.metadata("inputs")?, file.metadata("layers")?);
         let (loss, optimiser): (Loss, Optimiser) = (file.metadata("loss")?, file.metadata("optimiser")?);
         for (name, same) in [
+            ("element", file.metadata::<String>("element")? == std::any::type_name::<T>()),
             ("loss", loss == settings.loss),
             ("optimiser", optimiser == settings.optimiser),
             ("weight_decay", file.metadata::<f64>("weight_decay")? == settings.weight_decay),

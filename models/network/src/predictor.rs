@@ -78,6 +78,7 @@ pub(crate) fn answer<T: Float>(
     same("numbers of out against rows times outputs", x.rows() * outputs, out.len())?;
     let block = BLOCK.min(NUMBERS / plan.slots_len(1)).max(1);
     let in_place = reads_input_once(plan);
+    let failed = Mutex::new(None);
     parallel::for_each_chunk_mut(out, block * outputs, |i, out| {
         let (rows, first) = (out.len() / outputs, i * block);
         let kept = spare.lock().unwrap_or_else(PoisonError::into_inner).pop();
@@ -95,12 +96,15 @@ pub(crate) fn answer<T: Float>(
         }
         let mode = Mode::Predict { running: &network.running, packed, input };
         let passed = parallel::on_this_thread(|| forward(plan, &network.weights, &mut work, rows, mode));
-        // Shapes are those of the plan, so nothing can fail.
-        debug_assert!(passed.is_ok());
+        if let Err(e) = passed {
+            // A shape that is too long for so many rows, which the plan was asked about for one.
+            failed.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(e);
+            return;
+        }
         out.copy_from_slice(&work.values[plan.slots[plan.last()].range(work.capacity, rows)]);
         spare.lock().unwrap_or_else(PoisonError::into_inner).push(work);
     });
-    Ok(())
+    failed.into_inner().unwrap_or_else(PoisonError::into_inner).map_or(Ok(()), Err)
 }
 
 /// Whether the first step alone reads the input, so that it can be read where it is.

@@ -19,6 +19,8 @@ const MOST: usize = 256;
 const FOR_A_COLUMN: usize = 32;
 /// Rows for each combination at least.
 const ROWS: usize = 16;
+/// Rows that are looked at, at least, before all are.
+const SAMPLE: usize = 4096;
 /// Bundles that a column is tried with, the newest first.
 const TRIED: usize = 4;
 
@@ -114,21 +116,43 @@ impl Open {
 
 impl<B: Code> Bundles<B> {
     /// The bundles of these columns (column-major); `None` where they would save less than a quarter of all additions.
-    /// O(rows x columns of few bins) time.
+    /// O(rows x columns of few bins) time on one thread, and much less where they would not.
     pub(crate) fn new(columns: Bins<'_, B>) -> Result<Option<Self>> {
         let (rows, offsets) = (columns.rows(), columns.offsets());
         let column = |feature: usize| &columns.data()[feature * rows..][..rows];
-        let mut open: Vec<Open> = Vec::new();
-        for feature in 0..columns.features() {
+        let saves = |open: &[Open]| {
+            let saved: usize = open.iter().map(|open| open.columns.len() - 1).sum();
+            4 * saved >= columns.features() && columns.cells() <= u32::MAX as usize
+        };
+        // What does not fit together in some rows does not in all.
+        let step = (rows / SAMPLE).max(1);
+        let mut of_sample: Vec<Open> = Vec::new();
+        for feature in (0..columns.features()).filter(|&feature| columns.count(feature) <= FEW) {
             let (bins, count) = (column(feature), columns.count(feature));
-            if count <= FEW && !open.iter_mut().rev().take(TRIED).any(|open| open.take(feature, bins, count))
-            {
-                open.push(Open::new(feature, bins, count));
+            let bins: Vec<B> = bins.iter().step_by(step).copied().collect();
+            if !of_sample.iter_mut().rev().take(TRIED).any(|open| open.take(feature, &bins, count)) {
+                of_sample.push(Open::new(feature, &bins, count));
             }
         }
+        of_sample.retain(|open| open.columns.len() > 1);
+        if !saves(&of_sample) {
+            return Ok(None);
+        }
+        let all = |some: Open| {
+            let mut open: Option<Open> = None;
+            for feature in some.columns {
+                let (bins, count) = (column(feature), columns.count(feature));
+                match &mut open {
+                    None => open = Some(Open::new(feature, bins, count)),
+                    // Else it stays alone.
+                    Some(open) => drop(open.take(feature, bins, count)),
+                }
+            }
+            open
+        };
+        let mut open: Vec<Open> = of_sample.into_iter().filter_map(all).collect();
         open.retain(|open| open.columns.len() > 1);
-        let saved: usize = open.iter().map(|open| open.columns.len() - 1).sum();
-        if 4 * saved < columns.features() || columns.cells() > u32::MAX as usize {
+        if !saves(&open) {
             return Ok(None);
         }
         let mut bundled = vec![false; columns.features()];
@@ -173,6 +197,15 @@ impl<B: Code> Bundles<B> {
     /// Cells of all combinations.
     pub(crate) fn cells(&self) -> usize {
         self.list.iter().map(Bundle::cells).sum()
+    }
+
+    /// Bins of combinations that differ from their column's common one.
+    pub(crate) fn others(&self) -> usize {
+        let of_bundle = |bundle: &Bundle| match bundle {
+            Bundle::Alone { .. } => 0,
+            Bundle::Together { others, .. } => others.len(),
+        };
+        self.list.iter().map(of_bundle).sum()
     }
 
     /// From sums by combination to sums by the bins of each column, which are all nothing before; `width` cells each.

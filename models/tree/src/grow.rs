@@ -478,7 +478,15 @@ impl<'a, T: Target, B: Code> Grower<'a, T, B> {
         if table.rows() < WORTH || 2 * limits.columns.count(features) < features {
             return None;
         }
-        codes.bundles().filter(|bundles| rows * (features - bundles.len()) > 4 * bundles.cells())
+        // What combinations cost at least, before any are known.
+        if rows * features < WORTH {
+            return None;
+        }
+        let width = self.search.target.width();
+        codes.bundles().filter(|bundles| {
+            rows * (features - bundles.len()) > 4 * width * (bundles.cells() + 2 * bundles.others())
+                && bundles.cells() * width * size_of::<T::Cell>() <= LARGEST
+        })
     }
 
     /// Whether a node of so many rows has a histogram of all features: not where it looks at some of them only, or where

@@ -17,8 +17,9 @@ impl Train {
         family: &Family,
         settings: &Settings,
         table: &SparseTable,
+        engine: &Engine,
     ) -> Result<(), Failure> {
-        self.refuse_what_needs_columns()?;
+        self.refuse_what_needs_columns(matches!(engine, Engine::Threads))?;
         let file = self.table.name();
         let place = |e| Failure::in_table(&file, e);
         let (rows, x) = (table.target.len(), table.x.view());
@@ -74,6 +75,9 @@ impl Train {
         if self.summary {
             output::print(&format!("{}\n", model.describe().trim_end()))?;
         }
+        if interrupt::asked() && !model.report().converged {
+            note("stopped", format!("by Ctrl-C after round {}", model.report().rounds));
+        }
         self.save(&*model)?;
         let (tested, of_tested, what) = match &parts {
             Some((_, test)) => {
@@ -97,7 +101,7 @@ impl Train {
         if interrupted { Err(Failure::Interrupted) } else { Ok(()) }
     }
 
-    fn refuse_what_needs_columns(&self) -> Result<(), Failure> {
+    fn refuse_what_needs_columns(&self, threads: bool) -> Result<(), Failure> {
         let roles: Roles = self.columns.roles(self.target.clone());
         let given = [
             ("--weight", roles.weight.is_some()),
@@ -107,6 +111,8 @@ impl Train {
             ("--ignore", !self.ignore.is_empty()),
             ("--categorical", !self.categorical.is_empty()),
             ("--report", self.report.is_some()),
+            ("--continue", self.continued.is_some()),
+            ("--engine processes", !threads),
         ];
         let told = |what: String| Err(Failure::Told(format!("{}: {what}", self.table.name())));
         if let Some((option, _)) = given.iter().find(|(_, given)| *given) {

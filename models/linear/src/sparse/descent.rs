@@ -11,7 +11,7 @@ use super::loss::{Loss, Losses};
 use super::problem::{GoOn, Problem, Solved, interrupted};
 use crate::elastic_net::penalty::Penalty;
 use crate::solver::{Outcome, residual, rounding, sufficient};
-use tilewise_base::{Result, SparseRef};
+use tilewise_base::{Error, Result, SparseRef};
 use tilewise_kernels::{Float, sum};
 
 /// Columns of the first set.
@@ -79,6 +79,9 @@ pub(crate) fn solve<T: Float>(problem: &Problem<'_>, x: SparseRef<'_, T>, go_on:
         } else if rounds >= problem.max_rounds {
             Some(Outcome::out_of_rounds(rounds, norm, problem.tolerance))
         } else if !go_on(rounds, value, norm) {
+            if rounds == 1 {
+                return Err(Error::Cancelled);
+            }
             Some(interrupted())
         } else {
             None

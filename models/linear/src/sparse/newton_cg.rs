@@ -10,7 +10,7 @@ use super::by_rows::ByRows;
 use super::loss::Loss;
 use super::problem::{GoOn, Problem, Solved, interrupted};
 use crate::solver::{Outcome, rounding, sufficient};
-use tilewise_base::Result;
+use tilewise_base::{Error, Result};
 use tilewise_kernels::{Float, axpy, dot, sum};
 
 /// The largest residual, as a share of the gradient, to which a step is solved; closer to the minimum it is solved better.
@@ -87,7 +87,9 @@ pub(crate) fn solve<T: Float>(
         }
         if norm <= problem.tolerance {
             let mut outcome = Outcome::converged(norm, problem.tolerance);
-            outcome.warning = (moved > MOVING && problem.l2 == 0.0).then(still_moving);
+            // Where losses have no minimum; least squares are solved by one step, however long.
+            let endless = matches!(problem.answers.loss, Loss::Binomial | Loss::Deviance(_));
+            outcome.warning = (endless && moved > MOVING && problem.l2 == 0.0).then(still_moving);
             return end(outcome, b, rounds);
         }
         if !value.is_finite() || !norm.is_finite() {
@@ -97,7 +99,8 @@ pub(crate) fn solve<T: Float>(
             return end(Outcome::out_of_rounds(rounds, norm, problem.tolerance), b, rounds);
         }
         if !go_on(rounds, value, norm) {
-            return end(interrupted(), b, rounds);
+            // Nothing was learned yet.
+            return if rounds == 1 { Err(Error::Cancelled) } else { end(interrupted(), b, rounds) };
         }
         let norm_at_start = *first.get_or_insert(norm);
         let fine = FINE * problem.tolerance / norm;

@@ -56,7 +56,9 @@ impl Source<'_> {
             MaxBins::AtMost(_) => cuts::sample(self.counted, self.seed),
         };
         let columns = self.columns.len();
-        let together = (columns / (BALANCE * parallel::threads())).clamp(1, LINE);
+        // All rows of several columns would be much memory.
+        let most = if sample.is_none() && self.counted.len() > cuts::SAMPLE { 1 } else { LINE };
+        let together = (columns / (BALANCE * parallel::threads())).clamp(1, most);
         let plans = parallel::map(columns.div_ceil(together), |group| {
             let group = group * together..columns.min((group + 1) * together);
             self.plans(group, sample.as_deref(), max_bins, name)
@@ -82,7 +84,11 @@ impl Source<'_> {
     ) -> Result<Vec<Plan>> {
         // In a matrix they share lines of memory, of which a few hundred stay at hand.
         const SHARED: usize = 256;
-        let mut values = vec![Vec::new(); group.len()];
+        let of_column = |j: usize| match self.columns[j] {
+            Cells::Numbers(_) => Vec::with_capacity(sample.unwrap_or(self.counted).len()),
+            Cells::Codes { .. } => Vec::new(),
+        };
+        let mut values: Vec<Vec<f64>> = group.clone().map(of_column).collect();
         for rows in sample.unwrap_or(self.counted).chunks(SHARED) {
             for (values, column) in values.iter_mut().zip(&self.columns[group.clone()]) {
                 if let Cells::Numbers(numbers) = column {
