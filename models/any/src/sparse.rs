@@ -47,10 +47,10 @@ pub fn train_sparse(
     let refused = settings.pairs().find(|&(key, value)| {
         key == linear::STANDARDISE.key && value == "true"
             || key == linear::IMPUTE.key
-            || key == "solver" && value != "auto"
+            || key == "solver" && value == "gram"
     });
     if let Some((key, value)) = refused {
-        let what = "sparse tables are taken as they are, and the penalty decides how they are solved: only standardise=false is";
+        let what = "sparse tables are taken as they are and have no Gram matrix: leave it out";
         return Err(Error::parameter(key, value, what));
     }
     if family.parameters().any(|s| s.key == linear::ERRORS.key)
