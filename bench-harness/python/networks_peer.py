@@ -48,7 +48,7 @@ class Torch(Network):
 
         self.torch, self.version = torch, torch.__version__
         torch.set_num_threads(THREADS)
-        # As ours: numbers below the normal ones, which some processors are slow with, are 0.
+        # Numbers below the normal ones, which some processors are slow with, are 0 in ours; here on this thread at least.
         torch.set_flush_denormal(True)
         self.configuration = f"{torch.get_num_threads()} threads, Adam fused"
 

@@ -54,6 +54,15 @@ fn a_wide_file_is_never_expanded() {
         works(&["predict", "--model", &model, "--data", &data, "--out", &answers]);
         let text = fs::read_to_string(&answers).unwrap();
         assert_eq!((text.lines().count(), text.lines().next()), (3001, Some("prediction")));
+        if family == "logistic" {
+            // As good as `evaluate` says they are.
+            let labels = words();
+            let labels = labels.lines().map(|line| &line[..1]);
+            let right = text.lines().skip(1).zip(labels).filter(|(answer, label)| answer == label).count();
+            assert!(right > 2000, "{right}");
+            let share = format!("{:.4}", right as f64 / 3000.0);
+            assert!(told.contains(&share), "{share} is not in\n{told}");
+        }
     }
 }
 

@@ -333,7 +333,7 @@ impl Findings {
             .with(prose(
                 "All services hold the same LightGBM model (100 trees of 31 leaves, 28 features); whoever predicts gave the \
                  model's answer within 1e-12 (ONNX Runtime, which holds it in 32 bits: 1e-4) before anything was timed. Every \
-                 service has one thread per process for LightGBM. Access logs are off.",
+                 service has one thread per process for LightGBM. Access logs are off, but for BentoML.",
             ))
             .with(prose(
                 "The load generator is ours: one thread on one epoll instance, on the same machine. On two cores it has one \

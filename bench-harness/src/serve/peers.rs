@@ -45,6 +45,10 @@ enum Form {
     Tensor,
 }
 
+/// How uvicorn is told to serve from two processes.
+const TWO_WORKERS: &[&str] =
+    &["--host", "HOST", "--port", "PORT", "--no-access-log", "--workers", "2", "serve_peer:fastapi_app"];
+
 /// The first is ours, to which the others are compared; the next two predict nothing.
 pub(super) const PEERS: &[Peer] = &[
     Peer {
@@ -101,41 +105,13 @@ pub(super) const PEERS: &[Peer] = &[
     },
     Peer {
         name: "uvicorn -w 2 + FastAPI",
-        start: Start::Python(
-            "serve",
-            "uvicorn",
-            &[
-                "--host",
-                "HOST",
-                "--port",
-                "PORT",
-                "--no-access-log",
-                "--workers",
-                "2",
-                "serve_peer:fastapi_app",
-            ],
-            &[("TILEWISE_SERVICE", "fastapi")],
-        ),
+        start: Start::Python("serve", "uvicorn", TWO_WORKERS, &[("TILEWISE_SERVICE", "fastapi")]),
         form: Form::Row,
         tolerance: Some(TOLERANCE),
     },
     Peer {
         name: "uvicorn -w 2 + ONNX Runtime",
-        start: Start::Python(
-            "serve",
-            "uvicorn",
-            &[
-                "--host",
-                "HOST",
-                "--port",
-                "PORT",
-                "--no-access-log",
-                "--workers",
-                "2",
-                "serve_peer:fastapi_app",
-            ],
-            &[("TILEWISE_SERVICE", "onnx")],
-        ),
+        start: Start::Python("serve", "uvicorn", TWO_WORKERS, &[("TILEWISE_SERVICE", "onnx")]),
         form: Form::Row,
         tolerance: Some(ONNX_TOLERANCE),
     },

@@ -80,11 +80,9 @@ impl ElasticNet {
         }
         let data = Data::new(x, y, rows, Loss::Squared, self.intercept)?;
         let problem = Problem {
-            l1: self.alpha * self.l1_ratio,
-            l2: self.alpha * (1.0 - self.l1_ratio),
             gap: Some(self.tolerance * 0.5 * data.target_square),
             max_rounds: self.max_rounds,
-            ..data.problem
+            ..data.problem.penalised(self.alpha, self.l1_ratio)
         };
         solve(&problem, x, Link::Identity, context)
     }
@@ -109,12 +107,10 @@ impl Generalised {
         }
         let data = Data::new(x, y, rows, Loss::Deviance(self.distribution), self.intercept)?;
         let problem = Problem {
-            l1: self.alpha * self.l1_ratio,
-            l2: self.alpha * (1.0 - self.l1_ratio),
             tolerance: self.tolerance,
             // A round of a dense fit finds its step by factoring; here it takes products besides.
             max_rounds: self.max_rounds.saturating_mul(PRODUCTS_PER_ROUND),
-            ..data.problem
+            ..data.problem.penalised(self.alpha, self.l1_ratio)
         };
         solve(&problem, x, Link::Log, context)
     }
@@ -157,11 +153,9 @@ impl Huber {
         }
         let data = Data::new(x, y, rows, Loss::Huber(self.threshold), self.intercept)?;
         let problem = Problem {
-            l1: self.alpha * self.l1_ratio,
-            l2: self.alpha * (1.0 - self.l1_ratio),
             tolerance: self.tolerance,
             max_rounds: self.max_rounds,
-            ..data.problem
+            ..data.problem.penalised(self.alpha, self.l1_ratio)
         };
         solve(&problem, x, Link::Identity, context)
     }

@@ -247,7 +247,11 @@ impl Bundle {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::codes::of_codes;
+    use crate::{BinnedTable, DecisionTree, Feature};
     use proptest::prelude::*;
+    use tilewise_base::Context;
+    use tilewise_kernels::parallel::Scheme;
     use tilewise_kernels::random::Philox;
     use tilewise_kernels::tree::{Gradients, Labels, Packed, Rows, class_histogram, histogram};
 
@@ -293,6 +297,35 @@ mod tests {
         // Nothing to gain from columns of many bins.
         let many = &data[56 * rows..];
         assert!(Bundles::new(Bins::column_major(many, rows, &[0, 200]).unwrap()).unwrap().is_none());
+    }
+
+    /// Divided by features a tree sums up the columns one by one, else in bundles.
+    #[test]
+    fn trees_are_the_same_without_bundles() {
+        let rows = 6000;
+        let stream = Philox::new(2, DRAWN);
+        let level = |row: usize| stream.below(row as u64, 30);
+        let mut columns: Vec<Vec<f64>> = vec![(0..rows as u64).map(|row| stream.normal(row)).collect()];
+        let is = |which: u64| (0..rows).map(|row| f64::from(u8::from(level(row) == which))).collect();
+        columns.extend((0..30).map(is));
+        let y = |row: usize| {
+            ((level(row) * 7 % 5) as f64 + columns[0][row] + stream.normal(1 << 32 | row as u64)) as i64
+        };
+        let numbers: Vec<f64> = (0..rows).map(|row| y(row) as f64).collect();
+        let classes: Vec<u32> = (0..rows).map(|row| y(row).rem_euclid(4) as u32).collect();
+        let features: Vec<Feature<'_>> = columns.iter().map(|column| Feature::Numeric(column)).collect();
+        for bins in [255, 300] {
+            let table = BinnedTable::new(&features, None, bins, 0).unwrap();
+            let made = of_codes!(table.stored, codes => codes.bundles().map(Bundles::len));
+            assert_eq!(made, Some(2), "{bins} bins");
+            let grow = |scheme: Scheme| {
+                let context = Context { scheme, ..Context::default() };
+                let params = DecisionTree { max_leaves: Some(40), ..DecisionTree::default() };
+                let of_numbers = params.fit_numbers(&table, &numbers, &context).unwrap().model;
+                (of_numbers, params.fit_classes(&table, &classes, 4, &context).unwrap().model)
+            };
+            assert!(grow(Scheme::Tasks) == grow(Scheme::Rows), "{bins} bins");
+        }
     }
 
     proptest! {

@@ -471,15 +471,12 @@ impl<'a, T: Target, B: Code> Grower<'a, T, B> {
 
     /// The bundles of columns, where the tree uses most of these and so many rows save more additions than combinations cost.
     fn bundles(&self, rows: usize) -> Option<&'a Bundles<B>> {
-        /// Rows below which no table is bundled: what it takes would not come back.
+        /// Rows of a table, and additions of a node, below which bundles are not even asked for: what they take would not come back.
         const WORTH: usize = 1024;
         let Search { table, codes, limits, .. } = self.search;
         let features = table.features();
-        if table.rows() < WORTH || 2 * limits.columns.count(features) < features {
-            return None;
-        }
-        // What combinations cost at least, before any are known.
-        if rows * features < WORTH {
+        let few = table.rows() < WORTH || rows * features < WORTH;
+        if few || 2 * limits.columns.count(features) < features {
             return None;
         }
         let width = self.search.target.width();

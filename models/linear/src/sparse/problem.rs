@@ -30,6 +30,11 @@ impl Problem<'_> {
     }
 
     /// Whether separated classes would send coefficients to infinity.
+    /// With the penalty alpha (l1_ratio |b| + (1 - l1_ratio) b^2 / 2).
+    pub(crate) fn penalised(self, alpha: f64, l1_ratio: f64) -> Self {
+        Self { l1: alpha * l1_ratio, l2: alpha * (1.0 - l1_ratio), ..self }
+    }
+
     pub(crate) fn may_separate(&self) -> bool {
         self.answers.loss == Loss::Binomial && self.l1 == 0.0 && self.l2 == 0.0
     }

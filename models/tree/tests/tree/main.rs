@@ -1,4 +1,4 @@
-//! What trees promise, as one program: thirteen took ten times as long to build.
+//! What trees promise, as one program: thirteen would each instantiate and link what they share.
 
 mod absolute;
 mod bad_input;
