@@ -157,7 +157,7 @@ fn infinities_are_refused_in_files_and_targets_and_numbers_in_tables() {
         let x = [f64::NEG_INFINITY, f64::NEG_INFINITY, 0.0, 0.0, f64::INFINITY, f64::INFINITY];
         let table = |y: [f64; 6]| {
             let columns = [("x", x.to_vec()), ("y", y.to_vec())];
-            Dataset::new(columns.map(|(name, x)| (name.to_owned(), Column::F64(x))).into()).unwrap()
+            Dataset::new(columns.map(|(name, x)| (name.to_owned(), Column::F64(x.into()))).into()).unwrap()
         };
         let settings = Settings::parse(
             &[exactly(family), if matches!(family, "tree" | "gbdt") { &[][..] } else { &["trees=2"] }]

@@ -6,7 +6,7 @@ use clap::Args;
 use std::path::{Path, PathBuf};
 use tilewise_base::pool::{WorkerCommand, Workers};
 use tilewise_base::replace::Replacement;
-use tilewise_base::{Dataset, Engine, Field, Kind, Model, Roles, Schema, SparseTable};
+use tilewise_base::{Dataset, Engine, Field, Kind, Model, Roles, Schema, SparseTable, Storage};
 use tilewise_data::{Format, ReadOptions, read, read_sparse};
 
 /// How a table is read.
@@ -50,8 +50,18 @@ impl Table {
     /// Reads the table; columns named in `categorical` are categories even if they look like numbers, those in
     /// `ignored` are left out.
     pub(crate) fn read(&self, categorical: &[String], ignored: Vec<String>) -> Result<Dataset, Failure> {
-        let options =
-            ReadOptions { categorical: categorical.to_vec(), columns_ignored: ignored, ..self.options() };
+        self.read_to(&Storage::default(), categorical, ignored)
+    }
+
+    /// As [`Table::read`]; columns lie where `storage` puts them.
+    pub(crate) fn read_to(
+        &self,
+        storage: &Storage,
+        categorical: &[String],
+        ignored: Vec<String>,
+    ) -> Result<Dataset, Failure> {
+        let (categorical, storage) = (categorical.to_vec(), storage.clone());
+        let options = ReadOptions { categorical, columns_ignored: ignored, storage, ..self.options() };
         read(&self.data, &options).map_err(Failure::from)
     }
 
@@ -85,6 +95,52 @@ impl Table {
             na: self.na.clone(),
             ..ReadOptions::default()
         }
+    }
+}
+
+/// How much memory may be taken by what is as long as the table.
+#[derive(Args)]
+#[command(next_help_heading = "Memory")]
+pub(crate) struct Memory {
+    /// How much memory training may take, such as 2G or 500M: half of it is for columns of the table and what is made of them, and what
+    /// does not fit lies in files that are mapped, so that a table larger than memory can be trained on. The model does not depend on it
+    #[arg(long, value_name = "SIZE", value_parser = size)]
+    memory_limit: Option<u64>,
+    /// The folder of these files, which have no names and are gone when the command ends; by default that for temporary files
+    #[arg(long, value_name = "FOLDER", requires = "memory_limit")]
+    temp_dir: Option<PathBuf>,
+}
+
+/// A number of bytes: a number, and K, M, G or T for multiples of 1024.
+fn size(text: &str) -> Result<u64, String> {
+    let accepted = || {
+        format!(
+            "{text:?} is no size; a number of bytes is accepted, or one with K, M, G or T behind it, such as 2G"
+        )
+    };
+    let upper = text.trim().to_ascii_uppercase();
+    let bare = upper.strip_suffix('B').unwrap_or(&upper);
+    let bare = bare.strip_suffix('I').unwrap_or(bare);
+    let digits = bare.trim_end_matches(['K', 'M', 'G', 'T']);
+    let unit = match &bare[digits.len()..] {
+        "" => 1.0,
+        "K" => 1024.0,
+        "M" => 1024.0 * 1024.0,
+        "G" => 1024.0 * 1024.0 * 1024.0,
+        "T" => 1024.0 * 1024.0 * 1024.0 * 1024.0,
+        _ => return Err(accepted()),
+    };
+    let bytes = digits.trim().parse::<f64>().map_err(|_| accepted())? * unit;
+    // Up to 2^53 bytes, which no machine has, are exact.
+    if (1.0..9_007_199_254_740_992.0).contains(&bytes) { Ok(bytes as u64) } else { Err(accepted()) }
+}
+
+impl Memory {
+    /// Where arrays are put.
+    pub(crate) fn storage(&self) -> Result<Storage, Failure> {
+        let Some(limit) = self.memory_limit else { return Ok(Storage::default()) };
+        let folder = self.temp_dir.clone().unwrap_or_else(std::env::temp_dir);
+        Storage::limited(limit / 2, folder).map_err(Failure::from)
     }
 }
 

@@ -263,7 +263,8 @@ pub(crate) fn size(bytes: usize) -> String {
     match bytes as f64 {
         b if b < 1e3 => format!("{b} bytes"),
         b if b < 1e6 => format!("{:.1} kB", b / 1e3),
-        b => format!("{:.1} MB", b / 1e6),
+        b if b < 1e9 => format!("{:.1} MB", b / 1e6),
+        b => format!("{:.1} GB", b / 1e9),
     }
 }
 

@@ -47,11 +47,11 @@ impl Table {
         let columns: Vec<Column> = match &numbers {
             Matrix::Single(x) => {
                 let x = x.as_array();
-                py.detach(|| x.columns().into_iter().map(|c| Column::F32(c.to_vec())).collect())
+                py.detach(|| x.columns().into_iter().map(|c| Column::F32(c.to_vec().into())).collect())
             }
             Matrix::Double(x) => {
                 let x = x.as_array();
-                py.detach(|| x.columns().into_iter().map(|c| Column::F64(c.to_vec())).collect())
+                py.detach(|| x.columns().into_iter().map(|c| Column::F64(c.to_vec().into())).collect())
             }
         };
         if columns.len() != names.len() {
@@ -65,8 +65,8 @@ impl Table {
     /// Adds a column of numbers; NaN is missing.
     fn numbers(&mut self, name: String, numbers: Numbers<'_>) {
         let column = match numbers {
-            Numbers::Single(x) => Column::F32(x.as_array().to_vec()),
-            Numbers::Double(x) => Column::F64(x.as_array().to_vec()),
+            Numbers::Single(x) => Column::F32(x.as_array().to_vec().into()),
+            Numbers::Double(x) => Column::F64(x.as_array().to_vec().into()),
         };
         self.columns.push((name, column));
     }
@@ -74,7 +74,7 @@ impl Table {
     /// Adds a column of text: codes into its sorted dictionary, `MISSING_CODE` is missing.
     fn categories(&mut self, name: String, codes: PyReadonlyArray1<'_, u32>, dictionary: Vec<String>) {
         let codes = codes.as_array().to_vec();
-        self.columns.push((name, Column::Categorical { codes, dictionary }));
+        self.columns.push((name, Column::Categorical { codes: codes.into(), dictionary }));
     }
 
     /// Adds a column of true (1) and false (0); any other number is missing.

@@ -62,7 +62,7 @@ impl Evaluate {
         let others = roles.targets.iter().chain(&roles.weight).map(String::as_str);
         let others: Vec<&str> = others.chain(model.task().measured_by()).collect();
         let table = match &sparse {
-            Some(sparse) => Dataset::new(vec![("target".into(), Column::F64(sparse.target.clone()))])?,
+            Some(sparse) => Dataset::new(vec![("target".into(), Column::F64(sparse.target.clone().into()))])?,
             None => self.table.read_for(model.inputs(), roles.offset.as_deref(), &others)?,
         };
         let file = self.table.name();

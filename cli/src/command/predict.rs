@@ -130,7 +130,7 @@ fn answers(task: &Task, predictions: Vec<f64>, rows: usize, proba: bool) -> tile
         let names = task.names();
         let column = |j: usize| (0..rows).map(|i| predictions[i * names.len() + j]).collect::<Vec<f64>>();
         let mut columns: Vec<(String, Column)> =
-            names.iter().enumerate().map(|(j, name)| (name.clone(), Column::F64(column(j)))).collect();
+            names.iter().enumerate().map(|(j, name)| (name.clone(), Column::F64(column(j).into()))).collect();
         if let Task::Anomaly { threshold: Some(threshold) } = task {
             let flag = |score: f64| (!score.is_nan()).then_some(score >= *threshold);
             columns.push(("anomaly".into(), Column::Boolean(column(0).into_iter().map(flag).collect())));
@@ -143,7 +143,7 @@ fn answers(task: &Task, predictions: Vec<f64>, rows: usize, proba: bool) -> tile
             *code = MISSING_CODE;
         }
     }
-    let called = Column::Categorical { codes, dictionary: classes.clone() };
+    let called = Column::Categorical { codes: codes.into(), dictionary: classes.clone() };
     let mut columns = vec![(PREDICTION.to_owned(), called)];
     for (j, class) in classes.iter().enumerate().filter(|_| proba) {
         let probability = (0..rows).map(|i| predictions[i * classes.len() + j]).collect();
@@ -163,7 +163,7 @@ mod tests {
         let task = Task::Quantiles { quantiles: vec![0.1, 0.5] };
         let table = answers(&task, vec![1.0, 2.0, 3.0, 4.0], 2, false).unwrap();
         assert_eq!(table.names(), ["quantile_0.1", "quantile_0.5"]);
-        assert_eq!(table.columns()[1], Column::F64(vec![2.0, 4.0]));
+        assert_eq!(table.columns()[1], Column::F64(vec![2.0, 4.0].into()));
         let task = |threshold| Task::Anomaly { threshold };
         let scores = vec![0.4, 0.6, f64::NAN];
         assert_eq!(answers(&task(None), scores.clone(), 3, false).unwrap().names(), ["score"]);
@@ -176,7 +176,7 @@ mod tests {
         let task = Task::Classification { classes: vec!["no".into(), "prediction".into()] };
         let table = answers(&task, vec![0.25, 0.75, 0.5, 0.5], 2, true).unwrap();
         assert_eq!(table.names(), ["prediction", "no", "prediction (class)"]);
-        assert_eq!(table.columns()[2], Column::F64(vec![0.75, 0.5]));
+        assert_eq!(table.columns()[2], Column::F64(vec![0.75, 0.5].into()));
         let mut csv = Vec::new();
         write_csv(&answers(&task, vec![0.25, 0.75], 1, false).unwrap(), &mut csv).unwrap();
         assert_eq!(csv, b"prediction\nprediction\n");

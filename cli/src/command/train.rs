@@ -1,6 +1,6 @@
 //! `tilewise train`: from a table to a model file, with measures on rows held out.
 
-use crate::arguments::{Columns, Running, Table, Targets, Threads, try_outputs};
+use crate::arguments::{Columns, Memory, Running, Table, Targets, Threads, try_outputs};
 use crate::failure::{Failure, note};
 use crate::{interrupt, output, progress};
 use clap::Args;
@@ -81,6 +81,8 @@ pub(crate) struct Train {
     #[command(flatten)]
     table: Table,
     #[command(flatten)]
+    memory: Memory,
+    #[command(flatten)]
     threads: Threads,
     #[command(flatten)]
     running: Running,
@@ -142,6 +144,8 @@ Examples:
       --target days --out hazards.safetensors
   tilewise train --model isolation-forest --set contamination=0.01 --data log.csv \\
       --out odd.safetensors
+  tilewise train --model gbdt --memory-limit 2G --temp-dir /scratch --data large.parquet \\
+      --target clicked --out large.safetensors
   tilewise train --model linear --data raw.csv --no-header --columns a,b,y --na '?' --target y
 
 Ctrl-C ends training at the next round and keeps the model; the exit code is then 130."
@@ -192,7 +196,8 @@ impl Train {
         let ignored;
         (roles.ignore, ignored) =
             self.ignore.iter().cloned().partition(|name| !role(&roles, name).is_empty());
-        let table = self.table.read(&self.categorical, ignored.clone())?;
+        let storage = self.memory.storage()?;
+        let table = self.table.read_to(&storage, &self.categorical, ignored.clone())?;
         roles.targets = targets.of(&table);
         // Everything is checked on the whole table, where row numbers are those of the file.
         let inputs = roles.inputs(&table).map_err(place)?;
@@ -214,7 +219,7 @@ impl Train {
         let parts = self.split(&table, &roles, truth.as_ref()).map_err(place)?;
         let whole: Vec<usize>;
         let (rows, training) = match &parts {
-            Some((train, _)) => (train, &table.take(train)),
+            Some((train, _)) => (train, &table.take_to(&storage, train)?),
             None => {
                 whole = (0..table.rows()).collect();
                 (&whole, &table)
@@ -243,6 +248,7 @@ impl Train {
             seed: self.seed,
             scheme: self.parallel,
             engine,
+            storage: storage.clone(),
             progress: &shown,
             cancel: interrupt::flag(),
             checkpoint: self.checkpoint_every.map(|every| Checkpoint { every, keep: &keep }),
@@ -256,6 +262,15 @@ impl Train {
         };
         let seconds = start.elapsed().as_secs_f64();
         shown.finish();
+        if storage.in_files() > 0 {
+            note(
+                "written",
+                format!(
+                    "{} to files that are mapped (--memory-limit)",
+                    output::size(storage.in_files() as usize)
+                ),
+            );
+        }
         let model = match fitted {
             Err(Error::Cancelled) => {
                 note("stopped", "by Ctrl-C before there was a model");
@@ -287,7 +302,7 @@ impl Train {
         };
         let (test, what) = match &parts {
             Some((_, test)) => {
-                (&table.take(test), format!("on {} held out", output::count(test.len(), "row")))
+                (&table.take_to(&storage, test)?, format!("on {} held out", output::count(test.len(), "row")))
             }
             None => (&table, "on the training rows (use --test-fraction for an honest measure)".to_owned()),
         };

@@ -45,7 +45,7 @@ fn problem() -> Result<Dataset> {
     // Families of counts and amounts take positive numbers.
     let least = target.iter().copied().fold(f64::INFINITY, f64::min);
     target.iter_mut().for_each(|y| *y += 1.0 - least);
-    columns.push(("value".into(), Column::F64(target)));
+    columns.push(("value".into(), Column::F64(target.into())));
     Dataset::new(columns)
 }
 

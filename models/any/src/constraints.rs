@@ -93,7 +93,7 @@ mod tests {
 
     #[test]
     fn names_become_places_and_others_are_refused() {
-        let column = || Column::F64(vec![0.0, 1.0]);
+        let column = || Column::F64(vec![0.0, 1.0].into());
         let data = Dataset::new(["a", "b", "y", "c:d"].map(|name| (name.to_owned(), column())).into());
         let (data, roles) = (data.unwrap(), Roles::target("y"));
         let resolved = |monotone: &str, interactions: &str| {

@@ -3,8 +3,8 @@
 //! ```
 //! use tilewise_base::{Column, Context, Dataset, Roles, predict_dataset};
 //! use tilewise_models::{Settings, load_bytes, train};
-//! let x = Column::F64(vec![1.0, 2.0, 3.0, 4.0]);
-//! let y = Column::F64(vec![3.0, 5.0, 7.0, 9.0]);
+//! let x = Column::F64(vec![1.0, 2.0, 3.0, 4.0].into());
+//! let y = Column::F64(vec![3.0, 5.0, 7.0, 9.0].into());
 //! let table = Dataset::new(vec![("x".into(), x), ("y".into(), y)])?;
 //! let model = train("linear", &table, &Roles::target("y"), &Settings::default(), &Context::default())?;
 //! let same = load_bytes(&model.to_bytes()?)?;

@@ -59,7 +59,7 @@ pub fn train_sparse(
         let what = "sparse tables have no standard errors; none is";
         return Err(Error::parameter(linear::ERRORS.key, "given", what));
     }
-    let target = Dataset::new(vec![("target".into(), Column::F64(table.target.clone()))])?;
+    let target = Dataset::new(vec![("target".into(), Column::F64(table.target.clone().into()))])?;
     check_target(&target, "target", name == "logistic", None)?;
     Ok(Box::new(Pipeline::fit_sparse(name, &says(settings)?, table, context)?))
 }

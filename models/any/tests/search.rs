@@ -58,7 +58,8 @@ fn found(family: &str, target: &str, rows: usize, fixed: &[&str], what: &Search)
 fn leaving_one_out_is_its_closed_form() {
     let x: Vec<f64> = (0..12).map(|i| f64::from(i * i % 17)).collect();
     let y: Vec<f64> = x.iter().enumerate().map(|(i, x)| 3.0 - 0.4 * x + (i as f64 * 1.3).sin()).collect();
-    let columns = vec![("x".into(), Column::F64(x.clone())), ("y".into(), Column::F64(y.clone()))];
+    let columns =
+        vec![("x".into(), Column::F64(x.clone().into())), ("y".into(), Column::F64(y.clone().into()))];
     let data = Dataset::new(columns).unwrap();
     let folds = Division::Random.folds(12, 12, 5).unwrap();
     let of = |settings: &Settings| {
@@ -143,7 +144,7 @@ fn a_class_that_a_fold_has_not_met_costs_what_a_certain_mistake_costs() {
     let dictionary = ["x", "y", "z"].map(String::from).to_vec();
     let columns = vec![
         ("a".into(), Column::F64((0..9).map(f64::from).collect())),
-        ("c".into(), Column::Categorical { codes, dictionary }),
+        ("c".into(), Column::Categorical { codes: codes.into(), dictionary }),
     ];
     let data = Dataset::new(columns).unwrap();
     let folds = Division::Time((0..9).map(f64::from).collect()).folds(9, 8, 0).unwrap();

@@ -1,7 +1,7 @@
-//! Tables in memory, a typed vector per column.
+//! Tables, a typed array per column, in memory or in files that are mapped.
 
 use crate::error::listed;
-use crate::{Error, Field, Kind, Result, Schema};
+use crate::{Array, Error, Field, Kind, Result, Schema, Storage};
 
 /// The code of a missing category.
 pub const MISSING_CODE: u32 = u32::MAX;
@@ -10,13 +10,13 @@ pub const MISSING_CODE: u32 = u32::MAX;
 #[derive(Clone, Debug, PartialEq)]
 pub enum Column {
     /// Single-precision numbers; missing is NaN.
-    F32(Vec<f32>),
+    F32(Array<f32>),
     /// Double-precision numbers; missing is NaN.
-    F64(Vec<f64>),
+    F64(Array<f64>),
     /// Codes into a dictionary; missing is [`MISSING_CODE`].
     Categorical {
         /// One code per row.
-        codes: Vec<u32>,
+        codes: Array<u32>,
         /// The distinct values, sorted by bytes.
         dictionary: Vec<String>,
     },
@@ -60,7 +60,22 @@ impl Column {
         }
     }
 
-    /// The cells at `rows`, in that order.
+    /// As [`Column::take`]; numbers and codes lie where `storage` puts them.
+    ///
+    /// # Errors
+    /// As [`Storage::zeros`].
+    pub fn take_to(&self, storage: &Storage, rows: &[usize]) -> Result<Self> {
+        Ok(match self {
+            Self::F32(x) => Self::F32(storage.gather(x, rows)?),
+            Self::F64(x) => Self::F64(storage.gather(x, rows)?),
+            Self::Categorical { codes, dictionary } => {
+                Self::Categorical { codes: storage.gather(codes, rows)?, dictionary: dictionary.clone() }
+            }
+            Self::Boolean(_) => self.take(rows),
+        })
+    }
+
+    /// The cells at `rows`, in that order, in memory.
     pub fn take(&self, rows: &[usize]) -> Self {
         match self {
             Self::F32(x) => Self::F32(rows.iter().map(|&r| x[r]).collect()),
@@ -150,7 +165,16 @@ impl Dataset {
         Schema { fields }
     }
 
-    /// The rows at `rows`, in that order.
+    /// As [`Dataset::take`]; columns lie where `storage` puts them.
+    ///
+    /// # Errors
+    /// As [`Storage::zeros`].
+    pub fn take_to(&self, storage: &Storage, rows: &[usize]) -> Result<Self> {
+        let columns = self.columns.iter().map(|column| column.take_to(storage, rows));
+        Ok(Self { names: self.names.clone(), columns: columns.collect::<Result<_>>()?, rows: rows.len() })
+    }
+
+    /// The rows at `rows`, in that order, in memory.
     pub fn take(&self, rows: &[usize]) -> Self {
         Self {
             names: self.names.clone(),

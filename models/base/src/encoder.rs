@@ -8,7 +8,7 @@
 //! Population moments are taken in two passes (mean, then squares around it), each a fixed tree over blocks of rows.
 
 use crate::cells::{Binder, for_each_block};
-use crate::{Dataset, Error, Field, Kind, Result};
+use crate::{Array, Dataset, Error, Field, Kind, Result, Storage};
 use serde::{Deserialize, Serialize};
 use tilewise_kernels::{MatRef, same};
 
@@ -278,22 +278,40 @@ impl Encoder {
     /// # Errors
     /// When columns are missing or mistyped, a number is missing and imputing is off, or the matrix is too large.
     pub fn encode(&self, dataset: &Dataset) -> Result<Vec<f64>> {
-        let binder = Binder::new(&self.inputs, &dataset.schema())?;
-        let too_large = || {
-            let widest = self.inputs.iter().zip(&self.steps).max_by_key(|(_, step)| step.width());
-            let hint = widest
-                .map_or(String::new(), |(f, s)| format!("; {:?} alone has {} levels", f.name, s.width()));
-            let rows = dataset.rows();
-            Error::Fit(format!("a design matrix of {rows} rows x {} columns is too large{hint}", self.width))
-        };
-        let len = dataset.rows().checked_mul(self.width).ok_or_else(too_large)?;
         let mut out = Vec::new();
-        out.try_reserve_exact(len).map_err(|_| too_large())?;
+        let len = self.cells(dataset)?;
+        out.try_reserve_exact(len).map_err(|_| self.too_large(dataset))?;
         out.resize(len, 0.0);
-        for_each_block(&binder, dataset, self.width, &mut out, |_, cells, out| {
-            self.encode_cells(cells, out)
-        })?;
+        self.fill(dataset, &mut out)?;
         Ok(out)
+    }
+
+    /// As [`Encoder::encode`]; the matrix lies where `storage` puts it.
+    ///
+    /// # Errors
+    /// As there, and as [`Storage::zeros`].
+    pub fn encode_to(&self, storage: &Storage, dataset: &Dataset) -> Result<Array<f64>> {
+        let mut out = storage.zeros(self.cells(dataset)?)?;
+        self.fill(dataset, &mut out)?;
+        out.finish()
+    }
+
+    fn fill(&self, dataset: &Dataset, out: &mut [f64]) -> Result<()> {
+        let binder = Binder::new(&self.inputs, &dataset.schema())?;
+        for_each_block(&binder, dataset, self.width, out, |_, cells, out| self.encode_cells(cells, out))
+    }
+
+    /// Cells of the design matrix of a table.
+    fn cells(&self, dataset: &Dataset) -> Result<usize> {
+        dataset.rows().checked_mul(self.width).ok_or_else(|| self.too_large(dataset))
+    }
+
+    fn too_large(&self, dataset: &Dataset) -> Error {
+        let widest = self.inputs.iter().zip(&self.steps).max_by_key(|(_, step)| step.width());
+        let hint =
+            widest.map_or(String::new(), |(f, s)| format!("; {:?} alone has {} levels", f.name, s.width()));
+        let rows = dataset.rows();
+        Error::Fit(format!("a design matrix of {rows} rows x {} columns is too large{hint}", self.width))
     }
 }
 

@@ -1,5 +1,6 @@
 //! What a fit is given besides data (seed, scheme, progress, a way to stop) and what it tells besides the model.
 
+use crate::Storage;
 use crate::pool::Workers;
 use serde::{Deserialize, Serialize};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -82,6 +83,8 @@ pub struct Context<'a> {
     pub scheme: Scheme,
     /// Where it is done.
     pub engine: Engine,
+    /// Where what is as long as the table is put.
+    pub storage: Storage,
     /// Hears of every round.
     pub progress: &'a dyn Progress,
     /// Set by Ctrl-C: the fit ends at the next round and keeps what it has.
@@ -104,6 +107,7 @@ impl Default for Context<'_> {
             seed: 0,
             scheme: Scheme::Auto,
             engine: Engine::Threads,
+            storage: Storage::default(),
             progress: &Silent,
             cancel: &NEVER,
             checkpoint: None,

@@ -24,6 +24,7 @@ pub mod rounds;
 pub mod schema;
 pub mod sparse;
 pub mod split;
+pub mod storage;
 pub mod unseen;
 
 pub use cells::{Binder, explain_dataset, interactions_dataset, predict_dataset};
@@ -44,4 +45,5 @@ pub use rounds::Rounds;
 pub use schema::{Field, Kind, Schema};
 pub use sparse::{Sparse, SparseRef, SparseTable};
 pub use split::split;
+pub use storage::{Array, ArrayMut, Growing, Storage};
 pub use unseen::Unseen;

@@ -1,13 +1,16 @@
 //! Memory mapped from a file: read where it lies, and shared by every process that maps it. The only unsafe code of this
 //! crate.
 
-use memmap2::Mmap;
+use crate::Array;
+use memmap2::{Mmap, MmapMut};
+use std::fmt::Debug;
 use std::fs::File;
 use std::io;
-use std::ops::{Deref, Range};
+use std::marker::PhantomData;
+use std::ops::{Deref, DerefMut, Range};
 use std::os::unix::fs::MetadataExt;
 use std::sync::Arc;
-use tilewise_kernels::tree::Memory;
+use tilewise_kernels::tree::{Bin, Derivatives, Memory, Packed};
 
 /// The bytes of a file, or some of them. Clones share the mapping.
 #[derive(Clone, Debug)]
@@ -22,11 +25,7 @@ impl Mapped {
     /// # Errors
     /// When the system refuses, or the file has a name, under which others could change it.
     pub(crate) fn new(file: &File) -> io::Result<Self> {
-        if file.metadata()?.nlink() > 0 {
-            return Err(io::Error::other(
-                "has a name, under which others could change it; one without is mapped",
-            ));
-        }
+        unnamed(file)?;
         // SAFETY: what is mapped must not change. Checked here: the file has no name, so nobody can open it by one. Who
         // calls is the pool that made it (`pool/shared.rs`), which wrote it before anybody was given it, and its workers,
         // which open it to read alone. Memory (Linux) was sealed before that, or there would be no `SharedFile`: the system
@@ -77,5 +76,108 @@ unsafe impl Memory<u16> for TwoByteNumbers {
         // SAFETY: any two bytes are a number.
         let (_, numbers, _) = unsafe { self.0.align_to::<u16>() };
         numbers
+    }
+}
+
+/// Refuses a file that has a name.
+fn unnamed(file: &File) -> io::Result<()> {
+    if file.metadata()?.nlink() > 0 {
+        return Err(io::Error::other(
+            "has a name, under which others could change it; one without is mapped",
+        ));
+    }
+    Ok(())
+}
+
+/// Numbers that lie in files as they lie in memory.
+///
+/// # Safety
+/// Any bytes must be a number, and all of its bytes must be set.
+pub unsafe trait Plain: Copy + Debug + Default + PartialEq + Send + Sync + 'static {}
+
+macro_rules! plain {
+    ($($number:ty),*) => { $(
+        // SAFETY: numbers have neither padding nor bytes that are none.
+        unsafe impl Plain for $number {}
+    )* };
+}
+plain!(u8, u16, u32, u64, i64, f32, f64);
+// One 64-bit number, and two of 32 bits one after the other.
+plain!(Packed, Derivatives);
+
+/// The bytes of numbers, where they lie.
+pub(crate) fn bytes_of<T: Plain>(numbers: &[T]) -> &[u8] {
+    // SAFETY: all bytes of plain numbers are set, and bytes lie anywhere.
+    let (_, bytes, _) = unsafe { numbers.align_to::<u8>() };
+    bytes
+}
+
+/// Numbers of a file that this process is filling.
+#[derive(Debug)]
+pub(crate) struct Filling<T>(MmapMut, PhantomData<T>);
+
+impl<T: Plain> Filling<T> {
+    /// Maps a file without a name, all of whose bytes must be there already: writing to a hole of a disk that is full ends the process.
+    pub(crate) fn new(file: &File) -> io::Result<Self> {
+        unnamed(file)?;
+        // SAFETY: nobody else changes what is mapped. The file has no name, so nobody can open it by one, and who calls is `storage.rs`,
+        // which made it, has given it to no other process, and maps it once.
+        let map = unsafe { MmapMut::map_mut(file)? };
+        Ok(Self(map, PhantomData))
+    }
+
+    /// As they are, for good.
+    pub(crate) fn finish(self) -> io::Result<Filled<T>> {
+        Ok(Filled(Arc::new(self.0.make_read_only()?), PhantomData))
+    }
+}
+
+impl<T: Plain> Deref for Filling<T> {
+    type Target = [T];
+    fn deref(&self) -> &[T] {
+        numbers_of(&self.0)
+    }
+}
+
+impl<T: Plain> DerefMut for Filling<T> {
+    fn deref_mut(&mut self) -> &mut [T] {
+        // SAFETY: any bytes are a plain number, and whatever is written to one leaves bytes. Pages start at multiples of any alignment.
+        let (_, numbers, _) = unsafe { self.0.align_to_mut::<T>() };
+        numbers
+    }
+}
+
+/// Numbers of a file that this process has filled. Clones share the mapping.
+#[derive(Clone, Debug)]
+pub(crate) struct Filled<T>(Arc<Mmap>, PhantomData<T>);
+
+impl<T: Plain> Filled<T> {
+    /// Maps a file without a name that was written.
+    pub(crate) fn new(file: &File) -> io::Result<Self> {
+        unnamed(file)?;
+        // SAFETY: as in `Filling::new`; `storage.rs` writes no more to it.
+        let map = unsafe { Mmap::map(file)? };
+        Ok(Self(Arc::new(map), PhantomData))
+    }
+}
+
+impl<T: Plain> Deref for Filled<T> {
+    type Target = [T];
+    fn deref(&self) -> &[T] {
+        numbers_of(&self.0)
+    }
+}
+
+/// The numbers of a mapping.
+fn numbers_of<T: Plain>(map: &[u8]) -> &[T] {
+    // SAFETY: any bytes are a plain number.
+    let (_, numbers, _) = unsafe { map.align_to::<T>() };
+    numbers
+}
+
+// SAFETY: nobody can change the elements of an `Array`, which is a vector that is shared or a mapping that is filled; neither moves them.
+unsafe impl<B: Bin + Plain> Memory<B> for Array<B> {
+    fn all(&self) -> &[B] {
+        self
     }
 }

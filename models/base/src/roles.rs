@@ -331,15 +331,15 @@ mod tests {
 
     fn table() -> Dataset {
         let text = Column::Categorical {
-            codes: vec![1, 0, 1, 3],
+            codes: vec![1, 0, 1, 3].into(),
             dictionary: ["a", "b", "unused", "z"].map(String::from).to_vec(),
         };
         let columns = vec![
-            ("x", Column::F64(vec![1.0, f64::NAN, 3.0, f64::INFINITY])),
+            ("x", Column::F64(vec![1.0, f64::NAN, 3.0, f64::INFINITY].into())),
             ("text", text),
-            ("label", Column::F32(vec![10.0, -2.0, 9.0, 10.0])),
+            ("label", Column::F32(vec![10.0, -2.0, 9.0, 10.0].into())),
             ("flag", Column::Boolean(vec![Some(true), Some(true), None, Some(false)])),
-            ("w", Column::F64(vec![1.0, 0.0, 0.5, -1.0])),
+            ("w", Column::F64(vec![1.0, 0.0, 0.5, -1.0].into())),
         ];
         Dataset::new(columns.into_iter().map(|(n, c)| (n.to_owned(), c)).collect()).unwrap()
     }

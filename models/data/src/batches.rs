@@ -10,7 +10,7 @@ use arrow_array::cast::AsArray;
 use arrow_array::types::{ArrowPrimitiveType, Float16Type, Float32Type, Float64Type};
 use arrow_array::{Array, ArrayRef, RecordBatch, downcast_integer_array};
 use arrow_schema::{ArrowError, DataType, SchemaRef};
-use tilewise_base::{Column, Dataset, Error, Result};
+use tilewise_base::{Column, Dataset, Error, Growing, Result, Storage};
 
 /// What a source of batches gives.
 pub(crate) type Batches = Box<dyn Iterator<Item = Result<RecordBatch, ArrowError>> + Send>;
@@ -27,6 +27,7 @@ pub(crate) struct Shape {
     pub(crate) file: String,
     plans: Vec<ColumnPlan>,
     missing: Missing,
+    storage: Storage,
 }
 
 struct ColumnPlan {
@@ -71,7 +72,12 @@ impl Shape {
             }
             plans.push(plan);
         }
-        Ok(Self { file: file.to_owned(), plans, missing: Missing::new(options, false) })
+        Ok(Self {
+            file: file.to_owned(),
+            plans,
+            missing: Missing::new(options, false),
+            storage: options.storage.clone(),
+        })
     }
 
     /// Places of the wanted columns in the file.
@@ -86,22 +92,27 @@ impl Shape {
     }
 
     /// One table of `batches`, whose first row is number `first` (from 1) of the file.
-    pub(crate) fn table(&self, batches: &[RecordBatch], first: u64) -> Result<Dataset> {
-        let column = |plan: &ColumnPlan| {
-            let mut cells = Cells::new(plan);
-            let mut row = first;
-            for batch in batches {
+    pub(crate) fn table(
+        &self,
+        batches: impl Iterator<Item = Result<RecordBatch>>,
+        first: u64,
+    ) -> Result<Dataset> {
+        let mut columns: Vec<Cells> = self.plans.iter().map(|plan| Cells::new(plan, &self.storage)).collect();
+        let mut row = first;
+        for batch in batches {
+            let batch = batch?;
+            for (plan, cells) in self.plans.iter().zip(&mut columns) {
                 let array = batch.columns().get(plan.at).ok_or_else(|| {
                     plan.fault(&self.file, "a batch lacks this column; the file is damaged".to_owned())
                 })?;
-                cells
-                    .push(array, row, &self.missing)
-                    .map_err(|fault| plan.fault(&self.file, format!("row {}: {}", fault.line, fault.what)))?;
-                row += array.len() as u64;
+                let fault =
+                    |fault: Fault| plan.fault(&self.file, format!("row {}: {}", fault.line, fault.what));
+                cells.push(array, row, &self.missing)?.map_err(fault)?;
             }
-            Ok((plan.name.clone(), cells.finish()))
-        };
-        Dataset::new(self.plans.iter().map(column).collect::<Result<_>>()?)
+            row += batch.num_rows() as u64;
+        }
+        let named = |(plan, cells): (&ColumnPlan, Cells)| Ok((plan.name.clone(), cells.finish()?));
+        Dataset::new(self.plans.iter().zip(columns).map(named).collect::<Result<_>>()?)
     }
 
     /// What a failing reader said.
@@ -139,41 +150,44 @@ impl ColumnPlan {
 
 /// Cells of a column so far.
 enum Cells {
-    F32(Vec<f32>),
-    F64(Vec<f64>),
+    F32(Growing<f32>),
+    F64(Growing<f64>),
     Booleans(Vec<Option<bool>>),
     Text(Text),
 }
 
 impl Cells {
-    fn new(plan: &ColumnPlan) -> Self {
+    fn new(plan: &ColumnPlan, storage: &Storage) -> Self {
         let cells = match &plan.data {
             DataType::Dictionary(_, values) => values,
             data => data,
         };
         match cells {
-            _ if plan.rule == Rule::Categorical => Self::Text(Text::default()),
+            _ if plan.rule == Rule::Categorical => Self::Text(Text::new(storage)),
             DataType::Null if plan.rule == Rule::Boolean => Self::Booleans(Vec::new()),
-            DataType::Float16 | DataType::Float32 => Self::F32(Vec::new()),
+            DataType::Float16 | DataType::Float32 => Self::F32(storage.grow()),
             DataType::Boolean => Self::Booleans(Vec::new()),
-            DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View => Self::Text(Text::default()),
-            _ => Self::F64(Vec::new()),
+            DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View => Self::Text(Text::new(storage)),
+            _ => Self::F64(storage.grow()),
         }
     }
 
     /// Appends `array`, whose first cell is in row `row`; a fault has its row for a line.
-    fn push(&mut self, array: &ArrayRef, row: u64, missing: &Missing) -> Result<(), Fault> {
-        let cells = read(array, row)?;
+    fn push(&mut self, array: &ArrayRef, row: u64, missing: &Missing) -> Result<Result<(), Fault>> {
+        let cells = match read(array, row) {
+            Ok(cells) => cells,
+            Err(fault) => return Ok(Err(fault)),
+        };
         let at = |i: usize| row + i as u64;
         match (self, cells) {
-            (Self::F32(all), Read::F32(new)) => all.extend(new),
-            (Self::F64(all), Read::F64(new)) => all.extend(new),
-            (Self::F64(all), Read::Nothing(n)) => all.extend(std::iter::repeat_n(f64::NAN, n)),
+            (Self::F32(all), Read::F32(new)) => all.extend_from_slice(&new)?,
+            (Self::F64(all), Read::F64(new)) => all.extend_from_slice(&new)?,
+            (Self::F64(all), Read::Nothing(n)) => all.extend_from_slice(&vec![f64::NAN; n])?,
             (Self::Booleans(all), Read::Booleans(new)) => all.extend(new),
             (Self::Booleans(all), Read::Nothing(n)) => all.extend(std::iter::repeat_n(None, n)),
             (Self::Text(all), Read::Text(new)) => {
                 for (i, cell) in new.iter().enumerate() {
-                    all.push(cell.filter(|cell| !missing.is(cell)), at(i));
+                    all.push(cell.filter(|cell| !missing.is(cell)), at(i))?;
                 }
             }
             (Self::Text(all), new) => {
@@ -185,25 +199,25 @@ impl Cells {
                         Read::Booleans(x) => x[i].map(|b| b.to_string()),
                         Read::Text(_) | Read::Nothing(_) => None,
                     };
-                    all.push(cell.as_deref().filter(|cell| !missing.is(cell)), at(i));
+                    all.push(cell.as_deref().filter(|cell| !missing.is(cell)), at(i))?;
                 }
             }
             _ => {
                 let what =
                     format!("a batch holds {} where others do not; the file is damaged", array.data_type());
-                return Err(Fault { line: row, column: None, what });
+                return Ok(Err(Fault { line: row, column: None, what }));
             }
         }
-        Ok(())
+        Ok(Ok(()))
     }
 
-    fn finish(self) -> Column {
-        match self {
-            Self::F32(x) => Column::F32(x),
-            Self::F64(x) => Column::F64(x),
+    fn finish(self) -> Result<Column> {
+        Ok(match self {
+            Self::F32(x) => Column::F32(x.finish()?),
+            Self::F64(x) => Column::F64(x.finish()?),
             Self::Booleans(x) => Column::Boolean(x),
-            Self::Text(x) => x.categorical(),
-        }
+            Self::Text(x) => x.categorical()?,
+        })
     }
 }
 

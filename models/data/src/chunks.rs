@@ -104,7 +104,7 @@ impl BatchChunks {
                 chunk.push(batch);
             }
         }
-        let table = self.shape.table(&chunk, self.row)?;
+        let table = self.shape.table(chunk.into_iter().map(Ok), self.row)?;
         self.row += table.rows() as u64;
         self.at_hand -= table.rows();
         Ok(Some(table))

@@ -4,9 +4,10 @@
 //! distinct value with its count and the line where it was first seen, so the kind is decided at the end, exactly,
 //! over the whole file, and no cell is read twice for it.
 
+use crate::csv::at;
 use crate::options::Missing;
 use std::collections::HashMap;
-use tilewise_base::{Column, Kind, MISSING_CODE};
+use tilewise_base::{Column, Growing, Kind, MISSING_CODE, Result, Storage};
 
 /// A column with at least this share of numbers among its cells that are not missing is meant to be numeric: a text
 /// among them is an error rather than a reason to make a category of every number.
@@ -116,64 +117,60 @@ impl Tally {
 }
 
 /// Numbers so far.
-#[derive(Default)]
 pub(crate) struct Numbers {
-    values: Vec<f64>,
+    values: Growing<f64>,
     tally: Tally,
 }
 
 /// Distinct texts so far.
-#[derive(Default)]
 pub(crate) struct Text {
-    codes: Vec<u32>,
+    codes: Growing<u32>,
+    storage: Storage,
     index: HashMap<Box<str>, u32>,
     /// By code: how often, and on which line first.
     seen: Vec<(u64, u64)>,
 }
 
 impl Text {
-    /// Appends a cell; `None` is missing.
-    pub(crate) fn push(&mut self, cell: Option<&str>, line: u64) {
-        let code = cell.map_or(MISSING_CODE, |cell| self.code(cell, line, 1));
-        self.codes.push(code);
+    pub(crate) fn new(storage: &Storage) -> Self {
+        let (index, seen) = (HashMap::new(), Vec::new());
+        Self { codes: storage.grow(), storage: storage.clone(), index, seen }
     }
 
-    fn code(&mut self, cell: &str, line: u64, count: u64) -> u32 {
+    /// Appends a cell; `None` is missing.
+    pub(crate) fn push(&mut self, cell: Option<&str>, line: u64) -> Result<()> {
+        let code = cell.map_or(MISSING_CODE, |cell| self.code(cell, line));
+        self.codes.push(code)
+    }
+
+    fn code(&mut self, cell: &str, line: u64) -> u32 {
         if let Some(&code) = self.index.get(cell) {
-            self.seen[code as usize].0 += count;
+            self.seen[code as usize].0 += 1;
             return code;
         }
-        // A table has fewer than 2^32 - 1 distinct texts: each takes at least two bytes of an in-memory file.
+        // There are fewer than 2^32 - 1 distinct texts: they would not fit memory.
         let code = self.seen.len() as u32;
         self.index.insert(cell.into(), code);
-        self.seen.push((count, line));
+        self.seen.push((1, line));
         code
     }
 
-    fn append(&mut self, other: Self) {
-        let mut texts = vec![""; other.seen.len()];
-        other.index.iter().for_each(|(text, &code)| texts[code as usize] = text);
-        let map: Vec<u32> = texts
-            .iter()
-            .zip(&other.seen)
-            .map(|(text, &(count, line))| self.code(text, line, count))
-            .collect();
-        self.codes.extend(other.codes.iter().map(|&c| map.get(c as usize).copied().unwrap_or(MISSING_CODE)));
-    }
-
     /// The categories, in a sorted dictionary.
-    pub(crate) fn categorical(self) -> Column {
+    pub(crate) fn categorical(self) -> Result<Column> {
         let mut texts: Vec<(Box<str>, u32)> = self.index.into_iter().collect();
         texts.sort_unstable();
         let mut map = vec![0; texts.len()];
         texts.iter().enumerate().for_each(|(new, &(_, old))| map[old as usize] = new as u32);
-        let codes =
-            self.codes.iter().map(|&c| map.get(c as usize).copied().unwrap_or(MISSING_CODE)).collect();
-        Column::Categorical { codes, dictionary: texts.into_iter().map(|(text, _)| text.into()).collect() }
+        let new = |&code: &u32| map.get(code as usize).copied().unwrap_or(MISSING_CODE);
+        let codes = self.storage.map(&self.codes.finish()?, new)?;
+        Ok(Column::Categorical {
+            codes,
+            dictionary: texts.into_iter().map(|(text, _)| text.into()).collect(),
+        })
     }
 
     /// Numbers if all are, booleans if all are, else categories.
-    fn infer(self, name: &str) -> Result<Column, Fault> {
+    fn infer(self, name: &str) -> Result<Result<Column, Fault>> {
         let mut tally = Tally::default();
         let mut numbers = vec![f64::NAN; self.seen.len()];
         let mut booleans = vec![None; self.seen.len()];
@@ -192,15 +189,15 @@ impl Text {
         }
         if tally.odd == 0 {
             let value = |&c: &u32| numbers.get(c as usize).copied().unwrap_or(f64::NAN);
-            return Ok(Column::F64(self.codes.iter().map(value).collect()));
+            return Ok(Ok(Column::F64(self.storage.map(&self.codes.finish()?, value)?)));
         }
         if booleans.iter().all(Option::is_some) {
             let value = |&c: &u32| booleans.get(c as usize).copied().flatten();
-            return Ok(Column::Boolean(self.codes.iter().map(value).collect()));
+            return Ok(Ok(Column::Boolean(self.codes.finish()?.iter().map(value).collect())));
         }
         match tally.first.take() {
-            Some(odd) if tally.share() >= NUMERIC_SHARE => Err(odd.fault(name, &tally)),
-            _ => Ok(self.categorical()),
+            Some(odd) if tally.share() >= NUMERIC_SHARE => Ok(Err(odd.fault(name, &tally))),
+            _ => self.categorical().map(Ok),
         }
     }
 }
@@ -244,11 +241,13 @@ pub(crate) enum Builder {
 }
 
 impl Builder {
-    pub(crate) fn new(rule: Rule) -> Self {
+    pub(crate) fn new(rule: Rule, storage: &Storage) -> Self {
         match rule {
-            Rule::Numeric | Rule::PerhapsNumeric => Self::Numbers(Numbers::default()),
+            Rule::Numeric | Rule::PerhapsNumeric => {
+                Self::Numbers(Numbers { values: storage.grow(), tally: Tally::default() })
+            }
             Rule::Boolean => Self::Booleans(Vec::new()),
-            Rule::Categorical | Rule::PerhapsText => Self::Text(Text::default()),
+            Rule::Categorical | Rule::PerhapsText => Self::Text(Text::new(storage)),
         }
     }
 
@@ -282,7 +281,7 @@ impl Builder {
                         }
                     }
                 };
-                column.values.push(value);
+                column.values.push(value).map_err(|e| e.to_string())?;
             }
             Self::Booleans(column) => column.push(if missing.is(cell) {
                 None
@@ -294,38 +293,27 @@ impl Builder {
                     _ => return Err(format!("{} is not a boolean: true, false, 1 or 0", shown(cell))),
                 }
             }),
-            Self::Text(column) => column.push((!missing.is(cell)).then_some(cell), line),
+            Self::Text(column) => {
+                column.push((!missing.is(cell)).then_some(cell), line).map_err(|e| e.to_string())?;
+            }
         }
         Ok(())
     }
 
-    /// Appends what came later in the file.
-    pub(crate) fn append(&mut self, other: Self) {
-        match (self, other) {
-            (Self::Numbers(a), Self::Numbers(b)) => {
-                a.values.extend(b.values);
-                a.tally.numbers += b.tally.numbers;
-                a.tally.odd += b.tally.odd;
-                a.tally.infinite += b.tally.infinite;
-                a.tally.first = a.tally.first.take().or(b.tally.first);
-            }
-            (Self::Booleans(a), Self::Booleans(b)) => a.extend(b),
-            (Self::Text(a), Self::Text(b)) => a.append(b),
-            _ => debug_assert!(false, "builders of one rule are of one sort"),
-        }
-    }
-
     /// The column; `None` when it turned out to be no numbers and has to be read again as [`Rule::PerhapsText`].
-    pub(crate) fn finish(self, name: &str, rule: Rule) -> Result<Option<Column>, Fault> {
+    pub(crate) fn finish(self, name: &str, rule: Rule, file: &str) -> Result<Option<Column>> {
+        let fault = |fault: Fault| at(file, fault);
         match self {
             Self::Numbers(mut column) => match column.tally.first.take() {
-                None => Ok(Some(Column::F64(column.values))),
-                Some(odd) if column.tally.share() >= NUMERIC_SHARE => Err(odd.fault(name, &column.tally)),
+                None => Ok(Some(Column::F64(column.values.finish()?))),
+                Some(odd) if column.tally.share() >= NUMERIC_SHARE => {
+                    Err(fault(odd.fault(name, &column.tally)))
+                }
                 Some(_) => Ok(None),
             },
             Self::Booleans(column) => Ok(Some(Column::Boolean(column))),
-            Self::Text(column) if rule == Rule::PerhapsText => column.infer(name).map(Some),
-            Self::Text(column) => Ok(Some(column.categorical())),
+            Self::Text(column) if rule == Rule::PerhapsText => column.infer(name)?.map(Some).map_err(fault),
+            Self::Text(column) => column.categorical().map(Some),
         }
     }
 }

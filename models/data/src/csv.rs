@@ -5,9 +5,7 @@
 //! taken for mistakes: an error names the first. Infinity, written so or by a number too large for f64, is such a
 //! mistake too.
 //!
-//! The text is cut at line ends into blocks of a fixed size that are read on their own and put together in order, which
-//! is how threads can share the work; today one thread reads them all. A quoted cell may hold line ends: with a quote
-//! in it the file is one block.
+//! Files are read as a stream ([`chunks`]), and once more where a column that began with numbers is none.
 
 pub(crate) mod chunks;
 pub(crate) mod records;
@@ -15,41 +13,44 @@ pub(crate) mod sniff;
 
 use crate::column::{Builder, Fault, Rule, speaks_for_text};
 use crate::options::{Missing, ReadOptions};
+use chunks::Stream;
 use records::{Cell, Records, Step};
 use std::collections::HashMap;
+use std::io::Read;
 use tilewise_base::error::listed;
-use tilewise_base::{Column, Dataset, Error, Result};
+use tilewise_base::{Column, Dataset, Error, Result, Storage};
 
-/// Text that is read at a time: some milliseconds of work, and thousands of records.
-const BLOCK_BYTES: usize = 1 << 20;
+/// Gives the bytes of a file from its beginning.
+pub(crate) type Open<'a> = &'a mut dyn FnMut() -> Result<Box<dyn Read + Send + 'a>>;
 
-/// The table in the bytes of a file that errors call `file`.
-pub(crate) fn read(bytes: &[u8], file: &str, options: &ReadOptions<'_>) -> Result<Dataset> {
-    let text = text(bytes, 1, true).map_err(|fault| at(file, fault))?;
-    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
-    let (mut layout, mut records) = Layout::of(text, file, options, true)?;
-    if options.schema.is_none_or(|s| layout.plans.iter().any(|p| s.position(&p.name).is_none())) {
-        layout.guess(text, (records.at, records.line)).map_err(|fault| at(file, fault))?;
+/// The table in a file that errors call `file`.
+pub(crate) fn read<'a>(open: Open<'a>, file: &str, options: &ReadOptions<'_>) -> Result<Dataset> {
+    let mut stream = Stream::new(open()?, file, options)?;
+    if options.schema.is_none_or(|s| stream.layout.plans.iter().any(|p| s.position(&p.name).is_none())) {
+        stream.guess()?;
     }
-    let start = (records.at, records.line);
-    let mut cells = Vec::new();
-    if records.next(&mut cells).map_err(|fault| at(file, fault))? == Step::End {
-        return Err(nothing(file, "there are no rows below the names", start.1));
-    }
+    let start = stream.line;
+    let all = stream.layout.plans.clone();
+    let mut plans = all.clone();
     let mut columns: HashMap<usize, Column> = HashMap::new();
-    let mut plans = layout.plans.clone();
-    while !plans.is_empty() {
-        let builders = layout.blocks(text, start, &plans).map_err(|fault| at(file, fault))?;
+    loop {
+        let Some(builders) = stream.read(&plans, usize::MAX, &options.storage)? else {
+            return Err(nothing(file, "there are no rows below the names", start));
+        };
         let mut again = Vec::new();
         for (plan, builder) in plans.into_iter().zip(builders) {
-            match builder.finish(&plan.name, plan.rule).map_err(|fault| at(file, fault))? {
+            match builder.finish(&plan.name, plan.rule, file)? {
                 Some(column) => drop(columns.insert(plan.at, column)),
                 None => again.push(Plan { rule: Rule::PerhapsText, ..plan }),
             }
         }
+        if again.is_empty() {
+            break;
+        }
         plans = again;
+        stream = Stream::new(open()?, file, options)?;
     }
-    let named = layout.plans.into_iter().filter_map(|p| columns.remove(&p.at).map(|c| (p.name, c)));
+    let named = all.into_iter().filter_map(|p| columns.remove(&p.at).map(|c| (p.name, c)));
     Dataset::new(named.collect())
 }
 
@@ -116,11 +117,12 @@ impl Layout {
         Ok((Self { delimiter, width, plans, missing }, records))
     }
 
-    /// Looks at the first records behind `start` for columns that are no numbers.
-    fn guess(&mut self, text: &str, start: (usize, u64)) -> Result<(), Fault> {
-        let beginning = sniff::beginning(&text[start.0..]);
-        let whole = beginning.len() == text.len() - start.0;
-        let mut records = Records::new(beginning, start.1, self.delimiter, whole);
+    /// Looks at the first records of `text`, which starts on this line, for columns that are no numbers. The file ends where the text
+    /// does if `whole`.
+    fn guess(&mut self, text: &str, line: u64, whole: bool) -> Result<(), Fault> {
+        let beginning = sniff::beginning(text);
+        let whole = whole && beginning.len() == text.len();
+        let mut records = Records::new(beginning, line, self.delimiter, whole);
         let mut cells = Vec::new();
         for _ in 0..sniff::SNIFFED_RECORDS {
             if records.next(&mut cells)? != Step::Record {
@@ -138,41 +140,6 @@ impl Layout {
         }
         Ok(())
     }
-
-    /// The columns of `plans` over all rows behind `start`.
-    fn blocks(&self, text: &str, start: (usize, u64), plans: &[Plan]) -> Result<Vec<Builder>, Fault> {
-        let (mut from, mut line) = start;
-        let mut ranges = Vec::new();
-        let one = text.as_bytes()[from..].contains(&b'"');
-        while from < text.len() {
-            let rest = &text.as_bytes()[from..];
-            let more = rest.get(BLOCK_BYTES..).and_then(|rest| rest.iter().position(|&b| b == b'\n'));
-            let end = match more {
-                Some(newline) if !one => from + BLOCK_BYTES + newline + 1,
-                _ => text.len(),
-            };
-            ranges.push((&text[from..end], line));
-            line += text.as_bytes()[from..end].iter().map(|&b| u64::from(b == b'\n')).sum::<u64>();
-            from = end;
-        }
-        let read = |i: usize| {
-            let (text, line) = ranges[i];
-            let mut table = Table::new(self, plans);
-            let mut cells = Vec::new();
-            let mut records = Records::new(text, line, self.delimiter, true);
-            while records.next(&mut cells)? == Step::Record {
-                table.push(&cells)?;
-            }
-            Ok(table.builders)
-        };
-        let mut blocks = (0..ranges.len()).map(read);
-        let Some(first) = blocks.next() else { return Ok(Table::new(self, plans).builders) };
-        let mut whole = first?;
-        for block in blocks {
-            whole.iter_mut().zip(block?).for_each(|(a, b)| a.append(b));
-        }
-        Ok(whole)
-    }
 }
 
 /// Rows under construction.
@@ -184,8 +151,13 @@ pub(crate) struct Table<'l> {
 }
 
 impl<'l> Table<'l> {
-    pub(crate) fn new(layout: &'l Layout, plans: &'l [Plan]) -> Self {
-        Self { layout, plans, builders: plans.iter().map(|p| Builder::new(p.rule)).collect(), rows: 0 }
+    pub(crate) fn new(layout: &'l Layout, plans: &'l [Plan], storage: &Storage) -> Self {
+        Self {
+            layout,
+            plans,
+            builders: plans.iter().map(|p| Builder::new(p.rule, storage)).collect(),
+            rows: 0,
+        }
     }
 
     pub(crate) fn push(&mut self, cells: &[Cell<'_>]) -> Result<(), Fault> {

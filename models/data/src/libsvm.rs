@@ -104,7 +104,7 @@ pub(crate) fn read(bytes: &[u8], file: &str, options: &ReadOptions<'_>) -> Resul
         let cells = lines.indices[stored.clone()].iter().zip(&lines.values[stored]);
         cells.for_each(|(&index, &value)| put(before + index as usize, value));
     }
-    Dataset::new(plans.into_iter().zip(columns).map(|(plan, x)| (plan.name, Column::F64(x))).collect())
+    Dataset::new(plans.into_iter().zip(columns).map(|(plan, x)| (plan.name, Column::F64(x.into()))).collect())
 }
 
 /// What the lines of a file hold; indices from 0.

@@ -1,7 +1,7 @@
 //! What a reader may be told: format, header, delimiter, names, kinds, which text means missing.
 
 use std::path::Path;
-use tilewise_base::{Error, Result, Schema};
+use tilewise_base::{Error, Result, Schema, Storage};
 
 /// A format of table files.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -80,6 +80,8 @@ pub struct ReadOptions<'a> {
     pub columns_wanted: Option<Vec<String>>,
     /// Does not read these columns.
     pub columns_ignored: Vec<String>,
+    /// Where numbers and codes of the table are put.
+    pub storage: Storage,
 }
 
 impl Default for ReadOptions<'_> {
@@ -94,6 +96,7 @@ impl Default for ReadOptions<'_> {
             categorical: Vec::new(),
             columns_wanted: None,
             columns_ignored: Vec::new(),
+            storage: Storage::default(),
         }
     }
 }

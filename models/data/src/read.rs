@@ -32,7 +32,7 @@ pub fn read(path: impl AsRef<Path>, options: &ReadOptions<'_>) -> Result<Dataset
 pub fn read_bytes(bytes: &[u8], name: &str, options: &ReadOptions<'_>) -> Result<Dataset> {
     let format = format(Path::new(name), options)?;
     match format {
-        Format::Csv => csv::read(bytes, name, options),
+        Format::Csv => csv::read(&mut || Ok(Box::new(Cursor::new(bytes))), name, options),
         Format::Libsvm => libsvm::read(bytes, name, options),
         _ => Input::Memory { name: name.to_owned(), bytes: Bytes::copy_from_slice(bytes) }
             .table(format, options),
@@ -50,6 +50,9 @@ pub(crate) fn format(path: &Path, options: &ReadOptions<'_>) -> Result<Format> {
         None => Format::of(path),
     }
 }
+
+/// Bytes of stdin that are read at a time.
+const PIECE: usize = 64 << 10;
 
 /// Where bytes come from.
 pub(crate) enum Input {
@@ -98,18 +101,45 @@ impl Input {
     fn table(self, format: Format, options: &ReadOptions<'_>) -> Result<Dataset> {
         let name = self.name();
         match format {
-            Format::Csv => csv::read(&self.bytes()?, &name, options),
+            Format::Csv => self.csv(&name, options),
             Format::Libsvm => libsvm::read(&self.bytes()?, &name, options),
             Format::Parquet | Format::Arrow => guarded(&name.clone(), || {
                 let (shape, batches) = self.batches(format, options)?;
-                let batches: Vec<_> = batches.collect::<Result<_, _>>().map_err(|e| shape.error(e))?;
-                let table = shape.table(&batches, 1)?;
+                let batches = batches.map(|batch| batch.map_err(|e| shape.error(e)));
+                let table = shape.table(batches, 1)?;
                 if table.rows() == 0 {
                     let what = "there are no rows".to_owned();
                     return Err(Error::Data { file: name, line: None, column: None, what });
                 }
                 Ok(table)
             }),
+        }
+    }
+
+    /// A file is opened again where it is read a second time; what cannot be is kept first.
+    fn csv(self, name: &str, options: &ReadOptions<'_>) -> Result<Dataset> {
+        match self {
+            Self::File { path, file } => {
+                let mut first = Some(file);
+                let mut open = || -> Result<Box<dyn Read + Send>> {
+                    let again = || File::open(&path).map_err(|e| Error::io(&path, e));
+                    Ok(Box::new(first.take().map_or_else(again, Ok)?))
+                };
+                csv::read(&mut open, name, options)
+            }
+            Self::Stdin => {
+                let (mut stdin, mut bytes) = (std::io::stdin().lock(), options.storage.grow());
+                let mut piece = vec![0; PIECE];
+                loop {
+                    match stdin.read(&mut piece).map_err(|e| Error::io(name, e))? {
+                        0 => break,
+                        read => bytes.extend_from_slice(&piece[..read])?,
+                    }
+                }
+                let bytes = bytes.finish()?;
+                csv::read(&mut || Ok(Box::new(Cursor::new(&bytes))), name, options)
+            }
+            Self::Memory { bytes, .. } => csv::read(&mut || Ok(Box::new(Cursor::new(&bytes))), name, options),
         }
     }
 

@@ -114,17 +114,17 @@ fn cut_files_are_errors() {
 #[test]
 fn types_become_kinds() {
     let cases: Vec<(Vec<RecordBatch>, Column)> = vec![
-        (one(UInt8Array::from(vec![Some(3), None])), Column::F64(vec![3.0, f64::NAN])),
+        (one(UInt8Array::from(vec![Some(3), None])), Column::F64(vec![3.0, f64::NAN].into())),
         (
             one(Int64Array::from(vec![1 << 53, -(1 << 53)])),
-            Column::F64(vec![9007199254740992.0, -9007199254740992.0]),
+            Column::F64(vec![9007199254740992.0, -9007199254740992.0].into()),
         ),
-        (one(Float32Array::from(vec![Some(0.1), None])), Column::F32(vec![0.1, f32::NAN])),
+        (one(Float32Array::from(vec![Some(0.1), None])), Column::F32(vec![0.1, f32::NAN].into())),
         (
             one(StringViewArray::from(vec![Some("b"), None, Some("a")])),
             categories(&[Some("b"), None, Some("a")]),
         ),
-        (one(NullArray::new(2)), Column::F64(vec![f64::NAN; 2])),
+        (one(NullArray::new(2)), Column::F64(vec![f64::NAN; 2].into())),
         (
             one(DictionaryArray::<Int8Type>::from_iter([Some("z"), None, Some("y"), Some("z")])),
             categories(&[Some("z"), None, Some("y"), Some("z")]),

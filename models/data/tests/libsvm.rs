@@ -24,7 +24,7 @@ fn sparse_rows_become_dense() {
 
     let wanted = ReadOptions { columns_wanted: Some(vec!["f3".into()]), ..ReadOptions::default() };
     let some = read_bytes(text.as_bytes(), "t.svm", &wanted).unwrap();
-    assert_eq!(some.columns(), [Column::F64(column(4))]);
+    assert_eq!(some.columns(), [Column::F64(column(4).into())]);
     assert_eq!(cells(&some).len(), 3);
 
     // A model of five features reads a file that shows three of them.

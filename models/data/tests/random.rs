@@ -39,7 +39,7 @@ fn column(rows: usize) -> impl Strategy<Value = Column> {
     let boolean = select(vec![None, Some(true), Some(false)]);
     let text = prop::option::weighted(0.9, select(CATEGORIES.to_vec()));
     prop_oneof![
-        prop::collection::vec(number, rows).prop_map(Column::F64),
+        prop::collection::vec(number, rows).prop_map(|x| Column::F64(x.into())),
         prop::collection::vec(boolean, rows).prop_map(Column::Boolean),
         prop::collection::vec(text, rows).prop_map(|texts| categories(&texts)),
     ]

@@ -34,7 +34,7 @@ fn cells_are_trimmed_and_blank_lines_skipped() {
     let text = "\u{feff}name, size ,ok\r\n\r\n ann , 1.5 ,true\r\n\"b, \"\"c\"\"\" ,NA, false\r\n  \r\n , 2,\r\n\r\n";
     let expected = Dataset::new(vec![
         ("name".into(), categories(&[Some("ann"), Some("b, \"c\""), None])),
-        ("size".into(), Column::F64(vec![1.5, f64::NAN, 2.0])),
+        ("size".into(), Column::F64(vec![1.5, f64::NAN, 2.0].into())),
         ("ok".into(), Column::Boolean(vec![Some(true), Some(false), None])),
     ]);
     assert_same(&parse(text).unwrap(), &expected.unwrap());
@@ -115,7 +115,7 @@ fn options_are_followed() {
     let text = "1,?,10\n-999,b,9\n";
     let read_with = |o: &ReadOptions<'_>| read_bytes(text.as_bytes(), "t.csv", o);
     let expected = Dataset::new(vec![
-        ("x".into(), Column::F64(vec![1.0, f64::NAN])),
+        ("x".into(), Column::F64(vec![1.0, f64::NAN].into())),
         ("y".into(), categories(&[None, Some("b")])),
         ("z".into(), categories(&[Some("10"), Some("9")])),
     ]);

@@ -68,12 +68,12 @@ fn table(rows: usize) -> Dataset {
     let class = y.iter().map(|y| u32::from(*y > 0.5) + u32::from(*y > 1.5)).collect();
     let names = |count: usize| (0..count).map(|i| format!("level {i}")).collect();
     let columns = [
-        ("x", Column::F64(x)),
-        ("z", Column::F64(z)),
-        ("c", Column::Categorical { codes, dictionary: names(7) }),
+        ("x", Column::F64(x.into())),
+        ("z", Column::F64(z.into())),
+        ("c", Column::Categorical { codes: codes.into(), dictionary: names(7) }),
         ("w", Column::F64((0..rows).map(|i| (i % 3) as f64).collect())),
         ("class", Column::Categorical { codes: class, dictionary: names(3) }),
-        ("y", Column::F64(y)),
+        ("y", Column::F64(y.into())),
     ];
     Dataset::new(columns.map(|(name, column)| (name.to_owned(), column)).into()).unwrap()
 }

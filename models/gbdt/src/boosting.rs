@@ -17,7 +17,7 @@ use std::borrow::Cow;
 use std::ops::Range;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Mutex, PoisonError};
-use tilewise_base::{Context, Error, Fit, FitReport, Result};
+use tilewise_base::{ArrayMut, Context, Error, Fit, FitReport, Result};
 use tilewise_kernels::random::Philox;
 use tilewise_kernels::tree::{FixedPoint, Packed, fixed_point};
 use tilewise_kernels::{parallel, same};
@@ -94,18 +94,25 @@ struct Stages<'a> {
     held_out: Option<HeldOut>,
     context: &'a Context<'a>,
     /// Score after score, each with all rows.
-    scores: Vec<f64>,
+    scores: ArrayMut<f64>,
     /// For each score memory that its stages use again: what is as long as the table costs more to get than to fill.
     rooms: Vec<Mutex<Room>>,
 }
 
 /// Memory of a tree.
-#[derive(Default)]
 struct Room {
-    fixed: Vec<Packed>,
+    fixed: ArrayMut<Packed>,
     rows: Vec<u32>,
     /// The leaf of each row.
     leaves: Vec<AtomicU32>,
+}
+
+impl Room {
+    /// For so many rows.
+    fn new(context: &Context<'_>, rows: usize) -> Result<Self> {
+        let leaves = (0..rows).map(|_| AtomicU32::new(NO_LEAF)).collect();
+        Ok(Self { fixed: context.storage.zeros(rows)?, rows: Vec::new(), leaves })
+    }
 }
 
 impl GradientBoosting {
@@ -247,7 +254,8 @@ impl GradientBoosting {
                 "the scores to start from are {base:?}: weights times answers are too large, smaller weights are accepted"
             )));
         }
-        let mut scores: Vec<f64> = base.iter().flat_map(|&base| std::iter::repeat_n(base, y.len())).collect();
+        let mut scores = context.storage.zeros::<f64>(base.len() * y.len())?;
+        scores.chunks_exact_mut(y.len()).zip(&base).for_each(|(scores, &base)| scores.fill(base));
         if let Some(offset) = offset {
             scores.iter_mut().zip(offset).for_each(|(score, offset)| *score += offset);
         }
@@ -272,7 +280,8 @@ impl GradientBoosting {
                 Error::Fit("the model to continue lacks losses of its stages on rows held out".into())
             })?;
         }
-        let rooms = base.iter().map(|_| Mutex::default()).collect();
+        let rooms =
+            base.iter().map(|_| Room::new(context, y.len()).map(Mutex::new)).collect::<Result<_>>()?;
         let stages = Stages { params: self, table, objective, truth, rows, held_out, context, scores, rooms };
         stages.run(base, trees, &origin, keep)
     }
@@ -318,7 +327,7 @@ impl Stages<'_> {
         keep: Option<Keep<'_>>,
     ) -> Result<Fit<Boosted>> {
         let (count, rows) = (base.len(), self.truth.y.len());
-        let mut derivatives = vec![Derivatives::default(); self.scores.len()];
+        let mut derivatives = self.context.storage.zeros::<Derivatives>(self.scores.len())?;
         let total = self.params.stages;
         let mut done = trees[0].len();
         let mut stopped = String::new();
@@ -461,8 +470,6 @@ impl Stages<'_> {
         let key = |purpose: u64| Philox::new(self.context.seed, purpose).bits(number);
         let mut room = self.rooms[score].lock().unwrap_or_else(PoisonError::into_inner);
         let Room { fixed, rows, leaves: of_rows } = &mut *room;
-        fixed.resize(derivatives.len(), Packed::default());
-        of_rows.resize_with(derivatives.len(), || AtomicU32::new(NO_LEAF));
         let units = fixed_point(derivatives, Philox::new(key(ROUNDING), ROUNDING), fixed)?;
         let FixedPoint { gradient_unit, hessian_unit, most_hessian } = units;
         let gradients =

@@ -83,7 +83,7 @@ impl Pipeline {
         if encoder.width() == 0 {
             return Err(Error::Fit("the inputs have no column with a value".into()));
         }
-        let design = encoder.encode(dataset)?;
+        let design = encoder.encode_to(&context.storage, dataset)?;
         let x = MatRef::new(&design, dataset.rows(), encoder.width())?;
         let rows = Rows { weights: weights.as_deref(), offset: offset.as_deref() };
         let mut estimator = estimator.clone();

@@ -7,7 +7,8 @@ use serde::{Deserialize, Serialize};
 use tilewise_base::encoder::{Encoder, Options};
 use tilewise_base::model_file::Writer;
 use tilewise_base::{
-    Context, Dataset, Error, Field, FitReport, Model, ModelFile, Result, Roles, Task, roles, split,
+    Array, Context, Dataset, Error, Field, FitReport, Model, ModelFile, Result, Roles, Storage, Task, roles,
+    split,
 };
 use tilewise_kernels::{MatMut, MatRef, same, softmax};
 
@@ -60,7 +61,7 @@ pub struct Pipeline {
 
 /// What belongs to one row or to one after the other.
 struct Learned {
-    x: Vec<f32>,
+    x: Array<f32>,
     labels: Vec<u32>,
     numbers: Vec<f32>,
     weights: Option<Vec<f32>>,
@@ -68,11 +69,15 @@ struct Learned {
 
 impl Learned {
     /// The rows `which`, in this order.
-    fn take(&self, which: &[usize], width: usize) -> Self {
+    fn take(&self, which: &[usize], width: usize, storage: &Storage) -> Result<Self> {
         let some =
             |all: &[f32]| if all.is_empty() { Vec::new() } else { which.iter().map(|&i| all[i]).collect() };
-        Self {
-            x: which.iter().flat_map(|&i| &self.x[i * width..(i + 1) * width]).copied().collect(),
+        let mut x = storage.zeros(which.len() * width)?;
+        for (to, &row) in x.chunks_exact_mut(width).zip(which) {
+            to.copy_from_slice(&self.x[row * width..][..width]);
+        }
+        Ok(Self {
+            x: x.finish()?,
             labels: if self.labels.is_empty() {
                 Vec::new()
             } else {
@@ -80,7 +85,7 @@ impl Learned {
             },
             numbers: some(&self.numbers),
             weights: self.weights.as_deref().map(some),
-        }
+        })
     }
 
     fn rows(&self, width: usize) -> Result<Rows<'_, f32>> {
@@ -137,7 +142,8 @@ impl Pipeline {
         if width == 0 {
             return Err(Error::Fit("the inputs have no column with a value".into()));
         }
-        let x = encoder.encode(dataset)?.into_iter().map(|x| x as f32).collect();
+        let storage = &context.storage;
+        let x = storage.map(&encoder.encode_to(storage, dataset)?, |&x| x as f32)?;
         let mut learned = Learned { x, labels: Vec::new(), numbers: Vec::new(), weights: None };
         let mut scale = Scale { mean: 0.0, deviation: 1.0 };
         let task = if classify {
@@ -165,8 +171,8 @@ impl Pipeline {
                 let strata = classify.then_some(&learned.labels[..]);
                 let (train, test) =
                     split::split(dataset.rows(), parameters.validation, context.seed, strata)?;
-                let held_out = learned.take(&test, width);
-                (learned.take(&train, width), Some(held_out))
+                let held_out = learned.take(&test, width, storage)?;
+                (learned.take(&train, width, storage)?, Some(held_out))
             }
             false => (learned, None),
         };

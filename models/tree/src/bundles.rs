@@ -7,8 +7,8 @@
 //! instead of 3.93 on two threads, Zen 5. LightGBM bundles columns of which at most one is not 0 in a row, up to some conflicts: Ke et al., *LightGBM*, NeurIPS 2017,
 //! section 4. Combinations need no such rule: 40 columns of a category are 40 combinations, 8 flags 256.)
 
-use crate::codes::Code;
-use tilewise_base::Result;
+use crate::codes::{Code, memory};
+use tilewise_base::{Result, Storage};
 use tilewise_kernels::tree::{Bins, Cell, OwnedBins};
 
 /// Columns of more bins stay alone.
@@ -117,7 +117,7 @@ impl Open {
 impl<B: Code> Bundles<B> {
     /// The bundles of these columns (column-major); `None` where they would save less than a quarter of all additions.
     /// O(rows x columns of few bins) time on one thread, and much less where they would not.
-    pub(crate) fn new(columns: Bins<'_, B>) -> Result<Option<Self>> {
+    pub(crate) fn new(columns: Bins<'_, B>, storage: &Storage) -> Result<Option<Self>> {
         let (rows, offsets) = (columns.rows(), columns.offsets());
         let column = |feature: usize| &columns.data()[feature * rows..][..rows];
         let saves = |open: &[Open]| {
@@ -174,13 +174,14 @@ impl<B: Code> Bundles<B> {
         let mut tiles = Vec::new();
         for first in (0..list.len()).step_by(B::TILE) {
             let width = (list.len() - first).min(B::TILE);
-            let mut tile = vec![B::default(); rows * width];
+            let mut tile = storage.zeros(rows * width)?;
             (0..width).for_each(|to| put(first + to, &mut tile, width, to));
             let ends = list[first..first + width].iter().scan(0, |sum, bundle| {
                 *sum += bundle.cells();
                 Some(*sum)
             });
-            tiles.push(OwnedBins::row_major(tile, rows, std::iter::once(0).chain(ends).collect())?);
+            let offsets = std::iter::once(0).chain(ends).collect();
+            tiles.push(OwnedBins::shared(memory(tile.finish()?), rows, offsets, true)?);
         }
         Ok(Some(Self { tiles, list }))
     }
@@ -290,13 +291,19 @@ mod tests {
         }
         data.extend((0..rows).map(|row| (row % 200) as u8));
         let offsets: Vec<usize> = (0..57).map(|feature| 2 * feature).chain([112 + 200]).collect();
-        let bundles = Bundles::new(Bins::column_major(&data, rows, &offsets).unwrap()).unwrap().unwrap();
+        let bundles = Bundles::new(Bins::column_major(&data, rows, &offsets).unwrap(), &Storage::default())
+            .unwrap()
+            .unwrap();
         let sizes: Vec<usize> = bundles.list.iter().map(Bundle::cells).collect();
         assert_eq!(sizes[0], 200);
         assert!(bundles.len() <= 4 && sizes.iter().all(|&size| size <= MOST), "{sizes:?}");
         // Nothing to gain from columns of many bins.
         let many = &data[56 * rows..];
-        assert!(Bundles::new(Bins::column_major(many, rows, &[0, 200]).unwrap()).unwrap().is_none());
+        assert!(
+            Bundles::new(Bins::column_major(many, rows, &[0, 200]).unwrap(), &Storage::default())
+                .unwrap()
+                .is_none()
+        );
     }
 
     /// Divided by features a tree sums up the columns one by one, else in bundles.
@@ -338,7 +345,7 @@ mod tests {
         ) {
             let (data, offsets) = columns(&counts, rows, depth, seed);
             let columns = Bins::column_major(&data, rows, &offsets).unwrap();
-            let Some(bundles) = Bundles::new(columns).unwrap() else { return Ok(()) };
+            let Some(bundles) = Bundles::new(columns, &Storage::default()).unwrap() else { return Ok(()) };
             prop_assert!(bundles.len() < counts.len());
             let some: Vec<u32> = (0..rows as u32).filter(|row| row % 3 != 1).collect();
             let stream = Philox::new(seed, DRAWN);

@@ -6,8 +6,9 @@
 use crate::bundles::Bundles;
 use std::borrow::Cow;
 use std::sync::{Arc, OnceLock};
-use tilewise_base::Result;
+use tilewise_base::mapped::Plain;
 use tilewise_base::part::{Number, Part};
+use tilewise_base::{Array, Result, Storage};
 use tilewise_kernels::parallel;
 use tilewise_kernels::tree::{Bin, Bins, Memory, OwnedBins};
 
@@ -15,7 +16,7 @@ use tilewise_kernels::tree::{Bin, Bins, Memory, OwnedBins};
 const LINE: usize = 64;
 
 /// The number of a bin.
-pub(crate) trait Code: Bin {
+pub(crate) trait Code: Bin + Plain {
     /// Features of a tile, whose rows are a cache line each.
     const TILE: usize = LINE / size_of::<Self>();
     /// A node has a histogram if its rows are at least one in so many of the bins of a feature. (Of two bytes, seconds for one tree of
@@ -61,6 +62,11 @@ impl Code for u16 {
     fn one_byte(_: &[Self]) -> Option<&[u8]> {
         None
     }
+}
+
+/// Numbers to be read for as long as they live; a vector that nobody else has as itself, which is read with one step less.
+pub(crate) fn memory<B: Code>(numbers: Array<B>) -> Arc<dyn Memory<B>> {
+    if numbers.is_in_file() { Arc::new(numbers) } else { Arc::new(numbers.into_vec()) }
 }
 
 /// A set of bins, which is gone through in ascending order.
@@ -161,17 +167,20 @@ pub(crate) struct Codes<B> {
     tiles: Vec<OwnedBins<B>>,
     columns: OwnedBins<B>,
     bundles: Arc<OnceLock<Option<Bundles<B>>>>,
+    /// Where bundles are put.
+    storage: Storage,
 }
 
 impl<B: Code> Codes<B> {
-    pub(crate) fn new(tiles: Vec<OwnedBins<B>>, columns: OwnedBins<B>) -> Self {
-        Self { tiles, columns, bundles: Arc::default() }
+    pub(crate) fn new(tiles: Vec<OwnedBins<B>>, columns: OwnedBins<B>, storage: &Storage) -> Self {
+        Self { tiles, columns, bundles: Arc::default(), storage: storage.clone() }
     }
 
     /// The columns in bundles, where these save much. They are made when they are first asked for, on one thread: who waits for them
     /// must not take up other work, which might ask for them too.
     pub(crate) fn bundles(&self) -> Option<&Bundles<B>> {
-        let make = || parallel::on_this_thread(|| Bundles::new(self.columns()).unwrap_or(None));
+        let make =
+            || parallel::on_this_thread(|| Bundles::new(self.columns(), &self.storage).unwrap_or(None));
         self.bundles.get_or_init(make).as_ref()
     }
 

@@ -16,7 +16,7 @@ use crate::weights::{MOST, Weights};
 use serde::{Deserialize, Serialize};
 use std::io::Write;
 use tilewise_base::part::{self, Number, Part};
-use tilewise_base::{Error, Result};
+use tilewise_base::{Error, Result, Storage};
 use tilewise_kernels::same;
 use tilewise_kernels::tree::OwnedBins;
 
@@ -159,7 +159,7 @@ fn codes<B: Code>(part: &Part, rows: usize, offsets: &[usize]) -> Result<Codes<B
         bins(&tile_name(first / B::TILE), ends.iter().map(|end| end - ends[0]).collect(), true)
     };
     let tiles = (0..features).step_by(B::TILE).map(tile).collect::<Result<_>>()?;
-    Ok(Codes::new(tiles, columns))
+    Ok(Codes::new(tiles, columns, &Storage::default()))
 }
 
 #[cfg(test)]

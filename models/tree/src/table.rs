@@ -10,7 +10,7 @@ use crate::tree::Input;
 use crate::weights::Weights;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
-use tilewise_base::{Error, Result, Unseen};
+use tilewise_base::{Error, Result, Storage, Unseen};
 #[cfg(test)]
 use tilewise_kernels::tree::OwnedBins;
 use tilewise_kernels::{Float, MatRef, same};
@@ -87,7 +87,7 @@ impl BinnedTable {
     ) -> Result<Self> {
         let rows = features.first().map_or(0, Feature::len);
         let columns: Vec<Cells<'_>> = features.iter().map(|&feature| feature.into()).collect();
-        Self::from_columns(rows, &columns, weights, bins.into(), seed, &number)
+        Self::from_columns(rows, &columns, weights, bins.into(), seed, &number, &Storage::default())
     }
 
     /// As [`BinnedTable::new`] for a matrix of numbers, rows x features.
@@ -101,10 +101,10 @@ impl BinnedTable {
         seed: u64,
     ) -> Result<Self> {
         let columns: Vec<Cells<'_>> = (0..x.cols()).map(|column| Cells::of_matrix(x, column)).collect();
-        Self::from_columns(x.rows(), &columns, weights, bins.into(), seed, &number)
+        Self::from_columns(x.rows(), &columns, weights, bins.into(), seed, &number, &Storage::default())
     }
 
-    /// `name` is what an error calls a column.
+    /// `name` is what an error calls a column; `storage` is where bins are put.
     pub(crate) fn from_columns(
         rows: usize,
         columns: &[Cells<'_>],
@@ -112,6 +112,7 @@ impl BinnedTable {
         bins: MaxBins,
         seed: u64,
         name: &(dyn Fn(usize) -> String + Sync),
+        storage: &Storage,
     ) -> Result<Self> {
         let features = columns.len();
         bins.check()?;
@@ -145,7 +146,7 @@ impl BinnedTable {
         for column in columns {
             same("cells of a column", rows, column.len())?;
         }
-        let source = Source { columns, rows, counted: &counted, weights: &weights, seed };
+        let source = Source { columns, rows, counted: &counted, weights: &weights, seed, storage };
         let (binnings, missing, stored) = source.bins(bins, name)?;
         Ok(Self::of_bins(binnings, missing, stored, weights))
     }
@@ -253,7 +254,7 @@ impl BinnedTable {
         };
         let tiles = features.chunks(u16::TILE).map(tile).collect();
         let columns = OwnedBins::column_major(wide(columns.data()), rows, offsets.to_vec()).unwrap();
-        let stored = Stored::TwoBytes(Codes::new(tiles, columns));
+        let stored = Stored::TwoBytes(Codes::new(tiles, columns, &Storage::default()));
         Self::of_bins(self.binnings.clone(), self.missing.clone(), stored, self.weights.clone())
     }
 }

@@ -73,8 +73,8 @@ impl Training {
         let cells: Vec<Cells<'_>> = columns.iter().map(|&column| column.into()).collect();
         let name = |column: usize| names[column].clone();
         let (rows, seed) = (dataset.rows(), context.seed);
-        let table =
-            BinnedTable::from_columns(rows, &cells, weights.as_deref(), max_bins.into(), seed, &name)?;
+        let (weights, storage) = (weights.as_deref(), &context.storage);
+        let table = BinnedTable::from_columns(rows, &cells, weights, max_bins.into(), seed, &name, storage)?;
         let (answers, task) = match roles.needed_targets()? {
             [target] if !classify => (Answers::Numbers(roles::numbers(dataset, target)?), Task::Regression),
             names if !classify => {

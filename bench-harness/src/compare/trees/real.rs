@@ -406,7 +406,7 @@ fn numbers(x: &[f64], t: &[f64], features: usize, y: &Answers, settings: &Trees)
 fn as_they_are(real: &Real, parts: &Parts, settings: &Trees) -> io::Result<Vec<f64>> {
     let (train, test) = (real.inputs.take(&parts.train), real.inputs.take(&parts.test));
     let column = |column: &Column| match column {
-        Column::Categorical { codes, dictionary } => ours::Column::Codes(codes.clone(), dictionary.len()),
+        Column::Categorical { codes, dictionary } => ours::Column::Codes(codes.to_vec(), dictionary.len()),
         _ => ours::Column::Numbers((0..train.rows()).map(|row| column.cell(row)).collect()),
     };
     let inputs = Inputs::Columns(train.columns().iter().map(column).collect());
@@ -475,8 +475,8 @@ mod tests {
         let codes = vec![0, 1, MISSING_CODE, 0];
         let dictionary = vec!["a".to_string(), "b".to_string()];
         let columns = vec![
-            ("n".to_string(), Column::F64(vec![1.0, f64::NAN, 3.0, 100.0])),
-            ("c".to_string(), Column::Categorical { codes, dictionary }),
+            ("n".to_string(), Column::F64(vec![1.0, f64::NAN, 3.0, 100.0].into())),
+            ("c".to_string(), Column::Categorical { codes: codes.into(), dictionary }),
         ];
         let real = Real {
             inputs: Dataset::new(columns).unwrap(),

@@ -5,7 +5,7 @@ use crate::failure::{Failure, note};
 use crate::{interrupt, output, progress, sparse};
 use std::time::Instant;
 use tilewise_base::metric::Truth;
-use tilewise_base::{Column, Context, Dataset, Engine, Error, Roles, SparseTable, roles, split};
+use tilewise_base::{Column, Context, Dataset, Engine, Error, Roles, SparseTable, Storage, roles, split};
 use tilewise_models::{Family, Purpose, Settings};
 
 /// What the target is called.
@@ -30,7 +30,8 @@ impl Train {
             output::count(x.cols(), "input")
         ))?;
         note("note", "sparse inputs are taken as they are, neither centred nor scaled");
-        let target = Dataset::new(vec![(TARGET.into(), Column::F64(table.target.clone()))]).map_err(place)?;
+        let target =
+            Dataset::new(vec![(TARGET.into(), Column::F64(table.target.clone().into()))]).map_err(place)?;
         let classifies = family.purpose == Purpose::Classification;
         let codes = match classifies {
             true => Some(roles::classes(&target, TARGET).map_err(place)?.0),
@@ -55,6 +56,7 @@ impl Train {
             seed: self.seed,
             scheme: self.parallel,
             engine: Engine::Threads,
+            storage: Storage::default(),
             progress: &shown,
             cancel: interrupt::flag(),
             checkpoint: None,

@@ -120,9 +120,9 @@ fn several_numbers_come_back_from_their_bytes_and_one_is_stored_as_ever() {
         assert_eq!((target, task), ("y".into(), serde_json::json!({"task": "regression"})));
     }
     let constant = Dataset::new(vec![
-        ("x".into(), Column::F64(vec![1.0, 2.0, 3.0])),
-        ("a".into(), Column::F64(vec![1.0, 2.0, 3.0])),
-        ("b".into(), Column::F64(vec![4.0; 3])),
+        ("x".into(), Column::F64(vec![1.0, 2.0, 3.0].into())),
+        ("a".into(), Column::F64(vec![1.0, 2.0, 3.0].into())),
+        ("b".into(), Column::F64(vec![4.0; 3].into())),
     ]);
     let roles = Roles { targets: vec!["a".into(), "b".into()], ..Roles::default() };
     let fitted = train("tree", &constant.unwrap(), &roles, &Settings::default(), &Context::default());
@@ -257,8 +257,8 @@ fn nothing_to_learn_is_told() {
     assert!(error(&data.take(&[3, 3, 3]), &plain).contains("10 in every row"));
     // A class by its name, that of the first row that counts.
     let of_class = |target: Column| {
-        let x = Column::F64(vec![1.0, 2.0, 3.0]);
-        let w = Column::F64(vec![0.0, 1.0, 1.0]);
+        let x = Column::F64(vec![1.0, 2.0, 3.0].into());
+        let w = Column::F64(vec![0.0, 1.0, 1.0].into());
         let columns = [("x", x), ("t", target), ("w", w)].map(|(n, c)| (n.to_owned(), c));
         let roles = Roles { weight: Some("w".into()), ..Roles::target("t") };
         let data = Dataset::new(columns.into()).unwrap();
@@ -266,9 +266,9 @@ fn nothing_to_learn_is_told() {
         fitted.err().map(|e| e.to_string()).unwrap_or_default()
     };
     let dictionary = vec!["no".into(), "yes".into()];
-    let message = of_class(Column::Categorical { codes: vec![0, 1, 1], dictionary });
+    let message = of_class(Column::Categorical { codes: vec![0, 1, 1].into(), dictionary });
     assert!(message.contains("\"yes\" in every row"), "{message}");
-    let message = of_class(Column::F64(vec![3.0, 7.0, 7.0]));
+    let message = of_class(Column::F64(vec![3.0, 7.0, 7.0].into()));
     assert!(message.contains("\"7\" in every row"), "{message}");
     let weighted = Roles { weight: Some("w".into()), ignore: vec!["label".into()], ..plain };
     assert!(error(&data, &weighted).contains("only one row"));

@@ -33,10 +33,10 @@ fn same(a: &[f64], b: &[f64]) -> bool {
 #[test]
 fn columns_are_found_by_name_and_dictionaries_by_text() {
     let data = table(vec![
-        ("extra", Column::F64(vec![9.0; 4])),
+        ("extra", Column::F64(vec![9.0; 4].into())),
         ("member", Column::Boolean(vec![Some(true), None, Some(false), Some(true)])),
         ("colour", text(&[Some("red"), Some("azure"), None, Some("blue")])),
-        ("age", Column::F32(vec![1.5, f32::NAN, 3.0, -0.0])),
+        ("age", Column::F32(vec![1.5, f32::NAN, 3.0, -0.0].into())),
     ]);
     let binder = Binder::new(&inputs(), &data.schema()).unwrap();
     let mut cells = vec![7.0; 9];
@@ -50,7 +50,7 @@ fn columns_are_found_by_name_and_dictionaries_by_text() {
 #[test]
 fn a_missing_or_mistyped_column_is_named() {
     let error = |columns| Binder::new(&inputs(), &table(columns).schema()).unwrap_err().to_string();
-    let age = || ("age", Column::F64(vec![1.0]));
+    let age = || ("age", Column::F64(vec![1.0].into()));
     let member = || ("member", Column::Boolean(vec![None]));
     let message = error(vec![age(), member()]);
     assert!(message.contains("\"colour\"") && message.contains("missing"), "{message}");
@@ -59,7 +59,7 @@ fn a_missing_or_mistyped_column_is_named() {
         message.contains("\"age\"") && message.contains("\"old\"") && message.contains("numbers"),
         "{message}"
     );
-    let message = error(vec![age(), ("colour", Column::F64(vec![1.0])), member()]);
+    let message = error(vec![age(), ("colour", Column::F64(vec![1.0].into())), member()]);
     assert!(message.contains("\"colour\"") && message.contains("text is accepted"), "{message}");
     let message = error(vec![age(), ("colour", text(&[None])), ("member", text(&[Some("yes")]))]);
     assert!(message.contains("\"member\""), "{message}");
@@ -68,7 +68,7 @@ fn a_missing_or_mistyped_column_is_named() {
 #[test]
 fn numbers_stand_for_booleans_when_they_are_bits() {
     let field = [Field { name: "b".into(), kind: Kind::Boolean }];
-    let data = table(vec![("b", Column::F64(vec![0.0, 1.0, f64::NAN, 2.0]))]);
+    let data = table(vec![("b", Column::F64(vec![0.0, 1.0, f64::NAN, 2.0].into()))]);
     let binder = Binder::new(&field, &data.schema()).unwrap();
     let mut cells = [0.0; 3];
     binder.fill(&data, 0..3, &mut cells).unwrap();
@@ -125,14 +125,14 @@ fn tables_are_predicted_in_blocks_and_rows_counted_from_the_top() {
     let offset: Vec<f64> = (0..rows).map(|i| 0.25 * i as f64).collect();
     let expected: Vec<f64> = (0..rows).map(|i| 2.25 * i as f64).collect();
     for threads in [1, 2, 3, 7] {
-        let data = table(vec![("x", Column::F64(x.clone()))]);
+        let data = table(vec![("x", Column::F64(x.clone().into()))]);
         let got = parallel::with_threads(threads, || predict_dataset(&model, &data, Some(&offset)).unwrap());
         assert_eq!(got, expected);
     }
     x[2 * BLOCK_ROWS + 4] = -13.0;
     x[2 * BLOCK_ROWS + 900] = -13.0;
     x[3 * BLOCK_ROWS + 1] = -13.0;
-    let data = table(vec![("x", Column::F64(x))]);
+    let data = table(vec![("x", Column::F64(x.into()))]);
     let message = predict_dataset(&model, &data, None).unwrap_err().to_string();
     assert!(message.contains(&format!("row {}", 2 * BLOCK_ROWS + 5)), "{message}");
     assert!(predict_dataset(&model, &data, Some(&offset[1..])).is_err());
@@ -182,8 +182,8 @@ fn categories_that_training_did_not_see_are_refused_by_row_and_text() {
         let column = text(&(0..rows).map(colour).collect::<Vec<_>>());
         table(vec![
             ("colour", column),
-            ("age", Column::F64(vec![1.0; rows])),
-            ("member", Column::F64(vec![1.0; rows])),
+            ("age", Column::F64(vec![1.0; rows].into())),
+            ("member", Column::F64(vec![1.0; rows].into())),
         ])
     };
     let seen = of_colours(&|row| (row % 5 > 0).then_some("red"));

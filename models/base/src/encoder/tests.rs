@@ -15,10 +15,10 @@ fn names(dataset: &Dataset) -> Vec<String> {
 fn sample() -> Dataset {
     let dictionary = vec!["blue".to_owned(), "green".to_owned(), "red".to_owned()];
     table(vec![
-        ("x", Column::F64(vec![1.0, f64::NAN, 4.0, 10.0])),
-        ("colour", Column::Categorical { codes: vec![2, MISSING_CODE, 0, 2], dictionary }),
+        ("x", Column::F64(vec![1.0, f64::NAN, 4.0, 10.0].into())),
+        ("colour", Column::Categorical { codes: vec![2, MISSING_CODE, 0, 2].into(), dictionary }),
         ("b", Column::Boolean(vec![Some(true), Some(false), Some(true), None])),
-        ("constant", Column::F32(vec![0.1; 4])),
+        ("constant", Column::F32(vec![0.1; 4].into())),
     ])
 }
 
@@ -62,7 +62,7 @@ fn a_weight_counts_as_so_many_rows() {
 fn large_offsets_keep_their_digits_and_constants_stay_constant() {
     let n = 10_000;
     let x: Vec<f64> = (0..n).map(|i| 1e9 + (i % 7) as f64).collect();
-    let data = table(vec![("x", Column::F64(x)), ("c", Column::F64(vec![0.1; n]))]);
+    let data = table(vec![("x", Column::F64(x.into())), ("c", Column::F64(vec![0.1; n].into()))]);
     let encoder = Encoder::fit(&data, &names(&data), None, Options::default()).unwrap();
     let mut row = [0.0; 2];
     encoder.encode_row(&[1e9, 0.1], &mut row);
@@ -86,15 +86,15 @@ fn without_imputing_a_missing_number_names_row_and_column() {
 
 #[test]
 fn columns_without_values_warn_and_infinite_ones_are_refused() {
-    let nothing = Column::Categorical { codes: vec![MISSING_CODE; 2], dictionary: Vec::new() };
-    let data = table(vec![("n", Column::F64(vec![f64::NAN; 2])), ("c", nothing)]);
+    let nothing = Column::Categorical { codes: vec![MISSING_CODE; 2].into(), dictionary: Vec::new() };
+    let data = table(vec![("n", Column::F64(vec![f64::NAN; 2].into())), ("c", nothing)]);
     let encoder = Encoder::fit(&data, &names(&data), None, Options::default()).unwrap();
     assert_eq!(encoder.warnings().len(), 2);
     assert_eq!(encoder.encode(&data).unwrap(), [0.0, 0.0]);
-    let data = table(vec![("n", Column::F64(vec![0.0, f64::INFINITY]))]);
+    let data = table(vec![("n", Column::F64(vec![0.0, f64::INFINITY].into()))]);
     let message = Encoder::fit(&data, &names(&data), None, Options::default()).unwrap_err().to_string();
     assert!(message.contains("row 2") && message.contains("finite"), "{message}");
-    let data = table(vec![("n", Column::F64(vec![-1e300, 1e300]))]);
+    let data = table(vec![("n", Column::F64(vec![-1e300, 1e300].into()))]);
     assert!(Encoder::fit(&data, &names(&data), None, Options::default()).is_err());
 }
 
@@ -117,7 +117,7 @@ fn json_keeps_every_bit_and_refuses_nonsense() {
 #[test]
 fn same_bits_at_any_thread_count() {
     let x: Vec<f64> = (0..50_000).map(|i| (i as f64 * 0.7).sin() * 1e3 + 1e5).collect();
-    let data = table(vec![("x", Column::F64(x))]);
+    let data = table(vec![("x", Column::F64(x.into()))]);
     let fit = || {
         let encoder = Encoder::fit(&data, &names(&data), None, Options::default()).unwrap();
         (serde_json::to_string(&encoder).unwrap(), encoder.encode(&data).unwrap())

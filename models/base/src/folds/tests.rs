@@ -173,7 +173,7 @@ fn times_are_numbers_or_dates() {
         dictionary: texts.iter().map(|t| t.to_string()).collect(),
     };
     let table = Dataset::new(vec![
-        ("number".into(), Column::F64(vec![3.0, f64::NAN])),
+        ("number".into(), Column::F64(vec![3.0, f64::NAN].into())),
         ("day".into(), text(&["2024-01-05", "2024-01-10T12:00"])),
         ("other".into(), text(&["10/1/2024", "5/1/2024"])),
     ])

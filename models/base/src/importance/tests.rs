@@ -62,7 +62,8 @@ fn table() -> Dataset {
     let [a, b, c, noise] = [0, 1, 2, 3].map(column);
     let y: Vec<f64> = (0..5000).map(|i| 3.0 * a[i] - b[i] + noise[i]).collect();
     let class = y.iter().map(|y| Some(*y > 0.0)).collect();
-    let columns = [("a", a), ("b", b), ("c", c), ("y", y)].map(|(n, x)| (n.to_owned(), Column::F64(x)));
+    let columns =
+        [("a", a), ("b", b), ("c", c), ("y", y)].map(|(n, x)| (n.to_owned(), Column::F64(x.into())));
     Dataset::new(columns.into_iter().chain([("class".to_owned(), Column::Boolean(class))]).collect()).unwrap()
 }
 
@@ -143,8 +144,10 @@ fn what_cannot_be_measured_is_told() {
     assert!(message(&Roles::default(), 0, None).contains("repeats"));
     assert!(message(&Roles::default(), 1, Some("beauty")).contains("RMSE, MAE, R2"));
     assert!(message(&Roles::target("nowhere"), 1, None).contains("\"nowhere\""));
-    let short =
-        Dataset::new(vec![("a".into(), Column::F64(vec![1.0])), ("y".into(), Column::F64(vec![1.0]))]);
+    let short = Dataset::new(vec![
+        ("a".into(), Column::F64(vec![1.0].into())),
+        ("y".into(), Column::F64(vec![1.0].into())),
+    ]);
     let refused =
         permutation_importance(&model, &short.unwrap(), &Roles::default(), 1, None, &Context::default());
     assert!(refused.unwrap_err().to_string().contains("\"b\""));

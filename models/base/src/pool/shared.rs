@@ -5,6 +5,7 @@
 //! such files, it is made in the folder for temporary files and its name is removed before anything is written.
 
 use crate::mapped::Mapped;
+use crate::storage::unnamed;
 use crate::{Error, Result};
 use rustix::io::{FdFlags, fcntl_setfd};
 use std::fs::File;
@@ -26,7 +27,10 @@ impl SharedFile {
     pub fn new(fill: impl FnOnce(&mut BufWriter<File>) -> Result<()>) -> Result<Self> {
         let (file, is_memory) = match anonymous() {
             Ok(file) => (file, true),
-            Err(_) => (unnamed().map_err(|e| Error::io(std::env::temp_dir(), e))?, false),
+            Err(_) => {
+                let folder = std::env::temp_dir();
+                (unnamed(&folder).map_err(|e| Error::io(folder, e))?, false)
+            }
         };
         let mut to = BufWriter::new(file);
         fill(&mut to)?;
@@ -90,26 +94,6 @@ fn seal(_: &File) -> io::Result<()> {
     Err(io::ErrorKind::Unsupported.into())
 }
 
-/// A file in the folder for temporary files whose name is gone.
-fn unnamed() -> io::Result<File> {
-    use std::os::unix::fs::OpenOptionsExt;
-    let mut tries = 0;
-    loop {
-        let name = format!("tilewise-{}-{:x}", std::process::id(), nanoseconds());
-        let path = std::env::temp_dir().join(name);
-        match File::options().read(true).write(true).create_new(true).mode(0o600).open(&path) {
-            Ok(file) => return std::fs::remove_file(&path).map(|()| file),
-            Err(e) if e.kind() == io::ErrorKind::AlreadyExists && tries < 100 => tries += 1,
-            Err(e) => return Err(e),
-        }
-    }
-}
-
-/// Of the clock; for names that others do not have.
-fn nanoseconds() -> u128 {
-    std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).map_or(0, |time| time.as_nanos())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -127,7 +111,7 @@ mod tests {
 
     #[test]
     fn a_file_of_the_folder_has_no_name_either() {
-        let mut file = unnamed().unwrap();
+        let mut file = unnamed(&std::env::temp_dir()).unwrap();
         file.write_all(b"columns").unwrap();
         // It cannot be sealed, and an attempt says so.
         assert!(seal(&file).is_err());

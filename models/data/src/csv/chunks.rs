@@ -1,28 +1,28 @@
-//! CSV in chunks of rows: files beyond memory, with kinds that are given.
+//! CSV as a stream, a window of text at a time: whole files, or chunks of rows with kinds that are given.
 
+use crate::column::Builder;
 use crate::csv::records::{Records, Step};
-use crate::csv::{Layout, Table, at, text};
+use crate::csv::{Layout, Plan, Table, at, text};
 use crate::options::ReadOptions;
 use std::io::Read;
-use tilewise_base::{Dataset, Error, Result};
+use tilewise_base::{Dataset, Error, Result, Storage};
 
-/// What is read from the file at least at a time.
+/// What is read from the file at least at a time: some milliseconds of work, and thousands of records.
 const READ_BYTES: usize = 1 << 20;
 
-/// Reads a CSV file `rows` rows at a time.
-pub(crate) struct CsvChunks {
-    window: Window,
-    layout: Layout,
-    rows: usize,
-    line: u64,
+/// Rows of a CSV file, one after another.
+pub(crate) struct Stream<'a> {
+    window: Window<'a>,
+    pub(crate) layout: Layout,
+    /// The line of the next record.
+    pub(crate) line: u64,
 }
 
-impl CsvChunks {
-    /// `options.schema` has every column that is read.
+impl<'a> Stream<'a> {
+    /// Reads up to the names.
     pub(crate) fn new(
-        input: Box<dyn Read + Send>,
+        input: Box<dyn Read + Send + 'a>,
         file: &str,
-        rows: usize,
         options: &ReadOptions<'_>,
     ) -> Result<Self> {
         let mut window = Window::new(input, file);
@@ -39,20 +39,31 @@ impl CsvChunks {
             let (layout, records) = Layout::of(window.rest(), file, options, window.whole)?;
             let (used, line) = (records.at, records.line);
             window.at += used;
-            return Ok(Self { window, layout, rows, line });
+            return Ok(Self { window, layout, line });
         }
     }
 
-    /// The next rows; `None` at the end.
-    pub(crate) fn next(&mut self) -> Result<Option<Dataset>> {
-        let mut table = Table::new(&self.layout, &self.layout.plans);
+    /// Looks at the first records for columns that are no numbers.
+    pub(crate) fn guess(&mut self) -> Result<()> {
+        let Self { window, layout, line } = self;
+        layout.guess(window.rest(), *line, window.whole).map_err(|fault| at(&window.file, fault))
+    }
+
+    /// The columns of `plans` over the next rows, so many at most; `None` at the end.
+    pub(crate) fn read(
+        &mut self,
+        plans: &[Plan],
+        rows: usize,
+        storage: &Storage,
+    ) -> Result<Option<Vec<Builder>>> {
+        let mut table = Table::new(&self.layout, plans, storage);
         loop {
             let file = &self.window.file;
             let mut records =
                 Records::new(self.window.rest(), self.line, self.layout.delimiter, self.window.whole);
             let mut cells = Vec::new();
             let mut step = Step::Record;
-            while step == Step::Record && table.rows < self.rows {
+            while step == Step::Record && table.rows < rows {
                 step = records.next(&mut cells).map_err(|fault| at(file, fault))?;
                 if step == Step::Record {
                     table.push(&cells).map_err(|fault| at(file, fault))?;
@@ -67,22 +78,44 @@ impl CsvChunks {
             }
             self.window.refill(self.line)?;
         }
-        if table.rows == 0 {
-            return Ok(None);
-        }
+        Ok((table.rows > 0).then_some(table.builders))
+    }
+}
+
+/// Reads a CSV file `rows` rows at a time.
+pub(crate) struct CsvChunks {
+    stream: Stream<'static>,
+    rows: usize,
+    storage: Storage,
+}
+
+impl CsvChunks {
+    /// `options.schema` has every column that is read.
+    pub(crate) fn new(
+        input: Box<dyn Read + Send>,
+        file: &str,
+        rows: usize,
+        options: &ReadOptions<'_>,
+    ) -> Result<Self> {
+        Ok(Self { stream: Stream::new(input, file, options)?, rows, storage: options.storage.clone() })
+    }
+
+    /// The next rows; `None` at the end.
+    pub(crate) fn next(&mut self) -> Result<Option<Dataset>> {
+        let plans = self.stream.layout.plans.clone();
+        let Some(builders) = self.stream.read(&plans, self.rows, &self.storage)? else { return Ok(None) };
         let mut columns = Vec::new();
-        for (plan, builder) in self.layout.plans.iter().zip(table.builders) {
-            let column =
-                builder.finish(&plan.name, plan.rule).map_err(|fault| at(&self.window.file, fault))?;
-            columns.extend(column.map(|c| (plan.name.clone(), c)));
+        for (plan, builder) in plans.into_iter().zip(builders) {
+            let column = builder.finish(&plan.name, plan.rule, &self.stream.window.file)?;
+            columns.extend(column.map(|c| (plan.name, c)));
         }
         Dataset::new(columns).map(Some)
     }
 }
 
 /// The part of a file that is at hand, as text.
-struct Window {
-    input: Box<dyn Read + Send>,
+struct Window<'a> {
+    input: Box<dyn Read + Send + 'a>,
     file: String,
     text: String,
     /// Up to where the text was used.
@@ -93,8 +126,8 @@ struct Window {
     whole: bool,
 }
 
-impl Window {
-    fn new(input: Box<dyn Read + Send>, file: &str) -> Self {
+impl<'a> Window<'a> {
+    fn new(input: Box<dyn Read + Send + 'a>, file: &str) -> Self {
         Self { input, file: file.to_owned(), text: String::new(), at: 0, tail: Vec::new(), whole: false }
     }
 

@@ -16,11 +16,11 @@ fn data() -> Dataset {
     let classes = y.iter().map(|y| u32::from(*y > 0.2) + u32::from(*y > 1.0)).collect();
     let names = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>();
     let columns = vec![
-        ("a", Column::F64(a)),
-        ("b", Column::F64(b)),
-        ("c", Column::Categorical { codes, dictionary: names(&["p", "q", "r", "s"]) }),
+        ("a", Column::F64(a.into())),
+        ("b", Column::F64(b.into())),
+        ("c", Column::Categorical { codes: codes.into(), dictionary: names(&["p", "q", "r", "s"]) }),
         ("class", Column::Categorical { codes: classes, dictionary: names(&["few", "many", "some"]) }),
-        ("y", Column::F64(y)),
+        ("y", Column::F64(y.into())),
     ];
     Dataset::new(columns.into_iter().map(|(name, column)| (name.to_owned(), column)).collect()).unwrap()
 }

@@ -96,7 +96,7 @@ fn a_table_with_several_targets_gives_the_forest_of_their_slices() {
     let names = |count: usize| (0..count).map(|j| format!("y{j}")).collect::<Vec<String>>();
     let inputs = (0..3).map(|j| (format!("x{j}"), x.chunks_exact(3).map(|row| row[j]).collect::<Vec<f64>>()));
     let columns: Vec<(String, Vec<f64>)> = inputs.chain(names(3).into_iter().zip(y.clone())).collect();
-    let columns = columns.into_iter().map(|(name, values)| (name, Column::F64(values)));
+    let columns = columns.into_iter().map(|(name, values)| (name, Column::F64(values.into())));
     let data = Dataset::new(columns.collect()).unwrap();
     let of = |targets: Vec<String>| Roles { targets, ..Roles::default() };
     let fit_table = |trees: usize, roles: &Roles| {

@@ -256,8 +256,8 @@ fn a_model_goes_on_from_its_file() {
     let (x, c, y) = problem(300, 13);
     let column = |j: usize| Column::F64(x.chunks_exact(COLUMNS).map(|row| row[j]).collect());
     let level =
-        Column::Categorical { codes: c.clone(), dictionary: ["a", "b", "c"].map(String::from).into() };
-    let columns = [("u", column(0)), ("v", column(3)), ("level", level), ("y", Column::F64(y))];
+        Column::Categorical { codes: c.clone().into(), dictionary: ["a", "b", "c"].map(String::from).into() };
+    let columns = [("u", column(0)), ("v", column(3)), ("level", level), ("y", Column::F64(y.into()))];
     let data = Dataset::new(columns.map(|(name, column)| (name.to_owned(), column)).into()).unwrap();
     let of_trees = |trees| RandomForest { trees, quantiles: vec![0.1, 0.9], ..RandomForest::default() };
     let (roles, context) = (Roles::target("y"), Context::default());
@@ -363,9 +363,9 @@ fn a_judgement_without_a_value_is_told_and_comes_back() {
     let of_y = Roles::target("y");
     // One tree on two rows: by the seed both are in its bag, or one is not and has no variance alone.
     let params = RandomForest { trees: 1, out_of_bag: true, ..RandomForest::default() };
-    let column = |numbers: &[f64]| Column::F64(numbers.to_vec());
+    let column = |numbers: &[f64]| Column::F64(numbers.to_vec().into());
     let names = ["no".to_owned(), "yes".to_owned()].to_vec();
-    let classes = Column::Categorical { codes: vec![0, 1], dictionary: names };
+    let classes = Column::Categorical { codes: vec![0, 1].into(), dictionary: names };
     let mut told = Vec::new();
     for (y, classify) in [(column(&[1.0, 2.0]), false), (column(&[3.0, 3.0]), false), (classes, true)] {
         let columns = vec![("x".to_owned(), column(&[0.0, 1.0])), ("y".to_owned(), y)];
@@ -430,7 +430,7 @@ fn a_model_comes_back_from_its_bytes() {
     let codes = (0..400).map(|i| (i as u32 * 7 + c[i]) % 5).collect();
     let names = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();
     let level = Column::Categorical { codes, dictionary: names(&["a", "b", "c", "d", "e"]) };
-    let label = Column::Categorical { codes: c, dictionary: names(&["x", "y", "z"]) };
+    let label = Column::Categorical { codes: c.into(), dictionary: names(&["x", "y", "z"]) };
     let columns = [("u", column(0)), ("v", column(3)), ("level", level), ("label", label)];
     let data = Dataset::new(columns.map(|(name, column)| (name.to_owned(), column)).into()).unwrap();
     let params = RandomForest { trees: 7, out_of_bag: true, ..RandomForest::default() };
@@ -471,7 +471,7 @@ fn threads_that_ask_a_new_model_at_once_get_the_same_answers() {
     let (x, c, _) = problem(300, 12);
     let column = |j: usize| Column::F64(x.chunks_exact(COLUMNS).map(|row| row[j]).collect());
     let dictionary = ["x", "y", "z"].map(String::from).to_vec();
-    let label = Column::Categorical { codes: c, dictionary };
+    let label = Column::Categorical { codes: c.into(), dictionary };
     let columns = [("u", column(0)), ("v", column(3)), ("label", label)];
     let data = Dataset::new(columns.map(|(name, column)| (name.to_owned(), column)).into()).unwrap();
     let params = RandomForest { trees: 20, ..RandomForest::default() };

@@ -290,7 +290,7 @@ fn dataset(columns: &[(&str, Column)]) -> Dataset {
 
 #[test]
 fn rows_of_a_query_stand_together() {
-    let column = |x: &[f64]| Column::F64(x.to_vec());
+    let column = |x: &[f64]| Column::F64(x.to_vec().into());
     let data = |query: [f64; 6]| {
         dataset(&[
             ("x", column(&[1.0, 2.0, 3.0, 4.0, 5.0, 6.0])),
@@ -319,9 +319,9 @@ fn models_go_on_as_they_were_grown_alone() {
     let x: Vec<f64> = (0..60).map(|i| f64::from(i * 7 % 13)).collect();
     let y: Vec<f64> = x.iter().map(|x| (x / 2.0).sin()).collect();
     let data = dataset(&[
-        ("x", Column::F64(x.clone())),
+        ("x", Column::F64(x.clone().into())),
         ("z", Column::F64(y.iter().map(|y| y * y).collect())),
-        ("y", Column::F64(y.clone())),
+        ("y", Column::F64(y.clone().into())),
     ]);
     let (roles, context) = (Roles::target("y"), Context::default());
     let part = BoostedModel::fit(&small(), 255, false, &data, &roles, &context).unwrap();

@@ -28,12 +28,12 @@ fn data(rows: usize) -> Dataset {
     let classes = y.iter().map(|y| u32::from(*y > -0.5) + u32::from(*y > 1.0)).collect();
     let words = |all: &[&str]| all.iter().map(|word| (*word).to_owned()).collect();
     let mut columns: Vec<(String, Column)> =
-        x.into_iter().enumerate().map(|(j, x)| (format!("x{j}"), Column::F64(x))).collect();
-    let code = Column::Categorical { codes, dictionary: words(&["a", "b", "c", "d", "e"]) };
+        x.into_iter().enumerate().map(|(j, x)| (format!("x{j}"), Column::F64(x.into()))).collect();
+    let code = Column::Categorical { codes: codes.into(), dictionary: words(&["a", "b", "c", "d", "e"]) };
     let class = Column::Categorical { codes: classes, dictionary: words(&["low", "mid", "high"]) };
     columns.extend([
         ("code".to_owned(), code),
-        ("y".to_owned(), Column::F64(y)),
+        ("y".to_owned(), Column::F64(y.into())),
         ("class".to_owned(), class),
     ]);
     Dataset::new(columns).unwrap()

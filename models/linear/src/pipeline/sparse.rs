@@ -41,7 +41,7 @@ impl Pipeline {
                 (params.fit_sparse(x, &table.target, rows, context)?, Task::Regression)
             }
             Estimator::Logistic(params) => {
-                let target = Dataset::new(vec![(TARGET.into(), Column::F64(table.target.clone()))])?;
+                let target = Dataset::new(vec![(TARGET.into(), Column::F64(table.target.clone().into()))])?;
                 let (y, classes) = several_classes(&target, TARGET)?;
                 if classes.len() > 2 {
                     let what = format!("has {} classes; sparse tables take two", classes.len());

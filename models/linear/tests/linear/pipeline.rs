@@ -27,11 +27,11 @@ fn table(rows: usize) -> Dataset {
         y.iter().enumerate().map(|(i, y)| u32::from(*y > 50.0) + u32::from(i % 5 == 0)).collect();
     let dictionary = |words: [&str; 3]| words.map(String::from).to_vec();
     let columns = vec![
-        ("age", Column::F64(age)),
-        ("city", Column::Categorical { codes, dictionary: dictionary(["a", "b", "c"]) }),
+        ("age", Column::F64(age.into())),
+        ("city", Column::Categorical { codes: codes.into(), dictionary: dictionary(["a", "b", "c"]) }),
         ("member", Column::Boolean(member)),
-        ("y", Column::F64(y)),
-        ("species", Column::Categorical { codes: species, dictionary: dictionary(["x", "y", "z"]) }),
+        ("y", Column::F64(y.into())),
+        ("species", Column::Categorical { codes: species.into(), dictionary: dictionary(["x", "y", "z"]) }),
     ];
     Dataset::new(columns.into_iter().map(|(n, c)| (n.to_owned(), c)).collect()).unwrap()
 }
@@ -72,7 +72,7 @@ fn standard_errors_are_those_of_the_inputs_units_and_are_stored() {
     // With noise, or there would be no errors.
     let y: Vec<f64> = (0..120).map(|i| data.column("y").unwrap().cell(i) + ((i * 37) % 11) as f64).collect();
     let columns = data.names().iter().zip(data.columns()).map(|(name, column)| {
-        (name.clone(), if name == "y" { Column::F64(y.clone()) } else { column.clone() })
+        (name.clone(), if name == "y" { Column::F64(y.clone().into()) } else { column.clone() })
     });
     data = Dataset::new(columns.collect()).unwrap();
     let roles = Roles { ignore: vec!["species".into(), "city".into()], ..Roles::target("y") };
@@ -149,14 +149,14 @@ fn no_loss_is_told_before_it_is_known() {
 fn broad(rows: usize) -> Dataset {
     let random = Philox::new(5, Philox::purpose("broad table"));
     let number = |j: usize| (0..rows).map(|i| random.normal((i * 41 + j) as u64)).collect::<Vec<f64>>();
-    let mut columns: Vec<_> = (0..40).map(|j| (format!("x{j}"), Column::F64(number(j)))).collect();
+    let mut columns: Vec<_> = (0..40).map(|j| (format!("x{j}"), Column::F64(number(j).into()))).collect();
     let codes: Vec<u32> = (0..rows).map(|i| (i * 7 % 30) as u32).collect();
     let noise = number(40);
     let y: Vec<f64> = (0..rows).map(|i| noise[i] + f64::from(codes[i] % 4)).collect();
     let late = y.iter().map(|y| Some(*y > 1.5)).collect();
     let dictionary = (0..30).map(|k| format!("city {k:02}")).collect();
-    columns.push(("city".into(), Column::Categorical { codes, dictionary }));
-    columns.push(("y".into(), Column::F64(y)));
+    columns.push(("city".into(), Column::Categorical { codes: codes.into(), dictionary }));
+    columns.push(("y".into(), Column::F64(y.into())));
     columns.push(("late".into(), Column::Boolean(late)));
     Dataset::new(columns).unwrap()
 }

@@ -5,14 +5,14 @@
 //! taken 0.206 and 0.118 s (Zen 5).
 
 use super::{Binning, Cells};
-use crate::codes::{Code, Codes, Stored};
+use crate::codes::{Code, Codes, Stored, memory};
 use crate::cuts::{self, UNKNOWN};
 use crate::max_bins::{MOST_BINS, MaxBins};
 use crate::table::cells::Numbers;
 use crate::weights::Weights;
 use std::ops::Range;
 use std::sync::Mutex;
-use tilewise_base::{Error, Result};
+use tilewise_base::{Array, Error, Result, Storage};
 use tilewise_kernels::parallel;
 use tilewise_kernels::tree::{Binner, OwnedBins};
 
@@ -24,6 +24,8 @@ pub(super) struct Source<'a> {
     pub(super) counted: &'a [u32],
     pub(super) weights: &'a Weights,
     pub(super) seed: u64,
+    /// Where bins are put.
+    pub(super) storage: &'a Storage,
 }
 
 /// How a column is binned.
@@ -169,9 +171,10 @@ impl Source<'_> {
     fn codes<B: Code>(&self, plans: &mut [Plan]) -> Result<Codes<B>> {
         let (rows, features) = (self.rows, plans.len());
         let rules = plans.iter().map(Rule::<B>::new).collect::<Result<Vec<_>>>()?;
-        let mut columns = vec![B::default(); rows * features];
+        let mut columns = self.storage.zeros::<B>(rows * features)?;
         let widths: Vec<usize> = plans.chunks(B::TILE).map(<[Plan]>::len).collect();
-        let mut tiles: Vec<Vec<B>> = widths.iter().map(|width| vec![B::default(); rows * width]).collect();
+        let tiles = widths.iter().map(|width| self.storage.zeros::<B>(rows * width));
+        let mut tiles = tiles.collect::<Result<Vec<_>>>()?;
         let block = (CELLS / features).max(ROWS);
         let mut blocks: Vec<Block<'_, B>> = (0..rows).step_by(block).map(Block::at).collect();
         for column in columns.chunks_exact_mut(rows) {
@@ -207,9 +210,9 @@ impl Source<'_> {
         let tiles = tiles
             .into_iter()
             .zip(plans.chunks(B::TILE))
-            .map(|(data, plans)| Ok(OwnedBins::row_major(data, rows, offsets(plans))?))
+            .map(|(data, plans)| bins(data.finish()?, rows, plans, true))
             .collect::<Result<_>>()?;
-        Ok(Codes::new(tiles, OwnedBins::column_major(columns, rows, offsets(plans))?))
+        Ok(Codes::new(tiles, bins(columns.finish()?, rows, plans, false)?, self.storage))
     }
 
     /// Bins a block of rows.
@@ -291,6 +294,11 @@ impl<B> Block<'_, B> {
     fn at(first: usize) -> Self {
         Self { first, columns: Vec::new(), tiles: Vec::new() }
     }
+}
+
+/// The bins of these columns, by rows or by columns.
+fn bins<B: Code>(data: Array<B>, rows: usize, plans: &[Plan], row_major: bool) -> Result<OwnedBins<B>> {
+    Ok(OwnedBins::shared(memory(data), rows, offsets(plans), row_major)?)
 }
 
 /// Where the cells of each column start in a histogram, and where the last end.

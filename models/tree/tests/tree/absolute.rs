@@ -182,7 +182,7 @@ proptest! {
 fn a_model_comes_back_from_its_bytes() {
     let (x, y) = problem(300);
     let column = |j: usize| Column::F64(x.chunks_exact(4).map(|row| row[j]).collect());
-    let columns = [("a", column(0)), ("b", column(1)), ("y", Column::F64(y))];
+    let columns = [("a", column(0)), ("b", column(1)), ("y", Column::F64(y.into()))];
     let data = Dataset::new(columns.map(|(name, column)| (name.to_owned(), column)).into()).unwrap();
     let roles = Roles::target("y");
     let model = TreeModel::fit(&absolute(), 255, false, &data, &roles, &Context::default()).unwrap();

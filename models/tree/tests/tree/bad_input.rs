@@ -110,16 +110,16 @@ fn what_no_tree_can_take_is_refused() {
 #[test]
 fn models_of_one_row_or_answer_are_one_leaf() {
     let text = |codes: &[u32]| Column::Categorical {
-        codes: codes.to_vec(),
+        codes: codes.to_vec().into(),
         dictionary: vec!["a".into(), "b".into()],
     };
     for (x, y, classify) in [
-        (vec![1.0, 2.0, 3.0], Column::F64(vec![4.0; 3]), false),
+        (vec![1.0, 2.0, 3.0], Column::F64(vec![4.0; 3].into()), false),
         (vec![1.0, 2.0, 3.0], text(&[1, 1, 1]), true),
-        (vec![1.0], Column::F64(vec![4.0]), false),
+        (vec![1.0], Column::F64(vec![4.0].into()), false),
         (vec![1.0], text(&[0]), true),
     ] {
-        let data = Dataset::new(vec![("x".into(), Column::F64(x)), ("y".into(), y)]).unwrap();
+        let data = Dataset::new(vec![("x".into(), Column::F64(x.into())), ("y".into(), y)]).unwrap();
         let (roles, context) = (Roles::target("y"), Context::default());
         let model = TreeModel::fit(&DecisionTree::default(), 255, classify, &data, &roles, &context).unwrap();
         assert_eq!(model.tree().leaves(), 1);

@@ -231,7 +231,7 @@ fn a_table_with_several_targets_gives_the_tree_of_their_slices() {
     let (x, w) = (draw(0), draw(200).iter().map(|w| w.abs()).collect::<Vec<f64>>());
     let y: [Vec<f64>; 2] = [x.iter().map(|x| x * x).collect(), x.iter().map(|x| -x).collect()];
     let columns = [("b", &y[1]), ("x", &x), ("w", &w), ("a", &y[0])];
-    let columns = columns.map(|(name, values)| (name.to_owned(), Column::F64(values.clone())));
+    let columns = columns.map(|(name, values)| (name.to_owned(), Column::F64(values.clone().into())));
     let data = Dataset::new(columns.into()).unwrap();
     let roles = Roles { targets: vec!["a".into(), "b".into()], weight: Some("w".into()), ..Roles::default() };
     let params = DecisionTree { max_depth: Some(4), ..DecisionTree::default() };
@@ -255,8 +255,8 @@ fn a_table_with_several_targets_gives_the_tree_of_their_slices() {
         TreeModel::fit(&params, 255, classify, data, &roles, &Context::default()).unwrap_err().to_string()
     };
     assert!(told(true, &data).contains("column \"b\": is a second target, besides \"a\""));
-    let mut columns = vec![("b".to_owned(), Column::F64(vec![1.0, f64::NAN]))];
-    columns.extend(["x", "w", "a"].map(|name| (name.to_owned(), Column::F64(vec![1.0, 2.0]))));
+    let mut columns = vec![("b".to_owned(), Column::F64(vec![1.0, f64::NAN].into()))];
+    columns.extend(["x", "w", "a"].map(|name| (name.to_owned(), Column::F64(vec![1.0, 2.0].into()))));
     let message = told(false, &Dataset::new(columns).unwrap());
     assert!(message.contains("row 2, column \"b\"") && message.contains("missing"), "{message}");
 }

@@ -260,7 +260,7 @@ fn dataset(levels: usize) -> Dataset {
     let codes = c.iter().enumerate().map(|(i, c)| (i * 7 + *c as usize) as u32 % levels as u32).collect();
     let dictionary = (0..levels).map(|i| format!("level {i:05}")).collect();
     let label =
-        Column::Categorical { codes: c.clone(), dictionary: vec!["a".into(), "b".into(), "c".into()] };
+        Column::Categorical { codes: c.clone().into(), dictionary: vec!["a".into(), "b".into(), "c".into()] };
     let category = Column::Categorical { codes, dictionary };
     let columns = [("u", column(0)), ("v", column(1)), ("level", category), ("label", label)];
     Dataset::new(columns.map(|(name, column)| (name.to_owned(), column)).into()).unwrap()
@@ -296,8 +296,9 @@ fn missing_values_and_unknown_categories_follow_the_rule() {
     // "b" and missing values have the high answers.
     let codes = vec![0, 0, 1, 1, u32::MAX, 0, 1, 0];
     let dictionary = vec!["a".into(), "b".into(), "never".into()];
-    let y = Column::F64(vec![0.0, 0.0, 5.0, 5.0, 5.0, 0.0, 5.0, 0.0]);
-    let columns = vec![("c".to_owned(), Column::Categorical { codes, dictionary }), ("y".to_owned(), y)];
+    let y = Column::F64(vec![0.0, 0.0, 5.0, 5.0, 5.0, 0.0, 5.0, 0.0].into());
+    let columns =
+        vec![("c".to_owned(), Column::Categorical { codes: codes.into(), dictionary }), ("y".to_owned(), y)];
     let data = Dataset::new(columns).unwrap();
     let model =
         TreeModel::fit(&DecisionTree::default(), 255, false, &data, &Roles::target("y"), &Context::default())

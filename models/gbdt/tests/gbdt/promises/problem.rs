@@ -89,7 +89,7 @@ impl Problem {
         let dictionary: Vec<String> = (0..LEVELS).map(|level| format!("level {level}")).collect();
         let codes =
             self.codes.iter().map(|&code| if code as usize == LEVELS { u32::MAX } else { code }).collect();
-        let [a, b, c] = self.columns.clone().map(Column::F64);
+        let [a, b, c] = self.columns.clone().map(|x| Column::F64(x.into()));
         let columns =
             [("a", a), ("b", b), ("c", c), ("level", Column::Categorical { codes, dictionary }), ("y", y)];
         Dataset::new(columns.map(|(name, column)| (name.to_owned(), column)).into()).unwrap()

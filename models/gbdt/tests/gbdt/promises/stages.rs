@@ -148,7 +148,7 @@ fn stages_go_on_to_what_they_would_have_been() {
 #[test]
 fn a_model_goes_on_from_its_file() {
     let problem = Problem::new(500, 7);
-    let data = problem.dataset(Column::F64(problem.y.clone()));
+    let data = problem.dataset(Column::F64(problem.y.clone().into()));
     let (roles, context) = (Roles { offset: Some("c".into()), ..Roles::target("y") }, Context::default());
     let of = |stages| GradientBoosting { stages, subsample: 0.9, ..GradientBoosting::default() };
     let fit = |stages| BoostedModel::fit(&of(stages), 255, false, &data, &roles, &context).unwrap();
@@ -163,7 +163,7 @@ fn a_model_goes_on_from_its_file() {
     };
     let mut moved = problem.clone();
     moved.columns[2].iter_mut().for_each(|x| *x += 1.0);
-    let told = refused(&moved.dataset(Column::F64(problem.y.clone())), &roles);
+    let told = refused(&moved.dataset(Column::F64(problem.y.clone().into())), &roles);
     assert!(told.contains("offsets"), "{told}");
     let told = refused(&data, &Roles { offset: None, ignore: vec!["c".into()], ..roles.clone() });
     assert!(told.contains("the offset is another column"), "{told}");

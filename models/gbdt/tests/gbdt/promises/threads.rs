@@ -17,7 +17,7 @@ fn any_number_of_threads_writes_the_same_file() {
         let dictionary = (0..=most as u32).map(|class| format!("class {class}")).collect();
         Column::Categorical { codes: problem.y.iter().map(code).collect(), dictionary }
     };
-    let numbers = problem.dataset(Column::F64(problem.y.clone()));
+    let numbers = problem.dataset(Column::F64(problem.y.clone().into()));
     let (two, four) = (problem.dataset(class(1.0)), problem.dataset(class(3.0)));
     let tree = GradientBoosting::default().tree;
     let with = |tree: DecisionTree| GradientBoosting { stages: 3, tree, ..GradientBoosting::default() };
