@@ -66,18 +66,20 @@ impl Table {
     }
 
     /// Reads the columns that a model needs, with the kinds it needs, its offset among them, and the columns called
-    /// `others`.
+    /// `others`; they lie where `storage` puts them.
     pub(crate) fn read_for(
         &self,
         inputs: &[Field],
         offset: Option<&str>,
         others: &[&str],
+        storage: Storage,
     ) -> Result<Dataset, Failure> {
         let offset = offset.map(|name| Field { name: name.to_owned(), kind: Kind::Numeric });
         let schema = Schema { fields: inputs.iter().cloned().chain(offset).collect() };
         let others = others.iter().map(|&name| name.to_owned());
         let wanted = schema.fields.iter().map(|field| field.name.clone()).chain(others).collect();
-        let options = ReadOptions { schema: Some(&schema), columns_wanted: Some(wanted), ..self.options() };
+        let columns_wanted = Some(wanted);
+        let options = ReadOptions { schema: Some(&schema), columns_wanted, storage, ..self.options() };
         read(&self.data, &options).map_err(Failure::from)
     }
 
@@ -102,8 +104,8 @@ impl Table {
 #[derive(Args)]
 #[command(next_help_heading = "Memory")]
 pub(crate) struct Memory {
-    /// How much memory training may take, such as 2G or 500M: half of it is for columns of the table and what is made of them, and what
-    /// does not fit lies in files that are mapped, so that a table larger than memory can be trained on. The model does not depend on it
+    /// How much memory to take, such as 2G or 500M: half of it is for columns of the table and what is made of them, and what does not
+    /// fit lies in files that are mapped, so that a table may be larger than memory. No answer and no model depends on it
     #[arg(long, value_name = "SIZE", value_parser = size)]
     memory_limit: Option<u64>,
     /// The folder of these files, which have no names and are gone when the command ends; by default that for temporary files
@@ -141,6 +143,16 @@ impl Memory {
         let Some(limit) = self.memory_limit else { return Ok(Storage::default()) };
         let folder = self.temp_dir.clone().unwrap_or_else(std::env::temp_dir);
         Storage::limited(limit / 2, folder).map_err(Failure::from)
+    }
+
+    /// Refuses a limit for a table that is kept sparse.
+    pub(crate) fn is_for_dense(&self, file: &str) -> Result<(), Failure> {
+        match self.memory_limit {
+            None => Ok(()),
+            Some(_) => Err(Failure::Told(format!(
+                "{file}: is kept sparse, in memory; --memory-limit is for tables of columns (csv, parquet, arrow)"
+            ))),
+        }
     }
 }
 

@@ -1,6 +1,6 @@
 //! `tilewise evaluate`: how good a model is on a table with known answers.
 
-use crate::arguments::{Columns, Table, Targets, Threads, load};
+use crate::arguments::{Columns, Memory, Table, Targets, Threads, load};
 use crate::failure::Failure;
 use crate::{output, sparse};
 use clap::Args;
@@ -29,6 +29,8 @@ pub(crate) struct Evaluate {
     table: Table,
     #[command(flatten)]
     columns: Columns,
+    #[command(flatten)]
+    memory: Memory,
     #[command(flatten)]
     threads: Threads,
 }
@@ -63,7 +65,12 @@ impl Evaluate {
         let others: Vec<&str> = others.chain(model.task().measured_by()).collect();
         let table = match &sparse {
             Some(sparse) => Dataset::new(vec![("target".into(), Column::F64(sparse.target.clone().into()))])?,
-            None => self.table.read_for(model.inputs(), roles.offset.as_deref(), &others)?,
+            None => self.table.read_for(
+                model.inputs(),
+                roles.offset.as_deref(),
+                &others,
+                self.memory.storage()?,
+            )?,
         };
         let file = self.table.name();
         let place = |e| Failure::in_table(&file, e);

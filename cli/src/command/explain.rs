@@ -6,6 +6,7 @@ use crate::output::{self, is_standard};
 use clap::Args;
 use std::io::{BufWriter, Write};
 use std::path::PathBuf;
+use tilewise_base::Storage;
 use tilewise_base::replace::{self, Replacement};
 use tilewise_base::{
     Binder, Column, Dataset, Error, Field, Model, Result, Task, explain_dataset, interactions_dataset,
@@ -66,7 +67,7 @@ impl Explain {
             Error::Fit(what) => Failure::Told(format!("{file}: {what}")),
             other => Failure::in_table(&name, other),
         };
-        let table = self.table.read_for(model.inputs(), None, &[])?;
+        let table = self.table.read_for(model.inputs(), None, &[], Storage::default())?;
         let rows: Vec<usize> = (0..table.rows().min(self.rows.unwrap_or(usize::MAX))).collect();
         let table = table.take(&rows);
         output::warn_of_unseen(&*model, &table);

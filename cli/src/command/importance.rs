@@ -5,6 +5,7 @@ use crate::failure::{Failure, note};
 use crate::{interrupt, output, progress};
 use clap::Args;
 use std::path::PathBuf;
+use tilewise_base::Storage;
 use tilewise_base::replace::Replacement;
 use tilewise_base::{Column, Context, Dataset, Error, Importances, permutation_importance};
 use tilewise_data::write_csv;
@@ -89,7 +90,8 @@ impl ImportanceOf {
         roles.offset = roles.offset.or_else(|| model.offset().map(String::from));
         let others = roles.targets.iter().chain(&roles.weight).map(String::as_str);
         let others: Vec<&str> = others.chain(model.task().measured_by()).collect();
-        let table = self.table.read_for(model.inputs(), roles.offset.as_deref(), &others)?;
+        let table =
+            self.table.read_for(model.inputs(), roles.offset.as_deref(), &others, Storage::default())?;
         output::warn_of_unseen(&*model, &table);
         let shown = progress::Shown::new(self.quiet);
         let context =

@@ -1,6 +1,6 @@
 //! `tilewise predict`: a model's answers for the rows of a table, as CSV.
 
-use crate::arguments::{Table, Threads, keep_apart, load};
+use crate::arguments::{Memory, Table, Threads, keep_apart, load};
 use crate::failure::{Failure, note};
 use crate::output::{self, is_standard};
 use crate::sparse;
@@ -48,6 +48,8 @@ pub(crate) struct Predict {
     #[command(flatten)]
     table: Table,
     #[command(flatten)]
+    memory: Memory,
+    #[command(flatten)]
     threads: Threads,
 }
 
@@ -79,7 +81,7 @@ impl Predict {
                 warn_of_rows_without_answer(&mut predictions, model.outputs());
                 return Ok(answers(model.task(), predictions, table.target.len(), self.proba)?);
             }
-            let table = self.table.read_for(model.inputs(), offset, &[])?;
+            let table = self.table.read_for(model.inputs(), offset, &[], self.memory.storage()?)?;
             let place = |e| Failure::in_table(&self.table.name(), e);
             let roles = Roles { offset: offset.map(String::from), ..Roles::default() };
             let offsets = roles.offsets(&table).map_err(place)?;

@@ -4,6 +4,7 @@ use crate::arguments::{Columns, Memory, Running, Table, Targets, Threads, try_ou
 use crate::failure::{Failure, note};
 use crate::{interrupt, output, progress};
 use clap::Args;
+use std::collections::HashSet;
 use std::path::PathBuf;
 use std::time::Instant;
 use tilewise_base::metric::Truth;
@@ -182,6 +183,7 @@ impl Train {
         if takes_sparse(family.name)
             && let Some(table) = self.table.read_sparse(None)?
         {
+            self.memory.is_for_dense(&self.table.name())?;
             return self.train_sparse(family, settings, &table, &engine);
         }
         let file = self.table.name();
@@ -217,17 +219,17 @@ impl Train {
         }
 
         let parts = self.split(&table, &roles, truth.as_ref()).map_err(place)?;
-        let whole: Vec<usize>;
-        let (rows, training) = match &parts {
+        // Without a list rows are those of the table.
+        let (rows, training): (&[usize], &Dataset) = match &parts {
             Some((train, _)) => (train, &table.take_to(&storage, train)?),
-            None => {
-                whole = (0..table.rows()).collect();
-                (&whole, &table)
-            }
+            None => (&[], &table),
         };
         let classes = match &truth {
             Some(Truth::Classes { codes, .. }) => {
-                let distinct: std::collections::HashSet<u32> = rows.iter().map(|&row| codes[row]).collect();
+                let distinct: HashSet<u32> = match &parts {
+                    Some((train, _)) => train.iter().map(|&row| codes[row]).collect(),
+                    None => codes.iter().copied().collect(),
+                };
                 format!(", {} classes", distinct.len())
             }
             _ => String::new(),
@@ -235,7 +237,7 @@ impl Train {
         output::print(&format!(
             "training {} on {}, {}{classes}\n",
             family.name,
-            output::count(rows.len(), "row"),
+            output::count(training.rows(), "row"),
             output::count(inputs.len(), "input")
         ))?;
         warn_of_many_classes(truth.as_ref(), &table, &roles).map_err(place)?;
@@ -293,7 +295,7 @@ impl Train {
             family: family.name,
             summary: format!(
                 "{file}: {}, {}; {seconds:.2} s; {told}.",
-                output::count(rows.len(), "row"),
+                output::count(training.rows(), "row"),
                 output::count(inputs.len(), "input")
             ),
             losses: shown.losses(),

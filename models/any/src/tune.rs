@@ -168,7 +168,7 @@ impl Tuned {
 /// use tilewise_models::{Method, Search, Settings, Space, tune};
 /// let x: Vec<f64> = (0..40).map(f64::from).collect();
 /// let y = x.iter().map(|x| 2.0 * x + (x * 1.7).sin()).collect();
-/// let table = Dataset::new(vec![("x".into(), Column::F64(x.into())), ("y".into(), Column::F64(y.into()))])?;
+/// let table = Dataset::new(vec![("x".into(), Column::F64(x.into())), ("y".into(), Column::F64(y))])?;
 /// let search = Search { space: Space::parse(&["alpha=0.01..1000:log"])?, method: Method::Random { trials: 8 }, metric: None };
 /// let (roles, fixed) = (Roles::target("y"), Settings::default());
 /// let found = tune("ridge", &table, &roles, &fixed, &search, &Division::Random, 5, &Context::default())?;

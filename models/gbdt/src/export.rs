@@ -103,7 +103,7 @@ impl BoostedModel {
     /// use tilewise_gbdt::{BoostedModel, ForeignModel, GradientBoosting, export::Format};
     /// let x: Vec<f64> = (0..100).map(f64::from).collect();
     /// let y = x.iter().map(|x| x.sqrt()).collect();
-    /// let table = Dataset::new(vec![("x".into(), Column::F64(x.into())), ("y".into(), Column::F64(y.into()))])?;
+    /// let table = Dataset::new(vec![("x".into(), Column::F64(x.into())), ("y".into(), Column::F64(y))])?;
     /// let params = GradientBoosting::default();
     /// let model = BoostedModel::fit(&params, 255, false, &table, &Roles::target("y"), &Context::default())?;
     /// let text = model.export(Format::LightGbm)?.bytes;

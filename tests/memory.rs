@@ -1,0 +1,99 @@
+//! Tables beyond the memory limit: whatever lies in files, models and answers have the same bytes.
+
+use crate::binary::{Folder, tilewise, works};
+use std::fs;
+use tilewise_kernels::random::Philox;
+
+const ROWS: u64 = 4000;
+
+/// Numbers, some of them missing, a category, a boolean, a class and a number that they decide.
+fn table() -> String {
+    let random = Philox::new(5, Philox::purpose("table beyond memory"));
+    let mut text = "a,b,c,colour,flag,class,number\n".to_owned();
+    for row in 0..ROWS {
+        let [a, b, c] = [0, 1, 2].map(|i| random.below(8 * row + i, 1000) as f64 / 250.0 - 2.0);
+        let colour = random.below(8 * row + 3, 3) as usize;
+        let flag = random.below(8 * row + 4, 2) == 1;
+        let number = a * b + c + colour as f64 + random.below(8 * row + 5, 100) as f64 / 100.0;
+        let class = if number > 1.0 { "high" } else { "low" };
+        let a = if row % 17 == 3 { String::new() } else { a.to_string() };
+        text += &format!("{a},{b},{c},{},{flag},{class},{number}\n", ["red", "green", "blue"][colour]);
+    }
+    text
+}
+
+/// Trains, tells whether any of it lay in files, and gives the model's bytes.
+fn trained(folder: &Folder, family: &[&str], limit: Option<&str>) -> (bool, Vec<u8>) {
+    let (data, out, temp) = (folder.path("t.csv"), folder.path("m.safetensors"), folder.path("temp"));
+    fs::create_dir_all(&temp).unwrap();
+    let mut arguments = vec!["train", "--quiet", "--data", &data, "--out", &out, "--test-fraction", "0.2"];
+    arguments.extend_from_slice(family);
+    if let Some(limit) = limit {
+        arguments.extend_from_slice(&["--memory-limit", limit, "--temp-dir", &temp]);
+    }
+    let output = tilewise(&arguments);
+    let told = String::from_utf8(output.stderr).unwrap();
+    assert!(output.status.success(), "{family:?} {limit:?}: {told}");
+    // Files have no names: nothing is left of them.
+    assert_eq!(fs::read_dir(&temp).unwrap().count(), 0);
+    (told.contains("files that are mapped"), fs::read(&out).unwrap())
+}
+
+#[test]
+fn models_do_not_depend_on_the_limit() {
+    let folder = Folder::new("memory-models");
+    fs::write(folder.path("t.csv"), table()).unwrap();
+    let (class, number) = (["--target", "class", "--ignore", "number"], ["--target", "number", "--ignore", "class"]);
+    let families: [(&str, &[&str]); 9] = [
+        ("linear", &number),
+        ("lasso", &number),
+        ("logistic", &class),
+        ("tree", &class),
+        ("forest", &["--set", "trees=3", "--target", "number", "--ignore", "class"]),
+        ("gbdt", &["--set", "stages=5", "--target", "class", "--ignore", "number"]),
+        ("gbdt", &["--set", "stages=5", "--set", "early_stopping=2", "--target", "number", "--ignore", "class"]),
+        ("network", &["--set", "epochs=2", "--set", "validation_fraction=0.1", "--target", "class", "--ignore", "number"]),
+        ("isolation-forest", &["--set", "trees=3", "--ignore", "class,number"]),
+    ];
+    for (family, rest) in families {
+        let arguments = [&["--model", family][..], rest].concat();
+        let (_, expected) = trained(&folder, &arguments, None);
+        // Nothing in memory, some, and all of it.
+        for (limit, in_files) in [("1", true), ("300K", true), ("1G", false)] {
+            let (lay_in_files, model) = trained(&folder, &arguments, Some(limit));
+            assert_eq!(lay_in_files, in_files, "{family} {limit}");
+            assert!(model == expected, "{family} {limit}");
+        }
+    }
+}
+
+#[test]
+fn answers_do_not_depend_on_the_limit() {
+    let folder = Folder::new("memory-answers");
+    let (data, model) = (folder.path("t.csv"), folder.path("m.safetensors"));
+    fs::write(&data, table()).unwrap();
+    works(&["train", "--model", "gbdt", "--set", "stages=5", "--data", &data, "--target", "class", "--out", &model]);
+    for command in [&["evaluate"][..], &["predict", "--proba"]] {
+        let arguments = [command, &["--model", &model, "--data", &data]].concat();
+        let limited = works(&[&arguments[..], &["--memory-limit", "1"]].concat());
+        assert!(limited.lines().count() > 3 && limited == works(&arguments), "{command:?}");
+    }
+}
+
+#[test]
+fn limits_that_are_none_are_refused() {
+    let folder = Folder::new("memory-refused");
+    let (data, nowhere) = (folder.path("t.csv"), folder.path("nowhere"));
+    fs::write(&data, table()).unwrap();
+    let told = |more: &[&str]| {
+        let output = tilewise(&[&["train", "--model", "linear", "--target", "number", "--data", &data], more].concat());
+        assert!(!output.status.success());
+        String::from_utf8(output.stderr).unwrap()
+    };
+    for size in ["many", "-1", "0", "2X", "", "1e300"] {
+        let told = told(&["--memory-limit", size]);
+        assert!(told.contains("2G") || told.contains("unexpected"), "{size}: {told}");
+    }
+    assert!(told(&["--memory-limit", "1M", "--temp-dir", &nowhere]).contains(&nowhere));
+    assert!(told(&["--temp-dir", &data]).contains("--memory-limit"));
+}
