@@ -1,3 +1,5 @@
+//! Arrays in memory and in files.
+
 use super::*;
 use proptest::prelude::*;
 
