@@ -43,16 +43,33 @@ fn trained(folder: &Folder, family: &[&str], limit: Option<&str>) -> (bool, Vec<
 fn models_do_not_depend_on_the_limit() {
     let folder = Folder::new("memory-models");
     fs::write(folder.path("t.csv"), table()).unwrap();
-    let (class, number) = (["--target", "class", "--ignore", "number"], ["--target", "number", "--ignore", "class"]);
-    let families: [(&str, &[&str]); 9] = [
+    let (class, number) =
+        (["--target", "class", "--ignore", "number"], ["--target", "number", "--ignore", "class"]);
+    let families: [(&str, &[&str]); 10] = [
         ("linear", &number),
         ("lasso", &number),
         ("logistic", &class),
         ("tree", &class),
         ("forest", &["--set", "trees=3", "--target", "number", "--ignore", "class"]),
+        ("forest", &["--set", "trees=3", "--engine", "processes", "--target", "class", "--ignore", "number"]),
         ("gbdt", &["--set", "stages=5", "--target", "class", "--ignore", "number"]),
-        ("gbdt", &["--set", "stages=5", "--set", "early_stopping=2", "--target", "number", "--ignore", "class"]),
-        ("network", &["--set", "epochs=2", "--set", "validation_fraction=0.1", "--target", "class", "--ignore", "number"]),
+        (
+            "gbdt",
+            &["--set", "stages=5", "--set", "early_stopping=2", "--target", "number", "--ignore", "class"],
+        ),
+        (
+            "network",
+            &[
+                "--set",
+                "epochs=2",
+                "--set",
+                "validation_fraction=0.1",
+                "--target",
+                "class",
+                "--ignore",
+                "number",
+            ],
+        ),
         ("isolation-forest", &["--set", "trees=3", "--ignore", "class,number"]),
     ];
     for (family, rest) in families {
@@ -72,7 +89,10 @@ fn answers_do_not_depend_on_the_limit() {
     let folder = Folder::new("memory-answers");
     let (data, model) = (folder.path("t.csv"), folder.path("m.safetensors"));
     fs::write(&data, table()).unwrap();
-    works(&["train", "--model", "gbdt", "--set", "stages=5", "--data", &data, "--target", "class", "--out", &model]);
+    works(&[
+        "train", "--model", "gbdt", "--set", "stages=5", "--data", &data, "--target", "class", "--out",
+        &model,
+    ]);
     for command in [&["evaluate"][..], &["predict", "--proba"]] {
         let arguments = [command, &["--model", &model, "--data", &data]].concat();
         let limited = works(&[&arguments[..], &["--memory-limit", "1"]].concat());
@@ -86,7 +106,9 @@ fn limits_that_are_none_are_refused() {
     let (data, nowhere) = (folder.path("t.csv"), folder.path("nowhere"));
     fs::write(&data, table()).unwrap();
     let told = |more: &[&str]| {
-        let output = tilewise(&[&["train", "--model", "linear", "--target", "number", "--data", &data], more].concat());
+        let output = tilewise(
+            &[&["train", "--model", "linear", "--target", "number", "--data", &data], more].concat(),
+        );
         assert!(!output.status.success());
         String::from_utf8(output.stderr).unwrap()
     };

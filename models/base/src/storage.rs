@@ -43,6 +43,11 @@ impl Storage {
         Ok(Self(Some(Arc::new(Limited { left: bytes.into(), folder, in_files: AtomicU64::new(0) }))))
     }
 
+    /// The folder of files, where there is a limit.
+    pub(crate) fn folder(&self) -> Option<&Path> {
+        self.0.as_ref().map(|limited| limited.folder.as_path())
+    }
+
     /// Bytes that were put into files so far.
     pub fn in_files(&self) -> u64 {
         self.0.as_ref().map_or(0, |limited| limited.in_files.load(Ordering::Relaxed))

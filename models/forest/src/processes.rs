@@ -3,7 +3,7 @@
 //! The binned columns and what is to be learned are written once into memory that all workers map
 //! ([`tilewise_tree::part`]), so a worker's own memory is what the tree it grows needs, and 4 to 16 bytes per row. Setup: the
 //! parameters and the seed. Job: the number of a tree. Answer: that number and the tree. The process that asks keeps its own
-//! copy of the columns, so the machine holds two.
+//! copy of the columns, so the machine holds two; with a memory limit both lie in files.
 
 use crate::RandomForest;
 use crate::parameters::{Growing, Grown};
@@ -24,7 +24,7 @@ pub(crate) fn grow(
     tell: &(dyn Fn(&Tree) + Sync),
     context: &Context<'_>,
 ) -> Result<Vec<Option<Grown>>> {
-    let file = SharedFile::new(|to| part::write(table, answers, to))?;
+    let file = SharedFile::stored(&context.storage, |to| part::write(table, answers, to))?;
     let mut pool = Pool::new(workers, KIND, to_bytes(&(forest, context.seed))?, Some(file));
     let job = |job: usize| numbers[job].to_le_bytes().to_vec();
     let take = |job: usize, answer: Vec<u8>| {

@@ -5,12 +5,13 @@
 //! such files, it is made in the folder for temporary files and its name is removed before anything is written.
 
 use crate::mapped::Mapped;
-use crate::storage::unnamed;
+use crate::storage::{Storage, unnamed};
 use crate::{Error, Result};
 use rustix::io::{FdFlags, fcntl_setfd};
 use std::fs::File;
 use std::io::{self, BufWriter, Write};
 use std::os::fd::AsRawFd;
+use std::path::Path;
 
 /// How errors call it.
 const NAME: &str = "<memory shared with worker processes>";
@@ -25,13 +26,32 @@ impl SharedFile {
     /// # Errors
     /// Those of `fill`, or when the system refuses.
     pub fn new(fill: impl FnOnce(&mut BufWriter<File>) -> Result<()>) -> Result<Self> {
-        let (file, is_memory) = match anonymous() {
-            Ok(file) => (file, true),
-            Err(_) => {
-                let folder = std::env::temp_dir();
-                (unnamed(&folder).map_err(|e| Error::io(folder, e))?, false)
-            }
-        };
+        match anonymous() {
+            Ok(file) => Self::fill(file, true, fill),
+            Err(_) => Self::in_folder(&std::env::temp_dir(), fill),
+        }
+    }
+
+    /// As [`SharedFile::new`], on the disk where `storage` has a limit.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn stored(storage: &Storage, fill: impl FnOnce(&mut BufWriter<File>) -> Result<()>) -> Result<Self> {
+        match storage.folder() {
+            Some(folder) => Self::in_folder(folder, fill),
+            None => Self::new(fill),
+        }
+    }
+
+    fn in_folder(folder: &Path, fill: impl FnOnce(&mut BufWriter<File>) -> Result<()>) -> Result<Self> {
+        Self::fill(unnamed(folder).map_err(|e| Error::io(folder, e))?, false, fill)
+    }
+
+    fn fill(
+        file: File,
+        is_memory: bool,
+        fill: impl FnOnce(&mut BufWriter<File>) -> Result<()>,
+    ) -> Result<Self> {
         let mut to = BufWriter::new(file);
         fill(&mut to)?;
         to.flush().map_err(|e| Error::io(NAME, e))?;
