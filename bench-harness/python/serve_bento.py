@@ -5,7 +5,8 @@ import bentoml
 from serve_peer import Predictor
 
 
-@bentoml.service(workers=2)
+# No access log, as with the others: here it is on unless told otherwise.
+@bentoml.service(workers=2, logging={"access": {"enabled": False}})
 class Peer:
     def __init__(self):
         self.predictor = Predictor()

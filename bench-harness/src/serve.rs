@@ -223,7 +223,10 @@ pub fn run(options: &Options, tell: impl Fn(&str)) -> Result<Findings> {
     tell("overload");
     let overload = overload(&path, &ours.request, options)?;
     let mut servers = Vec::new();
-    for entrant in entrants {
+    for mut entrant in entrants {
+        if let Err(error) = entrant.running.logs_nothing() {
+            entrant.failure.get_or_insert(format!("{}: {error}", entrant.peer.name));
+        }
         match entrant.failure {
             Some(what) if entrant.peer.environment().is_none() => return Err(Error::other(what)),
             Some(what) => missing.push(what),

@@ -189,6 +189,50 @@ fn several_models_and_what_is_refused() {
     }
 }
 
+/// A reader of the access log that has stopped reading, and of everything else that the process says, does not keep it.
+#[test]
+fn ends_although_nobody_reads_what_it_writes() {
+    let (model, _) = trained(&folder("stuck"));
+    let (reader, writer) = std::io::pipe().unwrap();
+    let mut child = Command::new(TILEWISE)
+        .args(["serve", "-b", "127.0.0.1:0", "-w", "1", "--graceful-timeout", "1", "--access-log", &model])
+        .stdout(writer.try_clone().unwrap())
+        .stderr(writer)
+        .spawn()
+        .unwrap();
+    let mut out = BufReader::with_capacity(1, reader);
+    let mut first = String::new();
+    out.read_line(&mut first).unwrap();
+    let address = first.strip_prefix("listening on http://").and_then(|l| l.split(',').next()).unwrap();
+    // Some 700 bytes of log each, into a pipe of 64 KiB.
+    let request =
+        format!("GET /{} HTTP/1.1\r\nhost: a\r\nuser-agent: {}\r\n\r\n", "p".repeat(500), "a".repeat(200));
+    let mut stream = TcpStream::connect(address).unwrap();
+    stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+    for _ in 0..500 {
+        stream.write_all(request.as_bytes()).unwrap();
+        let (mut reply, mut buffer) = (Vec::new(), [0; 4096]);
+        while !reply.ends_with(b"}") {
+            let n = stream.read(&mut buffer).unwrap();
+            reply.extend_from_slice(&buffer[..n]);
+        }
+    }
+    drop(stream);
+    assert!(Command::new("kill").args(["-TERM", &child.id().to_string()]).status().unwrap().success());
+    let start = std::time::Instant::now();
+    let ended = loop {
+        match child.try_wait().unwrap() {
+            None if start.elapsed() < Duration::from_secs(10) => {
+                std::thread::sleep(Duration::from_millis(10))
+            }
+            ended => break ended,
+        }
+    };
+    let _ = child.kill();
+    let ended = ended.expect("the process has not ended");
+    assert!(ended.success() && start.elapsed() >= Duration::from_secs(1), "{ended} {:?}", start.elapsed());
+}
+
 /// What programs that watch over a service rely on: a pid file, a log that can be moved away, systemd's notifications,
 /// an end after so many requests, and a check that serves nothing.
 #[test]
@@ -217,7 +261,7 @@ fn lives_as_supervisors_expect() {
         Command::new(TILEWISE).args(["serve", &model, "-b", "127.0.0.1:0", "--pid", &pid]).output().unwrap();
     assert!(
         !second.status.success()
-            && String::from_utf8_lossy(&second.stderr).contains("runs, which has written it")
+            && String::from_utf8_lossy(&second.stderr).contains("it holds the number of process")
     );
 
     let row = "[1, \"red\", true]";

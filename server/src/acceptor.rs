@@ -2,7 +2,7 @@
 
 use crate::access_log::AccessLog;
 use crate::connection::{Accepted, Open};
-use crate::life::Phase;
+use crate::life::{Life, Phase};
 use crate::repository::Order;
 use crate::server::{End, Shared};
 use crate::stream::{Link, whole_reply};
@@ -11,8 +11,8 @@ use std::future::{Future, poll_fn};
 use std::io::{self, ErrorKind};
 use std::net::SocketAddr;
 use std::pin::pin;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Weak};
 use std::task::Poll;
 use std::time::Duration;
 use tokio::net::TcpListener;
@@ -24,24 +24,26 @@ use tokio::time::{Instant, sleep, timeout};
 const PAUSE: Duration = Duration::from_millis(50);
 
 /// How often a drain looks whether the last connection has gone.
-const LOOK: Duration = Duration::from_millis(5);
+pub(crate) const LOOK: Duration = Duration::from_millis(5);
 
 /// Connections beyond the limit that are told so at a time; more are closed without a word.
 const REFUSALS: usize = 256;
 
-/// Accepts until the server drains, then drains it; returns how it ended. Signals are listened to where there is a `hangup`.
+/// Accepts until the server drains, then drains it; returns how it ended, and when its grace is over. Signals are listened to
+/// where there is a `hangup`.
 pub(crate) async fn run(
     listener: TcpListener,
     shared: Arc<Shared>,
     workers: Vec<UnboundedSender<Accepted>>,
     hangup: Option<[Signal; 2]>,
-) -> End {
+) -> (End, Instant) {
     if let Some(hangup) = hangup {
-        tokio::spawn(signals(Arc::clone(&shared), hangup));
+        tokio::spawn(signals(Arc::downgrade(&shared), Arc::clone(&shared.life), hangup));
     }
     accept(&listener, &shared, &workers).await;
     let _ = notify(shared.config.notify.as_deref(), "STOPPING=1");
-    drain(listener, &shared, &workers).await
+    let grace = Instant::now() + shared.config.grace;
+    (drain(listener, &shared, &workers, grace).await, grace)
 }
 
 /// Takes all connections that are waiting; whether none is left. An error may be one connection's, which has gone
@@ -142,11 +144,12 @@ async fn tell(stream: std::net::TcpStream, message: &str) -> io::Result<()> {
 }
 
 /// SIGTERM and SIGINT: the first drains, the second stops. SIGHUP reloads models, SIGUSR1 opens the access log anew.
-async fn signals(shared: Arc<Shared>, [mut hup, mut usr1]: [Signal; 2]) {
+/// It listens until the process ends, and must not keep what the threads share from being freed.
+async fn signals(shared: Weak<Shared>, life: Arc<Life>, [mut hup, mut usr1]: [Signal; 2]) {
     let [Ok(mut term), Ok(mut int)] = [SignalKind::terminate(), SignalKind::interrupt()].map(signal) else {
         return;
     };
-    let mut phases = [Phase::Draining, Phase::Stopped].into_iter();
+    let mut drains = false;
     loop {
         let came = poll_fn(|cx| {
             if term.poll_recv(cx).is_ready() || int.poll_recv(cx).is_ready() {
@@ -160,22 +163,28 @@ async fn signals(shared: Arc<Shared>, [mut hup, mut usr1]: [Signal; 2]) {
         .await;
         if came == SignalKind::hangup() {
             // The thread that loads is there as long as the server.
-            let _ = shared.orders.sender.send(Order::Reload);
+            let _ = shared.upgrade().map(|shared| shared.orders.sender.send(Order::Reload));
             continue;
         }
         if came == SignalKind::user_defined1() {
-            shared.access_log.iter().for_each(AccessLog::reopen);
+            shared.upgrade().iter().flat_map(|shared| &shared.access_log).for_each(AccessLog::reopen);
             continue;
         }
-        match phases.next() {
-            Some(phase) => shared.life.advance(phase),
-            None => return,
+        if drains {
+            life.hurry();
         }
+        life.advance(Phase::Draining);
+        drains = true;
     }
 }
 
 /// Waits for what is in flight, within the grace.
-async fn drain(listener: TcpListener, shared: &Arc<Shared>, workers: &[UnboundedSender<Accepted>]) -> End {
+async fn drain(
+    listener: TcpListener,
+    shared: &Arc<Shared>,
+    workers: &[UnboundedSender<Accepted>],
+    grace: Instant,
+) -> End {
     let life = &shared.life;
     let start = Instant::now();
     // Whoever the system has already connected is served too. Asked of the system itself: the runtime may not have
@@ -193,7 +202,6 @@ async fn drain(listener: TcpListener, shared: &Arc<Shared>, workers: &[Unbounded
             sleep(LOOK).await;
         }
     };
-    let grace = start + shared.config.grace;
     gone(grace.min(start + shared.config.idle_grace)).await;
     life.advance(Phase::Closing);
     gone(grace).await;

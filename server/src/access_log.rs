@@ -1,8 +1,10 @@
 //! A line per request on the standard output or in a file, in gunicorn's form; off unless asked for.
 //!
 //! Workers never wait for whoever reads the lines: they pass through a bounded queue to a thread of their own, and are
-//! dropped and counted when it is full.
+//! dropped and counted when it is full. A line is at most [`LINE`] bytes long, so that the queue is bounded in bytes too:
+//! 8 MiB wait at most, and 1 MiB is being written.
 
+use std::fmt::Write as _;
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
 use std::path::Path;
@@ -14,6 +16,27 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 /// Lines that may wait.
 const QUEUE: usize = 8192;
+
+/// Lines that are written at a time.
+const WRITTEN: usize = 1024;
+
+/// The longest line in bytes: what clients choose is cut, the rest (address, time, numbers) has fewer than 180 bytes.
+const LINE: usize = 1024;
+
+/// Bytes of a line that clients choose, escapes included.
+const METHOD: usize = 32;
+const PATH: usize = 512;
+const AGENT: usize = 256;
+
+/// A text as a line holds it: nothing but printable ASCII, cut to `most` bytes, and then with three dots at its end.
+fn cut(text: &str, most: usize) -> String {
+    // Escapes are ASCII: a character of them is a byte.
+    let mut out: String = text.escape_default().take(most + 1).collect();
+    if out.len() > most {
+        out.replace_range(most - 3.., "...");
+    }
+    out
+}
 
 /// Where lines go in; the thread ends when the last is dropped.
 #[derive(Clone)]
@@ -53,10 +76,16 @@ impl AccessLog {
     /// Adds `host - - [time] "request" status bytes "referer" "agent" microseconds`.
     pub(crate) fn write(&self, entry: &Entry<'_>) {
         let Entry { peer, method, path, status, bytes, agent, micros } = entry;
-        let (path, agent) = (path.escape_default(), agent.escape_default());
+        let (method, path, agent) = (cut(method, METHOD), cut(path, PATH), cut(agent, AGENT));
         let time = time(SystemTime::now());
-        let line =
-            format!("{peer} - - [{time}] \"{method} {path}\" {status} {bytes} \"-\" \"{agent}\" {micros}\n");
+        // With room for the whole of it, and no more: what waits is bounded by this.
+        let mut line =
+            String::with_capacity(LINE - METHOD - PATH - AGENT + method.len() + path.len() + agent.len());
+        // Writing into memory does not fail.
+        let _ = writeln!(
+            line,
+            "{peer} - - [{time}] \"{method} {path}\" {status} {bytes} \"-\" \"{agent}\" {micros}"
+        );
         if self.lines.try_send(Line::Text(line)).is_err() {
             self.dropped.fetch_add(1, Ordering::Relaxed);
         }
@@ -86,7 +115,7 @@ fn write_all(path: &Path, mut file: Option<File>, queue: &Receiver<Line>) {
     let mut waiting = Vec::new();
     while let Ok(line) = queue.recv() {
         let mut reopens = false;
-        for line in std::iter::once(line).chain(queue.try_iter().take(QUEUE)) {
+        for line in std::iter::once(line).chain(queue.try_iter().take(WRITTEN - 1)) {
             match line {
                 Line::Text(text) => waiting.extend_from_slice(text.as_bytes()),
                 Line::Reopen => reopens = true,
@@ -130,6 +159,41 @@ fn date(day: u64) -> (u64, u64, u64) {
 mod tests {
     use super::*;
     use std::time::Duration;
+
+    /// The bound of the queue is one of bytes, whatever clients send.
+    #[test]
+    fn lines_are_cut() {
+        let (lines, queue) = sync_channel(QUEUE);
+        let log = AccessLog { lines, dropped: Arc::default() };
+        let long = "\u{10ffff}\"x".repeat(5_000);
+        let entry = Entry {
+            peer: std::net::Ipv6Addr::from([0xabcd; 8]).into(),
+            method: &long,
+            path: &long,
+            status: 414,
+            bytes: u64::MAX,
+            agent: &long,
+            micros: u128::MAX,
+        };
+        log.write(&entry);
+        let agent = "\"a\\b\" ".repeat(10);
+        log.write(&Entry { method: "POST", path: "/predict", agent: &agent, ..entry });
+        let line = || match queue.try_recv() {
+            Ok(Line::Text(text)) => text,
+            _ => panic!("no line"),
+        };
+        let cut = line();
+        assert!(cut.len() <= LINE && cut.capacity() <= LINE, "{} {}", cut.len(), cut.capacity());
+        assert!(cut.starts_with("abcd:abcd:abcd:abcd:abcd:abcd:abcd:abcd - - ["), "{cut}");
+        assert!(cut.contains("...\" 414 18446744073709551615 \"-\" \"\\u{10ffff}\\\"x\\u{10ffff}"), "{cut}");
+        // What is short is whole.
+        let whole = line();
+        let agent = agent.replace('\\', "\\\\").replace('"', "\\\"");
+        assert!(
+            whole.contains("\"POST /predict\" 414 ") && whole.contains(&format!("\"-\" \"{agent}\" ")),
+            "{whole}"
+        );
+    }
 
     #[test]
     fn dates_of_known_days() {

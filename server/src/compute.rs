@@ -104,10 +104,19 @@ pub(crate) struct Told {
     pub(crate) batched: AtomicU64,
     /// Refused because of rows, bytes or time.
     pub(crate) refused: AtomicU64,
-    /// Deadline passed.
+    /// Deadline passed, wherever that was noticed.
     pub(crate) late: AtomicU64,
     /// Client left.
     pub(crate) left: AtomicU64,
+}
+
+impl Told {
+    /// The answer to a request whose time is over.
+    #[cold]
+    pub(crate) fn late(&self) -> Failure {
+        self.late.fetch_add(1, Ordering::Relaxed);
+        Failure::late()
+    }
 }
 
 struct Inner {
@@ -317,19 +326,21 @@ impl Compute {
             if reply.is_closed() {
                 self.0.told.left.fetch_add(1, Ordering::Relaxed);
             } else if times.is_over(start) {
-                self.0.told.late.fetch_add(1, Ordering::Relaxed);
-                done.push((reply, Err(Failure::late())));
+                done.push((reply, Err(self.0.told.late())));
             } else {
                 match work {
                     Work::Read(asked, cells) => {
                         requests.push((asked, cells));
                         replies.push(reply);
                     }
-                    Work::Whole(Body { bytes: body, share: _share }, form) => {
-                        // The body's share of memory is held until the answer is there.
-                        let answer = predict::large(&served, form, &body, times);
+                    Work::Whole(Body { bytes: body, mut share }, form) => {
+                        let mut answer = predict::large(&served, form, &body, times, &self.0.told);
                         if answer.is_ok() {
                             served.cost.answered_large(bytes, start.elapsed());
+                        }
+                        // The body's share of memory is held until the answer is there; then the answer needs one.
+                        if let (Ok(answer), Some(share)) = (&mut answer, share.take()) {
+                            answer.share = Some(share.of_size(answer.reply.len()));
                         }
                         done.push((reply, answer));
                     }
@@ -340,9 +351,9 @@ impl Compute {
             self.0.told.batches.fetch_add(1, Ordering::Relaxed);
             self.0.told.batched.fetch_add(requests.len() as u64, Ordering::Relaxed);
             let start = Instant::now();
-            let rows = requests.iter().map(|(asked, _)| asked.rows()).sum();
+            let rows: Vec<usize> = requests.iter().map(|(asked, _)| asked.rows()).collect();
             let answers = predict::batch(&served, &requests);
-            served.cost.predicted_together(requests.len(), rows, start.elapsed());
+            served.cost.predicted_together(&rows, start.elapsed());
             done.extend(replies.into_iter().zip(answers));
         }
         // Before the answers go out: whoever has his may ask again at once, and must not find himself in his way.

@@ -33,7 +33,8 @@ pub struct Config {
     pub queue_time: Duration,
     /// Largest body in bytes; beyond it 413.
     pub max_body: usize,
-    /// Bytes of large bodies in memory at a time, over all connections; beyond it 503.
+    /// Bytes of large bodies, and of large replies until they are read, in memory at a time, over all connections; beyond
+    /// it no further large body is read, but refused with 503.
     pub max_waiting: usize,
     /// Largest request line and headers in bytes (at least 8192); beyond it 431.
     pub max_head: usize,
@@ -51,7 +52,7 @@ pub struct Config {
     pub header_timeout: Duration,
     /// From the end of the headers to the end of the body; beyond it 408.
     pub body_timeout: Duration,
-    /// How long a client may leave a reply unread; beyond it a close.
+    /// How long a client may take to read the next 64 KiB of a reply, or its rest; beyond it a reset.
     pub write_timeout: Duration,
     /// How long a connection may stay without a request; beyond it a close.
     pub keep_alive: Duration,
@@ -72,7 +73,8 @@ pub struct Config {
     /// Requests after which the server drains and ends, for a supervisor that starts it again; 0 is never. What gunicorn's
     /// `--max-requests` does to a worker.
     pub max_requests: u64,
-    /// The file that holds the number of the process while it listens; refused where a process that runs has written it.
+    /// The file that holds the number of the process while it listens; refused where the
+    /// file holds the number of another process that runs.
     pub pid_file: Option<PathBuf>,
     /// The socket on which systemd wants to hear when the server is ready and when it ends: its `NOTIFY_SOCKET`.
     pub notify: Option<PathBuf>,

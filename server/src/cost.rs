@@ -90,11 +90,17 @@ impl Cost {
         }
     }
 
-    /// Requests that waited were predicted together.
-    pub(crate) fn predicted_together(&self, requests: usize, rows: usize, took: Duration) {
-        self.queued.add(nanoseconds(took), rows);
-        if requests == 1 {
-            self.alone.add(nanoseconds(took), rows);
+    /// Requests that waited, each of so many rows, were predicted together.
+    ///
+    /// What several take is no measure of one alone, but none of them would have taken longer alone. Where that is less
+    /// than what is believed, the belief is wrong, and must not wait for a moment in which one request comes alone: under
+    /// load there is none, and a model that has become fast would be handed to other threads for good.
+    pub(crate) fn predicted_together(&self, rows: &[usize], took: Duration) {
+        let took = nanoseconds(took);
+        self.queued.add(took, rows.iter().sum());
+        let most = rows.iter().copied().max().unwrap_or(0).max(1);
+        if rows.len() == 1 || took / (most as u64) < self.alone.get() {
+            self.alone.add(took, most);
         }
     }
 
@@ -134,7 +140,7 @@ mod tests {
         assert!(cost.rows_within(150 * MICRO) < 1);
         // What has become fast is noticed again, by those that waited.
         for _ in 0..40 {
-            cost.predicted_together(1, 1, 3 * MICRO);
+            cost.predicted_together(&[1], 3 * MICRO);
         }
         assert!(cost.rows_within(150 * MICRO) > 10);
     }
@@ -156,12 +162,24 @@ mod tests {
         assert!(cost.rows_within(150 * MICRO) < 1);
     }
 
+    /// Under load no request is ever predicted alone.
+    #[test]
+    fn what_was_taken_for_slow_is_found_fast_by_batches() {
+        let cost = Cost::default();
+        cost.warmed_up(2000 * MICRO);
+        for _ in 0..80 {
+            // None of the three takes more than 60 us alone, the largest no more than 20 us a row.
+            cost.predicted_together(&[1, 3, 2], 60 * MICRO);
+        }
+        assert!((6..=8).contains(&cost.rows_within(150 * MICRO)), "{}", cost.rows_within(150 * MICRO));
+    }
+
     #[test]
     fn rows_of_batches_do_not_make_single_ones_cheaper() {
         let cost = Cost::default();
-        cost.predicted_together(1, 1, 400 * MICRO);
+        cost.predicted_together(&[1], 400 * MICRO);
         for _ in 0..100 {
-            cost.predicted_together(50, 50, 500 * MICRO);
+            cost.predicted_together(&[1; 50], 500 * MICRO);
         }
         assert!(cost.rows_within(150 * MICRO) < 1);
         assert!((9_000..12_000).contains(&cost.of_rows(1)), "{}", cost.of_rows(1));

@@ -44,7 +44,7 @@ pub enum Error {
         /// What the system said.
         source: std::io::Error,
     },
-    /// The file for the process's number cannot be written, or is another process's.
+    /// The file for the process's number cannot be written, or holds that of another process that runs.
     #[error("pid file {}: {what}", path.display())]
     PidFile {
         /// The file.

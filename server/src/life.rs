@@ -1,6 +1,6 @@
 //! The life of a server: running, draining, closing, stopped. It only moves forward.
 
-use std::sync::atomic::{AtomicU8, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicUsize, Ordering};
 use tokio::sync::Notify;
 
 /// Where a server is in its life.
@@ -26,6 +26,7 @@ pub(crate) struct Life {
     /// Rings at every change.
     changed: Notify,
     open: AtomicUsize,
+    hurried: AtomicBool,
 }
 
 impl Life {
@@ -39,6 +40,17 @@ impl Life {
         if self.phase.fetch_max(phase as u8, Ordering::AcqRel) < phase as u8 {
             self.changed.notify_waiters();
         }
+    }
+
+    /// Ends everything now, what is left after a drain too.
+    pub(crate) fn hurry(&self) {
+        self.hurried.store(true, Ordering::Release);
+        self.advance(Phase::Stopped);
+    }
+
+    /// Whether somebody wants the end without any further wait.
+    pub(crate) fn hurried(&self) -> bool {
+        self.hurried.load(Ordering::Acquire)
     }
 
     /// Ready at the next change after this call.

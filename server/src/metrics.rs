@@ -165,7 +165,7 @@ pub(crate) fn text(workers: &[Counters], catalogue: &Catalogue, gauges: &Gauges<
         (
             "tilewise_queue_late_total",
             "counter",
-            "Requests whose time was over before their turn.",
+            "Requests whose time was over before they were predicted.",
             told(&waited.late),
         ),
         (

@@ -1,11 +1,12 @@
 //! From a body to the answer: reading cells, predicting, writing the reply.
 
-use crate::compute::Times;
-use crate::failure::{Failure, Result};
+use crate::compute::{Times, Told};
+use crate::failure::Result;
 use crate::reply;
 use crate::rows::{self, Rows};
 use crate::served::Served;
 use crate::tensors::{self, Tensors};
+use crate::waiting::Waiting;
 use bytes::{Bytes, BytesMut};
 use std::cell::RefCell;
 use std::time::{Duration, Instant};
@@ -90,7 +91,7 @@ impl Asked {
             }
             Self::Tensors(tensors) => reply::tensors(reply, served, tensors, answers),
         };
-        Done { rows: self.rows(), reply: reply.split().freeze(), json }
+        Done { rows: self.rows(), reply: reply.split().freeze(), json, share: None }
     }
 }
 
@@ -100,6 +101,8 @@ pub(crate) struct Done {
     pub(crate) reply: Bytes,
     /// Bytes of the reply that are JSON, where binary data follows.
     pub(crate) json: Option<usize>,
+    /// The memory that a large request occupies, until its reply is read.
+    pub(crate) share: Option<Waiting>,
 }
 
 /// What became of a small request.
@@ -116,6 +119,7 @@ pub(crate) fn small(
     body: &[u8],
     (most_cells, most_rows): (usize, usize),
     times: Times,
+    told: &Told,
 ) -> Result<Small> {
     with_scratch(|Scratch { cells, gathered, answers, reply }| {
         let asked = Asked::read(body, form, served, cells, gathered)?;
@@ -124,7 +128,7 @@ pub(crate) fn small(
         }
         let start = Instant::now();
         if times.within(asked.timeout()).is_over(start) {
-            return Err(Failure::late());
+            return Err(told.late());
         }
         let predicted = served.predict(cells, asked.rows(), answers, false);
         // What fails takes time too.
@@ -135,11 +139,11 @@ pub(crate) fn small(
 }
 
 /// Reads and answers a large request, its rows divided over all cores; refused when its time is over once it is read.
-pub(crate) fn large(served: &Served, form: Form, body: &[u8], times: Times) -> Result<Done> {
+pub(crate) fn large(served: &Served, form: Form, body: &[u8], times: Times, told: &Told) -> Result<Done> {
     with_scratch(|Scratch { cells, gathered, answers, reply }| {
         let asked = Asked::read(body, form, served, cells, gathered)?;
         if times.within(asked.timeout()).is_over(Instant::now()) {
-            return Err(Failure::late());
+            return Err(told.late());
         }
         served.predict(cells, asked.rows(), answers, true)?;
         Ok(asked.write(served, answers, reply))

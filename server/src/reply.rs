@@ -2,27 +2,68 @@
 //! lacks, are written as null.
 
 use crate::failure::Failure;
+use crate::predict::Done;
 use crate::rows::Rows;
 use crate::served::Served;
 use crate::tensors::{Output, Tensors, Wanted};
+use crate::waiting::Waiting;
 use bytes::{BufMut, Bytes, BytesMut};
-use http_body_util::Full;
+use hyper::body::{Body, Frame, SizeHint};
 use hyper::header::{self, HeaderValue};
 use hyper::{Response, StatusCode};
+use std::convert::Infallible;
+use std::pin::Pin;
+use std::task::{Context, Poll};
 
-pub(crate) type Reply = Response<Full<Bytes>>;
+pub(crate) type Reply = Response<Pieces>;
+
+/// Bytes of a reply that hyper gets at a time. It copies them into a buffer that the connection keeps: a large reply whole
+/// would stay there, read or not, for as long as the connection.
+const PIECE: usize = 64 * 1024;
+
+/// A body that is there, given away piece by piece as the client reads it; the memory that it occupies stays counted.
+pub(crate) struct Pieces {
+    left: Bytes,
+    /// What the body of the request occupied, and now this one does.
+    _share: Option<Waiting>,
+}
+
+impl Body for Pieces {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        if self.left.is_empty() {
+            return Poll::Ready(None);
+        }
+        let piece = self.left.len().min(PIECE);
+        Poll::Ready(Some(Ok(Frame::data(self.left.split_to(piece)))))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.left.is_empty()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        SizeHint::with_exact(self.left.len() as u64)
+    }
+}
 
 /// A reply of JSON.
 pub(crate) fn json(status: StatusCode, body: impl Into<Bytes>) -> Reply {
-    let mut reply = Response::new(Full::new(body.into()));
+    let mut reply = Response::new(Pieces { left: body.into(), _share: None });
     *reply.status_mut() = status;
     reply.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
     reply
 }
 
-/// A prediction; of its `text` the first `json` bytes are JSON and binary data follows, where there is such a number.
-pub(crate) fn predicted(text: Bytes, json: Option<usize>) -> Reply {
+/// A prediction; of its text the first `json` bytes are JSON and binary data follows, where there is such a number.
+pub(crate) fn predicted(Done { reply: text, json, share, .. }: Done) -> Reply {
     let mut reply = self::json(StatusCode::OK, text);
+    reply.body_mut()._share = share;
     if let Some(json) = json {
         let headers = reply.headers_mut();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/octet-stream"));

@@ -202,8 +202,15 @@ async fn handle(
         }
     }
     let body = body::read(request.into_body(), config, &shared.waiting).await?;
-    let done = if body.bytes.len() <= config.inline_bytes {
-        match predict::small(&served, form, &body.bytes, (config.inline_cells, most_rows), times)? {
+    let mut done = if body.bytes.len() <= config.inline_bytes {
+        match predict::small(
+            &served,
+            form,
+            &body.bytes,
+            (config.inline_cells, most_rows),
+            times,
+            shared.compute.told(),
+        )? {
             Small::Done(done) => done,
             Small::Read(asked, cells) => {
                 let times = times.within(asked.timeout());
@@ -213,8 +220,11 @@ async fn handle(
     } else {
         shared.compute.whole(&served, (body, form), times).await?
     };
+    if done.share.is_none() && done.reply.len() > config.inline_bytes {
+        done.share = Some(shared.waiting.empty().of_size(done.reply.len()));
+    }
     served.counted.add(link.worker, done.rows);
-    Ok(reply::predicted(done.reply, done.json))
+    Ok(reply::predicted(done))
 }
 
 /// Decides by path and method.

@@ -1,5 +1,6 @@
 //! Starting a server, and the handle that ends it.
 
+use crate::acceptor::{self, LOOK};
 use crate::access_log::AccessLog;
 use crate::catalogue::Current;
 use crate::compute::Compute;
@@ -10,16 +11,21 @@ use crate::metrics::Counters;
 use crate::repository::{Keeper, Order, Orders, Repository};
 use crate::supervised::{PidFile, notify};
 use crate::waiting::Waiting;
-use crate::{acceptor, worker};
+use crate::worker;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize};
 use std::sync::mpsc::{Sender, channel};
 use std::thread::JoinHandle;
+use std::time::Duration;
 use tilewise_base::Model;
 use tokio::net::{TcpListener, TcpSocket};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc::unbounded_channel;
+use tokio::time::{Instant, sleep};
+
+/// How long threads that have nothing left to do may take to end, beyond every grace.
+const LITTLE: Duration = Duration::from_millis(250);
 
 /// What all threads of a server share.
 pub(crate) struct Shared {
@@ -96,10 +102,11 @@ impl Handle {
 
     /// Ends at once, whatever is in flight.
     pub fn stop(&self) {
-        self.life.advance(Phase::Stopped);
+        self.life.hurry();
     }
 
-    /// Waits for the end, whoever brings it about (see [`Config::signals`]).
+    /// Waits for the end, whoever brings it about (see [`Config::signals`]); after a drain has begun no longer than
+    /// [`Config::grace`] and half a second.
     pub fn join(mut self) -> End {
         self.thread.take().map_or(End::Failed, |thread| thread.join().unwrap_or(End::Failed))
     }
@@ -204,24 +211,39 @@ fn run(config: Config, mut keeper: Keeper) -> Result<Handle> {
     }
     handle.thread = Some(std::thread::Builder::new().name("tilewise-accept".into()).spawn(move || {
         let _pid_file = pid_file;
-        let end = runtime.block_on(acceptor::run(listener, Arc::clone(&shared), queues, hangup));
-        for thread in worker_threads {
-            let _ = thread.join();
-        }
+        let (end, grace) = runtime.block_on(acceptor::run(listener, Arc::clone(&shared), queues, hangup));
+        let life = Arc::clone(&shared.life);
         compute.close();
-        drop((shared, runtime));
-        // After a drain no thread has anything left to do; after a stop one may be deep in a prediction.
-        if end == End::Drained {
-            threads.extend(log_thread);
-            for thread in threads {
-                let _ = thread.join();
-            }
-        }
+        // The thread of the log ends when nobody can give it lines any more.
+        drop(shared);
+        threads.extend(worker_threads.into_iter().chain(log_thread));
+        runtime.block_on(ended(threads, &life, grace));
         end
     })?);
     // A supervisor that does not listen has no influence on what is served.
     let _ = notify(ready.as_deref(), "READY=1");
     Ok(handle)
+}
+
+/// Waits until `threads` have ended: until the grace is over, or for [`LITTLE`], whichever is later; if somebody hurries,
+/// for that only. What is still under way then is left to the end of the process: a prediction whose client has gone, a
+/// line of the access log that nobody reads. A thread cannot be stopped.
+async fn ended(mut threads: Vec<JoinHandle<()>>, life: &Life, grace: Instant) {
+    let little = Instant::now() + LITTLE;
+    let (mut until, mut hurries) = (grace.max(little), false);
+    loop {
+        for thread in threads.extract_if(.., |thread| thread.is_finished()) {
+            let _ = thread.join();
+        }
+        let now = Instant::now();
+        if life.hurried() && !hurries {
+            (until, hurries) = (until.min(now + LITTLE), true);
+        }
+        if threads.is_empty() || now >= until {
+            return;
+        }
+        sleep(LOOK).await;
+    }
 }
 
 /// A listener that may take over the port of a server that has just ended.

@@ -1,7 +1,8 @@
 //! A connection's bytes, as hyper reads and writes them, with what hyper leaves to its caller.
 //!
 //! 1. Time limits: a head must be complete within `header_timeout` of its first byte (408 otherwise), a connection
-//!    without a request ends after `keep_alive`, a reply nobody reads after `write_timeout`. One timer per connection is
+//!    without a request ends after `keep_alive`, a reply of which nobody reads [`STEP`] bytes, or the rest, within
+//!    `write_timeout`. One timer per connection is
 //!    enough, and it is not touched per request: it fires at the earliest time that could matter, and then looks.
 //! 2. To a head that it cannot parse hyper replies by itself, without a body; the body that every other refusal has
 //!    is put in here.
@@ -30,6 +31,12 @@ const HEAD: u8 = 1;
 const SERVING: u8 = 2;
 /// Opened, and nothing came yet: browsers open connections for later.
 const FRESH: u8 = 3;
+/// A reply is ready that the client does not read as fast as it is written.
+const WRITING: u8 = 4;
+
+/// What a client must read of a reply each `write_timeout`. Were a single byte enough, a client that takes one now and then
+/// would hold its reply for ever.
+const STEP: usize = 64 * 1024;
 
 /// What a connection's stream and its requests tell each other. Only one thread uses it, so that it, rather than what
 /// all share, is counted as a reference of each request.
@@ -76,6 +83,35 @@ impl Link {
     }
 }
 
+/// The time in which a client has to read the next [`STEP`] bytes, from the first wait for it.
+#[derive(Default)]
+struct Stall {
+    timer: Option<Pin<Box<Sleep>>>,
+    /// Bytes that were taken since then.
+    taken: usize,
+}
+
+impl Stall {
+    /// Waits; ready when it has lasted for `time`.
+    fn poll(&mut self, cx: &mut Context<'_>, time: Duration) -> Poll<()> {
+        self.timer.get_or_insert_with(|| sleep(time)).as_mut().poll(cx)
+    }
+
+    /// So many bytes were taken.
+    fn went_on(&mut self, bytes: usize) {
+        self.taken += bytes;
+        if self.taken >= STEP {
+            self.ends();
+        }
+    }
+
+    /// All was taken; whether it had to wait.
+    fn ends(&mut self) -> bool {
+        self.taken = 0;
+        self.timer.take().is_some()
+    }
+}
+
 /// A connection's bytes.
 pub(crate) struct Stream {
     inner: TokioIo<TcpStream>,
@@ -83,8 +119,8 @@ pub(crate) struct Stream {
     config: Arc<Config>,
     /// For heads and idle connections.
     watch: Option<Pin<Box<Sleep>>>,
-    /// While the client does not read.
-    stalled: Option<Pin<Box<Sleep>>>,
+    /// While the client does not read, or not enough.
+    stall: Stall,
     /// While the rest is read away: until when.
     lingering: Option<Pin<Box<Sleep>>>,
     /// Bytes of it that are still read.
@@ -116,7 +152,7 @@ impl Stream {
             link,
             config,
             watch: None,
-            stalled: None,
+            stall: Stall::default(),
             lingering: None,
             left: None,
             unwritten: Vec::new(),
@@ -162,21 +198,31 @@ impl Stream {
 
     fn flush_own(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         while !self.unwritten.is_empty() {
-            let n = ready!(Pin::new(&mut self.inner).poll_write(cx, &self.unwritten))?;
-            self.unwritten.drain(..n);
+            match Pin::new(&mut self.inner).poll_write(cx, &self.unwritten) {
+                Poll::Ready(n) => drop(self.unwritten.drain(..n?)),
+                Poll::Pending => return self.stall(cx),
+            }
         }
         Poll::Ready(Ok(()))
     }
 
-    /// Turns a wait for the client to read into an error when it has lasted too long.
-    fn patient<T>(&mut self, cx: &mut Context<'_>, outcome: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
-        if outcome.is_ready() {
-            self.stalled = None;
-            return outcome;
+    /// Waits for the client to read, until that has lasted too long, which is an error.
+    fn stall<T>(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<T>> {
+        // Without a request the connection is, but not without a reply.
+        if self.link.state.load(Ordering::Relaxed) == IDLE {
+            self.link.state.store(WRITING, Ordering::Relaxed);
         }
-        let time = self.config.write_timeout;
-        ready!(self.stalled.get_or_insert_with(|| sleep(time)).as_mut().poll(cx));
+        ready!(self.stall.poll(cx, self.config.write_timeout));
+        // Or the system would keep what it holds for the client, megabytes, and offer it for minutes.
+        let _ = self.inner.inner().set_zero_linger();
         Poll::Ready(Err(io::ErrorKind::TimedOut.into()))
+    }
+
+    /// All that was ready is written.
+    fn all_written(&mut self) {
+        if self.stall.ends() && self.link.state.load(Ordering::Relaxed) == WRITING {
+            self.link.idle(Instant::now());
+        }
     }
 }
 
@@ -189,7 +235,7 @@ impl Read for Stream {
         let this = &mut *self;
         let outcome = Pin::new(&mut this.inner).poll_read(cx, buf);
         if outcome.is_ready() {
-            if matches!(this.link.state.load(Ordering::Relaxed), IDLE | FRESH) {
+            if matches!(this.link.state.load(Ordering::Relaxed), IDLE | FRESH | WRITING) {
                 this.link.enter(HEAD, Instant::now());
             }
             return outcome;
@@ -217,15 +263,21 @@ impl Write for Stream {
             self.unwritten = own;
             return Poll::Ready(Ok(buf.len()));
         }
-        let outcome = Pin::new(&mut self.inner).poll_write(cx, buf);
-        self.patient(cx, outcome)
+        let this = &mut *self;
+        match Pin::new(&mut this.inner).poll_write(cx, buf) {
+            Poll::Pending => this.stall(cx),
+            Poll::Ready(Ok(n)) => {
+                this.stall.went_on(n);
+                Poll::Ready(Ok(n))
+            }
+            failed => failed,
+        }
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        if !self.unwritten.is_empty() {
-            let outcome = self.flush_own(cx);
-            ready!(self.patient(cx, outcome))?;
-        }
+        // hyper flushes when it has written all that it has.
+        ready!(self.flush_own(cx))?;
+        self.all_written();
         Pin::new(&mut self.inner).poll_flush(cx)
     }
 
@@ -252,5 +304,35 @@ impl Write for Stream {
             }
         }
         Poll::Ready(Ok(()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::future::poll_fn;
+
+    /// The clock of the test goes on only when all wait for it.
+    #[test]
+    fn a_byte_now_and_then_is_not_reading() {
+        let time = Duration::from_secs(30);
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build();
+        runtime.unwrap().block_on(async {
+            let mut stall = Stall::default();
+            let mut over = async |after: Duration, taken: usize| {
+                let now = poll_fn(|cx| Poll::Ready(stall.poll(cx, time).is_ready())).await;
+                tokio::time::sleep(after).await;
+                stall.went_on(taken);
+                now
+            };
+            // A step restarts the time, in one piece or several.
+            for taken in [STEP, STEP / 2, STEP / 2, STEP, 1] {
+                assert!(!over(time / 2 - Duration::from_secs(1), taken).await);
+            }
+            assert!(!over(time / 2, 1).await);
+            assert!(!over(Duration::from_secs(2), 1).await);
+            assert!(over(Duration::ZERO, 0).await);
+            assert!(stall.ends() && !stall.ends());
+        });
     }
 }

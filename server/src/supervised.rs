@@ -17,7 +17,7 @@ impl PidFile {
     /// Writes it. One that a process left behind which is no more is replaced.
     ///
     /// # Errors
-    /// When another process that runs has written it, or it cannot be written.
+    /// When it holds the number of another process that runs, whoever wrote it; when it cannot be written.
     pub(crate) fn write(path: &Path) -> Result<Self> {
         let refuse = |what: String| Error::PidFile { path: path.to_owned(), what };
         let own = std::process::id();
@@ -25,7 +25,8 @@ impl PidFile {
             && let Some(other) = text.trim().parse::<u32>().ok().filter(|&other| other != own)
             && runs(other)
         {
-            return Err(refuse(format!("process {other} runs, which has written it")));
+            let what = format!("it holds the number of process {other}, which runs");
+            return Err(refuse(format!("{what}; remove the file if that is no server of this address")));
         }
         // Renamed into place, so that nobody reads half of it.
         let fresh = path.with_extension(format!("{own}"));
@@ -72,7 +73,9 @@ mod tests {
         let path = std::env::temp_dir().join(format!("tilewise-pid-{}", std::process::id()));
         fs::write(&path, "1\n").unwrap();
         let refused = PidFile::write(&path).map(drop).unwrap_err().to_string();
-        assert!(refused.contains("process 1 runs"), "{refused}");
+        // Process 1 runs, and has not written it.
+        assert!(refused.contains("holds the number of process 1, which runs"), "{refused}");
+        assert!(!refused.contains("written"), "{refused}");
         // Beyond the largest number that Linux gives.
         fs::write(&path, "4194305\n").unwrap();
         let file = PidFile::write(&path).unwrap();

@@ -1,4 +1,4 @@
-//! The memory that large bodies may occupy.
+//! The memory that large bodies may occupy, and the replies to them until they are read.
 
 use crate::failure::{Failure, Result};
 use hyper::StatusCode;
@@ -29,6 +29,14 @@ impl Waiting {
     /// Bytes in use by all.
     pub(crate) fn used(&self) -> usize {
         self.used.load(Ordering::Relaxed)
+    }
+
+    /// A share of `size` bytes instead, of what is there already and can no longer be refused.
+    pub(crate) fn of_size(mut self, size: usize) -> Self {
+        self.used.fetch_add(size, Ordering::Relaxed);
+        self.used.fetch_sub(self.mine, Ordering::Relaxed);
+        self.mine = size;
+        self
     }
 
     /// Makes the share `size` bytes.

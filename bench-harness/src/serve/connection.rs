@@ -58,6 +58,17 @@ pub(super) enum Progress {
     Lost,
 }
 
+/// What became of the beginning of a request.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Sent {
+    /// It is on its way.
+    Begun,
+    /// The server was known to have closed the connection.
+    Nothing,
+    /// The server has closed it meanwhile.
+    InVain,
+}
+
 /// A connection.
 pub(super) struct Connection {
     stream: TcpStream,
@@ -93,12 +104,16 @@ impl Connection {
         self.used
     }
 
-    /// Begins to send `request`; false where the server has closed the connection.
-    pub(super) fn send(&mut self, request: &[u8], intended: Instant) -> Result<bool> {
+    /// Begins to send `request`.
+    pub(super) fn send(&mut self, request: &[u8], intended: Instant) -> Result<Sent> {
         (self.sent, self.pending) = (0, Some(intended));
-        if self.ended { Ok(false) } else { self.write(request) }
+        match self.ended {
+            true => Ok(Sent::Nothing),
+            false => Ok(if self.write(request)? { Sent::Begun } else { Sent::InVain }),
+        }
     }
 
+    /// Sends what can be sent; false where the server has closed the connection.
     fn write(&mut self, request: &[u8]) -> Result<bool> {
         while self.sent < request.len() {
             match self.stream.write(&request[self.sent..]) {

@@ -5,7 +5,7 @@
 //! drawn beforehand, and a latency counts from the intended arrival: a request that found all connections taken has
 //! waited since then (Tene, "How NOT to Measure Latency", on coordinated omission).
 
-use super::connection::{Connection, Progress, Reply};
+use super::connection::{Connection, Progress, Reply, Sent};
 use rustix::event::{Timespec, epoll};
 use rustix::time::{
     Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, timerfd_create, timerfd_settime,
@@ -47,6 +47,9 @@ pub(super) struct Load {
     pub(super) answered: Vec<f64>,
     /// Seconds to each refusal, a 503 with Retry-After, ascending.
     pub(super) refused: Vec<f64>,
+    /// Requests that were sent again, since the server closed the connection on which they were under way and which had
+    /// carried replies before, as it may with one that was idle. They count from their first sending.
+    pub(super) resent: usize,
     /// Replies that were neither, lost connections, and requests without a reply.
     pub(super) failed: usize,
 }
@@ -167,11 +170,12 @@ pub(super) fn load(plan: &Plan<'_>) -> Result<Load> {
             && let Some(intended) = waiting.pop_front()
         {
             measured.asked += usize::from(intended >= begin);
-            let alive = match &mut connections[number] {
+            let sent = match &mut connections[number] {
                 Some(connection) => connection.send(plan.request, intended)?,
-                None => false,
+                None => Sent::Nothing,
             };
-            if !alive {
+            if sent != Sent::Begun {
+                measured.resent += usize::from(sent == Sent::InVain && intended >= begin);
                 let connection = connections[number].insert(Connection::open(plan.address, &epoll, number)?);
                 connection.send(plan.request, intended)?;
             }
@@ -202,6 +206,7 @@ pub(super) fn load(plan: &Plan<'_>) -> Result<Load> {
             // Closed for having been idle while the request was on its way: that is no failure, it is sent again.
             let again = replied.is_none() && connection.used();
             if again {
+                measured.resent += usize::from(intended >= begin);
                 *connection = Connection::open(plan.address, &epoll, number)?;
                 connection.send(plan.request, intended)?;
                 continue;
@@ -236,6 +241,8 @@ pub(super) fn load(plan: &Plan<'_>) -> Result<Load> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::io::{Read, Write};
+    use std::net::TcpListener;
 
     #[test]
     fn arrivals_are_those_of_a_poisson_process() {
@@ -247,6 +254,34 @@ mod tests {
         // An exponential of mean 1 has variance 1, and is beyond 2 with probability 1/e^2.
         assert!((mean - 1.0).abs() < 0.02 && (variance - 1.0).abs() < 0.05, "{mean} {variance}");
         assert!((beyond - (-2.0_f64).exp()).abs() < 0.005, "{beyond}");
+    }
+
+    /// A server that closes each connection on its second request, without a word: that request is sent again, and told.
+    #[test]
+    fn what_is_sent_again_is_counted() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        let (request, reply) = (b"GET / HTTP/1.1\r\n\r\n", b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n");
+        std::thread::spawn(move || {
+            for stream in listener.incoming() {
+                let (mut stream, mut buffer) = (stream.unwrap(), [0; 18]);
+                if stream.read_exact(&mut buffer).is_ok() {
+                    stream.write_all(reply).unwrap();
+                    // All of it, so that the close is no reset.
+                    let _ = stream.read_exact(&mut buffer);
+                }
+            }
+        });
+        let (warm, time) = (Duration::ZERO, Duration::from_millis(100));
+        let load = load(&Plan { address, request, connections: 1, pace: Pace::Closed, warm, time }).unwrap();
+        assert_eq!(load.failed, 0);
+        // The first request is sent once; each of the others once in vain, one of them perhaps after the end.
+        let answered = load.answered.len();
+        assert!(
+            answered > 5 && (answered - 1..=answered).contains(&load.resent),
+            "{answered} {}",
+            load.resent
+        );
     }
 
     #[test]

@@ -89,6 +89,7 @@ impl Findings {
             "p50 ms",
             "p99 ms",
             "p99.9 ms",
+            "sent again",
             "CPU us",
             "ours / it",
             "its p99 / ours",
@@ -104,6 +105,7 @@ impl Findings {
                 ms(0.5),
                 ms(0.99),
                 ms(0.999),
+                turns.iter().map(|turn| turn.load.resent).sum::<usize>().to_string(),
                 format!("{:.1}", over(turns, Turn::cost)),
                 format!("{:.2}", faster(ours, turns)),
                 format!(
@@ -151,6 +153,7 @@ impl Findings {
             "refused/s",
             "refusal p50 ms",
             "refusal p99 ms",
+            "sent again",
             "failed",
             "p99 ms",
             "memory MB",
@@ -174,6 +177,7 @@ impl Findings {
                 format!("{:.0}", load.refused.len() as f64 / load.seconds),
                 refusal(0.5),
                 refusal(0.99),
+                load.resent.to_string(),
                 load.failed.to_string(),
                 format!("{:.1}", 1e3 * load.within(0.99)),
                 format!("{:.1}", turn.memory / 1e6),
@@ -194,8 +198,17 @@ impl Findings {
     }
 
     fn open(&self) -> Table {
-        let columns =
-            ["<server", "asked/s", "answered/s", "answered %", "p50 ms", "p99 ms", "p99.9 ms", "failed"];
+        let columns = [
+            "<server",
+            "asked/s",
+            "answered/s",
+            "answered %",
+            "p50 ms",
+            "p99 ms",
+            "p99.9 ms",
+            "sent again",
+            "failed",
+        ];
         let mut table = Table::new("One row at random times, 64 connections", &columns);
         for server in &self.servers {
             for (asked, Turn { load, .. }) in &server.open {
@@ -208,6 +221,7 @@ impl Findings {
                     ms(0.5),
                     ms(0.99),
                     ms(0.999),
+                    load.resent.to_string(),
                     load.failed.to_string(),
                 ]);
             }
@@ -218,7 +232,8 @@ impl Findings {
     /// Every turn.
     pub fn csv(&self) -> Csv {
         let columns = [
-            "server", "load", "asked", "answered", "refused", "failed", "p50", "p99", "p999", "cpu", "memory",
+            "server", "load", "asked", "answered", "refused", "resent", "failed", "p50", "p99", "p999",
+            "cpu", "memory",
         ];
         let mut csv = Csv::new(&columns);
         let mut push = |server: &str, kind: &str, asked: f64, turn: &Turn| {
@@ -227,6 +242,7 @@ impl Findings {
                 asked,
                 load.per_second(),
                 load.refused.len() as f64 / load.seconds,
+                load.resent as f64,
                 load.failed as f64,
                 load.within(0.5),
                 load.within(0.99),
@@ -333,7 +349,7 @@ impl Findings {
             .with(prose(
                 "All services hold the same LightGBM model (100 trees of 31 leaves, 28 features); whoever predicts gave the \
                  model's answer within 1e-12 (ONNX Runtime, which holds it in 32 bits: 1e-4) before anything was timed. Every \
-                 service has one thread per process for LightGBM. Access logs are off, but for BentoML.",
+                 service has one thread per process for LightGBM. Access logs are off.",
             ))
             .with(prose(
                 "The load generator is ours: one thread on one epoll instance, on the same machine. On two cores it has one \
@@ -341,7 +357,8 @@ impl Findings {
                  microseconds a request, which weighs most on the fastest. `CPU us` is what the processes of the service used \
                  per request, the system's part included, whoever was waiting. Servers other than the one measured are \
                  stopped. Closed loop: a connection sends its next request when its reply has come. Open loop: times are \
-                 drawn from a Poisson process, and a latency counts from the intended time.",
+                 drawn from a Poisson process, and a latency counts from the intended time. A request whose kept connection \
+                 the server closes is sent again, counts from its first sending, and is told as `sent again`.",
             ))
             .with(prose(
                 "Loopback hides what networks cost. Our server has one worker, the bare hyper one thread. Python services \

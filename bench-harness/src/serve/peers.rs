@@ -18,6 +18,9 @@ const ONNX_TOLERANCE: f64 = 1e-4;
 /// The longest start; BentoML and MLServer need several seconds.
 const PATIENCE: Duration = Duration::from_secs(90);
 
+/// Lines about requests that a log may have.
+const SOME_LINES: usize = 100;
+
 /// A server that is compared.
 pub(super) struct Peer {
     pub(super) name: &'static str,
@@ -220,6 +223,8 @@ fn free() -> Result<SocketAddr> {
 pub(super) struct Running {
     child: Child,
     pub(super) address: SocketAddr,
+    /// The file with what it has written.
+    log: PathBuf,
 }
 
 impl Running {
@@ -264,9 +269,9 @@ impl Running {
     }
 
     fn spawn(mut command: Command, address: SocketAddr, log: &Path) -> Result<Self> {
-        let log = std::fs::File::create(log)?;
-        command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log);
-        let mut running = Self { child: command.spawn()?, address };
+        let file = std::fs::File::create(log)?;
+        command.stdin(Stdio::null()).stdout(file.try_clone()?).stderr(file);
+        let mut running = Self { child: command.spawn()?, address, log: log.to_owned() };
         let start = Instant::now();
         while TcpStream::connect(address).is_err() {
             if running.child.try_wait()?.is_some() || start.elapsed() > PATIENCE {
@@ -289,6 +294,15 @@ impl Running {
         }
     }
 
+    /// An error where it has written a line for each request, which the others do not: it would be slower for that.
+    pub(super) fn logs_nothing(&self) -> Result<()> {
+        match access_lines(&std::fs::read_to_string(&self.log)?) {
+            // A request that came before it was ready may be told as a failure.
+            0..SOME_LINES => Ok(()),
+            lines => Err(Error::other(format!("its access log is on: {lines} lines of requests"))),
+        }
+    }
+
     /// Sends a signal to all its processes, wherever they have moved.
     pub(super) fn signal(&self, name: &str) -> Result<()> {
         let processes = family(self.child.id(), &Process::all()?);
@@ -306,6 +320,11 @@ impl Running {
         let sum = |pick: &dyn Fn(&Process) -> f64| processes.iter().map(pick).sum();
         Ok((sum(&|process| process.seconds), sum(&|process| process.bytes)))
     }
+}
+
+/// Lines that name the paths of predictions.
+fn access_lines(log: &str) -> usize {
+    log.lines().filter(|line| line.contains("/predict") || line.contains("/infer")).count()
 }
 
 impl Drop for Running {
@@ -379,6 +398,17 @@ mod tests {
         let numbers = |first| family(first, &all).iter().map(|process| process.number).collect::<Vec<_>>();
         assert_eq!(numbers(2), [2, 5, 4, 6]);
         assert_eq!((numbers(3), numbers(9)), (vec![3], vec![]));
+    }
+
+    #[test]
+    fn access_logs_are_noticed() {
+        let quiet = "INFO Application startup complete.\nINFO GET /v2/health/ready\n";
+        assert_eq!(access_lines(quiet), 0);
+        let gunicorn = "127.0.0.1 - - [27/Nov/2026:11:50:00 +0000] \"POST /predict HTTP/1.1\" 200 31\n";
+        let bento =
+            "[INFO] [entry_service:Peer:1] 127.0.0.1:5 (scheme=http,method=POST,path=/predict,length=15)\n";
+        let mlserver = "INFO: 127.0.0.1:4 - \"POST /v2/models/m/infer HTTP/1.1\" 200 OK\n";
+        assert_eq!(access_lines(&[quiet, gunicorn, bento, mlserver].concat()), 3);
     }
 
     #[test]

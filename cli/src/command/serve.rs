@@ -25,6 +25,9 @@ SIGTERM or Ctrl-C lets what was accepted be answered and then ends with exit cod
 /// Columns up to which the example names them; more are shown as an array.
 const NAMED_COLUMNS: usize = 16;
 
+/// How long the last line may take to be written.
+const LAST_WORDS: Duration = Duration::from_secs(1);
+
 /// Answer requests for predictions over HTTP
 #[derive(Args)]
 #[command(after_help = EXAMPLES)]
@@ -165,7 +168,13 @@ impl Serve {
         output::print(&text)?;
         // Or a model would stay in memory when another has taken its place.
         drop(models);
-        match server.join() {
+        let end = server.join();
+        // Whoever holds the other end of stderr may not read it: the process ends all the same.
+        std::thread::spawn(move || {
+            std::thread::sleep(LAST_WORDS);
+            std::process::exit(i32::from(end != End::Drained));
+        });
+        match end {
             End::Drained => {
                 note("note", "everything that was accepted is answered");
                 Ok(())

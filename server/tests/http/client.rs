@@ -68,6 +68,10 @@ impl Client {
             }
         }
     }
+    /// Reads up to so many bytes, whatever they are.
+    pub(crate) fn read_some(&mut self, most: usize) -> io::Result<usize> {
+        self.stream.read(&mut vec![0; most])
+    }
     /// The next reply; an error when the connection ends before or within it.
     pub(crate) fn reply(&mut self) -> io::Result<Reply> {
         let end = loop {

@@ -3,8 +3,9 @@
 use crate::client::{Client, post, serve};
 use crate::models::{gated, mixed};
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc::channel;
 use std::time::{Duration, Instant};
-use tilewise_server::{Config, End};
+use tilewise_server::{Config, End, Handle};
 
 fn config() -> Config {
     Config { idle_grace: Duration::from_millis(200), ..Config::default() }
@@ -83,6 +84,54 @@ fn a_drain_under_load_loses_nothing() {
         assert!(answered.load(Ordering::Relaxed) > 100);
         assert_eq!(server.join(), End::Drained);
     }
+}
+
+/// How a server ended, which must be soon.
+fn joined(server: Handle, within: Duration) -> End {
+    let (tell, told) = channel();
+    std::thread::spawn(move || tell.send(server.join()));
+    told.recv_timeout(within).expect("the server has not ended")
+}
+
+/// A prediction that does not end, in any thread, holds up the end no longer than the grace.
+#[test]
+fn what_never_ends_does_not_keep_the_server_from_ending() {
+    let (grace, soon) = (Duration::from_millis(400), Duration::from_secs(5));
+    let config = || Config { idle_grace: grace, grace, ..Config::default() };
+    // A worker that predicts itself.
+    let (model, gate) = gated();
+    let server = serve(&[("m", model)], config());
+    let mut busy = Client::connect(server.address());
+    busy.send(post("/predict", "[1]").as_bytes()).unwrap();
+    gate.waiting.recv().unwrap();
+    server.drain();
+    assert_eq!(joined(server, soon), End::Cut { connections: 1 });
+    drop(gate);
+    // Another thread, for a client that has left; and in a hurry.
+    for hurries in [false, true] {
+        let (model, gate) = gated();
+        let grace = if hurries { Duration::from_secs(3600) } else { grace };
+        let server = serve(&[("m", model)], Config { inline_cells: 0, grace, ..config() });
+        let mut gone = Client::connect(server.address());
+        gone.send(post("/predict", "[1]").as_bytes()).unwrap();
+        gate.waiting.recv().unwrap();
+        drop(gone);
+        server.drain();
+        while hurries && Client::try_connect(server.address()).is_ok() {}
+        std::thread::sleep(Duration::from_millis(100));
+        if hurries {
+            server.stop();
+        }
+        assert_eq!(joined(server, soon), End::Drained);
+    }
+    // A stop.
+    let (model, gate) = gated();
+    let server = serve(&[("m", model)], Config { grace: Duration::from_secs(3600), ..config() });
+    let mut busy = Client::connect(server.address());
+    busy.send(post("/predict", "[1]").as_bytes()).unwrap();
+    gate.waiting.recv().unwrap();
+    server.stop();
+    assert_eq!(joined(server, soon), End::Stopped);
 }
 
 #[test]

@@ -10,3 +10,4 @@ mod openapi; // the document is true, the page is whole
 mod queue; // what waits for a thread
 mod refusals; // every documented status
 mod repository; // models from files, replaced under load
+mod slow; // clients that are slow or stuck

@@ -146,6 +146,15 @@ pub(crate) fn outputs() -> Arc<dyn Model> {
     })
 }
 
+/// One column; answers an eighth of it 4,096 times: 24,000 bytes of reply for 4 of request.
+pub(crate) fn wide() -> Arc<dyn Model> {
+    let names = (0..4096).map(|i| format!("y{i}")).collect();
+    fake(vec![numeric("x")], Task::Outputs { names }, |x, out| {
+        out.fill(x[0] / 8.0);
+        Ok(())
+    })
+}
+
 /// One column, which is the score; 0.75 and more is an anomaly.
 pub(crate) fn scores() -> Arc<dyn Model> {
     fake(vec![numeric("x")], Task::Anomaly { threshold: Some(0.75) }, |x, out| {

@@ -174,6 +174,28 @@ fn deadlines_are_kept_in_the_queue() {
     }
 }
 
+/// The time can be over when a request is read, by the worker or, where it is large, by another thread.
+#[test]
+fn late_requests_are_counted_wherever_they_are_found_late() {
+    let server = serve(&[("m", moody())], Config { workers: 1, ..Config::default() });
+    let late = |request: String| {
+        let mut client = Client::connect(server.address());
+        client.send(request.as_bytes()).unwrap();
+        let reply = client.reply().unwrap();
+        assert_eq!((reply.status, reply.header("retry-after")), (503, Some("1")));
+        assert!(reply.error().contains("the time that the request allows"), "{reply:?}");
+    };
+    let input = json!({"name": "x", "shape": [1], "datatype": "FP64", "data": [2]});
+    let microsecond = json!({"parameters": {"timeout": 1}, "inputs": [input]}).to_string();
+    late(post("/v2/models/m/infer", &microsecond));
+    assert_eq!(counted(&server, "tilewise_queue_late_total"), 1);
+    let large = format!("{microsecond}{}", " ".repeat(Config::default().inline_bytes));
+    late(post("/v2/models/m/infer", &large));
+    assert_eq!(counted(&server, "tilewise_queue_late_total"), 2);
+    assert_eq!(Client::connect(server.address()).post("/predict", "[1]").status, 200);
+    assert_eq!(counted(&server, "tilewise_queue_late_total"), 2);
+}
+
 #[test]
 fn whoever_has_left_is_skipped() {
     let held = held(moody(), Config::default());
