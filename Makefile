@@ -3,7 +3,7 @@
 #   make check       formatting, clippy, documentation, tests: what a change has to pass
 #   make test        all tests
 #   make test-python tests of the Python package, in an environment of their own (a part of make test)
-#   make test-triton Triton's own client, from PyPI, against the server
+#   make test-triton Triton's own client, and the protocol's document, both from PyPI, against the server
 #   make wheel       the Python package as a wheel, in target/wheels
 #   make test-deep   wide sweeps; mutated model files; kernels under valgrind and AddressSanitizer (tens of minutes)
 #   make test-arm64  kernel tests for aarch64 under emulation (sets itself up on Debian, as root)

@@ -202,7 +202,11 @@ fn ends_although_nobody_reads_what_it_writes() {
         .unwrap();
     let mut out = BufReader::with_capacity(1, reader);
     let mut first = String::new();
-    out.read_line(&mut first).unwrap();
+    // Its other notes are in the same pipe.
+    while !first.starts_with("listening") {
+        first.clear();
+        assert!(out.read_line(&mut first).unwrap() > 0);
+    }
     let address = first.strip_prefix("listening on http://").and_then(|l| l.split(',').next()).unwrap();
     // Some 700 bytes of log each, into a pipe of 64 KiB.
     let request =
@@ -231,6 +235,180 @@ fn ends_although_nobody_reads_what_it_writes() {
     let _ = child.kill();
     let ended = ended.expect("the process has not ended");
     assert!(ended.success() && start.elapsed() >= Duration::from_secs(1), "{ended} {:?}", start.elapsed());
+}
+
+/// A process that is not our child; ended when the test fails.
+struct Other(u32);
+
+impl Other {
+    fn signal(&self, name: &str) {
+        assert!(Command::new("kill").args([name, &self.0.to_string()]).status().unwrap().success());
+    }
+}
+
+impl Drop for Other {
+    fn drop(&mut self) {
+        let _ = Command::new("kill").args(["-KILL", &self.0.to_string()]).stderr(Stdio::null()).status();
+    }
+}
+
+/// Waits until it is so.
+fn until(what: &str, mut so: impl FnMut() -> bool) {
+    let start = std::time::Instant::now();
+    while !so() {
+        assert!(start.elapsed() < Duration::from_secs(20), "{what}");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
+/// SIGUSR2: a new process gets the socket, the old one is told to end, and no request is lost, by clients that keep their
+/// connections and by those that do not. What is told to end first may be the new one too.
+#[test]
+fn a_successor_takes_over_without_a_lost_request() {
+    let folder = folder("successor");
+    let (model, _) = trained(&folder);
+    let pid = folder.join("pid");
+    let aside = folder.join("pid.oldbin");
+    for file in [&pid, &aside] {
+        let _ = std::fs::remove_file(file);
+    }
+    let mut server = Server::start(&[&model, "--pid", pid.to_str().unwrap()]);
+    let first = server.child.id();
+    let number =
+        |file: &Path| std::fs::read_to_string(file).ok().and_then(|text| text.trim().parse::<u32>().ok());
+    assert_eq!(number(&pid), Some(first));
+    let successor = || {
+        server.signal("-USR2");
+        until("no successor", || number(&pid).is_some_and(|pid| pid != first));
+        let other = Other(number(&pid).unwrap());
+        assert_eq!(number(&aside), Some(first));
+        // Once only.
+        server.signal("-USR2");
+        other
+    };
+    // The new one is not wanted: all is as before.
+    let other = successor();
+    other.signal("-TERM");
+    until("the pid file has not come back", || number(&pid) == Some(first));
+    drop(other);
+    assert!(server.post("/predict", "[1, \"red\", true]").0.starts_with("{\"prediction\":"));
+
+    let stop = std::sync::atomic::AtomicBool::new(false);
+    let (stop, address) = (&stop, server.address.clone());
+    let answered = std::thread::scope(|scope| {
+        let clients: Vec<_> = [true, true, false, false]
+            .map(|keeps| {
+                let address = &address;
+                scope.spawn(move || {
+                    let request = b"GET /v2/health/live HTTP/1.1\r\nhost: a\r\n\r\n";
+                    let (mut kept, mut answered) = (None, 0);
+                    while !stop.load(std::sync::atomic::Ordering::Relaxed) {
+                        let mut stream: TcpStream =
+                            kept.take().unwrap_or_else(|| TcpStream::connect(address).unwrap());
+                        stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+                        stream.write_all(request).unwrap();
+                        let mut reply = Vec::new();
+                        while !reply.ends_with(b"}") {
+                            let mut buffer = [0; 1024];
+                            let n = stream.read(&mut buffer).unwrap();
+                            assert!(n > 0, "{}", String::from_utf8_lossy(&reply));
+                            reply.extend_from_slice(&buffer[..n]);
+                        }
+                        let reply = String::from_utf8(reply).unwrap();
+                        assert!(reply.starts_with("HTTP/1.1 200 "), "{reply}");
+                        answered += 1;
+                        kept = (keeps && !reply.contains("connection: close")).then_some(stream);
+                    }
+                    answered
+                })
+            })
+            .into();
+        let work = || {
+            std::thread::sleep(Duration::from_millis(100));
+            let other = successor();
+            std::thread::sleep(Duration::from_millis(200));
+            server.signal("-TERM");
+            until("the old one has not ended", || !aside.exists());
+            std::thread::sleep(Duration::from_millis(100));
+            other
+        };
+        let done = std::panic::catch_unwind(std::panic::AssertUnwindSafe(work));
+        stop.store(true, std::sync::atomic::Ordering::Relaxed);
+        let answered: Vec<i32> = clients.into_iter().map(|client| client.join().unwrap()).collect();
+        (answered, done.unwrap())
+    });
+    let (answered, other) = answered;
+    assert!(answered.iter().all(|&n| n > 20), "{answered:?}");
+    assert!(server.child.wait().unwrap().success());
+    // The new one has all to itself.
+    assert_eq!(number(&pid), Some(other.0));
+    assert!(server.post("/predict", "[1, \"red\", true]").0.starts_with("{\"prediction\":"));
+    other.signal("-TERM");
+    until("the new one has not ended", || !pid.exists());
+    until("somebody still listens", || TcpStream::connect(&address).is_err());
+}
+
+/// A Unix socket, one worker more and fewer, a successor there too, and SIGQUIT.
+#[test]
+fn listens_on_a_unix_socket_and_obeys_the_other_signals() {
+    let folder = folder("unix");
+    let (model, _) = trained(&folder);
+    let (socket, pid) = (folder.join("s"), folder.join("pid"));
+    for file in [&socket, &pid] {
+        let _ = std::fs::remove_file(file);
+    }
+    let bind = format!("unix:{}", socket.display());
+    let mut child = Command::new(TILEWISE)
+        .args(["serve", "-w", "1", &model, "-b", &bind, "--pid", pid.to_str().unwrap()])
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut out = BufReader::new(child.stdout.take().unwrap());
+    let mut line = String::new();
+    out.read_line(&mut line).unwrap();
+    assert!(line.starts_with(&format!("listening on {bind}, workers: 1")), "{line}");
+    let first = Other(child.id());
+    let ask = |path: &str| {
+        let mut stream = std::os::unix::net::UnixStream::connect(&socket).unwrap();
+        stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+        write!(stream, "GET {path} HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n").unwrap();
+        let mut reply = String::new();
+        stream.read_to_string(&mut reply).unwrap();
+        reply
+    };
+    assert!(ask("/v2/health/ready").starts_with("HTTP/1.1 200 "));
+    let workers = |count: usize| {
+        until("another number of workers", || {
+            ask("/metrics").contains(&format!("\ntilewise_workers {count}\n"))
+        });
+    };
+    workers(1);
+    first.signal("-TTIN");
+    workers(2);
+    first.signal("-TTIN");
+    workers(3);
+    first.signal("-TTOU");
+    workers(2);
+    first.signal("-TTOU");
+    first.signal("-TTOU");
+    workers(1);
+    let second = Command::new(TILEWISE).args(["serve", &model, "-b", &bind]).output().unwrap();
+    assert!(
+        !second.status.success()
+            && String::from_utf8_lossy(&second.stderr).contains("cannot listen on unix:")
+    );
+
+    first.signal("-USR2");
+    let number = || std::fs::read_to_string(&pid).ok().and_then(|text| text.trim().parse::<u32>().ok());
+    until("no successor", || number().is_some_and(|pid| pid != first.0));
+    let other = Other(number().unwrap());
+    first.signal("-QUIT");
+    assert_eq!(child.wait().unwrap().code(), Some(1));
+    std::mem::forget(first);
+    assert!(ask("/v2/health/ready").starts_with("HTTP/1.1 200 "));
+    other.signal("-TERM");
+    until("the file of the socket is still there", || !socket.exists());
+    until("the new one has not ended", || !pid.exists());
 }
 
 /// What programs that watch over a service rely on: a pid file, a log that can be moved away, systemd's notifications,

@@ -77,6 +77,7 @@ impl AccessLog {
     pub(crate) fn write(&self, entry: &Entry<'_>) {
         let Entry { peer, method, path, status, bytes, agent, micros } = entry;
         let (method, path, agent) = (cut(method, METHOD), cut(path, PATH), cut(agent, AGENT));
+        let peer = peer.map_or_else(|| "-".to_owned(), |peer| peer.to_string());
         let time = time(SystemTime::now());
         // With room for the whole of it, and no more: what waits is bounded by this.
         let mut line =
@@ -94,7 +95,8 @@ impl AccessLog {
 
 /// What a line tells.
 pub(crate) struct Entry<'a> {
-    pub(crate) peer: std::net::IpAddr,
+    /// None is written as `-`.
+    pub(crate) peer: Option<std::net::IpAddr>,
     pub(crate) method: &'a str,
     pub(crate) path: &'a str,
     pub(crate) status: u16,
@@ -167,7 +169,7 @@ mod tests {
         let log = AccessLog { lines, dropped: Arc::default() };
         let long = "\u{10ffff}\"x".repeat(5_000);
         let entry = Entry {
-            peer: std::net::Ipv6Addr::from([0xabcd; 8]).into(),
+            peer: Some(std::net::Ipv6Addr::from([0xabcd; 8]).into()),
             method: &long,
             path: &long,
             status: 414,

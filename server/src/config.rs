@@ -1,6 +1,8 @@
 //! Every setting of a server, with its default.
 
 use crate::error::{Error, Result};
+use crate::successor::Successor;
+use std::fmt;
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::path::PathBuf;
 use std::time::Duration;
@@ -8,11 +10,40 @@ use std::time::Duration;
 /// The port when an address names none, as in gunicorn.
 const DEFAULT_PORT: u16 = 8000;
 
+/// Where a server listens.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Bind {
+    /// A TCP address; port 0 takes a free one (see [`crate::Handle::address`]).
+    Tcp(SocketAddr),
+    /// A Unix socket, whose file is made with the rights that the process's umask leaves, and removed at the end. One that
+    /// nobody listens on any more is replaced.
+    Unix(PathBuf),
+    /// The standard input, which is a listening TCP or Unix socket: whoever started the process listens on it.
+    Inherited,
+}
+
+impl From<SocketAddr> for Bind {
+    fn from(address: SocketAddr) -> Self {
+        Self::Tcp(address)
+    }
+}
+
+/// As [`parse_bind`] reads it.
+impl fmt::Display for Bind {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Tcp(address) => write!(out, "{address}"),
+            Self::Unix(path) => write!(out, "unix:{}", path.display()),
+            Self::Inherited => out.write_str("fd://0"),
+        }
+    }
+}
+
 /// Every setting of a server. `..Config::default()` fills the rest.
 #[derive(Clone, Debug)]
 pub struct Config {
-    /// Where to listen; port 0 takes a free one (see [`crate::Handle::address`]).
-    pub bind: SocketAddr,
+    /// Where to listen.
+    pub bind: Bind,
     /// Threads that hold connections and predict small requests; 0 is one per core but one, which
     /// is left to the system and whatever else runs. What gunicorn's `-w` means, without its processes:
     /// workers share the models.
@@ -64,8 +95,8 @@ pub struct Config {
     pub grace: Duration,
     /// How long a drain keeps connections without a request open, for a request that is under way on them.
     pub idle_grace: Duration,
-    /// Whether SIGTERM and SIGINT drain, and a second one stops at once; SIGHUP reloads models,
-    /// SIGUSR1 opens the access log anew.
+    /// Whether SIGTERM and SIGINT drain, and a second one stops at once, as SIGQUIT does; SIGHUP reloads models, SIGUSR1 opens
+    /// the access log anew, SIGTTIN and SIGTTOU start and retire a worker, SIGUSR2 starts the [`Config::successor`].
     pub signals: bool,
     /// The file to which a line per request is added, as gunicorn does with `--access-logfile`; `-` is the standard
     /// output. SIGUSR1 opens it anew (with [`Config::signals`]), after it was moved away.
@@ -76,6 +107,8 @@ pub struct Config {
     /// The file that holds the number of the process while it listens; refused where the
     /// file holds the number of another process that runs.
     pub pid_file: Option<PathBuf>,
+    /// What SIGUSR2 starts, to take over.
+    pub successor: Option<Successor>,
     /// The socket on which systemd wants to hear when the server is ready and when it ends: its `NOTIFY_SOCKET`.
     pub notify: Option<PathBuf>,
 }
@@ -83,7 +116,7 @@ pub struct Config {
 impl Default for Config {
     fn default() -> Self {
         Self {
-            bind: SocketAddr::from(([127, 0, 0, 1], DEFAULT_PORT)),
+            bind: Bind::Tcp(SocketAddr::from(([127, 0, 0, 1], DEFAULT_PORT))),
             workers: 0,
             compute_threads: 0,
             inline_bytes: 32 * 1024,
@@ -114,6 +147,7 @@ impl Default for Config {
             access_log: None,
             max_requests: 0,
             pid_file: None,
+            successor: None,
             notify: None,
         }
     }
@@ -167,24 +201,33 @@ impl Config {
 }
 
 /// Reads an address as gunicorn's `-b` takes it: `HOST:PORT`, `HOST` (port 8000), `:PORT` (all interfaces) or
-/// `[IPV6]:PORT`; a host name is looked up.
+/// `[IPV6]:PORT`, a host name being looked up; `unix:PATH`; and, of descriptors, `fd://0`, a listening socket as the standard
+/// input.
 ///
 /// ```
-/// use tilewise_server::parse_bind;
-/// assert_eq!(parse_bind("127.0.0.1").unwrap().port(), 8000);
+/// use tilewise_server::{Bind, parse_bind};
+/// assert_eq!(parse_bind("127.0.0.1").unwrap().to_string(), "127.0.0.1:8000");
+/// assert_eq!(parse_bind("unix:/run/t.sock").unwrap(), Bind::Unix("/run/t.sock".into()));
 /// assert_eq!(parse_bind(":9000").unwrap().to_string(), "0.0.0.0:9000");
 /// assert!(parse_bind("127.0.0.1:port").is_err());
 /// ```
 ///
 /// # Errors
 /// When the text is not an address, or the name is not known.
-pub fn parse_bind(text: &str) -> Result<SocketAddr> {
+pub fn parse_bind(text: &str) -> Result<Bind> {
     let refuse = |what: &str| Error::Address { address: text.into(), what: what.into() };
-    if text.starts_with("unix:") || text.starts_with("fd://") {
-        return Err(refuse("Unix sockets and inherited descriptors are not supported"));
+    match (text.strip_prefix("unix:"), text) {
+        (Some(""), _) => return Err(refuse("the path is empty")),
+        // A second slash is that of a URL.
+        (Some(path), _) => return Ok(Bind::Unix(path.strip_prefix("//").unwrap_or(path).into())),
+        (None, "fd://0") => return Ok(Bind::Inherited),
+        (None, text) if text.starts_with("fd://") => {
+            return Err(refuse("of inherited descriptors only the standard input is accepted"));
+        }
+        _ => {}
     }
     if let Ok(address) = text.parse() {
-        return Ok(address);
+        return Ok(Bind::Tcp(address));
     }
     let (host, port) = match text.rsplit_once(':') {
         Some((host, port)) if !host.contains(':') || host.ends_with(']') => {
@@ -197,5 +240,5 @@ pub fn parse_bind(text: &str) -> Result<SocketAddr> {
         host => host,
     };
     let mut found = (host, port).to_socket_addrs().map_err(|e| refuse(&e.to_string()))?;
-    found.next().ok_or_else(|| refuse("the name has no address"))
+    found.next().map(Bind::Tcp).ok_or_else(|| refuse("the name has no address"))
 }

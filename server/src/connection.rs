@@ -1,6 +1,7 @@
 //! One connection from its hand-over to its end.
 
 use crate::life::Phase;
+use crate::listener::Plain;
 use crate::routes;
 use crate::server::Shared;
 use crate::stream::{Link, Stream};
@@ -14,7 +15,7 @@ use std::sync::atomic::Ordering;
 
 /// An accepted connection on its way to a worker. It counts as open until dropped.
 pub(crate) struct Accepted {
-    pub(crate) stream: std::net::TcpStream,
+    pub(crate) stream: Plain,
     pub(crate) open: Open,
 }
 
@@ -24,14 +25,14 @@ pub(crate) struct Open(Arc<Link>);
 impl Open {
     pub(crate) fn new(link: Arc<Link>) -> Self {
         link.shared.life.opened();
-        link.shared.loads[link.worker].0.fetch_add(1, Ordering::Relaxed);
+        link.shared.places[link.worker].open.fetch_add(1, Ordering::Relaxed);
         Self(link)
     }
 }
 
 impl Drop for Open {
     fn drop(&mut self) {
-        self.0.shared.loads[self.0.worker].0.fetch_sub(1, Ordering::Relaxed);
+        self.0.shared.places[self.0.worker].open.fetch_sub(1, Ordering::Relaxed);
         self.0.shared.life.closed();
     }
 }
@@ -54,10 +55,7 @@ pub(crate) fn builder(shared: &Shared) -> http1::Builder {
 pub(crate) async fn serve(accepted: Accepted, builder: http1::Builder) {
     let Accepted { stream, open } = accepted;
     let link = Arc::clone(&open.0);
-    // A reply is one write: there is nothing for Nagle's algorithm to gather, only to delay.
-    let Ok(stream) = stream.set_nodelay(true).and_then(|()| tokio::net::TcpStream::from_std(stream)) else {
-        return;
-    };
+    let Ok(stream) = stream.into_socket() else { return };
     link.shared.counters[link.worker].connection();
     let service = service_fn(|request| {
         let reply = routes::answer(Arc::clone(&link), request);
@@ -70,8 +68,8 @@ pub(crate) async fn serve(accepted: Accepted, builder: http1::Builder) {
     // How a connection ended interests nobody: the client was told what could be told.
     let _ = poll_fn(|cx| {
         // Registered before it looks again, so that no change falls between.
-        while seen != Some(life.phase()) {
-            seen = Some(life.phase());
+        while seen != Some(link.phase()) {
+            seen = Some(link.phase());
             changed.set(life.changed());
             let _ = changed.as_mut().poll(cx);
             if seen >= Some(Phase::Closing) {

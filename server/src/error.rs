@@ -8,7 +8,9 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 #[non_exhaustive]
 pub enum Error {
     /// The address is not one that can be listened on.
-    #[error("address {address:?}: {what}; accepted are HOST:PORT, HOST, :PORT and [IPV6]:PORT")]
+    #[error(
+        "address {address:?}: {what}; accepted are HOST:PORT, HOST, :PORT, [IPV6]:PORT, unix:PATH and fd://0"
+    )]
     Address {
         /// As it was given.
         address: String,
@@ -16,10 +18,10 @@ pub enum Error {
         what: String,
     },
     /// The system did not let the server listen.
-    #[error("cannot listen on {address}: {source}")]
+    #[error("cannot listen on {bind}: {source}")]
     Listen {
         /// Where.
-        address: std::net::SocketAddr,
+        bind: crate::Bind,
         /// What the system said.
         source: std::io::Error,
     },

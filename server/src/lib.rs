@@ -5,7 +5,7 @@
 //!
 //! # Life of a request
 //! 1. The *acceptor* thread owns the only listener. It hands each connection to the worker that has the fewest
-//!    (`acceptor`); a second listener on the same port would lose its queue when it closes.
+//!    (`acceptor`, `crew`); a second listener on the same port would lose its queue when it closes.
 //! 2. A *worker* is a thread with a single-threaded tokio runtime (`worker`). hyper parses heads; `connection` holds
 //!    what hyper leaves to its caller: time limits, replies to heads it cannot read, and a close that does not destroy
 //!    the last reply. `head` and `body` refuse what they must before a byte of it is parsed.
@@ -33,11 +33,13 @@ mod compute;
 mod config;
 mod connection;
 mod cost;
+mod crew;
 mod error;
 mod failure;
 mod head;
 mod json;
 mod life;
+mod listener;
 mod metadata;
 mod metrics;
 mod openapi;
@@ -48,16 +50,19 @@ mod routes;
 mod rows;
 mod served;
 mod server;
+mod signals;
 mod stream;
+mod successor;
 mod supervised;
 mod tensors;
 mod waiting;
 mod worker;
 
-pub use config::{Config, parse_bind};
+pub use config::{Bind, Config, parse_bind};
 pub use error::{Error, Result};
 pub use repository::{Loader, Repository};
 pub use server::{End, Handle, check, start, start_repository};
+pub use successor::Successor;
 
 /// The README's program is compiled with the tests.
 #[cfg(doctest)]

@@ -29,17 +29,30 @@ pub(crate) struct Life {
     hurried: AtomicBool,
 }
 
+impl Phase {
+    /// The phase of a number that was one.
+    #[inline]
+    pub(crate) fn of(number: u8) -> Self {
+        PHASES[usize::from(number) % PHASES.len()]
+    }
+}
+
 impl Life {
     #[inline]
     pub(crate) fn phase(&self) -> Phase {
-        PHASES[usize::from(self.phase.load(Ordering::Acquire)) % PHASES.len()]
+        Phase::of(self.phase.load(Ordering::Acquire))
     }
 
     /// Moves on to `phase`, unless it is there or further.
     pub(crate) fn advance(&self, phase: Phase) {
         if self.phase.fetch_max(phase as u8, Ordering::AcqRel) < phase as u8 {
-            self.changed.notify_waiters();
+            self.ring();
         }
+    }
+
+    /// Tells all who wait that something has changed: here, or in a worker's own life.
+    pub(crate) fn ring(&self) {
+        self.changed.notify_waiters();
     }
 
     /// Ends everything now, what is left after a drain too.

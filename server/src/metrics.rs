@@ -105,6 +105,7 @@ pub(crate) struct Gauges<'s> {
     pub(crate) loaded: u64,
     pub(crate) failed: u64,
     pub(crate) compute: &'s Compute,
+    pub(crate) workers: usize,
 }
 
 /// The text of `/metrics`.
@@ -148,6 +149,7 @@ pub(crate) fn text(workers: &[Counters], catalogue: &Catalogue, gauges: &Gauges<
         ("tilewise_connections_total", "counter", "Connections accepted.", total(&|c| c.connections.get())),
         ("tilewise_connections_refused_total", "counter", "Connections beyond the limit.", gauges.refused),
         ("tilewise_connections_open", "gauge", "Connections open now.", gauges.open as u64),
+        ("tilewise_workers", "gauge", "Workers that take connections.", gauges.workers as u64),
         ("tilewise_large_bytes", "gauge", "Bytes of large requests in work.", gauges.waiting as u64),
         (
             "tilewise_log_lines_dropped_total",

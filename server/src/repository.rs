@@ -7,6 +7,7 @@
 
 use crate::catalogue::{Catalogue, Current, Entry, version_number};
 use crate::config::Config;
+use crate::crew::SPARE;
 use crate::error::{Error, Result};
 use crate::metrics::Rows;
 use crate::served::{Served, acceptable};
@@ -146,7 +147,7 @@ impl Keeper {
         Self {
             repository,
             most: config.max_models,
-            workers: config.worker_threads(),
+            workers: config.worker_threads() + SPARE,
             models: BTreeMap::new(),
             unloaded: BTreeSet::new(),
             counted: BTreeMap::new(),

@@ -136,7 +136,7 @@ pub(crate) async fn answer(link: Arc<Link>, request: Request<Incoming>) -> Reply
     if most > 0 && shared.answered.fetch_add(1, Ordering::Relaxed) + 1 >= most {
         shared.life.advance(Phase::Draining);
     }
-    if shared.life.phase() >= Phase::Draining {
+    if link.phase() >= Phase::Draining {
         reply::close(&mut reply);
     }
     let now = Instant::now();
@@ -360,6 +360,7 @@ fn metrics_text(shared: &Shared) -> String {
         ready: shared.life.phase() == Phase::Running,
         loaded: shared.orders.reloads.loaded.load(Ordering::Relaxed),
         compute: &shared.compute,
+        workers: shared.workers.load(Ordering::Relaxed),
         failed: shared.orders.reloads.failed.load(Ordering::Relaxed),
     };
     metrics::text(&shared.counters, &shared.catalogue.load(), &gauges)

@@ -4,14 +4,17 @@ use crate::acceptor::{self, LOOK};
 use crate::access_log::AccessLog;
 use crate::catalogue::Current;
 use crate::compute::Compute;
-use crate::config::Config;
+use crate::config::{Bind, Config};
+use crate::crew::{Change, Crew, Place, SPARE};
 use crate::error::{Error, Result};
 use crate::life::{Life, Phase};
+use crate::listener::{Listener, SocketFile};
 use crate::metrics::Counters;
 use crate::repository::{Keeper, Order, Orders, Repository};
+use crate::signals::Signals;
+use crate::successor::Succession;
 use crate::supervised::{PidFile, notify};
 use crate::waiting::Waiting;
-use crate::worker;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize};
@@ -19,9 +22,7 @@ use std::sync::mpsc::{Sender, channel};
 use std::thread::JoinHandle;
 use std::time::Duration;
 use tilewise_base::Model;
-use tokio::net::{TcpListener, TcpSocket};
-use tokio::signal::unix::{SignalKind, signal};
-use tokio::sync::mpsc::unbounded_channel;
+use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
 use tokio::time::{Instant, sleep};
 
 /// How long threads that have nothing left to do may take to end, beyond every grace.
@@ -33,10 +34,13 @@ pub(crate) struct Shared {
     pub(crate) catalogue: Current,
     pub(crate) orders: Orders,
     pub(crate) life: Arc<Life>,
-    /// One per worker.
+    /// One per place of a worker.
     pub(crate) counters: Vec<Counters>,
-    /// Open connections of each worker.
-    pub(crate) loads: Vec<Load>,
+    /// Of each worker.
+    pub(crate) places: Vec<Place>,
+    /// Workers that take connections.
+    pub(crate) workers: AtomicUsize,
+    pub(crate) changes: UnboundedSender<Change>,
     /// Connections that found no room.
     pub(crate) refused: AtomicU64,
     /// Requests, counted where their number is limited.
@@ -45,11 +49,6 @@ pub(crate) struct Shared {
     pub(crate) waiting: Waiting,
     pub(crate) access_log: Option<AccessLog>,
 }
-
-/// A count on a cache line of its own.
-#[derive(Default)]
-#[repr(align(128))]
-pub(crate) struct Load(pub(crate) AtomicUsize);
 
 /// How a server ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -69,18 +68,39 @@ pub enum End {
 
 /// A running server. Dropping it stops the server at once.
 pub struct Handle {
-    address: SocketAddr,
+    bound: Bind,
     life: Arc<Life>,
     compute: Compute,
     catalogue: Current,
     orders: Sender<Order>,
+    changes: UnboundedSender<Change>,
     thread: Option<JoinHandle<End>>,
 }
 
 impl Handle {
-    /// Where it listens; the port that was taken when port 0 was asked for.
-    pub fn address(&self) -> SocketAddr {
-        self.address
+    /// Where it listens; the port that was taken when port 0 was asked for, the address of a socket that was inherited.
+    pub fn bound(&self) -> &Bind {
+        &self.bound
+    }
+
+    /// The same where it is a TCP address.
+    pub fn address(&self) -> Option<SocketAddr> {
+        match &self.bound {
+            Bind::Tcp(address) => Some(*address),
+            _ => None,
+        }
+    }
+
+    /// Begins to start one worker more, as SIGTTIN does; there can be 32 more than at the start.
+    pub fn add_worker(&self) {
+        // Fails when the server has ended.
+        let _ = self.changes.send(Change::More);
+    }
+
+    /// Begins to let the worker with the fewest connections retire, as SIGTTOU does, unless it is the last: it answers what it
+    /// holds, and ends.
+    pub fn remove_worker(&self) {
+        let _ = self.changes.send(Change::Fewer);
     }
 
     /// Begins to drain: readiness turns to 503, no new connection is accepted, every reply is the last on its
@@ -161,15 +181,15 @@ pub fn check(config: &Config, repository: Repository) -> Result<Vec<(String, Arc
 fn run(config: Config, mut keeper: Keeper) -> Result<Handle> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     // Before models are loaded, which may take long: a SIGHUP or SIGUSR1 meanwhile would end the process. SIGTERM may.
-    let early = |kind: SignalKind| runtime.block_on(async { signal(kind) });
-    let hangup = match config.signals {
-        true => Some([early(SignalKind::hangup())?, early(SignalKind::user_defined1())?]),
+    let signals = match config.signals {
+        true => Some(runtime.block_on(async { Signals::early() })?),
         false => None,
     };
     keeper.begin()?;
     let workers = config.worker_threads();
-    let listener = runtime.block_on(async { listen(&config) });
-    let (listener, address) = listener.map_err(|source| Error::Listen { address: config.bind, source })?;
+    let listener = runtime.block_on(async { Listener::new(&config.bind, config.backlog) })?;
+    let bound = listener.bound()?;
+    let socket_file = SocketFile::of(&config.bind, &bound);
     let (access_log, log_thread) = match &config.access_log {
         Some(path) => {
             let started = AccessLog::start(path);
@@ -178,18 +198,23 @@ fn run(config: Config, mut keeper: Keeper) -> Result<Handle> {
         }
         None => (None, None),
     };
-    let pid_file = config.pid_file.as_deref().map(PidFile::write).transpose()?;
+    let pid_file = config.pid_file.as_deref().map(PidFile::write).transpose()?.map(Arc::new);
+    let succession = Succession::new(config.successor.clone(), pid_file.as_ref());
     let life = Arc::new(Life::default());
     let ready = config.notify.clone();
     let compute = Compute::new(&config);
     let (sender, orders) = channel();
+    let (change, changes) = unbounded_channel();
+    let places = workers + SPARE;
     let catalogue = keeper.current();
     let shared = Arc::new(Shared {
         catalogue: keeper.current(),
         orders: Orders { sender: sender.clone(), reloads: keeper.reloads() },
         life: Arc::clone(&life),
-        counters: (0..workers).map(|_| Counters::default()).collect(),
-        loads: (0..workers).map(|_| Load::default()).collect(),
+        changes: change.clone(),
+        counters: (0..places).map(|_| Counters::default()).collect(),
+        places: (0..places).map(|_| Place::default()).collect(),
+        workers: AtomicUsize::new(0),
         refused: AtomicU64::new(0),
         answered: AtomicU64::new(0),
         compute: compute.clone(),
@@ -198,25 +223,34 @@ fn run(config: Config, mut keeper: Keeper) -> Result<Handle> {
         config: Arc::new(config),
     });
     // From here on a failure must end the threads that were already started: the handle's drop does.
-    let mut handle =
-        Handle { address, life, compute: compute.clone(), catalogue, orders: sender, thread: None };
+    let mut handle = Handle {
+        bound,
+        life,
+        compute: compute.clone(),
+        catalogue,
+        orders: sender,
+        changes: change,
+        thread: None,
+    };
     // Ends when handle and server have.
     std::thread::Builder::new().name("tilewise-models".into()).spawn(move || keeper.run(&orders))?;
     let mut threads = compute.start()?;
-    let (mut queues, mut worker_threads) = (Vec::new(), Vec::new());
-    for index in 0..workers {
-        let (queue, accepted) = unbounded_channel();
-        queues.push(queue);
-        worker_threads.push(worker::start(index, Arc::clone(&shared), accepted)?);
-    }
+    let mut crew = Crew::start(Arc::clone(&shared), workers)?;
     handle.thread = Some(std::thread::Builder::new().name("tilewise-accept".into()).spawn(move || {
         let _pid_file = pid_file;
-        let (end, grace) = runtime.block_on(acceptor::run(listener, Arc::clone(&shared), queues, hangup));
         let life = Arc::clone(&shared.life);
+        if let Some(signals) = signals {
+            runtime.spawn(signals.obey(Arc::downgrade(&shared), Arc::clone(&life)));
+        }
+        let run = acceptor::run(listener, &shared, &mut crew, changes, &succession);
+        let (end, grace) = runtime.block_on(run);
+        if !succession.runs() {
+            socket_file.iter().for_each(SocketFile::remove);
+        }
         compute.close();
         // The thread of the log ends when nobody can give it lines any more.
         drop(shared);
-        threads.extend(worker_threads.into_iter().chain(log_thread));
+        threads.extend(crew.into_threads().into_iter().chain(log_thread));
         runtime.block_on(ended(threads, &life, grace));
         end
     })?);
@@ -244,17 +278,4 @@ async fn ended(mut threads: Vec<JoinHandle<()>>, life: &Life, grace: Instant) {
         }
         sleep(LOOK).await;
     }
-}
-
-/// A listener that may take over the port of a server that has just ended.
-fn listen(config: &Config) -> std::io::Result<(TcpListener, SocketAddr)> {
-    let socket = match config.bind {
-        SocketAddr::V4(_) => TcpSocket::new_v4(),
-        SocketAddr::V6(_) => TcpSocket::new_v6(),
-    }?;
-    socket.set_reuseaddr(true)?;
-    socket.bind(config.bind)?;
-    let listener = socket.listen(config.backlog)?;
-    let address = listener.local_addr()?;
-    Ok((listener, address))
 }

@@ -10,6 +10,8 @@
 //!    the rest of a refused request is read away first, within limits (RFC 9112, 9.6).
 
 use crate::config::Config;
+use crate::life::Phase;
+use crate::listener::Socket;
 use crate::reply::error_body;
 use crate::server::Shared;
 use hyper::rt::{Read, ReadBuf, ReadBufCursor, Write};
@@ -23,7 +25,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
-use tokio::net::TcpStream;
 use tokio::time::Sleep;
 
 const IDLE: u8 = 0;
@@ -42,7 +43,8 @@ const STEP: usize = 64 * 1024;
 /// all share, is counted as a reference of each request.
 pub(crate) struct Link {
     pub(crate) shared: Arc<Shared>,
-    pub(crate) peer: IpAddr,
+    /// None over a Unix socket.
+    pub(crate) peer: Option<IpAddr>,
     /// Number of the worker that holds the connection.
     pub(crate) worker: usize,
     opened: Instant,
@@ -53,9 +55,15 @@ pub(crate) struct Link {
 }
 
 impl Link {
-    pub(crate) fn new(shared: Arc<Shared>, peer: IpAddr, worker: usize) -> Arc<Self> {
+    pub(crate) fn new(shared: Arc<Shared>, peer: Option<IpAddr>, worker: usize) -> Arc<Self> {
         let (state, since) = (AtomicU8::new(FRESH), AtomicU64::new(0));
         Arc::new(Self { shared, peer, worker, opened: Instant::now(), state, since })
+    }
+
+    /// Where the server is in its life, or the worker, if it retires.
+    #[inline]
+    pub(crate) fn phase(&self) -> Phase {
+        self.shared.life.phase().max(self.shared.places[self.worker].phase())
     }
 
     /// A head is complete.
@@ -114,7 +122,7 @@ impl Stall {
 
 /// A connection's bytes.
 pub(crate) struct Stream {
-    inner: TokioIo<TcpStream>,
+    inner: TokioIo<Socket>,
     link: Arc<Link>,
     config: Arc<Config>,
     /// For heads and idle connections.
@@ -145,7 +153,7 @@ pub(crate) fn whole_reply(status: &str, extra: &str, message: &str) -> Vec<u8> {
 }
 
 impl Stream {
-    pub(crate) fn new(inner: TcpStream, link: Arc<Link>) -> Self {
+    pub(crate) fn new(inner: Socket, link: Arc<Link>) -> Self {
         let (inner, config) = (TokioIo::new(inner), Arc::clone(&link.shared.config));
         Self {
             inner,
@@ -214,7 +222,7 @@ impl Stream {
         }
         ready!(self.stall.poll(cx, self.config.write_timeout));
         // Or the system would keep what it holds for the client, megabytes, and offer it for minutes.
-        let _ = self.inner.inner().set_zero_linger();
+        self.inner.inner().forget();
         Poll::Ready(Err(io::ErrorKind::TimedOut.into()))
     }
 

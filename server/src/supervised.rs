@@ -11,7 +11,11 @@ use std::os::unix::net::{SocketAddr, UnixDatagram};
 use std::path::{Path, PathBuf};
 
 /// A file that holds this process's number; removed when dropped.
-pub(crate) struct PidFile(PathBuf);
+pub(crate) struct PidFile {
+    path: PathBuf,
+    /// What it is called while a successor has taken its place.
+    aside: PathBuf,
+}
 
 impl PidFile {
     /// Writes it. One that a process left behind which is no more is replaced.
@@ -32,15 +36,30 @@ impl PidFile {
         let fresh = path.with_extension(format!("{own}"));
         let written = fs::write(&fresh, format!("{own}\n")).and_then(|()| fs::rename(&fresh, path));
         written.map_err(|e| refuse(e.to_string()))?;
-        Ok(Self(path.to_owned()))
+        let mut aside = path.to_owned().into_os_string();
+        aside.push(".oldbin");
+        Ok(Self { path: path.to_owned(), aside: aside.into() })
+    }
+
+    /// Lets a successor write its own: this one is called `.oldbin` for the time being, as with gunicorn and nginx.
+    pub(crate) fn give_way(&self) {
+        let _ = fs::rename(&self.path, &self.aside);
+    }
+
+    /// The successor has ended.
+    pub(crate) fn come_back(&self) {
+        let _ = fs::rename(&self.aside, &self.path);
     }
 }
 
 impl Drop for PidFile {
     fn drop(&mut self) {
         // Not that of a successor.
-        if fs::read_to_string(&self.0).is_ok_and(|text| text.trim() == std::process::id().to_string()) {
-            let _ = fs::remove_file(&self.0);
+        let own = std::process::id().to_string();
+        for path in [&self.path, &self.aside] {
+            if fs::read_to_string(path).is_ok_and(|text| text.trim() == own) {
+                let _ = fs::remove_file(path);
+            }
         }
     }
 }

@@ -28,10 +28,11 @@ const WAIT: Duration = Duration::from_millis(50);
 pub fn work(form: &str, model: &Path, address: SocketAddr) -> Result<()> {
     let load = || tilewise_models::load(model).map_err(Error::other).map(Arc::from);
     match form {
-        "ours" => serve(load()?, Config { bind: address, ..Config::default() }),
-        "slow" => {
-            serve(Arc::new(Slow(load()?)), Config { bind: address, queue_time: WAIT, ..Config::default() })
-        }
+        "ours" => serve(load()?, Config { bind: address.into(), ..Config::default() }),
+        "slow" => serve(
+            Arc::new(Slow(load()?)),
+            Config { bind: address.into(), queue_time: WAIT, ..Config::default() },
+        ),
         "value" => bare(address, true),
         "echo" => bare(address, false),
         _ => Err(Error::other(format!("server {form:?} is not known; ours, slow, value and echo are"))),

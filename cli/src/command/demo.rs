@@ -77,7 +77,9 @@ impl Demo {
         let served = Arc::clone(&model);
         let config = Config { bind, signals: self.serve, ..Config::default() };
         let server = tilewise_server::start(config, vec![(problem.name.into(), served)]).map_err(told)?;
-        let load = requests::send(server.address(), problem, &*model)?;
+        let address =
+            server.address().ok_or_else(|| Failure::Told("the demo asks over TCP: -b HOST:PORT".into()))?;
+        let load = requests::send(address, problem, &*model)?;
         output::print(&format!("{load}\n"))?;
 
         let report = self.out.join("report.html");
@@ -92,8 +94,7 @@ impl Demo {
         if self.serve {
             let row = requests::row(problem, 0);
             output::print(&format!(
-                "serving until Ctrl-C; try\n  curl -s http://{}/predict -d '{row}'\n",
-                server.address()
+                "serving until Ctrl-C; try\n  curl -s http://{address}/predict -d '{row}'\n"
             ))?;
             server.join();
         } else {

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use tilewise_base::error::listed;
 use tilewise_base::{Kind, Model};
-use tilewise_server::{Config, End, Repository, parse_bind, start_repository};
+use tilewise_server::{Bind, Config, End, Handle, Repository, Successor, parse_bind, start_repository};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -16,11 +16,16 @@ Examples:
   tilewise serve -b :8080 -w 4 income=adult.safetensors prices=houses.safetensors
   tilewise serve m.safetensors --access-log --max-body 64M
   tilewise serve --repository models --reload-every 10
+  tilewise serve -b unix:/run/tilewise.sock m.safetensors
 
 A repository holds a folder per model, in it a folder per version (1, 2 ...), in it the model's file. SIGHUP loads what has
 changed in it, and files that have changed; what cannot be loaded leaves the old model in service.
-SIGUSR1 opens the access log anew.
-SIGTERM or Ctrl-C lets what was accepted be answered and then ends with exit code 0; a second one ends at once.";
+SIGUSR1 opens the access log anew. SIGTTIN and SIGTTOU make it one worker more and one fewer.
+SIGUSR2 starts this program's file again, with the same arguments, on the same socket: both answer, until one is told to end.
+SIGTERM or Ctrl-C lets what was accepted be answered and then ends with exit code 0; a second one, or SIGQUIT, ends at once.";
+
+/// A successor is told by this variable to listen on its standard input.
+const LISTENER: (&str, &str) = ("TILEWISE_LISTENER", "stdin");
 
 /// Columns up to which the example names them; more are shown as an array.
 const NAMED_COLUMNS: usize = 16;
@@ -47,7 +52,7 @@ pub(crate) struct Serve {
     /// Carry out requests to load and unload models (POST /v2/repository/models/NAME/load)
     #[arg(long)]
     admin: bool,
-    /// Address to listen on: HOST:PORT, HOST or :PORT; port 0 takes a free one
+    /// Address to listen on: HOST:PORT, HOST or :PORT; port 0 takes a free one; unix:PATH; fd://0 for a socket as standard input
     #[arg(short, long, value_name = "ADDRESS", default_value = "127.0.0.1:8000")]
     bind: String,
     /// Threads that answer requests; 0 is one per core but one
@@ -103,8 +108,12 @@ pub(crate) struct Serve {
 impl Serve {
     pub(crate) fn run(self) -> Result<(), Failure> {
         let told = |e: tilewise_server::Error| Failure::Told(e.to_string());
+        let bind = match std::env::var_os(LISTENER.0) {
+            Some(listener) if listener == LISTENER.1 => Bind::Inherited,
+            _ => parse_bind(&self.bind).map_err(told)?,
+        };
         let config = Config {
-            bind: parse_bind(&self.bind).map_err(told)?,
+            bind,
             workers: self.workers,
             compute_threads: self.compute_threads,
             inline_cells: self.inline_cells,
@@ -120,6 +129,12 @@ impl Serve {
             queue_rows: self.queue_rows,
             max_requests: self.max_requests,
             pid_file: self.pid.clone(),
+            // The file of now: when it is replaced, what is running is no longer found by that name.
+            successor: std::env::current_exe().ok().map(|program| Successor {
+                program,
+                arguments: std::env::args_os().skip(1).collect(),
+                variable: (LISTENER.0.into(), LISTENER.1.into()),
+            }),
             // Set by systemd for services of Type=notify.
             notify: std::env::var_os("NOTIFY_SOCKET").map(PathBuf::from),
             admin: self.admin,
@@ -147,15 +162,8 @@ impl Serve {
         }
         let server = start_repository(config, repository).map_err(told)?;
         let models = server.models();
-        let mut address = server.address();
-        let mut text = format!("listening on http://{address}, workers: {workers}\n");
-        if address.ip().is_unspecified() {
-            address.set_ip(if address.is_ipv4() {
-                [127, 0, 0, 1].into()
-            } else {
-                std::net::Ipv6Addr::LOCALHOST.into()
-            });
-        }
+        let (listens, url) = addresses(&server);
+        let mut text = format!("listening on {listens}, workers: {workers}\n");
         for (name, model) in &models {
             let path = if models.len() == 1 { String::new() } else { format!("/{name}") };
             let of = match &model.targets()[..] {
@@ -163,7 +171,7 @@ impl Serve {
                 targets => format!(" of {}", output::printable(&listed(targets))),
             };
             text += &format!("{name}: {} model{of}; try\n", model.kind());
-            text += &format!("  curl http://{address}/predict{path} -d '{}'\n", example(&**model));
+            text += &format!("  curl {url}/predict{path} -d '{}'\n", example(&**model));
         }
         output::print(&text)?;
         // Or a model would stay in memory when another has taken its place.
@@ -186,6 +194,25 @@ impl Serve {
             _ => Err(Failure::Told("stopped before everything was answered".into())),
         }
     }
+}
+
+/// Where a server listens, and what `curl` is told to reach it.
+fn addresses(server: &Handle) -> (String, String) {
+    let Some(mut address) = server.address() else {
+        let socket = match server.bound() {
+            Bind::Unix(path) => path.display().to_string(),
+            other => other.to_string(),
+        };
+        return (server.bound().to_string(), format!("--unix-socket '{socket}' http://localhost"));
+    };
+    let listens = format!("http://{address}");
+    if address.ip().is_unspecified() {
+        address.set_ip(match address.is_ipv4() {
+            true => [127, 0, 0, 1].into(),
+            false => std::net::Ipv6Addr::LOCALHOST.into(),
+        });
+    }
+    (listens, format!("http://{address}"))
 }
 
 /// `NAME=FILE`, or a file whose name without ending is the model's. What stands before `=` is a name unless it has

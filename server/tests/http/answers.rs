@@ -183,7 +183,7 @@ fn a_client_written_by_others_is_understood() {
     let model = logistic();
     let (server, _) = serve_one(Arc::clone(&model));
     let agent = ureq::Agent::new_with_defaults();
-    let url = |path: &str| format!("http://{}{path}", server.address());
+    let url = |path: &str| format!("http://{}{path}", server.address().unwrap());
     for i in 0..20 {
         let row: Vec<f64> = (0..30).map(|j| f64::from(i * j) / 7.0).collect();
         let text = agent
@@ -204,7 +204,7 @@ fn a_client_written_by_others_is_understood() {
 #[test]
 fn quantiles_are_lists_and_scores_numbers() {
     let server = serve(&[("q", quantiles()), ("s", scores())], Config::default());
-    let mut client = Client::connect(server.address());
+    let mut client = Client::connect(server.address().unwrap());
     assert_eq!(client.post("/predict/q", "[2.5]").json(), json!({"prediction": [1.5, 2.5, 3.5]}));
     let both = client.post("/predict/q", "[[0], [1]]").json();
     assert_eq!(both, json!({"predictions": [[-1.0, 0.0, 1.0], [0.0, 1.0, 2.0]]}));
@@ -223,7 +223,7 @@ fn quantiles_are_lists_and_scores_numbers() {
 #[test]
 fn several_targets_are_lists_whose_names_the_metadata_tells() {
     let server = serve(&[("two", outputs())], Config::default());
-    let mut client = Client::connect(server.address());
+    let mut client = Client::connect(server.address().unwrap());
     assert_eq!(client.post("/predict", "[2.5]").json(), json!({"prediction": [5.0, -2.5]}));
     let both = client.post("/predict", "[[1], [null]]").json();
     assert_eq!(both, json!({"predictions": [[2.0, -1.0], [null, null]]}));
@@ -237,7 +237,7 @@ fn several_targets_are_lists_whose_names_the_metadata_tells() {
 #[test]
 fn metadata_health_and_metrics() {
     let server = serve(&[("a", mixed()), ("b", logistic())], Config::default());
-    let mut client = Client::connect(server.address());
+    let mut client = Client::connect(server.address().unwrap());
     for path in ["/v2/health/live", "/v2/health/ready", "/v2/models/a/ready", "/v2", "/v2/", "/v2?x=1"] {
         assert_eq!(client.get(path).status, 200, "{path}");
     }
@@ -293,7 +293,7 @@ proptest! {
         let server = SERVER.get_or_init(|| serve_one(moody()).0);
         let values: Vec<f64> = values.into_iter().filter(|x| (2.0 * x).is_finite() && *x != 0.0 && *x != 13.0).collect();
         let rows: Vec<_> = values.iter().map(|x| [x]).collect();
-        let reply = Client::connect(server.address()).post("/predict", &json!(rows).to_string()).json();
+        let reply = Client::connect(server.address().unwrap()).post("/predict", &json!(rows).to_string()).json();
         let expected: Vec<f64> = values.iter().map(|x| 2.0 * x).collect();
         prop_assert_eq!(bits(&numbers(&reply["predictions"])), bits(&expected));
     }

@@ -48,7 +48,7 @@ fn texts(texts: &[&str]) -> Vec<u8> {
 #[test]
 fn a_client_by_others_is_understood() {
     let server = serve(&[("mixed", mixed()), ("wide", logistic())], Config::default());
-    let mut client = Client::connect(server.address());
+    let mut client = Client::connect(server.address().unwrap());
     let wide: Vec<f64> = (0..60).map(|i| f64::from(i) / 8.0).collect();
     let probabilities = answers(&*logistic_ready(), &wide);
     let labels = probabilities.chunks(2).map(|p| if p[0] >= p[1] { "no" } else { "it's \"yes\"" });
@@ -230,7 +230,7 @@ fn hostile_binary_tensors() {
         (infer, "1\r\ninference-header-content-length: 1"),
         ("/predict", "3"),
     ] {
-        let mut client = Client::connect(server.address());
+        let mut client = Client::connect(server.address().unwrap());
         let head = format!(
             "POST {path} HTTP/1.1\r\nhost: a\r\ninference-header-content-length: {value}\r\ncontent-length: 3\r\n\r\n[1]"
         );

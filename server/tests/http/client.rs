@@ -99,6 +99,11 @@ impl Client {
         self.send(post(path, body).as_bytes()).unwrap();
         self.reply().unwrap()
     }
+    /// The same where the connection may have ended.
+    pub(crate) fn try_post(&mut self, path: &str, body: &str) -> io::Result<Reply> {
+        self.send(post(path, body).as_bytes())?;
+        self.reply()
+    }
     pub(crate) fn get(&mut self, path: &str) -> Reply {
         self.send(format!("GET {path} HTTP/1.1\r\nhost: test\r\n\r\n").as_bytes()).unwrap();
         self.reply().unwrap()
@@ -112,7 +117,7 @@ pub(crate) fn post(path: &str, body: &str) -> String {
 
 /// Settings of a server on a free port.
 pub(crate) fn served(config: Config) -> Config {
-    Config { bind: SocketAddr::from(([127, 0, 0, 1], 0)), workers: config.workers.max(2), ..config }
+    Config { bind: SocketAddr::from(([127, 0, 0, 1], 0)).into(), workers: config.workers.max(2), ..config }
 }
 
 /// A server on a free port.
@@ -124,6 +129,6 @@ pub(crate) fn serve(models: &[(&str, Arc<dyn Model>)], config: Config) -> Handle
 /// A server of one model and a connection to it.
 pub(crate) fn serve_one(model: Arc<dyn Model>) -> (Handle, Client) {
     let handle = serve(&[("m", model)], Config::default());
-    let client = Client::connect(handle.address());
+    let client = Client::connect(handle.address().unwrap());
     (handle, client)
 }

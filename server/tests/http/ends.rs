@@ -16,8 +16,8 @@ fn a_drain_answers_what_is_in_flight() {
     let (model, gate) = gated();
     // All on compute threads, so that the worker can answer meanwhile.
     let server = serve(&[("m", model)], Config { inline_bytes: 0, ..config() });
-    let mut busy = Client::connect(server.address());
-    let mut idle = Client::connect(server.address());
+    let mut busy = Client::connect(server.address().unwrap());
+    let mut idle = Client::connect(server.address().unwrap());
     assert_eq!(idle.get("/v2/health/ready").status, 200);
     busy.send(post("/predict", "[1]").as_bytes()).unwrap();
     gate.waiting.recv().unwrap();
@@ -32,7 +32,7 @@ fn a_drain_answers_what_is_in_flight() {
     assert_eq!((ready.status, ready.header("connection")), (503, Some("close")));
     assert!(ready.error().contains("draining"));
     assert!(idle.ends());
-    while Client::try_connect(server.address()).is_ok() {
+    while Client::try_connect(server.address().unwrap()).is_ok() {
         assert!(start.elapsed() < Duration::from_secs(10));
     }
     gate.permits.send(()).unwrap();
@@ -49,7 +49,7 @@ fn a_drain_answers_what_is_in_flight() {
 fn a_drain_under_load_loses_nothing() {
     for round in 0..5 {
         let server = serve(&[("m", mixed())], Config::default());
-        let address = server.address();
+        let address = server.address().unwrap();
         let answered = AtomicUsize::new(0);
         std::thread::scope(|scope| {
             let answered = &answered;
@@ -101,7 +101,7 @@ fn what_never_ends_does_not_keep_the_server_from_ending() {
     // A worker that predicts itself.
     let (model, gate) = gated();
     let server = serve(&[("m", model)], config());
-    let mut busy = Client::connect(server.address());
+    let mut busy = Client::connect(server.address().unwrap());
     busy.send(post("/predict", "[1]").as_bytes()).unwrap();
     gate.waiting.recv().unwrap();
     server.drain();
@@ -112,12 +112,12 @@ fn what_never_ends_does_not_keep_the_server_from_ending() {
         let (model, gate) = gated();
         let grace = if hurries { Duration::from_secs(3600) } else { grace };
         let server = serve(&[("m", model)], Config { inline_cells: 0, grace, ..config() });
-        let mut gone = Client::connect(server.address());
+        let mut gone = Client::connect(server.address().unwrap());
         gone.send(post("/predict", "[1]").as_bytes()).unwrap();
         gate.waiting.recv().unwrap();
         drop(gone);
         server.drain();
-        while hurries && Client::try_connect(server.address()).is_ok() {}
+        while hurries && Client::try_connect(server.address().unwrap()).is_ok() {}
         std::thread::sleep(Duration::from_millis(100));
         if hurries {
             server.stop();
@@ -127,7 +127,7 @@ fn what_never_ends_does_not_keep_the_server_from_ending() {
     // A stop.
     let (model, gate) = gated();
     let server = serve(&[("m", model)], Config { grace: Duration::from_secs(3600), ..config() });
-    let mut busy = Client::connect(server.address());
+    let mut busy = Client::connect(server.address().unwrap());
     busy.send(post("/predict", "[1]").as_bytes()).unwrap();
     gate.waiting.recv().unwrap();
     server.stop();
@@ -140,7 +140,7 @@ fn the_grace_ends_and_a_stop_does_not_wait() {
     let grace = Duration::from_millis(200);
     let server =
         serve(&[("m", model)], Config { inline_bytes: 0, idle_grace: grace, grace, ..Config::default() });
-    let mut busy = Client::connect(server.address());
+    let mut busy = Client::connect(server.address().unwrap());
     busy.send(post("/predict", "[1]").as_bytes()).unwrap();
     gate.waiting.recv().unwrap();
     server.drain();
@@ -149,13 +149,13 @@ fn the_grace_ends_and_a_stop_does_not_wait() {
     drop(gate);
 
     let server = serve(&[("m", mixed())], Config::default());
-    let mut client = Client::connect(server.address());
+    let mut client = Client::connect(server.address().unwrap());
     assert_eq!(client.get("/v2").status, 200);
     let start = Instant::now();
     server.stop();
     assert_eq!(server.join(), End::Stopped);
     assert!(start.elapsed() < Duration::from_secs(10));
     // Dropping the handle is a stop.
-    let address = serve(&[("m", mixed())], Config::default()).address();
+    let address = serve(&[("m", mixed())], Config::default()).address().unwrap();
     assert!(Client::try_connect(address).is_err());
 }

@@ -12,14 +12,14 @@ const ROW: &str = "[1,\"red\",true]";
 fn a_body_beyond_the_limit() {
     let server = serve(&[("m", mixed())], Config { max_body: 100_000, ..Config::default() });
     let exactly = format!("{ROW}{}", " ".repeat(100_000 - ROW.len()));
-    assert_eq!(Client::connect(server.address()).post("/predict", &exactly).status, 200);
+    assert_eq!(Client::connect(server.address().unwrap()).post("/predict", &exactly).status, 200);
     for size in [100_001, 900_000] {
         let body = "x".repeat(size);
         let chunked = format!("{size:x}\r\n{body}\r\n0\r\n\r\n");
         let chunked =
             format!("POST /predict HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked\r\n\r\n{chunked}");
         for request in [post("/predict", &body), chunked] {
-            let mut client = Client::connect(server.address());
+            let mut client = Client::connect(server.address().unwrap());
             client.send(request.as_bytes()).unwrap();
             let reply = client.reply().unwrap();
             assert_eq!((reply.status, reply.header("connection")), (413, Some("close")));
@@ -32,11 +32,11 @@ fn a_body_beyond_the_limit() {
 #[test]
 fn connections_beyond_the_limit() {
     let server = serve(&[("m", mixed())], Config { max_connections: 3, ..Config::default() });
-    let mut held: Vec<_> = (0..3).map(|_| Client::connect(server.address())).collect();
+    let mut held: Vec<_> = (0..3).map(|_| Client::connect(server.address().unwrap())).collect();
     for client in &mut held {
         assert_eq!(client.post("/predict", ROW).status, 200);
     }
-    let mut fourth = Client::connect(server.address());
+    let mut fourth = Client::connect(server.address().unwrap());
     fourth.send(post("/predict", ROW).as_bytes()).unwrap();
     let reply = fourth.reply().unwrap();
     assert_eq!((reply.status, reply.header("retry-after")), (503, Some("1")));
@@ -45,7 +45,7 @@ fn connections_beyond_the_limit() {
     held.pop();
     let start = Instant::now();
     let admitted = || {
-        let mut client = Client::connect(server.address());
+        let mut client = Client::connect(server.address().unwrap());
         client.send(post("/predict", ROW).as_bytes()).is_ok() && client.reply().is_ok_and(|r| r.status == 200)
     };
     while !admitted() {
@@ -61,10 +61,10 @@ fn large_requests_wait_elsewhere() {
     let config = Config { inline_bytes: 1000, ..config };
     let server = serve(&[("gated", gate_model), ("moody", moody())], Config { workers: 1, ..config });
     let large = format!("[[1]{}]", " ".repeat(99_990));
-    let mut first = Client::connect(server.address());
+    let mut first = Client::connect(server.address().unwrap());
     first.send(post("/predict/gated", &large).as_bytes()).unwrap();
     gate.waiting.recv().unwrap();
-    let mut other = Client::connect(server.address());
+    let mut other = Client::connect(server.address().unwrap());
     for _ in 0..100 {
         assert_eq!(other.post("/predict/moody", "[1]").status, 200);
     }
@@ -73,7 +73,7 @@ fn large_requests_wait_elsewhere() {
     assert_eq!((reply.status, reply.header("retry-after")), (503, Some("1")));
     gate.permits.send(()).unwrap();
     assert_eq!(first.reply().unwrap().json()["predictions"][0], 2.0);
-    assert_eq!(Client::connect(server.address()).post("/predict/moody", &large).status, 200);
+    assert_eq!(Client::connect(server.address().unwrap()).post("/predict/moody", &large).status, 200);
     server.drain();
     drop((first, other));
     assert_eq!(server.join(), End::Drained);
@@ -95,6 +95,6 @@ fn settings_that_are_refused() {
     assert!(tilewise_server::start(free(), twice).map(drop).unwrap_err().to_string().contains("twice"));
     assert!(tilewise_server::start(free(), Vec::new()).is_err());
     let server = serve(&[("m", mixed())], Config::default());
-    let taken = Config { bind: server.address(), ..Config::default() };
+    let taken = Config { bind: server.bound().clone(), ..Config::default() };
     assert!(refused(taken, "m").contains("cannot listen on 127.0.0.1"));
 }

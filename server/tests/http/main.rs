@@ -3,6 +3,7 @@
 mod answers; // what comes back is what the model says in this process
 mod binary; // tensors in binary, what a client by others sends, hostile ones
 mod client; // a client that can also misbehave
+mod crew; // more and fewer workers, Unix sockets
 mod ends; // drain and stop, under load too
 mod limits; // sizes, times, counts
 mod models; // made-up models

@@ -156,7 +156,7 @@ fn replies_are_as_the_document_says() {
     ];
     let server = serve(&models, Config { admin: true, ..Config::default() });
     let only = serve(&[("mixed", mixed())], Config::default());
-    let mut client = Client::connect(server.address());
+    let mut client = Client::connect(server.address().unwrap());
     let document = client.get("/openapi.json").json();
     assert_eq!(document["openapi"], "3.1.0");
     let mut all = Checked { client, document: document.clone(), seen: BTreeSet::new() };
@@ -215,7 +215,7 @@ fn replies_are_as_the_document_says() {
     {
         all.ask("GET", path, "", "", status);
     }
-    all.client = Client::connect(only.address());
+    all.client = Client::connect(only.address().unwrap());
     all.ask("POST", "/predict", "", "[1,\"red\",true]", 200);
     all.ask("POST", "/v2/repository/models/mixed/load", "", "", 403);
     all.ask("POST", "/v2/repository/models/mixed/unload", "", "", 403);
@@ -232,7 +232,7 @@ fn replies_are_as_the_document_says() {
 #[test]
 fn the_page_is_whole() {
     let server = serve(&[("m", mixed())], Config::default());
-    let mut client = Client::connect(server.address());
+    let mut client = Client::connect(server.address().unwrap());
     let page = client.get("/");
     assert_eq!((page.status, page.header("content-type")), (200, Some("text/html; charset=utf-8")));
     for reference in ["http:", "https:", "src=", "url(", "@import", "<link"] {

@@ -19,7 +19,7 @@ fn held(model: Arc<dyn Model>, config: Config) -> Held {
     let (gate_model, gate) = gated();
     let config = Config { workers: 1, compute_threads: 1, inline_cells: 0, ..config };
     let server = serve(&[("gate", gate_model), ("m", model)], config);
-    let mut holding = Client::connect(server.address());
+    let mut holding = Client::connect(server.address().unwrap());
     holding.send(post("/predict/gate", "[1]").as_bytes()).unwrap();
     gate.waiting.recv().unwrap();
     Held { server, gate, _holding: holding }
@@ -32,7 +32,7 @@ impl Held {
     }
 
     fn send_with(&self, headers: &str, path: &str, body: &str, rows: u64) -> Client {
-        let mut client = Client::connect(self.server.address());
+        let mut client = Client::connect(self.server.address().unwrap());
         let request = post(path, body).replacen("\r\n\r\n", &format!("\r\n{headers}\r\n"), 1);
         client.send(request.as_bytes()).unwrap();
         self.until("tilewise_queue_rows", rows);
@@ -52,7 +52,7 @@ impl Held {
 }
 
 fn counted(server: &Handle, what: &str) -> u64 {
-    let text = Client::connect(server.address()).get("/metrics").body;
+    let text = Client::connect(server.address().unwrap()).get("/metrics").body;
     let value = text.lines().find_map(|line| line.strip_prefix(what)?.strip_prefix(' '));
     value.unwrap_or_else(|| panic!("{what} is not in {text}")).parse().unwrap()
 }
@@ -111,7 +111,7 @@ fn a_bad_request_harms_none_of_its_batch() {
 #[test]
 fn queues_are_bounded_in_rows_and_bytes() {
     let refused = |held: &Held, setting: &str| {
-        let reply = Client::connect(held.server.address()).post("/predict/m", "[[1],[2]]");
+        let reply = Client::connect(held.server.address().unwrap()).post("/predict/m", "[[1],[2]]");
         assert_eq!((reply.status, reply.header("retry-after")), (503, Some("1")), "{reply:?}");
         assert!(reply.error().contains(setting), "{reply:?}");
         // The connection goes on, and other models have queues of their own.
@@ -126,7 +126,10 @@ fn queues_are_bounded_in_rows_and_bytes() {
         refused(&held, setting);
         held.release();
         assert!(waiting.iter_mut().all(|client| client.reply().unwrap().status == 200));
-        assert_eq!(Client::connect(held.server.address()).post("/predict/m", "[[1],[2]]").status, 200);
+        assert_eq!(
+            Client::connect(held.server.address().unwrap()).post("/predict/m", "[[1],[2]]").status,
+            200
+        );
         assert_eq!(counted(&held.server, "tilewise_queue_refused_total"), 1);
     }
     // One alone is never too much.
@@ -164,7 +167,7 @@ fn deadlines_are_kept_in_the_queue() {
     assert!(early.iter_mut().all(|client| client.reply().unwrap().status == 200));
     assert_eq!(counted(&held.server, "tilewise_queue_late_total"), 3);
     for value in ["", "x", "-1", "0", "1.5", "99999999999", "5\r\nx-request-timeout-ms: 5"] {
-        let mut client = Client::connect(held.server.address());
+        let mut client = Client::connect(held.server.address().unwrap());
         let request = format!(
             "POST /predict/m HTTP/1.1\r\nhost: a\r\nx-request-timeout-ms: {value}\r\ncontent-length: 3\r\n\r\n[1]"
         );
@@ -179,7 +182,7 @@ fn deadlines_are_kept_in_the_queue() {
 fn late_requests_are_counted_wherever_they_are_found_late() {
     let server = serve(&[("m", moody())], Config { workers: 1, ..Config::default() });
     let late = |request: String| {
-        let mut client = Client::connect(server.address());
+        let mut client = Client::connect(server.address().unwrap());
         client.send(request.as_bytes()).unwrap();
         let reply = client.reply().unwrap();
         assert_eq!((reply.status, reply.header("retry-after")), (503, Some("1")));
@@ -192,7 +195,7 @@ fn late_requests_are_counted_wherever_they_are_found_late() {
     let large = format!("{microsecond}{}", " ".repeat(Config::default().inline_bytes));
     late(post("/v2/models/m/infer", &large));
     assert_eq!(counted(&server, "tilewise_queue_late_total"), 2);
-    assert_eq!(Client::connect(server.address()).post("/predict", "[1]").status, 200);
+    assert_eq!(Client::connect(server.address().unwrap()).post("/predict", "[1]").status, 200);
     assert_eq!(counted(&server, "tilewise_queue_late_total"), 2);
 }
 
@@ -215,13 +218,13 @@ fn slow_models_stand_in_nobodys_way() {
     let time = Duration::from_millis(20);
     let config = Config { compute_threads: 1, queue_time: 5 * time, ..Config::default() };
     let server = serve(&[("slow", slow(time)), ("fast", moody())], config);
-    let mut client = Client::connect(server.address());
+    let mut client = Client::connect(server.address().unwrap());
     for _ in 0..6 {
         assert_eq!(client.post("/predict/slow", "[1]").json()["prediction"], 2.0);
     }
     assert!(counted(&server, "tilewise_batches_total") > 0);
     // More than may wait at once: some are answered, the rest refused long before.
-    let mut clients: Vec<Client> = (0..20).map(|_| Client::connect(server.address())).collect();
+    let mut clients: Vec<Client> = (0..20).map(|_| Client::connect(server.address().unwrap())).collect();
     let start = Instant::now();
     for client in &mut clients {
         client.send(post("/predict/slow", "[1]").as_bytes()).unwrap();

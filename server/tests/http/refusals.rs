@@ -73,7 +73,7 @@ fn a_bad_row_of_a_large_request_is_named() {
 #[test]
 fn tensors_that_do_not_fit() {
     let server = serve(&[("mixed", mixed()), ("wide", logistic())], Config::default());
-    let mut client = Client::connect(server.address());
+    let mut client = Client::connect(server.address().unwrap());
     let colour = r#"{"name":"colour","shape":[1],"datatype":"BYTES","data":["red"]}"#;
     let member = r#"{"name":"member","shape":[1],"datatype":"BOOL","data":[true]}"#;
     let age = |shape: &str, datatype: &str, data: &str| {
@@ -143,7 +143,7 @@ fn routes_methods_and_heads() {
     let row = "[1,\"red\",true]";
     let lengthy = format!("content-length: {}\r\n", row.len());
     let send = |head: &str, body: &str| {
-        let mut client = Client::connect(server.address());
+        let mut client = Client::connect(server.address().unwrap());
         client.send(format!("{head}\r\n{body}").as_bytes()).unwrap();
         client.reply().unwrap()
     };
@@ -217,7 +217,7 @@ fn cuts_do_not_matter() {
     ];
     for (request, status) in requests {
         for piece in [1, 2, 7, 61, usize::MAX] {
-            let mut client = Client::connect(server.address());
+            let mut client = Client::connect(server.address().unwrap());
             for bytes in request.as_bytes().chunks(piece) {
                 // A refusal may come before the last byte is sent.
                 if client.send(bytes).is_err() {
@@ -228,7 +228,7 @@ fn cuts_do_not_matter() {
             assert_eq!(reply.status, status, "{request:?} in pieces of {piece}");
         }
     }
-    let mut client = Client::connect(server.address());
+    let mut client = Client::connect(server.address().unwrap());
     client.send(chunked.as_bytes()).unwrap();
     let body = format!("[1,\"{}red\",true]", "r".repeat(20_000));
     let tiny: String = body.chars().map(|c| format!("1\r\n{c}\r\n")).collect();
@@ -267,7 +267,7 @@ fn refused_before_the_body() {
         assert!([404, 405].contains(&reply.status) && reply.header("connection").is_none());
     }
     assert_eq!(client.post("/predict", "[1,\"red\",true]").status, 200);
-    let mut head = Client::connect(server.address());
+    let mut head = Client::connect(server.address().unwrap());
     head.send(b"HEAD /v2/health/live HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n").unwrap();
     assert!(head.reply().unwrap_err().kind() == std::io::ErrorKind::UnexpectedEof, "a head without its body");
     for request in [
@@ -275,7 +275,7 @@ fn refused_before_the_body() {
         "POST /nothing HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked\r\n\r\n3\r\n[1]\r\n0\r\n\r\n".into(),
         "POST /nothing HTTP/1.1\r\nhost: a\r\nexpect: 100-continue\r\ncontent-length: 3\r\n\r\n".into(),
     ] {
-        let mut client = Client::connect(server.address());
+        let mut client = Client::connect(server.address().unwrap());
         client.send(request.as_bytes()).unwrap();
         let reply = client.reply().unwrap();
         assert_eq!((reply.status, reply.header("connection")), (404, Some("close")));

@@ -50,7 +50,7 @@ fn repository(folder: &Path) -> Repository {
 fn start(folder: &Folder) -> (Handle, Client) {
     let handle = start_repository(served(Config { admin: true, ..Config::default() }), repository(&folder.0));
     let handle = handle.unwrap();
-    let client = Client::connect(handle.address());
+    let client = Client::connect(handle.address().unwrap());
     (handle, client)
 }
 
@@ -97,11 +97,11 @@ fn versions_are_pinned_and_the_latest_is_the_default() {
     // Two of each.
     let newest = Repository { newest: 2, ..repository(&folder.0) };
     let handle = start_repository(served(Config { admin: true, ..Config::default() }), newest).unwrap();
-    let about = Client::connect(handle.address()).get("/v2/models/m").json();
+    let about = Client::connect(handle.address().unwrap()).get("/v2/models/m").json();
     assert_eq!(about["versions"], json!(["10", "9"]));
     // One that fails takes the place of none.
     folder.put("m", "11", "no");
-    let mut client = Client::connect(handle.address());
+    let mut client = Client::connect(handle.address().unwrap());
     assert_eq!(client.post("/v2/repository/models/m/load", "").status, 400);
     assert_eq!(client.get("/v2/models/m").json()["versions"], json!(["10", "9"]));
     folder.put("m", "11", "110");
@@ -227,10 +227,10 @@ fn what_repository_calls_refuse() {
     assert_eq!(client.post("/v2/repository/index", &"[".repeat(10_000)).status, 400);
     assert_eq!(client.get(load).header("allow"), Some("POST"));
     assert_eq!(client.get("/v2/repository/index").status, 405);
-    assert_eq!(Client::connect(_handle.address()).post(load, &" ".repeat(70_000)).status, 413);
+    assert_eq!(Client::connect(_handle.address().unwrap()).post(load, &" ".repeat(70_000)).status, 413);
     // Off unless switched on.
     let handle = start_repository(served(Config::default()), repository(&folder.0)).unwrap();
-    let mut client = Client::connect(handle.address());
+    let mut client = Client::connect(handle.address().unwrap());
     for action in ["load", "unload"] {
         assert_eq!(client.post(&format!("/v2/repository/models/m/{action}"), "").status, 403);
     }
@@ -264,7 +264,7 @@ fn reloads_under_load() {
     // Some rows at once are large: they go to other threads.
     let config = Config { inline_cells: 50, admin: true, ..Config::default() };
     let handle = start_repository(served(config), repository).unwrap();
-    let (address, over) = (handle.address(), AtomicBool::new(false));
+    let (address, over) = (handle.address().unwrap(), AtomicBool::new(false));
     let (answered, newest) = (AtomicUsize::new(0), AtomicUsize::new(1));
     std::thread::scope(|scope| {
         for rows in [1, 10, 100, 1000] {
@@ -316,7 +316,7 @@ fn replaced_models_are_freed_elsewhere() {
     let loader = move |_: &Path| Ok(crate::models::mourned(freed.lock().unwrap().clone()));
     let repository = Repository { folder: Some(folder.0.clone()), ..Repository::new(Arc::new(loader)) };
     let handle = start_repository(served(Config { admin: true, ..Config::default() }), repository).unwrap();
-    let mut client = Client::connect(handle.address());
+    let mut client = Client::connect(handle.address().unwrap());
     for text in 2..5 {
         assert_eq!(client.post("/predict", "[1]").status, 200);
         folder.put("m", "1", &text.to_string());
@@ -334,7 +334,7 @@ fn names_that_are_gone_make_room() {
     folder.put("b", "1", "1");
     let config = Config { admin: true, max_models: 2, ..Config::default() };
     let handle = start_repository(served(config), repository(&folder.0)).unwrap();
-    let mut client = Client::connect(handle.address());
+    let mut client = Client::connect(handle.address().unwrap());
     let counted = |client: &mut Client, name: &str| {
         let line = format!("tilewise_rows_total{{model=\"{name}\"}} ");
         client.get("/metrics").body.lines().find_map(|text| text.strip_prefix(&line).map(str::to_owned))
@@ -386,7 +386,7 @@ fn a_hangup_during_loading_is_kept() {
     let repository = Repository { folder: Some(folder.0.clone()), ..Repository::new(Arc::new(loader)) };
     let config = Config { signals: true, ..Config::default() };
     let handle = start_repository(served(config), repository).unwrap();
-    let mut client = Client::connect(handle.address());
+    let mut client = Client::connect(handle.address().unwrap());
     let start = Instant::now();
     while client.post("/predict", "[1]").json()["prediction"] != 2.0 {
         assert!(start.elapsed() < Duration::from_secs(20));

@@ -13,7 +13,7 @@ const SHORT: Duration = Duration::from_millis(400);
 fn slow_clients_are_told_and_harm_nobody() {
     let config = Config { header_timeout: SHORT, body_timeout: SHORT, ..Config::default() };
     let server = serve(&[("m", mixed())], config.clone());
-    let connect = || Client::connect(server.address());
+    let connect = || Client::connect(server.address().unwrap());
     let mut slow = Vec::new();
     let head = "POST /predict HTTP/1.1\r\nho".to_owned();
     let body = "POST /predict HTTP/1.1\r\nhost: a\r\ncontent-length: 14\r\n\r\n[1,".to_owned();
@@ -41,7 +41,7 @@ fn slow_clients_are_told_and_harm_nobody() {
     // Connections without a request end in silence, fresh or used.
     assert!(connect().ends());
     let server = serve(&[("m", mixed())], Config { keep_alive: SHORT, ..config });
-    let mut used = Client::connect(server.address());
+    let mut used = Client::connect(server.address().unwrap());
     assert_eq!(used.post("/predict", ROW).status, 200);
     assert!(used.ends());
 }
@@ -50,13 +50,13 @@ fn slow_clients_are_told_and_harm_nobody() {
 #[test]
 fn replies_that_nobody_reads() {
     let server = serve(&[("m", mixed())], Config { write_timeout: SHORT, ..Config::default() });
-    let mut client = Client::connect(server.address());
+    let mut client = Client::connect(server.address().unwrap());
     let many = post("/predict", &format!("[{}{ROW}]", format!("{ROW},").repeat(10_000)));
     let start = Instant::now();
     while client.send(many.as_bytes()).is_ok() {
         assert!(start.elapsed() < Duration::from_secs(20));
     }
-    assert_eq!(Client::connect(server.address()).post("/predict", ROW).status, 200);
+    assert_eq!(Client::connect(server.address().unwrap()).post("/predict", ROW).status, 200);
 }
 
 /// A server whose times are all short, and that gives long replies at `/predict/wide`.
@@ -71,7 +71,7 @@ fn long(rows: usize) -> String {
 }
 
 fn open(server: &Handle) -> u64 {
-    let text = Client::connect(server.address()).get("/metrics").body;
+    let text = Client::connect(server.address().unwrap()).get("/metrics").body;
     let line = text.lines().find_map(|line| line.strip_prefix("tilewise_connections_open "));
     line.unwrap().parse().unwrap()
 }
@@ -101,14 +101,14 @@ fn stuck_clients_are_closed_after_their_time_and_healthy_ones_answered_meanwhile
     let start = Instant::now();
     let stuck = |request: &str, count: usize| -> Vec<Client> {
         let one = || {
-            let mut client = Client::connect(server.address());
+            let mut client = Client::connect(server.address().unwrap());
             client.send(request.as_bytes()).unwrap();
             client
         };
         (0..count).map(|_| one()).collect()
     };
     let (heads, bodies, readers) = (stuck(&head, 90), stuck(&body, 90), stuck(&long(200), 20));
-    let mut healthy = Client::connect(server.address());
+    let mut healthy = Client::connect(server.address().unwrap());
     let mut answered = 0;
     while open(&server) > 200 && answered < 500 {
         let asked = Instant::now();
@@ -136,10 +136,10 @@ fn stuck_clients_are_closed_after_their_time_and_healthy_ones_answered_meanwhile
 fn unread_replies_count_as_memory() {
     let server = impatient(Config { max_waiting: 3_000_000, ..Config::default() });
     let waiting = || -> u64 {
-        let text = Client::connect(server.address()).get("/metrics").body;
+        let text = Client::connect(server.address().unwrap()).get("/metrics").body;
         text.lines().find_map(|line| line.strip_prefix("tilewise_large_bytes ")).unwrap().parse().unwrap()
     };
-    let mut stuck = Client::connect(server.address());
+    let mut stuck = Client::connect(server.address().unwrap());
     stuck.send(long(200).as_bytes()).unwrap();
     let start = Instant::now();
     while waiting() < 4_000_000 {
@@ -147,7 +147,7 @@ fn unread_replies_count_as_memory() {
     }
     let large = post("/predict/m", &format!("{ROW}{}", " ".repeat(40_000)));
     let ask = || {
-        let mut client = Client::connect(server.address());
+        let mut client = Client::connect(server.address().unwrap());
         client.send(large.as_bytes()).unwrap();
         client.reply().unwrap()
     };
@@ -162,7 +162,7 @@ fn unread_replies_count_as_memory() {
 fn replies_are_read_at_a_least_speed() {
     let keep_alive = Duration::from_millis(100);
     let server = impatient(Config { keep_alive, ..Config::default() });
-    let mut dripping = Client::connect(server.address());
+    let mut dripping = Client::connect(server.address().unwrap());
     dripping.send(long(400).as_bytes()).unwrap();
     let start = Instant::now();
     // It and the one that asks. What has reached its system it can read after it was cut off.
@@ -171,7 +171,7 @@ fn replies_are_read_at_a_least_speed() {
         assert!(dripping.read_some(64).unwrap() > 0);
         std::thread::sleep(Duration::from_millis(10));
     }
-    let mut steady = Client::connect(server.address());
+    let mut steady = Client::connect(server.address().unwrap());
     steady.send(long(400).as_bytes()).unwrap();
     let start = Instant::now();
     let mut read = 0;
