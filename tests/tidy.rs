@@ -31,10 +31,9 @@ fn may_import(room: &str) -> Option<Vec<&'static str>> {
 const LAST: [&str; 3] = ["tilewise-bench", "tilewise-python", "tilewise-tests"];
 
 /// Where `unsafe` may stand; folders end in a slash.
-const MAY_BE_UNSAFE: [&str; 6] = [
+const MAY_BE_UNSAFE: [&str; 5] = [
     "kernels/",
     "models/base/src/mapped.rs",
-    "server/src/listener.rs",
     "python/src/ffi.rs",
     "bench-harness/peers/",
     "tests/counting.rs",
