@@ -44,6 +44,21 @@ pub(crate) fn tilewise(arguments: &[&str]) -> Output {
     Command::new(path()).args(arguments).output().expect("tilewise runs")
 }
 
+/// Runs with a text as standard input; what it wrote to stdout and stderr.
+pub(crate) fn with_input(arguments: &[&str], text: &str) -> (String, String) {
+    let mut child = Command::new(path())
+        .args(arguments)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("tilewise runs");
+    child.stdin.take().expect("a pipe").write_all(text.as_bytes()).expect("it reads");
+    let output = child.wait_with_output().expect("it ends");
+    let text = |bytes| String::from_utf8(bytes).expect("text");
+    (text(output.stdout), text(output.stderr))
+}
+
 /// `tilewise serve` of one model on a free port; killed when dropped.
 pub(crate) struct Server {
     child: Child,

@@ -1,6 +1,6 @@
 //! Tables beyond the memory limit: whatever lies in files, models and answers have the same bytes.
 
-use crate::binary::{Folder, tilewise, works};
+use crate::binary::{Folder, tilewise, with_input, works};
 use std::fs;
 use tilewise_kernels::random::Philox;
 
@@ -97,6 +97,22 @@ fn answers_do_not_depend_on_the_limit() {
         let arguments = [command, &["--model", &model, "--data", &data]].concat();
         let limited = works(&[&arguments[..], &["--memory-limit", "1"]].concat());
         assert!(limited.lines().count() > 3 && limited == works(&arguments), "{command:?}");
+    }
+}
+
+/// A column that turns out to be text late is read a second time, which a pipe does not allow.
+#[test]
+fn pipes_are_read_once() {
+    let rows: String =
+        (0..300).map(|row| format!("{row},{}\n", if row < 200 { "1" } else { "late" })).collect();
+    for limit in [&[][..], &["--memory-limit", "1"]] {
+        let arguments = [
+            &["train", "--model", "tree", "--format", "csv", "--data", "/dev/stdin", "--target", "b"],
+            limit,
+        ]
+        .concat();
+        let (told, error) = with_input(&arguments, &format!("a,b\n{rows}"));
+        assert!(told.contains("b  categorical, 2 values"), "{told}{error}");
     }
 }
 

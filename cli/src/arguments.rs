@@ -1,6 +1,6 @@
 //! Options that several commands share.
 
-use crate::failure::Failure;
+use crate::failure::{Failure, note};
 use crate::output::is_standard;
 use clap::Args;
 use std::path::{Path, PathBuf};
@@ -142,7 +142,12 @@ impl Memory {
     pub(crate) fn storage(&self) -> Result<Storage, Failure> {
         let Some(limit) = self.memory_limit else { return Ok(Storage::default()) };
         let folder = self.temp_dir.clone().unwrap_or_else(std::env::temp_dir);
-        Storage::limited(limit / 2, folder).map_err(Failure::from)
+        let storage = Storage::limited(limit / 2, &folder)?;
+        if storage.files_are_in_memory() {
+            let what = "is a folder in memory, so the limit saves none; give --temp-dir a folder on a disk";
+            note("warning", format!("{} {what}", folder.display()));
+        }
+        Ok(storage)
     }
 
     /// Refuses a limit for a table that is kept sparse.

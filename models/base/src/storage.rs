@@ -43,6 +43,18 @@ impl Storage {
         Ok(Self(Some(Arc::new(Limited { left: bytes.into(), folder, in_files: AtomicU64::new(0) }))))
     }
 
+    /// Whether the folder of files is itself in memory, so that a limit saves nothing.
+    pub fn files_are_in_memory(&self) -> bool {
+        #[cfg(target_os = "linux")]
+        if let Some(limited) = &self.0 {
+            // Those of tmpfs and ramfs (linux/magic.h).
+            const IN_MEMORY: [i64; 2] = [0x0102_1994, 0x8584_58f6];
+            return rustix::fs::statfs(&limited.folder)
+                .is_ok_and(|about| IN_MEMORY.iter().any(|kind| *kind as u64 == about.f_type as u64));
+        }
+        false
+    }
+
     /// The folder of files, where there is a limit.
     pub(crate) fn folder(&self) -> Option<&Path> {
         self.0.as_ref().map(|limited| limited.folder.as_path())

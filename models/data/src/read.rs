@@ -51,7 +51,7 @@ pub(crate) fn format(path: &Path, options: &ReadOptions<'_>) -> Result<Format> {
     }
 }
 
-/// Bytes of stdin that are read at a time.
+/// Bytes of a pipe that are read at a time.
 const PIECE: usize = 64 << 10;
 
 /// Where bytes come from.
@@ -119,7 +119,8 @@ impl Input {
     /// A file is opened again where it is read a second time; what cannot be is kept first.
     fn csv(self, name: &str, options: &ReadOptions<'_>) -> Result<Dataset> {
         match self {
-            Self::File { path, file } => {
+            // A pipe gives its bytes once.
+            Self::File { path, file } if file.metadata().is_ok_and(|about| about.is_file()) => {
                 let mut first = Some(file);
                 let mut open = || -> Result<Box<dyn Read + Send>> {
                     let again = || File::open(&path).map_err(|e| Error::io(&path, e));
@@ -127,11 +128,11 @@ impl Input {
                 };
                 csv::read(&mut open, name, options)
             }
-            Self::Stdin => {
-                let (mut stdin, mut bytes) = (std::io::stdin().lock(), options.storage.grow());
+            Self::File { .. } | Self::Stdin => {
+                let (mut stream, mut bytes) = (self.stream()?, options.storage.grow());
                 let mut piece = vec![0; PIECE];
                 loop {
-                    match stdin.read(&mut piece).map_err(|e| Error::io(name, e))? {
+                    match stream.read(&mut piece).map_err(|e| Error::io(name, e))? {
                         0 => break,
                         read => bytes.extend_from_slice(&piece[..read])?,
                     }

@@ -73,6 +73,15 @@ fn zeros_are_written_where_they_lie() {
 }
 
 #[test]
+#[cfg(target_os = "linux")]
+fn folders_in_memory_are_known() {
+    if Path::new("/dev/shm").is_dir() {
+        assert!(Storage::limited(0, "/dev/shm").unwrap().files_are_in_memory());
+    }
+    assert!(!Storage::default().files_are_in_memory());
+}
+
+#[test]
 fn what_cannot_be_is_an_error() {
     let message = Storage::limited(1, "/nowhere/at/all").unwrap_err().to_string();
     assert!(message.contains("/nowhere/at/all"), "{message}");
