@@ -61,6 +61,13 @@ pub(crate) struct Parts {
     group: Option<String>,
 }
 
+impl From<Parts> for Roles {
+    fn from(parts: Parts) -> Self {
+        let Parts { targets, weight, offset, group } = parts;
+        Self { targets, weight, offset, group, ..Self::default() }
+    }
+}
+
 /// Trains a model of a family. Returns it, and the exception that ended the fit early, if one did: KeyboardInterrupt, or what
 /// `callback(done, total, note)` raised. The model is then that of the rounds that were done, or None where none was. A
 /// callback that returns true ends the fit without an exception.
@@ -79,8 +86,7 @@ pub(crate) fn fit(
 ) -> PyResult<(Option<Model>, Option<PyErr>)> {
     let dataset = table.take()?;
     let settings = settings.iter().fold(Settings::default(), |all, (key, value)| all.with(key, value));
-    let Parts { targets, weight, offset, group } = parts;
-    let roles = Roles { targets, weight, offset, group, ..Roles::default() };
+    let roles = Roles::from(parts);
     let cancel = AtomicBool::new(false);
     let (to, mut from) = channel();
     let (has_heard, heard) = channel();

@@ -10,6 +10,7 @@ mod cells;
 mod failure;
 mod fit;
 mod model;
+mod rounds;
 mod table;
 
 #[pymodule]
@@ -18,6 +19,8 @@ fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add("MISSING_CODE", tilewise_base::MISSING_CODE)?;
     module.add_class::<table::Table>()?;
     module.add_class::<model::Model>()?;
+    module.add_class::<rounds::Trainer>()?;
+    module.add_class::<rounds::Piece>()?;
     module.add_function(wrap_pyfunction!(fit::fit, module)?)?;
     module.add_function(wrap_pyfunction!(fit::processors, module)?)
 }

@@ -78,6 +78,7 @@ pub(crate) static LASSO: Family = linear_family(
     &[&[ALPHA], SHARED, COMMON],
     |settings| lasso(settings).map(|_| ()),
     |dataset, roles, settings, context| fit("lasso", &lasso(settings)?, dataset, roles, settings, context),
+    None,
 );
 
 pub(crate) static ELASTIC_NET: Family = linear_family(
@@ -89,6 +90,7 @@ pub(crate) static ELASTIC_NET: Family = linear_family(
     |dataset, roles, settings, context| {
         fit("elastic-net", &mixed(settings)?, dataset, roles, settings, context)
     },
+    None,
 );
 
 pub(crate) fn lasso(settings: &Settings) -> Result<Estimator> {

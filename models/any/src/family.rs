@@ -1,5 +1,6 @@
 //! The families of models: what they are called, what they accept, how they are trained and loaded.
 
+use crate::pieces::Pieces;
 use crate::{Setting, Settings, elastic_net, forest, gbdt, generalised, isolation, linear, network, tree};
 use std::io::Read;
 use std::path::Path;
@@ -64,6 +65,8 @@ pub struct Family {
     /// How training goes on from a model's file, where it can.
     pub(crate) continued: Option<Continue>,
     pub(crate) load: Load,
+    /// How it is trained on a table in pieces, where it can be.
+    pub(crate) pieces: Option<Pieces>,
     /// How its models are written in formats of others, where they can be.
     pub(crate) exported: Option<Exporting>,
 }

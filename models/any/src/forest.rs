@@ -50,6 +50,7 @@ pub(crate) static FOREST: Family = Family {
         continued(Splitter::Best, file, dataset, roles, settings, context)
     }),
     load,
+    pieces: None,
     exported: Some(|file, format| export::of_forest(&ForestModel::from_file(file)?, format)),
 };
 

@@ -170,6 +170,7 @@ pub(crate) static GBDT: Family = Family {
     train: fit,
     continued: Some(continued),
     load: |file| Ok(Box::new(BoostedModel::from_file(file)?)),
+    pieces: None,
     exported: Some(|file, format| BoostedModel::from_file(file)?.export(format)),
 };
 

@@ -1,6 +1,6 @@
 //! Poisson, gamma and Tweedie regression: what `--set` accepts for them.
 
-use crate::linear::{CLASSICAL, COMMON, NOT_NEGATIVE, check, common, fit, limits, linear_family};
+use crate::linear::{CLASSICAL, COMMON, NOT_NEGATIVE, check, common, fit, in_pieces, limits, linear_family};
 use crate::{Family, Purpose, Setting, Settings};
 use tilewise_base::{Error, Result};
 use tilewise_linear::pipeline::Estimator;
@@ -47,6 +47,7 @@ pub(crate) static POISSON: Family = linear_family(
     |dataset, roles, settings, context| {
         fit("poisson", &poisson(settings)?, dataset, roles, settings, context)
     },
+    Some(|settings, inputs, roles| in_pieces("poisson", &poisson(settings)?, settings, inputs, roles)),
 );
 
 pub(crate) static GAMMA: Family = linear_family(
@@ -56,6 +57,7 @@ pub(crate) static GAMMA: Family = linear_family(
     &[SHARED, COMMON],
     |settings| check(settings, &gamma(settings)?, &CLASSICAL),
     |dataset, roles, settings, context| fit("gamma", &gamma(settings)?, dataset, roles, settings, context),
+    Some(|settings, inputs, roles| in_pieces("gamma", &gamma(settings)?, settings, inputs, roles)),
 );
 
 pub(crate) static TWEEDIE: Family = linear_family(
@@ -67,6 +69,7 @@ pub(crate) static TWEEDIE: Family = linear_family(
     |dataset, roles, settings, context| {
         fit("tweedie", &tweedie(settings)?, dataset, roles, settings, context)
     },
+    Some(|settings, inputs, roles| in_pieces("tweedie", &tweedie(settings)?, settings, inputs, roles)),
 );
 
 pub(crate) fn poisson(settings: &Settings) -> Result<Estimator> {

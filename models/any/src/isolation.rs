@@ -32,6 +32,7 @@ pub(crate) static ISOLATION_FOREST: Family = Family {
     train: fit,
     continued: None,
     load: |file: &ModelFile<'_>| Ok(Box::new(IsolationModel::from_file(file)?)),
+    pieces: None,
     exported: None,
 };
 

@@ -23,6 +23,7 @@ mod generalised;
 mod isolation;
 mod linear;
 mod network;
+mod pieces;
 mod settings;
 pub mod space;
 mod sparse;
@@ -33,6 +34,7 @@ pub use cross::{CrossValidation, FoldScores, cross_validate, mean_and_error};
 pub use family::{
     FAMILIES, Family, Purpose, continue_training, export, family, load, load_bytes, train, work,
 };
+pub use pieces::{piece, trainer};
 pub use settings::{Setting, Settings};
 pub use space::Space;
 pub use sparse::{takes_sparse, train_sparse};

@@ -1,8 +1,10 @@
 //! The linear families: what `--set` accepts for them, and how they are trained.
 
 use crate::family::Train;
+use crate::pieces::{self, Named, Pieces};
 use crate::{Family, Purpose, Setting, Settings};
-use tilewise_base::{Context, Dataset, Error, Model, ModelFile, Result, Roles, encoder};
+use tilewise_base::{Context, Dataset, Error, InBytes, Model, ModelFile, Result, Roles, encoder};
+use tilewise_linear::pipeline::rounds::PipelineTrainer;
 use tilewise_linear::pipeline::{Estimator, Pipeline};
 use tilewise_linear::{
     ClassWeights, DescentLoss, Errors, GradientDescent, LeastSquares, Logistic, LogisticSolver,
@@ -110,6 +112,7 @@ pub(crate) const fn linear_family(
     settings: &'static [&'static [Setting]],
     check: fn(&Settings) -> Result<()>,
     train: Train,
+    pieces: Option<Pieces>,
 ) -> Family {
     Family {
         name,
@@ -124,6 +127,7 @@ pub(crate) const fn linear_family(
         train,
         continued: None,
         load,
+        pieces,
         exported: None,
     }
 }
@@ -137,6 +141,7 @@ pub(crate) static LINEAR: Family = linear_family(
     |dataset, roles, settings, context| {
         fit("linear", &squares(settings, 0.0)?, dataset, roles, settings, context)
     },
+    Some(|settings, inputs, roles| in_pieces("linear", &squares(settings, 0.0)?, settings, inputs, roles)),
 );
 
 pub(crate) static RIDGE: Family = linear_family(
@@ -146,6 +151,7 @@ pub(crate) static RIDGE: Family = linear_family(
     &[&[ALPHA], CLOSED, COMMON],
     |settings| ridge(settings).map(|_| ()),
     |dataset, roles, settings, context| fit("ridge", &ridge(settings)?, dataset, roles, settings, context),
+    Some(|settings, inputs, roles| in_pieces("ridge", &ridge(settings)?, settings, inputs, roles)),
 );
 
 pub(crate) static LOGISTIC: Family = linear_family(
@@ -157,6 +163,7 @@ pub(crate) static LOGISTIC: Family = linear_family(
     |dataset, roles, settings, context| {
         fit("logistic", &logistic(settings)?, dataset, roles, settings, context)
     },
+    Some(|settings, inputs, roles| in_pieces("logistic", &logistic(settings)?, settings, inputs, roles)),
 );
 
 /// Which standard errors are asked for.
@@ -308,6 +315,23 @@ pub(crate) fn fit(
         Some(errors) => pipeline.judged(errors, dataset, roles)?,
         None => pipeline,
     }))
+}
+
+/// The trainer of an estimator for a table in pieces.
+pub(crate) fn in_pieces(
+    name: &'static str,
+    estimator: &Estimator,
+    settings: &Settings,
+    inputs: Vec<String>,
+    roles: &Roles,
+) -> Result<Box<dyn InBytes>> {
+    let (_, options) = common(settings)?;
+    if errors(settings, &ERRORS)?.is_some() {
+        let what = "standard errors are told of a table in one memory; none is accepted";
+        return Err(Error::parameter(ERRORS.key, settings.get::<String>(&ERRORS)?, what));
+    }
+    let trainer = PipelineTrainer::new(name, estimator, options, inputs, roles)?;
+    Ok(Box::new(Named(pieces::LINEAR, Box::new(trainer))))
 }
 
 pub(crate) fn load(file: &ModelFile<'_>) -> Result<Box<dyn Model>> {

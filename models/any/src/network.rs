@@ -157,6 +157,7 @@ pub(crate) static NETWORK: Family = Family {
         Ok(Box::new(Pipeline::fit(&parameters(settings)?, classify, dataset, roles, context)?))
     },
     load: |file| Ok(Box::new(Pipeline::from_file(file)?)),
+    pieces: None,
     exported: None,
 };
 

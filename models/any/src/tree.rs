@@ -132,6 +132,7 @@ pub(crate) static TREE: Family = Family {
     train: fit,
     continued: None,
     load,
+    pieces: None,
     exported: Some(|file, format| export::of_tree(&TreeModel::from_file(file)?, format)),
 };
 

@@ -5,14 +5,18 @@
 //! per level of the dictionary, 1 where the row has it; a missing or unseen category has zeros everywhere. A column
 //! that is constant keeps scale 1. A numeric column without a single number is imputed by 0 and warned about.
 //!
-//! Population moments are taken in two passes (mean, then squares around it), each a fixed tree over blocks of rows.
+//! Population moments are taken in two passes (mean, then squares around it), each a fixed tree over blocks of rows, and as
+//! rounds (`rounds.rs`), so that a table in pieces gives the same up to rounding.
 
 use crate::cells::{Binder, for_each_block};
-use crate::{Array, Dataset, Error, Field, Kind, Result, Storage};
+use crate::{Array, Context, Dataset, Error, Field, Kind, Result, Storage};
 use serde::{Deserialize, Serialize};
 use tilewise_kernels::{MatRef, same};
 
 mod moments;
+pub mod rounds;
+
+use rounds::{EncoderTrainer, TableRows};
 
 /// What an encoder does to numbers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -119,22 +123,9 @@ impl Encoder {
         if let Some(weights) = weights {
             same("weights", dataset.rows(), weights.len())?;
         }
-        let (mut fields, mut steps) = (Vec::with_capacity(inputs.len()), Vec::with_capacity(inputs.len()));
-        for name in inputs {
-            let column = dataset.column(name)?;
-            let kind = column.kind();
-            steps.push(match &kind {
-                Kind::Categorical { dictionary } => Step::OneHot { levels: dictionary.len() },
-                Kind::Numeric | Kind::Boolean => {
-                    let m = moments::moments(name, column, weights, options.impute)?;
-                    let (mean, scale) = if options.standardise { (m.mean, m.scale) } else { (0.0, 1.0) };
-                    Step::Number { missing: m.mean, mean, scale, seen: m.seen }
-                }
-            });
-            fields.push(Field { name: name.clone(), kind });
-        }
-        let Options { impute, standardise } = options;
-        Self::try_from(Stored { inputs: fields, steps, impute, standardise }).map_err(Error::Fit)
+        let mut trainer = EncoderTrainer::new(inputs.to_vec(), options);
+        crate::rounds::run(&mut trainer, &TableRows { dataset, weights }, &Context::default())?;
+        trainer.finish()
     }
 
     /// Takes numbers of these names as they are, missing ones as 0.

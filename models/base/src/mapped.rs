@@ -9,6 +9,7 @@ use std::io;
 use std::marker::PhantomData;
 use std::ops::{Deref, DerefMut, Range};
 use std::os::unix::fs::MetadataExt;
+use std::path::Path;
 use std::sync::Arc;
 use tilewise_kernels::tree::{Bin, Derivatives, Memory, Packed};
 
@@ -34,6 +35,35 @@ impl Mapped {
         let map = unsafe { Mmap::map(file)? };
         let range = 0..map.len();
         Ok(Self { map: Arc::new(map), range })
+    }
+
+    /// Maps a file that stays where it is: one that [`crate::replace::Replacement::commit_read_only`] made.
+    ///
+    /// # Errors
+    /// When there is none, the system refuses, or the file can be written to: then it is not one of these, or no longer.
+    pub(crate) fn read_only(path: &Path) -> io::Result<Self> {
+        let file = File::open(path)?;
+        if file.metadata()?.mode() & 0o222 != 0 {
+            return Err(io::Error::other(
+                "can be written to; only files that were stored read-only are mapped",
+            ));
+        }
+        // SAFETY: what is mapped must not change. Nothing the system offers makes sure of that for a file with a name; it rests
+        // on how such files are used. This crate writes one aside, takes away the permission to write, and gives it its name by
+        // `rename`, after which no code of this crate opens it to write: a file that takes its name later is another one, and
+        // one that is removed stays as it is for whoever has mapped it. The caller keeps it in a folder that is its own. Who
+        // gives himself the permission and changes the file while it is mapped breaks this, as who changes a library that a
+        // program has loaded.
+        let map = unsafe { Mmap::map(&file)? };
+        let range = 0..map.len();
+        Ok(Self { map: Arc::new(map), range })
+    }
+
+    /// These bytes as numbers of eight bytes each, where they lie; `None` as in [`two_byte_numbers`](Self::two_byte_numbers).
+    pub fn doubles(&self) -> Option<&[f64]> {
+        let aligned = self.as_ptr().addr().is_multiple_of(align_of::<f64>());
+        let whole = self.len().is_multiple_of(size_of::<f64>());
+        (cfg!(target_endian = "little") && aligned && whole).then(|| numbers_of(self))
     }
 
     /// Some of these bytes; `None` where they end earlier.
@@ -63,7 +93,7 @@ impl Deref for Mapped {
     }
 }
 
-// SAFETY: a mapping does not move, and what is mapped does not change (see `Mapped::new`).
+// SAFETY: a mapping does not move, and what is mapped does not change (see `Mapped::new` and `Mapped::read_only`).
 unsafe impl Memory<u8> for Mapped {
     fn all(&self) -> &[u8] {
         self

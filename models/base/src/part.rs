@@ -5,9 +5,10 @@
 //! bytes; then the sections. A section starts at a multiple of 64 bytes, a cache line, from the start of the file. What is
 //! between is zero. Whoever reads a part takes nothing for granted: every length and range is checked.
 
-use crate::mapped::Mapped;
+use crate::mapped::{Mapped, Plain, bytes_of};
 use crate::{Error, Result};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use std::borrow::Cow;
 use std::io::Write;
 
 const MAGIC: &[u8] = b"TWPART01";
@@ -140,11 +141,19 @@ impl Part {
 }
 
 /// Numbers of a section.
-pub trait Number: Sized {
+pub trait Number: Plain {
     /// One of them, from as many bytes as it has.
     fn read(bytes: &[u8]) -> Self;
     /// The bytes of all.
     fn bytes(all: &[Self]) -> Vec<u8>;
+    /// As [`bytes`](Self::bytes), where they lie if the machine keeps numbers as files do.
+    fn lying(all: &[Self]) -> Cow<'_, [u8]> {
+        if cfg!(target_endian = "little") {
+            bytemuck::cast_slice(all).into()
+        } else {
+            Self::bytes(all).into()
+        }
+    }
 }
 
 macro_rules! numbers {
@@ -161,7 +170,7 @@ macro_rules! numbers {
         }
     )* };
 }
-numbers!(u16, u32, f64);
+numbers!(u16, u32, f32, f64);
 
 #[cfg(test)]
 mod tests {

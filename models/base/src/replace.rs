@@ -59,18 +59,40 @@ impl Replacement {
     ///
     /// # Errors
     /// When the system refuses; the target is then as it was.
-    pub fn commit(mut self) -> Result<()> {
+    pub fn commit(self) -> Result<()> {
+        self.put(true)
+    }
+
+    /// As [`commit`](Self::commit), for files that can be made again: nobody may write to it any more, and the system may take its
+    /// time to bring it to the disk.
+    ///
+    /// # Errors
+    /// As [`commit`](Self::commit).
+    pub fn commit_read_only(self) -> Result<()> {
+        self.put(false)
+    }
+
+    fn put(mut self, lasts: bool) -> Result<()> {
         let failed = |e| Error::io(&self.target, e);
         let Some(to) = self.to.take() else { return Ok(()) };
         let file = to.into_inner().map_err(|e| failed(e.into_error()))?;
         let Some(aside) = &self.aside else { return Ok(()) };
-        file.sync_all().map_err(failed)?;
-        drop(file);
-        if let Ok(before) = fs::metadata(&self.target) {
+        if lasts {
+            file.sync_all().map_err(failed)?;
+        }
+        if !lasts {
+            let mut permissions = file.metadata().map_err(failed)?.permissions();
+            permissions.set_readonly(true);
+            fs::set_permissions(aside, permissions).map_err(failed)?;
+        } else if let Ok(before) = fs::metadata(&self.target) {
             fs::set_permissions(aside, before.permissions()).map_err(failed)?;
         }
+        drop(file);
         fs::rename(aside, &self.target).map_err(failed)?;
         self.aside = None;
+        if !lasts {
+            return Ok(());
+        }
         // The rename itself lasts once the folder is on disk; not every file system can sync folders.
         if let Ok(folder) = File::open(folder(&self.target)) {
             let _ = folder.sync_all();

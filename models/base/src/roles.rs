@@ -3,11 +3,12 @@
 use crate::error::listed;
 use crate::metric::Truth;
 use crate::{Column, Dataset, Error, Kind, MISSING_CODE, Result, Task};
+use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
 use std::ops::Range;
 
 /// The part that columns play in a fit.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Roles {
     /// What is to be predicted: none for families that learn without it, one column, or several of numbers.
     pub targets: Vec<String>,
@@ -106,17 +107,25 @@ impl Roles {
     /// # Errors
     /// When a weight is missing, negative or infinite (names the row), or all are 0.
     pub fn weights(&self, dataset: &Dataset) -> Result<Option<Vec<f64>>> {
+        match (self.weights_of_piece(dataset)?, &self.weight) {
+            (Some(weights), Some(name)) if !weights.iter().any(|w| *w > 0.0) => Err(all_zero(name)),
+            (weights, _) => Ok(weights),
+        }
+    }
+
+    /// As [`weights`](Self::weights) for a piece of a table, in which all may be 0.
+    ///
+    /// # Errors
+    /// When a weight is missing, negative or infinite (names the row).
+    pub fn weights_of_piece(&self, piece: &Dataset) -> Result<Option<Vec<f64>>> {
         let Some(name) = &self.weight else { return Ok(None) };
-        let weights = finite(dataset, name, "a weight")?;
+        let weights = finite(piece, name, "a weight")?;
         if let Some(row) = weights.iter().position(|w| *w < 0.0) {
             return Err(Error::cell(
                 row,
                 name,
                 format!("weight {} is negative; 0 or more is accepted", weights[row]),
             ));
-        }
-        if !weights.iter().any(|w| *w > 0.0) {
-            return Err(Error::column(name, "all weights are 0"));
         }
         Ok(Some(weights))
     }
@@ -148,6 +157,11 @@ impl Roles {
         };
         (0..dataset.rows()).map(number).collect::<Result<_>>().map(Some)
     }
+}
+
+/// The error of a table in which no row counts.
+pub fn all_zero(weight: &str) -> Error {
+    Error::column(weight, "all weights are 0")
 }
 
 /// The rows of each query, of which the column `group` tells which belong together.

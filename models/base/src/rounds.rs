@@ -4,7 +4,7 @@
 //! (in a fixed tree over chunks) and *advance* the trainer. In one process there is one chunk, parallel inside, and
 //! nothing is serialised; a stream of chunks, a pool of processes or a cluster send requests and partials as bytes.
 
-use crate::{Context, Result};
+use crate::{Context, Error, Model, Result};
 use serde::{Serialize, de::DeserializeOwned};
 
 /// A trainer written as rounds.
@@ -53,6 +53,63 @@ pub fn run<R: Rounds>(trainer: &mut R, chunk: &R::Chunk<'_>, context: &Context<'
     Ok(())
 }
 
+/// A trainer whose requests and partials are bytes: what an engine holds that knows no family. Whoever has the rows answers with
+/// [`partial_bytes`].
+pub trait InBytes: Send {
+    /// The next request; `None` when training is over.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    fn request(&self) -> Result<Option<Vec<u8>>>;
+    /// Takes the answers of all chunks, in their order, merges them in the fixed tree and moves on.
+    ///
+    /// # Errors
+    /// When there is none, one is not an answer, or the data cannot be fitted.
+    fn advance(&mut self, partials: &[Vec<u8>]) -> Result<()>;
+    /// A short text for the progress bar.
+    fn note(&self) -> String;
+    /// Rounds this trainer will take at most (0 when unknown).
+    fn at_most(&self) -> u64;
+    /// The model.
+    ///
+    /// # Errors
+    /// When it was stopped before it had one.
+    fn finish(self: Box<Self>) -> Result<Box<dyn Model>>;
+}
+
+fn wire(e: postcard::Error) -> Error {
+    Error::Fit(format!("a request or partial could not be passed on: {e}"))
+}
+
+/// [`Rounds::request`] as bytes.
+///
+/// # Errors
+/// When it cannot be written.
+pub fn request_bytes<R: Rounds>(trainer: &R) -> Result<Option<Vec<u8>>> {
+    trainer.request().map(|request| postcard::to_stdvec(&request).map_err(wire)).transpose()
+}
+
+/// [`Rounds::partial`] from and to bytes.
+///
+/// # Errors
+/// Those of the chunk, or when the request is not one.
+pub fn partial_bytes<R: Rounds>(request: &[u8], chunk: &R::Chunk<'_>) -> Result<Vec<u8>> {
+    let partial = R::partial(&postcard::from_bytes(request).map_err(wire)?, chunk)?;
+    postcard::to_stdvec(&partial).map_err(wire)
+}
+
+/// [`Rounds::advance`] by the answers of all chunks, in their order.
+///
+/// # Errors
+/// As [`InBytes::advance`].
+pub fn advance_bytes<R: Rounds>(trainer: &mut R, partials: &[Vec<u8>]) -> Result<()> {
+    let partials = partials.iter().map(|bytes| postcard::from_bytes(bytes).map_err(wire));
+    match tilewise_kernels::parallel::reduce(partials.collect::<Result<_>>()?, R::merge) {
+        Some(partial) => trainer.advance(partial),
+        None => Err(Error::Fit("there are no rows".into())),
+    }
+}
+
 /// Trains on several chunks with every request and partial passed through bytes, as workers elsewhere would.
 ///
 /// # Errors
@@ -62,21 +119,10 @@ pub fn run_through_bytes<R: Rounds>(
     chunks: &[R::Chunk<'_>],
     context: &Context<'_>,
 ) -> Result<()> {
-    let wire =
-        |e: postcard::Error| crate::Error::Fit(format!("a request or partial could not be passed on: {e}"));
     let mut done = 0;
-    while let Some(request) = trainer.request() {
-        let request = postcard::to_stdvec(&request).map_err(wire)?;
-        let mut partials = Vec::with_capacity(chunks.len());
-        for chunk in chunks {
-            let partial = R::partial(&postcard::from_bytes(&request).map_err(wire)?, chunk)?;
-            let bytes = postcard::to_stdvec(&partial).map_err(wire)?;
-            partials.push(postcard::from_bytes(&bytes).map_err(wire)?);
-        }
-        match tilewise_kernels::parallel::reduce(partials, R::merge) {
-            Some(partial) => trainer.advance(partial)?,
-            None => return Err(crate::Error::Fit("there are no rows".into())),
-        }
+    while let Some(request) = request_bytes(trainer)? {
+        let partials = chunks.iter().map(|chunk| partial_bytes::<R>(&request, chunk));
+        advance_bytes(trainer, &partials.collect::<Result<Vec<_>>>()?)?;
         done += 1;
         context.progress.round(done, trainer.at_most(), &trainer.note());
         if context.cancelled() {

@@ -11,16 +11,19 @@ use serde::{Deserialize, Serialize};
 use std::ops::Range;
 use tilewise_base::encoder::{Encoder, Options};
 use tilewise_base::model_file::Writer;
+use tilewise_base::rounds::run;
 use tilewise_base::{
     Context, Dataset, Error, Field, FitReport, Kind, Model, ModelFile, Result, Roles, SparseRef, Task,
-    predict_rows, roles, rounds,
+    predict_rows, roles,
 };
 use tilewise_kernels::{MatMut, MatRef, same};
 
 mod describe;
 mod judged;
+pub mod rounds;
 mod search;
 mod sparse;
+mod target;
 
 pub use search::Search;
 
@@ -91,7 +94,7 @@ impl Pipeline {
             Estimator::LeastSquares(params) => {
                 let y = roles::numbers(dataset, target)?;
                 let mut trainer = params.trainer(x.cols(), x.rows())?.categories(categories(&encoder))?;
-                rounds::run(&mut trainer, &Chunk { x, y: &y, rows, first_row: 0 }, context)?;
+                run(&mut trainer, &Chunk { x, y: &y, rows, first_row: 0 }, context)?;
                 (trainer.finish()?, Task::Regression)
             }
             Estimator::ElasticNet { params, search } => {
@@ -140,12 +143,7 @@ impl Pipeline {
                 (params.fit(x, &y, rows, context)?, Task::Classification { classes })
             }
         };
-        let (model, mut report) = (fit.model, fit.report);
-        report.warnings.splice(0..0, encoder.warnings());
-        let (kind, target) = (kind.to_owned(), target.to_owned());
-        let offset = roles.offset.clone();
-        let inference = None;
-        Ok(Self { kind, estimator, encoder, model, target, offset, task, report, inference })
+        Self::assembled(kind, estimator, encoder, (fit.model, fit.report), roles, task)
     }
 
     /// Reads a model from its file.

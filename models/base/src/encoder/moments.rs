@@ -1,6 +1,7 @@
 //! Weighted mean and standard deviation of a column with missing cells.
 
 use crate::{Column, Error, Result};
+use serde::{Deserialize, Serialize};
 use std::ops::Range;
 use tilewise_kernels::parallel;
 
@@ -20,9 +21,9 @@ pub(super) struct Moments {
     pub(super) seen: u64,
 }
 
-/// Sums over a block of rows.
-#[derive(Clone, Copy, Default)]
-struct Sums {
+/// Sums over some rows.
+#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
+pub(super) struct Sums {
     /// Weight of all rows and of those with a value.
     all: f64,
     present: f64,
@@ -35,7 +36,7 @@ struct Sums {
 }
 
 impl Sums {
-    fn merge(self, other: Self) -> Self {
+    pub(super) fn merge(self, other: Self) -> Self {
         Self {
             all: self.all + other.all,
             present: self.present + other.present,
@@ -45,9 +46,19 @@ impl Sums {
             seen: self.seen + other.seen,
         }
     }
+
+    /// What the second pass takes off: the mean, up to its rounding; 0 where there is no value.
+    pub(super) fn centre(&self) -> f64 {
+        if self.seen == 0 { 0.0 } else { self.sum / self.present }
+    }
+
+    pub(super) fn has_weight(&self) -> bool {
+        self.all > 0.0
+    }
 }
 
-fn sums(column: &Column, weights: Option<&[f64]>, centre: f64) -> Sums {
+/// Sums of what is left of a column when `centre` is taken off.
+pub(super) fn sums(column: &Column, weights: Option<&[f64]>, centre: f64) -> Sums {
     let block = |rows: Range<usize>| {
         let mut s = Sums::default();
         for row in rows {
@@ -67,7 +78,8 @@ fn sums(column: &Column, weights: Option<&[f64]>, centre: f64) -> Sums {
     parallel::map_reduce(column.len(), CHUNK, block, Sums::merge).unwrap_or_default()
 }
 
-pub(super) fn moments(name: &str, column: &Column, weights: Option<&[f64]>, impute: bool) -> Result<Moments> {
+/// Refuses infinite numbers and, unless they are imputed, missing ones.
+pub(super) fn check(name: &str, column: &Column, impute: bool) -> Result<()> {
     for row in 0..column.len() {
         let x = column.cell(row);
         if x.is_infinite() {
@@ -81,26 +93,27 @@ pub(super) fn moments(name: &str, column: &Column, weights: Option<&[f64]>, impu
             ));
         }
     }
-    let first = sums(column, weights, 0.0);
-    if first.all.is_nan() || first.all <= 0.0 {
-        return Err(Error::Fit("no row has a positive weight".into()));
+    Ok(())
+}
+
+impl Moments {
+    /// Out of the sums of values, and of the squares around [`Sums::centre`] of these.
+    pub(super) fn new(name: &str, first: &Sums, second: &Sums) -> Result<Self> {
+        if first.seen == 0 {
+            return Ok(Self { mean: 0.0, scale: 1.0, seen: 0 });
+        }
+        // The remainder of the first mean's rounding, and its part in the squares.
+        let correction = second.sum / second.present;
+        let mean = first.centre() + correction;
+        let variance = (second.squares - second.sum * correction) / first.all;
+        if !mean.is_finite() || !variance.is_finite() {
+            return Err(Error::column(
+                name,
+                "its numbers are so large that their mean or variance overflows; rescale them",
+            ));
+        }
+        let deviation = variance.max(0.0).sqrt();
+        let scale = if deviation > CONSTANT * first.largest { deviation } else { 1.0 };
+        Ok(Self { mean, scale, seen: first.seen })
     }
-    if first.seen == 0 {
-        return Ok(Moments { mean: 0.0, scale: 1.0, seen: 0 });
-    }
-    let about = first.sum / first.present;
-    let second = sums(column, weights, about);
-    // The remainder of the first mean's rounding, and its part in the squares.
-    let correction = second.sum / second.present;
-    let mean = about + correction;
-    let variance = (second.squares - second.sum * correction) / first.all;
-    if !mean.is_finite() || !variance.is_finite() {
-        return Err(Error::column(
-            name,
-            "its numbers are so large that their mean or variance overflows; rescale them",
-        ));
-    }
-    let deviation = variance.max(0.0).sqrt();
-    let scale = if deviation > CONSTANT * first.largest { deviation } else { 1.0 };
-    Ok(Moments { mean, scale, seen: first.seen })
 }

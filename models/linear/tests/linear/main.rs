@@ -11,6 +11,7 @@ mod least_squares;
 mod logistic;
 mod nist;
 mod penalised;
+mod pieces;
 mod pipeline;
 mod sparse;
 mod support;

@@ -1,0 +1,247 @@
+//! Learning an encoder as rounds: of a table that lies in pieces on several machines, and of a whole one in memory.
+//!
+//! 1. Every piece tells the kind of each input, the sums of a number and the dictionary of a category. Dictionaries merge to
+//!    the sorted union, so codes do not depend on the pieces.
+//! 2. Every piece tells the squares of numbers around the mean of all.
+//!
+//! One piece gives the bits of [`Encoder::fit`], which is this; several give them up to the rounding of sums.
+
+use super::moments::{Moments, Sums, check, sums};
+use super::{Encoder, Options, Step, Stored};
+use crate::{Dataset, Error, Field, Kind, Result, Rounds};
+use serde::{Deserialize, Serialize};
+use tilewise_kernels::same;
+
+/// A piece of the table.
+#[derive(Clone, Copy)]
+pub struct TableRows<'a> {
+    /// Its columns; pieces may differ in their dictionaries.
+    pub dataset: &'a Dataset,
+    /// How often each row counts: finite and not negative. None means once.
+    pub weights: Option<&'a [f64]>,
+}
+
+/// What is asked of pieces.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Request(Ask);
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+enum Ask {
+    /// Kinds, dictionaries, sums.
+    Look { inputs: Vec<String>, impute: bool },
+    /// Sums around these centres of inputs that are numbers.
+    Around(Vec<(String, f64)>),
+}
+
+/// What a piece answers.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Partial(Answer);
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+enum Answer {
+    Look(Vec<Found>),
+    Around(Vec<Sums>),
+    Failed(String),
+}
+
+/// What a piece has of an input.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+enum Found {
+    Number { boolean: bool, sums: Sums },
+    Category(Vec<String>),
+}
+
+impl Found {
+    fn kind(&self) -> Kind {
+        match self {
+            Self::Number { boolean: false, .. } => Kind::Numeric,
+            Self::Number { boolean: true, .. } => Kind::Boolean,
+            Self::Category(dictionary) => Kind::Categorical { dictionary: dictionary.clone() },
+        }
+    }
+
+    fn merge(self, other: Self) -> Result<Self, String> {
+        Ok(match (self, other) {
+            (Self::Category(a), Self::Category(b)) => Self::Category(union(a, b)),
+            (Self::Number { boolean, sums }, Self::Number { boolean: too, sums: more }) if boolean == too => {
+                Self::Number { boolean, sums: sums.merge(more) }
+            }
+            (a, b) => {
+                return Err(format!(
+                    "is {} in one piece of the table and {} in another",
+                    a.kind().name(),
+                    b.kind().name()
+                ));
+            }
+        })
+    }
+}
+
+/// The values of both dictionaries, sorted by bytes.
+pub fn union(mut a: Vec<String>, b: Vec<String>) -> Vec<String> {
+    if a != b {
+        a.extend(b);
+        a.sort_unstable();
+        a.dedup();
+    }
+    a
+}
+
+enum Stage {
+    Look,
+    Around(Vec<Found>),
+    Done(Encoder),
+}
+
+/// An encoder in the making.
+pub struct EncoderTrainer {
+    inputs: Vec<String>,
+    options: Options,
+    stage: Stage,
+}
+
+impl EncoderTrainer {
+    /// Learns of the columns `inputs`.
+    pub fn new(inputs: Vec<String>, options: Options) -> Self {
+        Self { inputs, options, stage: Stage::Look }
+    }
+
+    /// The encoder.
+    ///
+    /// # Errors
+    /// When not all rounds were done.
+    pub fn finish(self) -> Result<Encoder> {
+        match self.stage {
+            Stage::Done(encoder) => Ok(encoder),
+            Stage::Look | Stage::Around(_) => Err(Error::Cancelled),
+        }
+    }
+
+    /// Step and kind of an input, by what all pieces have of it.
+    fn step(
+        &self,
+        name: &str,
+        found: Found,
+        around: &mut impl Iterator<Item = Sums>,
+    ) -> Result<(Step, Kind)> {
+        let kind = found.kind();
+        let step = match found {
+            Found::Category(dictionary) => Step::OneHot { levels: dictionary.len() },
+            Found::Number { sums: first, .. } => {
+                let second = around.next().ok_or_else(|| unexpected("too few sums"))?;
+                let m = Moments::new(name, &first, &second)?;
+                let (mean, scale) = if self.options.standardise { (m.mean, m.scale) } else { (0.0, 1.0) };
+                Step::Number { missing: m.mean, mean, scale, seen: m.seen }
+            }
+        };
+        Ok((step, kind))
+    }
+}
+
+fn unexpected(what: &str) -> Error {
+    Error::Fit(format!("a piece of the table answered what was not asked: {what}"))
+}
+
+impl Rounds for EncoderTrainer {
+    type Chunk<'a> = TableRows<'a>;
+    type Request = Request;
+    type Partial = Partial;
+
+    fn request(&self) -> Option<Request> {
+        match &self.stage {
+            Stage::Look => {
+                Some(Request(Ask::Look { inputs: self.inputs.clone(), impute: self.options.impute }))
+            }
+            Stage::Around(found) => {
+                let centre = |(name, found): (&String, &Found)| match found {
+                    Found::Number { sums, .. } => Some((name.clone(), sums.centre())),
+                    Found::Category(_) => None,
+                };
+                Some(Request(Ask::Around(self.inputs.iter().zip(found).filter_map(centre).collect())))
+            }
+            Stage::Done(_) => None,
+        }
+    }
+
+    fn partial(request: &Request, chunk: &TableRows<'_>) -> Result<Partial> {
+        let TableRows { dataset, weights } = *chunk;
+        if let Some(weights) = weights {
+            same("weights", dataset.rows(), weights.len())?;
+        }
+        Ok(Partial(match &request.0 {
+            Ask::Look { inputs, impute } => {
+                let look = |name: &String| {
+                    let column = dataset.column(name)?;
+                    Ok(match column.kind() {
+                        Kind::Categorical { dictionary } => Found::Category(dictionary),
+                        kind => {
+                            check(name, column, *impute)?;
+                            Found::Number { boolean: kind == Kind::Boolean, sums: sums(column, weights, 0.0) }
+                        }
+                    })
+                };
+                Answer::Look(inputs.iter().map(look).collect::<Result<_>>()?)
+            }
+            Ask::Around(centres) => {
+                let around =
+                    |(name, centre): &(String, f64)| Ok(sums(dataset.column(name)?, weights, *centre));
+                Answer::Around(centres.iter().map(around).collect::<Result<_>>()?)
+            }
+        }))
+    }
+
+    fn merge(left: Partial, right: Partial) -> Partial {
+        Partial(match (left.0, right.0) {
+            (Answer::Look(a), Answer::Look(b)) if a.len() == b.len() => {
+                let merged = a.into_iter().zip(b).enumerate();
+                let merged = merged.map(|(j, (a, b))| a.merge(b).map_err(|e| format!("input {j} {e}")));
+                merged.collect::<Result<_, _>>().map_or_else(Answer::Failed, Answer::Look)
+            }
+            (Answer::Around(a), Answer::Around(b)) if a.len() == b.len() => {
+                Answer::Around(a.into_iter().zip(b).map(|(a, b)| a.merge(b)).collect())
+            }
+            (Answer::Failed(e), _) | (_, Answer::Failed(e)) => Answer::Failed(e),
+            _ => Answer::Failed("pieces of the table answered different requests".into()),
+        })
+    }
+
+    fn advance(&mut self, partial: Partial) -> Result<()> {
+        match (partial.0, std::mem::replace(&mut self.stage, Stage::Look)) {
+            (Answer::Look(found), Stage::Look) if found.len() == self.inputs.len() => {
+                let weightless =
+                    |found: &Found| matches!(found, Found::Number { sums, .. } if !sums.has_weight());
+                if found.iter().any(weightless) {
+                    return Err(Error::Fit("no row has a positive weight".into()));
+                }
+                self.stage = Stage::Around(found);
+                Ok(())
+            }
+            (Answer::Around(around), Stage::Around(found)) => {
+                let mut around = around.into_iter();
+                let (mut steps, mut fields) = (Vec::new(), Vec::new());
+                for (name, found) in self.inputs.iter().zip(found) {
+                    let (step, kind) = self.step(name, found, &mut around)?;
+                    steps.push(step);
+                    fields.push(Field { name: name.clone(), kind });
+                }
+                let Options { impute, standardise } = self.options;
+                let stored = Stored { inputs: fields, steps, impute, standardise };
+                self.stage = Stage::Done(Encoder::try_from(stored).map_err(Error::Fit)?);
+                Ok(())
+            }
+            (Answer::Failed(e), _) => Err(Error::Fit(e)),
+            _ => Err(unexpected("an answer of another round")),
+        }
+    }
+
+    fn note(&self) -> String {
+        match self.stage {
+            Stage::Look | Stage::Around(_) => "means and dictionaries".into(),
+            Stage::Done(_) => "deviations".into(),
+        }
+    }
+
+    fn at_most(&self) -> u64 {
+        2
+    }
+}

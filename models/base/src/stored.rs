@@ -1,0 +1,240 @@
+//! A table, or a piece of one, in a part file that stays where it is: what a worker of a cluster keeps of its partition.
+//!
+//! Rows come in once and are read round after round, also by processes that start later. What a trainer makes of them (a
+//! design matrix, bins) is *derived*: a part file beside the table, named by what it was made with, so that whoever needs it
+//! again maps it and whoever misses it makes it again.
+
+use crate::mapped::Mapped;
+use crate::part::{self, Number, Part};
+use crate::replace::Replacement;
+use crate::{Column, Dataset, Error, Result};
+use serde::{Deserialize, Serialize};
+use std::borrow::Cow;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+use xxhash_rust::xxh3::xxh3_128;
+
+/// How the head of such a part calls it.
+const KIND: &str = "table";
+
+/// What a boolean is in the file; 0 and 1 are false and true.
+const MISSING: u8 = 2;
+
+#[derive(Debug, Serialize, Deserialize)]
+struct Header {
+    rows: u64,
+    columns: Vec<(String, Stored)>,
+}
+
+/// What a column is in the file; its section is called by its place.
+#[derive(Debug, Serialize, Deserialize)]
+enum Stored {
+    F32,
+    F64,
+    Categorical(Vec<String>),
+    Boolean,
+}
+
+/// A stored table that is open.
+#[derive(Debug)]
+pub struct StoredTable {
+    path: PathBuf,
+    hash: u128,
+    header: Header,
+    part: Part,
+    /// What was asked for last: whoever needs another will not need this again.
+    derived: Mutex<Option<(u128, Arc<Part>)>>,
+}
+
+impl StoredTable {
+    /// Writes a table to `path`, in a folder that is the caller's own, and opens it. A file that was there is replaced.
+    ///
+    /// # Errors
+    /// When the system refuses, as a full disk does.
+    pub fn create(path: &Path, dataset: &Dataset) -> Result<Self> {
+        let stored = |column: &Column| match column {
+            Column::F32(_) => Stored::F32,
+            Column::F64(_) => Stored::F64,
+            Column::Categorical { dictionary, .. } => Stored::Categorical(dictionary.clone()),
+            Column::Boolean(_) => Stored::Boolean,
+        };
+        let columns = dataset.names().iter().cloned().zip(dataset.columns().iter().map(stored)).collect();
+        let header = Header { rows: dataset.rows() as u64, columns };
+        let names: Vec<String> = (0..dataset.columns().len()).map(|j| j.to_string()).collect();
+        let sections: Vec<Cow<'_, [u8]>> = dataset.columns().iter().map(bytes).collect();
+        let sections: Vec<(&str, &[u8])> =
+            names.iter().map(String::as_str).zip(sections.iter().map(|s| &**s)).collect();
+        let mut file = Replacement::new(path)?;
+        part::write(&mut file, KIND, &header, &sections)?;
+        file.commit_read_only()?;
+        Self::open(path)
+    }
+
+    /// Opens what [`create`](Self::create) wrote. Reads every byte once, for the hash.
+    ///
+    /// # Errors
+    /// When there is no such file, or it is not one.
+    pub fn open(path: &Path) -> Result<Self> {
+        let file = Mapped::read_only(path).map_err(|e| Error::io(path, e))?;
+        let part = Part::new(&file)?;
+        let header: Header = part.header(KIND)?;
+        let hash = xxh3_128(&file);
+        Ok(Self { path: path.to_owned(), hash, header, part, derived: Mutex::default() })
+    }
+
+    /// Number of rows.
+    pub fn rows(&self) -> usize {
+        self.header.rows as usize
+    }
+
+    /// XXH3-128 of the file: the same rows in the same order have the same.
+    pub fn hash(&self) -> u128 {
+        self.hash
+    }
+
+    /// The table, copied.
+    ///
+    /// # Errors
+    /// When the file does not hold what its head says.
+    pub fn dataset(&self) -> Result<Dataset> {
+        let column = |(j, (name, stored)): (usize, &(String, Stored))| {
+            let section = j.to_string();
+            let column = match stored {
+                Stored::F32 => Column::F32(self.part.numbers(&section)?.into()),
+                Stored::F64 => Column::F64(self.part.numbers(&section)?.into()),
+                Stored::Categorical(dictionary) => Column::Categorical {
+                    codes: self.part.numbers(&section)?,
+                    dictionary: dictionary.clone(),
+                },
+                Stored::Boolean => {
+                    let bit = |&b: &u8| (b < MISSING).then_some(b == 1);
+                    Column::Boolean(self.part.section(&section)?.iter().map(bit).collect())
+                }
+            };
+            if column.len() as u64 != self.header.rows {
+                let what = format!("has {} cells in a file of {} rows", column.len(), self.header.rows);
+                return Err(Error::column(name, what));
+            }
+            Ok((name.clone(), column))
+        };
+        Dataset::new(self.header.columns.iter().enumerate().map(column).collect::<Result<_>>()?)
+    }
+
+    /// What `make` writes of this table: the part file of this `name`, which tells all that it was made with. It is mapped where it
+    /// is there, and else made. Two processes that make it at once make the same.
+    ///
+    /// # Errors
+    /// Those of `make`, or when the system refuses.
+    pub fn derived(
+        &self,
+        name: u128,
+        make: impl FnOnce(&Dataset, &mut Replacement) -> Result<()>,
+    ) -> Result<Arc<Part>> {
+        let mut last = self.derived.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((_, part)) = last.as_ref().filter(|(known, _)| *known == name) {
+            return Ok(Arc::clone(part));
+        }
+        let path = self.path.with_extension(format!("{name:032x}"));
+        if !path.exists() {
+            let mut file = Replacement::new(&path)?;
+            make(&self.dataset()?, &mut file)?;
+            file.commit_read_only()?;
+        }
+        let mapped = Mapped::read_only(&path).map_err(|e| Error::io(&path, e))?;
+        let part = Arc::new(Part::new(&mapped)?);
+        *last = Some((name, Arc::clone(&part)));
+        Ok(part)
+    }
+
+    /// Removes the table and what was derived from it. What is mapped stays until it is dropped.
+    ///
+    /// # Errors
+    /// When the system refuses.
+    pub fn remove(path: &Path) -> Result<()> {
+        let failed = |e| Error::io(path, e);
+        let (Some(folder), Some(stem)) = (path.parent(), path.file_stem()) else { return Ok(()) };
+        for entry in std::fs::read_dir(folder).map_err(failed)?.flatten() {
+            let found = entry.path();
+            if found.file_stem() == Some(stem) {
+                std::fs::remove_file(found).map_err(failed)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The bytes of a column.
+fn bytes(column: &Column) -> Cow<'_, [u8]> {
+    match column {
+        Column::F32(x) => f32::lying(x),
+        Column::F64(x) => f64::lying(x),
+        Column::Categorical { codes, .. } => u32::lying(codes),
+        Column::Boolean(x) => x.iter().map(|b| b.map_or(MISSING, u8::from)).collect(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::MISSING_CODE;
+
+    fn table() -> Dataset {
+        let dictionary = vec!["a".to_owned(), "ü".to_owned()];
+        let columns = [
+            ("single", Column::F32(vec![0.1, f32::INFINITY, -0.0].into())),
+            ("double", Column::F64(vec![0.1, f64::MIN, 5e-324].into())),
+            ("text", Column::Categorical { codes: vec![1, MISSING_CODE, 0].into(), dictionary }),
+            ("flag", Column::Boolean(vec![Some(false), None, Some(true)])),
+        ];
+        Dataset::new(columns.map(|(name, column)| (name.to_owned(), column)).to_vec()).unwrap()
+    }
+
+    fn folder(name: &str) -> PathBuf {
+        let folder = std::env::temp_dir().join(format!("tilewise-stored-{name}-{}", std::process::id()));
+        std::fs::create_dir_all(&folder).unwrap();
+        folder
+    }
+
+    #[test]
+    fn what_was_stored_is_read_again_and_cannot_be_written_to() {
+        let folder = folder("read");
+        let path = folder.join("rows.part");
+        let hash = StoredTable::create(&path, &table()).unwrap().hash();
+        let stored = StoredTable::open(&path).unwrap();
+        assert_eq!((stored.dataset().unwrap(), stored.rows(), stored.hash()), (table(), 3, hash));
+        assert!(std::fs::metadata(&path).unwrap().permissions().readonly());
+        // Other rows, or the same in another order, are another file, also in the same place; what is mapped stays.
+        assert_ne!(StoredTable::create(&path, &table().take(&[1, 0, 2])).unwrap().hash(), hash);
+        assert_eq!(stored.dataset().unwrap(), table());
+        assert_eq!(StoredTable::create(&path, &table()).unwrap().hash(), hash);
+        std::fs::write(folder.join("other"), b"TWPART01").unwrap();
+        let message = StoredTable::open(&folder.join("other")).unwrap_err().to_string();
+        assert!(message.contains("can be written to"), "{message}");
+        std::fs::remove_dir_all(&folder).unwrap();
+    }
+
+    #[test]
+    fn what_is_derived_is_made_once_and_again_where_it_is_gone() {
+        let folder = folder("derived");
+        let path = folder.join("rows.part");
+        let stored = StoredTable::create(&path, &table()).unwrap();
+        let made = std::cell::Cell::new(0);
+        let sums = |stored: &StoredTable, name: u128| {
+            let make = |table: &Dataset, file: &mut Replacement| {
+                made.set(made.get() + 1);
+                let rows = f64::bytes(&[table.rows() as f64, name as f64]);
+                part::write(file, "sums", &(), &[("rows", &rows)])
+            };
+            stored.derived(name, make).unwrap().numbers::<f64>("rows").unwrap()
+        };
+        assert_eq!((sums(&stored, 1), sums(&stored, 1), made.get()), (vec![3.0, 1.0], vec![3.0, 1.0], 1));
+        assert_eq!((sums(&StoredTable::open(&path).unwrap(), 1), made.get()), (vec![3.0, 1.0], 1));
+        assert_eq!((sums(&stored, 2), made.get()), (vec![3.0, 2.0], 2));
+        std::fs::write(folder.join("rows_of_others.part"), b"").unwrap();
+        StoredTable::remove(&path).unwrap();
+        assert_eq!(std::fs::read_dir(&folder).unwrap().count(), 1);
+        assert_eq!(stored.dataset().unwrap(), table());
+        assert_eq!((sums(&stored, 1), made.get()), (vec![3.0, 1.0], 3));
+        std::fs::remove_dir_all(&folder).unwrap();
+    }
+}

@@ -1,0 +1,305 @@
+"""What all estimators and models on Spark share: columns, checks, the way to the rounds, and to a file and back."""
+
+from __future__ import annotations
+
+import os
+import warnings
+from os import PathLike
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from pyspark.ml import Estimator, Model
+from pyspark.ml.functions import array_to_vector, vector_to_array
+from pyspark.ml.param import Param, Params, TypeConverters
+from pyspark.ml.util import (
+    DefaultParamsReadable,
+    DefaultParamsReader,
+    DefaultParamsWritable,
+    DefaultParamsWriter,
+    MLReadable,
+    MLReader,
+    MLWritable,
+    MLWriter,
+)
+from pyspark.sql import DataFrame
+from pyspark.sql import functions as F
+from pyspark.sql import types as T
+from sklearn.exceptions import ConvergenceWarning
+
+from .. import _native
+from .._base import text
+from . import _rounds, _worker
+
+_VECTOR = "vector"
+_ACCEPTED = "numbers, text, booleans, arrays of numbers and vectors are accepted"
+
+
+def _names(value: Any) -> str | list[str]:
+    """A column of arrays, or columns."""
+    if isinstance(value, str):
+        return value
+    if not value or not all(isinstance(name, str) for name in value):
+        raise TypeError(f"features_col={value!r}; the name of a column of arrays or a list of names of columns is accepted")
+    return list(value)
+
+
+class Columns(Params):
+    """The parameters that name columns."""
+
+    features_col = Param(Params._dummy(), "features_col", "a column of arrays or vectors, or a list of columns", _names)
+    prediction_col = Param(Params._dummy(), "prediction_col", "the predicted column", TypeConverters.toString)
+
+    def _features(self, frame: DataFrame) -> tuple[DataFrame, list[str], bool]:
+        """The table with features as Arrow can carry them, their names, and whether they are one column of arrays."""
+        given = self.getOrDefault(self.features_col)
+        names = [given] if isinstance(given, str) else given
+        for name in names:
+            kind = column(frame, name)
+            if _is_array(kind) and isinstance(given, str):
+                if kind.typeName() != "array":
+                    frame = frame.withColumn(name, vector_to_array(F.col(f"`{name}`")))
+                return frame, names, True
+            if not isinstance(kind, (T.NumericType, T.StringType, T.BooleanType)):
+                raise ValueError(f"column {name!r} holds {kind.simpleString()}; {_ACCEPTED} ({_LIST})")
+        if len(set(names)) < len(names):
+            raise ValueError(f"features_col={names!r} names a column twice")
+        return frame, names, False
+
+
+_LIST = "arrays and vectors as the only column, named without a list"
+
+
+def _is_array(kind: T.DataType) -> bool:
+    if isinstance(kind, T.ArrayType):
+        return isinstance(kind.elementType, T.NumericType)
+    return isinstance(kind, T.UserDefinedType) and kind.simpleString() == _VECTOR
+
+
+def column(frame: DataFrame, name: str) -> T.DataType:
+    """The type of a column."""
+    for field in frame.schema.fields:
+        if field.name == name:
+            return field.dataType
+    raise ValueError(f"column {name!r}: there is no such column; there are {', '.join(frame.columns[:40])}")
+
+
+class TilewiseSparkEstimator(Estimator, Columns, DefaultParamsWritable, DefaultParamsReadable):
+    """Base of the estimators. A subclass names that of a single machine, of which it has the parameters."""
+
+    label_col = Param(Params._dummy(), "label_col", "the column to predict", TypeConverters.toString)
+    weight_col = Param(Params._dummy(), "weight_col", "how often each row counts", TypeConverters.toString)
+    probability_col = Param(Params._dummy(), "probability_col", "the probabilities of classes", TypeConverters.toString)
+    verbose = Param(Params._dummy(), "verbose", "print a line for each round", TypeConverters.toBoolean)
+
+    _DEFAULTS: dict[str, Any] = {}
+    _single: Any
+    _model_class: Any
+    _classifies = False
+
+    def _start(self, given: dict[str, Any]) -> None:
+        """Takes what a constructor was given; None is as good as nothing."""
+        self._setDefault(features_col="features", label_col="label", prediction_col="prediction", verbose=False)
+        self._setDefault(**self._DEFAULTS)
+        self._set(**{name: value for name, value in given.items() if value is not None})
+
+    def _settings(self) -> list[tuple[str, str]]:
+        settings = {"standardise": self.getOrDefault("standardise"), "impute": self.getOrDefault("impute")}
+        for name, (key, value) in self._single._parameters.items():
+            if self.isDefined(name):
+                settings[key] = value(self.getOrDefault(name))
+        return [(key, text(value)) for key, value in settings.items()]
+
+    def _roles(self, frame: DataFrame, features: list[str]) -> dict[str, Any]:
+        label = self.getOrDefault(self.label_col)
+        kind = column(frame, label)
+        if not self._classifies and not isinstance(kind, (T.NumericType, T.BooleanType)):
+            raise ValueError(f"column {label!r} holds {kind.simpleString()}; the label of a regression must be a number")
+        if self._classifies and not isinstance(kind, (T.NumericType, T.BooleanType, T.StringType)):
+            raise ValueError(f"column {label!r} holds {kind.simpleString()}; text, booleans and whole numbers are classes")
+        weight = self.getOrDefault(self.weight_col) if self.isDefined(self.weight_col) else None
+        if weight is not None and not isinstance(column(frame, weight), T.NumericType):
+            raise ValueError(f"column {weight!r} holds {column(frame, weight).simpleString()}; weights are numbers")
+        taken = [name for name in (label, weight) if name in features]
+        if taken or weight == label:
+            raise ValueError(f"column {(taken or [label])[0]!r} has two parts among features, label and weight")
+        return {"targets": [label], "weight": weight, "offset": None, "group": None}
+
+    def _fit(self, dataset: DataFrame) -> Any:
+        dataset, features, array = self._features(dataset)
+        roles = self._roles(dataset, features)
+        others = [name for name in (*roles["targets"], roles["weight"]) if name]
+        conf = dataset.sparkSession.conf
+        _rounds.advise(lambda key, default: conf.get(key, default) or default)
+        settings = self._settings()
+        if not array:
+            # Before any data is read.
+            _native.Trainer(self._single._family, settings, features, roles)
+        with _rounds.Partitions(dataset, features, array, others) as partitions:
+            if partitions.rows == 0:
+                raise ValueError("the table has no rows; at least two are needed")
+            if array:
+                inputs = [f"x{i}" for i in range(partitions.width)]
+                if taken := [name for name in others if name in inputs]:
+                    raise ValueError(f"column {taken[0]!r} has the name that a number of the features gets; give it another")
+            else:
+                inputs = features
+            trainer = _native.Trainer(self._single._family, settings, inputs, roles)
+            model = _rounds.train(trainer, partitions, self.getOrDefault(self.verbose))
+        report = model.report
+        for warning in report["warnings"] or ([] if report["converged"] else [report["stopped"]]):
+            kind = UserWarning if report["converged"] else ConvergenceWarning
+            warnings.warn(f"{type(self).__name__}: {warning}", kind, stacklevel=3)
+        label = column(dataset, roles["targets"][0])
+        labels = "number" if isinstance(label, T.NumericType) else label.typeName()
+        fitted = self._model_class()
+        fitted._resetUid(self.uid)
+        fitted._take(model.to_bytes(), labels)
+        return self._copyValues(fitted)
+
+
+class Fitted(Model, Columns, MLWritable, MLReadable):
+    """A fitted model: the bytes of its file, and the columns to read and write."""
+
+    _result = "prediction double"
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._setDefault(features_col="features", prediction_col="prediction")
+        self._bytes = b""
+        self._labels = "number"
+
+    def _take(self, file: bytes, labels: str) -> None:
+        self._bytes, self._labels = bytes(file), labels
+
+    @property
+    def native(self) -> _native.Model:
+        """The model of the compiled part."""
+        return _native.Model.from_bytes(self._bytes)
+
+    @property
+    def report(self) -> dict[str, Any]:
+        """How the fit went."""
+        return self.native.report
+
+    def describe(self) -> str:
+        """What `tilewise inspect` tells of the model."""
+        return self.native.describe()
+
+    def to_bytes(self) -> bytes:
+        """The model's file."""
+        return self._bytes
+
+    def save_file(self, path: str | PathLike[str]) -> None:
+        """Writes the model's file on the driver, which `tilewise.load`, the command line and the server read."""
+        self.native.save(path)
+
+    def _outputs(self) -> str:
+        return "prediction double"
+
+    def _transform(self, dataset: DataFrame) -> DataFrame:
+        readable, features, array = self._features(dataset)
+        model, answers = self._bytes, self._answers()
+
+        @F.arrow_udf(returnType=self._outputs(), functionType=F.ArrowUDFType.SCALAR)
+        def predict(*columns: pa.Array) -> pa.Array:
+            return answers(_worker.predict(model, features, array, columns))
+
+        predicted = "tilewise predicted"
+        inputs = [readable[f"`{name}`"] for name in features]
+        if array and readable is not dataset:
+            inputs = [vector_to_array(dataset[f"`{features[0]}`"])]
+        result = dataset.withColumn(predicted, predict(*inputs))
+        return result.withColumns(self._columns(F.col(f"`{predicted}`"))).drop(predicted)
+
+    def _answers(self) -> Any:
+        return numbers
+
+    def _columns(self, predicted: Any) -> dict[str, Any]:
+        return {self.getOrDefault(self.prediction_col): predicted["prediction"]}
+
+    def write(self) -> MLWriter:
+        """Writes parameters and file below a path that Spark can write to."""
+        return _Writer(self)
+
+    @classmethod
+    def read(cls) -> MLReader:
+        """Reads what `write` wrote."""
+        return _Reader(cls)
+
+
+class FittedClasses(Fitted):
+    """A fitted classifier."""
+
+    probability_col = Param(Params._dummy(), "probability_col", "the probabilities of classes", TypeConverters.toString)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._setDefault(probability_col="probability")
+
+    @property
+    def classes(self) -> list[Any]:
+        """The labels, in the order of probabilities."""
+        names = self.native.outputs
+        if self._labels == "number":
+            return [float(name) for name in names]
+        return [name == "true" for name in names] if self._labels == "boolean" else names
+
+    def _outputs(self) -> str:
+        label = {"number": "double", "boolean": "boolean"}.get(self._labels, "string")
+        return f"prediction {label}, probability array<double>"
+
+    def _answers(self) -> Any:
+        classes = pa.array(self.classes)
+
+        def answers(shares: np.ndarray) -> pa.Array:
+            return labels(shares, classes)
+
+        return answers
+
+    def _columns(self, predicted: Any) -> dict[str, Any]:
+        shares = array_to_vector(predicted["probability"])
+        return {**super()._columns(predicted), self.getOrDefault(self.probability_col): shares}
+
+
+def numbers(answers: np.ndarray) -> pa.Array:
+    """Predicted numbers as Spark takes them."""
+    return pa.StructArray.from_arrays([pa.array(answers[:, 0])], names=["prediction"])
+
+
+def labels(shares: np.ndarray, classes: pa.Array) -> pa.Array:
+    """The most likely class of each row, of equals the first, and the probabilities of all."""
+    likeliest = classes.take(pa.array(shares.argmax(axis=1)))
+    offsets = np.arange(len(shares) + 1, dtype=np.int32) * shares.shape[1]
+    arrays = pa.ListArray.from_arrays(pa.array(offsets, pa.int32()), pa.array(shares.reshape(-1)))
+    return pa.StructArray.from_arrays([likeliest, arrays], names=["prediction", "probability"])
+
+
+class _Writer(MLWriter):
+    def __init__(self, instance: Fitted) -> None:
+        super().__init__()
+        self.instance = instance
+
+    def saveImpl(self, path: str) -> None:
+        spark = self.sparkSession
+        DefaultParamsWriter.saveMetadata(self.instance, path, spark, extraMetadata={"labels": self.instance._labels})
+        file = spark.createDataFrame([(bytearray(self.instance._bytes),)], "file binary")
+        file.coalesce(1).write.parquet(os.path.join(path, "model"))
+
+
+class _Reader(MLReader):
+    def __init__(self, cls: type[Fitted]) -> None:
+        super().__init__()
+        self.cls = cls
+
+    def load(self, path: str) -> Fitted:
+        spark = self.sparkSession
+        metadata = DefaultParamsReader.loadMetadata(path, spark)
+        model = self.cls()
+        model._resetUid(metadata["uid"])
+        DefaultParamsReader.getAndSetParams(model, metadata)
+        file = spark.read.parquet(os.path.join(path, "model")).first()
+        model._take(bytes(file["file"]), metadata["labels"])
+        # Refuses a file that is damaged.
+        model.native
+        return model

@@ -1,0 +1,185 @@
+"""Linear models as estimators and models of pyspark.ml."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pyspark import keyword_only
+from pyspark.ml.param import Param, Params, TypeConverters
+
+from .. import _linear as single
+from ._estimator import Fitted, FittedClasses, TilewiseSparkEstimator
+
+_to_float, _to_bool, _to_int = TypeConverters.toFloat, TypeConverters.toBoolean, TypeConverters.toInt
+
+
+def _param(name: str, doc: str, converter: Any) -> Param:
+    return Param(Params._dummy(), name, doc, converter)
+
+
+class SparkRegressionModel(Fitted):
+    """A fitted model of numbers."""
+
+
+class SparkClassificationModel(FittedClasses):
+    """A fitted model of classes."""
+
+
+class _Linear(TilewiseSparkEstimator):
+    fit_intercept = _param("fit_intercept", "fit an intercept, which is not penalised", _to_bool)
+    standardise = _param("standardise", "centre numbers and scale them to deviation 1", _to_bool)
+    impute = _param("impute", "replace missing numbers by the mean; otherwise they are an error", _to_bool)
+
+    _DEFAULTS = {"fit_intercept": True, "standardise": True, "impute": True}
+    _model_class: type[Fitted] = SparkRegressionModel
+
+
+class SparkLinearRegression(_Linear):
+    """Least squares; of several solutions the one of least norm. The model of `tilewise train --model linear`."""
+
+    _single = single.LinearRegression
+
+    @keyword_only
+    def __init__(
+        self,
+        *,
+        features_col: str | list[str] = "features",
+        label_col: str = "label",
+        weight_col: str | None = None,
+        prediction_col: str = "prediction",
+        fit_intercept: bool = True,
+        standardise: bool = True,
+        impute: bool = True,
+        verbose: bool = False,
+    ) -> None:
+        super().__init__()
+        self._start(self._input_kwargs)
+
+
+class SparkRidge(_Linear):
+    """Least squares with the penalty alpha |w|^2, in closed form. The model of `tilewise train --model ridge`."""
+
+    _single = single.Ridge
+    alpha = _param("alpha", "weight of the penalty", _to_float)
+    _DEFAULTS = {**_Linear._DEFAULTS, "alpha": 1.0}
+
+    @keyword_only
+    def __init__(
+        self,
+        *,
+        alpha: float = 1.0,
+        features_col: str | list[str] = "features",
+        label_col: str = "label",
+        weight_col: str | None = None,
+        prediction_col: str = "prediction",
+        fit_intercept: bool = True,
+        standardise: bool = True,
+        impute: bool = True,
+        verbose: bool = False,
+    ) -> None:
+        super().__init__()
+        self._start(self._input_kwargs)
+
+
+class SparkLogisticRegression(_Linear):
+    """Logistic regression with the penalty |w|^2 / (2 C); multinomial for more than two classes. C = inf is none.
+
+    Labels are text, booleans or whole numbers; predictions have their type. The model of `tilewise train --model logistic`.
+    """
+
+    _single = single.LogisticRegression
+    _classifies = True
+    _model_class = SparkClassificationModel
+    C = _param("C", "inverse weight of the penalty", _to_float)
+    class_weight = _param("class_weight", "balanced lets all classes count the same", TypeConverters.toString)
+    max_iter = _param("max_iter", "rounds after which the fit ends", _to_int)
+    tol = _param("tol", "largest entry of the gradient, per unit of weight, at which the fit has converged", _to_float)
+    _DEFAULTS = {**_Linear._DEFAULTS, "C": 1.0, "max_iter": 1000, "tol": 1e-8, "probability_col": "probability"}
+
+    @keyword_only
+    def __init__(
+        self,
+        *,
+        C: float = 1.0,
+        features_col: str | list[str] = "features",
+        label_col: str = "label",
+        weight_col: str | None = None,
+        prediction_col: str = "prediction",
+        probability_col: str = "probability",
+        class_weight: str | None = None,
+        fit_intercept: bool = True,
+        standardise: bool = True,
+        impute: bool = True,
+        max_iter: int = 1000,
+        tol: float = 1e-8,
+        verbose: bool = False,
+    ) -> None:
+        super().__init__()
+        self._start(self._input_kwargs)
+
+
+class _Generalised(_Linear):
+    alpha = _param("alpha", "weight of the penalty |w|^2 / 2, beside half the mean deviance", _to_float)
+    max_iter = _param("max_iter", "rounds after which the fit ends", _to_int)
+    tol = _param("tol", "largest entry of the gradient, per unit of weight, at which the fit has converged", _to_float)
+    _DEFAULTS = {**_Linear._DEFAULTS, "alpha": 1.0, "max_iter": 100, "tol": 1e-8}
+
+    @keyword_only
+    def __init__(
+        self,
+        *,
+        alpha: float = 1.0,
+        features_col: str | list[str] = "features",
+        label_col: str = "label",
+        weight_col: str | None = None,
+        prediction_col: str = "prediction",
+        fit_intercept: bool = True,
+        standardise: bool = True,
+        impute: bool = True,
+        max_iter: int = 100,
+        tol: float = 1e-8,
+        verbose: bool = False,
+    ) -> None:
+        super().__init__()
+        self._start(self._input_kwargs)
+
+
+class SparkPoissonRegressor(_Generalised):
+    """Poisson regression of counts, log link."""
+
+    _single = single.PoissonRegressor
+
+
+class SparkGammaRegressor(_Generalised):
+    """Gamma regression of amounts above 0, log link."""
+
+    _single = single.GammaRegressor
+
+
+class SparkTweedieRegressor(_Generalised):
+    """Tweedie regression of amounts of which many are 0, log link; `power` is between 1 and 2, without these."""
+
+    _single = single.TweedieRegressor
+    power = _param("power", "the variance is proportional to so high a power of the mean", _to_float)
+    _DEFAULTS = {**_Generalised._DEFAULTS, "power": 1.5}
+
+    @keyword_only
+    def __init__(
+        self,
+        *,
+        power: float = 1.5,
+        alpha: float = 1.0,
+        features_col: str | list[str] = "features",
+        label_col: str = "label",
+        weight_col: str | None = None,
+        prediction_col: str = "prediction",
+        fit_intercept: bool = True,
+        standardise: bool = True,
+        impute: bool = True,
+        max_iter: int = 100,
+        tol: float = 1e-8,
+        verbose: bool = False,
+    ) -> None:
+        # The one above would take its own arguments for those given.
+        TilewiseSparkEstimator.__init__(self)
+        self._start(self._input_kwargs)

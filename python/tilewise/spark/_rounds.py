@@ -1,0 +1,172 @@
+"""Training in rounds on a cluster: what the driver does. Of families it knows nothing: a trainer asks, partitions answer.
+
+Only the API of DataFrames is used, so that all this runs over Spark Connect too. The rows of a partition are stored once, by its
+executor; a token for each partition is what Spark keeps. A round is one job over the tokens, with the request in the function that
+is sent. When an executor is lost its tokens are lost with it, and Spark makes them again from the data, on another one.
+"""
+
+from __future__ import annotations
+
+import functools
+import logging
+import sys
+import uuid
+import warnings
+from collections.abc import Callable
+
+import pyarrow as pa
+from pyspark.sql import DataFrame
+
+from .._native import VERSION, Model, Trainer
+from . import _worker
+
+log = logging.getLogger("tilewise.spark")
+
+#: How often partitions whose files are gone are stored again before the fit gives up.
+REBUILDS = 3
+
+
+class Partitions:
+    """The partitions of a table, stored by the executors. Ends as a context."""
+
+    def __init__(self, rows: DataFrame, features: list[str], array: bool, others: list[str]) -> None:
+        self._plan = _worker.Plan(uuid.uuid4().hex, features, array, others)
+        self._rows = rows.select(*[f"`{name}`" for name in features + others])
+        self._known: dict[int, dict] = {}
+        self._tokens: DataFrame | None = None
+        try:
+            self._build()
+        except BaseException:
+            self.close()
+            raise
+
+    def _build(self) -> None:
+        build = functools.partial(_worker.build, plan=self._plan)
+        self._tokens = self._rows.mapInArrow(build, _worker.TOKEN_DDL).persist()
+        tokens = {token["partition"]: token for token in collected(self._tokens)}
+        for partition, token in sorted(tokens.items()):
+            if token["version"] != VERSION:
+                raise RuntimeError(
+                    f"the executor on {token['host']} has tilewise {token['version']}, the driver {VERSION}; install the same on all"
+                )
+            refused(partition, token["error"])
+        for partition, token in self._known.items():
+            self._compare(partition, token["hash"], tokens.get(partition, {}).get("hash"))
+        self._known = tokens
+
+    def _compare(self, partition: int, before: str | None, now: str | None) -> None:
+        if before != now:
+            raise RuntimeError(
+                f"partition {partition} was read again and its rows are not what they were: a source that gives other rows, or "
+                "the same in another order, cannot be trained on; write it to files first, or sort it"
+            )
+
+    @property
+    def rows(self) -> int:
+        return sum(token["rows"] for token in self._known.values())
+
+    @property
+    def width(self) -> int:
+        """Features of a row; 0 where there are no rows."""
+        widths = {token["width"] for token in self._known.values()}
+        if len(widths) > 1:
+            raise ValueError(f"arrays of features have {min(widths)} numbers in one row and {max(widths)} in another")
+        return max(widths, default=0)
+
+    def ask(self, request: bytes) -> list[bytes]:
+        """The answers of all partitions to a request, in their order."""
+        for _ in range(REBUILDS):
+            answers = collected(self._tokens.mapInArrow(functools.partial(_worker.answer, request=request), _worker.ANSWER_DDL))
+            if not any(answer["lost"] for answer in answers):
+                break
+            log.warning("rows that were stored are gone; they are stored again")
+            self._tokens.unpersist()
+            self._build()
+        else:
+            raise RuntimeError(
+                "the rows that executors stored are not there when they are needed: tasks run where they were not stored. "
+                "Executors need local folders (spark.local.dir) that last as long as they do"
+            )
+        answers = {answer["partition"]: answer for answer in answers}
+        for partition in sorted(answers.keys() | self._known.keys()):
+            known, answer = self._known.get(partition, {}), answers.get(partition, {})
+            refused(partition, answer.get("error"))
+            self._compare(partition, known.get("hash"), answer.get("hash"))
+        return [answers[partition]["answer"] for partition in sorted(answers)]
+
+    def close(self) -> None:
+        """Removes what was stored, where it can be reached."""
+        if self._tokens is None:
+            return
+        try:
+            if self._known:
+                self._tokens.mapInArrow(_worker.forget, _worker.ANSWER_DDL).toArrow()
+            self._tokens.unpersist()
+        except Exception as error:  # noqa: BLE001
+            log.warning("stored rows could not be removed, they go with their executors: %s", error)
+        self._tokens = None
+
+    def __enter__(self) -> Partitions:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+def refused(partition: int, error: str | None) -> None:
+    """Raises what a partition says is wrong with its rows, which are counted within it."""
+    if error is not None:
+        raise ValueError(f"partition {partition}: {error}")
+
+
+def collected(frame: DataFrame) -> list[dict]:
+    """The rows of a small table; what went wrong with executors is told in one line."""
+    try:
+        rows: pa.Table = frame.toArrow()
+    except Exception as error:
+        text = str(error)
+        for module, package in (("tilewise", "tilewise"), ("pyarrow", "pyarrow"), ("sklearn", "scikit-learn")):
+            if f"No module named '{module}" in text:
+                raise RuntimeError(
+                    f"executors have no package {package!r}: install it where they run Python (spark.pyspark.python), in the "
+                    "version that the driver has"
+                ) from error
+        if "No space left on device" in text:
+            raise OSError("an executor has no space left in its local folder (spark.local.dir) for the rows of a partition") from error
+        raise
+    return rows.to_pylist()
+
+
+def train(trainer: Trainer, partitions: Partitions, show: bool) -> Model:
+    """Runs the rounds of a trainer."""
+    done = 0
+    while (request := trainer.request()) is not None:
+        trainer.advance(partitions.ask(request))
+        done += 1
+        most = trainer.at_most()
+        line = f"round {done}" + (f" of at most {most}" if most else "") + f": {trainer.note()}"
+        log.info(line)
+        if show:
+            print(line, file=sys.stderr, flush=True)
+    return trainer.finish()
+
+
+def advise(setting: Callable[[str, str], str]) -> None:
+    """Tells of settings that cost time; `setting(key, default)` reads one."""
+
+    def number(key: str, default: int) -> int:
+        text = setting(key, str(default))
+        return int(text) if text.isdigit() else default
+
+    cores, cpus = number("spark.executor.cores", 1), number("spark.task.cpus", 1)
+    advice = []
+    if setting("spark.python.unix.domain.socket.enabled", "false") != "true":
+        advice.append("spark.python.unix.domain.socket.enabled=true saves some 40 ms in every task")
+    if cores > cpus:
+        advice.append(
+            f"spark.task.cpus={cores}, the cores of an executor, lets one task use them all instead of {cores // cpus} at a time"
+        )
+    if setting("spark.python.worker.reuse", "true") != "true":
+        advice.append("spark.python.worker.reuse=true keeps what workers have open from round to round")
+    if advice:
+        warnings.warn("faster rounds: " + "; ".join(advice), stacklevel=5)

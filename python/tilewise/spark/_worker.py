@@ -1,0 +1,162 @@
+"""What runs in the Python processes of executors. In a module that can be imported, so that what is opened stays open from round
+to round: functions that are sent along would start with nothing each time.
+
+Every function reads its whole input. One that does not costs the worker, and with it all that it had open.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import tempfile
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+from pyspark import TaskContext
+
+from .. import _native
+from . import _arrow
+
+#: What stands for a partition: who made it, where its rows are, and what they are.
+TOKEN = pa.schema(
+    {
+        "partition": pa.int32(),
+        "rows": pa.int64(),
+        "width": pa.int32(),
+        "hash": pa.string(),
+        "path": pa.string(),
+        "host": pa.string(),
+        "version": pa.string(),
+        "error": pa.string(),
+    }
+)
+TOKEN_DDL = (
+    "partition int, rows bigint, width int, hash string, path string, host string, version string, error string"
+)
+
+#: What a partition answers in a round. `lost` tells that its rows are no longer where they were.
+ANSWER = pa.schema({"partition": pa.int32(), "hash": pa.string(), "answer": pa.binary(), "error": pa.string(), "lost": pa.bool_()})
+ANSWER_DDL = "partition int, hash string, answer binary, error string, lost boolean"
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What of a table is stored, and under which name."""
+
+    name: str
+    features: list[str]
+    #: Whether there is one column of arrays.
+    array: bool
+    others: list[str]
+
+
+_open: dict[str, _native.Piece] = {}
+
+
+def _piece(path: str) -> _native.Piece:
+    piece = _open.get(path)
+    if piece is None:
+        for gone in [known for known in _open if not os.path.exists(known)]:
+            del _open[gone]
+        piece = _open[path] = _native.Piece.open(path)
+    return piece
+
+
+def _folder(partition: int) -> str:
+    """The executor's own folder, which goes with it."""
+    folders = [folder for folder in os.environ.get("SPARK_LOCAL_DIRS", "").split(",") if os.path.isdir(folder)]
+    return folders[partition % len(folders)] if folders else tempfile.gettempdir()
+
+
+def table_of(rows: pa.Table, plan: Plan) -> tuple[_native.Table, int]:
+    """The rows as a table of the compiled part, and the number of its features."""
+    table = _native.Table()
+    width = len(plan.features)
+    if plan.array:
+        arrays = _arrow.matrix(rows.column(plan.features[0]))
+        width = arrays.shape[1]
+        table.matrix([f"x{i}" for i in range(width)], arrays)
+    else:
+        for name in plan.features:
+            _arrow.add(table, name, rows.column(name))
+    for name in plan.others:
+        _arrow.add(table, name, rows.column(name))
+    return table, width
+
+
+def build(batches: Iterable[pa.RecordBatch], plan: Plan) -> Iterator[pa.RecordBatch]:
+    """Stores the rows of this partition, and yields its token; nothing for a partition without rows."""
+    batches = [batch for batch in batches if batch.num_rows]
+    if not batches:
+        return
+    partition = TaskContext.get().partitionId()
+    token = {
+        "partition": partition,
+        "host": socket.gethostname(),
+        "version": _native.VERSION,
+        "rows": 0,
+        "width": 0,
+        "hash": "",
+        "path": "",
+        "error": None,
+    }
+    try:
+        table, width = table_of(pa.Table.from_batches(batches), plan)
+        path = os.path.join(_folder(partition), f"tilewise-{plan.name}-{partition}.part")
+        piece = _open[path] = _native.Piece.create(path, table)
+        token |= {"rows": piece.rows, "width": width, "hash": piece.hash, "path": path}
+    except ValueError as error:
+        # What is wrong with the data is wrong at the next attempt too.
+        token["error"] = str(error)
+    yield pa.RecordBatch.from_pylist([token], schema=TOKEN)
+
+
+def _tokens(batches: Iterable[pa.RecordBatch]) -> list[dict]:
+    return [token for batch in batches for token in batch.to_pylist()]
+
+
+def answer(batches: Iterable[pa.RecordBatch], request: bytes) -> Iterator[pa.RecordBatch]:
+    """The answers of the partitions whose tokens come here."""
+    threads = TaskContext.get().cpus()
+    answers = []
+    for token in _tokens(batches):
+        told = {"partition": token["partition"], "hash": token["hash"], "answer": b"", "error": token["error"], "lost": False}
+        if told["error"] is None:
+            if not os.path.exists(token["path"]):
+                told["lost"] = True
+            else:
+                try:
+                    piece = _piece(token["path"])
+                    told |= {"hash": piece.hash, "answer": piece.answer(request, threads)}
+                except ValueError as error:
+                    told["error"] = str(error)
+        answers.append(told)
+    yield pa.RecordBatch.from_pylist(answers, schema=ANSWER)
+
+
+def forget(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+    """Removes what was stored."""
+    for token in _tokens(batches):
+        _open.pop(token["path"], None)
+        if os.path.exists(token["path"]):
+            _native.Piece.remove(token["path"])
+    yield pa.RecordBatch.from_pylist([], schema=ANSWER)
+
+
+_models: dict[bytes, _native.Model] = {}
+
+
+def predict(model: bytes, features: list[str], array: bool, columns: tuple[pa.Array, ...]) -> np.ndarray:
+    """Rows x outputs of a model's file."""
+    loaded = _models.get(model)
+    if loaded is None:
+        _models.clear()
+        loaded = _models[model] = _native.Model.from_bytes(model)
+    context = TaskContext.get()
+    if len(columns[0]) == 0:
+        return np.empty((0, len(loaded.outputs) or 1))
+    rows = pa.Table.from_arrays(list(columns), names=features)
+    table, _ = table_of(rows, Plan("", features, array, []))
+    return loaded.predict(table, True, context.cpus() if context else 1)
