@@ -148,11 +148,7 @@ pub trait Number: Plain {
     fn bytes(all: &[Self]) -> Vec<u8>;
     /// As [`bytes`](Self::bytes), where they lie if the machine keeps numbers as files do.
     fn lying(all: &[Self]) -> Cow<'_, [u8]> {
-        if cfg!(target_endian = "little") {
-            bytemuck::cast_slice(all).into()
-        } else {
-            Self::bytes(all).into()
-        }
+        if cfg!(target_endian = "little") { bytes_of(all).into() } else { Self::bytes(all).into() }
     }
 }
 

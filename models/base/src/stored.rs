@@ -103,7 +103,7 @@ impl StoredTable {
                 Stored::F32 => Column::F32(self.part.numbers(&section)?.into()),
                 Stored::F64 => Column::F64(self.part.numbers(&section)?.into()),
                 Stored::Categorical(dictionary) => Column::Categorical {
-                    codes: self.part.numbers(&section)?,
+                    codes: self.part.numbers(&section)?.into(),
                     dictionary: dictionary.clone(),
                 },
                 Stored::Boolean => {

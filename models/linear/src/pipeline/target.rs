@@ -114,7 +114,9 @@ impl Seen {
         match self.counted {
             0 => return Err(Error::Fit("there are no rows to learn from".into())),
             1 => {
-                return Err(Error::Fit("there is only one row to learn from; at least two are needed".into()));
+                return Err(Error::Fit(
+                    "there is only one row to learn from; at least two are needed".into(),
+                ));
             }
             _ => {}
         }

@@ -4,9 +4,7 @@ use proptest::prelude::*;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 use tilewise_base::encoder::Options;
-use tilewise_base::{
-    Column, Context, Dataset, InBytes, MISSING_CODE, Model, ModelFile, Roles, StoredTable,
-};
+use tilewise_base::{Column, Context, Dataset, InBytes, MISSING_CODE, Model, ModelFile, Roles, StoredTable};
 use tilewise_kernels::random::Philox;
 use tilewise_linear::pipeline::rounds::{PipelineTrainer, partial};
 use tilewise_linear::pipeline::{Estimator, Pipeline};
@@ -21,7 +19,8 @@ struct Folder(PathBuf);
 impl Folder {
     fn new() -> Self {
         static COUNT: AtomicU64 = AtomicU64::new(0);
-        let name = format!("tilewise-pieces-{}-{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
+        let name =
+            format!("tilewise-pieces-{}-{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
         let folder = std::env::temp_dir().join(name);
         std::fs::create_dir_all(&folder).unwrap();
         Self(folder)
@@ -39,8 +38,17 @@ fn table(rows: usize, seed: u64) -> Dataset {
     let random = Philox::new(seed, Philox::purpose("pieces"));
     let normal = |j: u64| (0..rows as u64).map(move |i| random.normal(i * 8 + j)).collect::<Vec<f64>>();
     let (a, b, noise) = (normal(0), normal(1), normal(2));
-    let codes: Vec<u32> =
-        (0..rows).map(|i| if i % 97 == 5 { 1 } else if i % 13 == 4 { MISSING_CODE } else { (i % 2 * 2) as u32 }).collect();
+    let codes: Vec<u32> = (0..rows)
+        .map(|i| {
+            if i % 97 == 5 {
+                1
+            } else if i % 13 == 4 {
+                MISSING_CODE
+            } else {
+                (i % 2 * 2) as u32
+            }
+        })
+        .collect();
     let flag: Vec<Option<bool>> = (0..rows).map(|i| (i % 17 != 3).then_some(i % 3 == 0)).collect();
     let score: Vec<f64> =
         (0..rows).map(|i| a[i] - 0.5 * b[i] + f64::from(u8::from(codes[i] == 2)) + 0.5 * noise[i]).collect();
@@ -104,7 +112,9 @@ fn train(estimator: &Estimator, roles: &Roles, pieces: &[Dataset]) -> tilewise_b
 
 fn whole(estimator: &Estimator, roles: &Roles, table: &Dataset) -> tilewise_base::Result<Vec<u8>> {
     let others = table.names().iter().filter(|name| {
-        !inputs().contains(name) && !roles.targets.contains(name) && ![&roles.weight, &roles.offset].contains(&&Some(name.to_string()))
+        !inputs().contains(name)
+            && !roles.targets.contains(name)
+            && ![&roles.weight, &roles.offset].contains(&&Some(name.to_string()))
     });
     let roles = Roles { ignore: others.cloned().collect(), ..roles.clone() };
     Pipeline::fit("a kind", estimator, Options::default(), table, &roles, &Context::default())?.to_bytes()
@@ -117,7 +127,9 @@ fn cut(table: &Dataset, at: &[usize]) -> Vec<Dataset> {
 }
 
 fn estimators() -> Vec<(Estimator, Roles)> {
-    let logistic = |class_weights| Estimator::Logistic(Logistic { class_weights, tolerance: 1e-10, ..Logistic::default() });
+    let logistic = |class_weights| {
+        Estimator::Logistic(Logistic { class_weights, tolerance: 1e-10, ..Logistic::default() })
+    };
     let poisson = Generalised { distribution: Distribution::Poisson, alpha: 1e-3, ..Generalised::default() };
     vec![
         (Estimator::LeastSquares(LeastSquares::default()), roles("score")),
@@ -130,13 +142,22 @@ fn estimators() -> Vec<(Estimator, Roles)> {
 
 /// The numbers of both files agree and everything else is the same.
 fn assert_close(ours: &[u8], theirs: &[u8]) {
-    let (ours, theirs) = (Pipeline::from_file(&ModelFile::parse(ours).unwrap()).unwrap(), Pipeline::from_file(&ModelFile::parse(theirs).unwrap()).unwrap());
-    assert_eq!((ours.inputs(), ours.task(), ours.target()), (theirs.inputs(), theirs.task(), theirs.target()));
+    let (ours, theirs) = (
+        Pipeline::from_file(&ModelFile::parse(ours).unwrap()).unwrap(),
+        Pipeline::from_file(&ModelFile::parse(theirs).unwrap()).unwrap(),
+    );
+    assert_eq!(
+        (ours.inputs(), ours.task(), ours.target()),
+        (theirs.inputs(), theirs.task(), theirs.target())
+    );
     assert_eq!((ours.estimator(), ours.offset()), (theirs.estimator(), theirs.offset()));
     assert_eq!(ours.report().warnings, theirs.report().warnings);
     let close = |a: &[f64], b: &[f64]| {
         let scale = b.iter().fold(1.0f64, |m, x| m.max(x.abs()));
-        assert!(a.len() == b.len() && a.iter().zip(b).all(|(a, b)| (a - b).abs() <= CHUNKING * scale), "{a:?} {b:?}");
+        assert!(
+            a.len() == b.len() && a.iter().zip(b).all(|(a, b)| (a - b).abs() <= CHUNKING * scale),
+            "{a:?} {b:?}"
+        );
     };
     close(&ours.linear().coefficients, &theirs.linear().coefficients);
     close(&ours.linear().intercepts, &theirs.linear().intercepts);
@@ -171,7 +192,9 @@ fn what_is_wrong_is_told_as_of_the_whole() {
     let data = table(60, 2);
     let least = Estimator::LeastSquares(LeastSquares::default());
     let logistic = Estimator::Logistic(Logistic::default());
-    let told = |estimator: &Estimator, roles: &Roles, pieces: &[Dataset]| train(estimator, roles, pieces).unwrap_err().to_string();
+    let told = |estimator: &Estimator, roles: &Roles, pieces: &[Dataset]| {
+        train(estimator, roles, pieces).unwrap_err().to_string()
+    };
     let changed = |name: &str, column: Column| {
         let columns = data.names().iter().cloned().zip(data.columns().iter().cloned());
         let columns = columns.map(|(n, c)| if n == name { (n, column.clone()) } else { (n, c) });
@@ -180,7 +203,10 @@ fn what_is_wrong_is_told_as_of_the_whole() {
     let mut score: Vec<f64> = vec![1.0; 60];
     score[33] = f64::NAN;
     let message = told(&least, &roles("score"), &cut(&changed("score", Column::F64(score.into())), &[30]));
-    assert!(message.contains("row 4") && message.contains("\"score\"") && message.contains("missing"), "{message}");
+    assert!(
+        message.contains("row 4") && message.contains("\"score\"") && message.contains("missing"),
+        "{message}"
+    );
     let same = changed("score", Column::F64(vec![2.5; 60].into()));
     let message = told(&least, &roles("score"), &cut(&same, &[30]));
     assert!(message.contains("2.5 in every row"), "{message}");
@@ -199,7 +225,8 @@ fn what_is_wrong_is_told_as_of_the_whole() {
     let other = changed("b", data.column("d").unwrap().clone());
     let mixed = [data.clone(), other].map(|d| read_alone(&d));
     assert!(told(&least, &roles("score"), &mixed).contains("numeric in one piece of the table and boolean"));
-    let infinite = changed("b", Column::F64((0..60).map(|i| if i == 31 { f64::INFINITY } else { i as f64 }).collect()));
+    let infinite =
+        changed("b", Column::F64((0..60).map(|i| if i == 31 { f64::INFINITY } else { i as f64 }).collect()));
     assert!(told(&least, &roles("score"), &cut(&infinite, &[30])).contains("row 2, column \"b\""));
     assert!(told(&least, &roles("score"), &[]).contains("no rows"));
     let lasso = Estimator::ElasticNet { params: ElasticNet::default(), search: None };
