@@ -3,6 +3,7 @@
 #   make check       formatting, clippy, documentation, tests: what a change has to pass
 #   make test        all tests
 #   make test-python tests of the Python package, in an environment of their own (a part of make test)
+#   make test-spark  tests of the Python package on a cluster of Spark, if there is Java (a part of make test)
 #   make test-triton Triton's own client, and the protocol's document, both from PyPI, against the server
 #   make wheel       the Python package as a wheel, in target/wheels
 #   make test-deep   wide sweeps; mutated model files; kernels under valgrind and AddressSanitizer (tens of minutes)
@@ -15,7 +16,7 @@ HOST := x86_64-unknown-linux-gnu
 DEEP_CASES ?= 5000
 FUZZ_SECONDS ?= 600
 
-.PHONY: check test test-python test-triton wheel test-deep test-fuzz test-valgrind test-asan test-inlined test-arm64 bench report
+.PHONY: check test test-python test-spark test-triton wheel test-deep test-fuzz test-valgrind test-asan test-inlined test-arm64 bench report
 
 check:
 	$(CARGO) fmt --all --check
@@ -28,10 +29,14 @@ test:
 	TILEWISE_BUILT=1 $(CARGO) test --workspace
 	$(CARGO) test -p tilewise-kernels --all-features --test foreign
 	$(MAKE) test-python
+	$(MAKE) test-spark
 
 # After the tests of the workspace, of which the module shares the built dependencies.
 test-python:
 	scripts/test-python
+
+test-spark:
+	scripts/test-spark
 
 test-triton:
 	scripts/test-triton

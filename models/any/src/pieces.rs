@@ -70,3 +70,59 @@ impl InBytes for Named {
         self.1.finish()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{load_bytes, train};
+    use tilewise_base::{Column, Context, Dataset};
+
+    fn table() -> Dataset {
+        let x: Vec<f64> = (0..40).map(|i| f64::from(i * 7 % 40)).collect();
+        let y = x.iter().map(|x| f64::from(u8::from(*x > 11.0)) + 1.0).collect();
+        Dataset::new(vec![("x".into(), Column::F64(x.into())), ("y".into(), Column::F64(y))]).unwrap()
+    }
+
+    #[test]
+    fn families_that_are_trained_on_pieces_give_their_model() {
+        let folder = std::env::temp_dir().join(format!("tilewise-families-{}", std::process::id()));
+        std::fs::create_dir_all(&folder).unwrap();
+        let piece = StoredTable::create(&folder.join("0.part"), &table()).unwrap();
+        let mut tried = Vec::new();
+        for family in FAMILIES.iter().filter(|family| family.pieces.is_some()) {
+            let (roles, settings) = (Roles::target("y"), Settings::default());
+            let mut trainer = trainer(family.name, &settings, vec!["x".into()], &roles).unwrap();
+            while let Some(request) = trainer.request().unwrap() {
+                trainer.advance(&[super::piece(&request, &piece).unwrap()]).unwrap();
+            }
+            let bytes = trainer.finish().unwrap().to_bytes().unwrap();
+            let whole = train(family.name, &table(), &roles, &settings, &Context::default()).unwrap();
+            assert_eq!(bytes, whole.to_bytes().unwrap(), "{}", family.name);
+            assert_eq!(load_bytes(&bytes).unwrap().kind(), family.name);
+            tried.push(family.name);
+        }
+        std::fs::remove_dir_all(&folder).unwrap();
+        assert_eq!(tried, ["linear", "ridge", "logistic", "poisson", "gamma", "tweedie"]);
+    }
+
+    #[test]
+    fn others_are_refused_by_name() {
+        let told = |name: &str, settings: &Settings, inputs: &[&str]| {
+            let inputs = inputs.iter().map(ToString::to_string).collect();
+            trainer(name, settings, inputs, &Roles::target("y"))
+                .err()
+                .map(|e| e.to_string())
+                .unwrap_or_default()
+        };
+        let none = Settings::default();
+        assert!(told("forest", &none, &["x"]).contains("of pieces are trained linear, ridge, logistic"));
+        assert!(told("lasso", &none, &["x"]).contains("lasso"));
+        assert!(told("lineal", &none, &["x"]).contains("lineal"));
+        assert!(told("linear", &none, &[]).contains("no column is left"));
+        assert!(told("linear", &none.clone().with("errors", "classical"), &["x"]).contains("errors"));
+        assert!(
+            told("linear", &none.clone().with("solver", "gradient-descent"), &["x"]).contains("one memory")
+        );
+        assert!(told("linear", &none.with("alpha", 1), &["x"]).contains("alpha"));
+    }
+}

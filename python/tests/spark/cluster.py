@@ -78,7 +78,7 @@ class Cluster:
     def connect_server(self):
         """Starts a server of Spark Connect on this cluster; its address."""
         port = free_port()
-        conf = {**settings(self), "spark.connect.grpc.binding.port": port, "spark.connect.grpc.binding.address": "127.0.0.1"}
+        conf = {**settings(self), "spark.cores.max": 1, "spark.connect.grpc.binding.port": port, "spark.connect.grpc.binding.address": "127.0.0.1"}
         arguments = [f"--conf={key}={value}" for key, value in conf.items()]
         server = "org.apache.spark.sql.connect.service.SparkConnectServer"
         submit = ["org.apache.spark.deploy.SparkSubmit", "--class", server, "--master", self.url, *arguments, "spark-internal"]
@@ -145,6 +145,7 @@ def settings(cluster):
         "spark.ui.enabled": "false",
         "spark.executor.memory": "700m",
         "spark.executor.cores": "1",
+        "spark.cores.max": "2",
         "spark.python.unix.domain.socket.enabled": "true",
         "spark.driver.extraJavaOptions": QUICK,
         "spark.executor.extraJavaOptions": QUICK,

@@ -161,8 +161,6 @@ class TilewiseSparkEstimator(Estimator, Columns, DefaultParamsWritable, DefaultP
 class Fitted(Model, Columns, MLWritable, MLReadable):
     """A fitted model: the bytes of its file, and the columns to read and write."""
 
-    _result = "prediction double"
-
     def __init__(self) -> None:
         super().__init__()
         self._setDefault(features_col="features", prediction_col="prediction")
@@ -201,14 +199,14 @@ class Fitted(Model, Columns, MLWritable, MLReadable):
         readable, features, array = self._features(dataset)
         model, answers = self._bytes, self._answers()
 
-        @F.arrow_udf(returnType=self._outputs(), functionType=F.ArrowUDFType.SCALAR)
+        @F.arrow_udf(returnType=self._outputs())
         def predict(*columns: pa.Array) -> pa.Array:
             return answers(_worker.predict(model, features, array, columns))
 
-        predicted = "tilewise predicted"
-        inputs = [readable[f"`{name}`"] for name in features]
+        inputs = [F.col(f"`{name}`") for name in features]
         if array and readable is not dataset:
-            inputs = [vector_to_array(dataset[f"`{features[0]}`"])]
+            inputs = [vector_to_array(inputs[0])]
+        predicted = "tilewise predicted"
         result = dataset.withColumn(predicted, predict(*inputs))
         return result.withColumns(self._columns(F.col(f"`{predicted}`"))).drop(predicted)
 

@@ -1,0 +1,24 @@
+"""A fit over Spark Connect, in a process of its own: one process has sessions of one kind.
+
+python connect_fit.py ADDRESS PARQUET OUT
+"""
+
+import sys
+
+from pyspark.sql import SparkSession
+from tables import INPUTS
+from tilewise.spark import SparkClassificationModel, SparkLogisticRegression
+
+if __name__ == "__main__":
+    address, source, out = sys.argv[1:]
+    spark = SparkSession.builder.remote(address).getOrCreate()
+    frame = spark.read.parquet(source).repartition(3)
+    model = SparkLogisticRegression(features_col=INPUTS, label_col="passed").fit(frame)
+    model.save_file(out)
+    told = model.transform(frame)
+    print(told.select("prediction", "probability").first())
+    right = told.filter("prediction = passed").count() / frame.count()
+    assert right > 0.8, right
+    model.write().save(out + ".saved")
+    assert SparkClassificationModel.load(out + ".saved").to_bytes() == model.to_bytes()
+    spark.stop()

@@ -1,0 +1,113 @@
+"""What is lost during a fit: an executor, the files of partitions; and sources that give other rows when they are read again."""
+
+import logging
+import os
+import signal
+import warnings
+
+import pyarrow.parquet as pq
+import pytest
+from pyspark.sql import functions as F
+from tables import INPUTS, mixed
+from tilewise.spark import SparkLogisticRegression
+
+
+class AtRound(logging.Handler):
+    """Does something once, after a round of a fit."""
+
+    def __init__(self, number, action):
+        super().__init__(logging.INFO)
+        self.start, self.action, self.done = f"round {number}", action, False
+
+    def emit(self, record):
+        if not self.done and record.getMessage().startswith(self.start):
+            self.done = True
+            self.action()
+
+    def __enter__(self):
+        self.log = logging.getLogger("tilewise.spark")
+        self.log.addHandler(self)
+        self.log.setLevel(logging.INFO)
+        return self
+
+    def __exit__(self, *_):
+        self.log.removeHandler(self)
+        self.log.setLevel(logging.NOTSET)
+        assert self.done
+
+
+@pytest.fixture()
+def rows(spark, tmp_path):
+    """A table in four files, each a partition."""
+    table = mixed()
+    for i in range(4):
+        pq.write_table(table.slice(150 * i, 150), tmp_path / f"{i}.parquet")
+    # Files that are small would be read together.
+    frames = [spark.read.parquet(str(tmp_path / f"{i}.parquet")) for i in range(4)]
+    return frames[0].union(frames[1]).union(frames[2]).union(frames[3])
+
+
+ESTIMATOR = SparkLogisticRegression(features_col=INPUTS, label_col="passed", tol=1e-10)
+
+
+def stored(cluster):
+    return sorted((cluster.folder / "local").rglob("tilewise-*"))
+
+
+def test_an_executor_that_is_killed_costs_its_work_alone(rows, spark_cluster):
+    expected = ESTIMATOR.fit(rows).to_bytes()
+    before = spark_cluster.executors()
+    assert len(before) == 2
+    with AtRound(3, lambda: os.kill(before[0], signal.SIGKILL)):
+        assert ESTIMATOR.fit(rows).to_bytes() == expected
+    spark_cluster._wait("another executor", lambda: len(spark_cluster.executors()) == 2)
+    assert spark_cluster.executors() != before
+
+
+def test_rows_whose_files_are_gone_are_stored_again(rows, spark_cluster):
+    expected = ESTIMATOR.fit(rows).to_bytes()
+    assert stored(spark_cluster) == []
+    found = []
+
+    def remove():
+        found.extend(stored(spark_cluster))
+        for path in found:
+            path.unlink()
+
+    # Those of two partitions and what was derived from them; after a fit nothing is left of any.
+    with AtRound(4, remove):
+        assert ESTIMATOR.fit(rows).to_bytes() == expected
+    assert len(found) == 8
+    assert stored(spark_cluster) == []
+
+
+def test_a_source_that_gives_other_rows_is_refused(rows, spark_cluster):
+    other = rows.withColumn("a", F.expr("a + 0 * unix_micros(now())") + F.expr("uuid() > '8'").cast("float"))
+    remove = lambda: [path.unlink() for path in stored(spark_cluster)]  # noqa: E731
+    with AtRound(3, remove), pytest.raises(RuntimeError, match="its rows are not what they were"):
+        ESTIMATOR.fit(other)
+    assert stored(spark_cluster) == []
+
+
+def test_slow_settings_are_told(spark, rows):
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        ESTIMATOR.fit(rows)
+    from tilewise.spark import _rounds
+
+    slow = {"spark.executor.cores": "4", "spark.python.worker.reuse": "false"}
+    with pytest.warns(UserWarning) as told:
+        _rounds.advise(slow.get)
+    for word in ("spark.python.unix.domain.socket.enabled=true", "spark.task.cpus=4", "spark.python.worker.reuse=true"):
+        assert word in str(told[0].message)
+
+
+def test_executors_without_the_package_are_told_of(spark):
+    from tilewise.spark import _rounds
+
+    class Broken:
+        def toArrow(self):
+            raise Exception("PythonException: ...\nModuleNotFoundError: No module named 'tilewise'")
+
+    with pytest.raises(RuntimeError, match="executors have no package 'tilewise'"):
+        _rounds.collected(Broken())
