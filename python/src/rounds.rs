@@ -79,6 +79,10 @@ impl Trainer {
     }
 }
 
+fn on<R: Send>(threads: usize, f: impl FnOnce() -> R + Send) -> R {
+    if threads == 1 { parallel::on_this_thread(f) } else { parallel::with_threads(threads, f) }
+}
+
 /// A piece of a table in a file of its own.
 #[pyclass(frozen, module = "tilewise._native")]
 pub(crate) struct Piece {
@@ -87,11 +91,13 @@ pub(crate) struct Piece {
 
 #[pymethods]
 impl Piece {
-    /// Writes a table, which is used up, to a file that nobody will write to.
+    /// Writes a table, which is used up, to a file that nobody will write to. Rows are sorted, so that the file does not depend on the
+    /// order in which they came.
     #[staticmethod]
-    fn create(py: Python<'_>, path: PathBuf, table: &mut Table) -> PyResult<Self> {
+    fn create(py: Python<'_>, path: PathBuf, table: &mut Table, threads: usize) -> PyResult<Self> {
         let dataset = table.take()?;
-        let table = py.detach(|| guarded(|| StoredTable::create(&path, &dataset))).map_err(exception)?;
+        let create = || on(threads, || StoredTable::create_sorted(&path, &dataset));
+        let table = py.detach(|| guarded(create)).map_err(exception)?;
         Ok(Self { table })
     }
 
@@ -126,11 +132,7 @@ impl Piece {
         request: Vec<u8>,
         threads: usize,
     ) -> PyResult<Bound<'py, PyBytes>> {
-        let answer = || tilewise_models::piece(&request, &self.table);
-        let answer = || match threads {
-            1 => parallel::on_this_thread(answer),
-            threads => parallel::with_threads(threads, answer),
-        };
+        let answer = || on(threads, || tilewise_models::piece(&request, &self.table));
         let answer = py.detach(|| guarded(answer)).map_err(exception)?;
         Ok(PyBytes::new(py, &answer))
     }

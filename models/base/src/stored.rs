@@ -10,8 +10,10 @@ use crate::replace::Replacement;
 use crate::{Column, Dataset, Error, Result};
 use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
+use tilewise_kernels::parallel;
 use xxhash_rust::xxh3::xxh3_128;
 
 /// How the head of such a part calls it.
@@ -68,6 +70,15 @@ impl StoredTable {
         part::write(&mut file, KIND, &header, &sections)?;
         file.commit_read_only()?;
         Self::open(path)
+    }
+
+    /// As [`create`](Self::create), with rows sorted by the hash of their cells: the same rows are the same file in whatever order they
+    /// come, as they do from a shuffle of a cluster. Takes the memory of a second table.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn create_sorted(path: &Path, dataset: &Dataset) -> Result<Self> {
+        Self::create(path, &dataset.take(&by_hash(dataset)))
     }
 
     /// Opens what [`create`](Self::create) wrote. Reads every byte once, for the hash.
@@ -163,6 +174,34 @@ impl StoredTable {
     }
 }
 
+/// The numbers of rows, in the order of the hashes of their cells. Rows that are equal may stand in any order.
+fn by_hash(dataset: &Dataset) -> Vec<usize> {
+    /// Rows of a task.
+    const TASK: usize = 4096;
+    let hashes_of = |rows: Range<usize>| {
+        let mut cells = Vec::with_capacity(8 * dataset.columns().len());
+        let hash = |row: usize| {
+            cells.clear();
+            for column in dataset.columns() {
+                match column {
+                    Column::F32(x) => cells.extend(x[row].to_le_bytes()),
+                    Column::F64(x) => cells.extend(x[row].to_le_bytes()),
+                    Column::Categorical { codes, .. } => cells.extend(codes[row].to_le_bytes()),
+                    Column::Boolean(x) => cells.push(x[row].map_or(MISSING, u8::from)),
+                }
+            }
+            (xxh3_128(&cells), row)
+        };
+        rows.map(hash).collect::<Vec<_>>()
+    };
+    let rows = dataset.rows();
+    let tasks = rows.div_ceil(TASK);
+    let mut hashes =
+        parallel::map(tasks, |task| hashes_of(task * TASK..rows.min((task + 1) * TASK))).concat();
+    hashes.sort_unstable();
+    hashes.into_iter().map(|(_, row)| row).collect()
+}
+
 /// The bytes of a column.
 fn bytes(column: &Column) -> Cow<'_, [u8]> {
     match column {
@@ -210,6 +249,31 @@ mod tests {
         std::fs::write(folder.join("other"), b"TWPART01").unwrap();
         let message = StoredTable::open(&folder.join("other")).unwrap_err().to_string();
         assert!(message.contains("can be written to"), "{message}");
+        std::fs::remove_dir_all(&folder).unwrap();
+    }
+
+    #[test]
+    fn sorted_rows_are_one_file_in_any_order() {
+        let folder = folder("sorted");
+        let rows: Vec<f64> = (0..9000).map(|i| f64::from(i % 5000)).collect();
+        let flags = rows.iter().map(|x| (x % 3.0 > 0.0).then_some(x % 2.0 > 0.0)).collect();
+        let many =
+            Dataset::new(vec![("x".into(), Column::F64(rows.into())), ("b".into(), Column::Boolean(flags))])
+                .unwrap();
+        let stored = StoredTable::create_sorted(&folder.join("a.part"), &many).unwrap();
+        let turned: Vec<usize> = (0..9000).map(|i| (i * 7 + 11) % 9000).collect();
+        let other = StoredTable::create_sorted(&folder.join("b.part"), &many.take(&turned)).unwrap();
+        assert_eq!(stored.hash(), other.hash());
+        assert_ne!(stored.hash(), StoredTable::create(&folder.join("c.part"), &many).unwrap().hash());
+        // They are the same rows.
+        let sorted = |table: &Dataset| {
+            let mut rows: Vec<_> = (0..9000)
+                .map(|i| table.columns().iter().map(|c| c.cell(i).to_bits()).collect::<Vec<_>>())
+                .collect();
+            rows.sort();
+            rows
+        };
+        assert_eq!(sorted(&stored.dataset().unwrap()), sorted(&many));
         std::fs::remove_dir_all(&folder).unwrap();
     }
 

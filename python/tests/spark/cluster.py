@@ -1,5 +1,6 @@
 """A standalone cluster of Spark on this machine, of the processes that a real one has: a master, workers, their executors."""
 
+import contextlib
 import json
 import os
 import socket
@@ -36,10 +37,10 @@ class Cluster:
         try:
             master = ["--host", "127.0.0.1", "--port", str(port), "--webui-port", str(self._page)]
             self._start("master", ["org.apache.spark.deploy.master.Master", *master])
-            self._wait("a master", lambda: self.state() is not None)
+            self.wait("a master", lambda: self.state() is not None)
             for _ in range(workers):
                 self.add_worker()
-            self._wait(f"{workers} workers", lambda: self.state()["aliveworkers"] >= workers)
+            self.wait(f"{workers} workers", lambda: self.state()["aliveworkers"] >= workers)
         except BaseException:
             self.stop()
             raise
@@ -75,8 +76,10 @@ class Cluster:
         arguments = ["--host", "127.0.0.1", "--port", "0", "--webui-port", "0", "--cores", "1", "--memory", "1200m"]
         return self._start("worker", ["org.apache.spark.deploy.worker.Worker", *arguments, self.url])
 
+    @contextlib.contextmanager
     def connect_server(self):
-        """Starts a server of Spark Connect on this cluster; its address."""
+        """A server of Spark Connect, with a worker of its own as others have theirs taken; its address."""
+        worker = self.add_worker()
         port = free_port()
         conf = {**settings(self), "spark.cores.max": 1, "spark.connect.grpc.binding.port": port, "spark.connect.grpc.binding.address": "127.0.0.1"}
         arguments = [f"--conf={key}={value}" for key, value in conf.items()]
@@ -91,8 +94,9 @@ class Cluster:
             except OSError:
                 return False
 
-        self._wait("a Connect server", lambda: process.poll() is not None or listens())
-        return f"sc://127.0.0.1:{port}"
+        self.wait("a Connect server", lambda: process.poll() is not None or listens())
+        yield f"sc://127.0.0.1:{port}"
+        self._end(process, worker)
 
     def state(self):
         try:
@@ -102,7 +106,7 @@ class Cluster:
         except (OSError, ValueError):
             return None
 
-    def _wait(self, what, ready):
+    def wait(self, what, ready):
         end = time.monotonic() + TOO_LONG
         while not ready():
             if time.monotonic() > end:
@@ -124,16 +128,19 @@ class Cluster:
                 found.append(int(folder.name))
         return sorted(found)
 
-    def stop(self):
-        for process in reversed(self._processes):
+    def _end(self, *processes):
+        for process in processes:
             if process.poll() is None:
                 process.terminate()
-        for process in self._processes:
+        for process in processes:
             try:
                 process.wait(15)
             except subprocess.TimeoutExpired:
                 process.kill()
                 process.wait()
+
+    def stop(self):
+        self._end(*reversed(self._processes))
         self._folder.cleanup()
 
 

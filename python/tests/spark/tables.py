@@ -48,6 +48,14 @@ def single(family, settings, table, label, inputs=INPUTS, weight=None):
     return model
 
 
+def answers(path, table, inputs):
+    """What the model in a file predicts of a table, without Spark."""
+    columns = _native.Table()
+    for name in inputs:
+        _arrow.add(columns, name, table.column(name))
+    return _native.Model.load(path).predict(columns, True, 1)
+
+
 def assert_same_model(ours, theirs):
     """Everything is the same, numbers up to rounding."""
     assert (ours.kind, ours.task, ours.outputs, ours.inputs) == (theirs.kind, theirs.task, theirs.outputs, theirs.inputs)

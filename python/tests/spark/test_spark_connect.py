@@ -13,17 +13,12 @@ def test_connect_gives_the_same_file(spark, spark_cluster, tmp_path):
     source = str(tmp_path / "rows.parquet")
     pq.write_table(mixed(), source)
     here = SparkLogisticRegression(features_col=INPUTS, label_col="passed").fit(spark.read.parquet(source).repartition(3))
-    # The session of this process has the cores of both workers.
-    spark_cluster.add_worker()
-    address = spark_cluster.connect_server()
     out = tmp_path / "model.safetensors"
     script = Path(__file__).with_name("connect_fit.py")
-    done = subprocess.run(
-        [sys.executable, "-P", script, address, source, out],
-        capture_output=True,
-        text=True,
-        timeout=150,
-        env=spark_cluster.environment() | {"PYTHONPATH": f"{script.parent}:{spark_cluster.environment()['PYTHONPATH']}"},
-    )
+    environment = spark_cluster.environment()
+    environment["PYTHONPATH"] = f"{script.parent}:{environment['PYTHONPATH']}"
+    with spark_cluster.connect_server() as address:
+        command = [sys.executable, "-P", script, address, source, out]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=150, env=environment)
     assert done.returncode == 0, done.stderr[-3000:]
     assert out.read_bytes() == here.to_bytes()

@@ -57,8 +57,8 @@ class Partitions:
     def _compare(self, partition: int, before: str | None, now: str | None) -> None:
         if before != now:
             raise RuntimeError(
-                f"partition {partition} was read again and its rows are not what they were: a source that gives other rows, or "
-                "the same in another order, cannot be trained on; write it to files first, or sort it"
+                f"partition {partition} was read again and its rows are not what they were: a source that gives other rows each "
+                "time, or divides them otherwise, cannot be trained on; write it to files first"
             )
 
     @property
@@ -114,9 +114,9 @@ class Partitions:
 
 
 def refused(partition: int, error: str | None) -> None:
-    """Raises what a partition says is wrong with its rows, which are counted within it."""
+    """Raises what a partition says is wrong with its rows, which are counted as they are stored: sorted by a hash."""
     if error is not None:
-        raise ValueError(f"partition {partition}: {error}")
+        raise ValueError(f"partition {partition}, rows as stored: {error}")
 
 
 def collected(frame: DataFrame) -> list[dict]:

@@ -91,7 +91,8 @@ def build(batches: Iterable[pa.RecordBatch], plan: Plan) -> Iterator[pa.RecordBa
     batches = [batch for batch in batches if batch.num_rows]
     if not batches:
         return
-    partition = TaskContext.get().partitionId()
+    task = TaskContext.get()
+    partition = task.partitionId()
     token = {
         "partition": partition,
         "host": socket.gethostname(),
@@ -105,7 +106,7 @@ def build(batches: Iterable[pa.RecordBatch], plan: Plan) -> Iterator[pa.RecordBa
     try:
         table, width = table_of(pa.Table.from_batches(batches), plan)
         path = os.path.join(_folder(partition), f"tilewise-{plan.name}-{partition}.part")
-        piece = _open[path] = _native.Piece.create(path, table)
+        piece = _open[path] = _native.Piece.create(path, table, task.cpus())
         token |= {"rows": piece.rows, "width": width, "hash": piece.hash, "path": path}
     except ValueError as error:
         # What is wrong with the data is wrong at the next attempt too.
