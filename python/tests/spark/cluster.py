@@ -94,9 +94,11 @@ class Cluster:
             except OSError:
                 return False
 
-        self.wait("a Connect server", lambda: process.poll() is not None or listens())
-        yield f"sc://127.0.0.1:{port}"
-        self._end(process, worker)
+        try:
+            self.wait("a Connect server", lambda: process.poll() is not None or listens())
+            yield f"sc://127.0.0.1:{port}"
+        finally:
+            self._end(process, worker)
 
     def state(self):
         try:

@@ -78,7 +78,13 @@ enum Solver {
 
 enum Stage {
     Encoder(EncoderTrainer, Option<Seen>),
-    Solver { encoding: Box<Encoding>, bytes: Vec<u8>, solver: Solver },
+    /// `answered` tells whether the solver has heard of rows.
+    Solver {
+        encoding: Box<Encoding>,
+        bytes: Vec<u8>,
+        solver: Box<Solver>,
+        answered: bool,
+    },
     Failed,
 }
 
@@ -128,7 +134,7 @@ impl PipelineTrainer {
         let classes = seen.classes().to_vec();
         let encoding = Box::new(Encoding { roles: self.roles.clone(), encoder, answers, classes });
         let bytes = serde_json::to_vec(&encoding).map_err(unwritable)?;
-        Ok(Stage::Solver { encoding, bytes, solver })
+        Ok(Stage::Solver { encoding, bytes, solver: Box::new(solver), answered: false })
     }
 
     /// The fitted pipeline.
@@ -137,7 +143,7 @@ impl PipelineTrainer {
     /// When it was stopped before it had a solution.
     pub fn finish(self) -> Result<Pipeline> {
         let Stage::Solver { encoding, solver, .. } = self.stage else { return Err(Error::Cancelled) };
-        let Fit { model, report } = match solver {
+        let Fit { model, report } = match *solver {
             Solver::LeastSquares(trainer) => trainer.finish()?,
             Solver::Logistic(trainer) => trainer.finish()?,
             Solver::Generalised(trainer) => trainer.finish()?,
@@ -189,7 +195,7 @@ impl Rounds for PipelineTrainer {
                 Ask::Encoder { roles: self.roles.clone(), ask: trainer.request()?, target }
             }
             Stage::Solver { bytes, solver, .. } => {
-                let ask = match solver {
+                let ask = match &**solver {
                     Solver::LeastSquares(trainer) => Solving::LeastSquares(trainer.request()?),
                     Solver::Logistic(trainer) => Solving::Logistic(trainer.request()?),
                     Solver::Generalised(trainer) => Solving::Generalised(trainer.request()?),
@@ -276,8 +282,8 @@ impl Rounds for PipelineTrainer {
                     (_, seen) => Stage::Encoder(trainer, seen),
                 };
             }
-            (answer, Stage::Solver { encoding, bytes, mut solver }) => {
-                match (&mut solver, answer) {
+            (answer, Stage::Solver { encoding, bytes, mut solver, .. }) => {
+                match (&mut *solver, answer) {
                     (Solver::LeastSquares(trainer), Answer::LeastSquares(partial)) => {
                         trainer.advance(partial)?
                     }
@@ -288,7 +294,7 @@ impl Rounds for PipelineTrainer {
                     (_, Answer::Failed(e)) => return Err(Error::Fit(e)),
                     _ => return Err(Error::Fit("an answer came that was not asked for".into())),
                 }
-                self.stage = Stage::Solver { encoding, bytes, solver };
+                self.stage = Stage::Solver { encoding, bytes, solver, answered: true };
             }
             (Answer::Failed(e), _) => return Err(Error::Fit(e)),
             _ => return Err(Error::Fit("an answer came that was not asked for".into())),
@@ -299,20 +305,26 @@ impl Rounds for PipelineTrainer {
     fn note(&self) -> String {
         match &self.stage {
             Stage::Encoder(trainer, _) => trainer.note(),
-            Stage::Solver { solver: Solver::LeastSquares(trainer), .. } => trainer.note(),
-            Stage::Solver { solver: Solver::Logistic(trainer), .. } => trainer.note(),
-            Stage::Solver { solver: Solver::Generalised(trainer), .. } => trainer.note(),
+            Stage::Solver { answered: false, .. } => "deviations".into(),
+            Stage::Solver { solver, .. } => match &**solver {
+                Solver::LeastSquares(trainer) => trainer.note(),
+                Solver::Logistic(trainer) => trainer.note(),
+                Solver::Generalised(trainer) => trainer.note(),
+            },
             Stage::Failed => "failed".into(),
         }
     }
 
     fn at_most(&self) -> u64 {
-        2 + match &self.stage {
-            Stage::Solver { solver: Solver::LeastSquares(trainer), .. } => trainer.at_most(),
-            Stage::Solver { solver: Solver::Logistic(trainer), .. } => trainer.at_most(),
-            Stage::Solver { solver: Solver::Generalised(trainer), .. } => trainer.at_most(),
+        // Two for the encoder.
+        match &self.stage {
+            Stage::Solver { solver, .. } => match &**solver {
+                Solver::LeastSquares(trainer) => 2 + trainer.at_most(),
+                Solver::Logistic(trainer) => trainer.at_most().saturating_add(2),
+                Solver::Generalised(trainer) => trainer.at_most().saturating_add(2),
+            },
             // Not known before there is a solver.
-            Stage::Encoder(..) | Stage::Failed => return 0,
+            Stage::Encoder(..) | Stage::Failed => 0,
         }
     }
 }
