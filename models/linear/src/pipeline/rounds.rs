@@ -1,6 +1,6 @@
 //! A whole pipeline as rounds: the encoder is learned, then the solver, of a table that lies in pieces.
 //!
-//! 1. [`encoder::rounds`](tilewise_base::encoder::rounds) takes two; with its first the target is looked at.
+//! 1. [`encoder::rounds`] takes two; with its first the target is looked at.
 //! 2. Every piece writes its design matrix beside its rows, once, when it first hears of the encoder; then the rounds are those of
 //!    the solver. A request holds the encoder, so that a worker that starts later, or elsewhere, has all it needs.
 //!
