@@ -49,7 +49,7 @@ def test_adult(spark, tmp_path):
     # The columns of a category add up to one and the penalty is next to nothing beside such weights, so coefficients are known to
     # few digits; what they predict is known to what the tolerance of 1e-8 leaves.
     assert np.abs(answers(tmp_path / "expected.safetensors", table, features)[:, 1] - alone).max() < 1e-6
-    command = [os.environ["TILEWISE_COMMAND"], "predict", "--quiet", "--proba", "--model", tmp_path / "adult.safetensors"]
+    command = [os.environ["TILEWISE_COMMAND"], "predict", "--proba", "--model", tmp_path / "adult.safetensors"]
     subprocess.run([*command, "--data", tmp_path / "adult.parquet", "--out", tmp_path / "told.csv"], check=True)
     theirs = csv.read_csv(tmp_path / "told.csv")
     assert np.array_equal(theirs.column(theirs.num_columns - 1).to_numpy(), alone)
