@@ -53,6 +53,51 @@ pub fn run<R: Rounds>(trainer: &mut R, chunk: &R::Chunk<'_>, context: &Context<'
     Ok(())
 }
 
+/// What could not be put into bytes or read from them.
+fn wire(e: postcard::Error) -> crate::Error {
+    crate::Error::Fit(format!("a request or partial could not be passed on: {e}"))
+}
+
+/// The next request as bytes; `None` when training is over.
+///
+/// # Errors
+/// When it cannot be written.
+pub fn request_bytes<R: Rounds>(trainer: &R) -> Result<Option<Vec<u8>>> {
+    trainer.request().map(|request| postcard::to_stdvec(&request).map_err(wire)).transpose()
+}
+
+/// A chunk's answer to such bytes, as bytes.
+///
+/// # Errors
+/// When they are no request, or the chunk does not fit it.
+pub fn partial_bytes<R: Rounds>(request: &[u8], chunk: &R::Chunk<'_>) -> Result<Vec<u8>> {
+    let partial = R::partial(&postcard::from_bytes(request).map_err(wire)?, chunk)?;
+    postcard::to_stdvec(&partial).map_err(wire)
+}
+
+/// Merges answers that are bytes, in the order of their chunks.
+///
+/// # Errors
+/// When one of them is none, or there are none.
+pub fn merge_bytes<R: Rounds>(partials: &[Vec<u8>]) -> Result<Vec<u8>> {
+    postcard::to_stdvec(&merged::<R>(partials)?).map_err(wire)
+}
+
+/// Takes answers that are bytes, in the order of their chunks, and moves on.
+///
+/// # Errors
+/// When one of them is none, there are none, or the data cannot be fitted.
+pub fn advance_bytes<R: Rounds>(trainer: &mut R, partials: &[Vec<u8>]) -> Result<()> {
+    trainer.advance(merged::<R>(partials)?)
+}
+
+fn merged<R: Rounds>(partials: &[Vec<u8>]) -> Result<R::Partial> {
+    let all =
+        partials.iter().map(|bytes| postcard::from_bytes(bytes).map_err(wire)).collect::<Result<Vec<_>>>()?;
+    let merged = tilewise_kernels::parallel::reduce(all, R::merge);
+    merged.ok_or_else(|| crate::Error::Fit("there are no rows".into()))
+}
+
 /// Trains on several chunks with every request and partial passed through bytes, as workers elsewhere would.
 ///
 /// # Errors
@@ -62,21 +107,11 @@ pub fn run_through_bytes<R: Rounds>(
     chunks: &[R::Chunk<'_>],
     context: &Context<'_>,
 ) -> Result<()> {
-    let wire =
-        |e: postcard::Error| crate::Error::Fit(format!("a request or partial could not be passed on: {e}"));
     let mut done = 0;
-    while let Some(request) = trainer.request() {
-        let request = postcard::to_stdvec(&request).map_err(wire)?;
-        let mut partials = Vec::with_capacity(chunks.len());
-        for chunk in chunks {
-            let partial = R::partial(&postcard::from_bytes(&request).map_err(wire)?, chunk)?;
-            let bytes = postcard::to_stdvec(&partial).map_err(wire)?;
-            partials.push(postcard::from_bytes(&bytes).map_err(wire)?);
-        }
-        match tilewise_kernels::parallel::reduce(partials, R::merge) {
-            Some(partial) => trainer.advance(partial)?,
-            None => return Err(crate::Error::Fit("there are no rows".into())),
-        }
+    while let Some(request) = request_bytes(trainer)? {
+        let partials =
+            chunks.iter().map(|chunk| partial_bytes::<R>(&request, chunk)).collect::<Result<Vec<_>>>()?;
+        advance_bytes(trainer, &partials)?;
         done += 1;
         context.progress.round(done, trainer.at_most(), &trainer.note());
         if context.cancelled() {

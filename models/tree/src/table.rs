@@ -53,6 +53,19 @@ pub(crate) enum Binning {
     Categorical { bin_of: Vec<u8> },
 }
 
+impl Binning {
+    /// How many bins there are, without that of missing values; one at least, which may be empty.
+    pub(crate) fn count(&self) -> usize {
+        match self {
+            Self::Numeric { cuts } => cuts.len() + 1,
+            Self::Categorical { bin_of } => {
+                let used = bin_of.iter().filter(|&&bin| bin != crate::cuts::UNKNOWN).max();
+                used.map_or(1, |&last| usize::from(last) + 1)
+            }
+        }
+    }
+}
+
 /// Binned columns, twice: row-major in tiles of at most 64 features, so that a row which is looked up costs a line of memory
 /// per tile, for histograms; and by columns, for dividing rows. Two bytes for each row and column; four, and tiles of 32
 /// features, where a column has more than 255 bins. Where many columns have few bins, trees that add up all columns make bundles of
@@ -149,6 +162,22 @@ impl BinnedTable {
         let source = Source { columns, rows, counted: &counted, weights: &weights, seed, storage };
         let (binnings, missing, stored) = source.bins(bins, name)?;
         Ok(Self::of_bins(binnings, missing, stored, weights))
+    }
+
+    /// A table of some of the rows of a larger one, whose ways of binning are known; `weights` are those of these rows.
+    pub(crate) fn of_binnings(
+        rows: usize,
+        columns: &[Cells<'_>],
+        weights: Weights,
+        binnings: &[Binning],
+        missing: &[bool],
+    ) -> Result<Self> {
+        same("columns", binnings.len(), columns.len())?;
+        let counted = weights.counted(rows);
+        let storage = &Storage::default();
+        let source = Source { columns, rows, counted: &counted, weights: &weights, seed: 0, storage };
+        let stored = source.bins_by(binnings, missing)?;
+        Ok(Self::of_bins(binnings.to_vec(), missing.to_vec(), stored, weights))
     }
 
     /// A table whose columns are binned already.
