@@ -16,12 +16,14 @@
 //! refused: the absolute criterion, since medians are no sums; levels that are divided by one test; and balanced classes, for which
 //! the rows of the table may be weighed.
 
+mod bundle;
 mod columns;
 mod division;
 mod frontier;
 mod newton;
 mod sent;
 
+pub use bundle::{BundledRows, BundledTree, Learns, Weighed};
 pub use columns::{BinnedColumns, BinningPartial, BinningRequest, BinningTrainer, RawChunk};
 pub use division::{Asked, Counted, Division, NodeRows};
 pub use frontier::BATCH;
@@ -66,6 +68,8 @@ macro_rules! of {
         }
     };
 }
+
+use of;
 
 impl Learned {
     /// The integers of these answers, whose rows are those of the table.
@@ -207,6 +211,14 @@ fn refuse_oblivious(params: &DecisionTree) -> Result<()> {
     Ok(())
 }
 
+fn refuse_balanced(params: &DecisionTree) -> Result<()> {
+    if params.class_weights == ClassWeights::Balanced {
+        let what = "in rounds only none is (weigh the rows of the table)";
+        return Err(Error::parameter("class_weight", "balanced", what));
+    }
+    Ok(())
+}
+
 impl<'a> TreeTrainer<'a> {
     /// A trainer that has grown nothing yet; `seed` is that of the features which nodes look at.
     ///
@@ -225,10 +237,7 @@ impl<'a> TreeTrainer<'a> {
             Kind::TwoClasses(_) | Kind::Numbers(_) => {}
         }
         refuse_oblivious(params)?;
-        if params.class_weights == ClassWeights::Balanced {
-            let what = "in rounds only none is (weigh the rows of the table)";
-            return Err(Error::parameter("class_weight", "balanced", what));
-        }
+        refuse_balanced(params)?;
         let numbers = table.cells() * of!(learned, target => numbers_of(target));
         if numbers > BATCH {
             return Err(Error::Fit(format!(

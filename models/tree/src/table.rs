@@ -219,6 +219,11 @@ impl BinnedTable {
             * self.weights.unit
     }
 
+    /// The sum of the weights of all rows, or of all tables of which this is a part without rows, in units of weights.
+    pub fn total_weight(&self) -> u64 {
+        self.weights.total
+    }
+
     /// Whether all rows have weight 1.
     pub fn has_equal_weights(&self) -> bool {
         self.weights.values.is_none()
@@ -256,7 +261,7 @@ impl BinnedTable {
     }
 
     /// Bins of all features.
-    pub(crate) fn cells(&self) -> usize {
+    pub fn cells(&self) -> usize {
         self.offsets()[self.features()]
     }
 

@@ -114,10 +114,10 @@ impl NodeRows {
         place.ok_or_else(|| Error::Fit(format!("a chunk was asked for node {node}, which it does not have")))
     }
 
-    /// The rows of a node.
+    /// The rows of a node, whether it was divided or not.
     ///
     /// # Errors
-    /// When there is no such node, or it was divided.
+    /// When there is no such node.
     pub fn of(&self, node: u32) -> Result<&[u32]> {
         Ok(&self.rows[self.place(node)?])
     }
@@ -128,11 +128,19 @@ impl NodeRows {
     /// When there is no such node or column; some nodes may then be divided.
     pub fn divide(&mut self, table: &BinnedTable, divisions: &[Division]) -> Result<()> {
         for Division { node, left, right, choice } in divisions {
+            // It keeps its place: in the end it may be a leaf, if it was divided ahead of its turn.
             let place = self.place(*node)?;
-            self.places.remove(node);
             if choice.feature >= table.features() {
                 let what = format!("a chunk was asked to divide rows by column {}", choice.feature);
                 return Err(Error::Fit(what));
+            }
+            let mut choice = *choice;
+            if let (Left::Set(set), Some(left), true) =
+                (&mut choice.left, choice.missing_left, table.missing[choice.feature])
+            {
+                // Rows that the tree does not grow on may lack a category where all that it grows on have one.
+                let bin = table.count(choice.feature) - 1;
+                set[bin / 64] = set[bin / 64] & !(1 << (bin % 64)) | u64::from(left) << (bin % 64);
             }
             let bins = choice.bins(table.missing[choice.feature]);
             let rows = &mut self.rows[place.clone()];
@@ -160,9 +168,9 @@ pub(super) fn count<T: Target<Cell: super::sent::Sent>>(
     let differ = rows.iter().any(|row| Some(answer(row)) != value);
     let mut counted =
         Counted { rows: rows.len() as u64, value, differ, cells: Vec::new(), counts: Vec::new() };
+    // A chunk sums; it chooses nothing. Of limits it looks at the columns of the tree alone.
+    let limits = tree.limits(1, table.features(), true, Constraints::default(), key);
     if asked.cells {
-        // A chunk sums; it chooses nothing. Of limits it looks at the columns of the tree alone.
-        let limits = tree.limits(1, table.features(), true, Constraints::default(), key);
         let cells = of_codes!(table.stored, codes => {
             Grower::new(table, codes, target, &limits, Scheme::Auto).histogram(rows)
         });
@@ -170,12 +178,14 @@ pub(super) fn count<T: Target<Cell: super::sent::Sent>>(
     }
     if asked.counts {
         counted.counts = vec![0; table.cells()];
+        let used = (0..table.features()).filter(|&feature| limits.columns.has(feature));
         of_codes!(table.stored, codes => {
             let columns = codes.columns();
-            for feature in 0..table.features() {
+            for feature in used {
+                let column = &columns.data()[feature * columns.rows()..][..columns.rows()];
                 let counts = &mut counted.counts[table.offsets()[feature]..];
                 for &row in rows {
-                    let bin: usize = columns.get(row as usize, feature).into();
+                    let bin: usize = column[row as usize].into();
                     counts[bin] += 1;
                 }
             }

@@ -3,7 +3,7 @@
 use super::*;
 use crate::codes::Stored;
 use proptest::prelude::*;
-use tilewise_base::{Context, rounds};
+use tilewise_base::{Column, Context, rounds};
 
 /// Cuts of the same rows as a whole, in as many chunks.
 fn compare(columns: &[Feature<'_>], weights: Option<&[f64]>, bins: MaxBins, ends: &[usize]) {
@@ -106,14 +106,14 @@ fn cuts_of_many_rows_come_from_the_same_sample() {
 #[test]
 fn dictionaries_of_chunks_become_one() {
     let column = |codes: &[u32], texts: &[&str]| Column::Categorical {
-        codes: codes.to_vec(),
+        codes: codes.to_vec().into(),
         dictionary: texts.iter().map(|text| (*text).to_owned()).collect(),
     };
     let parts =
         [column(&[0, 1, tilewise_base::MISSING_CODE], &["b", "d"]), column(&[1, 0, 2, 2], &["a", "b", "c"])];
     let whole = column(&[1, 3, tilewise_base::MISSING_CODE, 1, 0, 2, 2], &["a", "b", "c", "d"]);
     let expected =
-        BinnedTable::from_columns(7, &[(&whole).into()], None, 3.into(), 0, &|_| String::new()).unwrap();
+        BinnedTable::from_columns(7, &[(&whole).into()], None, 3.into(), 0, &|_| String::new(), &tilewise_base::Storage::default()).unwrap();
     let chunks = [
         RawChunk::of_columns(&[&parts[0]], None, 0).unwrap(),
         RawChunk::of_columns(&[&parts[1]], None, 3).unwrap(),
