@@ -107,7 +107,7 @@ pub struct BoostingTrainer {
     /// Before and after these.
     labels: [u64; 2],
     replay: bool,
-    loss: Option<ExactSum>,
+    loss: Option<Box<ExactSum>>,
 }
 
 impl BoostingTrainer {

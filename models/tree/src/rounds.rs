@@ -169,7 +169,8 @@ impl<'a> TreeChunk<'a> {
             return Ok(Answer::Missed);
         }
         let all = DecisionTree::default();
-        let count = |&asked: &Asked| count(self.table, target, &all, 0, cache.nodes.of(asked.node())?, asked);
+        let count =
+            |&asked: &Asked| count(self.table, target, &all, 0, cache.nodes.of(asked.node())?, asked, None);
         Ok(Answer::Counted(asked.iter().map(count).collect::<Result<_>>()?))
     }
 }

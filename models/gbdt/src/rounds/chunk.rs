@@ -9,7 +9,7 @@ use crate::leaf_sums::{fine, fine_steps};
 use crate::loss::{Derivatives, Objective, Truth};
 use crate::sampling::stream;
 use std::borrow::Cow;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, OnceLock, PoisonError};
 use tilewise_base::{Error, Result};
 use tilewise_kernels::tree::{FixedPoint, Packed, round_fixed};
 use tilewise_kernels::{parallel, same};
@@ -24,6 +24,8 @@ pub struct BoostingChunk<'a> {
     offset: Option<&'a [f64]>,
     /// The number of the first row.
     first: u64,
+    /// A hessian of 1 for each row, by which rows are counted.
+    ones: OnceLock<Vec<Packed>>,
     cache: Mutex<Option<Cache>>,
 }
 
@@ -67,7 +69,15 @@ impl<'a> BoostingChunk<'a> {
                 return Err(Error::cell(first as usize + row, "offset", what));
             }
         }
-        Ok(Self { table, answers: lesson.answers, y, offset: lesson.offset, first, cache: Mutex::new(None) })
+        Ok(Self {
+            table,
+            answers: lesson.answers,
+            y,
+            offset: lesson.offset,
+            first,
+            ones: OnceLock::new(),
+            cache: Mutex::new(None),
+        })
     }
 
     /// Forgets what it remembers, as if it had been read again elsewhere.
@@ -301,7 +311,7 @@ impl<'a> BoostingChunk<'a> {
             counted.push(self.counted(cache, score, asked, setup, objective.scores())?);
         }
         let truth = self.truth(cache.weights.as_deref());
-        let loss = if *loss { objective.loss_sum(&truth, &cache.scores) } else { None };
+        let loss = if *loss { objective.loss_sum(&truth, &cache.scores).map(Box::new) } else { None };
         Ok(Answered { sizes, nodes: counted, loss })
     }
 
@@ -325,6 +335,7 @@ impl<'a> BoostingChunk<'a> {
         let key = key_of_tree(setup.seed, (cache.stage * scores + score) as u64);
         let derivatives = &cache.derivatives[score * self.y.len()..][..self.y.len()];
         let (table, steps) = (self.table, fine_steps(units));
+        let ones = self.ones.get_or_init(|| vec![Packed::new(0, 1); self.y.len()]);
         let of_node = |place: usize| -> Result<(Counted, Extra)> {
             let rows = nodes.of(asked[place].node())?;
             let mut sums = [0_i64; 2];
@@ -333,7 +344,8 @@ impl<'a> BoostingChunk<'a> {
                 sums = [sums[0] + gradient, sums[1] + hessian];
             }
             let weight = if table.has_equal_weights() { rows.len() as f64 } else { table.weight_of(rows) };
-            let counted = count_newton(table, &gradients, (&setup.params.tree, key), rows, asked[place])?;
+            let counted =
+                count_newton(table, &gradients, (&setup.params.tree, key), rows, asked[place], ones)?;
             Ok((counted, Extra { sums, weight }))
         };
         parallel::map(asked.len(), of_node).into_iter().collect()

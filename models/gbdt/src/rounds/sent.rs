@@ -95,7 +95,7 @@ pub(super) struct Answers {
     /// For each score.
     pub(super) sizes: Vec<SizesOf>,
     pub(super) nodes: Vec<Vec<(Counted, Extra)>>,
-    pub(super) loss: Option<ExactSum>,
+    pub(super) loss: Option<Box<ExactSum>>,
 }
 
 /// What leaves need of a node, besides what is counted of any tree.
@@ -313,7 +313,7 @@ impl Answers {
             extra.sums = [extra.sums[0].saturating_add(e.sums[0]), extra.sums[1].saturating_add(e.sums[1])];
             extra.weight += e.weight;
         }
-        self.loss = self.loss.zip(other.loss).map(|(a, b)| a.merge(b));
+        self.loss = self.loss.zip(other.loss).map(|(a, b)| Box::new(a.merge(*b)));
         Ok(self)
     }
 }

@@ -211,6 +211,6 @@ impl BundledRows {
     ) -> Result<Counted> {
         let nothing = || Error::Fit("a chunk was asked about a tree before it knew what is learned".into());
         let rows = self.nodes.of(asked.node())?;
-        of!(self.learned.as_ref().ok_or_else(nothing)?, target => count(table, target, tree, key, rows, asked))
+        of!(self.learned.as_ref().ok_or_else(nothing)?, target => count(table, target, tree, key, rows, asked, None))
     }
 }

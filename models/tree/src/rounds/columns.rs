@@ -57,7 +57,7 @@ pub struct BinningPartial(Answer);
 #[derive(Clone, Debug, Serialize, Deserialize)]
 enum Answer {
     Rows(Told),
-    Ratio(ExactSum),
+    Ratio(Box<ExactSum>),
     Counted { rows: u64, total: u64 },
     Columns(Vec<Counts>),
     Failed(String),
@@ -401,7 +401,7 @@ impl Rounds for BinningTrainer {
             Ask::Rows => Answer::Rows(chunk.told()),
             Ask::Ratio(largest) => {
                 let ones = vec![1.0; if chunk.weights.is_none() { chunk.rows } else { 0 }];
-                Answer::Ratio(weights::ratio(chunk.weights.unwrap_or(&ones), *largest))
+                Answer::Ratio(Box::new(weights::ratio(chunk.weights.unwrap_or(&ones), *largest)))
             }
             Ask::Counted(exponent) => {
                 let weights = chunk.weights(Some(*exponent));
@@ -421,7 +421,7 @@ impl Rounds for BinningTrainer {
         BinningPartial(match (left.0, right.0) {
             (Answer::Failed(e), _) | (_, Answer::Failed(e)) => Answer::Failed(e),
             (Answer::Rows(a), Answer::Rows(b)) => a.merge(b).map_or_else(Answer::Failed, Answer::Rows),
-            (Answer::Ratio(a), Answer::Ratio(b)) => Answer::Ratio(a.merge(b)),
+            (Answer::Ratio(a), Answer::Ratio(b)) => Answer::Ratio(Box::new(a.merge(*b))),
             (Answer::Counted { rows, total }, Answer::Counted { rows: r, total: t }) => {
                 Answer::Counted { rows: rows.saturating_add(r), total: total.saturating_add(t) }
             }

@@ -1,7 +1,7 @@
 //! What chunks are told and asked about nodes, and what they know of them.
 
 use super::sent::packed;
-use crate::codes::of_codes;
+use crate::codes::{Code, Codes, of_codes};
 use crate::constraints::Constraints;
 use crate::grow::{Choice, Grower, Left};
 use crate::parameters::DecisionTree;
@@ -13,6 +13,7 @@ use std::ops::Range;
 use tilewise_base::{Error, Result};
 use tilewise_kernels::parallel::Scheme;
 use tilewise_kernels::random::Philox;
+use tilewise_kernels::tree::{Gradients, Packed, Rows, histogram, partition};
 
 /// A division of a node.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -145,7 +146,7 @@ impl NodeRows {
             let bins = choice.bins(table.missing[choice.feature]);
             let rows = &mut self.rows[place.clone()];
             let lefts = of_codes!(table.stored, codes => {
-                tilewise_kernels::tree::partition(codes.columns(), choice.feature, rows, bins)
+                partition(codes.columns(), choice.feature, rows, bins)
             })?;
             self.places.insert(*left, place.start..place.start + lefts);
             self.places.insert(*right, place.start + lefts..place.end);
@@ -154,7 +155,7 @@ impl NodeRows {
     }
 }
 
-/// Counts these rows, those of a node.
+/// Counts these rows, those of a node. `ones`, where there are any, have a hessian of 1 for each row of the table.
 pub(super) fn count<T: Target<Cell: super::sent::Sent>>(
     table: &BinnedTable,
     target: &T,
@@ -162,6 +163,7 @@ pub(super) fn count<T: Target<Cell: super::sent::Sent>>(
     key: u64,
     rows: &[u32],
     asked: Asked,
+    ones: Option<&[Packed]>,
 ) -> Result<Counted> {
     let answer = |&row: &u32| target.answer(target.value(row));
     let value = rows.first().map(answer);
@@ -177,19 +179,41 @@ pub(super) fn count<T: Target<Cell: super::sent::Sent>>(
         counted.cells = super::sent::send(&cells?);
     }
     if asked.counts {
-        counted.counts = vec![0; table.cells()];
-        let used = (0..table.features()).filter(|&feature| limits.columns.has(feature));
-        of_codes!(table.stored, codes => {
-            let columns = codes.columns();
-            for feature in used {
-                let column = &columns.data()[feature * columns.rows()..][..columns.rows()];
-                let counts = &mut counted.counts[table.offsets()[feature]..];
-                for &row in rows {
-                    let bin: usize = column[row as usize].into();
-                    counts[bin] += 1;
-                }
-            }
+        let has = |feature: usize| limits.columns.has(feature);
+        counted.counts = of_codes!(table.stored, codes => match ones {
+            Some(ones) => counts_of(codes, ones, rows)?,
+            None => by_columns(codes, rows, has),
         });
+        for feature in (0..table.features()).filter(|&feature| !has(feature)) {
+            counted.counts[table.offsets()[feature]..table.offsets()[feature + 1]].fill(0);
+        }
     }
     Ok(counted)
+}
+
+/// The rows of each bin, by the kernel of histograms; `ones` has a hessian of 1 for each row of the table.
+fn counts_of<B: Code>(codes: &Codes<B>, ones: &[Packed], rows: &[u32]) -> Result<Vec<i64>> {
+    let mut cells = vec![Packed::default(); codes.columns().cells()];
+    let mut rest = &mut cells[..];
+    for tile in codes.tiles() {
+        let (here, after) = rest.split_at_mut(tile.cells());
+        rest = after;
+        histogram(tile, &Rows::List(rows), Gradients::bounded(ones, 0), here)?;
+    }
+    Ok(cells.into_iter().map(|cell| cell.hessian().into()).collect())
+}
+
+/// The rows of each bin, column by column.
+fn by_columns<B: Code>(codes: &Codes<B>, rows: &[u32], has: impl Fn(usize) -> bool) -> Vec<i64> {
+    let columns = codes.columns();
+    let mut all = vec![0; columns.cells()];
+    for feature in (0..columns.features()).filter(|&feature| has(feature)) {
+        let column = &columns.data()[feature * columns.rows()..][..columns.rows()];
+        let counts = &mut all[columns.offsets()[feature]..];
+        for &row in rows {
+            let bin: usize = column[row as usize].into();
+            counts[bin] += 1;
+        }
+    }
+    all
 }

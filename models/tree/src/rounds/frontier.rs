@@ -20,6 +20,7 @@ use crate::target::Target;
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, VecDeque};
 use tilewise_base::{Error, Result};
+use tilewise_kernels::parallel;
 use tilewise_kernels::tree::Cell;
 
 /// Numbers of the histograms of a batch at most, unless it is of one node: 32 MiB.
@@ -47,6 +48,9 @@ struct Split {
     /// Whether chunks know of it, and children were asked for.
     told: bool,
 }
+
+/// The sums of a node, and if it has a split, that, and the sums and states of its children.
+type Found = (Vec<i64>, Option<(Choice, [(Vec<i64>, State); 2])>);
 
 /// Where the histogram of a node that was asked for comes from.
 #[derive(Clone, Copy, PartialEq)]
@@ -164,11 +168,16 @@ impl Frontier {
                 self.rest(at, parent, sibling);
             }
         }
-        let mut scratch = Scratch::of_all(search);
-        for (&(at, from), differ) in asked.iter().zip(differ) {
-            if from != From::Nowhere {
-                self.search(search, at, differ, &mut scratch)?;
-            }
+        let searched: Vec<(usize, bool)> = asked
+            .iter()
+            .zip(differ)
+            .filter(|((_, from), _)| *from != From::Nowhere)
+            .map(|(&(at, _), differ)| (at, differ))
+            .collect();
+        let this = &*self;
+        let found = parallel::map(searched.len(), |i| this.search(search, searched[i].0, searched[i].1));
+        for ((at, _), found) in searched.into_iter().zip(found) {
+            self.found(at, found?);
         }
         self.next(search.target)
     }
@@ -193,18 +202,20 @@ impl Frontier {
         dropped
     }
 
-    /// Finds the split of a node whose histogram is there.
+    /// Looks for the split of a node whose histogram is there.
     fn search<T: Target<Cell: Sent>, B: Code>(
-        &mut self,
+        &self,
         search: &Search<'_, T, B>,
         at: usize,
         differ: bool,
-        scratch: &mut Scratch<T, B>,
-    ) -> Result<()> {
+    ) -> Result<Found> {
         let Search { table, target, .. } = *search;
         let width = target.width();
         let node = &self.nodes[at];
         let cells: Vec<T::Cell> = receive(&node.cells)?;
+        if !target.accepts(&cells) {
+            return Err(Error::Fit("a histogram that came holds what no sum of rows is".into()));
+        }
         let of_feature = |feature: usize| {
             let offsets = table.offsets();
             cells[offsets[feature] * width..offsets[feature + 1] * width].chunks_exact(width)
@@ -219,6 +230,15 @@ impl Frontier {
             return Err(Error::Fit("a histogram came whose columns do not have the sums of its node".into()));
         }
         let rows = node.rows.unwrap_or(0);
+        let sums_to_rows = |feature: usize| {
+            let counts = &node.counts[table.offsets()[feature]..table.offsets()[feature + 1]];
+            let sum =
+                counts.iter().try_fold(0_i64, |sum, &count| sum.checked_add(count).filter(|_| count >= 0));
+            !columns.has(feature) || sum == i64::try_from(rows).ok()
+        };
+        if self.counting == Counting::Chunks && !(0..table.features()).all(sums_to_rows) {
+            return Err(Error::Fit("counts came whose columns do not have the rows of their node".into()));
+        }
         let counts: Option<Vec<u32>> = match self.counting {
             Counting::No => None,
             Counting::Chunks => Some(node.counts.iter().map(|&count| count as u32).collect()),
@@ -240,32 +260,37 @@ impl Frontier {
             state: &node.state,
         };
         let divides = differ && search.may_divide(rows, &sums, &node.state) && self.limits.max_leaves > 1;
-        let choice = if divides { search.best(&searched, scratch) } else { None };
-        self.nodes[at].sums = send(&sums);
-        let Some(mut choice) = choice else {
-            self.drop_cells(at);
-            return Ok(());
-        };
+        let choice = if divides { search.best(&searched, &mut Scratch::of_all(search)) } else { None };
+        let Some(mut choice) = choice else { return Ok((send(&sums), None)) };
         let left = {
             let (goes, bins) = (choice.bins(table.missing[choice.feature]), table.count(choice.feature));
             let lefts = of_feature(choice.feature).enumerate().filter(|(bin, _)| goes.has(*bin, bins));
             sum(lefts.map(|(_, cells)| cells), width)
         };
         let right: Vec<T::Cell> = sums.iter().zip(&left).map(|(all, &left)| all.minus(left)).collect();
-        let states = search.below(&mut choice, [&left, &right], &self.nodes[at].state);
-        let first = self.nodes.len();
-        for (sums, state) in [left, right].iter().zip(states) {
+        let [of_left, of_right] = search.below(&mut choice, [&left, &right], &node.state);
+        Ok((send(&sums), Some((choice, [(send(&left), of_left), (send(&right), of_right)]))))
+    }
+
+    /// Writes down what was found of a node.
+    fn found(&mut self, at: usize, (sums, split): Found) {
+        self.nodes[at].sums = sums;
+        let Some((choice, children)) = split else {
+            self.drop_cells(at);
+            return;
+        };
+        let left = self.nodes.len();
+        for (sums, state) in children {
             let (cells, counts) = (Vec::new(), Vec::new());
-            self.nodes.push(Node { sums: send(sums), rows: None, state, cells, counts, split: None });
+            self.nodes.push(Node { sums, rows: None, state, cells, counts, split: None });
         }
-        self.nodes[at].split = Some(Split { choice, left: first, told: false });
+        self.nodes[at].split = Some(Split { choice, left, told: false });
         if !self.is_limited() {
             self.open.push_back(at);
         }
         if self.held > HELD {
             self.drop_cells(at);
         }
-        Ok(())
     }
 
     /// Nodes in the order in which they are divided, as far as nodes are known.

@@ -12,6 +12,7 @@ use crate::target::Newton;
 use crate::tree::Tree;
 use tilewise_base::{Error, Result};
 use tilewise_kernels::parallel::Scheme;
+use tilewise_kernels::tree::Packed;
 
 /// What is known of a tree of boosting that grows over chunks: that of [`DecisionTree::grow_newton`].
 pub struct NewtonTree {
@@ -108,7 +109,8 @@ impl NewtonTree {
     }
 }
 
-/// Counts these rows of a chunk, those of a node. `tree` and `key` say which columns the tree uses.
+/// Counts these rows of a chunk, those of a node. `tree` and `key` say which columns the tree uses; `ones` have a hessian of 1 for each
+/// row of the table.
 ///
 /// # Errors
 /// When derivatives and rows do not fit.
@@ -118,6 +120,7 @@ pub fn count_newton(
     (tree, key): (&DecisionTree, u64),
     rows: &[u32],
     asked: Asked,
+    ones: &[Packed],
 ) -> Result<Counted> {
-    count(table, &Newton::new(gradients, Penalty::default()), tree, key, rows, asked)
+    count(table, &Newton::new(gradients, Penalty::default()), tree, key, rows, asked, Some(ones))
 }

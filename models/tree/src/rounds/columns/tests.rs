@@ -3,7 +3,7 @@
 use super::*;
 use crate::codes::Stored;
 use proptest::prelude::*;
-use tilewise_base::{Column, Context, rounds};
+use tilewise_base::{Column, Context, pool, rounds};
 
 /// Cuts of the same rows as a whole, in as many chunks.
 fn compare(columns: &[Feature<'_>], weights: Option<&[f64]>, bins: MaxBins, ends: &[usize]) {
@@ -36,7 +36,9 @@ fn compare(columns: &[Feature<'_>], weights: Option<&[f64]>, bins: MaxBins, ends
         Err(e) => return assert_eq!(ran.unwrap_err().to_string(), e.to_string()),
     };
     ran.unwrap();
-    let binned = trainer.finish().unwrap();
+    // As a worker gets it.
+    let bytes = pool::to_bytes(&trainer.finish().unwrap()).unwrap();
+    let binned: BinnedColumns = pool::from_bytes(&bytes).unwrap();
     let outline = binned.outline().unwrap();
     assert_eq!(
         (&outline.binnings, &outline.missing, outline.offsets()),
@@ -112,8 +114,16 @@ fn dictionaries_of_chunks_become_one() {
     let parts =
         [column(&[0, 1, tilewise_base::MISSING_CODE], &["b", "d"]), column(&[1, 0, 2, 2], &["a", "b", "c"])];
     let whole = column(&[1, 3, tilewise_base::MISSING_CODE, 1, 0, 2, 2], &["a", "b", "c", "d"]);
-    let expected =
-        BinnedTable::from_columns(7, &[(&whole).into()], None, 3.into(), 0, &|_| String::new(), &tilewise_base::Storage::default()).unwrap();
+    let expected = BinnedTable::from_columns(
+        7,
+        &[(&whole).into()],
+        None,
+        3.into(),
+        0,
+        &|_| String::new(),
+        &tilewise_base::Storage::default(),
+    )
+    .unwrap();
     let chunks = [
         RawChunk::of_columns(&[&parts[0]], None, 0).unwrap(),
         RawChunk::of_columns(&[&parts[1]], None, 3).unwrap(),
