@@ -7,7 +7,7 @@
 use crate::balance::balanced;
 use crate::continued::{self, Origin};
 use crate::dart;
-use crate::held_out::HeldOut;
+use crate::held_out::{self, HeldOut};
 use crate::leaf_sums::leaf_sums;
 use crate::loss::{Derivatives, LeafRule, Objective, Truth};
 use crate::sampling::Sample;
@@ -291,8 +291,7 @@ impl GradientBoosting {
     /// Rows that are held out, and the others.
     fn held_out(&self, table: &BinnedTable, truth: &Truth<'_>, seed: u64) -> Result<(Vec<u32>, Vec<u32>)> {
         let Some(stop) = self.early_stopping else { return Ok((Vec::new(), table.counted().to_vec())) };
-        const HELD_OUT: u64 = Philox::purpose("rows that boosting holds out");
-        let drawn = Philox::new(seed, HELD_OUT);
+        let drawn = held_out::drawn(seed);
         // The rows of a query stay together.
         let unit = |row: u32| match truth.groups {
             Some(groups) => groups.partition_point(|group| group.end <= row as usize) as u64,

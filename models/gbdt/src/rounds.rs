@@ -14,8 +14,8 @@
 //! hundred stages. Where the guess is wrong, or there is none, the roots are asked for again. Last comes a round for the loss.
 //!
 //! What is refused: losses that are no sums over rows (rankings, survival) or whose leaves are medians and other quantiles (absolute,
-//! Huber, quantile), gradient-based sampling, whose threshold all rows decide, dropped stages, rows that are held out, and oblivious
-//! growth.
+//! Huber, quantile), gradient-based sampling, whose threshold all rows decide, dropped stages, and oblivious growth. The loss of rows that
+//! are held out comes with the first answer of the stage after, and stops it.
 
 mod chunk;
 mod sent;
@@ -26,13 +26,16 @@ pub use sent::{BoostingPartial, BoostingRequest};
 use crate::balance::factors;
 use crate::boosting::{Grown, key_of_tree, report};
 use crate::continued::Origin;
+use crate::held_out::best;
 use crate::leaf_sums::{coarse, fine_steps};
 use crate::loss::{LeafRule, Objective, Truth};
 use crate::smoothing::smoothed;
 use crate::{Boosted, Ensemble, GradientBoosting, Loss};
-use sent::{Answer, Answers as Answered, Ask, Begun, Candidates, Extra, Setup, SizesOf, Step, label_after};
+use sent::{
+    Answer, Answers as Answered, Ask, Begun, Candidates, Extra, LossOf, Setup, SizesOf, Step, label_after,
+};
 use std::collections::HashMap;
-use tilewise_base::{Error, ExactSum, Fit, Result, Rounds};
+use tilewise_base::{Error, Fit, Result, Rounds};
 use tilewise_kernels::tree::FixedPoint;
 use tilewise_tree::rounds::{BATCH, BinnedColumns, Counted, GrownNewton, NewtonTree};
 use tilewise_tree::{Answers, BinnedTable, ClassWeights, Gradients, Growth, Tree};
@@ -107,7 +110,11 @@ pub struct BoostingTrainer {
     /// Before and after these.
     labels: [u64; 2],
     replay: bool,
-    loss: Option<Box<ExactSum>>,
+    loss: Option<f64>,
+    /// Of rows that are held out, after each stage.
+    validation: Vec<f64>,
+    /// Why there are no more stages, if that was before the last.
+    stopped: String,
 }
 
 impl BoostingTrainer {
@@ -161,6 +168,8 @@ impl BoostingTrainer {
             labels: [label; 2],
             replay: true,
             loss: None,
+            validation: Vec::new(),
+            stopped: String::new(),
         })
     }
 
@@ -184,19 +193,22 @@ impl BoostingTrainer {
     fn ask(&self) -> Option<Ask> {
         let nodes = || self.growing.iter().map(NewtonTree::asked).collect();
         let ask = |sizes, nodes, loss| Some(Ask::Of { sizes, nodes, loss });
+        // Of the stage before, which has no loss before it is over.
+        let judged = self.setup.params.early_stopping.is_some() && self.stages() > 0;
+        let of_held_out = judged.then_some(LossOf::HeldOut);
         match self.phase {
             Phase::Begin => Some(Ask::Begin(self.balance.clone())),
-            Phase::Stage if self.sizes.is_empty() => ask(Some(Candidates::Own), Vec::new(), false),
+            Phase::Stage if self.sizes.is_empty() => ask(Some(Candidates::Own), Vec::new(), of_held_out),
             Phase::Stage => {
                 let exponents = self.sizes.iter().map(SizesOf::exponents).collect();
-                ask(Some(Candidates::Around(exponents)), nodes(), false)
+                ask(Some(Candidates::Around(exponents)), nodes(), of_held_out)
             }
             Phase::Sizes => {
                 let exponents = self.sizes.iter().map(SizesOf::exponents).collect();
-                ask(Some(Candidates::At(exponents)), Vec::new(), false)
+                ask(Some(Candidates::At(exponents)), Vec::new(), None)
             }
-            Phase::Nodes => ask(None, nodes(), false),
-            Phase::Loss => ask(None, Vec::new(), true),
+            Phase::Nodes => ask(None, nodes(), None),
+            Phase::Loss => ask(None, Vec::new(), Some(LossOf::Both)),
             Phase::Done => None,
         }
     }
@@ -293,6 +305,20 @@ impl BoostingTrainer {
         self.round(None)
     }
 
+    /// Takes the loss of rows that are held out, if there are any; answers whether it says that more stages are not worth it.
+    fn take_loss(&mut self, answered: &Answered) -> bool {
+        let (Some(stop), Some(loss)) = (self.setup.params.early_stopping, &answered.held_out) else {
+            return false;
+        };
+        self.validation.push(loss.mean());
+        let best = best(&self.validation);
+        let stops = self.validation.len() - best >= stop.patience;
+        if stops {
+            self.stopped = format!("loss on rows held out was least after stage {best}");
+        }
+        stops
+    }
+
     fn take_nodes(&mut self, nodes: Vec<Vec<(Counted, Extra)>>) -> Result<()> {
         let asked: Vec<_> = self.growing.iter().map(NewtonTree::asked).collect();
         if nodes.len() != asked.len() || nodes.iter().zip(&asked).any(|(a, b)| a.len() != b.len()) {
@@ -371,21 +397,25 @@ impl BoostingTrainer {
     /// # Errors
     /// When there are none.
     pub fn finish(self) -> Result<Fit<Boosted>> {
-        let done = self.stages();
+        let held_out = self.setup.params.early_stopping.is_some();
+        let done = if held_out { self.validation.len() } else { self.stages() };
         let Some(begun) = self.begun.filter(|_| done > 0) else {
             return Err(Error::Fit("stopped before the first stage".into()));
         };
         let Setup { params, seed, classes } = self.setup;
-        let objective = self.loss.map_or(f64::NAN, |loss| loss.value() / begun.total(self.rows));
-        let report = report(&self.trees, params.stages, done, "", objective);
+        let kept = if held_out { best(&self.validation) } else { done };
+        let mut trees = self.trees;
+        trees.iter_mut().for_each(|trees| trees.truncate(kept));
+        let objective = self.loss.filter(|_| kept == done).unwrap_or(f64::NAN);
+        let report = report(&trees, params.stages, done, &self.stopped, objective);
         let nothing = match classes {
             Some(classes) => Answers::Classes { y: Vec::new(), classes },
             None => Answers::Numbers(Vec::new()),
         };
         let table = self.outline.fingerprint(&nothing)?.wrapping_add(begun.fingerprint);
-        let ensemble = Ensemble::new(self.base, self.trees)?;
+        let ensemble = Ensemble::new(self.base, trees)?;
         let origin = Origin { params, seed, table };
-        Ok(Fit { model: Boosted { ensemble, origin, validation: Vec::new() }, report })
+        Ok(Fit { model: Boosted { ensemble, origin, validation: self.validation }, report })
     }
 }
 
@@ -404,9 +434,6 @@ fn refuse(params: &GradientBoosting, objective: &dyn Objective) -> Result<()> {
     }
     if let Some(dart) = params.dart {
         return refuse("drop_rate", &dart.rate, "in rounds only 0 is (stages that are over do not change)");
-    }
-    if let Some(stop) = params.early_stopping {
-        return refuse("early_stopping", &stop.patience, "in rounds only none is (no rows are held out)");
     }
     if params.tree.growth == Growth::Oblivious {
         return refuse("growth", &"oblivious", "in rounds leaf_wise and depth_wise are");
@@ -457,10 +484,15 @@ impl Rounds for BoostingTrainer {
         self.replay = false;
         match (answer, self.phase) {
             (Answer::Begun(begun), Phase::Begin) => self.take_begun(*begun),
+            (Answer::Of(answered), Phase::Stage) if self.take_loss(&answered) => {
+                self.phase = Phase::Done;
+                Ok(())
+            }
             (Answer::Of(answered), Phase::Stage | Phase::Sizes) => self.take_sizes(answered),
             (Answer::Of(answered), Phase::Nodes) => self.take_nodes(answered.nodes),
-            (Answer::Of(Answered { loss: Some(loss), .. }), Phase::Loss) => {
-                self.loss = Some(loss);
+            (Answer::Of(answered), Phase::Loss) => {
+                self.loss = answered.loss.as_ref().map(|loss| loss.mean());
+                self.take_loss(&answered);
                 self.phase = Phase::Done;
                 Ok(())
             }

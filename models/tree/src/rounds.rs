@@ -2,7 +2,7 @@
 //! [`DecisionTree::fit_numbers`], node for node.
 //!
 //! A *request* holds the divisions that the last answers led to, and a batch of nodes, as many as fit [`BATCH`]: breadth first, or where
-//! leaves are limited those that may be divided ([`frontier`]). A chunk divides its rows and answers with a *partial*: of each node in
+//! leaves are limited those that may be divided (`frontier.rs`). A chunk divides its rows and answers with a *partial*: of each node in
 //! the batch the number of rows, whether they differ in what is learned, and the histogram of all columns, in integers, so that merging
 //! is exact. From the merged histograms the trainer chooses splits. As in memory one child is what is left of its parent.
 //!
@@ -12,7 +12,7 @@
 //! So a chunk that is lost is made again from its rows alone.
 //!
 //! Bins and the scale of numbers come from the whole table here, [`BinnedTable`] and [`Learned`]: a chunk is a range of its
-//! rows. [`columns`] makes tables of chunks that have rows of their own, and [`newton`] grows trees of boosting on these. What is
+//! rows. [`BinningTrainer`] makes tables of chunks that have rows of their own, and [`NewtonTree`] grows trees of boosting on these. What is
 //! refused: the absolute criterion, since medians are no sums; levels that are divided by one test; and balanced classes, for which
 //! the rows of the table may be weighed.
 

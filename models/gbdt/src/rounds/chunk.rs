@@ -1,10 +1,12 @@
 //! Rows of a chunk, and what is remembered of them between rounds.
 
 use super::sent::{
-    Answer, Answers as Answered, Ask, Begun, BoostingRequest, Extra, Setup, SizesOf, Step, Witness, witnesses,
+    Answer, Answers as Answered, Ask, Begun, BoostingRequest, Extra, LossOf, LossSum, Setup, SizesOf, Step,
+    Witness, witnesses,
 };
 use crate::Lesson;
 use crate::boosting::{key_of_tree, rounding};
+use crate::held_out::drawn;
 use crate::leaf_sums::{fine, fine_steps};
 use crate::loss::{Derivatives, Objective, Truth};
 use crate::sampling::stream;
@@ -33,7 +35,12 @@ pub struct BoostingChunk<'a> {
 struct Cache {
     label: u64,
     stage: usize,
+    /// Those of all rows, and those by which is learned: 0 of rows that are held out.
+    all_weights: Option<Vec<f64>>,
     weights: Option<Vec<f64>>,
+    /// Rows that are held out, and those that are learned from.
+    held_out: Vec<u32>,
+    learned: Vec<u32>,
     /// Score after score, each with all rows; derivatives are none until they are needed.
     scores: Vec<f64>,
     derivatives: Vec<Derivatives>,
@@ -108,11 +115,29 @@ impl<'a> BoostingChunk<'a> {
         (!equal).then(|| (0..self.y.len()).map(of_row).collect())
     }
 
+    /// Rows that are held out, and others that have a weight.
+    fn divided(&self, setup: &Setup) -> (Vec<u32>, Vec<u32>) {
+        let counted = self.table.counted();
+        let Some(stop) = setup.params.early_stopping else { return (Vec::new(), counted.to_vec()) };
+        let drawn = drawn(setup.seed);
+        counted.iter().partition(|&&row| drawn.uniform(self.first + u64::from(row)) < stop.share)
+    }
+
+    /// Weights by which is learned, given those of all rows.
+    fn learned_weights(&self, all: Option<&[f64]>, held_out: &[u32], setup: &Setup) -> Option<Vec<f64>> {
+        let mut weights = all.map(<[f64]>::to_vec);
+        if setup.params.early_stopping.is_some() {
+            let weights = weights.get_or_insert_with(|| vec![1.0; self.y.len()]);
+            held_out.iter().for_each(|&row| weights[row as usize] = 0.0);
+        }
+        weights
+    }
+
     fn truth<'t>(&'t self, weights: Option<&'t [f64]>) -> Truth<'t> {
         Truth { y: &self.y, weights, ..Truth::default() }
     }
 
-    fn begin(&self, balance: Option<&[f64]>, objective: &dyn Objective) -> Result<Begun> {
+    fn begin(&self, balance: Option<&[f64]>, setup: &Setup, objective: &dyn Objective) -> Result<Begun> {
         let counted = self.table.counted();
         let mut of_classes = vec![0.0; self.classes().unwrap_or(0)];
         if let Answers::Classes { y, classes } = self.answers {
@@ -126,12 +151,15 @@ impl<'a> BoostingChunk<'a> {
                 *sum += self.table.weight(row as usize);
             }
         }
-        let weights = self.weights(balance);
+        let all = self.weights(balance);
+        let (held_out, learned) = self.divided(setup);
+        let weights = self.learned_weights(all.as_deref(), &held_out, setup);
         let truth = self.truth(weights.as_deref());
+        let of_all = self.truth(all.as_deref());
         let witness = |&row: &u32| Witness {
             row: self.first + u64::from(row),
             y: self.y[row as usize],
-            weight: truth.weight(row as usize),
+            weight: of_all.weight(row as usize),
         };
         let mut fingerprint = self.table.fingerprint_of_rows(self.answers, self.first)?;
         if let Some(offset) = self.offset {
@@ -143,12 +171,14 @@ impl<'a> BoostingChunk<'a> {
         Ok(Begun {
             places: vec![(self.first, self.y.len() as u64)],
             features: self.table.features(),
-            first_counted: counted.first().map(|&row| self.first + u64::from(row)),
+            first_counted: learned.first().map(|&row| self.first + u64::from(row)),
             classes: self.classes(),
             of_classes,
             weights: truth.sum_of_weights(),
             sums,
             witnesses: witnesses(counted.iter().map(witness)),
+            learned: witnesses(learned.iter().map(witness)),
+            held_out: [held_out.len() as u64, learned.len() as u64],
             fingerprint,
         })
     }
@@ -160,7 +190,7 @@ impl<'a> BoostingChunk<'a> {
         }
         let objective = setup.params.loss.objective(setup.classes)?;
         if let Ask::Begin(balance) = ask {
-            return Ok(Answer::Begun(Box::new(self.begin(balance.as_deref(), objective.as_ref())?)));
+            return Ok(Answer::Begun(Box::new(self.begin(balance.as_deref(), setup, objective.as_ref())?)));
         }
         let mut kept = self.cache.lock().unwrap_or_else(PoisonError::into_inner);
         // A chunk that was asked the same before has taken these steps already; one that fails half way remembers nothing.
@@ -191,7 +221,7 @@ impl<'a> BoostingChunk<'a> {
         let nothing = || Error::Fit("a chunk was told steps that follow none".into());
         for step in steps {
             if let Step::Start { base, balance } = step {
-                cache = Some(self.started(base, balance.as_deref(), objective)?);
+                cache = Some(self.started(base, balance.as_deref(), setup, objective)?);
                 continue;
             }
             let cache = cache.as_mut().ok_or_else(nothing)?;
@@ -249,17 +279,37 @@ impl<'a> BoostingChunk<'a> {
         cache.ok_or_else(nothing)
     }
 
-    fn started(&self, base: &[f64], balance: Option<&[f64]>, objective: &dyn Objective) -> Result<Cache> {
+    fn started(
+        &self,
+        base: &[f64],
+        balance: Option<&[f64]>,
+        setup: &Setup,
+        objective: &dyn Objective,
+    ) -> Result<Cache> {
         same("scores to start from", objective.scores(), base.len())?;
         let rows = self.y.len();
         let mut scores: Vec<f64> = base.iter().flat_map(|&base| std::iter::repeat_n(base, rows)).collect();
         if let Some(offset) = self.offset {
             scores.iter_mut().zip(offset).for_each(|(score, offset)| *score += offset);
         }
-        let weights = self.weights(balance);
-        let (label, stage) = (0, 0);
+        let (held_out, learned) = self.divided(setup);
+        let all_weights = self.weights(balance);
+        let weights = self.learned_weights(all_weights.as_deref(), &held_out, setup);
         let (derivatives, fixed, units, nodes) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
-        Ok(Cache { label, stage, weights, scores, derivatives, fixed, units, nodes })
+        let (label, stage) = (0, 0);
+        Ok(Cache {
+            label,
+            stage,
+            all_weights,
+            weights,
+            held_out,
+            learned,
+            scores,
+            derivatives,
+            fixed,
+            units,
+            nodes,
+        })
     }
 
     /// Derivatives at the scores, if they are not there.
@@ -276,17 +326,34 @@ impl<'a> BoostingChunk<'a> {
 
     /// Draws the rows of a stage, for each score the same.
     fn draw(&self, cache: &mut Cache, setup: &Setup, objective: &dyn Objective, only: Option<u64>) {
-        let counted = self.table.counted();
         let share = setup.params.subsample;
-        let (drawn, others): (Vec<u32>, Vec<u32>) = if share < 1.0 {
+        let (drawn, mut others): (Vec<u32>, Vec<u32>) = if share < 1.0 {
             let stream = stream(setup.seed, cache.stage);
             let is_drawn = |row: u64| stream.uniform(row) < share || only == Some(row);
-            counted.iter().partition(|&&row| is_drawn(self.first + u64::from(row)))
+            cache.learned.iter().partition(|&&row| is_drawn(self.first + u64::from(row)))
         } else {
-            (counted.to_vec(), Vec::new())
+            (cache.learned.clone(), Vec::new())
         };
+        others.extend_from_slice(&cache.held_out);
         let nodes = || [NodeRows::new(drawn.clone()), NodeRows::new(others.clone())];
         cache.nodes = (0..objective.scores()).map(|_| nodes()).collect();
+    }
+
+    /// The loss of rows that are learned from.
+    fn loss(&self, cache: &Cache, objective: &dyn Objective) -> Option<Box<LossSum>> {
+        let truth = self.truth(cache.weights.as_deref());
+        let sum = objective.loss_sum(&truth, &cache.scores)?;
+        Some(Box::new(LossSum { sum, weights: truth.sum_of_weights(), rows: self.y.len() as u64 }))
+    }
+
+    /// The loss of rows that are held out.
+    fn loss_held_out(&self, cache: &Cache, objective: &dyn Objective) -> Option<Box<LossSum>> {
+        let of = |all: &[f64]| cache.held_out.iter().map(|&row| all[row as usize]).collect::<Vec<f64>>();
+        let (y, weights) = (of(&self.y), cache.all_weights.as_deref().map(of));
+        let scores: Vec<f64> = cache.scores.chunks(self.y.len().max(1)).flat_map(of).collect();
+        let truth = Truth { y: &y, weights: weights.as_deref(), ..Truth::default() };
+        let sum = objective.loss_sum(&truth, &scores)?;
+        Some(Box::new(LossSum { sum, weights: truth.sum_of_weights(), rows: y.len() as u64 }))
     }
 
     fn answered(
@@ -310,9 +377,9 @@ impl<'a> BoostingChunk<'a> {
         for (score, asked) in nodes.iter().enumerate() {
             counted.push(self.counted(cache, score, asked, setup, objective.scores())?);
         }
-        let truth = self.truth(cache.weights.as_deref());
-        let loss = if *loss { objective.loss_sum(&truth, &cache.scores).map(Box::new) } else { None };
-        Ok(Answered { sizes, nodes: counted, loss })
+        let held_out = loss.and_then(|_| self.loss_held_out(cache, objective));
+        let loss = loss.filter(|of| *of == LossOf::Both).and_then(|_| self.loss(cache, objective));
+        Ok(Answered { sizes, nodes: counted, loss, held_out })
     }
 
     /// What is asked about nodes of the tree of a score.

@@ -61,7 +61,39 @@ pub(super) enum Ask {
     /// Of rows as they are; sums of answers if weights need not be multiplied, or here by what.
     Begin(Option<Vec<f64>>),
     /// What was asked of any.
-    Of { sizes: Option<Candidates>, nodes: Vec<Vec<Asked>>, loss: bool },
+    Of { sizes: Option<Candidates>, nodes: Vec<Vec<Asked>>, loss: Option<LossOf> },
+}
+
+/// Of which rows the loss is wanted.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub(super) enum LossOf {
+    /// Those that are held out.
+    HeldOut,
+    /// These, and those that are learned from.
+    Both,
+}
+
+/// The sum of a loss, of weights (none where all are 1), and how many rows there are.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(super) struct LossSum {
+    pub(super) sum: ExactSum,
+    pub(super) weights: Option<ExactSum>,
+    pub(super) rows: u64,
+}
+
+impl LossSum {
+    fn merge(self, other: Self) -> Self {
+        Self {
+            sum: self.sum.merge(other.sum),
+            weights: self.weights.zip(other.weights).map(|(a, b)| a.merge(b)),
+            rows: self.rows.saturating_add(other.rows),
+        }
+    }
+
+    /// The mean.
+    pub(super) fn mean(&self) -> f64 {
+        self.sum.value() / self.weights.as_ref().map_or(self.rows as f64, ExactSum::value)
+    }
 }
 
 /// At which exponents sums of sizes are wanted.
@@ -95,7 +127,8 @@ pub(super) struct Answers {
     /// For each score.
     pub(super) sizes: Vec<SizesOf>,
     pub(super) nodes: Vec<Vec<(Counted, Extra)>>,
-    pub(super) loss: Option<Box<ExactSum>>,
+    pub(super) loss: Option<Box<LossSum>>,
+    pub(super) held_out: Option<Box<LossSum>>,
 }
 
 /// What leaves need of a node, besides what is counted of any tree.
@@ -189,6 +222,10 @@ pub(super) struct Begun {
     pub(super) sums: Vec<ExactSum>,
     /// Rows by which it is seen whether the loss accepts all answers and weights.
     pub(super) witnesses: Vec<Witness>,
+    /// Of them those that are learned from.
+    pub(super) learned: Vec<Witness>,
+    /// Rows that are held out, and others that have a weight.
+    pub(super) held_out: [u64; 2],
     pub(super) fingerprint: u64,
 }
 
@@ -233,6 +270,8 @@ impl Begun {
         };
         self.sums = self.sums.into_iter().zip(other.sums).map(|(a, b)| a.merge(b)).collect();
         self.witnesses = witnesses(self.witnesses.into_iter().chain(other.witnesses));
+        self.learned = witnesses(self.learned.into_iter().chain(other.learned));
+        self.held_out = [0, 1].map(|i| self.held_out[i].saturating_add(other.held_out[i]));
         self.fingerprint = self.fingerprint.wrapping_add(other.fingerprint);
         Ok(self)
     }
@@ -260,6 +299,11 @@ impl Begun {
                 "chunks have {next} rows; those that cuts were made of were {rows}"
             )));
         }
+        if setup.params.early_stopping.is_some() && self.held_out.contains(&0) {
+            return Err(Error::Fit(
+                "there are too few rows to hold some out and to learn from others".into(),
+            ));
+        }
         if self.classes != setup.classes {
             let named = |classes: Option<usize>| classes.map_or("numbers".into(), |n| format!("{n} classes"));
             let (theirs, ours) = (named(self.classes), named(setup.classes));
@@ -272,16 +316,22 @@ impl Begun {
 
     /// That the loss accepts all answers.
     pub(super) fn check_answers(&self, objective: &dyn Objective) -> Result<()> {
-        let y: Vec<f64> = self.witnesses.iter().map(|row| row.y).collect();
-        let weights: Vec<f64> = self.witnesses.iter().map(|row| row.weight).collect();
-        objective.check(&Truth { y: &y, weights: Some(&weights), ..Truth::default() }).map_err(|e| match e {
-            Error::Cell { row, column, what } => {
-                let row = self.witnesses.get(row).map_or(row, |witness| witness.row as usize);
-                Error::Cell { row, column, what }
-            }
-            other => other,
-        })
+        // What is held out must be in the domain, but need not be enough to learn from.
+        check(&self.witnesses, objective)?;
+        check(&self.learned, objective)
     }
+}
+
+fn check(witnesses: &[Witness], objective: &dyn Objective) -> Result<()> {
+    let y: Vec<f64> = witnesses.iter().map(|row| row.y).collect();
+    let weights: Vec<f64> = witnesses.iter().map(|row| row.weight).collect();
+    objective.check(&Truth { y: &y, weights: Some(&weights), ..Truth::default() }).map_err(|e| match e {
+        Error::Cell { row, column, what } => {
+            let row = witnesses.get(row).map_or(row, |witness| witness.row as usize);
+            Error::Cell { row, column, what }
+        }
+        other => other,
+    })
 }
 
 impl Answer {
@@ -302,7 +352,8 @@ impl Answers {
     fn merge(mut self, other: Self) -> Result<Self> {
         let lengths = |answers: &Self| -> Vec<usize> { answers.nodes.iter().map(Vec::len).collect() };
         let fit = self.sizes.len() == other.sizes.len() && lengths(&self) == lengths(&other);
-        if !fit || self.loss.is_some() != other.loss.is_some() {
+        let losses = |answers: &Self| (answers.loss.is_some(), answers.held_out.is_some());
+        if !fit || losses(&self) != losses(&other) {
             return Err(Error::Fit("chunks answered different requests".into()));
         }
         self.sizes = self.sizes.into_iter().zip(other.sizes).map(|(a, b)| a.merge_with(b)).collect();
@@ -313,7 +364,9 @@ impl Answers {
             extra.sums = [extra.sums[0].saturating_add(e.sums[0]), extra.sums[1].saturating_add(e.sums[1])];
             extra.weight += e.weight;
         }
-        self.loss = self.loss.zip(other.loss).map(|(a, b)| Box::new(a.merge(*b)));
+        let merge = |(a, b): (Box<LossSum>, Box<LossSum>)| Box::new(a.merge(*b));
+        self.loss = self.loss.zip(other.loss).map(merge);
+        self.held_out = self.held_out.zip(other.held_out).map(merge);
         Ok(self)
     }
 }

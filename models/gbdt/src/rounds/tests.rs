@@ -168,6 +168,7 @@ proptest! {
             (MaxFeatures::All, Splitter::Best), (MaxFeatures::Count(1), Splitter::Best), (MaxFeatures::All, Splitter::Random),
         ]),
         (l1, path_smoothing, min_impurity_decrease) in prop::sample::select(vec![(0.0, 0.0, 0.0), (0.5, 0.0, 0.3), (0.0, 2.0, 0.0)]),
+        early_stopping in prop::sample::select(vec![None, None, Some((1, 0.5)), Some((5, 0.3))]),
         balanced: bool,
         sign in -1_i8..=1,
         count in prop::sample::select(vec![1_usize, 2, 3, 7]),
@@ -178,6 +179,7 @@ proptest! {
         let params = GradientBoosting {
             loss,
             stages: 3,
+            early_stopping: early_stopping.map(|(patience, share)| EarlyStopping { patience, share }),
             subsample,
             penalty: Penalty { l1, ..Penalty::default() },
             path_smoothing,
@@ -285,7 +287,6 @@ fn what_is_no_sum_over_rows_is_refused_by_name() {
     let numbers = Problem { answers: Answers::Numbers(vec![1.0; 40]), ..problem.clone() };
     let default = GradientBoosting::default;
     let oblivious = DecisionTree { growth: Growth::Oblivious, ..DecisionTree::default() };
-    let stop = EarlyStopping { patience: 3, share: 0.2 };
     let dart = crate::Dart { rate: 0.1, skip: 0.5, most: 5 };
     for (problem, params, told) in [
         (&numbers, GradientBoosting { loss: Loss::Absolute, ..default() }, "loss: absolute"),
@@ -307,7 +308,6 @@ fn what_is_no_sum_over_rows_is_refused_by_name() {
             "goss: 0.2:0.1",
         ),
         (&problem, GradientBoosting { dart: Some(dart), ..default() }, "drop_rate: 0.1"),
-        (&problem, GradientBoosting { early_stopping: Some(stop), ..default() }, "early_stopping: 3"),
         (&problem, GradientBoosting { tree: oblivious, ..default() }, "growth: oblivious"),
     ] {
         let message = problem.in_rounds(&params, (255, 0), &[40], &|_, _| false).err().map(|e| e.to_string());
