@@ -79,6 +79,7 @@ pub fn fixed_point(
     random: Philox,
     out: &mut [Packed],
 ) -> Result<FixedPoint, ShapeError> {
+    same("fixed-point numbers against derivatives", derivatives.len(), out.len())?;
     let largest = largest(derivatives);
     let units = FixedPoint::of(derivatives.len(), largest, sizes(derivatives, exponents(largest)))?;
     round_all(derivatives, 0, units, largest, random, out);
