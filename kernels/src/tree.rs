@@ -31,7 +31,7 @@ pub use bins::{Bin, Bins, Memory, OwnedBins, Rows};
 pub use categories::Categories;
 pub use cells::{Cell, ClassWeight, Gradients, Labels, Packed, Pair};
 pub use codes::{CodeNode, CodedTrees, Coder, Coding, predict_coded};
-pub use fixed::{Derivatives, FixedPoint, fixed_point};
+pub use fixed::{Derivatives, FixedPoint, exponents, fixed_point, largest, round_fixed, sizes};
 pub use histogram::{class_histogram, histogram, histogram_pairs, histogram_wide};
 pub use masks::{MaskTest, MaskedTrees, predict_masked};
 pub use nodes::{Node, Parts, Values, predict};

@@ -80,42 +80,113 @@ pub fn fixed_point(
     out: &mut [Packed],
 ) -> Result<FixedPoint, ShapeError> {
     same("fixed-point numbers against derivatives", derivatives.len(), out.len())?;
-    if derivatives.len() >= 1 << 30 {
-        return Err(ShapeError::TooLong { what: "rows", most: (1 << 30) - 1, found: derivatives.len() });
-    }
-    let pieces = |f: &(dyn Fn(&[Derivatives]) -> [i64; 2] + Sync), merge: fn(i64, i64) -> i64| {
-        let of = |rows: std::ops::Range<usize>| f(&derivatives[rows]);
-        let merge = |a: [i64; 2], b: [i64; 2]| [merge(a[0], b[0]), merge(a[1], b[1])];
-        parallel::map_reduce(derivatives.len(), PIECE, of, merge).unwrap_or_default()
-    };
+    let largest = largest(derivatives);
+    let units = FixedPoint::of(derivatives.len(), largest, sizes(derivatives, exponents(largest)))?;
+    round_all(derivatives, 0, units, largest, random, out);
+    Ok(units)
+}
+
+/// Merges what pieces of rows answer.
+fn pieces(
+    derivatives: &[Derivatives],
+    of: impl Fn(&[Derivatives]) -> [i64; 2] + Sync,
+    merge: fn(i64, i64) -> i64,
+) -> [i64; 2] {
+    let of = |rows: std::ops::Range<usize>| of(&derivatives[rows]);
+    let merge = |a: [i64; 2], b: [i64; 2]| [merge(a[0], b[0]), merge(a[1], b[1])];
+    parallel::map_reduce(derivatives.len(), PIECE, of, merge).unwrap_or_default()
+}
+
+/// The first step of [`fixed_point`] where rows lie in several places: the largest size of a gradient and of a hessian, 0 of no rows.
+/// Of all rows it is the largest of those of the places.
+pub fn largest(derivatives: &[Derivatives]) -> [f32; 2] {
     // The order of f32 that are not negative is that of their bits.
-    let most = pieces(&|rows| f32::dispatch(Most(rows)), i64::max);
-    let most = most.map(|bits| f32::from_bits(bits as u32));
-    // 2^(exponent - 1) <= most < 2^exponent.
-    let exponents = most.map(|most| if most > 0.0 { exponent(most) + 1 } else { 0 });
+    let most = pieces(derivatives, |rows| f32::dispatch(Most(rows)), i64::max);
+    most.map(|bits| f32::from_bits(bits as u32))
+}
+
+/// Exponents e of the largest sizes: 2^(e - 1) <= size < 2^e.
+pub fn exponents(largest: [f32; 2]) -> [i32; 2] {
+    largest.map(|most| if most > 0.0 { exponent(most) + 1 } else { 0 })
+}
+
+/// The second step: sums of sizes, cut to 20 bits below these exponents, which are those of all rows. Of all rows it is the sum of
+/// those of the places.
+pub fn sizes(derivatives: &[Derivatives], exponents: [i32; 2]) -> [i64; 2] {
     let up = exponents.map(|exponent| power_of_two(BITS - exponent));
-    let sums = pieces(&|rows| f32::dispatch(Sizes { rows, up }), |a, b| a + b);
-    let rows = derivatives.len() as f64;
-    // Each size was cut by less than 1, and one more may be added when it is rounded: the total stays below 2^31.
-    let places = ((1_u32 << 31) as f64 - 1.0 - rows).max(1.0);
-    let bits = |which: usize| {
-        let sum = (sums[which] as f64 + rows) * f64::from(power_of_two(exponents[which] - BITS));
-        // A power of two that is an f32; what is larger than 2^24 steps is exact as it is.
-        let bits = (places / sum.max(f64::MIN_POSITIVE)).log2().floor();
-        bits.clamp(-126.0, 126.0) as i32
-    };
-    let bits = [bits(0), bits(1)];
-    let steps = bits.map(power_of_two);
+    pieces(derivatives, |rows| f32::dispatch(Sizes { rows, up }), |a, b| a + b)
+}
+
+impl FixedPoint {
+    /// The third step: the units of so many rows in all, those without derivatives too, of their [`largest`] and [`sizes`].
+    ///
+    /// # Errors
+    /// When there are 2^30 rows or more.
+    pub fn of(rows: usize, largest: [f32; 2], sizes: [i64; 2]) -> Result<Self, ShapeError> {
+        if rows >= 1 << 30 {
+            return Err(ShapeError::TooLong { what: "rows", most: (1 << 30) - 1, found: rows });
+        }
+        let (rows, exponents) = (rows as f64, exponents(largest));
+        // Each size was cut by less than 1, and one more may be added when it is rounded: the total stays below 2^31.
+        let places = ((1_u32 << 31) as f64 - 1.0 - rows).max(1.0);
+        let bits = |which: usize| {
+            let sum = (sizes[which] as f64 + rows) * f64::from(power_of_two(exponents[which] - BITS));
+            // A power of two that is an f32; what is larger than 2^24 steps is exact as it is.
+            let bits = (places / sum.max(f64::MIN_POSITIVE)).log2().floor();
+            bits.clamp(-126.0, 126.0) as i32
+        };
+        let bits = [bits(0), bits(1)];
+        let [gradient_unit, hessian_unit] = bits.map(|bits| 1.0 / f64::from(power_of_two(bits)));
+        // The product may have been rounded to the next whole number.
+        let most_hessian = ((f64::from(largest[1]) / hessian_unit).ceil() + 1.0) as i32;
+        Ok(Self { gradient_unit, hessian_unit, most_hessian })
+    }
+}
+
+/// The last step: writes derivatives as multiples of these units. `first` is the number of the first row among all.
+///
+/// # Errors
+/// When lengths differ.
+pub fn round_fixed(
+    derivatives: &[Derivatives],
+    first: usize,
+    units: FixedPoint,
+    random: Philox,
+    out: &mut [Packed],
+) -> Result<(), ShapeError> {
+    same("fixed-point numbers against derivatives", derivatives.len(), out.len())?;
+    round_all(derivatives, first, units, largest(derivatives), random, out);
+    Ok(())
+}
+
+/// As [`round_fixed`], of rows whose largest sizes are known.
+fn round_all(
+    derivatives: &[Derivatives],
+    first: usize,
+    units: FixedPoint,
+    most: [f32; 2],
+    random: Philox,
+    out: &mut [Packed],
+) {
+    // Powers of two from 2^-126 to 2^126.
+    let steps = [units.gradient_unit, units.hessian_unit].map(|unit| (1.0 / unit) as f32);
     let small = (0..2).all(|which| most[which] * steps[which] < SMALL - 2.0);
+    // Rows before the first whole group take their words from the middle of one.
+    let skipped = first % TOGETHER;
+    let before = if skipped == 0 { 0 } else { (TOGETHER - skipped).min(out.len()) };
+    let (head, out) = out.split_at_mut(before);
+    let (of_head, derivatives) = derivatives.split_at(before);
+    let words: [[u32; LANES]; 4] = philox4x32_lanes(random, (first / TOGETHER * LANES) as u64);
+    for (i, (row, out)) in of_head.iter().zip(head).enumerate() {
+        let word = skipped + i;
+        *out = round(*row, steps, words[word / LANES][word % LANES]);
+    }
+    let first = first + before;
     parallel::for_each_chunk_mut(out, PIECE, |piece, out| {
-        let first = piece * PIECE;
-        let rows = &derivatives[first..first + out.len()];
-        f32::dispatch(Round { rows, steps, small, random, first, out });
+        let place = piece * PIECE;
+        let rows = &derivatives[place..place + out.len()];
+        f32::dispatch(Round { rows, steps, small, random, first: first + place, out });
     });
-    // The product may have been rounded to the next whole number.
-    let most_hessian = ((f64::from(most[1]) * f64::from(steps[1])).ceil() + 1.0) as i32;
-    let [gradient_unit, hessian_unit] = bits.map(|bits| 1.0 / f64::from(power_of_two(bits)));
-    Ok(FixedPoint { gradient_unit, hessian_unit, most_hessian })
 }
 
 /// The exponent of a number that is not 0, by its bits; that of a subnormal one is taken as the least.

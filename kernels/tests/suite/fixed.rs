@@ -2,7 +2,9 @@
 
 use crate::on_every_isa;
 use tilewise_kernels::random::Philox;
-use tilewise_kernels::tree::{Derivatives, FixedPoint, Packed, fixed_point};
+use tilewise_kernels::tree::{
+    Derivatives, FixedPoint, Packed, exponents, fixed_point, largest, round_fixed, sizes,
+};
 use tilewise_kernels::{naive, parallel};
 
 const STREAM: Philox = Philox::new(3, Philox::purpose("test of rounding"));
@@ -86,4 +88,32 @@ fn nothing_and_what_is_not_a_number_are_taken() {
         assert!(out.len() == 3 && units.hessian_unit > 0.0);
     }
     assert!(fixed_point(&zeros, STREAM, &mut [Packed::default(); 3]).is_err());
+}
+
+/// Rows that lie in several places: the largest sizes, then sums, then the same integers, wherever places begin.
+#[test]
+fn places_of_rows_are_rounded_as_all_of_them() {
+    for (count, cuts) in
+        [(40_000, vec![0, 1, 64, 100, 16_500, 40_000]), (130, vec![0, 0, 63, 130]), (0, vec![0, 0])]
+    {
+        let rows = rows(count, 0.01);
+        let (expected, units) = fixed(&rows);
+        let places: Vec<&[Derivatives]> = cuts.windows(2).map(|cut| &rows[cut[0]..cut[1]]).collect();
+        let most =
+            places.iter().map(|rows| largest(rows)).reduce(|a, b| [a[0].max(b[0]), a[1].max(b[1])]).unwrap();
+        let exponents = exponents(most);
+        let sums = places
+            .iter()
+            .map(|rows| sizes(rows, exponents))
+            .reduce(|a, b| [a[0] + b[0], a[1] + b[1]])
+            .unwrap();
+        assert_eq!(FixedPoint::of(count, most, sums).unwrap(), units);
+        let mut out = vec![Packed::default(); count];
+        for (rows, cut) in places.iter().zip(cuts.windows(2)) {
+            round_fixed(rows, cut[0], units, STREAM, &mut out[cut[0]..cut[1]]).unwrap();
+        }
+        assert_eq!(out, expected);
+    }
+    assert!(FixedPoint::of(1 << 30, [1.0; 2], [1; 2]).is_err());
+    assert!(round_fixed(&[], 0, fixed(&[]).1, STREAM, &mut [Packed::default()]).is_err());
 }

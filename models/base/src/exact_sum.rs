@@ -1,5 +1,6 @@
 //! Sums that no order changes.
 
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use std::fmt;
 
 /// Bits of a chunk that are its own; the others hold carries.
@@ -135,6 +136,37 @@ impl ExactSum {
     }
 }
 
+/// On its way between processes: what is beyond, the place of the first chunk that is not 0, and chunks from there on to the last.
+impl Serialize for ExactSum {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        let mut sum = self.clone();
+        sum.carry();
+        let first = sum.chunks.iter().position(|&chunk| chunk != 0).unwrap_or(CHUNKS);
+        let end = sum.chunks.iter().rposition(|&chunk| chunk != 0).map_or(first, |last| last + 1);
+        (sum.beyond, first as u8, &sum.chunks[first..end]).serialize(to)
+    }
+}
+
+impl<'de> Deserialize<'de> for ExactSum {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        let (beyond, first, chunks) = <(f64, u8, Vec<i64>)>::deserialize(from)?;
+        let mut sum = Self { beyond, added: 1, ..Self::default() };
+        let places = sum.chunks.get_mut(first.into()..usize::from(first) + chunks.len());
+        let carried = |place: usize, chunk: i64| {
+            (0..1 << BITS).contains(&chunk) || place == CHUNKS - 1 && chunk.abs() < 1 << BITS
+        };
+        match places {
+            Some(places)
+                if chunks.iter().enumerate().all(|(i, &chunk)| carried(usize::from(first) + i, chunk)) =>
+            {
+                places.copy_from_slice(&chunks);
+                Ok(sum)
+            }
+            _ => Err(serde::de::Error::custom("no exact sum")),
+        }
+    }
+}
+
 impl Extend<f64> for ExactSum {
     fn extend<I: IntoIterator<Item = f64>>(&mut self, terms: I) {
         terms.into_iter().for_each(|x| self.add(x));
@@ -228,6 +260,8 @@ mod tests {
             let (left, right) = shuffled.split_at(cut.min(terms.len()));
             let merged = left.iter().copied().collect::<ExactSum>().merge(right.iter().copied().collect());
             prop_assert_eq!(merged.value().to_bits(), sum(&plain).to_bits());
+            let bytes = postcard::to_stdvec(&merged).unwrap();
+            prop_assert_eq!(postcard::from_bytes::<ExactSum>(&bytes).unwrap().value().to_bits(), sum(&plain).to_bits());
             // What takes itself away leaves the rest.
             let back = plain.iter().copied().chain(plain.iter().skip(1).map(|x| -x)).collect::<ExactSum>();
             prop_assert_eq!(back.value(), plain.first().copied().unwrap_or(0.0));

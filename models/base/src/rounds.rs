@@ -98,16 +98,27 @@ pub fn partial_bytes<R: Rounds>(request: &[u8], chunk: &R::Chunk<'_>) -> Result<
     postcard::to_stdvec(&partial).map_err(wire)
 }
 
-/// [`Rounds::advance`] by the answers of all chunks, in their order.
+/// Merges answers that are bytes, in the order of their chunks.
 ///
 /// # Errors
-/// As [`InBytes::advance`].
+/// When one of them is none, or there are none.
+pub fn merge_bytes<R: Rounds>(partials: &[Vec<u8>]) -> Result<Vec<u8>> {
+    postcard::to_stdvec(&merged::<R>(partials)?).map_err(wire)
+}
+
+/// Takes answers that are bytes, in the order of their chunks, and moves on.
+///
+/// # Errors
+/// When one of them is none, there are none, or the data cannot be fitted.
 pub fn advance_bytes<R: Rounds>(trainer: &mut R, partials: &[Vec<u8>]) -> Result<()> {
-    let partials = partials.iter().map(|bytes| postcard::from_bytes(bytes).map_err(wire));
-    match tilewise_kernels::parallel::reduce(partials.collect::<Result<_>>()?, R::merge) {
-        Some(partial) => trainer.advance(partial),
-        None => Err(Error::Fit("there are no rows".into())),
-    }
+    trainer.advance(merged::<R>(partials)?)
+}
+
+fn merged<R: Rounds>(partials: &[Vec<u8>]) -> Result<R::Partial> {
+    let all =
+        partials.iter().map(|bytes| postcard::from_bytes(bytes).map_err(wire)).collect::<Result<Vec<_>>>()?;
+    let merged = tilewise_kernels::parallel::reduce(all, R::merge);
+    merged.ok_or_else(|| Error::Fit("there are no rows".into()))
 }
 
 /// Trains on several chunks with every request and partial passed through bytes, as workers elsewhere would.

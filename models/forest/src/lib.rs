@@ -8,6 +8,7 @@ mod parameters;
 mod pipeline;
 pub mod processes;
 mod quantiles;
+pub mod rounds;
 mod shuffled;
 
 pub use forest::Forest;

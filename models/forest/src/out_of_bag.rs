@@ -9,20 +9,35 @@ use tilewise_tree::{Answers, BinnedTable, Tree};
 /// Draws rows with replacement.
 pub(crate) struct Bootstrap<'a> {
     table: &'a BinnedTable,
-    random: Philox,
+    seed: u64,
     draws: u64,
     /// The sum of weights up to each counted row, in draws; empty where all rows are as likely.
     sums: Vec<f64>,
 }
 
 /// A whole weight makes a row count as so many while there are no more rows in all than this times those of the table.
-const REPEATED: f64 = 16.0;
+pub(crate) const REPEATED: f64 = 16.0;
+
+/// Calls `see` with the random bits of each draw of a tree, in any order.
+pub(crate) fn words_of_rows(seed: u64, tree: u32, draws: u64, mut see: impl FnMut(u64)) {
+    let random = Philox::new(seed, ROWS);
+    // Two draws from the words of one place.
+    let first = u64::from(tree) << 32;
+    for pair in 0..draws.div_ceil(2) {
+        let [a, b, c, d] = random.words(first | pair).map(u64::from);
+        see(a | (b << 32));
+        if 2 * pair + 1 < draws {
+            see(c | (d << 32));
+        }
+    }
+}
+
+const ROWS: u64 = Philox::purpose("rows of a tree");
 
 impl<'a> Bootstrap<'a> {
     /// As many draws as rows that have a weight, or as their weights sum to, where these are whole and not too large: a
     /// forest on rows of weight 2 is then that on the same rows twice, side by side.
     pub(crate) fn new(table: &'a BinnedTable, seed: u64) -> Result<Self> {
-        const ROWS: u64 = Philox::purpose("rows of a tree");
         let counted = table.counted();
         let weights: Vec<f64> = counted.iter().map(|&row| table.weight(row as usize)).collect();
         let total: f64 = weights.iter().sum();
@@ -41,7 +56,7 @@ impl<'a> Bootstrap<'a> {
         if draws >= (1_u64 << 32) as f64 {
             return Err(Error::Fit(format!("{draws} rows are too many to be drawn; up to 2^32 - 1 can be")));
         }
-        Ok(Self { table, random: Philox::new(seed, ROWS), draws: draws as u64, sums })
+        Ok(Self { table, seed, draws: draws as u64, sums })
     }
 
     /// How often tree `tree` gets each row of the table.
@@ -49,25 +64,17 @@ impl<'a> Bootstrap<'a> {
         let counted = self.table.counted();
         let mut counts = vec![0; self.table.rows()];
         let all = counted.len() == counts.len();
-        // Two draws from the words of one place.
-        let first = (tree as u64) << 32;
-        for pair in 0..self.draws.div_ceil(2) {
-            let [a, b, c, d] = self.random.words(first | pair).map(u64::from);
-            for (draw, bits) in [(2 * pair, a | (b << 32)), (2 * pair + 1, c | (d << 32))] {
-                if draw == self.draws {
-                    break;
-                }
-                // The bias is below draws / 2^64.
-                let place = if self.sums.is_empty() {
-                    ((u128::from(bits) * u128::from(self.draws)) >> 64) as usize
-                } else {
-                    let at = (bits >> 11) as f64 / (1_u64 << 53) as f64 * self.draws as f64;
-                    self.sums.partition_point(|sum| *sum <= at).min(counted.len() - 1)
-                };
-                // Where all rows count, a row's place is its number.
-                counts[if all { place } else { counted[place] as usize }] += 1;
-            }
-        }
+        words_of_rows(self.seed, tree as u32, self.draws, |bits| {
+            // The bias is below draws / 2^64.
+            let place = if self.sums.is_empty() {
+                ((u128::from(bits) * u128::from(self.draws)) >> 64) as usize
+            } else {
+                let at = (bits >> 11) as f64 / (1_u64 << 53) as f64 * self.draws as f64;
+                self.sums.partition_point(|sum| *sum <= at).min(counted.len() - 1)
+            };
+            // Where all rows count, a row's place is its number.
+            counts[if all { place } else { counted[place] as usize }] += 1;
+        });
         counts
     }
 }

@@ -63,12 +63,18 @@ impl Default for RandomForest {
 /// A tree and its number.
 pub(crate) type Grown = (u32, Tree);
 
+/// The key of the random numbers of a tree.
+pub(crate) fn key_of_tree(seed: u64, number: u32) -> u64 {
+    const TREES: u64 = Philox::purpose("trees of a forest");
+    Philox::new(seed, TREES).bits(number.into())
+}
+
 /// What grows any tree of a forest by its number.
 pub(crate) struct Growing<'a> {
     table: &'a BinnedTable,
     answers: &'a Answers,
     tree: DecisionTree,
-    keys: Philox,
+    seed: u64,
     bootstrap: Option<Bootstrap<'a>>,
 }
 
@@ -79,16 +85,13 @@ impl<'a> Growing<'a> {
         answers: &'a Answers,
         seed: u64,
     ) -> Result<Self> {
-        const TREES: u64 = Philox::purpose("trees of a forest");
-        let keys = Philox::new(seed, TREES);
         let bootstrap = forest.bootstrap.then(|| Bootstrap::new(table, seed)).transpose()?;
-        let tree = DecisionTree { max_features: forest.features(answers), ..forest.tree.clone() };
-        Ok(Self { table, answers, tree, keys, bootstrap })
+        Ok(Self { table, answers, tree: forest.tree_of(answers), seed, bootstrap })
     }
 
     pub(crate) fn grow(&self, number: u32, scheme: Scheme) -> Result<Tree> {
         let counts = self.bootstrap.as_ref().map(|bootstrap| bootstrap.counts(number as usize));
-        let draw = Draw { key: self.keys.bits(number.into()), counts: counts.as_deref(), scheme };
+        let draw = Draw { key: key_of_tree(self.seed, number), counts: counts.as_deref(), scheme };
         match self.answers {
             Answers::Classes { y, classes } => self.tree.grow_classes(self.table, y, *classes, &draw),
             Answers::Numbers(y) => self.tree.grow_numbers(self.table, y, &draw),
@@ -253,7 +256,12 @@ impl RandomForest {
         Ok(Fit { model, report })
     }
 
-    fn listed_quantiles(&self) -> String {
+    /// What each tree is grown with.
+    pub(crate) fn tree_of(&self, answers: &Answers) -> DecisionTree {
+        DecisionTree { max_features: self.features(answers), ..self.tree.clone() }
+    }
+
+    pub(crate) fn listed_quantiles(&self) -> String {
         self.quantiles.iter().map(f64::to_string).collect::<Vec<_>>().join(",")
     }
 
@@ -265,7 +273,7 @@ impl RandomForest {
         })
     }
 
-    fn report(&self, forest: &Forest, answers: &Answers) -> FitReport {
+    pub(crate) fn report(&self, forest: &Forest, answers: &Answers) -> FitReport {
         let count = forest.trees.len();
         let mut stopped = format!("{count} trees grown to {} leaves", forest.leaves());
         let mut warnings = Vec::new();

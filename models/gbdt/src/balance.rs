@@ -17,13 +17,17 @@ pub(crate) fn balanced(table: &BinnedTable, y: &[u32], classes: usize) -> Result
         rows.push(row);
     }
     let of_classes: Vec<f64> = of_classes.iter().map(|rows| table.weight_of(rows)).collect();
-    let present = of_classes.iter().filter(|weight| **weight > 0.0).count() as f64;
-    let all = table.weight_of(table.counted());
-    let factors: Vec<f64> = of_classes.iter().map(|weight| all / (present * weight)).collect();
+    let factors = factors(&of_classes, table.weight_of(table.counted()));
     // Of a row that does not count the class may be any.
     let of_row = |(row, &class): (usize, &u32)| {
         let weight = table.weight(row);
         if weight == 0.0 { 0.0 } else { weight * factors[class as usize] }
     };
     Ok(y.iter().enumerate().map(of_row).collect())
+}
+
+/// What the weights of the rows of each class are multiplied by, given the weights of the classes and of all rows.
+pub(crate) fn factors(of_classes: &[f64], all: f64) -> Vec<f64> {
+    let present = of_classes.iter().filter(|weight| **weight > 0.0).count() as f64;
+    of_classes.iter().map(|weight| all / (present * weight)).collect()
 }

@@ -7,7 +7,7 @@
 use crate::balance::balanced;
 use crate::continued::{self, Origin};
 use crate::dart;
-use crate::held_out::HeldOut;
+use crate::held_out::{self, HeldOut};
 use crate::leaf_sums::leaf_sums;
 use crate::loss::{Derivatives, LeafRule, Objective, Truth};
 use crate::sampling::Sample;
@@ -217,15 +217,7 @@ impl GradientBoosting {
         context: &Context<'_>,
     ) -> Result<Fit<Boosted>> {
         self.check()?;
-        if self.tree.monotone.iter().any(|&sign| sign != 0) && objective.link() == Link::Softmax {
-            // A score that rises may do so for the price of a probability that falls.
-            let what = "for numbers and two classes with one score alone constraints are";
-            return Err(Error::parameter(
-                "monotone",
-                format!("a constraint with {}", objective.name()),
-                what,
-            ));
-        }
+        self.check_monotone(objective)?;
         let y = truth.y;
         same("answers against rows", table.rows(), y.len())?;
         if let Some(offset) = offset {
@@ -286,11 +278,20 @@ impl GradientBoosting {
         stages.run(base, trees, &origin, keep)
     }
 
+    /// Refuses monotone constraints where they would not hold.
+    pub(crate) fn check_monotone(&self, objective: &dyn Objective) -> Result<()> {
+        if self.tree.monotone.iter().all(|&sign| sign == 0) || objective.link() != Link::Softmax {
+            return Ok(());
+        }
+        // A score that rises may do so for the price of a probability that falls.
+        let what = "for numbers and two classes with one score alone constraints are";
+        Err(Error::parameter("monotone", format!("a constraint with {}", objective.name()), what))
+    }
+
     /// Rows that are held out, and the others.
     fn held_out(&self, table: &BinnedTable, truth: &Truth<'_>, seed: u64) -> Result<(Vec<u32>, Vec<u32>)> {
         let Some(stop) = self.early_stopping else { return Ok((Vec::new(), table.counted().to_vec())) };
-        const HELD_OUT: u64 = Philox::purpose("rows that boosting holds out");
-        let drawn = Philox::new(seed, HELD_OUT);
+        let drawn = held_out::drawn(seed);
         // The rows of a query stay together.
         let unit = |row: u32| match truth.groups {
             Some(groups) => groups.partition_point(|group| group.end <= row as usize) as u64,
@@ -403,12 +404,6 @@ impl Stages<'_> {
         done: usize,
         stopped: &str,
     ) -> Result<Fit<Boosted>> {
-        let total = self.params.stages;
-        let mut warnings = Vec::new();
-        let early = !stopped.is_empty();
-        if done < total && !early {
-            warnings.push(format!("stopped after {done} of {total} stages"));
-        }
         let mut kept = done;
         let validation = match &self.held_out {
             Some(held_out) => {
@@ -418,25 +413,8 @@ impl Stages<'_> {
             }
             None => Vec::new(),
         };
-        let leaves: usize = trees.iter().flatten().map(Tree::leaves).sum();
-        if trees.iter().flatten().all(|tree| tree.leaves() == 1) {
-            warnings.push(
-                "no tree has a split: none leaves min_samples_leaf rows and second derivatives, which weights multiply, of \
-                 min_child_weight on both sides and gains more than min_gain"
-                    .into(),
-            );
-        }
-        let why = if early { stopped.to_owned() } else { format!("{done} stages") };
-        let stopped = format!("{why}; {kept} stages with {leaves} leaves are kept");
         let objective = if kept == done { self.objective.loss(&self.truth, &self.scores) } else { f64::NAN };
-        let report = FitReport {
-            converged: done == total || early,
-            stopped,
-            warnings,
-            objective,
-            optimality: f64::NAN,
-            rounds: done as u64,
-        };
+        let report = report(&trees, self.params.stages, done, stopped, objective);
         let (ensemble, origin) = (Ensemble::new(base.to_vec(), trees)?, origin.clone());
         Ok(Fit { model: Boosted { ensemble, origin, validation }, report })
     }
@@ -464,22 +442,19 @@ impl Stages<'_> {
         [stage, score]: [usize; 2],
         rate: f64,
     ) -> Result<Grown> {
-        const ROUNDING: u64 = Philox::purpose("rounding of derivatives");
-        const TREE: u64 = Philox::purpose("trees of boosting");
         let number = (stage * self.objective.scores() + score) as u64;
-        let key = |purpose: u64| Philox::new(self.context.seed, purpose).bits(number);
         let mut room = self.rooms[score].lock().unwrap_or_else(PoisonError::into_inner);
         let Room { fixed, rows, leaves: of_rows } = &mut *room;
-        let units = fixed_point(derivatives, Philox::new(key(ROUNDING), ROUNDING), fixed)?;
+        let units = fixed_point(derivatives, rounding(self.context.seed, number), fixed)?;
         let FixedPoint { gradient_unit, hessian_unit, most_hessian } = units;
         let gradients =
             Gradients { values: fixed, gradient_unit, hessian_unit, most_hessian: most_hessian as u64 };
         let Self { params, table, context, .. } = self;
+        let key = key_of_tree(context.seed, number);
         rows.clear();
         rows.extend_from_slice(&sample.rows);
         let rows = std::mem::take(rows);
-        let parted =
-            params.tree.grow_newton(table, &gradients, params.penalty, rows, key(TREE), context.scheme)?;
+        let parted = params.tree.grow_newton(table, &gradients, params.penalty, rows, key, context.scheme)?;
         let leaves = parted.leaves();
         if params.draws_rows() {
             // Those that were drawn for the last stage are not those of this one.
@@ -505,9 +480,7 @@ impl Stages<'_> {
             // What it grew on is in other units than its leaves.
             tree = tree.with_leaves(&values, &weights)?;
         }
-        monotone::keep(&tree, &params.tree.monotone, &mut values);
-        values.iter_mut().for_each(|value| *value *= rate);
-        Ok(Grown { tree: tree.with_leaves(&values, &weights)?, values })
+        Grown::new(params, tree, values, &weights, rate)
     }
 
     /// What a leaf adds, before learning rate.
@@ -561,8 +534,63 @@ impl Stages<'_> {
 /// What stands for rows that a tree was not grown on.
 const NO_LEAF: u32 = u32::MAX;
 
+/// The random numbers by which the derivatives of a tree are rounded, by its number among those of all stages and scores.
+pub(crate) fn rounding(seed: u64, number: u64) -> Philox {
+    const ROUNDING: u64 = Philox::purpose("rounding of derivatives");
+    Philox::new(Philox::new(seed, ROUNDING).bits(number), ROUNDING)
+}
+
+/// The key of the random numbers of a tree.
+pub(crate) fn key_of_tree(seed: u64, number: u64) -> u64 {
+    const TREE: u64 = Philox::purpose("trees of boosting");
+    Philox::new(seed, TREE).bits(number)
+}
+
 /// A tree and what its leaves add, from left to right.
-struct Grown {
-    tree: Tree,
-    values: Vec<f64>,
+pub(crate) struct Grown {
+    pub(crate) tree: Tree,
+    pub(crate) values: Vec<f64>,
+}
+
+impl Grown {
+    /// The tree whose leaves take this part of their steps `values`.
+    pub(crate) fn new(
+        params: &GradientBoosting,
+        tree: Tree,
+        mut values: Vec<f64>,
+        weights: &[f64],
+        rate: f64,
+    ) -> Result<Self> {
+        monotone::keep(&tree, &params.tree.monotone, &mut values);
+        values.iter_mut().for_each(|value| *value *= rate);
+        Ok(Self { tree: tree.with_leaves(&values, weights)?, values })
+    }
+}
+
+/// The report of these trees; `stopped` says why there are no more, if nobody asked for that.
+pub(crate) fn report(
+    trees: &[Vec<Tree>],
+    total: usize,
+    done: usize,
+    stopped: &str,
+    objective: f64,
+) -> FitReport {
+    let mut warnings = Vec::new();
+    let early = !stopped.is_empty();
+    if done < total && !early {
+        warnings.push(format!("stopped after {done} of {total} stages"));
+    }
+    let leaves: usize = trees.iter().flatten().map(Tree::leaves).sum();
+    if trees.iter().flatten().all(|tree| tree.leaves() == 1) {
+        warnings.push(
+            "no tree has a split: none leaves min_samples_leaf rows and second derivatives, which weights multiply, of \
+             min_child_weight on both sides and gains more than min_gain"
+                .into(),
+        );
+    }
+    let why = if early { stopped.to_owned() } else { format!("{done} stages") };
+    let kept = trees.first().map_or(0, Vec::len);
+    let stopped = format!("{why}; {kept} stages with {leaves} leaves are kept");
+    let (converged, rounds) = (done == total || early, done as u64);
+    FitReport { converged, stopped, warnings, objective, optimality: f64::NAN, rounds }
 }

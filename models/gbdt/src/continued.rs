@@ -51,16 +51,13 @@ impl Origin {
 /// A number made of all that is learned from, as [`BinnedTable::fingerprint`], which it is where there are answers alone. O(rows x
 /// columns).
 pub(crate) fn fingerprint(table: &BinnedTable, lesson: &Lesson<'_>) -> Result<u64> {
-    const OFFSET: u64 = Philox::purpose("offset of a fingerprint");
     const GROUP: u64 = Philox::purpose("query of a fingerprint");
     const EVENT: u64 = Philox::purpose("event of a fingerprint");
     let mut sum = table.fingerprint(lesson.answers)?;
+    sum = sum.wrapping_add(lesson.offset.map_or(0, |offset| fingerprint_of_offsets(offset, 0)));
     let mut add = |purpose: u64, number: u64, place: usize| {
         sum = sum.wrapping_add(Philox::new(number, purpose).bits(place as u64));
     };
-    for (row, offset) in lesson.offset.into_iter().flatten().enumerate() {
-        add(OFFSET, offset.to_bits(), row);
-    }
     for (number, group) in lesson.groups.into_iter().flatten().enumerate() {
         add(GROUP, group.end as u64, number);
     }
@@ -68,6 +65,13 @@ pub(crate) fn fingerprint(table: &BinnedTable, lesson: &Lesson<'_>) -> Result<u6
         add(EVENT, event.into(), row);
     }
     Ok(sum)
+}
+
+/// The part of offsets of which the first is that of row `first`.
+pub(crate) fn fingerprint_of_offsets(offsets: &[f64], first: u64) -> u64 {
+    const OFFSET: u64 = Philox::purpose("offset of a fingerprint");
+    let of_row = |(row, offset): (u64, &f64)| Philox::new(offset.to_bits(), OFFSET).bits(row);
+    (first..).zip(offsets).map(of_row).fold(0, u64::wrapping_add)
 }
 
 /// The first parameter but `stages` that differs: its name and both values.

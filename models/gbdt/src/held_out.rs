@@ -2,6 +2,18 @@
 
 use crate::loss::Truth;
 use std::ops::Range;
+use tilewise_kernels::random::Philox;
+
+/// The random numbers by which rows are held out, one for each row or query.
+pub(crate) fn drawn(seed: u64) -> Philox {
+    Philox::new(seed, Philox::purpose("rows that boosting holds out"))
+}
+
+/// The stage with the least of these losses, from 1; of equals the first.
+pub(crate) fn best(losses: &[f64]) -> usize {
+    let least = losses.iter().copied().enumerate().min_by(|a, b| a.1.total_cmp(&b.1));
+    least.map_or(0, |(stage, _)| stage + 1)
+}
 
 /// Rows by which stages are judged.
 pub(crate) struct HeldOut {
@@ -47,7 +59,6 @@ impl HeldOut {
 
     /// The stage with the least loss, from 1; of equals the first.
     pub(crate) fn best(&self) -> usize {
-        let least = self.losses.iter().copied().enumerate().min_by(|a, b| a.1.total_cmp(&b.1));
-        least.map_or(0, |(stage, _)| stage + 1)
+        best(&self.losses)
     }
 }

@@ -18,9 +18,7 @@ pub(crate) fn leaf_sums(
     units: FixedPoint,
     of_rows: &[AtomicU32],
 ) -> Vec<[f64; 2]> {
-    /// Steps of a unit, of which less than 2^31 are summed.
-    const FINE: f64 = (1_u64 << 24) as f64;
-    let steps = [FINE / units.gradient_unit, FINE / units.hessian_unit];
+    let steps = fine_steps([units.gradient_unit, units.hessian_unit]);
     let pieces: Vec<(usize, Range<usize>)> = leaves
         .iter()
         .enumerate()
@@ -40,8 +38,9 @@ pub(crate) fn leaf_sums(
         let mut sums = vec![[0_i64; 2]; leaves.len()];
         for (leaf, row) in of_rows[places.clone()].iter().zip(&derivatives[places]) {
             if let Some([gradients, hessians]) = sums.get_mut(leaf.load(Ordering::Relaxed) as usize) {
-                *gradients += (f64::from(row.gradient) * steps[0]) as i64;
-                *hessians += (f64::from(row.hessian) * steps[1]) as i64;
+                let [gradient, hessian] = fine(*row, steps);
+                *gradients += gradient;
+                *hessians += hessian;
             }
         }
         sums
@@ -51,5 +50,22 @@ pub(crate) fn leaf_sums(
         all
     };
     let sums = parallel::map_reduce(derivatives.len(), piece, of_rows, add).unwrap_or_default();
-    sums.into_iter().map(|[g, h]| [g as f64 / steps[0], h as f64 / steps[1]]).collect()
+    sums.into_iter().map(|sums| coarse(sums, steps)).collect()
+}
+
+/// Fine steps of 1, of which less than 2^31 units of fixed point are summed.
+pub(crate) fn fine_steps(units: [f64; 2]) -> [f64; 2] {
+    const FINE: f64 = (1_u64 << 24) as f64;
+    units.map(|unit| FINE / unit)
+}
+
+/// A row's derivatives in fine steps.
+#[inline(always)]
+pub(crate) fn fine(row: Derivatives, steps: [f64; 2]) -> [i64; 2] {
+    [(f64::from(row.gradient) * steps[0]) as i64, (f64::from(row.hessian) * steps[1]) as i64]
+}
+
+/// What sums of fine steps stand for.
+pub(crate) fn coarse([gradients, hessians]: [i64; 2], steps: [f64; 2]) -> [f64; 2] {
+    [gradients as f64 / steps[0], hessians as f64 / steps[1]]
 }

@@ -16,6 +16,7 @@ mod monotone;
 mod naive;
 mod parameters;
 mod pipeline;
+pub mod rounds;
 mod sampling;
 mod smoothing;
 

@@ -41,7 +41,7 @@ pub use named::Loss;
 
 use crate::Link;
 use std::ops::Range;
-use tilewise_base::Result;
+use tilewise_base::{ExactSum, Result};
 /// First and second derivative of a row's loss by a score, times its weight.
 pub use tilewise_kernels::tree::Derivatives;
 
@@ -140,6 +140,19 @@ pub trait Objective: Send + Sync {
     fn derivatives(&self, truth: &Truth<'_>, scores: &[f64], out: &mut [Derivatives]);
     /// The weighted mean loss at `scores`, in the same layout, without constants that depend on answers alone. NaN without weight.
     fn loss(&self, truth: &Truth<'_>, scores: &[f64]) -> f64;
+    /// The sum over rows of which [`Objective::loss`] is the mean; `None` where it is the mean of no such sum. Rounds over chunks
+    /// ([`crate::rounds`]) need it, and the next two.
+    fn loss_sum(&self, _truth: &Truth<'_>, _scores: &[f64]) -> Option<ExactSum> {
+        None
+    }
+    /// The weighted sums over rows by whose means alone [`Objective::start`] is known; `None` where it is not.
+    fn start_sums(&self, _truth: &Truth<'_>) -> Option<Vec<ExactSum>> {
+        None
+    }
+    /// [`Objective::start`] by those means.
+    fn start_of(&self, means: &[f64]) -> Vec<f64> {
+        means.to_vec()
+    }
     /// How leaves get their values.
     fn leaves(&self) -> LeafRule {
         LeafRule::Newton

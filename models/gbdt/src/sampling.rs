@@ -38,6 +38,12 @@ pub(crate) struct Sample<'a> {
     factors: Option<Vec<f64>>,
 }
 
+/// The random numbers by which the rows of a stage are drawn, one for the number of each row.
+pub(crate) fn stream(seed: u64, stage: usize) -> Philox {
+    const ROWS: u64 = Philox::purpose("rows of a stage of boosting");
+    Philox::new(Philox::new(seed, ROWS).bits(stage as u64), ROWS)
+}
+
 /// Rows of a piece of parallel work: some 100 microseconds.
 const PIECE: usize = 32 << 10;
 
@@ -52,8 +58,7 @@ impl<'a> Sample<'a> {
         derivatives: &mut [Derivatives],
         of_score: usize,
     ) -> Self {
-        const ROWS: u64 = Philox::purpose("rows of a stage of boosting");
-        let stream = Philox::new(Philox::new(seed, ROWS).bits(stage as u64), ROWS);
+        let stream = stream(seed, stage);
         if params.subsample < 1.0 {
             let mut drawn: Vec<u32> =
                 rows.iter().copied().filter(|&row| stream.uniform(row.into()) < params.subsample).collect();

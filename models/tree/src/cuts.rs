@@ -2,6 +2,7 @@
 
 mod digits;
 
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 use tilewise_kernels::random::Philox;
 
@@ -10,14 +11,30 @@ use tilewise_kernels::random::Philox;
 /// of 65,535.
 pub(crate) const SAMPLE: usize = 200_000;
 
-/// The rows that cuts are taken from: all that count, or those of them that a function of seed and row number chooses.
-pub(crate) fn sample(counted: &[u32], seed: u64) -> Option<Vec<u32>> {
-    if counted.len() <= SAMPLE {
-        return None;
+/// Chooses the rows that cuts are taken from, by a function of seed and row number.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Sample {
+    seed: u64,
+    below: u64,
+}
+
+impl Sample {
+    /// Of so many rows that count; `None` for all of them.
+    pub(crate) fn new(counted: usize, seed: u64) -> Option<Self> {
+        let below = ((SAMPLE as u128) << 64).checked_div(counted as u128)?;
+        (counted > SAMPLE).then_some(Self { seed, below: below as u64 })
     }
-    let philox = Philox::new(seed, Philox::purpose("rows that cuts are taken from"));
-    let below = ((SAMPLE as u128) << 64) / counted.len() as u128;
-    Some(counted.iter().copied().filter(|&row| u128::from(philox.bits(row.into())) < below).collect())
+
+    /// These of the rows; `first` is the number of row 0.
+    pub(crate) fn of(&self, counted: &[u32], first: u64) -> Vec<u32> {
+        let philox = Philox::new(self.seed, Philox::purpose("rows that cuts are taken from"));
+        counted.iter().copied().filter(|&row| philox.bits(first + u64::from(row)) < self.below).collect()
+    }
+}
+
+/// The rows that cuts are taken from: all that count, or those of them that [`Sample`] chooses.
+pub(crate) fn sample(counted: &[u32], seed: u64) -> Option<Vec<u32>> {
+    Sample::new(counted.len(), seed).map(|sample| sample.of(counted, 0))
 }
 
 /// Calls a function with numbers, one after the other, until it answers that this was enough.

@@ -20,21 +20,12 @@ impl BinnedTable {
     /// When there are not as many answers as rows.
     pub fn fingerprint(&self, answers: &Answers) -> Result<u64> {
         const COLUMN: u64 = Philox::purpose("column of a fingerprint");
-        let (answer, kind): (Box<dyn Fn(usize) -> u64 + Sync>, u64) = match answers {
-            Answers::Classes { y, classes } => {
-                same("classes of rows", self.rows(), y.len())?;
-                (Box::new(|row| y[row].into()), 1 + *classes as u64)
-            }
-            Answers::Numbers(y) => {
-                same("numbers of rows", self.rows(), y.len())?;
-                (Box::new(|row| y[row].to_bits()), 0)
-            }
-            Answers::Outputs(y) => {
-                y.iter().try_for_each(|y| same("numbers of rows", self.rows(), y.len()))?;
-                (Box::new(|row| mixed(y.iter().map(|y| y[row].to_bits()))), u64::MAX - y.len() as u64)
-            }
+        let kind = match answers {
+            Answers::Classes { classes, .. } => 1 + *classes as u64,
+            Answers::Numbers(_) => 0,
+            Answers::Outputs(y) => u64::MAX - y.len() as u64,
         };
-        let rows = of_codes!(self.stored, codes => self.rows_of(codes.columns(), answer.as_ref()));
+        let rows = self.fingerprint_of_rows(answers, 0)?;
         let of_column = |(feature, binning): (usize, &Binning)| {
             let mixed = match binning {
                 Binning::Numeric { cuts } => mixed(cuts.iter().map(|cut| cut.to_bits())),
@@ -46,8 +37,36 @@ impl BinnedTable {
         Ok(rows.wrapping_add(columns).wrapping_add(Philox::new(kind, COLUMN).bits(u64::MAX)))
     }
 
+    /// The part of rows, of which `first` is the number of row 0 among those of several tables. Of all it is the wrapping sum of
+    /// those of the tables, and the fingerprint that sum and the fingerprint of a table of no rows.
+    ///
+    /// # Errors
+    /// As [`BinnedTable::fingerprint`].
+    pub fn fingerprint_of_rows(&self, answers: &Answers, first: u64) -> Result<u64> {
+        let answer: Box<dyn Fn(usize) -> u64 + Sync> = match answers {
+            Answers::Classes { y, .. } => {
+                same("classes of rows", self.rows(), y.len())?;
+                Box::new(|row| y[row].into())
+            }
+            Answers::Numbers(y) => {
+                same("numbers of rows", self.rows(), y.len())?;
+                Box::new(|row| y[row].to_bits())
+            }
+            Answers::Outputs(y) => {
+                y.iter().try_for_each(|y| same("numbers of rows", self.rows(), y.len()))?;
+                Box::new(|row| mixed(y.iter().map(|y| y[row].to_bits())))
+            }
+        };
+        Ok(of_codes!(self.stored, codes => self.rows_of(codes.columns(), answer.as_ref(), first)))
+    }
+
     /// The sum over rows.
-    fn rows_of<B: Code>(&self, columns: Bins<'_, B>, answer: &(dyn Fn(usize) -> u64 + Sync)) -> u64 {
+    fn rows_of<B: Code>(
+        &self,
+        columns: Bins<'_, B>,
+        answer: &(dyn Fn(usize) -> u64 + Sync),
+        first: u64,
+    ) -> u64 {
         const ROW: u64 = Philox::purpose("row of a fingerprint");
         let of_row = |row: usize| {
             let bins = (0..self.features()).map(|feature| -> u64 {
@@ -55,7 +74,7 @@ impl BinnedTable {
                 bin as u64
             });
             let all = bins.chain([self.weight(row).to_bits(), answer(row)]);
-            Philox::new(mixed(all), ROW).bits(row as u64)
+            Philox::new(mixed(all), ROW).bits(first + row as u64)
         };
         let sum = |range: std::ops::Range<usize>| {
             self.counted()[range].iter().fold(0, |sum: u64, &row| sum.wrapping_add(of_row(row as usize)))

@@ -284,6 +284,7 @@ impl<'a, T: Target, B: Code> Grower<'a, T, B> {
             view: View { data: columns.data(), feature: columns.rows() },
             rows,
             count: rows.len(),
+            counts: None,
             values: &values,
             sums,
             histogram,

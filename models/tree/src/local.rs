@@ -112,6 +112,7 @@ impl<'a, T: Target, B: Code> Local<'a, T, B> {
             rows: &self.rows[rows.clone()],
             values,
             count: values.len(),
+            counts: None,
             sums,
             histogram: None,
             state,

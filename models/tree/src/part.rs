@@ -88,9 +88,26 @@ fn tile_name(number: usize) -> String {
 /// # Errors
 /// When it is another part, or its sections do not fit each other.
 pub fn read(part: &Part) -> Result<(BinnedTable, Answers)> {
+    let (table, answers) = read_chunk(part)?;
+    if table.total_weight() == 0 {
+        return Err(bad(SUM_OF_WEIGHTS));
+    }
+    Ok((table, answers))
+}
+
+const SUM_OF_WEIGHTS: &str = "its weights have a sum that is not accepted";
+
+fn bad(what: &str) -> Error {
+    Error::Fit(format!("a part file of binned columns does not fit itself: {what}"))
+}
+
+/// As [`read`], of rows that are a part of all ([`crate::rounds`]): there may be none, or none with a weight.
+///
+/// # Errors
+/// As there.
+pub fn read_chunk(part: &Part) -> Result<(BinnedTable, Answers)> {
     let header: Header = part.header(KIND)?;
     let Header { rows, offsets, binnings, missing, unit, classes, outputs } = header;
-    let bad = |what: &str| Error::Fit(format!("a part file of binned columns does not fit itself: {what}"));
     if binnings.is_empty() || binnings.len() != missing.len() || binnings.len() + 1 != offsets.len() {
         return Err(bad("it has not as many ways of binning as columns"));
     }
@@ -120,8 +137,8 @@ pub fn read(part: &Part) -> Result<(BinnedTable, Answers)> {
         return Err(bad("it has not as many weights as rows, or too many rows"));
     }
     let total = values.as_ref().map_or(rows as u64, |values| values.iter().map(|&w| u64::from(w)).sum());
-    if !((1..=MOST).contains(&total) && unit > 0.0 && unit.is_finite()) {
-        return Err(bad("its weights have a sum that is not accepted"));
+    if !(total <= MOST && unit > 0.0 && unit.is_finite()) {
+        return Err(bad(SUM_OF_WEIGHTS));
     }
     let answers = match (classes, outputs) {
         (Some(classes), _) => Answers::Classes { y: part.numbers("classes")?, classes },
@@ -131,7 +148,7 @@ pub fn read(part: &Part) -> Result<(BinnedTable, Answers)> {
             if rows.checked_mul(outputs) != Some(numbers.len()) {
                 return Err(bad("it has not as many numbers as rows and outputs"));
             }
-            Answers::Outputs(numbers.chunks_exact(rows).map(<[f64]>::to_vec).collect())
+            Answers::Outputs(numbers.chunks_exact(rows.max(1)).map(<[f64]>::to_vec).collect())
         }
     };
     same("targets against rows", rows, answers.len())?;
@@ -165,6 +182,7 @@ fn codes<B: Code>(part: &Part, rows: usize, offsets: &[usize]) -> Result<Codes<B
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::table::Cells;
     use crate::{DecisionTree, Feature, MaxBins};
     use tilewise_base::Context;
     use tilewise_base::pool::SharedFile;
@@ -220,6 +238,23 @@ mod tests {
         let (_, answers) = part_of(&Answers::Outputs(several.clone()));
         assert!(matches!(answers, Answers::Outputs(read_back) if read_back == several));
         assert_eq!(tree(&mapped), tree(table));
+    }
+
+    #[test]
+    fn a_chunk_may_have_no_rows() {
+        let whole = table(&[1.0; ROWS]);
+        let none = Answers::Classes { y: Vec::new(), classes: 3 };
+        let columns = whole.binnings.iter().map(|binning| match binning {
+            Binning::Numeric { .. } => Cells::from(Feature::Numeric(&[])),
+            Binning::Categorical { bin_of } => Cells::Codes { codes: &[], levels: bin_of.len() },
+        });
+        let weights = Weights { values: Some(Vec::new()), ..whole.weights.clone() };
+        let columns: Vec<_> = columns.collect();
+        let empty = BinnedTable::of_binnings(0, &columns, weights, &whole.binnings, &whole.missing).unwrap();
+        let part = part(|to| write(&empty, &none, to).unwrap());
+        let (read_back, answers) = read_chunk(&part).unwrap();
+        assert_eq!((read_back.rows(), read_back.offsets(), answers.len()), (0, whole.offsets(), 0));
+        assert!(read(&part).unwrap_err().to_string().contains("weights"));
     }
 
     #[test]

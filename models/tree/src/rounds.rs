@@ -1,11 +1,10 @@
 //! A tree grown in rounds over chunks of rows, which may lie in other processes: the tree of [`DecisionTree::fit_classes`] and
 //! [`DecisionTree::fit_numbers`], node for node.
 //!
-//! The trainer grows breadth first. A *request* holds the divisions that the last answers led to, and a batch of nodes, as
-//! many as fit [`BATCH`]. A chunk divides its rows and answers with a *partial*: of each node in the batch the number of rows,
-//! whether they differ in what is learned, and the histogram of all columns, in integers, so that merging is exact. From the
-//! merged histograms the trainer chooses splits. Unlike the trainer in memory it asks for the histograms of both children of a
-//! node, which is up to twice the work, and keeps none.
+//! A *request* holds the divisions that the last answers led to, and a batch of nodes, as many as fit [`BATCH`]: breadth first, or where
+//! leaves are limited those that may be divided (`frontier.rs`). A chunk divides its rows and answers with a *partial*: of each node in
+//! the batch the number of rows, whether they differ in what is learned, and the histogram of all columns, in integers, so that merging
+//! is exact. From the merged histograms the trainer chooses splits. As in memory one child is what is left of its parent.
 //!
 //! Which rows of a chunk belong to which node is a *cache*: the chunk keeps it with a digest of all divisions that led there.
 //! Where that is not the state that a request starts from (the chunk was read again elsewhere, or has served another tree)
@@ -13,35 +12,40 @@
 //! So a chunk that is lost is made again from its rows alone.
 //!
 //! Bins and the scale of numbers come from the whole table here, [`BinnedTable`] and [`Learned`]: a chunk is a range of its
-//! rows. What is refused: the absolute criterion, since medians are no sums; limits of the number of leaves, which need the best
-//! node of all first, one round per leaf; levels that are divided by one test; balanced classes, for which the rows of the table may
-//! be weighed; and least numbers of rows of a leaf above 1 where rows have weights: histograms hold these, and do not count rows.
+//! rows. [`BinningTrainer`] makes tables of chunks that have rows of their own, and [`NewtonTree`] grows trees of boosting on these. What is
+//! refused: the absolute criterion, since medians are no sums; levels that are divided by one test; and balanced classes, for which
+//! the rows of the table may be weighed.
 
+mod bundle;
+mod columns;
+mod division;
+mod frontier;
+mod newton;
 mod sent;
 
+pub use bundle::{BundledRows, BundledTree, Learns, Weighed};
+pub use columns::{BinnedColumns, BinningPartial, BinningRequest, BinningTrainer, RawChunk};
+pub use division::{Asked, Counted, Division, NodeRows};
+pub use frontier::BATCH;
+pub use newton::{GrownNewton, NewtonTree, count_newton};
+
 use crate::Criterion;
-use crate::codes::{Code, Codes, of_codes};
-use crate::constraints::{Constraints, State};
-use crate::grow::{Choice, Grower, Growth, Left, Limits};
-use crate::nodes::Nodes;
+use crate::codes::of_codes;
+use crate::grow::Growth;
 use crate::parameters::{ClassWeights, DecisionTree};
-use crate::search::{Scratch, Search, Searched, View};
+use crate::search::Search;
 use crate::table::BinnedTable;
 use crate::target::{self, ManyClasses, Numbers, Outputs, Target, TwoClasses};
 use crate::training::Answers;
 use crate::tree::Tree;
-use sent::{Sent, receive, send};
+use division::{NONE, count, digest};
+use frontier::{Counting, Frontier};
+use sent::Sent;
 use serde::{Deserialize, Serialize};
-use std::collections::{HashMap, VecDeque};
 use std::ops::Range;
 use std::sync::{Mutex, PoisonError};
 use tilewise_base::{Error, Result, Rounds};
 use tilewise_kernels::parallel::Scheme;
-use tilewise_kernels::random::Philox;
-use tilewise_kernels::tree::Cell;
-
-/// Numbers of the histograms of a batch at most, unless it is of one node: 32 MiB.
-pub const BATCH: usize = 1 << 22;
 
 /// What is to be learned, as integers of one scale for all chunks.
 pub struct Learned(Kind);
@@ -64,6 +68,8 @@ macro_rules! of {
         }
     };
 }
+
+use of;
 
 impl Learned {
     /// The integers of these answers, whose rows are those of the table.
@@ -96,41 +102,13 @@ impl Learned {
     }
 }
 
-/// A division of a node.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-struct Division {
-    node: u32,
-    left: u32,
-    right: u32,
-    choice: Choice,
-}
-
-/// The digest of no divisions.
-const NONE: u64 = Philox::purpose("divisions of a tree");
-
-/// The digest of divisions that follow others.
-fn digest(before: u64, divisions: &[Division]) -> u64 {
-    divisions.iter().fold(before, |before, division| {
-        let Division { node, left, right, choice } = division;
-        let way = match choice.left {
-            Left::UpTo(bin) => [0, bin as u64, 0, 0, 0],
-            Left::Set([a, b, c, d]) => [1, a, b, c, d],
-        };
-        let links = [u64::from(*node), u64::from(*left), u64::from(*right), choice.feature as u64];
-        let missing = choice.missing_left.map_or(2, u64::from);
-        let words = links.into_iter().chain(way).chain([missing]);
-        words.fold(before, |before, word| Philox::new(before, NONE).bits(word))
-    })
-}
-
 /// What chunks are asked: see the module.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Request {
     /// The digest of the divisions that these follow; none for a replay.
     before: Option<u64>,
     divisions: Vec<Division>,
-    /// Nodes, and whether their histograms are wanted.
-    asked: Vec<(u32, bool)>,
+    asked: Vec<Asked>,
 }
 
 /// What a chunk answers.
@@ -144,16 +122,6 @@ enum Answer {
     Failed(String),
 }
 
-/// A node's rows.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-struct Counted {
-    rows: u64,
-    /// What is learned of one of them.
-    value: Option<i64>,
-    differ: bool,
-    cells: Vec<i64>,
-}
-
 /// Rows of a table, and which of them belong to which node.
 pub struct TreeChunk<'a> {
     table: &'a BinnedTable,
@@ -165,9 +133,7 @@ pub struct TreeChunk<'a> {
 struct Cache {
     /// Of all divisions so far.
     digest: u64,
-    /// Rows in the order of nodes.
-    rows: Vec<u32>,
-    places: HashMap<u32, Range<usize>>,
+    nodes: NodeRows,
 }
 
 impl<'a> TreeChunk<'a> {
@@ -180,89 +146,33 @@ impl<'a> TreeChunk<'a> {
             let all = table.rows();
             return Err(Error::Fit(format!("rows {rows:?} are no chunk of a table of {all} rows")));
         }
-        let cache = Cache { digest: NONE ^ 1, rows: Vec::new(), places: HashMap::new() };
+        let cache = Cache { digest: NONE ^ 1, nodes: NodeRows::default() };
         Ok(Self { table, learned, rows, cache: Mutex::new(cache) })
     }
 
-    /// All rows in the root.
-    fn start(&self) -> Cache {
-        let mine = |row: &u32| self.rows.contains(&(*row as usize));
-        let rows: Vec<u32> = self.table.rows.iter().copied().filter(mine).collect();
-        let places = HashMap::from([(0, 0..rows.len())]);
-        Cache { digest: NONE, rows, places }
-    }
-
-    fn answer<T: Target<Cell: Sent>, B: Code>(
-        &self,
-        target: &T,
-        codes: &Codes<B>,
-        request: &Request,
-    ) -> Result<Answer> {
+    fn answer<T: Target<Cell: Sent>>(&self, target: &T, request: &Request) -> Result<Answer> {
         let Request { before, divisions, asked } = request;
-        // A chunk sums and divides; it chooses nothing.
-        let limits =
-            DecisionTree::default().limits(1, self.table.features(), true, Constraints::default(), 0);
-        let grower = Grower::new(self.table, codes, target, &limits, Scheme::Auto);
         let mut cache = self.cache.lock().unwrap_or_else(PoisonError::into_inner);
         let after = digest(before.unwrap_or(NONE), divisions);
         if before.is_none() {
-            *cache = self.start();
+            let mine = |row: &u32| self.rows.contains(&(*row as usize));
+            let rows = self.table.rows.iter().copied().filter(mine).collect();
+            *cache = Cache { digest: NONE, nodes: NodeRows::new(rows) };
         }
         // A chunk that was asked the same before has divided its rows already.
         if cache.digest == before.unwrap_or(NONE) {
             // A chunk that fails half way is in no state that a request starts from.
             cache.digest = NONE ^ 1;
-            cache.divide(&grower, self.table, divisions)?;
+            cache.nodes.divide(self.table, divisions)?;
             cache.digest = after;
         } else if cache.digest != after {
             return Ok(Answer::Missed);
         }
-        let count = |&(node, wanted): &(u32, bool)| -> Result<Counted> {
-            let rows = &cache.rows[cache.place(node)?];
-            let answer = |&row: &u32| target.answer(target.value(row));
-            let value = rows.first().map(answer);
-            let differ = rows.iter().any(|row| Some(answer(row)) != value);
-            let cells = if wanted { send(&grower.histogram(rows)?) } else { Vec::new() };
-            Ok(Counted { rows: rows.len() as u64, value, differ, cells })
-        };
+        let all = DecisionTree::default();
+        let count =
+            |&asked: &Asked| count(self.table, target, &all, 0, cache.nodes.of(asked.node())?, asked, None);
         Ok(Answer::Counted(asked.iter().map(count).collect::<Result<_>>()?))
     }
-}
-
-impl Cache {
-    fn place(&self, node: u32) -> Result<Range<usize>> {
-        let place = self.places.get(&node).cloned();
-        place.ok_or_else(|| Error::Fit(format!("a chunk was asked for node {node}, which it does not have")))
-    }
-
-    fn divide<T: Target, B: Code>(
-        &mut self,
-        grower: &Grower<'_, T, B>,
-        table: &BinnedTable,
-        divisions: &[Division],
-    ) -> Result<()> {
-        for Division { node, left, right, choice } in divisions {
-            let place = self.place(*node)?;
-            self.places.remove(node);
-            if choice.feature >= table.features() {
-                let what = format!("a chunk was asked to divide rows by column {}", choice.feature);
-                return Err(Error::Fit(what));
-            }
-            let lefts = grower.divide_rows(choice, &mut self.rows[place.clone()])?;
-            self.places.insert(*left, place.start..place.start + lefts);
-            self.places.insert(*right, place.start + lefts..place.end);
-        }
-        Ok(())
-    }
-}
-
-/// A node, as far as the trainer knows it.
-struct Node {
-    /// Cells as numbers; of the root none until it is counted.
-    sums: Vec<i64>,
-    rows: Option<usize>,
-    state: State,
-    split: Option<(Choice, usize, usize)>,
 }
 
 /// Grows a tree by rounds.
@@ -286,25 +196,35 @@ pub struct TreeTrainer<'a> {
     params: DecisionTree,
     table: &'a BinnedTable,
     learned: &'a Learned,
-    limits: Limits,
-    nodes: Vec<Node>,
-    /// Nodes that were not asked for.
-    open: VecDeque<usize>,
-    asked: Vec<usize>,
-    /// All divisions, and how many of them chunks were told before this round.
-    divisions: Vec<Division>,
-    told: usize,
+    frontier: Frontier,
+    /// Of all divisions that chunks were told before this round.
+    digest: u64,
     /// Whether a chunk missed.
     replay: bool,
-    batch: usize,
+}
+
+/// Refuses levels that are divided by one test.
+fn refuse_oblivious(params: &DecisionTree) -> Result<()> {
+    if params.growth == Growth::Oblivious {
+        let what = "in rounds leaf_wise and depth_wise are (a level has no histogram of its own)";
+        return Err(Error::parameter("growth", "oblivious", what));
+    }
+    Ok(())
+}
+
+fn refuse_balanced(params: &DecisionTree) -> Result<()> {
+    if params.class_weights == ClassWeights::Balanced {
+        let what = "in rounds only none is (weigh the rows of the table)";
+        return Err(Error::parameter("class_weight", "balanced", what));
+    }
+    Ok(())
 }
 
 impl<'a> TreeTrainer<'a> {
     /// A trainer that has grown nothing yet; `seed` is that of the features which nodes look at.
     ///
     /// # Errors
-    /// When a parameter is not accepted: `max_leaves` must be none, `growth` not oblivious, classes not balanced,
-    /// `min_samples_leaf` 1 where rows have weights.
+    /// When a parameter is not accepted: `growth` must not be oblivious, and classes not balanced.
     pub fn new(
         params: &DecisionTree,
         table: &'a BinnedTable,
@@ -317,24 +237,8 @@ impl<'a> TreeTrainer<'a> {
             Kind::Outputs(target) => params.check_numbers(target.outputs())?,
             Kind::TwoClasses(_) | Kind::Numbers(_) => {}
         }
-        if params.growth == Growth::Oblivious {
-            let what = "in rounds leaf_wise and depth_wise are (a level has no histogram of its own)";
-            return Err(Error::parameter("growth", "oblivious", what));
-        }
-        if params.class_weights == ClassWeights::Balanced {
-            let what = "in rounds only none is (weigh the rows of the table)";
-            return Err(Error::parameter("class_weight", "balanced", what));
-        }
-        if params.min_samples_leaf > 1 && table.weights.values.is_some() {
-            let what =
-                "in rounds only 1 is where rows have weights (histograms hold these, and do not count rows)";
-            return Err(Error::parameter("min_samples_leaf", params.min_samples_leaf, what));
-        }
-        if let Some(leaves) = params.max_leaves {
-            let what =
-                "in rounds only none is (of all nodes the best would be divided first, one in each round)";
-            return Err(Error::parameter("max_leaves", leaves, what));
-        }
+        refuse_oblivious(params)?;
+        refuse_balanced(params)?;
         let numbers = table.cells() * of!(learned, target => numbers_of(target));
         if numbers > BATCH {
             return Err(Error::Fit(format!(
@@ -343,12 +247,12 @@ impl<'a> TreeTrainer<'a> {
             )));
         }
         let constraints = params.constraints(table)?;
-        let limits = params.limits(table.weights.total, table.features(), true, constraints, seed);
-        let root = Node { sums: Vec::new(), rows: None, state: limits.root(seed), split: None };
-        let (nodes, open, asked) = (vec![root], VecDeque::new(), vec![0]);
-        let (divisions, told, replay) = (Vec::new(), 0, true);
-        let (params, batch) = (params.clone(), BATCH);
-        Ok(Self { params, table, learned, limits, nodes, open, asked, divisions, told, replay, batch })
+        // Without weights these count rows.
+        let counted = table.weights.values.is_none();
+        let limits = params.limits(table.weights.total, table.features(), counted, constraints, seed);
+        let counting = if limits.min_rows > 1 { Counting::Chunks } else { Counting::No };
+        let frontier = Frontier::new(limits, seed, counting);
+        Ok(Self { params: params.clone(), table, learned, frontier, digest: NONE, replay: true })
     }
 
     /// The tree, as far as it has grown.
@@ -360,134 +264,38 @@ impl<'a> TreeTrainer<'a> {
     }
 
     fn finish_as<T: Target<Cell: Sent>>(&self, target: &T) -> Result<Tree> {
-        if self.nodes[0].rows.is_none() {
-            return Err(Error::Cancelled);
-        }
-        let mut grown = Nodes::new(target.width());
-        for node in &self.nodes {
-            let place = grown.push(node.rows.unwrap_or(0), receive::<T::Cell>(&node.sums)?);
-            // Below a node of which nothing is known nothing is kept.
-            let known = |at: usize| self.nodes[at].rows.is_some();
-            grown.list[place].split = node.split.filter(|&(_, left, right)| known(left) && known(right));
-        }
-        Ok(self.params.pruned(Tree::new(
-            self.table,
-            self.params.unseen,
-            self.table.weights.unit,
-            target,
-            &grown,
-        )))
+        let grown = self.frontier.grown(target)?.ok_or(Error::Cancelled)?;
+        let unit = self.table.weights.unit;
+        Ok(self.params.pruned(Tree::new(self.table, self.params.unseen, unit, target, &grown.nodes)))
     }
 
-    /// Whether a node's histogram is needed: its own split, or all sums.
-    fn is_wanted(&self, node: usize) -> bool {
-        node == 0 || self.nodes[node].state.depth < self.limits.max_depth
-    }
-
-    /// Takes what was counted of nodes, and divides those that are to be.
-    fn take_all<T: Target<Cell: Sent>, B: Code>(
-        &mut self,
-        target: &T,
-        codes: &Codes<B>,
-        asked: &[usize],
-        counted: &[Counted],
-    ) -> Result<()> {
-        let (table, limits) = (self.table, self.limits.clone());
-        let search = Search { table, codes, target, limits: &limits, scheme: Scheme::Auto, uncounted: false };
-        let mut scratch = Scratch::of_all(&search);
-        asked.iter().zip(counted).try_for_each(|(&at, counted)| self.take(&search, at, counted, &mut scratch))
-    }
-
-    fn take<T: Target<Cell: Sent>, B: Code>(
-        &mut self,
-        search: &Search<'_, T, B>,
-        at: usize,
-        counted: &Counted,
-        scratch: &mut Scratch<T, B>,
-    ) -> Result<()> {
-        let Search { table, target, .. } = *search;
-        let width = target.width();
-        let cells: Vec<T::Cell> = receive(&counted.cells)?;
-        let wanted = if self.is_wanted(at) { table.cells() * width } else { 0 };
-        if cells.len() != wanted {
-            let what = format!("a histogram of {} cells came in place of {wanted}", cells.len());
-            return Err(Error::Fit(what));
+    fn take<T: Target<Cell: Sent>>(&mut self, target: &T, counted: Vec<Counted>) -> Result<()> {
+        if self.frontier.len() == 1 {
+            self.check_weight(target, &counted)?;
         }
-        let of_feature = |feature: usize| {
-            let offsets = table.offsets();
-            cells[offsets[feature] * width..offsets[feature + 1] * width].chunks_exact(width)
-        };
-        // Every row is in one bin of the first column.
-        let sums: Vec<T::Cell> =
-            if at == 0 { sum(of_feature(0), width) } else { receive(&self.nodes[at].sums)? };
-        if at == 0 && target.weight(&sums) != table.weights.total {
-            let (came, all) = (target.weight(&sums), table.weights.total);
+        let (table, limits) = (self.table, self.frontier.limits());
+        of_codes!(table.stored, codes => {
+            let search = Search { table, codes, target, limits: &limits, scheme: Scheme::Auto, uncounted: false };
+            self.frontier.take(&search, counted)
+        })
+    }
+
+    /// That the root has the weight of the table.
+    fn check_weight<T: Target<Cell: Sent>>(&self, target: &T, counted: &[Counted]) -> Result<()> {
+        let Some(root) = counted.first() else { return Ok(()) };
+        let of_first = self.table.count(0) * numbers_of(target);
+        let cells: Vec<T::Cell> = sent::receive(root.cells.get(..of_first).unwrap_or_default())?;
+        let mut sums = vec![T::Cell::default(); target.width()];
+        for bin in cells.chunks_exact(target.width()) {
+            target::add_to(&mut sums, bin);
+        }
+        let (came, all) = (target.weight(&sums), self.table.weights.total);
+        if root.cells.len() >= of_first && came != all {
             let what = format!("chunks of weight {came} came, in units of the table's weights; it has {all}");
             return Err(Error::Fit(what));
         }
-        let count = counted.rows as usize;
-        let node = &mut self.nodes[at];
-        (node.sums, node.rows) = (send(&sums), Some(count));
-        if cells.is_empty() {
-            return Ok(());
-        }
-        if (0..table.features()).any(|feature| sum(of_feature(feature), width) != sums) {
-            return Err(Error::Fit("a histogram came whose columns do not have the sums of its node".into()));
-        }
-        let state = &self.nodes[at].state;
-        if !counted.differ || !search.may_divide(count, &sums, state) {
-            return Ok(());
-        }
-        let searched = Searched {
-            view: View { data: &[], feature: 0 },
-            rows: &[],
-            values: &[],
-            count,
-            sums: &sums,
-            histogram: Some(&cells),
-            state,
-        };
-        let Some(mut choice) = search.best(&searched, scratch) else { return Ok(()) };
-        let left = {
-            let (goes, bins) = (choice.bins(table.missing[choice.feature]), table.count(choice.feature));
-            let lefts = of_feature(choice.feature).enumerate().filter(|(bin, _)| goes.has(*bin, bins));
-            sum(lefts.map(|(_, cells)| cells), width)
-        };
-        let right: Vec<T::Cell> = sums.iter().zip(&left).map(|(all, &left)| all.minus(left)).collect();
-        let states = search.below(&mut choice, [&left, &right], state);
-        let first = self.nodes.len();
-        for (sums, state) in [left, right].iter().zip(states) {
-            self.open.push_back(self.nodes.len());
-            self.nodes.push(Node { sums: send(sums), rows: None, state, split: None });
-        }
-        self.nodes[at].split = Some((choice, first, first + 1));
-        let (node, left) = (at as u32, first as u32);
-        self.divisions.push(Division { node, left, right: left + 1, choice });
         Ok(())
     }
-
-    /// The nodes of the next round: as many as fit, and one at least.
-    fn next_batch(&mut self) {
-        let of_one = self.table.cells() * of!(self.learned, target => numbers_of(target));
-        self.asked.clear();
-        let mut left = self.batch;
-        while let Some(&node) = self.open.front() {
-            let numbers = if self.is_wanted(node) { of_one } else { 1 };
-            if numbers > left && !self.asked.is_empty() {
-                break;
-            }
-            left = left.saturating_sub(numbers);
-            self.open.pop_front();
-            self.asked.push(node);
-        }
-    }
-}
-
-/// The sums of bins.
-fn sum<'c, C: Cell>(bins: impl Iterator<Item = &'c [C]>, width: usize) -> Vec<C> {
-    let mut sums = vec![C::default(); width];
-    bins.for_each(|bin| sums.iter_mut().zip(bin).for_each(|(sum, cell)| *sum = sum.plus(*cell)));
-    sums
 }
 
 /// Numbers that are sent of a bin.
@@ -501,18 +309,15 @@ impl Rounds for TreeTrainer<'_> {
     type Partial = Partial;
 
     fn request(&self) -> Option<Request> {
-        let asked: Vec<(u32, bool)> =
-            self.asked.iter().map(|&node| (node as u32, self.is_wanted(node))).collect();
-        let from = if self.replay { 0 } else { self.told };
-        let before = (!self.replay).then(|| digest(NONE, &self.divisions[..from]));
-        let divisions = self.divisions[from..].to_vec();
+        let (new, all) = self.frontier.divisions();
+        let divisions = if self.replay { all } else { new }.to_vec();
+        let before = (!self.replay).then_some(self.digest);
+        let asked = self.frontier.asked();
         (!asked.is_empty()).then_some(Request { before, divisions, asked })
     }
 
     fn partial(request: &Request, chunk: &TreeChunk<'_>) -> Result<Partial> {
-        of!(chunk.learned, target => {
-            of_codes!(chunk.table.stored, codes => chunk.answer(target, codes, request)).map(Partial)
-        })
+        of!(chunk.learned, target => chunk.answer(target, request)).map(Partial)
     }
 
     fn merge(left: Partial, right: Partial) -> Partial {
@@ -520,18 +325,11 @@ impl Rounds for TreeTrainer<'_> {
             (Answer::Failed(e), _) | (_, Answer::Failed(e)) => Answer::Failed(e),
             (Answer::Missed, _) | (_, Answer::Missed) => Answer::Missed,
             (Answer::Counted(mut left), Answer::Counted(right)) => {
-                let fit = |(a, b): (&Counted, &Counted)| a.cells.len() == b.cells.len();
-                if left.len() != right.len() || !left.iter().zip(&right).all(fit) {
-                    return Partial(Answer::Failed("chunks answered different requests".into()));
+                let fit = left.len() == right.len();
+                match left.iter_mut().zip(right).try_for_each(|(a, b)| a.add(b)) {
+                    Ok(()) if fit => Answer::Counted(left),
+                    _ => Answer::Failed("chunks answered different requests".into()),
                 }
-                for (a, b) in left.iter_mut().zip(right) {
-                    let two = a.value.zip(b.value).is_some_and(|(a, b)| a != b);
-                    a.differ |= b.differ || two;
-                    a.rows = a.rows.saturating_add(b.rows);
-                    a.value = a.value.or(b.value);
-                    a.cells.iter_mut().zip(b.cells).for_each(|(a, b)| *a = a.wrapping_add(b));
-                }
-                Answer::Counted(left)
             }
         })
     }
@@ -548,21 +346,13 @@ impl Rounds for TreeTrainer<'_> {
             }
             Answer::Counted(counted) => counted,
         };
-        let asked = std::mem::take(&mut self.asked);
-        if counted.len() != asked.len() {
-            return Err(Error::Fit("an answer came that was not asked for".into()));
-        }
-        (self.told, self.replay) = (self.divisions.len(), false);
-        let (learned, table) = (self.learned, self.table);
-        of!(learned, target => {
-            of_codes!(table.stored, codes => self.take_all(target, codes, &asked, &counted))
-        })?;
-        self.next_batch();
-        Ok(())
+        (self.digest, self.replay) = (digest(self.digest, self.frontier.divisions().0), false);
+        let learned = self.learned;
+        of!(learned, target => self.take(target, counted))
     }
 
     fn note(&self) -> String {
-        format!("{} nodes", self.nodes.len())
+        format!("{} nodes", self.frontier.len())
     }
 
     fn at_most(&self) -> u64 {

@@ -48,6 +48,8 @@ pub(crate) struct Searched<'a, T: Target, B> {
     pub(crate) values: &'a [T::Value],
     /// How many rows there are.
     pub(crate) count: usize,
+    /// How many of them each bin of each feature has, where rows are not at hand.
+    pub(crate) counts: Option<&'a [u32]>,
     pub(crate) sums: &'a [T::Cell],
     /// The cells of all features.
     pub(crate) histogram: Option<&'a [T::Cell]>,
@@ -174,10 +176,18 @@ impl<T: Target, B: Code> Search<'_, T, B> {
                 return true;
             }
         }
-        let column = node.view.column(feature);
-        let goes_left = |row: &&u32| bins.has(column[**row as usize].into(), count);
-        let on_left = node.rows.iter().filter(goes_left).count();
-        on_left.min(node.rows.len() - on_left) >= least
+        let on_left = match node.counts {
+            Some(counts) => {
+                let of_bins = counts[table.offsets()[feature]..][..count].iter().enumerate();
+                of_bins.filter(|(bin, _)| bins.has(*bin, count)).map(|(_, &rows)| rows as usize).sum()
+            }
+            None => {
+                let column = node.view.column(feature);
+                let goes_left = |row: &&u32| bins.has(column[**row as usize].into(), count);
+                node.rows.iter().filter(goes_left).count()
+            }
+        };
+        on_left.min(node.count.saturating_sub(on_left)) >= least
     }
 
     /// Whether sums alone do not say if a split is allowed.
@@ -443,8 +453,13 @@ impl<T: Target, B: Code> Search<'_, T, B> {
         if order.len() < 2 {
             return None;
         }
-        if self.counts_rows() {
-            count_rows(&node.view, feature, node.rows, order, counts);
+        match node.counts {
+            _ if !self.counts_rows() => {}
+            Some(all) => {
+                counts.clear();
+                counts.extend_from_slice(&all[table.offsets()[feature]..][..count]);
+            }
+            None => count_rows(&node.view, feature, node.rows, order, counts),
         }
         if any_missing {
             order.pop();
@@ -499,7 +514,7 @@ impl<T: Target, B: Code> Search<'_, T, B> {
                 let enough = || {
                     let of_missing = if missing_left { rows(&[(count - 1) as u16]) } else { 0 };
                     let on_left = rows(&order[lefts(place)]) + of_missing;
-                    on_left.min(node.rows.len() - on_left) >= limits.min_rows
+                    on_left.min(node.count.saturating_sub(on_left)) >= limits.min_rows
                 };
                 let levels = || (target.level(left), target.level(right));
                 (!self.counts_rows() || enough()) && limits.constraints.allow(node.state, feature, levels)

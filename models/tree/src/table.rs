@@ -53,6 +53,19 @@ pub(crate) enum Binning {
     Categorical { bin_of: Vec<u8> },
 }
 
+impl Binning {
+    /// How many bins there are, without that of missing values; one at least, which may be empty.
+    pub(crate) fn count(&self) -> usize {
+        match self {
+            Self::Numeric { cuts } => cuts.len() + 1,
+            Self::Categorical { bin_of } => {
+                let used = bin_of.iter().filter(|&&bin| bin != crate::cuts::UNKNOWN).max();
+                used.map_or(1, |&last| usize::from(last) + 1)
+            }
+        }
+    }
+}
+
 /// Binned columns, twice: row-major in tiles of at most 64 features, so that a row which is looked up costs a line of memory
 /// per tile, for histograms; and by columns, for dividing rows. Two bytes for each row and column; four, and tiles of 32
 /// features, where a column has more than 255 bins. Where many columns have few bins, trees that add up all columns make bundles of
@@ -151,6 +164,22 @@ impl BinnedTable {
         Ok(Self::of_bins(binnings, missing, stored, weights))
     }
 
+    /// A table of some of the rows of a larger one, whose ways of binning are known; `weights` are those of these rows.
+    pub(crate) fn of_binnings(
+        rows: usize,
+        columns: &[Cells<'_>],
+        weights: Weights,
+        binnings: &[Binning],
+        missing: &[bool],
+    ) -> Result<Self> {
+        same("columns", binnings.len(), columns.len())?;
+        let counted = weights.counted(rows);
+        let storage = &Storage::default();
+        let source = Source { columns, rows, counted: &counted, weights: &weights, seed: 0, storage };
+        let stored = source.bins_by(binnings, missing)?;
+        Ok(Self::of_bins(binnings.to_vec(), missing.to_vec(), stored, weights))
+    }
+
     /// A table whose columns are binned already.
     pub(crate) fn of_bins(
         binnings: Vec<Binning>,
@@ -190,6 +219,11 @@ impl BinnedTable {
             * self.weights.unit
     }
 
+    /// The sum of the weights of all rows, or of all tables of which this is a part without rows, in units of weights.
+    pub fn total_weight(&self) -> u64 {
+        self.weights.total
+    }
+
     /// Whether all rows have weight 1.
     pub fn has_equal_weights(&self) -> bool {
         self.weights.values.is_none()
@@ -227,7 +261,7 @@ impl BinnedTable {
     }
 
     /// Bins of all features.
-    pub(crate) fn cells(&self) -> usize {
+    pub fn cells(&self) -> usize {
         self.offsets()[self.features()]
     }
 

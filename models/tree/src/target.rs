@@ -162,6 +162,14 @@ pub(crate) trait Target: Sync {
     fn answer(&self, value: Self::Value) -> i64;
     /// Whether rows with these sums, which bring these values, all have the same answer.
     fn is_pure(&self, sums: &[Self::Cell], values: &mut dyn Iterator<Item = Self::Value>) -> bool;
+    /// Whether these cells can be sums over rows, where they came from elsewhere.
+    fn accepts(&self, _cells: &[Self::Cell]) -> bool {
+        true
+    }
+    /// Whether sums alone say that all rows have the same answer; false where they do not tell.
+    fn is_pure_by_sums(&self, _sums: &[Self::Cell]) -> bool {
+        false
+    }
     /// Where the values of nodes are kept; `unit` is that of weights.
     fn values(&self, unit: f64) -> Values {
         let _ = unit;

@@ -1,5 +1,7 @@
 //! Weights as integers, so that sums of them are exact in any order.
 
+use tilewise_base::ExactSum;
+
 /// The weights of rows as multiples of a power of two.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Weights {
@@ -26,15 +28,15 @@ impl Weights {
         if largest == 0.0 {
             return Self { values: Some(vec![0; rows]), unit: 1.0, total: 0 };
         }
-        // Sums of parts of the largest cannot overflow, and 2^-52 of an error is far below the bit to spare.
-        let ratio: f64 = weights.iter().map(|w| w / largest).sum();
-        let most = ((MOST as f64 - rows as f64).max(1.0) / ratio).log2() - largest.log2();
-        let whole = weights.iter().filter(|w| **w > 0.0).map(|&w| -last_bit(w)).max().unwrap_or(0).max(0);
-        let exponent = (whole as f64).min(most.floor());
-        let scaled = |w: f64| scale(w, exponent as i32).round() as u32;
-        let values: Vec<u32> = weights.iter().map(|&w| scaled(w)).collect();
+        let ratio = ratio(weights, largest).value();
+        Self::scaled(weights, exponent(rows, largest, ratio, whole(weights)))
+    }
+
+    /// Weights in units of 2^-`exponent`.
+    pub(crate) fn scaled(weights: &[f64], exponent: i32) -> Self {
+        let values: Vec<u32> = weights.iter().map(|&w| scale(w, exponent).round() as u32).collect();
         let total = values.iter().map(|&w| u64::from(w)).sum();
-        Self { values: Some(values), unit: scale(1.0, -(exponent as i32)), total }
+        Self { values: Some(values), unit: scale(1.0, -exponent), total }
     }
 
     /// The rows of `rows` that have a weight.
@@ -46,6 +48,23 @@ impl Weights {
     pub(crate) fn get(&self, row: usize) -> u32 {
         self.values.as_ref().map_or(1, |values| values[row])
     }
+}
+
+/// The sum of weights as parts of the largest, in any order: it cannot overflow.
+pub(crate) fn ratio(weights: &[f64], largest: f64) -> ExactSum {
+    weights.iter().map(|w| w / largest).collect()
+}
+
+/// The most binary places that any weight has behind the point.
+pub(crate) fn whole(weights: &[f64]) -> i32 {
+    weights.iter().filter(|w| **w > 0.0).map(|&w| -last_bit(w)).max().unwrap_or(0).max(0)
+}
+
+/// The exponent of the unit of so many weights, of which this is the largest, the sum in parts of it, and the most binary places.
+pub(crate) fn exponent(rows: usize, largest: f64, ratio: f64, whole: i32) -> i32 {
+    // 2^-52 of an error is far below the bit to spare.
+    let most = ((MOST as f64 - rows as f64).max(1.0) / ratio).log2() - largest.log2();
+    f64::from(whole).min(most.floor()) as i32
 }
 
 /// x 2^e, in two steps since 2^e alone may be out of range.

@@ -18,16 +18,37 @@ impl Truth<'_> {
         mean(self, |rows, out| out.iter_mut().zip(rows).for_each(|(out, row)| *out = term(row)))
     }
 
+    /// The weighted sum of `term(row)` over rows with a weight.
+    pub(super) fn sum(&self, term: impl Fn(usize) -> f64 + Sync) -> ExactSum {
+        sum(self, |rows, out| out.iter_mut().zip(rows).for_each(|(out, row)| *out = term(row)))
+    }
+
     /// The sum of all weights, exact and then rounded.
     pub(super) fn total_weight(&self) -> f64 {
-        let Some(weights) = self.weights else { return self.y.len() as f64 };
+        self.sum_of_weights().map_or(self.y.len() as f64, |sum| sum.value())
+    }
+
+    /// The sum of all weights; `None` where they are 1 each.
+    pub(crate) fn sum_of_weights(&self) -> Option<ExactSum> {
+        let weights = self.weights?;
         let task = |rows: Range<usize>| weights[rows].iter().copied().collect::<ExactSum>();
-        parallel::map_reduce(weights.len(), TASK, task, ExactSum::merge).unwrap_or_default().value()
+        Some(parallel::map_reduce(weights.len(), TASK, task, ExactSum::merge).unwrap_or_default())
+    }
+
+    /// What rows with these sums, made by [`Objective::start_sums`](super::Objective::start_sums), have on average.
+    pub(super) fn means(&self, sums: &[ExactSum]) -> Vec<f64> {
+        let total = self.total_weight();
+        sums.iter().map(|sum| sum.value() / total).collect()
     }
 }
 
 /// As [`Truth::mean`], of terms that are written for at most [`BLOCK`] rows at once.
 pub(super) fn mean(truth: &Truth<'_>, terms: impl Fn(Range<usize>, &mut [f64]) + Sync) -> f64 {
+    sum(truth, terms).value() / truth.total_weight()
+}
+
+/// The sum of which [`mean`] is the mean.
+pub(super) fn sum(truth: &Truth<'_>, terms: impl Fn(Range<usize>, &mut [f64]) + Sync) -> ExactSum {
     let task = |rows: Range<usize>| {
         let mut sum = ExactSum::default();
         let mut of_block = [0.0; BLOCK];
@@ -48,8 +69,7 @@ pub(super) fn mean(truth: &Truth<'_>, terms: impl Fn(Range<usize>, &mut [f64]) +
         }
         sum
     };
-    let sum = parallel::map_reduce(truth.y.len(), TASK, task, ExactSum::merge).unwrap_or_default();
-    sum.value() / truth.total_weight()
+    parallel::map_reduce(truth.y.len(), TASK, task, ExactSum::merge).unwrap_or_default()
 }
 
 /// The weighted mean of `of_rows(answers, scores)`.
@@ -58,12 +78,21 @@ pub(super) fn mean_loss(
     scores: &[f64],
     of_rows: impl Fn(&[f64], &[f64], &mut [f64]) + Sync,
 ) -> f64 {
-    mean(truth, |rows, out| of_rows(&truth.y[rows.clone()], &scores[rows], out))
+    sum_of_losses(truth, scores, of_rows).value() / truth.total_weight()
 }
 
-/// The weighted mean of the answers.
-pub(super) fn mean_answer(truth: &Truth<'_>) -> f64 {
-    mean(truth, |rows, out| out.copy_from_slice(&truth.y[rows]))
+/// The weighted sum of `of_rows(answers, scores)`.
+pub(super) fn sum_of_losses(
+    truth: &Truth<'_>,
+    scores: &[f64],
+    of_rows: impl Fn(&[f64], &[f64], &mut [f64]) + Sync,
+) -> ExactSum {
+    sum(truth, |rows, out| of_rows(&truth.y[rows.clone()], &scores[rows], out))
+}
+
+/// The weighted sum of the answers.
+pub(super) fn sum_of_answers(truth: &Truth<'_>) -> ExactSum {
+    sum(truth, |rows, out| out.copy_from_slice(&truth.y[rows]))
 }
 
 /// Derivatives of one score from answers and scores, at most [`BLOCK`] rows at once; weights are multiplied in afterwards.

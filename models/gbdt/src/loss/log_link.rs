@@ -17,7 +17,7 @@
 
 use super::{Derivatives, Objective, Truth, by_row};
 use crate::Link;
-use tilewise_base::Result;
+use tilewise_base::{ExactSum, Result};
 use tilewise_kernels::Elementary;
 
 /// Scores are taken as no further from 0: e^80 is 6e34, beyond all answers that are accepted, and finite in f32.
@@ -32,6 +32,21 @@ pub(super) struct LogLink {
 impl LogLink {
     pub(super) fn new(power: f64, name: String) -> Self {
         Self { power, name }
+    }
+
+    fn sum_of_losses(&self, truth: &Truth<'_>, scores: &[f64]) -> ExactSum {
+        let p = self.power;
+        by_row::sum_of_losses(truth, scores, |y, scores, out| {
+            let mut lower = [0.0; by_row::BLOCK];
+            let lower = &mut lower[..y.len()];
+            power_of_mean(1.0 - p, scores, lower);
+            power_of_mean(2.0 - p, scores, out);
+            for (((out, y), lower), score) in out.iter_mut().zip(y).zip(&*lower).zip(scores) {
+                // The limits of powers at 1 and 2 are logarithms.
+                let of_answer = if p == 1.0 { -y * score } else { y * lower / (p - 1.0) };
+                *out = of_answer + if p == 2.0 { *score } else { *out / (2.0 - p) };
+            }
+        })
     }
 }
 
@@ -55,7 +70,15 @@ impl Objective for LogLink {
 
     /// ln of the mean answer: of all p.
     fn start(&self, truth: &Truth<'_>) -> Vec<f64> {
-        vec![by_row::ln(by_row::mean_answer(truth))]
+        self.start_of(&truth.means(&[by_row::sum_of_answers(truth)]))
+    }
+
+    fn start_sums(&self, truth: &Truth<'_>) -> Option<Vec<ExactSum>> {
+        Some(vec![by_row::sum_of_answers(truth)])
+    }
+
+    fn start_of(&self, means: &[f64]) -> Vec<f64> {
+        means.iter().map(|&mean| by_row::ln(mean)).collect()
     }
 
     fn derivatives(&self, truth: &Truth<'_>, scores: &[f64], out: &mut [Derivatives]) {
@@ -72,18 +95,11 @@ impl Objective for LogLink {
     }
 
     fn loss(&self, truth: &Truth<'_>, scores: &[f64]) -> f64 {
-        let p = self.power;
-        by_row::mean_loss(truth, scores, |y, scores, out| {
-            let mut lower = [0.0; by_row::BLOCK];
-            let lower = &mut lower[..y.len()];
-            power_of_mean(1.0 - p, scores, lower);
-            power_of_mean(2.0 - p, scores, out);
-            for (((out, y), lower), score) in out.iter_mut().zip(y).zip(&*lower).zip(scores) {
-                // The limits of powers at 1 and 2 are logarithms.
-                let of_answer = if p == 1.0 { -y * score } else { y * lower / (p - 1.0) };
-                *out = of_answer + if p == 2.0 { *score } else { *out / (2.0 - p) };
-            }
-        })
+        self.sum_of_losses(truth, scores).value() / truth.total_weight()
+    }
+
+    fn loss_sum(&self, truth: &Truth<'_>, scores: &[f64]) -> Option<ExactSum> {
+        Some(self.sum_of_losses(truth, scores))
     }
 
     fn link(&self) -> Link {

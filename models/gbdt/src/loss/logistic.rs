@@ -5,7 +5,7 @@
 
 use super::{Derivatives, Objective, Truth, by_row};
 use crate::Link;
-use tilewise_base::Result;
+use tilewise_base::{ExactSum, Result};
 use tilewise_kernels::Elementary;
 
 pub(super) struct Logistic;
@@ -24,8 +24,16 @@ impl Objective for Logistic {
 
     /// The log odds of the class 1.
     fn start(&self, truth: &Truth<'_>) -> Vec<f64> {
-        let share = |class: f64| truth.mean(|row| f64::from(u8::from(truth.y[row] == class))).max(RAREST);
-        vec![by_row::ln(share(1.0)) - by_row::ln(share(0.0))]
+        self.start_of(&truth.means(&sums(truth)))
+    }
+
+    fn start_sums(&self, truth: &Truth<'_>) -> Option<Vec<ExactSum>> {
+        Some(sums(truth).into())
+    }
+
+    fn start_of(&self, shares: &[f64]) -> Vec<f64> {
+        let ln = |class: usize| by_row::ln(shares[class].max(RAREST));
+        vec![ln(1) - ln(0)]
     }
 
     fn derivatives(&self, truth: &Truth<'_>, scores: &[f64], out: &mut [Derivatives]) {
@@ -44,15 +52,27 @@ impl Objective for Logistic {
     }
 
     fn loss(&self, truth: &Truth<'_>, scores: &[f64]) -> f64 {
-        by_row::mean_loss(truth, scores, |y, scores, out| {
-            for ((out, score), &y) in out.iter_mut().zip(scores).zip(y) {
-                *out = if y > 0.5 { -score } else { *score };
-            }
-            Elementary::Softplus.in_place(out);
-        })
+        by_row::mean_loss(truth, scores, loss)
+    }
+
+    fn loss_sum(&self, truth: &Truth<'_>, scores: &[f64]) -> Option<ExactSum> {
+        Some(by_row::sum_of_losses(truth, scores, loss))
     }
 
     fn link(&self) -> Link {
         Link::Logistic
     }
+}
+
+/// The weights of both classes.
+fn sums(truth: &Truth<'_>) -> [ExactSum; 2] {
+    [0.0, 1.0].map(|class| truth.sum(|row| f64::from(u8::from(truth.y[row] == class))))
+}
+
+/// Of some rows.
+fn loss(y: &[f64], scores: &[f64], out: &mut [f64]) {
+    for ((out, score), &y) in out.iter_mut().zip(scores).zip(y) {
+        *out = if y > 0.5 { -score } else { *score };
+    }
+    Elementary::Softplus.in_place(out);
 }

@@ -9,7 +9,7 @@ use super::logistic::RAREST;
 use super::{Derivatives, Objective, Truth, by_row};
 use crate::Link;
 use std::ops::Range;
-use tilewise_base::Result;
+use tilewise_base::{ExactSum, Result};
 use tilewise_kernels::{Elementary, parallel};
 
 pub(super) struct Softmax {
@@ -37,8 +37,15 @@ impl Objective for Softmax {
 
     /// The logarithms of the classes' shares.
     fn start(&self, truth: &Truth<'_>) -> Vec<f64> {
-        let share = |class: usize| truth.mean(|row| f64::from(u8::from(truth.y[row] == class as f64)));
-        (0..self.classes).map(|class| by_row::ln(share(class).max(RAREST))).collect()
+        self.start_of(&truth.means(&self.sums(truth)))
+    }
+
+    fn start_sums(&self, truth: &Truth<'_>) -> Option<Vec<ExactSum>> {
+        Some(self.sums(truth))
+    }
+
+    fn start_of(&self, shares: &[f64]) -> Vec<f64> {
+        shares.iter().map(|share| by_row::ln(share.max(RAREST))).collect()
     }
 
     fn derivatives(&self, truth: &Truth<'_>, scores: &[f64], out: &mut [Derivatives]) {
@@ -62,7 +69,28 @@ impl Objective for Softmax {
     }
 
     fn loss(&self, truth: &Truth<'_>, scores: &[f64]) -> f64 {
-        by_row::mean(truth, |rows, out| {
+        self.sum_of_losses(truth, scores).value() / truth.total_weight()
+    }
+
+    fn loss_sum(&self, truth: &Truth<'_>, scores: &[f64]) -> Option<ExactSum> {
+        Some(self.sum_of_losses(truth, scores))
+    }
+
+    fn link(&self) -> Link {
+        Link::Softmax
+    }
+}
+
+impl Softmax {
+    /// The weights of classes.
+    fn sums(&self, truth: &Truth<'_>) -> Vec<ExactSum> {
+        (0..self.classes)
+            .map(|class| truth.sum(|row| f64::from(u8::from(truth.y[row] == class as f64))))
+            .collect()
+    }
+
+    fn sum_of_losses(&self, truth: &Truth<'_>, scores: &[f64]) -> ExactSum {
+        by_row::sum(truth, |rows, out| {
             let of_class = |class: usize| &scores[class * truth.y.len()..][rows.clone()];
             let (mut most, mut e) = ([f64::NEG_INFINITY; by_row::BLOCK], [0.0; by_row::BLOCK]);
             let (most, e) = (&mut most[..rows.len()], &mut e[..rows.len()]);
@@ -85,12 +113,6 @@ impl Objective for Softmax {
         })
     }
 
-    fn link(&self) -> Link {
-        Link::Softmax
-    }
-}
-
-impl Softmax {
     /// The derivatives of a block of rows, `from` its first place in the parts of `out`.
     ///
     /// The exponentials e are below 1 but for the largest, which is 1: with `rest` the sum of the others the probability

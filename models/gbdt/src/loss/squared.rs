@@ -1,7 +1,7 @@
 //! Half of the squared difference.
 
 use super::{Derivatives, Objective, Truth, by_row};
-use tilewise_base::Result;
+use tilewise_base::{ExactSum, Result};
 
 pub(super) struct Squared;
 
@@ -15,7 +15,11 @@ impl Objective for Squared {
     }
 
     fn start(&self, truth: &Truth<'_>) -> Vec<f64> {
-        vec![by_row::mean_answer(truth)]
+        truth.means(&[by_row::sum_of_answers(truth)])
+    }
+
+    fn start_sums(&self, truth: &Truth<'_>) -> Option<Vec<ExactSum>> {
+        Some(vec![by_row::sum_of_answers(truth)])
     }
 
     fn derivatives(&self, truth: &Truth<'_>, scores: &[f64], out: &mut [Derivatives]) {
@@ -27,10 +31,17 @@ impl Objective for Squared {
     }
 
     fn loss(&self, truth: &Truth<'_>, scores: &[f64]) -> f64 {
-        by_row::mean_loss(truth, scores, |y, scores, out| {
-            for ((out, score), y) in out.iter_mut().zip(scores).zip(y) {
-                *out = 0.5 * (score - y) * (score - y);
-            }
-        })
+        by_row::mean_loss(truth, scores, loss)
+    }
+
+    fn loss_sum(&self, truth: &Truth<'_>, scores: &[f64]) -> Option<ExactSum> {
+        Some(by_row::sum_of_losses(truth, scores, loss))
+    }
+}
+
+/// Of some rows.
+fn loss(y: &[f64], scores: &[f64], out: &mut [f64]) {
+    for ((out, score), y) in out.iter_mut().zip(scores).zip(y) {
+        *out = 0.5 * (score - y) * (score - y);
     }
 }

@@ -1,7 +1,9 @@
 //! The tree of rounds is that of the trainer in memory: over any chunks, through bytes, in batches of any size, and when
 //! chunks forget.
 
+use super::division::*;
 use super::*;
+use crate::grow::{Choice, Left};
 use crate::{Criterion, Feature, MaxFeatures, Splitter};
 use proptest::prelude::*;
 use tilewise_base::{Context, rounds};
@@ -113,7 +115,7 @@ proptest! {
             Learns::Classes(2), Learns::Classes(3), Learns::Numbers, Learns::Counts, Learns::Several,
         ]),
         bins in prop::sample::select(vec![2, 5, 255]),
-        max_depth in prop::option::of(0_usize..4),
+        (max_depth, max_leaves) in (prop::option::of(0_usize..4), prop::sample::select(vec![None, None, Some(1), Some(2), Some(5), Some(9)])),
         min_samples_split in 2_usize..6,
         min_samples_leaf in prop::sample::select(vec![1, 1, 3]),
         min_impurity_decrease in prop::sample::select(vec![0.0, 0.0, 0.02]),
@@ -129,7 +131,6 @@ proptest! {
         batch in prop::sample::select(vec![1, 40, BATCH]),
         wide: bool,
     ) {
-        let min_samples_leaf = if problem.weights.is_some() { 1 } else { min_samples_leaf };
         let criterion = match learns {
             Learns::Classes(_) if entropy => Criterion::Entropy,
             Learns::Counts => Criterion::Poisson,
@@ -137,7 +138,7 @@ proptest! {
         };
         let signs = signs.filter(|_| !matches!(learns, Learns::Classes(3) | Learns::Several));
         let params = DecisionTree {
-            criterion, max_depth, max_leaves: None, min_samples_leaf, min_samples_split, min_impurity_decrease,
+            criterion, max_depth, max_leaves, min_samples_leaf, min_samples_split, min_impurity_decrease,
             max_features, columns_by_tree, columns_by_level, splitter, growth, monotone: signs.map_or(vec![], |(a, b)| vec![a, 0, b]),
             interactions, ccp_alpha, ..DecisionTree::default()
         };
@@ -156,14 +157,14 @@ proptest! {
         let learned = Learned::new(&params, &table, &answers).unwrap();
         for count in [1, 2, 7] {
             let mut trainer = TreeTrainer::new(&params, &table, &learned, 9).unwrap();
-            trainer.batch = batch;
+            trainer.frontier.batch = batch;
             let chunks = chunks(&table, &learned, count);
             rounds::run_through_bytes(&mut trainer, &chunks, &Context::default()).unwrap();
             prop_assert_eq!(trainer.finish().unwrap(), expected.clone());
         }
         // Chunks that know nothing in any round.
         let mut trainer = TreeTrainer::new(&params, &table, &learned, 9).unwrap();
-        trainer.batch = batch;
+        trainer.frontier.batch = batch;
         run(&mut trainer, |_| chunks(&table, &learned, 3));
         prop_assert_eq!(trainer.finish().unwrap(), expected);
     }
@@ -210,6 +211,33 @@ fn a_chunk_that_forgets_costs_one_more_round() {
     assert_eq!((&tree, rounds), (&expected, expected.depth() + 1));
     assert_eq!(grow(Some(4)), (expected.clone(), rounds + 1));
     assert_eq!(grow(Some(0)), (expected, rounds));
+}
+
+/// As many rounds as levels, and few more: not one for each leaf.
+#[test]
+fn limited_leaves_take_about_a_round_for_each_level() {
+    let problem = large();
+    let (table, answers) = (problem.table(255), problem.answers(Learns::Classes(3)));
+    for growth in [Growth::LeafWise, Growth::DepthWise] {
+        for leaves in [2, 9, 25] {
+            let params = DecisionTree { max_leaves: Some(leaves), growth, ..DecisionTree::default() };
+            let expected = in_memory(&params, &table, &answers);
+            let learned = Learned::new(&params, &table, &answers).unwrap();
+            let mut trainer = TreeTrainer::new(&params, &table, &learned, 9).unwrap();
+            let chunks = chunks(&table, &learned, 2);
+            let mut count = 0;
+            while let Some(request) = trainer.request() {
+                let partials = chunks.iter().map(|c| TreeTrainer::partial(&request, c).unwrap()).collect();
+                trainer
+                    .advance(tilewise_kernels::parallel::reduce(partials, TreeTrainer::merge).unwrap())
+                    .unwrap();
+                count += 1;
+            }
+            assert_eq!(expected.leaves(), leaves);
+            assert_eq!(trainer.finish().unwrap(), expected);
+            assert!(count <= expected.depth() + 2, "{count} rounds for depth {}", expected.depth());
+        }
+    }
 }
 
 #[test]
@@ -268,12 +296,9 @@ fn what_makes_no_sense_is_refused() {
     let (params, table, answers) =
         (DecisionTree::default(), problem.table(255), problem.answers(Learns::Classes(3)));
     let learned = Learned::new(&params, &table, &answers).unwrap();
-    let few = DecisionTree { max_leaves: Some(4), ..DecisionTree::default() };
     let refused = |params: &DecisionTree, table: &BinnedTable, learned: &Learned| {
         TreeTrainer::new(params, table, learned, 0).err().unwrap().to_string()
     };
-    let message = refused(&few, &table, &learned);
-    assert!(message.contains("max_leaves: 4") && message.contains("none"), "{message}");
     let oblivious = DecisionTree { growth: Growth::Oblivious, ..DecisionTree::default() };
     let message = refused(&oblivious, &table, &learned);
     assert!(message.contains("growth: oblivious") && message.contains("depth_wise"), "{message}");
@@ -284,11 +309,6 @@ fn what_makes_no_sense_is_refused() {
     let monotone = DecisionTree { monotone: vec![1, 0], ..DecisionTree::default() };
     let numbers = Learned::new(&monotone, &table, &problem.answers(Learns::Numbers)).unwrap();
     assert!(refused(&monotone, &table, &numbers).contains("monotone"));
-    let weighted = Problem { weights: Some([1.0, 2.0].repeat(200)), ..large() }.table(255);
-    let learned_weighted = Learned::new(&params, &weighted, &answers).unwrap();
-    let leaves = DecisionTree { min_samples_leaf: 3, ..DecisionTree::default() };
-    let message = refused(&leaves, &weighted, &learned_weighted);
-    assert!(message.contains("min_samples_leaf: 3") && message.contains("weights"), "{message}");
     assert!(TreeChunk::new(&table, &learned, 399..401).is_err());
     assert!(Learned::new(&params, &table, &Answers::Numbers(vec![0.0; 3])).is_err());
     let chunk = &chunks(&table, &learned, 1)[0];
@@ -297,11 +317,12 @@ fn what_makes_no_sense_is_refused() {
     let divisions = vec![Division { node: 0, left: 1, right: 2, choice }];
     let request = Request { before: None, divisions, asked: vec![] };
     assert!(ask(&request).contains("column 3"));
-    let request = Request { divisions: vec![], asked: vec![(5, true)], ..request };
+    let asked = Asked { node: 5, cells: true, counts: false };
+    let request = Request { divisions: vec![], asked: vec![asked], ..request };
     assert!(ask(&request).contains("node 5"));
     let mut trainer = TreeTrainer::new(&params, &table, &learned, 0).unwrap();
     let counted = |cells: Vec<i64>| {
-        Partial(Answer::Counted(vec![Counted { rows: 1, value: None, differ: true, cells }]))
+        Partial(Answer::Counted(vec![Counted { rows: 1, value: None, differ: true, cells, counts: vec![] }]))
     };
     assert!(trainer.advance(counted(vec![1])).unwrap_err().to_string().contains("1 cells"));
     let all = table.cells() * of!(learned, target => target.width());

@@ -76,6 +76,21 @@ impl Source<'_> {
         Ok((plans.into_iter().map(|plan| plan.binning).collect(), missing, stored))
     }
 
+    /// The bins of columns whose cuts were made elsewhere; `missing` says which columns have a bin of missing values.
+    pub(super) fn bins_by(&self, binnings: &[Binning], missing: &[bool]) -> Result<Stored> {
+        let plan = |(binning, &missing): (&Binning, &bool)| Plan {
+            count: binning.count(),
+            binning: binning.clone(),
+            missing: Some(missing),
+        };
+        let mut plans: Vec<Plan> = binnings.iter().zip(missing).map(plan).collect();
+        Ok(if plans.iter().all(|plan| plan.count <= usize::from(u8::MAX)) {
+            Stored::Bytes(self.codes(&mut plans)?)
+        } else {
+            Stored::TwoBytes(self.codes(&mut plans)?)
+        })
+    }
+
     /// Plans of some columns.
     fn plans(
         &self,
@@ -171,6 +186,12 @@ impl Source<'_> {
     fn codes<B: Code>(&self, plans: &mut [Plan]) -> Result<Codes<B>> {
         let (rows, features) = (self.rows, plans.len());
         let rules = plans.iter().map(Rule::<B>::new).collect::<Result<Vec<_>>>()?;
+        if rows == 0 {
+            let tile = |plans: &[Plan]| Ok(OwnedBins::row_major(Vec::new(), 0, offsets(plans))?);
+            let tiles = plans.chunks(B::TILE).map(tile).collect::<Result<_>>()?;
+            let columns = OwnedBins::column_major(Vec::new(), 0, offsets(plans))?;
+            return Ok(Codes::new(tiles, columns, self.storage));
+        }
         let mut columns = self.storage.zeros::<B>(rows * features)?;
         let widths: Vec<usize> = plans.chunks(B::TILE).map(<[Plan]>::len).collect();
         let tiles = widths.iter().map(|width| self.storage.zeros::<B>(rows * width));

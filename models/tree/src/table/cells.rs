@@ -79,6 +79,25 @@ impl<T: Float> Numbers for &[T] {
     }
 }
 
+/// Those of another column, by reference.
+impl Numbers for &dyn Numbers {
+    fn len(&self) -> usize {
+        (**self).len()
+    }
+    fn get(&self, row: usize) -> f64 {
+        (**self).get(row)
+    }
+    fn read(&self, first: usize, out: &mut [f64]) {
+        (**self).read(first, out);
+    }
+    fn add(&self, rows: &[u32], to: &mut Vec<f64>) {
+        (**self).add(rows, to);
+    }
+    fn each(&self, rows: &[u32], see: &mut dyn FnMut(f64) -> bool) {
+        (**self).each(rows, see);
+    }
+}
+
 impl Numbers for &Column {
     fn len(&self) -> usize {
         Column::len(self)

@@ -90,6 +90,9 @@ impl Target for ManyClasses {
         value.class.into()
     }
     fn is_pure(&self, sums: &[u32], _: &mut dyn Iterator<Item = ClassWeight>) -> bool {
+        self.is_pure_by_sums(sums)
+    }
+    fn is_pure_by_sums(&self, sums: &[u32]) -> bool {
         sums.iter().filter(|count| **count > 0).count() < 2
     }
     fn values(&self, unit: f64) -> Values {

@@ -19,35 +19,63 @@ pub(crate) struct Numbers {
     poisson: bool,
 }
 
+const ALL_ZERO: &str = "is 0 in every row; criterion poisson needs one above 0";
+
+/// Which criterion it is, if it is one for such numbers.
+fn is_poisson(criterion: Criterion) -> Result<bool> {
+    match criterion {
+        Criterion::Auto | Criterion::Squared => Ok(false),
+        Criterion::Poisson => Ok(true),
+        _ => Err(Error::parameter(
+            "criterion",
+            criterion,
+            "for numbers auto, squared, absolute and poisson are",
+        )),
+    }
+}
+
 impl Numbers {
     pub(crate) fn new(y: &[f64], weights: &Weights, criterion: Criterion) -> Result<Self> {
-        let poisson = match criterion {
-            Criterion::Auto | Criterion::Squared => false,
-            Criterion::Poisson => true,
-            _ => {
-                return Err(Error::parameter(
-                    "criterion",
-                    criterion,
-                    "for numbers auto, squared, absolute and poisson are",
-                ));
-            }
-        };
+        let poisson = is_poisson(criterion)?;
         check_finite("target", y, weights)?;
         if poisson && let Some(row) = first_row(y, weights, |y| y < 0.0) {
             let what = format!("{} is below 0, which criterion poisson has no place for", y[row]);
             return Err(Error::cell(row, "target", what));
         }
         if poisson && first_row(y, weights, |y| y > 0.0).is_none() {
-            return Err(Error::column("target", "is 0 in every row; criterion poisson needs one above 0"));
+            return Err(Error::column("target", ALL_ZERO));
         }
         let scale = Scale::new(y, weights, poisson.then_some(0.0));
+        Ok(Self::scaled(y, weights, scale, poisson))
+    }
+
+    /// Some of the rows of numbers that are between these; `weights` has the total of all.
+    pub(crate) fn of_range(
+        y: &[f64],
+        weights: &Weights,
+        criterion: Criterion,
+        range: [f64; 2],
+    ) -> Result<Self> {
+        let poisson = is_poisson(criterion)?;
+        check_finite("target", y, weights)?;
+        if poisson && range[0] < 0.0 {
+            let what = format!("{} is below 0, which criterion poisson has no place for", range[0]);
+            return Err(Error::column("target", what));
+        }
+        if poisson && range[1] == 0.0 {
+            return Err(Error::column("target", ALL_ZERO));
+        }
+        let scale = Scale::of_range(range, weights.total, poisson.then_some(0.0));
+        Ok(Self::scaled(y, weights, scale, poisson))
+    }
+
+    fn scaled(y: &[f64], weights: &Weights, scale: Scale, poisson: bool) -> Self {
         let fixed = |row: usize| {
             let weight = weights.get(row);
             let value = if weight == 0 { 0 } else { scale.fixed(y[row]) };
             Pair { gradient: value * i64::from(weight), hessian: weight.into() }
         };
-        let values = (0..y.len()).map(fixed).collect();
-        Ok(Self { values, scale, poisson })
+        Self { values: (0..y.len()).map(fixed).collect(), scale, poisson }
     }
 
     pub(super) fn values(&self) -> &[Pair] {

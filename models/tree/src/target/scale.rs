@@ -24,10 +24,15 @@ impl Scale {
         let counted = || y.iter().enumerate().filter(|(row, _)| weights.get(*row) > 0).map(|(_, &y)| y);
         let (low, high) =
             (counted().fold(f64::INFINITY, f64::min), counted().fold(f64::NEG_INFINITY, f64::max));
+        Self::of_range([low, high], weights.total, base)
+    }
+
+    /// That of numbers between these, of rows of such a weight together.
+    pub(super) fn of_range([low, high]: [f64; 2], total: u64, base: Option<f64>) -> Self {
         let middle = if low == high { low } else { low / 2.0 + high / 2.0 };
         let base = base.unwrap_or(middle);
         let far = (high - base).max(base - low);
-        let bits = 62 - (u64::BITS - weights.total.leading_zeros()) as i32;
+        let bits = 62 - (u64::BITS - total.leading_zeros()) as i32;
         // far < 2^(exponent - 1).
         let exponent = if far > 0.0 { far.log2().floor() as i32 + 2 } else { 0 };
         let (unit, relative_unit) = (scale(1.0, exponent - bits), scale(1.0, -bits));

@@ -98,6 +98,12 @@ impl Target for TwoClasses {
         i64::from(value.gradient() > 0)
     }
     fn is_pure(&self, sums: &[Packed], _: &mut dyn Iterator<Item = Packed>) -> bool {
+        self.is_pure_by_sums(sums)
+    }
+    fn accepts(&self, cells: &[Packed]) -> bool {
+        cells.iter().all(|cell| (0..=cell.hessian()).contains(&cell.gradient()))
+    }
+    fn is_pure_by_sums(&self, sums: &[Packed]) -> bool {
         let ones = sums[0].gradient();
         ones == 0 || ones == sums[0].hessian()
     }
