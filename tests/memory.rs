@@ -95,7 +95,9 @@ fn answers_do_not_depend_on_the_limit() {
     ]);
     for command in [&["evaluate"][..], &["predict", "--proba"]] {
         let arguments = [command, &["--model", &model, "--data", &data]].concat();
-        let limited = works(&[&arguments[..], &["--memory-limit", "1"]].concat());
+        let limited = tilewise(&[&arguments[..], &["--memory-limit", "1"]].concat());
+        assert!(String::from_utf8(limited.stderr).unwrap().contains("files that are mapped"), "{command:?}");
+        let limited = String::from_utf8(limited.stdout).unwrap();
         assert!(limited.lines().count() > 3 && limited == works(&arguments), "{command:?}");
     }
 }

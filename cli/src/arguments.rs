@@ -150,6 +150,14 @@ impl Memory {
         Ok(storage)
     }
 
+    /// Tells what lies in files.
+    pub(crate) fn tell(storage: &Storage) {
+        if storage.in_files() > 0 {
+            let size = crate::output::size(storage.in_files() as usize);
+            note("written", format!("{size} to files that are mapped (--memory-limit)"));
+        }
+    }
+
     /// Refuses a limit for a table that is kept sparse.
     pub(crate) fn is_for_dense(&self, file: &str) -> Result<(), Failure> {
         match self.memory_limit {

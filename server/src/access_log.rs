@@ -9,7 +9,7 @@ use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread::JoinHandle;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -43,12 +43,14 @@ fn cut(text: &str, most: usize) -> String {
 pub(crate) struct AccessLog {
     lines: SyncSender<Line>,
     dropped: Arc<AtomicU64>,
+    /// The file was moved away: it is to be opened anew.
+    moved: Arc<AtomicBool>,
 }
 
 enum Line {
     Text(String),
-    /// The file was moved away: open it anew.
-    Reopen,
+    /// Look whether the file was moved away.
+    Look,
 }
 
 impl AccessLog {
@@ -56,16 +58,19 @@ impl AccessLog {
     pub(crate) fn start(path: &Path) -> io::Result<(Self, JoinHandle<()>)> {
         let (lines, queue) = sync_channel(QUEUE);
         let (path, out) = (path.to_owned(), open(path)?);
+        let moved = Arc::<AtomicBool>::default();
+        let is_moved = Arc::clone(&moved);
         let thread = std::thread::Builder::new()
             .name("tilewise-log".into())
-            .spawn(move || write_all(&path, out, &queue))?;
-        Ok((Self { lines, dropped: Arc::default() }, thread))
+            .spawn(move || write_all(&path, out, &queue, &is_moved))?;
+        Ok((Self { lines, dropped: Arc::default(), moved }, thread))
     }
 
     /// Has the file opened anew, once what waits is written.
     pub(crate) fn reopen(&self) {
-        // The queue may be full: whoever asks can ask again.
-        let _ = self.lines.try_send(Line::Reopen);
+        self.moved.store(true, Ordering::Release);
+        // Where the queue is full the thread is awake, and looks.
+        let _ = self.lines.try_send(Line::Look);
     }
 
     /// Lines that found the queue full.
@@ -113,14 +118,13 @@ fn open(path: &Path) -> io::Result<Option<File>> {
     }
 }
 
-fn write_all(path: &Path, mut file: Option<File>, queue: &Receiver<Line>) {
+fn write_all(path: &Path, mut file: Option<File>, queue: &Receiver<Line>, moved: &AtomicBool) {
     let mut waiting = Vec::new();
     while let Ok(line) = queue.recv() {
-        let mut reopens = false;
         for line in std::iter::once(line).chain(queue.try_iter().take(WRITTEN - 1)) {
             match line {
                 Line::Text(text) => waiting.extend_from_slice(text.as_bytes()),
-                Line::Reopen => reopens = true,
+                Line::Look => {}
             }
         }
         // A closed or full output costs lines, not answers.
@@ -129,7 +133,9 @@ fn write_all(path: &Path, mut file: Option<File>, queue: &Receiver<Line>) {
             None => io::stdout().lock().write_all(&waiting).and_then(|()| io::stdout().flush()),
         };
         waiting.clear();
-        if reopens && let Ok(fresh) = open(path) {
+        if moved.swap(false, Ordering::AcqRel)
+            && let Ok(fresh) = open(path)
+        {
             file = fresh;
         }
     }
@@ -166,7 +172,7 @@ mod tests {
     #[test]
     fn lines_are_cut() {
         let (lines, queue) = sync_channel(QUEUE);
-        let log = AccessLog { lines, dropped: Arc::default() };
+        let log = AccessLog { lines, dropped: Arc::default(), moved: Arc::default() };
         let long = "\u{10ffff}\"x".repeat(5_000);
         let entry = Entry {
             peer: Some(std::net::Ipv6Addr::from([0xabcd; 8]).into()),

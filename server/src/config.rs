@@ -209,17 +209,18 @@ impl Config {
 /// assert_eq!(parse_bind("127.0.0.1").unwrap().to_string(), "127.0.0.1:8000");
 /// assert_eq!(parse_bind("unix:/run/t.sock").unwrap(), Bind::Unix("/run/t.sock".into()));
 /// assert_eq!(parse_bind(":9000").unwrap().to_string(), "0.0.0.0:9000");
-/// assert!(parse_bind("127.0.0.1:port").is_err());
+/// assert!(parse_bind("127.0.0.1:port").is_err() && parse_bind("unix://").is_err());
 /// ```
 ///
 /// # Errors
 /// When the text is not an address, or the name is not known.
 pub fn parse_bind(text: &str) -> Result<Bind> {
     let refuse = |what: &str| Error::Address { address: text.into(), what: what.into() };
-    match (text.strip_prefix("unix:"), text) {
+    // Two slashes are those of a URL.
+    let unix = text.strip_prefix("unix:").map(|path| path.strip_prefix("//").unwrap_or(path));
+    match (unix, text) {
         (Some(""), _) => return Err(refuse("the path is empty")),
-        // A second slash is that of a URL.
-        (Some(path), _) => return Ok(Bind::Unix(path.strip_prefix("//").unwrap_or(path).into())),
+        (Some(path), _) => return Ok(Bind::Unix(path.into())),
         (None, "fd://0") => return Ok(Bind::Inherited),
         (None, text) if text.starts_with("fd://") => {
             return Err(refuse("of inherited descriptors only the standard input is accepted"));

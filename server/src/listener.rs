@@ -10,7 +10,7 @@ use std::fs::File;
 use std::io::{self, ErrorKind};
 use std::net::IpAddr;
 use std::os::fd::{AsFd, OwnedFd};
-use std::os::unix::fs::FileTypeExt;
+use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::os::unix::net as unix;
 use std::path::{Path, PathBuf};
 use std::pin::Pin;
@@ -151,19 +151,30 @@ fn inherited() -> io::Result<Listened> {
 /// The file of a Unix socket, which whoever listens last removes.
 pub(crate) struct SocketFile {
     path: PathBuf,
+    /// Its device and number: another of this name is another server's.
+    file: Option<(u64, u64)>,
     /// Who gave us the socket, if we did not make it.
     from: Option<Pid>,
+}
+
+fn file_of(path: &Path) -> Option<(u64, u64)> {
+    std::fs::symlink_metadata(path).ok().map(|file| (file.dev(), file.ino()))
 }
 
 impl SocketFile {
     pub(crate) fn of(bind: &Bind, bound: &Bind) -> Option<Self> {
         let Bind::Unix(path) = bound else { return None };
-        Some(Self { path: path.clone(), from: getppid().filter(|_| *bind == Bind::Inherited) })
+        Some(Self {
+            path: path.clone(),
+            file: file_of(path),
+            from: getppid().filter(|_| *bind == Bind::Inherited),
+        })
     }
 
     /// Removes the file, unless whoever gave us the socket is still there.
     pub(crate) fn remove(&self) {
-        if self.from.is_none() || self.from != getppid() {
+        let is_ours = self.file.is_some() && self.file == file_of(&self.path);
+        if is_ours && (self.from.is_none() || self.from != getppid()) {
             let _ = std::fs::remove_file(&self.path);
         }
     }

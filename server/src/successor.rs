@@ -5,7 +5,7 @@ use crate::supervised::PidFile;
 use std::ffi::OsString;
 use std::io;
 use std::path::PathBuf;
-use std::process::Command;
+use std::process::{Child, Command};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};
 
@@ -53,22 +53,20 @@ impl Succession {
         command.args(arguments).env(name, value).stdin(listener.as_stdin()?);
         let pid_file = self.pid_file.clone();
         let file = |act: fn(&PidFile)| pid_file.upgrade().iter().for_each(|file| act(file));
-        file(PidFile::give_way);
-        let mut child = match command.spawn() {
-            Ok(child) => child,
-            Err(e) => {
-                file(PidFile::come_back);
-                return Err(e);
-            }
-        };
-        self.runs.store(true, Ordering::Release);
-        let (runs, pid_file) = (Arc::clone(&self.runs), self.pid_file.clone());
-        // Ends with this process at the latest.
+        // Who waits for it comes first, so that there is no successor whose end nobody sees. Ends with this process at the latest.
+        let (started, is_started) = std::sync::mpsc::channel::<Child>();
+        let (runs, of_thread) = (Arc::clone(&self.runs), self.pid_file.clone());
         std::thread::Builder::new().name("tilewise-successor".into()).spawn(move || {
+            let Ok(mut child) = is_started.recv() else { return };
             let _ = child.wait();
-            pid_file.upgrade().iter().for_each(|file| file.come_back());
+            of_thread.upgrade().iter().for_each(|file| file.come_back());
             runs.store(false, Ordering::Release);
         })?;
+        file(PidFile::give_way);
+        let child = command.spawn().inspect_err(|_| file(PidFile::come_back))?;
+        self.runs.store(true, Ordering::Release);
+        // The thread waits for it.
+        let _ = started.send(child);
         Ok(())
     }
 }

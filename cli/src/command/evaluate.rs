@@ -64,13 +64,16 @@ impl Evaluate {
         let others = roles.targets.iter().chain(&roles.weight).map(String::as_str);
         let others: Vec<&str> = others.chain(model.task().measured_by()).collect();
         let table = match &sparse {
-            Some(sparse) => Dataset::new(vec![("target".into(), Column::F64(sparse.target.clone().into()))])?,
-            None => self.table.read_for(
-                model.inputs(),
-                roles.offset.as_deref(),
-                &others,
-                self.memory.storage()?,
-            )?,
+            Some(sparse) => {
+                self.memory.is_for_dense(&self.table.name())?;
+                Dataset::new(vec![("target".into(), Column::F64(sparse.target.clone().into()))])?
+            }
+            None => {
+                let (storage, offset) = (self.memory.storage()?, roles.offset.as_deref());
+                let table = self.table.read_for(model.inputs(), offset, &others, storage.clone())?;
+                Memory::tell(&storage);
+                table
+            }
         };
         let file = self.table.name();
         let place = |e| Failure::in_table(&file, e);

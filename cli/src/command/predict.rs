@@ -77,11 +77,14 @@ impl Predict {
             if offset.is_none()
                 && let Some(table) = sparse::table_for(&*model, &self.table)?
             {
+                self.memory.is_for_dense(&self.table.name())?;
                 let mut predictions = sparse::predict(&*model, &table)?;
                 warn_of_rows_without_answer(&mut predictions, model.outputs());
                 return Ok(answers(model.task(), predictions, table.target.len(), self.proba)?);
             }
-            let table = self.table.read_for(model.inputs(), offset, &[], self.memory.storage()?)?;
+            let storage = self.memory.storage()?;
+            let table = self.table.read_for(model.inputs(), offset, &[], storage.clone())?;
+            Memory::tell(&storage);
             let place = |e| Failure::in_table(&self.table.name(), e);
             let roles = Roles { offset: offset.map(String::from), ..Roles::default() };
             let offsets = roles.offsets(&table).map_err(place)?;

@@ -264,15 +264,7 @@ impl Train {
         };
         let seconds = start.elapsed().as_secs_f64();
         shown.finish();
-        if storage.in_files() > 0 {
-            note(
-                "written",
-                format!(
-                    "{} to files that are mapped (--memory-limit)",
-                    output::size(storage.in_files() as usize)
-                ),
-            );
-        }
+        Memory::tell(&storage);
         let model = match fitted {
             Err(Error::Cancelled) => {
                 note("stopped", "by Ctrl-C before there was a model");

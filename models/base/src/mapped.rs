@@ -43,7 +43,11 @@ impl Mapped {
     /// When there is none, the system refuses, or the file can be written to: then it is not one of these, or no longer.
     pub(crate) fn read_only(path: &Path) -> io::Result<Self> {
         let file = File::open(path)?;
-        if file.metadata()?.mode() & 0o222 != 0 {
+        let about = file.metadata()?;
+        if about.uid() != rustix::process::geteuid().as_raw() {
+            return Err(io::Error::other("is another user's; only files that this one stored are mapped"));
+        }
+        if about.mode() & 0o222 != 0 {
             return Err(io::Error::other(
                 "can be written to; only files that were stored read-only are mapped",
             ));

@@ -5,7 +5,7 @@
 //! keeps of it what fits beside everything else, reads the rest again when it is needed, and reads ahead where pages follow each other.
 //!
 //! A file has no name, so nothing is left of it when the process ends, however it ends. Its bytes are reserved before they are written: a
-//! disk that is full is an error, not a signal.
+//! disk that is full is an error, not a signal, but on file systems that write elsewhere what is written again (btrfs, ZFS).
 
 use crate::mapped::{Filled, Filling, Plain, bytes_of};
 use crate::{Error, Result};
@@ -40,6 +40,7 @@ impl Storage {
     pub fn limited(bytes: u64, folder: impl Into<PathBuf>) -> Result<Self> {
         let folder = folder.into();
         unnamed(&folder).map_err(|e| Error::io(&folder, e))?;
+        allow_files();
         Ok(Self(Some(Arc::new(Limited { left: bytes.into(), folder, in_files: AtomicU64::new(0) }))))
     }
 
@@ -134,8 +135,22 @@ impl Limited {
                         a larger disk is needed";
             return Error::io(&self.folder, io::Error::new(e.kind(), what));
         }
+        if e.raw_os_error() == Some(rustix::io::Errno::MFILE.raw_os_error()) {
+            let what = "too many files are open: while a table is read, each column that the memory limit does not leave in memory is \
+                        one; a higher limit of memory, or of open files (ulimit -n), is needed";
+            return Error::io(&self.folder, io::Error::new(e.kind(), what));
+        }
         Error::io(&self.folder, e)
     }
+}
+
+/// Lets this process open as many files as the system allows it: by default 1,024 on most, and a table may have more columns.
+fn allow_files() {
+    use rustix::process::{Resource, getrlimit, setrlimit};
+    let mut limit = getrlimit(Resource::Nofile);
+    limit.current = limit.maximum;
+    // Where that is refused, opening one too many tells.
+    let _ = setrlimit(Resource::Nofile, limit);
 }
 
 /// Makes so many zeros of a file that is empty.
@@ -143,8 +158,8 @@ fn reserve(file: &File, bytes: u64) -> io::Result<()> {
     #[cfg(target_os = "linux")]
     {
         use rustix::fs::{FallocateFlags, fallocate};
-        use rustix::io::Errno;
-        match fallocate(file, FallocateFlags::empty(), 0, bytes) {
+        use rustix::io::{Errno, retry_on_intr};
+        match retry_on_intr(|| fallocate(file, FallocateFlags::empty(), 0, bytes)) {
             Err(Errno::OPNOTSUPP | Errno::NOSYS) => {}
             Err(e) => return Err(e.into()),
             Ok(()) => return Ok(()),

@@ -1,7 +1,8 @@
 //! Forests in rounds over chunks of rows, which may lie in other processes: the trees of [`RandomForest::fit`], bit for bit.
 //!
 //! A batch of trees grows at the same time and shares rounds: a request holds the divisions of all of them, and the nodes that each asks
-//! for, so a forest costs about as many rounds as its deepest tree has levels, times its batches. Rows are drawn by seed, tree and
+//! for, so a forest costs about as many rounds as its deepest tree has levels, times its batches; more where levels of all trees ask for
+//! more than 2^22 numbers, which are then cut. Rows are drawn by seed, tree and
 //! draw, as in memory: every chunk makes all draws of a tree, a nanosecond or two each, and keeps those of its own rows. For numbers a
 //! round before the first finds the range of what each tree learns.
 //!

@@ -222,6 +222,10 @@ impl BoostingTrainer {
             return Ok(());
         }
         begun.check_answers(self.objective.as_ref())?;
+        let sums = self.objective.start_sums(&Truth::default());
+        if sums.is_some_and(|sums| sums.len() != begun.sums.len()) {
+            return Err(Error::Fit("an answer came that was not asked for".into()));
+        }
         let total = begun.total(self.rows);
         let means: Vec<f64> = begun.sums.iter().map(|sum| sum.value() / total).collect();
         self.base = self.objective.start_of(&means);
@@ -328,6 +332,10 @@ impl BoostingTrainer {
         if is_root && nodes.iter().flatten().all(|(counted, _)| counted.rows() == 0) {
             // No row was drawn: the first of all stands for them.
             let first = self.begun.as_ref().and_then(|begun| begun.first_counted);
+            let was_asked = matches!(self.log.last(), Some(Step::Round { only: Some(_), .. }));
+            if first.is_none() || was_asked {
+                return Err(Error::Fit("no chunk has a row of those to learn from, though some had".into()));
+            }
             return self.round(first);
         }
         for (score, (nodes, asked)) in nodes.into_iter().zip(asked).enumerate() {

@@ -1,11 +1,17 @@
 """One cluster and one session for all tests of a run."""
 
 import os
+import signal
 import sys
 
 import cluster
 import pytest
 from pyspark.sql import SparkSession
+
+
+def pytest_configure(config):
+    # Whoever ends this run by a signal ends the cluster too.
+    signal.signal(signal.SIGTERM, lambda *_: pytest.exit("ended by SIGTERM", returncode=1))
 
 
 @pytest.fixture(scope="session")

@@ -33,6 +33,7 @@ class Partitions:
         self._plan = _worker.Plan(uuid.uuid4().hex, features, array, others)
         self._rows = rows.select(*[f"`{name}`" for name in features + others])
         self._known: dict[int, dict] = {}
+        self._stored = False
         self._tokens: DataFrame | None = None
         try:
             self._build()
@@ -43,6 +44,7 @@ class Partitions:
     def _build(self) -> None:
         build = functools.partial(_worker.build, plan=self._plan)
         self._tokens = self._rows.mapInArrow(build, _worker.TOKEN_DDL).persist()
+        self._stored = True
         tokens = {token["partition"]: token for token in collected(self._tokens)}
         for partition, token in sorted(tokens.items()):
             if token["version"] != VERSION:
@@ -50,8 +52,9 @@ class Partitions:
                     f"the executor on {token['host']} has tilewise {token['version']}, the driver {VERSION}; install the same on all"
                 )
             refused(partition, token["error"])
-        for partition, token in self._known.items():
-            self._compare(partition, token["hash"], tokens.get(partition, {}).get("hash"))
+        if self._known:
+            for partition in sorted(self._known.keys() | tokens.keys()):
+                self._compare(partition, self._known.get(partition, {}).get("hash"), tokens.get(partition, {}).get("hash"))
         self._known = tokens
 
     def _compare(self, partition: int, before: str | None, now: str | None) -> None:
@@ -85,7 +88,8 @@ class Partitions:
         else:
             raise RuntimeError(
                 "the rows that executors stored are not there when they are needed: tasks run where they were not stored. "
-                "Executors need local folders (spark.local.dir) that last as long as they do"
+                "Executors need local folders (spark.local.dir) that last as long as they do; where executors are on several hosts, a larger "
+                "spark.locality.wait keeps tasks where their rows are"
             )
         answers = {answer["partition"]: answer for answer in answers}
         for partition in sorted(answers.keys() | self._known.keys()):
@@ -99,7 +103,7 @@ class Partitions:
         if self._tokens is None:
             return
         try:
-            if self._known:
+            if self._stored:
                 self._tokens.mapInArrow(_worker.forget, _worker.ANSWER_DDL).toArrow()
             self._tokens.unpersist()
         except Exception as error:  # noqa: BLE001

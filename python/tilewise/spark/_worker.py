@@ -6,6 +6,7 @@ Every function reads its whole input. One that does not costs the worker, and wi
 
 from __future__ import annotations
 
+import functools
 import os
 import socket
 import tempfile
@@ -67,7 +68,13 @@ def _piece(path: str) -> _native.Piece:
 def _folder(partition: int) -> str:
     """The executor's own folder, which goes with it."""
     folders = [folder for folder in os.environ.get("SPARK_LOCAL_DIRS", "").split(",") if os.path.isdir(folder)]
-    return folders[partition % len(folders)] if folders else tempfile.gettempdir()
+    return folders[partition % len(folders)] if folders else _own_folder()
+
+
+@functools.cache
+def _own_folder() -> str:
+    """A folder that nobody else can write to, where Spark names none."""
+    return tempfile.mkdtemp(prefix="tilewise-")
 
 
 def table_of(rows: pa.Table, plan: Plan) -> tuple[_native.Table, int]:
@@ -159,5 +166,7 @@ def predict(model: bytes, features: list[str], array: bool, columns: tuple[pa.Ar
     if len(columns[0]) == 0:
         return np.empty((0, len(loaded.outputs) or 1))
     rows = pa.Table.from_arrays(list(columns), names=features)
-    table, _ = table_of(rows, Plan("", features, array, []))
+    table, width = table_of(rows, Plan("", features, array, []))
+    if array and width != len(loaded.inputs):
+        raise ValueError(f"arrays of features have {width} numbers, and the model was fitted on {len(loaded.inputs)}")
     return loaded.predict(table, True, context.cpus() if context else 1)

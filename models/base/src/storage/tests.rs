@@ -87,7 +87,9 @@ fn what_cannot_be_is_an_error() {
     assert!(message.contains("/nowhere/at/all"), "{message}");
     let message = storage(0).zeros::<f64>(usize::MAX / 2).unwrap_err().to_string();
     assert!(message.contains("addressed"), "{message}");
-    // A petabyte is on no disk.
-    let message = storage(0).zeros::<u8>(1 << 50).unwrap_err().to_string();
-    assert!(message.contains(std::env::temp_dir().to_str().unwrap()), "{message}");
+    // A petabyte is on no disk. (Elsewhere zeros would be written until it is full.)
+    if cfg!(target_os = "linux") {
+        let message = storage(0).zeros::<u8>(1 << 50).unwrap_err().to_string();
+        assert!(message.contains(std::env::temp_dir().to_str().unwrap()), "{message}");
+    }
 }

@@ -1,5 +1,6 @@
 //! Rows of a chunk, and what is remembered of the trees of a batch.
 
+use super::TREES;
 use super::{Answer, Ask, Begun, Draws, ForestRequest, Setup, Step};
 use crate::out_of_bag::words_of_rows;
 use crate::parameters::key_of_tree;
@@ -8,6 +9,9 @@ use tilewise_base::{Error, Result};
 use tilewise_kernels::{parallel, same};
 use tilewise_tree::rounds::{BundledRows, Counted};
 use tilewise_tree::{Answers, BinnedTable};
+
+/// Rows that a tree draws at most: as many as a table has.
+const MOST_DRAWS: u64 = (1 << 31) - 1;
 
 /// Rows of their own, and what is learned of them.
 pub struct ForestChunk<'a> {
@@ -87,7 +91,10 @@ impl<'a> ForestChunk<'a> {
         let unknown =
             || Error::Fit(format!("a chunk whose first row is {} was not there before", self.first));
         let &(_, start, mut weight) = before.ok_or_else(unknown)?;
-        let end = start + counted.len() as u64;
+        let end = start
+            .checked_add(counted.len() as u64)
+            .filter(|end| *end <= draws.counted)
+            .ok_or_else(unknown)?;
         // The weight of all rows up to each, in draws.
         let least = weight * draws.scale;
         let sums: Vec<f64> = if draws.equal {
@@ -147,6 +154,11 @@ impl<'a> ForestChunk<'a> {
         for step in steps {
             match step {
                 Step::Draw { trees, draws } => {
+                    if trees.len() > TREES || draws.as_ref().is_some_and(|draws| draws.count > MOST_DRAWS) {
+                        return Err(Error::Fit(
+                            "a chunk was asked to draw more rows than a forest draws".into(),
+                        ));
+                    }
                     let numbers: Vec<u32> = trees.clone().collect();
                     let draw = |i: usize| {
                         let counts = draws.as_ref().map(|draws| self.counts(setup.seed, numbers[i], draws));

@@ -253,6 +253,7 @@ impl<'a> BoostingChunk<'a> {
                 }
                 Step::Round { units, only } => {
                     same("units of scores", objective.scores(), units.len())?;
+                    same("scores of rows", objective.scores() * self.y.len(), cache.scores.len())?;
                     self.derive(cache, objective);
                     self.draw(cache, setup, objective, *only);
                     cache.units.clone_from(units);
@@ -366,6 +367,7 @@ impl<'a> BoostingChunk<'a> {
         let Ask::Of { sizes, nodes, loss } = ask else { return Ok(Answered::default()) };
         let rows = self.y.len();
         if sizes.is_some() || !nodes.is_empty() {
+            same("scores of rows", objective.scores() * rows, cache.scores.len())?;
             self.derive(cache, objective);
         }
         let of_score = |score: usize| &cache.derivatives[score * rows..][..rows];

@@ -408,6 +408,15 @@ impl Rounds for BinningTrainer {
                 let rows = weights.values.iter().flatten().filter(|weight| **weight > 0).count() as u64;
                 Answer::Counted { rows, total: weights.total }
             }
+            Ask::Columns(asked)
+                if asked.columns.start > asked.columns.end || asked.columns.end > chunk.columns.len() =>
+            {
+                Answer::Failed(format!(
+                    "a chunk of {} columns was asked for {:?}",
+                    chunk.columns.len(),
+                    asked.columns
+                ))
+            }
             Ask::Columns(asked) => {
                 let weights = chunk.weights(asked.exponent);
                 let counted = weights.counted(chunk.rows);

@@ -141,7 +141,10 @@ impl NodeRows {
             {
                 // Rows that the tree does not grow on may lack a category where all that it grows on have one.
                 let bin = table.count(choice.feature) - 1;
-                set[bin / 64] = set[bin / 64] & !(1 << (bin % 64)) | u64::from(left) << (bin % 64);
+                // Columns of more bins than a set holds have no categories.
+                if let Some(word) = set.get_mut(bin / 64) {
+                    *word = *word & !(1 << (bin % 64)) | u64::from(left) << (bin % 64);
+                }
             }
             let bins = choice.bins(table.missing[choice.feature]);
             let rows = &mut self.rows[place.clone()];
