@@ -269,12 +269,7 @@ impl Encoder {
     /// # Errors
     /// When columns are missing or mistyped, a number is missing and imputing is off, or the matrix is too large.
     pub fn encode(&self, dataset: &Dataset) -> Result<Vec<f64>> {
-        let mut out = Vec::new();
-        let len = self.cells(dataset)?;
-        out.try_reserve_exact(len).map_err(|_| self.too_large(dataset))?;
-        out.resize(len, 0.0);
-        self.fill(dataset, &mut out)?;
-        Ok(out)
+        self.encode_to(&Storage::default(), dataset).map(Array::into_vec)
     }
 
     /// As [`Encoder::encode`]; the matrix lies where `storage` puts it.
@@ -282,7 +277,8 @@ impl Encoder {
     /// # Errors
     /// As there, and as [`Storage::zeros`].
     pub fn encode_to(&self, storage: &Storage, dataset: &Dataset) -> Result<Array<f64>> {
-        let mut out = storage.zeros(self.cells(dataset)?)?;
+        let out = storage.zeros(self.cells(dataset)?);
+        let mut out = out.map_err(|e| if let Error::Fit(_) = e { self.too_large(dataset) } else { e })?;
         self.fill(dataset, &mut out)?;
         out.finish()
     }

@@ -71,14 +71,13 @@ impl Storage {
     /// # Errors
     /// When a file is needed and the disk is full, or the system refuses.
     pub fn zeros<T: Plain>(&self, len: usize) -> Result<ArrayMut<T>> {
-        let memory = || vec![T::default(); len];
-        let Some(limited) = &self.0 else { return Ok(ArrayMut(Being::Memory(memory(), None))) };
+        let Some(limited) = &self.0 else { return Ok(ArrayMut(Being::Memory(zeros_in_memory(len)?, None))) };
         let bytes = bytes_in::<T>(len)?;
         if bytes < SMALL {
-            return Ok(ArrayMut(Being::Memory(memory(), None)));
+            return Ok(ArrayMut(Being::Memory(zeros_in_memory(len)?, None)));
         }
         if let Some(share) = Share::of(limited, bytes) {
-            return Ok(ArrayMut(Being::Memory(memory(), Some(share))));
+            return Ok(ArrayMut(Being::Memory(zeros_in_memory(len)?, Some(share))));
         }
         let file = limited.file(bytes).and_then(|file| Filling::new(&file));
         let file = file.map_err(|e| limited.error(e))?;
@@ -113,6 +112,14 @@ impl Storage {
         to.iter_mut().zip(places).for_each(|(to, &place)| *to = array[place]);
         to.finish()
     }
+}
+
+/// So many zeros. Whether they can be had is tried first: `vec!` gets pages that are zero already, without touching them, but ends the
+/// process where there are none.
+fn zeros_in_memory<T: Plain>(len: usize) -> Result<Vec<T>> {
+    let tried = Vec::<T>::new().try_reserve_exact(len);
+    tried.map_err(|e| Error::Fit(format!("there is no memory for an array of {len} numbers: {e}")))?;
+    Ok(vec![T::default(); len])
 }
 
 fn bytes_in<T>(len: usize) -> Result<u64> {

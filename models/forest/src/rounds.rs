@@ -22,7 +22,9 @@ use serde::{Deserialize, Serialize};
 use std::ops::Range;
 use tilewise_base::{Error, Fit, Result, Rounds, pool};
 use tilewise_kernels::random::Philox;
-use tilewise_tree::rounds::{Asked, BATCH, BinnedColumns, BundledTree, Counted, Division, Learns, Weighed};
+use tilewise_tree::rounds::{
+    Asked, BATCH, BinnedColumns, BundledTree, Counted, Division, Learns, Weighed, each_row_once, missed,
+};
 use tilewise_tree::{Answers, BinnedTable, DecisionTree, Tree};
 
 /// Trees of a batch at most: each needs the weights and what is learned of all rows of a chunk, some 20 bytes a row.
@@ -106,20 +108,7 @@ impl Begun {
     /// That chunks have all rows once; sorts them.
     fn check(&mut self, rows: u64, classes: Option<usize>) -> Result<()> {
         self.places.sort_by_key(|place| (place.0, place.1));
-        let mut next = 0;
-        for &(first, count, ..) in self.places.iter().filter(|place| place.1 > 0) {
-            if first != next {
-                let what =
-                    format!("chunks have row {first} where row {next} should come: each row must be in one");
-                return Err(Error::Fit(what));
-            }
-            next = first.saturating_add(count);
-        }
-        if next != rows {
-            return Err(Error::Fit(format!(
-                "chunks have {next} rows; those that cuts were made of were {rows}"
-            )));
-        }
+        each_row_once(self.places.iter().map(|place| (place.0, place.1)), rows)?;
         if self.classes != classes {
             let (theirs, ours) = (told(self.classes), told(classes));
             return Err(Error::Fit(format!(
@@ -401,13 +390,7 @@ impl Rounds for ForestTrainer {
     fn advance(&mut self, partial: ForestPartial) -> Result<()> {
         let answer = match partial.0 {
             Answer::Failed(e) => return Err(Error::Fit(e)),
-            Answer::Missed if self.replay => {
-                return Err(Error::Fit("a chunk missed what does not depend on what it keeps".into()));
-            }
-            Answer::Missed => {
-                self.replay = true;
-                return Ok(());
-            }
+            Answer::Missed => return missed(&mut self.replay),
             answer => answer,
         };
         self.labels[0] = self.labels[1];

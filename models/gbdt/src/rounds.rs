@@ -37,7 +37,7 @@ use sent::{
 use std::collections::HashMap;
 use tilewise_base::{Error, Fit, Result, Rounds};
 use tilewise_kernels::tree::FixedPoint;
-use tilewise_tree::rounds::{BATCH, BinnedColumns, Counted, GrownNewton, NewtonTree};
+use tilewise_tree::rounds::{BATCH, BinnedColumns, Counted, GrownNewton, NewtonTree, missed};
 use tilewise_tree::{Answers, BinnedTable, ClassWeights, Gradients, Growth, Tree};
 
 /// What is asked next.
@@ -478,13 +478,7 @@ impl Rounds for BoostingTrainer {
     fn advance(&mut self, partial: BoostingPartial) -> Result<()> {
         let answer = match partial.0 {
             Answer::Failed(e) => return Err(Error::Fit(e)),
-            Answer::Missed if self.replay => {
-                return Err(Error::Fit("a chunk missed what does not depend on what it keeps".into()));
-            }
-            Answer::Missed => {
-                self.replay = true;
-                return Ok(());
-            }
+            Answer::Missed => return missed(&mut self.replay),
             answer => answer,
         };
         self.labels[0] = self.labels[1];

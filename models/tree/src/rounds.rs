@@ -17,6 +17,7 @@
 //! the rows of the table may be weighed.
 
 mod bundle;
+mod chunks;
 mod columns;
 mod division;
 mod frontier;
@@ -24,6 +25,7 @@ mod newton;
 mod sent;
 
 pub use bundle::{BundledRows, BundledTree, Learns, Weighed};
+pub use chunks::{each_row_once, missed};
 pub use columns::{BinnedColumns, BinningPartial, BinningRequest, BinningTrainer, RawChunk};
 pub use division::{Asked, Counted, Division, NodeRows};
 pub use frontier::BATCH;
@@ -337,13 +339,7 @@ impl Rounds for TreeTrainer<'_> {
     fn advance(&mut self, partial: Partial) -> Result<()> {
         let counted = match partial.0 {
             Answer::Failed(e) => return Err(Error::Fit(e)),
-            Answer::Missed if self.replay => {
-                return Err(Error::Fit("a chunk missed what does not depend on what it keeps".into()));
-            }
-            Answer::Missed => {
-                self.replay = true;
-                return Ok(());
-            }
+            Answer::Missed => return missed(&mut self.replay),
             Answer::Counted(counted) => counted,
         };
         (self.digest, self.replay) = (digest(self.digest, self.frontier.divisions().0), false);

@@ -87,6 +87,10 @@ fn what_cannot_be_is_an_error() {
     assert!(message.contains("/nowhere/at/all"), "{message}");
     let message = storage(0).zeros::<f64>(usize::MAX / 2).unwrap_err().to_string();
     assert!(message.contains("addressed"), "{message}");
+    for len in [1 << 59, usize::MAX] {
+        let message = Storage::default().zeros::<f64>(len).unwrap_err().to_string();
+        assert!(message.contains("no memory") && message.contains(&len.to_string()), "{message}");
+    }
     // A petabyte is on no disk. (Elsewhere zeros would be written until it is full.)
     if cfg!(target_os = "linux") {
         let message = storage(0).zeros::<u8>(1 << 50).unwrap_err().to_string();

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use tilewise_base::{Error, ExactSum, Result, pool};
 use tilewise_kernels::random::Philox;
 use tilewise_kernels::tree::{FixedPoint, exponents, largest, sizes};
-use tilewise_tree::rounds::{Asked, Counted, Division};
+use tilewise_tree::rounds::{Asked, Counted, Division, each_row_once};
 
 /// What all requests of a fit have in common.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -285,20 +285,7 @@ impl Begun {
     pub(super) fn check(&self, rows: u64, setup: &Setup) -> Result<()> {
         let mut places = self.places.clone();
         places.sort_unstable();
-        let mut next = 0;
-        for (first, count) in places.into_iter().filter(|(_, count)| *count > 0) {
-            if first != next {
-                let what =
-                    format!("chunks have row {first} where row {next} should come: each row must be in one");
-                return Err(Error::Fit(what));
-            }
-            next = first.saturating_add(count);
-        }
-        if next != rows {
-            return Err(Error::Fit(format!(
-                "chunks have {next} rows; those that cuts were made of were {rows}"
-            )));
-        }
+        each_row_once(places.into_iter(), rows)?;
         if setup.params.early_stopping.is_some() && self.held_out.contains(&0) {
             return Err(Error::Fit(
                 "there are too few rows to hold some out and to learn from others".into(),
