@@ -165,7 +165,7 @@ def advise(setting: Callable[[str, str], str]) -> None:
     cores, cpus = number("spark.executor.cores", 1), number("spark.task.cpus", 1)
     advice = []
     if setting("spark.python.unix.domain.socket.enabled", "false") != "true":
-        advice.append("spark.python.unix.domain.socket.enabled=true saves some 40 ms in every task")
+        advice.append("spark.python.unix.domain.socket.enabled=true spares every task a wait for the loopback connection")
     if cores > cpus:
         advice.append(
             f"spark.task.cpus={cores}, the cores of an executor, lets one task use them all instead of {cores // cpus} at a time"
