@@ -1,7 +1,7 @@
 //! Constraints of trees by the names of columns.
 
 use crate::{Setting, Settings};
-use tilewise_base::{Dataset, Error, Result, Roles};
+use tilewise_base::{Error, Result};
 use tilewise_tree::DecisionTree;
 
 pub(crate) const MONOTONE: Setting = Setting {
@@ -56,13 +56,7 @@ fn interactions(settings: &Settings) -> Result<Vec<Vec<String>>> {
 }
 
 /// Puts the constraints into `params`, by the places of columns among the inputs.
-pub(crate) fn resolve(
-    settings: &Settings,
-    dataset: &Dataset,
-    roles: &Roles,
-    params: &mut DecisionTree,
-) -> Result<()> {
-    let inputs = roles.inputs(dataset)?;
+pub(crate) fn resolve(settings: &Settings, inputs: &[String], params: &mut DecisionTree) -> Result<()> {
     let place = |setting: &Setting, name: &str| {
         inputs.iter().position(|input| input == name).ok_or_else(|| {
             let accepted = format!("the name of an input is: {}", inputs.join(", "));
@@ -89,17 +83,13 @@ pub(crate) fn resolve(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use tilewise_base::Column;
-
     #[test]
     fn names_become_places_and_others_are_refused() {
-        let column = || Column::F64(vec![0.0, 1.0].into());
-        let data = Dataset::new(["a", "b", "y", "c:d"].map(|name| (name.to_owned(), column())).into());
-        let (data, roles) = (data.unwrap(), Roles::target("y"));
+        let inputs = ["a", "b", "c:d"].map(str::to_owned);
         let resolved = |monotone: &str, interactions: &str| {
             let settings = Settings::default().with("monotone", monotone).with("interactions", interactions);
             let mut params = DecisionTree::default();
-            resolve(&settings, &data, &roles, &mut params).map(|()| (params.monotone, params.interactions))
+            resolve(&settings, &inputs, &mut params).map(|()| (params.monotone, params.interactions))
         };
         assert_eq!(resolved("none", "none").unwrap(), (vec![], vec![]));
         let (monotone, groups) = resolved("c:d:down,a:up", "a,b;b,c:d").unwrap();

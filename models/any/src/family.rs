@@ -5,7 +5,8 @@ use crate::{Setting, Settings, elastic_net, forest, gbdt, generalised, isolation
 use std::io::Read;
 use std::path::Path;
 use tilewise_base::pool;
-use tilewise_base::{Column, Context, Dataset, Engine, Error, Model, ModelFile, Result, Roles, Task, roles};
+use tilewise_base::target::SeenTarget;
+use tilewise_base::{Column, Context, Dataset, Engine, Error, Model, ModelFile, Result, Roles, Task};
 use tilewise_forest::processes;
 use tilewise_gbdt::export::{Exported, Format};
 use tilewise_gbdt::{ForeignModel, foreign};
@@ -290,32 +291,7 @@ pub(crate) fn check_target(
     classify: bool,
     weights: Option<&[f64]>,
 ) -> Result<()> {
-    let (values, classes): (Vec<f64>, _) = if classify {
-        let (codes, classes) = roles::classes(dataset, target)?;
-        (codes.into_iter().map(f64::from).collect(), classes)
-    } else {
-        (roles::numbers(dataset, target)?, Vec::new())
-    };
-    let mut counted = values.iter().enumerate().filter(|(row, _)| weights.is_none_or(|w| w[*row] > 0.0));
-    let Some((_, first)) = counted.next() else {
-        return Err(Error::Fit("there are no rows to learn from".into()));
-    };
-    let (mut rows, mut varies) = (1, false);
-    for (_, value) in counted {
-        rows += 1;
-        varies |= value != first;
-    }
-    if rows == 1 {
-        return Err(Error::Fit("there is only one row to learn from; at least two are needed".into()));
-    }
-    if varies {
-        return Ok(());
-    }
-    let value = classes.get(*first as usize).map_or_else(|| first.to_string(), |class| format!("{class:?}"));
-    Err(Error::column(
-        target,
-        format!("is {value} in every row: there is nothing to learn; it needs two values"),
-    ))
+    SeenTarget::of(dataset, target, Some(classify), weights)?.check(target, None)
 }
 
 /// What a worker process does for whoever started it: pieces of training. Ends the process when that one has gone.

@@ -1,10 +1,12 @@
 //! Random forests and extra trees: what `--set` accepts for them, and how they are trained.
 
 use crate::family::task;
+use crate::pieces::{self, Named};
 use crate::{Family, Purpose, Setting, Settings, constraints, export, tree};
 use tilewise_base::metric::check_quantiles;
-use tilewise_base::{Context, Dataset, Error, Model, ModelFile, Result, Roles};
+use tilewise_base::{Context, Dataset, Error, InBytes, Model, ModelFile, Result, Roles};
 use tilewise_forest::{ForestModel, RandomForest};
+use tilewise_tree::rounds::pieces::PiecesTrainer;
 use tilewise_tree::{DecisionTree, MaxBins, MaxFeatures, Splitter};
 
 const TREES: Setting =
@@ -50,7 +52,7 @@ pub(crate) static FOREST: Family = Family {
         continued(Splitter::Best, file, dataset, roles, settings, context)
     }),
     load,
-    pieces: None,
+    pieces: Some(|settings, inputs, roles, seed| pieces(Splitter::Best, settings, inputs, roles, seed)),
     exported: Some(|file, format| export::of_forest(&ForestModel::from_file(file)?, format)),
 };
 
@@ -66,6 +68,7 @@ pub(crate) static EXTRA_TREES: Family = Family {
     continued: Some(|file, dataset, roles, settings, context| {
         continued(Splitter::Random, file, dataset, roles, settings, context)
     }),
+    pieces: Some(|settings, inputs, roles, seed| pieces(Splitter::Random, settings, inputs, roles, seed)),
     ..FOREST
 };
 
@@ -112,7 +115,7 @@ fn of_table(
     settings: &Settings,
 ) -> Result<(RandomForest, MaxBins, bool)> {
     let (mut params, bins) = params(settings, splitter)?;
-    constraints::resolve(settings, dataset, roles, &mut params.tree)?;
+    constraints::resolve(settings, &roles.inputs(dataset)?, &mut params.tree)?;
     let classify = FOREST.classifies(dataset, roles, settings)?;
     Ok((params, bins, classify))
 }
@@ -126,6 +129,19 @@ fn fit(
 ) -> Result<Box<dyn Model>> {
     let (params, bins, classify) = of_table(splitter, dataset, roles, settings)?;
     Ok(Box::new(ForestModel::fit(&params, bins, classify, dataset, roles, context)?))
+}
+
+fn pieces(
+    splitter: Splitter,
+    settings: &Settings,
+    inputs: Vec<String>,
+    roles: &Roles,
+    seed: u64,
+) -> Result<Box<dyn InBytes>> {
+    let (mut params, bins) = params(settings, splitter)?;
+    constraints::resolve(settings, &inputs, &mut params.tree)?;
+    let trainer = PiecesTrainer::new(params, bins, task(settings)?, inputs, roles, seed)?;
+    Ok(Box::new(Named(pieces::FOREST, Box::new(trainer))))
 }
 
 fn continued(

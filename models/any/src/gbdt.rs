@@ -1,9 +1,11 @@
 //! Boosted trees: what `--set` accepts for them, and how they are trained.
 
 use crate::family::{TASK, task};
+use crate::pieces::{BOOSTING, Named};
 use crate::{Family, Purpose, Setting, Settings, constraints, tree};
-use tilewise_base::{Context, Dataset, Error, Model, ModelFile, Result, Roles};
+use tilewise_base::{Context, Dataset, Error, InBytes, Model, ModelFile, Result, Roles};
 use tilewise_gbdt::{BoostedModel, Dart, EarlyStopping, Goss, GradientBoosting, Loss};
+use tilewise_tree::rounds::pieces::PiecesTrainer;
 use tilewise_tree::{MaxBins, Penalty};
 
 const LOSS: Setting = Setting {
@@ -170,7 +172,7 @@ pub(crate) static GBDT: Family = Family {
     train: fit,
     continued: Some(continued),
     load: |file| Ok(Box::new(BoostedModel::from_file(file)?)),
-    pieces: None,
+    pieces: Some(pieces),
     exported: Some(|file, format| BoostedModel::from_file(file)?.export(format)),
 };
 
@@ -249,7 +251,7 @@ fn of_table(
     settings: &Settings,
 ) -> Result<(GradientBoosting, MaxBins, bool)> {
     let (mut params, bins) = params(settings)?;
-    constraints::resolve(settings, dataset, roles, &mut params.tree)?;
+    constraints::resolve(settings, &roles.inputs(dataset)?, &mut params.tree)?;
     let classify = GBDT.classifies(dataset, roles, settings)?;
     Ok((params, bins, classify))
 }
@@ -262,6 +264,13 @@ fn fit(
 ) -> Result<Box<dyn Model>> {
     let (params, bins, classify) = of_table(dataset, roles, settings)?;
     Ok(Box::new(BoostedModel::fit(&params, bins, classify, dataset, roles, context)?))
+}
+
+fn pieces(settings: &Settings, inputs: Vec<String>, roles: &Roles, seed: u64) -> Result<Box<dyn InBytes>> {
+    let (mut params, bins) = params(settings)?;
+    constraints::resolve(settings, &inputs, &mut params.tree)?;
+    let trainer = PiecesTrainer::new(params, bins, task(settings)?, inputs, roles, seed)?;
+    Ok(Box::new(Named(BOOSTING, Box::new(trainer))))
 }
 
 fn continued(

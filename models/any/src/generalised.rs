@@ -47,7 +47,7 @@ pub(crate) static POISSON: Family = linear_family(
     |dataset, roles, settings, context| {
         fit("poisson", &poisson(settings)?, dataset, roles, settings, context)
     },
-    Some(|settings, inputs, roles| in_pieces("poisson", &poisson(settings)?, settings, inputs, roles)),
+    Some(|settings, inputs, roles, _| in_pieces("poisson", &poisson(settings)?, settings, inputs, roles)),
 );
 
 pub(crate) static GAMMA: Family = linear_family(
@@ -57,7 +57,7 @@ pub(crate) static GAMMA: Family = linear_family(
     &[SHARED, COMMON],
     |settings| check(settings, &gamma(settings)?, &CLASSICAL),
     |dataset, roles, settings, context| fit("gamma", &gamma(settings)?, dataset, roles, settings, context),
-    Some(|settings, inputs, roles| in_pieces("gamma", &gamma(settings)?, settings, inputs, roles)),
+    Some(|settings, inputs, roles, _| in_pieces("gamma", &gamma(settings)?, settings, inputs, roles)),
 );
 
 pub(crate) static TWEEDIE: Family = linear_family(
@@ -69,7 +69,7 @@ pub(crate) static TWEEDIE: Family = linear_family(
     |dataset, roles, settings, context| {
         fit("tweedie", &tweedie(settings)?, dataset, roles, settings, context)
     },
-    Some(|settings, inputs, roles| in_pieces("tweedie", &tweedie(settings)?, settings, inputs, roles)),
+    Some(|settings, inputs, roles, _| in_pieces("tweedie", &tweedie(settings)?, settings, inputs, roles)),
 );
 
 pub(crate) fn poisson(settings: &Settings) -> Result<Estimator> {

@@ -39,4 +39,5 @@ pub use settings::{Setting, Settings};
 pub use space::Space;
 pub use sparse::{takes_sparse, train_sparse};
 pub use tilewise_gbdt::export::{Exported, Format};
+pub use tilewise_tree::rounds::pieces::Piece;
 pub use tune::{Measured, Method, Resource, Rung, Search, Trial, Tuned, tune};

@@ -141,7 +141,7 @@ pub(crate) static LINEAR: Family = linear_family(
     |dataset, roles, settings, context| {
         fit("linear", &squares(settings, 0.0)?, dataset, roles, settings, context)
     },
-    Some(|settings, inputs, roles| in_pieces("linear", &squares(settings, 0.0)?, settings, inputs, roles)),
+    Some(|settings, inputs, roles, _| in_pieces("linear", &squares(settings, 0.0)?, settings, inputs, roles)),
 );
 
 pub(crate) static RIDGE: Family = linear_family(
@@ -151,7 +151,7 @@ pub(crate) static RIDGE: Family = linear_family(
     &[&[ALPHA], CLOSED, COMMON],
     |settings| ridge(settings).map(|_| ()),
     |dataset, roles, settings, context| fit("ridge", &ridge(settings)?, dataset, roles, settings, context),
-    Some(|settings, inputs, roles| in_pieces("ridge", &ridge(settings)?, settings, inputs, roles)),
+    Some(|settings, inputs, roles, _| in_pieces("ridge", &ridge(settings)?, settings, inputs, roles)),
 );
 
 pub(crate) static LOGISTIC: Family = linear_family(
@@ -163,7 +163,7 @@ pub(crate) static LOGISTIC: Family = linear_family(
     |dataset, roles, settings, context| {
         fit("logistic", &logistic(settings)?, dataset, roles, settings, context)
     },
-    Some(|settings, inputs, roles| in_pieces("logistic", &logistic(settings)?, settings, inputs, roles)),
+    Some(|settings, inputs, roles, _| in_pieces("logistic", &logistic(settings)?, settings, inputs, roles)),
 );
 
 /// Which standard errors are asked for.

@@ -1,14 +1,21 @@
 //! Training of a table that lies in pieces, by whoever holds them: a cluster, say. Requests and answers are bytes.
 
 use crate::{FAMILIES, Settings, family};
-use tilewise_base::{Error, InBytes, Model, Result, Roles, StoredTable};
+use tilewise_base::{Error, InBytes, Model, Result, Roles};
+use tilewise_forest::RandomForest;
+use tilewise_gbdt::GradientBoosting;
 use tilewise_linear::pipeline::rounds as linear;
+use tilewise_tree::rounds::pieces::{self as trees, Piece};
 
-/// How a family's trainer for pieces is made: of settings, inputs and roles.
-pub(crate) type Pieces = fn(&Settings, Vec<String>, &Roles) -> Result<Box<dyn InBytes>>;
+/// How a family's trainer for pieces is made: of settings, inputs, roles and the key of random numbers.
+pub(crate) type Pieces = fn(&Settings, Vec<String>, &Roles, u64) -> Result<Box<dyn InBytes>>;
 
 /// What requests of linear pipelines begin with.
 pub(crate) const LINEAR: &str = "linear";
+/// Of boosted trees.
+pub(crate) const BOOSTING: &str = "boosting";
+/// Of forests, and of single trees.
+pub(crate) const FOREST: &str = "forest";
 
 /// A trainer of the family called `name`, of the columns `inputs`. Its requests are for [`piece`].
 ///
@@ -19,6 +26,7 @@ pub fn trainer(
     settings: &Settings,
     inputs: Vec<String>,
     roles: &Roles,
+    seed: u64,
 ) -> Result<Box<dyn InBytes>> {
     let family = family(name)?;
     family.check(settings)?;
@@ -28,7 +36,7 @@ pub fn trainer(
         return Err(Error::Fit("no column is left as an input".into()));
     }
     match family.pieces {
-        Some(pieces) => pieces(settings, inputs, roles),
+        Some(pieces) => pieces(settings, inputs, roles, seed),
         None => {
             let able: Vec<&str> = FAMILIES.iter().filter(|f| f.pieces.is_some()).map(|f| f.name).collect();
             let what = format!("it needs its table in one memory; of pieces are trained {}", able.join(", "));
@@ -41,10 +49,13 @@ pub fn trainer(
 ///
 /// # Errors
 /// When the request is not one, or a row is not what it should be (named by its number in the piece).
-pub fn piece(request: &[u8], table: &StoredTable) -> Result<Vec<u8>> {
-    let end = request.iter().position(|&byte| byte == b'\n');
-    match end.map(|end| (&request[..end], &request[end + 1..])) {
-        Some((kind, request)) if kind == LINEAR.as_bytes() => linear::partial(request, table),
+pub fn piece(request: &[u8], piece: Piece<'_>) -> Result<Vec<u8>> {
+    let end = request.iter().position(|&byte| byte == b'\n').unwrap_or(0);
+    let (kind, request) = (&request[..end], request.get(end + 1..).unwrap_or_default());
+    match std::str::from_utf8(kind).unwrap_or_default() {
+        LINEAR => linear::partial(request, piece.table),
+        BOOSTING => trees::partial::<GradientBoosting>(request, piece),
+        FOREST => trees::partial::<RandomForest>(request, piece),
         _ => Err(Error::Worker("the request is of a kind that this version does not know".into())),
     }
 }
@@ -72,57 +83,4 @@ impl InBytes for Named {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::{load_bytes, train};
-    use tilewise_base::{Column, Context, Dataset};
-
-    fn table() -> Dataset {
-        let x: Vec<f64> = (0..40).map(|i| f64::from(i * 7 % 40)).collect();
-        let y = x.iter().map(|x| f64::from(u8::from(*x > 11.0)) + 1.0).collect();
-        Dataset::new(vec![("x".into(), Column::F64(x.into())), ("y".into(), Column::F64(y))]).unwrap()
-    }
-
-    #[test]
-    fn families_that_are_trained_on_pieces_give_their_model() {
-        let folder = std::env::temp_dir().join(format!("tilewise-families-{}", std::process::id()));
-        std::fs::create_dir_all(&folder).unwrap();
-        let piece = StoredTable::create(&folder.join("0.part"), &table()).unwrap();
-        let mut tried = Vec::new();
-        for family in FAMILIES.iter().filter(|family| family.pieces.is_some()) {
-            let (roles, settings) = (Roles::target("y"), Settings::default());
-            let mut trainer = trainer(family.name, &settings, vec!["x".into()], &roles).unwrap();
-            while let Some(request) = trainer.request().unwrap() {
-                trainer.advance(&[super::piece(&request, &piece).unwrap()]).unwrap();
-            }
-            let bytes = trainer.finish().unwrap().to_bytes().unwrap();
-            let whole = train(family.name, &table(), &roles, &settings, &Context::default()).unwrap();
-            assert_eq!(bytes, whole.to_bytes().unwrap(), "{}", family.name);
-            assert_eq!(load_bytes(&bytes).unwrap().kind(), family.name);
-            tried.push(family.name);
-        }
-        std::fs::remove_dir_all(&folder).unwrap();
-        assert_eq!(tried, ["linear", "ridge", "logistic", "poisson", "gamma", "tweedie"]);
-    }
-
-    #[test]
-    fn others_are_refused_by_name() {
-        let told = |name: &str, settings: &Settings, inputs: &[&str]| {
-            let inputs = inputs.iter().map(ToString::to_string).collect();
-            trainer(name, settings, inputs, &Roles::target("y"))
-                .err()
-                .map(|e| e.to_string())
-                .unwrap_or_default()
-        };
-        let none = Settings::default();
-        assert!(told("forest", &none, &["x"]).contains("of pieces are trained linear, ridge, logistic"));
-        assert!(told("lasso", &none, &["x"]).contains("lasso"));
-        assert!(told("lineal", &none, &["x"]).contains("lineal"));
-        assert!(told("linear", &none, &[]).contains("no column is left"));
-        assert!(told("linear", &none.clone().with("errors", "classical"), &["x"]).contains("errors"));
-        assert!(
-            told("linear", &none.clone().with("solver", "gradient-descent"), &["x"]).contains("one memory")
-        );
-        assert!(told("linear", &none.with("alpha", 1), &["x"]).contains("alpha"));
-    }
-}
+mod tests;

@@ -1,8 +1,11 @@
 //! Decision trees: what `--set` accepts for them, and how they are trained.
 
 use crate::family::{TASK, task};
+use crate::pieces::{FOREST, Named};
 use crate::{Family, Purpose, Setting, Settings, constraints, export};
-use tilewise_base::{Context, Dataset, Error, Model, ModelFile, Result, Roles, Unseen};
+use tilewise_base::{Context, Dataset, Error, InBytes, Model, ModelFile, Result, Roles, Unseen};
+use tilewise_forest::rounds::OneTree;
+use tilewise_tree::rounds::pieces::PiecesTrainer;
 use tilewise_tree::{
     ClassWeights, Criterion, DecisionTree, Growth, MaxBins, MaxFeatures, Splitter, TreeModel,
 };
@@ -132,7 +135,7 @@ pub(crate) static TREE: Family = Family {
     train: fit,
     continued: None,
     load,
-    pieces: None,
+    pieces: Some(pieces),
     exported: Some(|file, format| export::of_tree(&TreeModel::from_file(file)?, format)),
 };
 
@@ -221,9 +224,17 @@ fn fit(
 ) -> Result<Box<dyn Model>> {
     let features = max_features(settings, &MAX_FEATURES)?.unwrap_or_default();
     let (mut params, bins) = growing(settings, features)?;
-    constraints::resolve(settings, dataset, roles, &mut params)?;
+    constraints::resolve(settings, &roles.inputs(dataset)?, &mut params)?;
     let classify = TREE.classifies(dataset, roles, settings)?;
     Ok(Box::new(TreeModel::fit(&params, bins, classify, dataset, roles, context)?))
+}
+
+fn pieces(settings: &Settings, inputs: Vec<String>, roles: &Roles, seed: u64) -> Result<Box<dyn InBytes>> {
+    let features = max_features(settings, &MAX_FEATURES)?.unwrap_or_default();
+    let (mut params, bins) = growing(settings, features)?;
+    constraints::resolve(settings, &inputs, &mut params)?;
+    let trainer = PiecesTrainer::new(OneTree(params), bins, task(settings)?, inputs, roles, seed)?;
+    Ok(Box::new(Named(FOREST, Box::new(trainer))))
 }
 
 fn load(file: &ModelFile<'_>) -> Result<Box<dyn Model>> {

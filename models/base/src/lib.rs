@@ -26,6 +26,7 @@ pub mod sparse;
 pub mod split;
 pub mod storage;
 pub mod stored;
+pub mod target;
 pub mod unseen;
 
 pub use cells::{Binder, explain_dataset, interactions_dataset, predict_dataset};

@@ -65,6 +65,27 @@ impl Roles {
         if self.targets.is_empty() { Err(no_target()) } else { Ok(&self.targets) }
     }
 
+    /// An error about what a column is used for ("target", "weight" ...), with the name that the table has for it.
+    #[must_use]
+    pub fn named(&self, error: Error) -> Error {
+        let name = |part: String| {
+            let column = match part.as_str() {
+                "target" => self.targets.first(),
+                "weight" => self.weight.as_ref(),
+                "group" => self.group.as_ref(),
+                "event" => self.event.as_ref(),
+                "offset" => self.offset.as_ref(),
+                _ => None,
+            };
+            column.cloned().unwrap_or(part)
+        };
+        match error {
+            Error::Cell { row, column, what } => Error::Cell { row, column: name(column), what },
+            Error::Column { name: column, what } => Error::Column { name: name(column), what },
+            other => other,
+        }
+    }
+
     /// The columns that are left as inputs, in the table's order.
     ///
     /// # Errors
@@ -228,6 +249,21 @@ pub fn classes(dataset: &Dataset, target: &str) -> Result<(Vec<u32>, Vec<String>
     sorted.dedup();
     let codes = keys.iter().map(|key| sorted.partition_point(|k| k < key) as u32).collect();
     Ok((codes, sorted.into_iter().map(|key| class_name(column, key)).collect()))
+}
+
+/// The classes of two pieces of a table as those of both: whole numbers by value where `whole` says that they are such, else text
+/// sorted by bytes.
+pub fn classes_of_both(mut left: Vec<String>, right: Vec<String>, whole: bool) -> Vec<String> {
+    if left != right {
+        left.extend(right);
+        match whole {
+            // Up to 2^53, as `classes` names them.
+            true => left.sort_by_key(|class| class.parse::<i64>().unwrap_or(i64::MAX)),
+            false => left.sort_unstable(),
+        }
+        left.dedup();
+    }
+    left
 }
 
 /// The class numbers of a target in terms of `classes` that a model was trained with.

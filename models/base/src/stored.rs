@@ -9,7 +9,9 @@ use crate::part::{self, Number, Part};
 use crate::replace::Replacement;
 use crate::{Column, Dataset, Error, Result};
 use serde::{Deserialize, Serialize};
+use std::any::Any;
 use std::borrow::Cow;
+use std::fmt;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -25,6 +27,8 @@ const MISSING: u8 = 2;
 #[derive(Debug, Serialize, Deserialize)]
 struct Header {
     rows: u64,
+    /// The number that the first row has in the source, where that is known.
+    first: Option<u64>,
     columns: Vec<(String, Stored)>,
 }
 
@@ -37,8 +41,10 @@ enum Stored {
     Boolean,
 }
 
+/// What is kept in memory of a table, under a name.
+type Kept = (u128, Arc<dyn Any + Send + Sync>);
+
 /// A stored table that is open.
-#[derive(Debug)]
 pub struct StoredTable {
     path: PathBuf,
     hash: u128,
@@ -46,6 +52,16 @@ pub struct StoredTable {
     part: Part,
     /// What was asked for last: whoever needs another will not need this again.
     derived: Mutex<Option<(u128, Arc<Part>)>>,
+    kept: Mutex<Option<Kept>>,
+}
+
+impl fmt::Debug for StoredTable {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("StoredTable")
+            .field("path", &self.path)
+            .field("header", &self.header)
+            .finish_non_exhaustive()
+    }
 }
 
 impl StoredTable {
@@ -54,6 +70,10 @@ impl StoredTable {
     /// # Errors
     /// When the system refuses, as a full disk does.
     pub fn create(path: &Path, dataset: &Dataset) -> Result<Self> {
+        Self::create_from(path, dataset, None)
+    }
+
+    fn create_from(path: &Path, dataset: &Dataset, first: Option<u64>) -> Result<Self> {
         let stored = |column: &Column| match column {
             Column::F32(_) => Stored::F32,
             Column::F64(_) => Stored::F64,
@@ -61,7 +81,7 @@ impl StoredTable {
             Column::Boolean(_) => Stored::Boolean,
         };
         let columns = dataset.names().iter().cloned().zip(dataset.columns().iter().map(stored)).collect();
-        let header = Header { rows: dataset.rows() as u64, columns };
+        let header = Header { rows: dataset.rows() as u64, first, columns };
         let names: Vec<String> = (0..dataset.columns().len()).map(|j| j.to_string()).collect();
         let sections: Vec<Cow<'_, [u8]>> = dataset.columns().iter().map(bytes).collect();
         let sections: Vec<(&str, &[u8])> =
@@ -81,6 +101,24 @@ impl StoredTable {
         Self::create(path, &dataset.take(&by_hash(dataset)))
     }
 
+    /// As [`create`](Self::create), with rows in the order of the numbers that they have in the source, which the column `numbers` tells
+    /// and which follow each other; that column is left out. `None` where they do not follow each other: other pieces have those between.
+    /// Takes the memory of a second table.
+    ///
+    /// # Errors
+    /// As there, when there is no such column, or a cell of it is no whole number of 0 or more that no other row has (it names the row).
+    pub fn create_numbered(path: &Path, dataset: &Dataset, numbers: &str) -> Result<Option<Self>> {
+        let order = by_number(dataset, numbers)?;
+        let is_next = |pair: &[(u64, usize)]| pair[0].0 + 1 == pair[1].0;
+        if !order.windows(2).all(is_next) {
+            return Ok(None);
+        }
+        let others = dataset.names().iter().zip(dataset.columns()).filter(|(name, _)| *name != numbers);
+        let others = Dataset::new(others.map(|(name, column)| (name.clone(), column.clone())).collect())?;
+        let rows: Vec<usize> = order.iter().map(|&(_, row)| row).collect();
+        Self::create_from(path, &others.take(&rows), order.first().map(|(number, _)| *number)).map(Some)
+    }
+
     /// Opens what [`create`](Self::create) wrote. Reads every byte once, for the hash.
     ///
     /// # Errors
@@ -90,12 +128,18 @@ impl StoredTable {
         let part = Part::new(&file)?;
         let header: Header = part.header(KIND)?;
         let hash = xxh3_128(&file);
-        Ok(Self { path: path.to_owned(), hash, header, part, derived: Mutex::default() })
+        let (derived, kept) = (Mutex::default(), Mutex::default());
+        Ok(Self { path: path.to_owned(), hash, header, part, derived, kept })
     }
 
     /// Number of rows.
     pub fn rows(&self) -> usize {
         self.header.rows as usize
+    }
+
+    /// The number that the first row has in the source, where [`create_numbered`](Self::create_numbered) knew it.
+    pub fn first(&self) -> Option<u64> {
+        self.header.first
     }
 
     /// XXH3-128 of the file: the same rows in the same order have the same.
@@ -157,6 +201,28 @@ impl StoredTable {
         Ok(part)
     }
 
+    /// What `make` made of this table under this `name`, which tells all that it was made with: what this process keeps in memory until
+    /// it is asked for another. `None` where it is not there and `make` makes nothing.
+    ///
+    /// # Errors
+    /// Those of `make`.
+    pub fn kept<T: Any + Send + Sync>(
+        &self,
+        name: u128,
+        make: impl FnOnce() -> Result<Option<T>>,
+    ) -> Result<Option<Arc<T>>> {
+        let mut last = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = last.as_ref().filter(|(known, _)| *known == name).map(|(_, kept)| Arc::clone(kept));
+        if let Some(kept) = known.and_then(|kept| kept.downcast().ok()) {
+            return Ok(Some(kept));
+        }
+        // The one before goes first: both may be large.
+        *last = None;
+        let Some(made) = make()?.map(Arc::new) else { return Ok(None) };
+        *last = Some((name, Arc::clone(&made) as Arc<dyn Any + Send + Sync>));
+        Ok(Some(made))
+    }
+
     /// Removes the table and what was derived from it. What is mapped stays until it is dropped.
     ///
     /// # Errors
@@ -200,6 +266,31 @@ fn by_hash(dataset: &Dataset) -> Vec<usize> {
         parallel::map(tasks, |task| hashes_of(task * TASK..rows.min((task + 1) * TASK))).concat();
     hashes.sort_unstable();
     hashes.into_iter().map(|(_, row)| row).collect()
+}
+
+/// The numbers that rows have in the source, ascending, each with its row.
+fn by_number(dataset: &Dataset, numbers: &str) -> Result<Vec<(u64, usize)>> {
+    /// Above it not every whole number is a number of 64 bits.
+    const MOST: f64 = (1_u64 << 53) as f64;
+    let column = dataset.column(numbers)?;
+    if matches!(column, Column::Categorical { .. } | Column::Boolean(_)) {
+        let what = format!("is {}; the numbers of rows are whole numbers", column.kind().name());
+        return Err(Error::column(numbers, what));
+    }
+    let number = |row| {
+        let cell = column.cell(row);
+        if cell.fract() == 0.0 && (0.0..MOST).contains(&cell) {
+            return Ok((cell as u64, row));
+        }
+        Err(Error::cell(row, numbers, format!("{cell} is not the number of a row: 0, 1 and so on are")))
+    };
+    let mut order = (0..dataset.rows()).map(number).collect::<Result<Vec<_>>>()?;
+    order.sort_unstable();
+    if let Some(pair) = order.windows(2).find(|pair| pair[0].0 == pair[1].0) {
+        let what = format!("{} is the number of another row too", pair[0].0);
+        return Err(Error::cell(pair[1].1, numbers, what));
+    }
+    Ok(order)
 }
 
 /// The bytes of a column.
@@ -274,6 +365,53 @@ mod tests {
             rows
         };
         assert_eq!(sorted(&stored.dataset().unwrap()), sorted(&many));
+        std::fs::remove_dir_all(&folder).unwrap();
+    }
+
+    #[test]
+    fn numbered_rows_stand_in_their_order_and_have_no_gaps() {
+        let folder = folder("numbered");
+        let of = |numbers: &[f64]| {
+            let y = numbers.iter().map(|n| n * 10.0).collect();
+            let columns =
+                vec![("id".into(), Column::F64(numbers.to_vec().into())), ("y".into(), Column::F64(y))];
+            StoredTable::create_numbered(&folder.join("rows.part"), &Dataset::new(columns).unwrap(), "id")
+        };
+        let stored = of(&[7.0, 5.0, 6.0]).unwrap().unwrap();
+        assert_eq!((stored.first(), stored.rows()), (Some(5), 3));
+        let ordered = Dataset::new(vec![("y".into(), Column::F64(vec![50.0, 60.0, 70.0].into()))]).unwrap();
+        assert_eq!(stored.dataset().unwrap(), ordered);
+        // Where they begin is part of what they are.
+        let plain = StoredTable::create(&folder.join("plain.part"), &ordered).unwrap();
+        assert!(plain.hash() != stored.hash() && plain.first().is_none());
+        assert!(of(&[7.0, 5.0]).unwrap().is_none());
+        for (numbers, row, told) in [
+            (&[1.0, 2.0, 1.0][..], 2, "1 is the number of another row"),
+            (&[0.0, 1.5], 1, "1.5"),
+            (&[f64::NAN], 0, "NaN"),
+            (&[-1.0], 0, "-1"),
+        ] {
+            match of(numbers) {
+                Err(Error::Cell { row: at, column, what }) => {
+                    assert!((at, &column[..]) == (row, "id") && what.contains(told), "{what}");
+                }
+                other => panic!("{other:?}"),
+            }
+        }
+        std::fs::remove_dir_all(&folder).unwrap();
+    }
+
+    #[test]
+    fn what_is_kept_is_made_once_until_another_is_asked_for() {
+        let folder = folder("kept");
+        let stored = StoredTable::create(&folder.join("rows.part"), &table()).unwrap();
+        let kept = |name: u128, made: Option<u32>| stored.kept(name, || Ok(made)).unwrap().map(|kept| *kept);
+        assert_eq!(
+            [kept(1, None), kept(1, Some(7)), kept(1, Some(8)), kept(1, None)],
+            [None, Some(7), Some(7), Some(7)]
+        );
+        assert_eq!([kept(2, Some(9)), kept(1, None)], [Some(9), None]);
+        assert!(stored.kept::<u32>(3, || Err(Error::Cancelled)).is_err());
         std::fs::remove_dir_all(&folder).unwrap();
     }
 

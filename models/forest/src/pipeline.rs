@@ -9,6 +9,7 @@ use tilewise_base::{
     predict_rows, unseen,
 };
 use tilewise_kernels::{MatMut, MatRef, same};
+use tilewise_tree::rounds::Described;
 use tilewise_tree::{
     MaxBins, Shap, Splitter, Training, WhenAsked, outline, show_importances, show_unseen, stored,
 };
@@ -79,15 +80,18 @@ impl ForestModel {
                 params.continue_from(&earlier.forest, &table, &answers, context)?
             }
         };
+        Ok(Self::assembled(fit, Described { max_bins, inputs, roles: roles.clone(), task, warnings }))
+    }
+
+    /// A model of fitted trees, whose table it describes.
+    pub(crate) fn assembled(fit: Fit<Forest>, described: Described) -> Self {
+        let Described { max_bins, inputs, roles, task, warnings } = described;
         let Fit { model: forest, mut report } = fit;
         report.warnings.extend(warnings);
-        let task = if params.quantiles.is_empty() {
-            task
-        } else {
-            Task::Quantiles { quantiles: params.quantiles.clone() }
-        };
-        let compiled = WhenAsked::default();
-        Ok(Self { max_bins, inputs, forest, compiled, target, task, report })
+        let quantiles = &forest.origin.params.quantiles;
+        let task = if quantiles.is_empty() { task } else { Task::Quantiles { quantiles: quantiles.clone() } };
+        let (target, compiled) = (roles.target_name().to_owned(), WhenAsked::default());
+        Self { max_bins, inputs, forest, compiled, target, task, report }
     }
 
     /// That what a model reads and predicts is what it read and predicted; `task` is that without quantiles.

@@ -11,8 +11,10 @@
 //! What is refused: several targets, medians, balanced classes, oblivious growth, out-of-bag scores and quantiles.
 
 mod chunk;
+mod grows;
 
 pub use chunk::ForestChunk;
+pub use grows::OneTree;
 
 use crate::continued::Origin;
 use crate::out_of_bag::REPEATED;
@@ -47,6 +49,15 @@ struct Setup {
     tree: DecisionTree,
     seed: u64,
     classes: Option<usize>,
+    /// Whether there is one tree, which is no forest's.
+    alone: bool,
+}
+
+impl Setup {
+    /// The key of the random numbers of a tree.
+    fn key(&self, tree: u32) -> u64 {
+        if self.alone { self.seed } else { key_of_tree(self.seed, tree) }
+    }
 }
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -182,7 +193,7 @@ impl ForestTrainer {
         // Says what is refused, before any data is read.
         let learns = classes.map_or(Learns::Numbers([0.0, 1.0]), Learns::Classes);
         BundledTree::new(&tree, &outline, (learns, Weighed::Table), 0, 1)?;
-        let setup = Setup { tree, seed, classes };
+        let setup = Setup { tree, seed, classes, alone: false };
         let label = mixed(Philox::purpose("forest in rounds"), &pool::to_bytes(&setup)?);
         let (grown, growing, log) = (Vec::new(), Vec::new(), Vec::new());
         Ok(Self {
@@ -201,6 +212,24 @@ impl ForestTrainer {
             replay: true,
             together: TREES,
         })
+    }
+
+    /// One that grows a single tree on all rows: that of [`DecisionTree::fit_classes`] and [`DecisionTree::fit_numbers`].
+    ///
+    /// # Errors
+    /// As [`ForestTrainer::new`].
+    pub fn of_one_tree(
+        tree: &DecisionTree,
+        columns: &BinnedColumns,
+        classes: Option<usize>,
+        seed: u64,
+    ) -> Result<Self> {
+        let max_features = Some(tree.max_features);
+        let (tree, defaults) = (tree.clone(), RandomForest::default());
+        let params = RandomForest { trees: 1, bootstrap: false, max_features, tree, ..defaults };
+        let mut trainer = Self::new(&params, columns, classes, seed)?;
+        trainer.setup.alone = true;
+        Ok(trainer)
     }
 
     fn push(&mut self, step: Step) -> Result<()> {
@@ -262,9 +291,9 @@ impl ForestTrainer {
             Some(draws) => (Weighed::Draws(draws.count), draws.count),
             None => (Weighed::Table, self.outline.total_weight()),
         };
-        let (share, seed) = (learns.len(), self.setup.seed);
+        let share = learns.len();
         let tree = |(number, &learns): (u32, &Learns)| {
-            let key = key_of_tree(seed, number);
+            let key = self.setup.key(number);
             BundledTree::new(&self.setup.tree, &self.outline, (learns, weighed), key, share)
         };
         self.growing = self.batch().zip(&learns).map(tree).collect::<Result<_>>()?;
@@ -295,6 +324,14 @@ impl ForestTrainer {
             return self.begin_batch();
         }
         Ok(())
+    }
+
+    /// The tree of [`of_one_tree`](Self::of_one_tree).
+    ///
+    /// # Errors
+    /// When it has not grown.
+    pub fn finish_tree(mut self) -> Result<Tree> {
+        self.grown.pop().ok_or(Error::Cancelled)
     }
 
     /// The forest of the trees that are grown.

@@ -8,6 +8,7 @@ use tilewise_base::{
     roles, unseen,
 };
 use tilewise_kernels::{MatMut, MatRef, same};
+use tilewise_tree::rounds::Described;
 use tilewise_tree::{MaxBins, Training, outline, show_importances, show_unseen, stored};
 
 /// Fitted boosted trees with the columns they read.
@@ -85,18 +86,25 @@ impl BoostedModel {
         if let Some(earlier) = earlier {
             earlier.check_continued(max_bins, &inputs, &target, &task, roles)?;
         }
-        let (link, _) = link(params.loss, &task)?;
-        let model = |Fit { model: boosted, mut report }: Fit<Boosted>| {
-            report.warnings.extend(warnings.iter().cloned());
-            let (inputs, target, task) = (inputs.clone(), target.clone(), task.clone());
-            Self { max_bins, inputs, boosted, link, target, task, offset: roles.offset.clone(), report }
-        };
+        let described = Described { max_bins, inputs, roles: roles.clone(), task, warnings };
+        let model = |fit: Fit<Boosted>| Self::assembled(fit, described.clone());
         let keep = |fit: Fit<Boosted>| match &context.checkpoint {
-            Some(checkpoint) => (checkpoint.keep)(&model(fit).to_bytes()?),
+            Some(checkpoint) => (checkpoint.keep)(&model(fit)?.to_bytes()?),
             None => Ok(()),
         };
         let earlier = earlier.map(|earlier| &earlier.boosted);
-        params.extend(earlier, &table, &lesson, context, Some(&keep)).map(model).map_err(|e| named(e, roles))
+        let fit = params.extend(earlier, &table, &lesson, context, Some(&keep));
+        model(fit.map_err(|e| roles.named(e))?)
+    }
+
+    /// A model of fitted parts, whose table it describes.
+    pub(crate) fn assembled(fit: Fit<Boosted>, described: Described) -> Result<Self> {
+        let Described { max_bins, inputs, roles, task, warnings } = described;
+        let Fit { model: boosted, mut report } = fit;
+        report.warnings.extend(warnings);
+        let (link, _) = link(boosted.origin.params.loss, &task)?;
+        let (target, offset) = (roles.target_name().to_owned(), roles.offset);
+        Ok(Self { max_bins, inputs, boosted, link, target, task, offset, report })
     }
 
     /// That a model reads and predicts what it read and predicted.
@@ -222,26 +230,6 @@ fn task_of(loss: Loss, task: Task, roles: &Roles) -> Result<Task> {
             )),
             None => Ok(task),
         },
-    }
-}
-
-/// An error about what a column is used for, with the name that the table has for it.
-fn named(error: Error, roles: &Roles) -> Error {
-    let name = |part: String| {
-        let column = match part.as_str() {
-            "target" => roles.targets.first(),
-            "weight" => roles.weight.as_ref(),
-            "group" => roles.group.as_ref(),
-            "event" => roles.event.as_ref(),
-            "offset" => roles.offset.as_ref(),
-            _ => None,
-        };
-        column.cloned().unwrap_or(part)
-    };
-    match error {
-        Error::Cell { row, column, what } => Error::Cell { row, column: name(column), what },
-        Error::Column { name: column, what } => Error::Column { name: name(column), what },
-        other => other,
     }
 }
 

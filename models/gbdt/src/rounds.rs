@@ -18,6 +18,7 @@
 //! are held out comes with the first answer of the stage after, and stops it.
 
 mod chunk;
+mod grows;
 mod sent;
 
 pub use chunk::BoostingChunk;

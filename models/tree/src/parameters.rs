@@ -555,7 +555,12 @@ impl DecisionTree {
 /// The report of a tree that grew.
 fn told(model: Tree, context: &Context<'_>) -> Fit<Tree> {
     context.progress.round(1, 1, &format!("{} leaves", model.leaves()));
-    let report = FitReport {
+    let report = report(&model);
+    Fit { model, report }
+}
+
+pub(crate) fn report(model: &Tree) -> FitReport {
+    FitReport {
         converged: true,
         stopped: format!("grown to {} leaves, depth {}", model.leaves(), model.depth()),
         // It has no objective that more rounds would make smaller.
@@ -563,6 +568,5 @@ fn told(model: Tree, context: &Context<'_>) -> Fit<Tree> {
         optimality: f64::NAN,
         rounds: 1,
         ..FitReport::default()
-    };
-    Fit { model, report }
+    }
 }

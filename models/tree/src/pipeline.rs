@@ -2,13 +2,15 @@
 
 use crate::compiled::WhenAsked;
 use crate::outline::outline;
+use crate::parameters::report;
+use crate::rounds::Described;
 use crate::training::{Answers, Training};
 use crate::tree::Tree;
 use crate::{DecisionTree, MaxBins, Shap, stored};
 use std::fmt::Write as _;
 use tilewise_base::{
-    Context, Dataset, Error, Field, Fit, FitReport, Kind, Model, ModelFile, Outline, Result, Roles, Task,
-    Unseen, unseen,
+    Context, Dataset, Error, Field, FitReport, Kind, Model, ModelFile, Outline, Result, Roles, Task, Unseen,
+    unseen,
 };
 use tilewise_kernels::{MatMut, MatRef, same};
 
@@ -48,11 +50,16 @@ impl TreeModel {
             Answers::Numbers(y) => params.fit_numbers(&table, y, context)?,
             Answers::Outputs(y) => params.fit_outputs(&table, y, context)?,
         };
-        let Fit { model: tree, mut report } = fit;
-        report.warnings.extend(warnings);
-        let (params, target) = (params.clone(), roles.target_name().to_owned());
-        let compiled = WhenAsked::default();
-        Ok(Self { params, max_bins, inputs, tree, compiled, target, task, report })
+        let described = Described { max_bins, inputs, roles: roles.clone(), task, warnings };
+        Ok(Self::assembled(params.clone(), fit.model, described))
+    }
+
+    /// A model of a tree that was grown on the table that is described.
+    pub fn assembled(params: DecisionTree, tree: Tree, described: Described) -> Self {
+        let Described { max_bins, inputs, roles, task, warnings } = described;
+        let report = FitReport { warnings, ..report(&tree) };
+        let (target, compiled) = (roles.target_name().to_owned(), WhenAsked::default());
+        Self { params, max_bins, inputs, tree, compiled, target, task, report }
     }
 
     /// The tree behind the columns.

@@ -22,6 +22,7 @@ mod columns;
 mod division;
 mod frontier;
 mod newton;
+pub mod pieces;
 mod sent;
 
 pub use bundle::{BundledRows, BundledTree, Learns, Weighed};
@@ -30,6 +31,7 @@ pub use columns::{BinnedColumns, BinningPartial, BinningRequest, BinningTrainer,
 pub use division::{Asked, Counted, Division, NodeRows};
 pub use frontier::BATCH;
 pub use newton::{GrownNewton, NewtonTree, count_newton};
+pub use pieces::{BinnedPiece, Described, Grows};
 
 use crate::Criterion;
 use crate::codes::of_codes;

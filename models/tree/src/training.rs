@@ -97,5 +97,10 @@ impl Training {
 pub fn without_values(names: &[String], columns: &[&Column]) -> Vec<String> {
     let is_empty = |column: &Column| (0..column.len()).all(|row| column.cell(row).is_nan());
     let empty = names.iter().zip(columns).filter(|(_, column)| is_empty(column));
-    empty.map(|(name, _)| format!("column {name:?} has no value in any row and is not used")).collect()
+    empty.map(|(name, _)| told_empty(name)).collect()
+}
+
+/// The warning about a column that has no value.
+pub(crate) fn told_empty(name: &str) -> String {
+    format!("column {name:?} has no value in any row and is not used")
 }

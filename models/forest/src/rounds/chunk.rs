@@ -3,7 +3,7 @@
 use super::TREES;
 use super::{Answer, Ask, Begun, Draws, ForestRequest, Setup, Step};
 use crate::out_of_bag::words_of_rows;
-use crate::parameters::key_of_tree;
+use std::borrow::Cow;
 use std::sync::{Mutex, PoisonError};
 use tilewise_base::{Error, Result};
 use tilewise_kernels::{parallel, same};
@@ -15,8 +15,8 @@ const MOST_DRAWS: u64 = (1 << 31) - 1;
 
 /// Rows of their own, and what is learned of them.
 pub struct ForestChunk<'a> {
-    table: &'a BinnedTable,
-    answers: &'a Answers,
+    table: Cow<'a, BinnedTable>,
+    answers: Cow<'a, Answers>,
     /// The number of the first row.
     first: u64,
     cache: Mutex<Option<Cache>>,
@@ -29,15 +29,29 @@ struct Cache {
     trees: Vec<BundledRows>,
 }
 
+impl ForestChunk<'static> {
+    /// As [`new`](Self::new), of rows that are the chunk's own.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn owned(table: BinnedTable, answers: Answers, first: u64) -> Result<Self> {
+        Self::of(Cow::Owned(table), Cow::Owned(answers), first)
+    }
+}
+
 impl<'a> ForestChunk<'a> {
     /// The rows of this table, whose first is number `first` of all.
     ///
     /// # Errors
     /// When lengths differ, there are several targets, a number is not finite, or a class is not below their number.
     pub fn new(table: &'a BinnedTable, answers: &'a Answers, first: u64) -> Result<Self> {
+        Self::of(Cow::Borrowed(table), Cow::Borrowed(answers), first)
+    }
+
+    fn of(table: Cow<'a, BinnedTable>, answers: Cow<'a, Answers>, first: u64) -> Result<Self> {
         same("targets against rows", table.rows(), answers.len())?;
         let row = |row: u32| first as usize + row as usize;
-        match answers {
+        match &*answers {
             Answers::Outputs(_) => {
                 return Err(Error::Fit("in rounds a forest learns one target; there are several".into()));
             }
@@ -63,7 +77,7 @@ impl<'a> ForestChunk<'a> {
     }
 
     fn classes(&self) -> Option<usize> {
-        match self.answers {
+        match &*self.answers {
             Answers::Classes { classes, .. } => Some(*classes),
             _ => None,
         }
@@ -76,7 +90,7 @@ impl<'a> ForestChunk<'a> {
             places: vec![(self.first, self.table.rows() as u64, counted.len() as u64, weight)],
             classes: self.classes(),
             ones: counted.iter().all(|&row| self.table.weight(row as usize) == 1.0),
-            fingerprint: self.table.fingerprint_of_rows(self.answers, self.first)?,
+            fingerprint: self.table.fingerprint_of_rows(&self.answers, self.first)?,
         })
     }
 
@@ -163,7 +177,7 @@ impl<'a> ForestChunk<'a> {
                     let draw = |i: usize| {
                         let counts = draws.as_ref().map(|draws| self.counts(setup.seed, numbers[i], draws));
                         BundledRows::new(
-                            self.table,
+                            &self.table,
                             counts.transpose()?,
                             draws.as_ref().map_or(0, |draws| draws.count),
                         )
@@ -175,12 +189,12 @@ impl<'a> ForestChunk<'a> {
                     let trees = &mut cache.as_mut().ok_or_else(nothing)?.trees;
                     same("what trees learn", trees.len(), learns.len())?;
                     for (tree, &learns) in trees.iter_mut().zip(learns) {
-                        tree.learn(&setup.tree, self.answers, learns, *total)?;
+                        tree.learn(&setup.tree, &self.answers, learns, *total)?;
                     }
                 }
                 Step::Divide { tree, divisions } => {
                     let trees = &mut cache.as_mut().ok_or_else(nothing)?.trees;
-                    trees.get_mut(*tree as usize).ok_or_else(nothing)?.divide(self.table, divisions)?;
+                    trees.get_mut(*tree as usize).ok_or_else(nothing)?.divide(&self.table, divisions)?;
                 }
             }
         }
@@ -191,7 +205,7 @@ impl<'a> ForestChunk<'a> {
         let nodes = match ask {
             Ask::Begin => return Ok(Answer::Begun(self.begun()?)),
             Ask::Ranges => {
-                let range = |tree: &BundledRows| tree.range(self.answers);
+                let range = |tree: &BundledRows| tree.range(&self.answers);
                 return Ok(Answer::Ranges(cache.trees.iter().map(range).collect()));
             }
             Ask::Nodes(nodes) => nodes,
@@ -204,8 +218,8 @@ impl<'a> ForestChunk<'a> {
             .collect();
         let counted = parallel::map(all.len(), |i| -> Result<Counted> {
             let (tree, asked) = all[i];
-            let key = key_of_tree(setup.seed, cache.first + tree as u32);
-            cache.trees[tree].count(self.table, (&setup.tree, key), nodes[tree][asked])
+            let key = setup.key(cache.first + tree as u32);
+            cache.trees[tree].count(&self.table, (&setup.tree, key), nodes[tree][asked])
         });
         let mut counted = counted.into_iter();
         let of_tree = |asked: &Vec<_>| counted.by_ref().take(asked.len()).collect::<Result<Vec<Counted>>>();

@@ -20,10 +20,11 @@ use tilewise_tree::{Answers, BinnedTable, Gradients};
 
 /// Rows of their own, and what is learned of them.
 pub struct BoostingChunk<'a> {
-    table: &'a BinnedTable,
-    answers: &'a Answers,
-    y: Cow<'a, [f64]>,
-    offset: Option<&'a [f64]>,
+    table: Cow<'a, BinnedTable>,
+    answers: Cow<'a, Answers>,
+    /// Numbers of classes as answers; none where answers are numbers.
+    of_classes: Option<Vec<f64>>,
+    offset: Option<Cow<'a, [f64]>>,
     /// The number of the first row.
     first: u64,
     /// A hessian of 1 for each row, by which rows are counted.
@@ -50,6 +51,16 @@ struct Cache {
     nodes: Vec<[NodeRows; 2]>,
 }
 
+impl BoostingChunk<'static> {
+    /// As [`new`](Self::new), of rows that are the chunk's own.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn owned(table: BinnedTable, answers: Answers, offset: Option<Vec<f64>>, first: u64) -> Result<Self> {
+        Self::of(Cow::Owned(table), Cow::Owned(answers), offset.map(Cow::Owned), first)
+    }
+}
+
 impl<'a> BoostingChunk<'a> {
     /// The rows of this table, whose first is number `first` of all.
     ///
@@ -61,30 +72,41 @@ impl<'a> BoostingChunk<'a> {
                 "in rounds rows have answers and offsets alone, no queries and no events".into(),
             ));
         }
-        let y = match lesson.answers {
-            Answers::Numbers(y) => Cow::Borrowed(&y[..]),
-            Answers::Classes { y, .. } => y.iter().map(|&class| f64::from(class)).collect(),
+        let offset = lesson.offset.map(Cow::Borrowed);
+        Self::of(Cow::Borrowed(table), Cow::Borrowed(lesson.answers), offset, first)
+    }
+
+    fn of(
+        table: Cow<'a, BinnedTable>,
+        answers: Cow<'a, Answers>,
+        offset: Option<Cow<'a, [f64]>>,
+        first: u64,
+    ) -> Result<Self> {
+        let of_classes = match &*answers {
+            Answers::Numbers(_) => None,
+            Answers::Classes { y, .. } => Some(y.iter().map(|&class| f64::from(class)).collect()),
             Answers::Outputs(_) => {
                 return Err(Error::Fit("boosting learns one target; there are several".into()));
             }
         };
-        same("answers against rows", table.rows(), y.len())?;
-        if let Some(offset) = lesson.offset {
-            same("offsets against rows", y.len(), offset.len())?;
+        same("answers against rows", table.rows(), answers.len())?;
+        if let Some(offset) = &offset {
+            same("offsets against rows", table.rows(), offset.len())?;
             if let Some(row) = offset.iter().position(|x| !x.is_finite()) {
                 let what = format!("{} is not a finite number", offset[row]);
                 return Err(Error::cell(first as usize + row, "offset", what));
             }
         }
-        Ok(Self {
-            table,
-            answers: lesson.answers,
-            y,
-            offset: lesson.offset,
-            first,
-            ones: OnceLock::new(),
-            cache: Mutex::new(None),
-        })
+        let (ones, cache) = (OnceLock::new(), Mutex::new(None));
+        Ok(Self { table, answers, of_classes, offset, first, ones, cache })
+    }
+
+    /// What is learned: numbers, or those of classes.
+    fn y(&self) -> &[f64] {
+        match (&self.of_classes, &*self.answers) {
+            (Some(y), _) | (None, Answers::Numbers(y)) => y,
+            _ => &[],
+        }
     }
 
     /// Forgets what it remembers, as if it had been read again elsewhere.
@@ -93,7 +115,7 @@ impl<'a> BoostingChunk<'a> {
     }
 
     fn classes(&self) -> Option<usize> {
-        match self.answers {
+        match &*self.answers {
             Answers::Classes { classes, .. } => Some(*classes),
             _ => None,
         }
@@ -106,13 +128,13 @@ impl<'a> BoostingChunk<'a> {
             match balance {
                 // Of a row that does not count the class may be any.
                 Some(factors) if weight > 0.0 => {
-                    weight * factors.get(self.y[row] as usize).copied().unwrap_or(0.0)
+                    weight * factors.get(self.y()[row] as usize).copied().unwrap_or(0.0)
                 }
                 _ => weight,
             }
         };
         let equal = balance.is_none() && self.table.has_equal_weights();
-        (!equal).then(|| (0..self.y.len()).map(of_row).collect())
+        (!equal).then(|| (0..self.y().len()).map(of_row).collect())
     }
 
     /// Rows that are held out, and others that have a weight.
@@ -127,20 +149,20 @@ impl<'a> BoostingChunk<'a> {
     fn learned_weights(&self, all: Option<&[f64]>, held_out: &[u32], setup: &Setup) -> Option<Vec<f64>> {
         let mut weights = all.map(<[f64]>::to_vec);
         if setup.params.early_stopping.is_some() {
-            let weights = weights.get_or_insert_with(|| vec![1.0; self.y.len()]);
+            let weights = weights.get_or_insert_with(|| vec![1.0; self.y().len()]);
             held_out.iter().for_each(|&row| weights[row as usize] = 0.0);
         }
         weights
     }
 
     fn truth<'t>(&'t self, weights: Option<&'t [f64]>) -> Truth<'t> {
-        Truth { y: &self.y, weights, ..Truth::default() }
+        Truth { y: self.y(), weights, ..Truth::default() }
     }
 
     fn begin(&self, balance: Option<&[f64]>, setup: &Setup, objective: &dyn Objective) -> Result<Begun> {
         let counted = self.table.counted();
         let mut of_classes = vec![0.0; self.classes().unwrap_or(0)];
-        if let Answers::Classes { y, classes } = self.answers {
+        if let Answers::Classes { y, classes } = &*self.answers {
             for &row in counted {
                 let class = y[row as usize];
                 let Some(sum) = of_classes.get_mut(class as usize) else {
@@ -158,18 +180,18 @@ impl<'a> BoostingChunk<'a> {
         let of_all = self.truth(all.as_deref());
         let witness = |&row: &u32| Witness {
             row: self.first + u64::from(row),
-            y: self.y[row as usize],
+            y: self.y()[row as usize],
             weight: of_all.weight(row as usize),
         };
-        let mut fingerprint = self.table.fingerprint_of_rows(self.answers, self.first)?;
-        if let Some(offset) = self.offset {
+        let mut fingerprint = self.table.fingerprint_of_rows(&self.answers, self.first)?;
+        if let Some(offset) = &self.offset {
             fingerprint =
                 fingerprint.wrapping_add(crate::continued::fingerprint_of_offsets(offset, self.first));
         }
         // Of answers that are not accepted sums may be anything.
         let sums = objective.start_sums(&truth).unwrap_or_default();
         Ok(Begun {
-            places: vec![(self.first, self.y.len() as u64)],
+            places: vec![(self.first, self.y().len() as u64)],
             features: self.table.features(),
             first_counted: learned.first().map(|&row| self.first + u64::from(row)),
             classes: self.classes(),
@@ -232,13 +254,13 @@ impl<'a> BoostingChunk<'a> {
                         self.draw(cache, setup, objective, None);
                     }
                     let nodes = cache.nodes.get_mut(*score as usize).ok_or_else(nothing)?;
-                    nodes.iter_mut().try_for_each(|nodes| nodes.divide(self.table, divisions))?;
+                    nodes.iter_mut().try_for_each(|nodes| nodes.divide(&self.table, divisions))?;
                 }
                 Step::Add { leaves } => {
                     if cache.nodes.is_empty() {
                         self.draw(cache, setup, objective, None);
                     }
-                    let rows = self.y.len();
+                    let rows = self.y().len();
                     let of_scores = cache.scores.chunks_exact_mut(rows.max(1));
                     for ((scores, nodes), leaves) in of_scores.zip(&cache.nodes).zip(leaves) {
                         for &(leaf, value) in leaves {
@@ -253,12 +275,12 @@ impl<'a> BoostingChunk<'a> {
                 }
                 Step::Round { units, only } => {
                     same("units of scores", objective.scores(), units.len())?;
-                    same("scores of rows", objective.scores() * self.y.len(), cache.scores.len())?;
+                    same("scores of rows", objective.scores() * self.y().len(), cache.scores.len())?;
                     self.derive(cache, objective);
                     self.draw(cache, setup, objective, *only);
                     cache.units.clone_from(units);
                     cache.fixed.resize(units.len(), Vec::new());
-                    let rows = self.y.len();
+                    let rows = self.y().len();
                     for (score, (&[gradient_unit, hessian_unit], fixed)) in
                         units.iter().zip(&mut cache.fixed).enumerate()
                     {
@@ -288,10 +310,10 @@ impl<'a> BoostingChunk<'a> {
         objective: &dyn Objective,
     ) -> Result<Cache> {
         same("scores to start from", objective.scores(), base.len())?;
-        let rows = self.y.len();
+        let rows = self.y().len();
         let mut scores: Vec<f64> = base.iter().flat_map(|&base| std::iter::repeat_n(base, rows)).collect();
-        if let Some(offset) = self.offset {
-            scores.iter_mut().zip(offset).for_each(|(score, offset)| *score += offset);
+        if let Some(offset) = &self.offset {
+            scores.iter_mut().zip(&**offset).for_each(|(score, offset)| *score += offset);
         }
         let (held_out, learned) = self.divided(setup);
         let all_weights = self.weights(balance);
@@ -344,14 +366,14 @@ impl<'a> BoostingChunk<'a> {
     fn loss(&self, cache: &Cache, objective: &dyn Objective) -> Option<Box<LossSum>> {
         let truth = self.truth(cache.weights.as_deref());
         let sum = objective.loss_sum(&truth, &cache.scores)?;
-        Some(Box::new(LossSum { sum, weights: truth.sum_of_weights(), rows: self.y.len() as u64 }))
+        Some(Box::new(LossSum { sum, weights: truth.sum_of_weights(), rows: self.y().len() as u64 }))
     }
 
     /// The loss of rows that are held out.
     fn loss_held_out(&self, cache: &Cache, objective: &dyn Objective) -> Option<Box<LossSum>> {
         let of = |all: &[f64]| cache.held_out.iter().map(|&row| all[row as usize]).collect::<Vec<f64>>();
-        let (y, weights) = (of(&self.y), cache.all_weights.as_deref().map(of));
-        let scores: Vec<f64> = cache.scores.chunks(self.y.len().max(1)).flat_map(of).collect();
+        let (y, weights) = (of(self.y()), cache.all_weights.as_deref().map(of));
+        let scores: Vec<f64> = cache.scores.chunks(self.y().len().max(1)).flat_map(of).collect();
         let truth = Truth { y: &y, weights: weights.as_deref(), ..Truth::default() };
         let sum = objective.loss_sum(&truth, &scores)?;
         Some(Box::new(LossSum { sum, weights: truth.sum_of_weights(), rows: y.len() as u64 }))
@@ -365,7 +387,7 @@ impl<'a> BoostingChunk<'a> {
         objective: &dyn Objective,
     ) -> Result<Answered> {
         let Ask::Of { sizes, nodes, loss } = ask else { return Ok(Answered::default()) };
-        let rows = self.y.len();
+        let rows = self.y().len();
         if sizes.is_some() || !nodes.is_empty() {
             same("scores of rows", objective.scores() * rows, cache.scores.len())?;
             self.derive(cache, objective);
@@ -402,9 +424,9 @@ impl<'a> BoostingChunk<'a> {
         let [gradient_unit, hessian_unit] = units;
         let gradients = Gradients { values, gradient_unit, hessian_unit, most_hessian: 1 };
         let key = key_of_tree(setup.seed, (cache.stage * scores + score) as u64);
-        let derivatives = &cache.derivatives[score * self.y.len()..][..self.y.len()];
-        let (table, steps) = (self.table, fine_steps(units));
-        let ones = self.ones.get_or_init(|| vec![Packed::new(0, 1); self.y.len()]);
+        let derivatives = &cache.derivatives[score * self.y().len()..][..self.y().len()];
+        let (table, steps) = (&*self.table, fine_steps(units));
+        let ones = self.ones.get_or_init(|| vec![Packed::new(0, 1); self.y().len()]);
         let of_node = |place: usize| -> Result<(Counted, Extra)> {
             let rows = nodes.of(asked[place].node())?;
             let mut sums = [0_i64; 2];

@@ -18,11 +18,12 @@ use tilewise_base::encoder::{self, Encoder, Options};
 use tilewise_base::part::{self, Number, Part};
 use tilewise_base::replace::Replacement;
 use tilewise_base::rounds::{InBytes, advance_bytes, request_bytes};
+use tilewise_base::target::SeenTarget;
 use tilewise_base::{Dataset, Error, Fit, FitReport, Mapped, Model, Result, Roles, StoredTable, Task, roles};
 use tilewise_base::{Rounds, rounds};
 use tilewise_kernels::MatRef;
 
-use super::target::{Answers, Seen};
+use super::target::Answers;
 use crate::LinearModel;
 
 /// How the head of a part that holds a design matrix calls it.
@@ -53,7 +54,7 @@ pub struct Partial(Answer);
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
 enum Answer {
-    Encoder(encoder::rounds::Partial, Option<Seen>),
+    Encoder(encoder::rounds::Partial, Option<SeenTarget>),
     LeastSquares(least_squares::Partial),
     Logistic(logistic::Partial),
     Generalised(generalised::Partial),
@@ -77,7 +78,7 @@ enum Solver {
 }
 
 enum Stage {
-    Encoder(EncoderTrainer, Option<Seen>),
+    Encoder(EncoderTrainer, Option<SeenTarget>),
     /// `answered` tells whether the solver has heard of rows.
     Solver {
         encoding: Box<Encoding>,
@@ -115,7 +116,7 @@ impl PipelineTrainer {
     }
 
     /// The solver for what the first rounds have found.
-    fn solver(&self, encoder: Encoder, seen: &Seen) -> Result<Stage> {
+    fn solver(&self, encoder: Encoder, seen: &SeenTarget) -> Result<Stage> {
         let (target, answers) = (self.roles.needed_target()?, Answers::of(&self.estimator)?);
         seen.check(target, self.roles.weight.as_deref())?;
         if encoder.width() == 0 {
@@ -127,11 +128,13 @@ impl PipelineTrainer {
                 let trainer = params.trainer(width, seen.rows())?.categories(categories(&encoder))?;
                 Solver::LeastSquares(trainer)
             }
-            Estimator::Logistic(params) => Solver::Logistic(params.trainer(width, seen.classes().len())?),
+            Estimator::Logistic(params) => {
+                Solver::Logistic(params.trainer(width, seen.classes().map_or(0, <[String]>::len))?)
+            }
             Estimator::Generalised(params) => Solver::Generalised(params.trainer(width)?),
             Estimator::ElasticNet { .. } | Estimator::GradientDescent(_) => return Err(not_a_sum()),
         };
-        let classes = seen.classes().to_vec();
+        let classes = seen.classes().unwrap_or_default().to_vec();
         let encoding = Box::new(Encoding { roles: self.roles.clone(), encoder, answers, classes });
         let bytes = serde_json::to_vec(&encoding).map_err(unwritable)?;
         Ok(Stage::Solver { encoding, bytes, solver: Box::new(solver), answered: false })
@@ -216,7 +219,7 @@ impl Rounds for PipelineTrainer {
                         // Checked here, where a row has its number.
                         roles.offsets(&dataset)?;
                         let name = roles.needed_target()?;
-                        Some(Seen::of(&dataset, name, answers, weights.as_deref())?)
+                        Some(answers.seen(&dataset, name, weights.as_deref())?)
                     }
                     None => None,
                 };

@@ -1,0 +1,33 @@
+//! From a table that lies in pieces to a model.
+
+use super::{BoostingChunk, BoostingTrainer};
+use crate::{BoostedModel, GradientBoosting};
+use tilewise_base::{Model, Result, Rounds};
+use tilewise_tree::rounds::{BinnedColumns, BinnedPiece, Described, Grows};
+
+impl Grows for GradientBoosting {
+    type Trainer = BoostingTrainer;
+    type Chunk = BoostingChunk<'static>;
+
+    const OFFSETS: bool = true;
+
+    fn trainer(&self, columns: &BinnedColumns, classes: Option<usize>, seed: u64) -> Result<BoostingTrainer> {
+        BoostingTrainer::new(self, columns, classes, seed)
+    }
+
+    fn chunk(piece: BinnedPiece) -> Result<Self::Chunk> {
+        let BinnedPiece { table, answers, offset, first } = piece;
+        BoostingChunk::owned(table, answers, offset, first)
+    }
+
+    fn partial(
+        request: &<BoostingTrainer as Rounds>::Request,
+        chunk: &Self::Chunk,
+    ) -> Result<<BoostingTrainer as Rounds>::Partial> {
+        BoostingTrainer::partial(request, chunk)
+    }
+
+    fn model(self, trainer: BoostingTrainer, described: Described) -> Result<Box<dyn Model>> {
+        Ok(Box::new(BoostedModel::assembled(trainer.finish()?, described)?))
+    }
+}
