@@ -30,16 +30,17 @@ impl Trainer {
 
 #[pymethods]
 impl Trainer {
-    /// A trainer of a family, of the columns `inputs`.
+    /// A trainer of a family, of the columns `inputs`; `seed` is the key of its random numbers.
     #[new]
     fn new(
         family: &str,
         settings: Vec<(String, String)>,
         inputs: Vec<String>,
         parts: Parts,
+        seed: u64,
     ) -> PyResult<Self> {
         let settings = settings.iter().fold(Settings::default(), |all, (key, value)| all.with(key, value));
-        let trainer = guarded(|| tilewise_models::trainer(family, &settings, inputs, &Roles::from(parts)));
+        let trainer = guarded(|| tilewise_models::trainer(family, &settings, inputs, &Roles::from(parts), seed));
         Ok(Self { trainer: Mutex::new(Some(trainer.map_err(exception)?)) })
     }
 
@@ -92,13 +93,24 @@ pub(crate) struct Piece {
 #[pymethods]
 impl Piece {
     /// Writes a table, which is used up, to a file that nobody will write to. Rows are sorted, so that the file does not depend on the
-    /// order in which they came.
+    /// order in which they came: by the numbers that the column `numbers` tells, which is left out, and without it by a hash of their
+    /// cells. None where numbers do not follow each other.
     #[staticmethod]
-    fn create(py: Python<'_>, path: PathBuf, table: &mut Table, threads: usize) -> PyResult<Self> {
+    #[pyo3(signature = (path, table, threads, numbers=None))]
+    fn create(
+        py: Python<'_>,
+        path: PathBuf,
+        table: &mut Table,
+        threads: usize,
+        numbers: Option<String>,
+    ) -> PyResult<Option<Self>> {
         let dataset = table.take()?;
-        let create = || on(threads, || StoredTable::create_sorted(&path, &dataset));
-        let table = py.detach(|| guarded(create)).map_err(exception)?;
-        Ok(Self { table })
+        let create = || match &numbers {
+            Some(numbers) => StoredTable::create_numbered(&path, &dataset, numbers),
+            None => StoredTable::create_sorted(&path, &dataset).map(Some),
+        };
+        let table = py.detach(|| guarded(|| on(threads, create))).map_err(exception)?;
+        Ok(table.map(|table| Self { table }))
     }
 
     /// Opens the file, and reads all of it once.
@@ -125,14 +137,16 @@ impl Piece {
         format!("{:032x}", self.table.hash())
     }
 
-    /// The answer to a request of a trainer.
+    /// The answer to a request of a trainer; pieces are in the order of their numbers.
     fn answer<'py>(
         &self,
         py: Python<'py>,
         request: Vec<u8>,
+        number: u64,
         threads: usize,
     ) -> PyResult<Bound<'py, PyBytes>> {
-        let answer = || on(threads, || tilewise_models::piece(&request, &self.table));
+        let piece = tilewise_models::Piece { table: &self.table, number };
+        let answer = || on(threads, || tilewise_models::piece(&request, piece));
         let answer = py.detach(|| guarded(answer)).map_err(exception)?;
         Ok(PyBytes::new(py, &answer))
     }

@@ -7,7 +7,7 @@ import sys
 
 from pyspark.sql import SparkSession
 from tables import INPUTS
-from tilewise.spark import SparkClassificationModel, SparkLogisticRegression
+from tilewise.spark import SparkClassificationModel, SparkGBDTClassifier, SparkLogisticRegression
 
 if __name__ == "__main__":
     address, source, out = sys.argv[1:]
@@ -15,6 +15,7 @@ if __name__ == "__main__":
     frame = spark.read.parquet(source).repartition(3)
     model = SparkLogisticRegression(features_col=INPUTS, label_col="passed").fit(frame)
     model.save_file(out)
+    SparkGBDTClassifier(features_col=INPUTS, label_col="passed", row_id_col="key", max_iter=2).fit(frame).save_file(out + ".trees")
     told = model.transform(frame)
     print(told.select("prediction", "probability").first())
     right = told.filter("prediction = passed").count() / frame.count()

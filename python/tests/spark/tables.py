@@ -37,13 +37,13 @@ def mixed(rows=600):
     )
 
 
-def single(family, settings, table, label, inputs=INPUTS, weight=None):
+def single(family, settings, table, label, inputs=INPUTS, weight=None, seed=0):
     """The model that one machine fits: the compiled part on the whole table, without Spark."""
     columns = _native.Table()
     for name in [*inputs, label, *([weight] if weight else [])]:
         _arrow.add(columns, name, table.column(name))
     parts = {"targets": [label], "weight": weight, "offset": None, "group": None}
-    model, stopped = _native.fit(family, settings, columns, parts, 0, 1)
+    model, stopped = _native.fit(family, settings, columns, parts, seed, 1)
     assert stopped is None
     return model
 

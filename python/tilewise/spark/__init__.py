@@ -25,13 +25,31 @@ from ._linear import (  # noqa: E402
     SparkRidge,
     SparkTweedieRegressor,
 )
+from ._trees import (  # noqa: E402
+    SparkDecisionTreeClassifier,
+    SparkDecisionTreeRegressor,
+    SparkExtraTreesClassifier,
+    SparkExtraTreesRegressor,
+    SparkGBDTClassifier,
+    SparkGBDTRegressor,
+    SparkRandomForestClassifier,
+    SparkRandomForestRegressor,
+)
 
 __all__ = [
     "SparkClassificationModel",
+    "SparkDecisionTreeClassifier",
+    "SparkDecisionTreeRegressor",
+    "SparkExtraTreesClassifier",
+    "SparkExtraTreesRegressor",
+    "SparkGBDTClassifier",
+    "SparkGBDTRegressor",
     "SparkGammaRegressor",
     "SparkLinearRegression",
     "SparkLogisticRegression",
     "SparkPoissonRegressor",
+    "SparkRandomForestClassifier",
+    "SparkRandomForestRegressor",
     "SparkRegressionModel",
     "SparkRidge",
     "SparkTweedieRegressor",

@@ -104,11 +104,27 @@ class TilewiseSparkEstimator(Estimator, Columns, DefaultParamsWritable, DefaultP
         self._set(**{name: value for name, value in given.items() if value is not None})
 
     def _settings(self) -> list[tuple[str, str]]:
-        settings = {"standardise": self.getOrDefault("standardise"), "impute": self.getOrDefault("impute")}
+        settings = dict(self._single._fixed)
         for name, (key, value) in self._single._parameters.items():
-            if self.isDefined(name):
+            if self._has(name):
                 settings[key] = value(self.getOrDefault(name))
+        settings |= self._more_settings()
         return [(key, text(value)) for key, value in settings.items()]
+
+    def _has(self, name: str) -> bool:
+        return self.hasParam(name) and self.isDefined(name)
+
+    def _more_settings(self) -> dict[str, Any]:
+        """Those that are called otherwise on a single machine, or are not there."""
+        return {}
+
+    def _seed(self) -> int:
+        """The key of random numbers."""
+        return 0
+
+    def _numbers(self, frame: DataFrame) -> str | None:
+        """The column that numbers rows, where that matters and it was named."""
+        return None
 
     def _roles(self, frame: DataFrame, features: list[str]) -> dict[str, Any]:
         label = self.getOrDefault(self.label_col)
@@ -131,11 +147,13 @@ class TilewiseSparkEstimator(Estimator, Columns, DefaultParamsWritable, DefaultP
         others = [name for name in (*roles["targets"], roles["weight"]) if name]
         conf = dataset.sparkSession.conf
         _rounds.advise(lambda key, default: conf.get(key, default) or default)
-        settings = self._settings()
+        settings, seed, numbers = self._settings(), self._seed(), self._numbers(dataset)
+        if numbers in [*features, *others]:
+            raise ValueError(f"column {numbers!r} numbers rows; it can have no other part")
         if not array:
             # Before any data is read.
-            _native.Trainer(self._single._family, settings, features, roles)
-        with _rounds.Partitions(dataset, features, array, others) as partitions:
+            _native.Trainer(self._single._family, settings, features, roles, seed)
+        with _rounds.Partitions(dataset, features, array, others, numbers) as partitions:
             if partitions.rows == 0:
                 raise ValueError("the table has no rows; at least two are needed")
             if array:
@@ -144,7 +162,7 @@ class TilewiseSparkEstimator(Estimator, Columns, DefaultParamsWritable, DefaultP
                     raise ValueError(f"column {taken[0]!r} has the name that a number of the features gets; give it another")
             else:
                 inputs = features
-            trainer = _native.Trainer(self._single._family, settings, inputs, roles)
+            trainer = _native.Trainer(self._single._family, settings, inputs, roles, seed)
             model = _rounds.train(trainer, partitions, self.getOrDefault(self.verbose))
         report = model.report
         for warning in report["warnings"] or ([] if report["converged"] else [report["stopped"]]):
@@ -183,6 +201,11 @@ class Fitted(Model, Columns, MLWritable, MLReadable):
     def describe(self) -> str:
         """What `tilewise inspect` tells of the model."""
         return self.native.describe()
+
+    @property
+    def feature_importances(self) -> np.ndarray:
+        """Of models of trees the share of each input in what all splits gained."""
+        return self.native.importances()
 
     def to_bytes(self) -> bytes:
         """The model's file."""

@@ -33,6 +33,9 @@ class _Linear(TilewiseSparkEstimator):
     _DEFAULTS = {"fit_intercept": True, "standardise": True, "impute": True}
     _model_class: type[Fitted] = SparkRegressionModel
 
+    def _more_settings(self) -> dict[str, Any]:
+        return {name: self.getOrDefault(name) for name in ("standardise", "impute")}
+
 
 class SparkLinearRegression(_Linear):
     """Least squares; of several solutions the one of least norm. The model of `tilewise train --model linear`."""

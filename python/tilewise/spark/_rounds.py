@@ -16,6 +16,7 @@ from collections.abc import Callable
 
 import pyarrow as pa
 from pyspark.sql import DataFrame
+from pyspark.sql import functions as F
 
 from .._native import VERSION, Model, Trainer
 from . import _worker
@@ -29,14 +30,18 @@ REBUILDS = 3
 class Partitions:
     """The partitions of a table, stored by the executors. Ends as a context."""
 
-    def __init__(self, rows: DataFrame, features: list[str], array: bool, others: list[str]) -> None:
-        self._plan = _worker.Plan(uuid.uuid4().hex, features, array, others)
-        self._rows = rows.select(*[f"`{name}`" for name in features + others])
+    def __init__(
+        self, rows: DataFrame, features: list[str], array: bool, others: list[str], numbers: str | None = None
+    ) -> None:
+        self._plan = _worker.Plan(uuid.uuid4().hex, features, array, others, numbers)
+        self._rows = rows.select(*[f"`{name}`" for name in features + others + ([numbers] if numbers else [])])
         self._known: dict[int, dict] = {}
         self._stored = False
         self._tokens: DataFrame | None = None
         try:
             self._build()
+            if any(token["scattered"] for token in self._known.values()):
+                self._gather()
         except BaseException:
             self.close()
             raise
@@ -56,6 +61,21 @@ class Partitions:
             for partition in sorted(self._known.keys() | tokens.keys()):
                 self._compare(partition, self._known.get(partition, {}).get("hash"), tokens.get(partition, {}).get("hash"))
         self._known = tokens
+
+    def _gather(self) -> None:
+        """Divides rows anew, so that in each partition their numbers follow each other: one shuffle."""
+        number, rows, parts = F.col(f"`{self._plan.numbers}`"), self.rows, len(self._known)
+        log.info("the numbers of rows are scattered over partitions; rows are divided by them")
+        self._forget()
+        # Numbers are checked where rows are stored: those of no row go anywhere.
+        place = F.least(F.greatest(F.floor(number.cast("double") * parts / rows), F.lit(0)), F.lit(parts - 1))
+        self._rows = self._rows.repartitionById(parts, F.coalesce(place, F.lit(0)).cast("int"))
+        self._known = {}
+        self._build()
+        if any(token["scattered"] for token in self._known.values()):
+            raise ValueError(
+                f"column {self._plan.numbers!r} does not number rows: 0, 1 and so on, each once and none left out, are accepted"
+            )
 
     def _compare(self, partition: int, before: str | None, now: str | None) -> None:
         if before != now:
@@ -103,12 +123,15 @@ class Partitions:
         if self._tokens is None:
             return
         try:
-            if self._stored:
-                self._tokens.mapInArrow(_worker.forget, _worker.ANSWER_DDL).toArrow()
-            self._tokens.unpersist()
+            self._forget()
         except Exception as error:  # noqa: BLE001
             log.warning("stored rows could not be removed, they go with their executors: %s", error)
         self._tokens = None
+
+    def _forget(self) -> None:
+        if self._stored:
+            self._tokens.mapInArrow(_worker.forget, _worker.ANSWER_DDL).toArrow()
+        self._tokens.unpersist()
 
     def __enter__(self) -> Partitions:
         return self
@@ -118,7 +141,7 @@ class Partitions:
 
 
 def refused(partition: int, error: str | None) -> None:
-    """Raises what a partition says is wrong with its rows, which are counted as they are stored: sorted by a hash."""
+    """Raises what a partition says is wrong with its rows, which are counted as they are stored: sorted by number or hash."""
     if error is not None:
         raise ValueError(f"partition {partition}, rows as stored: {error}")
 
@@ -143,14 +166,16 @@ def collected(frame: DataFrame) -> list[dict]:
 
 def train(trainer: Trainer, partitions: Partitions, show: bool) -> Model:
     """Runs the rounds of a trainer."""
-    done = 0
+    done, told = 0, ""
     while (request := trainer.request()) is not None:
         trainer.advance(partitions.ask(request))
         done += 1
         most = trainer.at_most()
         line = f"round {done}" + (f" of at most {most}" if most else "") + f": {trainer.note()}"
         log.info(line)
-        if show:
+        # A stage of boosting takes several rounds.
+        if show and trainer.note() != told:
+            told = trainer.note()
             print(line, file=sys.stderr, flush=True)
     return trainer.finish()
 

@@ -20,7 +20,8 @@ from pyspark import TaskContext
 from .. import _native
 from . import _arrow
 
-#: What stands for a partition: who made it, where its rows are, and what they are.
+#: What stands for a partition: who made it, where its rows are, and what they are. `scattered` tells that the numbers of its rows do
+#: not follow each other, so nothing is stored.
 TOKEN = pa.schema(
     {
         "partition": pa.int32(),
@@ -31,10 +32,12 @@ TOKEN = pa.schema(
         "host": pa.string(),
         "version": pa.string(),
         "error": pa.string(),
+        "scattered": pa.bool_(),
     }
 )
 TOKEN_DDL = (
-    "partition int, rows bigint, width int, hash string, path string, host string, version string, error string"
+    "partition int, rows bigint, width int, hash string, path string, host string, version string, error string, "
+    "scattered boolean"
 )
 
 #: What a partition answers in a round. `lost` tells that its rows are no longer where they were.
@@ -51,6 +54,8 @@ class Plan:
     #: Whether there is one column of arrays.
     array: bool
     others: list[str]
+    #: The column that numbers rows, if there is one.
+    numbers: str | None = None
 
 
 _open: dict[str, _native.Piece] = {}
@@ -90,6 +95,8 @@ def table_of(rows: pa.Table, plan: Plan) -> tuple[_native.Table, int]:
             _arrow.add(table, name, rows.column(name))
     for name in plan.others:
         _arrow.add(table, name, rows.column(name))
+    if plan.numbers is not None:
+        _arrow.add(table, plan.numbers, rows.column(plan.numbers))
     return table, width
 
 
@@ -109,12 +116,17 @@ def build(batches: Iterable[pa.RecordBatch], plan: Plan) -> Iterator[pa.RecordBa
         "hash": "",
         "path": "",
         "error": None,
+        "scattered": False,
     }
     try:
         table, width = table_of(pa.Table.from_batches(batches), plan)
         path = os.path.join(_folder(partition), f"tilewise-{plan.name}-{partition}.part")
-        piece = _open[path] = _native.Piece.create(path, table, task.cpus())
-        token |= {"rows": piece.rows, "width": width, "hash": piece.hash, "path": path}
+        piece = _native.Piece.create(path, table, task.cpus(), plan.numbers)
+        if piece is None:
+            token |= {"rows": sum(batch.num_rows for batch in batches), "scattered": True}
+        else:
+            _open[path] = piece
+            token |= {"rows": piece.rows, "width": width, "hash": piece.hash, "path": path}
     except ValueError as error:
         # What is wrong with the data is wrong at the next attempt too.
         token["error"] = str(error)
@@ -137,7 +149,7 @@ def answer(batches: Iterable[pa.RecordBatch], request: bytes) -> Iterator[pa.Rec
             else:
                 try:
                     piece = _piece(token["path"])
-                    told |= {"hash": piece.hash, "answer": piece.answer(request, threads)}
+                    told |= {"hash": piece.hash, "answer": piece.answer(request, token["partition"], threads)}
                 except ValueError as error:
                     told["error"] = str(error)
         answers.append(told)
