@@ -138,6 +138,12 @@ fn processes_write_the_bytes_of_threads_and_leave_nothing() {
     let earlier = folder.path("m.safetensors");
     works(folder.train("forest", 12, &[&PROCESSES[..], &["--continue", &earlier]].concat()));
     assert!(folder.model() == threads);
+    // What is trained on pieces of the table.
+    let boosted = ["--set", "stages=4"];
+    works(folder.train("gbdt", 0, &boosted));
+    let threads_of_gbdt = folder.model();
+    works(folder.train("gbdt", 0, &[&PROCESSES[..], &boosted].concat()));
+    assert!(folder.model() == threads_of_gbdt);
     let extra = ["--set", "trees=5"];
     works(folder.train("extra-trees", 5, &extra));
     let threads = folder.model();
@@ -209,7 +215,10 @@ fn what_cannot_be_done_is_told() {
         assert_eq!(output.status.code(), Some(1), "{error}");
         assert!(told.iter().all(|part| error.contains(part)), "{error}");
     };
-    fails(folder.train("tree", 1, &PROCESSES), &["engine", "for tree only threads is", "train forest"]);
+    fails(
+        folder.train("network", 1, &PROCESSES),
+        &["engine", "for network only threads is", "train linear, ridge"],
+    );
     fails(folder.train("forest", 1, &["--workers", "2"]), &["--workers is for --engine processes"]);
     assert_eq!(folder.train("forest", 1, &["--engine", "fibres"]).output().unwrap().status.code(), Some(2));
     // An error of a tree, not of a worker.

@@ -40,7 +40,8 @@ impl Trainer {
         seed: u64,
     ) -> PyResult<Self> {
         let settings = settings.iter().fold(Settings::default(), |all, (key, value)| all.with(key, value));
-        let trainer = guarded(|| tilewise_models::trainer(family, &settings, inputs, &Roles::from(parts), seed));
+        let trainer =
+            guarded(|| tilewise_models::trainer(family, &settings, inputs, &Roles::from(parts), seed));
         Ok(Self { trainer: Mutex::new(Some(trainer.map_err(exception)?)) })
     }
 

@@ -1,6 +1,7 @@
 //! The families of models: what they are called, what they accept, how they are trained and loaded.
 
 use crate::pieces::Pieces;
+use crate::pieces::processes::{self as pieces, train as in_processes};
 use crate::{Setting, Settings, elastic_net, forest, gbdt, generalised, isolation, linear, network, tree};
 use std::io::Read;
 use std::path::Path;
@@ -53,8 +54,10 @@ pub struct Family {
     pub purpose: Purpose,
     /// Whether it learns several columns of numbers at once.
     pub several: bool,
-    /// Whether worker processes can train it.
+    /// Whether worker processes can train its trees; those that are trained on pieces they can too.
     pub processes: bool,
+    /// Whether its model is the same however the table is cut into pieces, to the last bit.
+    pub exact_pieces: bool,
     /// Whether it tells of models on the way ([`Context::checkpoint`]).
     pub checkpoints: bool,
     /// Whether it learns when an event comes.
@@ -222,6 +225,9 @@ pub fn train(
     context: &Context<'_>,
 ) -> Result<Box<dyn Model>> {
     let family = checked(name, dataset, roles, settings, context)?;
+    if let (Engine::Processes(workers), false) = (&context.engine, family.processes) {
+        return in_processes(family, dataset, roles, settings, workers, context);
+    }
     (family.train)(dataset, roles, settings, context)
 }
 
@@ -245,6 +251,9 @@ pub fn continue_training(
         let what = format!("its training cannot be continued; that of {} can", able.join(", "));
         return Err(Error::parameter("model", name, what));
     };
+    if matches!(context.engine, Engine::Processes(_)) && !family.processes {
+        return Err(Error::parameter("engine", "processes", "to go on with a model only threads is"));
+    }
     if file.kind() != name {
         return Err(
             file.error(format!("holds a model of kind {:?}, which {name} cannot continue", file.kind()))
@@ -263,8 +272,9 @@ fn checked(
 ) -> Result<&'static Family> {
     let family = family(name)?;
     family.check(settings)?;
-    if matches!(context.engine, Engine::Processes(_)) && !family.processes {
-        let able: Vec<&str> = FAMILIES.iter().filter(|f| f.processes).map(|f| f.name).collect();
+    if matches!(context.engine, Engine::Processes(_)) && !family.processes && family.pieces.is_none() {
+        let is_able = |family: &&&Family| family.processes || family.pieces.is_some();
+        let able: Vec<&str> = FAMILIES.iter().filter(is_able).map(|f| f.name).collect();
         let what = format!("for {name} only threads is; processes train {}", able.join(", "));
         return Err(Error::parameter("engine", "processes", what));
     }
@@ -299,10 +309,19 @@ pub(crate) fn check_target(
 /// # Errors
 /// As [`pool::serve`].
 pub fn work() -> Result<()> {
-    pool::serve(|start| match start.kind.as_str() {
+    pool::serve(begin)
+}
+
+/// Makes a worker process ready, for [`pool::serve`].
+///
+/// # Errors
+/// When it is started for jobs that are not known, or with what these do not accept.
+pub fn begin(start: pool::Start) -> Result<pool::Work> {
+    match start.kind.as_str() {
         processes::KIND => processes::begin(start),
+        pieces::KIND => pieces::begin(start),
         kind => Err(Error::Worker(format!("this program knows no jobs of kind {kind:?}"))),
-    })
+    }
 }
 
 /// The model in the file at `path`: one of ours, or one that LightGBM, XGBoost or CatBoost trained ([`foreign`]). What the file holds

@@ -43,6 +43,7 @@ pub(crate) static FOREST: Family = Family {
     purpose: Purpose::Either,
     several: true,
     processes: true,
+    exact_pieces: true,
     checkpoints: false,
     survival: false,
     settings: &[&[TREES, BOOTSTRAP, OUT_OF_BAG, MAX_FEATURES, QUANTILES], tree::GROWING],

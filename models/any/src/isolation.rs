@@ -25,6 +25,7 @@ pub(crate) static ISOLATION_FOREST: Family = Family {
     purpose: Purpose::Anomaly,
     several: false,
     processes: false,
+    exact_pieces: false,
     checkpoints: false,
     survival: false,
     settings: &[&[TREES, SUBSAMPLE, CONTAMINATION, tree::UNSEEN]],

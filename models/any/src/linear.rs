@@ -120,6 +120,7 @@ pub(crate) const fn linear_family(
         purpose,
         several: false,
         processes: false,
+        exact_pieces: false,
         checkpoints: false,
         survival: false,
         settings,

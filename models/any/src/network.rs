@@ -126,6 +126,7 @@ pub(crate) static NETWORK: Family = Family {
     purpose: Purpose::Either,
     several: false,
     processes: false,
+    exact_pieces: false,
     checkpoints: false,
     survival: false,
     settings: &[&[

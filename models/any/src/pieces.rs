@@ -1,5 +1,7 @@
 //! Training of a table that lies in pieces, by whoever holds them: a cluster, say. Requests and answers are bytes.
 
+pub(crate) mod processes;
+
 use crate::{FAMILIES, Settings, family};
 use tilewise_base::{Error, InBytes, Model, Result, Roles};
 use tilewise_forest::RandomForest;

@@ -123,6 +123,7 @@ pub(crate) static TREE: Family = Family {
     purpose: Purpose::Either,
     several: true,
     processes: false,
+    exact_pieces: true,
     checkpoints: false,
     survival: false,
     settings: &[&[MAX_FEATURES, SPLITTER], GROWING],

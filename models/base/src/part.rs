@@ -10,19 +10,20 @@ use crate::{Error, Result};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use std::borrow::Cow;
 use std::io::Write;
+use std::ops::Range;
 
 const MAGIC: &[u8] = b"TWPART01";
 /// Where sections start: at multiples of a cache line.
 const ALIGNED: usize = 64;
 
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 struct Head {
     kind: String,
     header: Vec<u8>,
     sections: Vec<Section>,
 }
 
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 struct Section {
     name: String,
     /// From the end of the head.
@@ -30,8 +31,8 @@ struct Section {
     bytes: u64,
 }
 
-/// A part that is read.
-#[derive(Debug)]
+/// A part that is read. A clone is of the same bytes.
+#[derive(Clone, Debug)]
 pub struct Part {
     head: Head,
     sections: Mapped,
@@ -131,12 +132,23 @@ impl Part {
     /// # Errors
     /// When there is none, or the last number is not whole.
     pub fn numbers<N: Number>(&self, name: &str) -> Result<Vec<N>> {
-        let section = self.section(name)?;
-        let numbers = section.chunks_exact(size_of::<N>());
-        if !numbers.remainder().is_empty() {
+        let end = self.section(name)?.len() / size_of::<N>();
+        if !self.section(name)?.len().is_multiple_of(size_of::<N>()) {
             return Err(bad(format!("has a section {name:?} whose last number is cut off")));
         }
-        Ok(numbers.map(N::read).collect())
+        self.numbers_of(name, 0..end)
+    }
+
+    /// The numbers of a section at these places, copied.
+    ///
+    /// # Errors
+    /// When there is none, or it has fewer.
+    pub fn numbers_of<N: Number>(&self, name: &str, places: Range<usize>) -> Result<Vec<N>> {
+        let section = self.section(name)?;
+        let of = |place: usize| place.checked_mul(size_of::<N>());
+        let bytes = of(places.start).zip(of(places.end)).and_then(|(start, end)| section.get(start..end));
+        let bytes = bytes.ok_or_else(|| bad(format!("has no numbers {places:?} in section {name:?}")))?;
+        Ok(bytes.chunks_exact(size_of::<N>()).map(N::read).collect())
     }
 }
 

@@ -26,7 +26,7 @@ mod worker;
 use crate::{Context, Error, Result};
 use child::{Plan, Trouble, Worker};
 use serde::{Serialize, de::DeserializeOwned};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, VecDeque};
 use std::ffi::OsString;
 use std::fmt;
 use std::path::PathBuf;
@@ -106,9 +106,36 @@ impl Pool {
         take: impl Fn(usize, Vec<u8>) -> Result<A> + Sync,
         context: &Context<'_>,
     ) -> Result<Vec<Option<A>>> {
-        let (plan, board) = (&self.plan, Board::new(jobs));
-        let attend = |place: &mut Option<Worker>| {
-            while let Some(number) = if context.cancelled() { None } else { board.next() } {
+        self.run_from(Board::new(1, jobs), jobs, job, take, context)
+    }
+
+    /// As [`run`](Self::run), where each job always goes to the same worker, or to the one that takes its place: that of number job
+    /// modulo workers. For jobs that come again and again and leave something in their worker.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn run_at_home<A: Send>(
+        &mut self,
+        jobs: usize,
+        job: impl Fn(usize) -> Vec<u8> + Sync,
+        take: impl Fn(usize, Vec<u8>) -> Result<A> + Sync,
+        context: &Context<'_>,
+    ) -> Result<Vec<Option<A>>> {
+        self.run_from(Board::new(self.workers.len(), jobs), jobs, job, take, context)
+    }
+
+    fn run_from<A: Send>(
+        &mut self,
+        board: Board<A>,
+        jobs: usize,
+        job: impl Fn(usize) -> Vec<u8> + Sync,
+        take: impl Fn(usize, Vec<u8>) -> Result<A> + Sync,
+        context: &Context<'_>,
+    ) -> Result<Vec<Option<A>>> {
+        let plan = &self.plan;
+        let (shared, job, take) = (&board, &job, &take);
+        let attend = |home: usize, place: &mut Option<Worker>| {
+            while let Some(number) = if context.cancelled() { None } else { shared.next(home) } {
                 let asked = match place.take().map_or_else(|| Worker::start(plan), Ok) {
                     Ok(mut worker) => {
                         let id = worker.id();
@@ -121,12 +148,12 @@ impl Pool {
                     Err(trouble) => Err((trouble, "a worker process that was not ready yet".into())),
                 };
                 let failed = match asked {
-                    Ok(Ok(answer)) => take(number, answer).map(|answer| board.put(number, answer)).err(),
+                    Ok(Ok(answer)) => take(number, answer).map(|answer| shared.put(number, answer)).err(),
                     Ok(Err(text)) => Some(Error::Fit(text)),
                     Err((Trouble::Fatal(error), _)) => Some(error),
                     Err((Trouble::Lost(how), who)) => {
                         let what = format!("{who} was lost at job {number} ({how})");
-                        if board.give_back(number) < ENDED {
+                        if shared.give_back(home, number) < ENDED {
                             context.progress.warning(&format!("{what}; the job is done again"));
                             None
                         } else {
@@ -138,15 +165,15 @@ impl Pool {
                     }
                 };
                 if let Some(error) = failed {
-                    board.fail(number, error);
+                    shared.fail(number, error);
                 }
             }
         };
         thread::scope(|scope| {
-            for place in self.workers.iter_mut().take(jobs) {
-                let started = thread::Builder::new().spawn_scoped(scope, || attend(place));
+            for (home, place) in self.workers.iter_mut().enumerate().take(jobs) {
+                let started = thread::Builder::new().spawn_scoped(scope, move || attend(home, place));
                 if let Err(e) = started {
-                    board.fail(jobs, Error::Worker(format!("there is no thread for a worker process: {e}")));
+                    shared.fail(jobs, Error::Worker(format!("there is no thread for a worker process: {e}")));
                 }
             }
         });
@@ -158,10 +185,8 @@ impl Pool {
 struct Board<A>(Mutex<Jobs<A>>);
 
 struct Jobs<A> {
-    /// Jobs from here on were not handed out.
-    next: usize,
-    /// Jobs that came back without an answer.
-    returned: BTreeSet<usize>,
+    /// Jobs that are to be handed out: one list for all workers, or one for each.
+    lists: Vec<VecDeque<usize>>,
     /// How many workers ended at a job.
     ended: BTreeMap<usize, usize>,
     answers: Vec<Option<A>>,
@@ -169,27 +194,24 @@ struct Jobs<A> {
 }
 
 impl<A> Board<A> {
-    fn new(jobs: usize) -> Self {
+    fn new(lists: usize, jobs: usize) -> Self {
         let answers = (0..jobs).map(|_| None).collect();
-        let (returned, ended) = (BTreeSet::new(), BTreeMap::new());
-        Self(Mutex::new(Jobs { next: 0, returned, ended, answers, error: None }))
+        let lists = (0..lists).map(|list| (list..jobs).step_by(lists).collect()).collect();
+        Self(Mutex::new(Jobs { lists, ended: BTreeMap::new(), answers, error: None }))
     }
 
     fn jobs(&self) -> MutexGuard<'_, Jobs<A>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// A job to do; `None` when all are handed out or one failed.
-    fn next(&self) -> Option<usize> {
+    /// A job for a worker; `None` when all are handed out or one failed.
+    fn next(&self, worker: usize) -> Option<usize> {
         let mut jobs = self.jobs();
         if jobs.error.is_some() {
             return None;
         }
-        jobs.returned.pop_first().or_else(|| {
-            let number = jobs.next;
-            jobs.next += 1;
-            (number < jobs.answers.len()).then_some(number)
-        })
+        let lists = jobs.lists.len();
+        jobs.lists[worker % lists].pop_front()
     }
 
     fn put(&self, number: usize, answer: A) {
@@ -197,9 +219,10 @@ impl<A> Board<A> {
     }
 
     /// Takes a job back. Whoever gave it back asks for the next one, so none is forgotten. How many workers ended at it.
-    fn give_back(&self, number: usize) -> usize {
+    fn give_back(&self, worker: usize, number: usize) -> usize {
         let mut jobs = self.jobs();
-        jobs.returned.insert(number);
+        let lists = jobs.lists.len();
+        jobs.lists[worker % lists].push_front(number);
         let ended = jobs.ended.entry(number).or_default();
         *ended += 1;
         *ended

@@ -6,12 +6,14 @@
 
 use crate::mapped::Mapped;
 use crate::part::{self, Number, Part};
+use crate::pool::SharedFile;
 use crate::replace::Replacement;
 use crate::{Column, Dataset, Error, Result};
 use serde::{Deserialize, Serialize};
 use std::any::Any;
 use std::borrow::Cow;
 use std::fmt;
+use std::io::Write;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -46,10 +48,13 @@ type Kept = (u128, Arc<dyn Any + Send + Sync>);
 
 /// A stored table that is open.
 pub struct StoredTable {
-    path: PathBuf,
+    /// None where it is a part that has no name.
+    path: Option<PathBuf>,
     hash: u128,
     header: Header,
     part: Part,
+    /// Those of the part that it has.
+    range: Range<usize>,
     /// What was asked for last: whoever needs another will not need this again.
     derived: Mutex<Option<(u128, Arc<Part>)>>,
     kept: Mutex<Option<Kept>>,
@@ -74,6 +79,21 @@ impl StoredTable {
     }
 
     fn create_from(path: &Path, dataset: &Dataset, first: Option<u64>) -> Result<Self> {
+        let mut file = Replacement::new(path)?;
+        Self::write_from(&mut file, dataset, first)?;
+        file.commit_read_only()?;
+        Self::open(path)
+    }
+
+    /// Writes a table, for [`of_rows`](Self::of_rows).
+    ///
+    /// # Errors
+    /// When `to` fails.
+    pub fn write(to: &mut impl Write, dataset: &Dataset) -> Result<()> {
+        Self::write_from(to, dataset, None)
+    }
+
+    fn write_from(to: &mut impl Write, dataset: &Dataset, first: Option<u64>) -> Result<()> {
         let stored = |column: &Column| match column {
             Column::F32(_) => Stored::F32,
             Column::F64(_) => Stored::F64,
@@ -86,10 +106,22 @@ impl StoredTable {
         let sections: Vec<Cow<'_, [u8]>> = dataset.columns().iter().map(bytes).collect();
         let sections: Vec<(&str, &[u8])> =
             names.iter().map(String::as_str).zip(sections.iter().map(|s| &**s)).collect();
-        let mut file = Replacement::new(path)?;
-        part::write(&mut file, KIND, &header, &sections)?;
-        file.commit_read_only()?;
-        Self::open(path)
+        part::write(to, KIND, &header, &sections)
+    }
+
+    /// Rows of a part that [`write`](Self::write) wrote, as a table of their own, which has the number of its first row. What is derived
+    /// of it has no name either, in the folder for temporary files, and its hash is 0.
+    ///
+    /// # Errors
+    /// When the part is another, or has fewer rows.
+    pub fn of_rows(part: Part, range: Range<usize>) -> Result<Self> {
+        let header: Header = part.header(KIND)?;
+        if range.start > range.end || range.end as u64 > header.rows {
+            return Err(Error::Fit(format!("rows {range:?} are none of a table of {} rows", header.rows)));
+        }
+        let header = Header { rows: range.len() as u64, first: Some(range.start as u64), ..header };
+        let (derived, kept) = (Mutex::default(), Mutex::default());
+        Ok(Self { path: None, hash: 0, header, part, range, derived, kept })
     }
 
     /// As [`create`](Self::create), with rows sorted by the hash of their cells: the same rows are the same file in whatever order they
@@ -128,8 +160,8 @@ impl StoredTable {
         let part = Part::new(&file)?;
         let header: Header = part.header(KIND)?;
         let hash = xxh3_128(&file);
-        let (derived, kept) = (Mutex::default(), Mutex::default());
-        Ok(Self { path: path.to_owned(), hash, header, part, derived, kept })
+        let (range, derived, kept) = (0..header.rows as usize, Mutex::default(), Mutex::default());
+        Ok(Self { path: Some(path.to_owned()), hash, header, part, range, derived, kept })
     }
 
     /// Number of rows.
@@ -155,15 +187,18 @@ impl StoredTable {
         let column = |(j, (name, stored)): (usize, &(String, Stored))| {
             let section = j.to_string();
             let column = match stored {
-                Stored::F32 => Column::F32(self.part.numbers(&section)?.into()),
-                Stored::F64 => Column::F64(self.part.numbers(&section)?.into()),
+                Stored::F32 => Column::F32(self.part.numbers_of(&section, self.range.clone())?.into()),
+                Stored::F64 => Column::F64(self.part.numbers_of(&section, self.range.clone())?.into()),
                 Stored::Categorical(dictionary) => Column::Categorical {
-                    codes: self.part.numbers(&section)?.into(),
+                    codes: self.part.numbers_of(&section, self.range.clone())?.into(),
                     dictionary: dictionary.clone(),
                 },
                 Stored::Boolean => {
                     let bit = |&b: &u8| (b < MISSING).then_some(b == 1);
-                    Column::Boolean(self.part.section(&section)?.iter().map(bit).collect())
+                    let section = self.part.section(&section)?;
+                    Column::Boolean(
+                        section.get(self.range.clone()).unwrap_or_default().iter().map(bit).collect(),
+                    )
                 }
             };
             if column.len() as u64 != self.header.rows {
@@ -183,19 +218,28 @@ impl StoredTable {
     pub fn derived(
         &self,
         name: u128,
-        make: impl FnOnce(&Dataset, &mut Replacement) -> Result<()>,
+        make: impl FnOnce(&Dataset, &mut dyn Write) -> Result<()>,
     ) -> Result<Arc<Part>> {
         let mut last = self.derived.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some((_, part)) = last.as_ref().filter(|(known, _)| *known == name) {
             return Ok(Arc::clone(part));
         }
-        let path = self.path.with_extension(format!("{name:032x}"));
-        if !path.exists() {
-            let mut file = Replacement::new(&path)?;
-            make(&self.dataset()?, &mut file)?;
-            file.commit_read_only()?;
-        }
-        let mapped = Mapped::read_only(&path).map_err(|e| Error::io(&path, e))?;
+        let mapped = match &self.path {
+            Some(path) => {
+                let path = path.with_extension(format!("{name:032x}"));
+                if !path.exists() {
+                    let mut file = Replacement::new(&path)?;
+                    make(&self.dataset()?, &mut file)?;
+                    file.commit_read_only()?;
+                }
+                Mapped::read_only(&path).map_err(|e| Error::io(&path, e))?
+            }
+            None => {
+                // The one before goes first.
+                *last = None;
+                SharedFile::in_folder(&std::env::temp_dir(), |to| make(&self.dataset()?, to))?.map()?
+            }
+        };
         let part = Arc::new(Part::new(&mapped)?);
         *last = Some((name, Arc::clone(&part)));
         Ok(part)
@@ -402,6 +446,22 @@ mod tests {
     }
 
     #[test]
+    fn rows_of_a_part_are_a_table_of_their_own() {
+        let file = SharedFile::new(|to| StoredTable::write(to, &table())).unwrap();
+        let of = |rows: Range<usize>| StoredTable::of_rows(Part::new(&file.map()?)?, rows);
+        for rows in [0..3, 1..3, 2..2] {
+            let stored = of(rows.clone()).unwrap();
+            assert_eq!((stored.first(), stored.rows()), (Some(rows.start as u64), rows.len()));
+            assert_eq!(stored.dataset().unwrap(), table().take(&rows.collect::<Vec<_>>()));
+        }
+        assert!(of(2..4).is_err());
+        let make = |table: &Dataset, mut to: &mut dyn Write| {
+            part::write(&mut to, "rows", &(), &[("rows", &f64::bytes(&[table.rows() as f64]))])
+        };
+        assert_eq!(of(1..3).unwrap().derived(1, make).unwrap().numbers::<f64>("rows").unwrap(), [2.0]);
+    }
+
+    #[test]
     fn what_is_kept_is_made_once_until_another_is_asked_for() {
         let folder = folder("kept");
         let stored = StoredTable::create(&folder.join("rows.part"), &table()).unwrap();
@@ -422,10 +482,10 @@ mod tests {
         let stored = StoredTable::create(&path, &table()).unwrap();
         let made = std::cell::Cell::new(0);
         let sums = |stored: &StoredTable, name: u128| {
-            let make = |table: &Dataset, file: &mut Replacement| {
+            let make = |table: &Dataset, mut file: &mut dyn Write| {
                 made.set(made.get() + 1);
                 let rows = f64::bytes(&[table.rows() as f64, name as f64]);
-                part::write(file, "sums", &(), &[("rows", &rows)])
+                part::write(&mut file, "sums", &(), &[("rows", &rows)])
             };
             stored.derived(name, make).unwrap().numbers::<f64>("rows").unwrap()
         };

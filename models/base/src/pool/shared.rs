@@ -43,7 +43,10 @@ impl SharedFile {
         }
     }
 
-    fn in_folder(folder: &Path, fill: impl FnOnce(&mut BufWriter<File>) -> Result<()>) -> Result<Self> {
+    pub(crate) fn in_folder(
+        folder: &Path,
+        fill: impl FnOnce(&mut BufWriter<File>) -> Result<()>,
+    ) -> Result<Self> {
         Self::fill(unnamed(folder).map_err(|e| Error::io(folder, e))?, false, fill)
     }
 

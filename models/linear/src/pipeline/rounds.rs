@@ -13,10 +13,10 @@ use generalised::GeneralisedTrainer;
 use least_squares::LeastSquaresTrainer;
 use logistic::LogisticTrainer;
 use serde::{Deserialize, Serialize};
+use std::io::Write;
 use tilewise_base::encoder::rounds::{EncoderTrainer, TableRows};
 use tilewise_base::encoder::{self, Encoder, Options};
 use tilewise_base::part::{self, Number, Part};
-use tilewise_base::replace::Replacement;
 use tilewise_base::rounds::{InBytes, advance_bytes, request_bytes};
 use tilewise_base::target::SeenTarget;
 use tilewise_base::{Dataset, Error, Fit, FitReport, Mapped, Model, Result, Roles, StoredTable, Task, roles};
@@ -359,7 +359,7 @@ pub fn partial(request: &[u8], table: &StoredTable) -> Result<Vec<u8>> {
 }
 
 /// Writes the design matrix of rows, their targets, weights and offsets.
-fn encode(dataset: &Dataset, encoding: &[u8], to: &mut Replacement) -> Result<()> {
+fn encode(dataset: &Dataset, encoding: &[u8], mut to: &mut dyn Write) -> Result<()> {
     let encoding: Encoding = serde_json::from_slice(encoding).map_err(unwritable)?;
     let Encoding { roles, encoder, answers, classes } = encoding;
     let target = roles.needed_target()?;
@@ -380,7 +380,7 @@ fn encode(dataset: &Dataset, encoding: &[u8], to: &mut Replacement) -> Result<()
     sections.extend(weights.as_ref().map(|w| ("weight", f64::lying(w))));
     sections.extend(offset.as_ref().map(|o| ("offset", f64::lying(o))));
     let sections: Vec<(&str, &[u8])> = sections.iter().map(|(name, bytes)| (*name, &**bytes)).collect();
-    part::write(to, KIND, &(dataset.rows() as u64, encoder.width() as u64), &sections)
+    part::write(&mut to, KIND, &(dataset.rows() as u64, encoder.width() as u64), &sections)
 }
 
 /// Encoded rows, where they lie.
