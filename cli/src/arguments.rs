@@ -245,7 +245,7 @@ impl Threads {
 #[derive(Args)]
 #[command(next_help_heading = "Running")]
 pub(crate) struct Running {
-    /// Where trees are grown: by threads, or by processes that share the columns in memory. The result does not depend on it
+    /// Where training is done: by threads, or by processes that share the columns in memory (linear models, trees, forests, gbdt)
     #[arg(long, default_value = "threads", value_name = "ENGINE", value_parser = ["threads", "processes"])]
     engine: String,
     /// Worker processes of --engine processes; by default as many as threads

@@ -56,13 +56,13 @@ impl Progress for Silent {
     fn round(&self, _: u64, _: u64, _: &str) {}
 }
 
-/// Where the pieces of a fit are done. No bit of the model depends on it.
+/// Where the pieces of a fit are done. No bit of a model of trees depends on it; sums of linear models may merge at other places.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum Engine {
     /// By threads of this process.
     #[default]
     Threads,
-    /// By worker processes, where a family can.
+    /// By worker processes, where a family can: one thread each, and any number gives the same bits.
     Processes(Workers),
 }
 
