@@ -3,6 +3,7 @@
 //! It begins on a cache line, so that a vector of 64 bytes never straddles two.
 
 use std::ops::{Deref, DerefMut};
+use tilewise_base::{Error, Result};
 use tilewise_kernels::Float;
 
 /// Bytes of a cache line.
@@ -16,6 +17,16 @@ pub(crate) struct Arena<T> {
 }
 
 impl<T: Float> Arena<T> {
+    /// `len` zeros, of which there may be too many.
+    ///
+    /// # Errors
+    /// When there is no memory for them. (`vec!`, which gets pages that are zero already, would end the process.)
+    pub(crate) fn try_zeros(len: usize) -> Result<Self> {
+        let tried = Vec::<T>::new().try_reserve_exact(len.saturating_add(LINE));
+        tried.map_err(|e| Error::Fit(format!("there is no memory for the {len} numbers of a batch: {e}")))?;
+        Ok(Self::zeros(len))
+    }
+
     /// `len` zeros.
     pub(crate) fn zeros(len: usize) -> Self {
         let data = vec![T::ZERO; len + LINE / size_of::<T>()];

@@ -18,11 +18,13 @@ pub(crate) struct Workspace<T> {
 }
 
 impl<T: Float> Workspace<T> {
-    pub(crate) fn new(plan: &Plan, capacity: usize, trains: bool) -> Self {
-        let notes = plan.notes + plan.notes_per_row * capacity;
+    /// # Errors
+    /// When there is no memory for so many rows.
+    pub(crate) fn new(plan: &Plan, capacity: usize, trains: bool) -> Result<Self> {
+        let notes = plan.notes_per_row.saturating_mul(capacity).saturating_add(plan.notes);
         let slopes = if trains { plan.slots_len(capacity) } else { 0 };
-        let values = Arena::zeros(plan.slots_len(capacity));
-        Self { capacity, values, slopes: Arena::zeros(slopes), notes: Arena::zeros(notes) }
+        let values = Arena::try_zeros(plan.slots_len(capacity))?;
+        Ok(Self { capacity, values, slopes: Arena::try_zeros(slopes)?, notes: Arena::try_zeros(notes)? })
     }
 }
 

@@ -16,6 +16,10 @@ const ALIGN: usize = 16;
 /// Most weights of a network: a number for each fits the memory of large machines, and no product of widths overflows.
 const MOST_WEIGHTS: usize = 1 << 40;
 
+/// Most numbers of a row in all layers, and of an image with what pads it: 4 GiB of `f32`. Layers without weights, such as pooling of
+/// a huge image, are not bounded by those of a file.
+pub(crate) const MOST_NUMBERS: usize = 1 << 30;
+
 /// A matrix of the batch.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Slot {
@@ -183,7 +187,7 @@ impl Plan {
             dropouts: 0,
             per_row: 0,
         };
-        let first = plan.slot(inputs, false, None);
+        let first = plan.slot(inputs, false, None).map_err(Error::Fit)?;
         let last = plan.add(layers, "", first)?;
         if plan.tensors.is_empty() {
             return Err(Error::Fit("a network needs a layer that learns, such as a dense one".into()));
@@ -195,7 +199,7 @@ impl Plan {
 
     /// Numbers of an arena of all slots.
     pub(crate) fn slots_len(&self, rows: usize) -> usize {
-        self.per_row * rows + (self.slots.len() + 1) * ALIGN
+        self.per_row.saturating_mul(rows).saturating_add((self.slots.len() + 1) * ALIGN)
     }
 
     pub(crate) fn outputs(&self) -> usize {
@@ -207,10 +211,15 @@ impl Plan {
         self.steps.last().map_or(0, |step| step.output)
     }
 
-    fn slot(&mut self, width: usize, learns: bool, image: Option<Image>) -> usize {
+    /// Room for `width` numbers of a row; an error in words where that is too much.
+    fn slot(&mut self, width: usize, learns: bool, image: Option<Image>) -> Result<usize, String> {
+        let all = self.per_row.checked_add(width).filter(|all| *all <= MOST_NUMBERS);
+        let all = all.ok_or_else(|| {
+            format!("with its {width} numbers a row has more than {MOST_NUMBERS} in all layers; fewer are accepted")
+        })?;
         self.slots.push(Slot { width, before: self.per_row, index: self.slots.len(), learns, image });
-        self.per_row += width;
-        self.slots.len() - 1
+        self.per_row = all;
+        Ok(self.slots.len() - 1)
     }
 
     fn tensor(&mut self, name: String, shape: (usize, usize), kind: Kind) -> Result<Range<usize>> {
@@ -344,14 +353,14 @@ impl Plan {
                         return Err(refuse(&if found == width { shapes } else { what }));
                     }
                     let learns = self.slots[end].learns || learns;
-                    let output = self.slot(width, learns, image);
+                    let output = self.slot(width, learns, image).map_err(|what| refuse(&what))?;
                     self.steps[fork].op = Op::Fork { join: output };
                     self.steps.push(Step { op: Op::Join { fork: input }, input: end, output });
                     input = output;
                     continue;
                 }
             };
-            let output = self.slot(out_width, learns, out_image);
+            let output = self.slot(out_width, learns, out_image).map_err(|what| refuse(&what))?;
             self.steps.push(Step { op, input, output });
             input = output;
         }

@@ -84,7 +84,14 @@ pub(crate) fn answer<T: Float>(
         let kept = spare.lock().unwrap_or_else(PoisonError::into_inner).pop();
         // One that is too small was for fewer rows.
         let kept = kept.filter(|work| work.capacity >= rows);
-        let mut work = kept.unwrap_or_else(|| Workspace::new(plan, rows, false));
+        let work = kept.map_or_else(|| Workspace::new(plan, rows, false), Ok);
+        let fail = |e| {
+            failed.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(e);
+        };
+        let mut work = match work {
+            Ok(work) => work,
+            Err(e) => return fail(e),
+        };
         let input = x.row_range(first..first + rows).as_slice().filter(|_| in_place);
         if input.is_none() {
             for (r, to) in work.values[..rows * inputs].chunks_exact_mut(inputs).enumerate() {
@@ -98,8 +105,7 @@ pub(crate) fn answer<T: Float>(
         let passed = parallel::on_this_thread(|| forward(plan, &network.weights, &mut work, rows, mode));
         if let Err(e) = passed {
             // A shape that is too long for so many rows, which the plan was asked about for one.
-            failed.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(e);
-            return;
+            return fail(e);
         }
         out.copy_from_slice(&work.values[plan.slots[plan.last()].range(work.capacity, rows)]);
         spare.lock().unwrap_or_else(PoisonError::into_inner).push(work);

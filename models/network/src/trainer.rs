@@ -104,7 +104,8 @@ impl<T: Float> Trainer<T> {
     /// For batches of at most `capacity` rows.
     ///
     /// # Errors
-    /// When a number is out of range or class weights are not one for each class, finite and not negative.
+    /// When a number is out of range or class weights are not one for each class, finite and not negative, or there is no memory for
+    /// so many rows.
     pub fn new(network: Network<T>, settings: Settings, capacity: usize) -> Result<Self> {
         settings.loss.check()?;
         settings.optimiser.check()?;
@@ -129,7 +130,7 @@ impl<T: Float> Trainer<T> {
             }
             None => None,
         };
-        let (work, len) = (Workspace::new(&network.plan, capacity, true), network.weights.len());
+        let (work, len) = (Workspace::new(&network.plan, capacity, true)?, network.weights.len());
         let state = State::new(&settings.optimiser, len);
         Ok(Self {
             class_weights,

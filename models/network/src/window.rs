@@ -1,5 +1,6 @@
 //! Windows that slide over images.
 
+use crate::plan::MOST_NUMBERS;
 use serde::{Deserialize, Serialize};
 use tilewise_base::{Error, Result};
 use tilewise_kernels::{Conv2d, Kernel2d};
@@ -66,8 +67,15 @@ pub(crate) struct Places {
 
 impl Places {
     /// # Errors
-    /// When the window has no pixels or does not fit into the padded image.
+    /// When the window has no pixels or does not fit into the padded image, or that is too large.
     pub(crate) fn new(window: Window, input: Image, channels: usize) -> Result<Self> {
+        let padded = |axis: usize| window.padding[axis].saturating_mul(2).saturating_add(input.size[axis]);
+        let numbers = padded(0).saturating_mul(padded(1)).saturating_mul(input.channels);
+        if numbers > MOST_NUMBERS {
+            return Err(Error::Fit(format!(
+                "with its padding it has {numbers} numbers; up to {MOST_NUMBERS} are accepted"
+            )));
+        }
         let output = Image { size: convolution(window, input, channels, 1)?.output_size(), channels };
         Ok(Self { window, input, output })
     }

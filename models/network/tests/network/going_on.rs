@@ -1,10 +1,12 @@
 //! Gradients added up over pieces of a batch, and training that stops and goes on.
 
 use crate::gradients::{normal, settings};
+use tilewise_base::ModelFile;
+use tilewise_base::model_file::Writer;
 use tilewise_kernels::MatRef;
 use tilewise_kernels::parallel::{Scheme, with_threads};
 use tilewise_network::{
-    Function, Initialiser, Layer, Loss, Network, Optimiser, Rows, Settings, Targets, Trainer,
+    Function, Initialiser, Layer, Loss, Network, Optimiser, Rows, Settings, Targets, Trainer, Window,
 };
 
 const CROSS: Loss = Loss::CrossEntropy { smoothing: 0.0 };
@@ -99,6 +101,56 @@ fn a_trainer_goes_on_with_the_same_bits() {
             });
         }
     }
+}
+
+/// The weights of such layers are few, so a small file can ask for any amount of memory.
+#[test]
+fn checkpoints_of_huge_layers_are_refused_before_memory_is_taken() {
+    let layers = |size: usize, window: Window| {
+        vec![
+            Layer::image(1, size, size),
+            Layer::AveragePool { window },
+            Layer::Flatten,
+            Layer::Dense { outputs: 1, bias: false },
+        ]
+    };
+    let small = layers(4, Window::square(4));
+    let settings = || settings(Loss::Squared, Optimiser::SGD);
+    let network = Network::<f32>::new(16, &small, Initialiser::Auto, 2).unwrap();
+    let bytes = Trainer::new(network, settings(), 4).unwrap().checkpoint().unwrap();
+    let file = ModelFile::parse(&bytes).unwrap();
+    let element = file.metadata::<String>("element").unwrap();
+    let with = |inputs: usize, layers: Vec<Layer>| {
+        let metadata = serde_json::json!({
+            "inputs": inputs, "layers": layers, "element": element, "loss": Loss::Squared, "optimiser": Optimiser::SGD,
+            "weight_decay": 0.0, "clip": null, "class_weights": null, "seed": settings().seed, "steps": 0, "passes": 0,
+        });
+        let tensors = ["weights", "running", "first", "second"];
+        let writer = tensors.iter().fold(Writer::new("network-checkpoint", metadata), |writer, name| {
+            let shape = file.shape(name).unwrap().to_vec();
+            writer.tensor_f64(name, &shape, &file.tensor_f64(name, &shape).unwrap())
+        });
+        let bytes = writer.to_bytes().unwrap();
+        Trainer::<f32>::resume(&bytes, settings(), 4).map(drop).map_err(|e| e.to_string())
+    };
+    assert_eq!(with(16, small), Ok(()));
+    let padded = Window { size: [1 << 17; 2], padding: [1 << 16; 2], ..Window::square(1) };
+    let sparse = Window { dilation: [1; 2], stride: [1 << 20; 2], ..Window::square(1) };
+    for (inputs, layers, part) in [
+        (1 << 40, layers(1 << 20, Window::square(1 << 20)), "in all layers"),
+        (1 << 29, vec![Layer::dense(1)], "as many numbers"),
+        (1 << 28, layers(1 << 14, Window::square(1 << 14)), "in its layers"),
+        (16, layers(4, padded), "with its padding"),
+        (16, layers(4, sparse.padding(usize::MAX / 4)), "pool"),
+        (usize::MAX, layers(4, Window::square(4)), "accepted"),
+    ] {
+        let told = with(inputs, layers).unwrap_err();
+        assert!(told.contains(part), "{part}: {told}");
+    }
+    // Rows that there is no memory for are an error too.
+    let network = Network::<f32>::new(16, &layers(4, Window::square(4)), Initialiser::Auto, 2).unwrap();
+    let told = Trainer::new(network, settings(), usize::MAX / 64).map(drop).unwrap_err().to_string();
+    assert!(told.contains("no memory"), "{told}");
 }
 
 #[test]
