@@ -173,7 +173,7 @@ mod tests {
         let scores = vec![0.4, 0.6, f64::NAN];
         assert_eq!(answers(&task(None), scores.clone(), 3, false).unwrap().names(), ["score"]);
         let table = answers(&task(Some(0.6)), scores, 3, false).unwrap();
-        assert_eq!(table.columns()[1], Column::Boolean(vec![Some(false), Some(true), None]));
+        assert_eq!(table.columns()[1], Column::Boolean(vec![Some(false), Some(true), None].into()));
     }
 
     #[test]

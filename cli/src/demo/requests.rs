@@ -49,7 +49,7 @@ pub(crate) fn row(problem: &Problem, row: usize) -> String {
                 Column::Categorical { codes, dictionary } => {
                     dictionary.get(codes[row] as usize).map(|text| text.as_str().into())
                 }
-                Column::Boolean(values) => values[row].map(Into::into),
+                Column::Boolean(values) => values.get(row).map(Into::into),
                 numbers => serde_json::Number::from_f64(numbers.cell(row)).map(Into::into),
             };
             object.insert(name.clone(), cell.unwrap_or_default());

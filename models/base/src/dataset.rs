@@ -1,7 +1,7 @@
 //! Tables, a typed array per column, in memory or in files that are mapped.
 
 use crate::error::listed;
-use crate::{Array, Error, Field, Kind, Result, Schema, Storage};
+use crate::{Array, Error, Field, Flags, Kind, Result, Schema, Storage};
 
 /// The code of a missing category.
 pub const MISSING_CODE: u32 = u32::MAX;
@@ -21,7 +21,7 @@ pub enum Column {
         dictionary: Vec<String>,
     },
     /// True or false; `None` is missing.
-    Boolean(Vec<Option<bool>>),
+    Boolean(Flags),
 }
 
 impl Column {
@@ -56,11 +56,11 @@ impl Column {
             Self::F64(x) => x[row],
             Self::Categorical { codes, .. } if codes[row] == MISSING_CODE => f64::NAN,
             Self::Categorical { codes, .. } => f64::from(codes[row]),
-            Self::Boolean(x) => x[row].map_or(f64::NAN, |b| f64::from(u8::from(b))),
+            Self::Boolean(x) => x.get(row).map_or(f64::NAN, |b| f64::from(u8::from(b))),
         }
     }
 
-    /// As [`Column::take`]; numbers and codes lie where `storage` puts them.
+    /// As [`Column::take`]; cells lie where `storage` puts them.
     ///
     /// # Errors
     /// As [`Storage::zeros`].
@@ -71,7 +71,7 @@ impl Column {
             Self::Categorical { codes, dictionary } => {
                 Self::Categorical { codes: storage.gather(codes, rows)?, dictionary: dictionary.clone() }
             }
-            Self::Boolean(_) => self.take(rows),
+            Self::Boolean(x) => Self::Boolean(x.take_to(storage, rows)?),
         })
     }
 
@@ -84,7 +84,7 @@ impl Column {
                 codes: rows.iter().map(|&r| codes[r]).collect(),
                 dictionary: dictionary.clone(),
             },
-            Self::Boolean(x) => Self::Boolean(rows.iter().map(|&r| x[r]).collect()),
+            Self::Boolean(x) => Self::Boolean(rows.iter().map(|&r| x.get(r)).collect()),
         }
     }
 }

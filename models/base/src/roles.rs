@@ -388,7 +388,7 @@ mod tests {
             ("x", Column::F64(vec![1.0, f64::NAN, 3.0, f64::INFINITY].into())),
             ("text", text),
             ("label", Column::F32(vec![10.0, -2.0, 9.0, 10.0].into())),
-            ("flag", Column::Boolean(vec![Some(true), Some(true), None, Some(false)])),
+            ("flag", Column::Boolean(vec![Some(true), Some(true), None, Some(false)].into())),
             ("w", Column::F64(vec![1.0, 0.0, 0.5, -1.0].into())),
         ];
         Dataset::new(columns.into_iter().map(|(n, c)| (n.to_owned(), c)).collect()).unwrap()

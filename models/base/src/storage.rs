@@ -19,6 +19,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 /// Arrays of fewer bytes are in memory and are not counted: a page of each would be more than they are.
 const SMALL: u64 = 16 << 10;
 
+/// Bytes that texts of categories may take under any limit, however low.
+const FEW_TEXTS: u64 = 1 << 20;
+
 /// Where arrays are put. The default is memory without a limit.
 #[derive(Clone, Debug, Default)]
 pub struct Storage(Option<Arc<Limited>>);
@@ -27,6 +30,8 @@ pub struct Storage(Option<Arc<Limited>>);
 struct Limited {
     /// Bytes that arrays in memory may still take.
     left: AtomicU64,
+    /// Bytes that the texts of a table's categories may take, which are always in memory.
+    texts: u64,
     folder: PathBuf,
     /// Bytes that were put into files.
     in_files: AtomicU64,
@@ -41,7 +46,8 @@ impl Storage {
         let folder = folder.into();
         unnamed(&folder).map_err(|e| Error::io(&folder, e))?;
         allow_files();
-        Ok(Self(Some(Arc::new(Limited { left: bytes.into(), folder, in_files: AtomicU64::new(0) }))))
+        let texts = (bytes / 2).max(FEW_TEXTS);
+        Ok(Self(Some(Arc::new(Limited { left: bytes.into(), texts, folder, in_files: AtomicU64::new(0) }))))
     }
 
     /// Whether the folder of files is itself in memory, so that a limit saves nothing.
@@ -64,6 +70,12 @@ impl Storage {
     /// Bytes that were put into files so far.
     pub fn in_files(&self) -> u64 {
         self.0.as_ref().map_or(0, |limited| limited.in_files.load(Ordering::Relaxed))
+    }
+
+    /// What counts the texts of a table's categories: beside a limit for arrays they may take half as much again, and 1 MiB at least.
+    pub fn texts(&self) -> Texts {
+        let most = self.0.as_ref().map_or(u64::MAX, |limited| limited.texts);
+        Texts { most, taken: Arc::default() }
     }
 
     /// So many zeros, to be written.
@@ -147,7 +159,10 @@ impl Limited {
                         one; a higher limit of memory, or of open files (ulimit -n), is needed";
             return Error::io(&self.folder, io::Error::new(e.kind(), what));
         }
-        Error::io(&self.folder, e)
+        let what = format!(
+            "what the memory limit does not leave in memory cannot be put into a file of this folder: {e}"
+        );
+        Error::io(&self.folder, io::Error::other(what))
     }
 }
 
@@ -193,6 +208,25 @@ pub(crate) fn unnamed(folder: &Path) -> io::Result<File> {
 /// Of the clock; for names that others do not have.
 fn nanoseconds() -> u128 {
     std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).map_or(0, |time| time.as_nanos())
+}
+
+/// Counts the texts of categories while a table is read. Clones count together.
+#[derive(Clone, Debug)]
+pub struct Texts {
+    most: u64,
+    taken: Arc<AtomicU64>,
+}
+
+impl Texts {
+    /// Bytes that they may take.
+    pub fn most(&self) -> u64 {
+        self.most
+    }
+
+    /// Counts so many bytes more; whether they may be taken.
+    pub fn take(&self, bytes: u64) -> bool {
+        self.taken.fetch_add(bytes, Ordering::Relaxed).saturating_add(bytes) <= self.most
+    }
 }
 
 /// A part of the memory that a storage may take; given back when it is dropped.

@@ -8,7 +8,7 @@ use crate::mapped::Mapped;
 use crate::part::{self, Number, Part};
 use crate::pool::SharedFile;
 use crate::replace::Replacement;
-use crate::{Column, Dataset, Error, Result};
+use crate::{Column, Dataset, Error, Flags, Result};
 use serde::{Deserialize, Serialize};
 use std::any::Any;
 use std::borrow::Cow;
@@ -22,9 +22,6 @@ use xxhash_rust::xxh3::xxh3_128;
 
 /// How the head of such a part calls it.
 const KIND: &str = "table";
-
-/// What a boolean is in the file; 0 and 1 are false and true.
-const MISSING: u8 = 2;
 
 #[derive(Debug, Serialize, Deserialize)]
 struct Header {
@@ -194,11 +191,9 @@ impl StoredTable {
                     dictionary: dictionary.clone(),
                 },
                 Stored::Boolean => {
-                    let bit = |&b: &u8| (b < MISSING).then_some(b == 1);
                     let section = self.part.section(&section)?;
-                    Column::Boolean(
-                        section.get(self.range.clone()).unwrap_or_default().iter().map(bit).collect(),
-                    )
+                    let codes = section.get(self.range.clone()).unwrap_or_default();
+                    Column::Boolean(Flags::of_codes(codes.to_vec().into()))
                 }
             };
             if column.len() as u64 != self.header.rows {
@@ -297,7 +292,7 @@ fn by_hash(dataset: &Dataset) -> Vec<usize> {
                     Column::F32(x) => cells.extend(x[row].to_le_bytes()),
                     Column::F64(x) => cells.extend(x[row].to_le_bytes()),
                     Column::Categorical { codes, .. } => cells.extend(codes[row].to_le_bytes()),
-                    Column::Boolean(x) => cells.push(x[row].map_or(MISSING, u8::from)),
+                    Column::Boolean(x) => cells.push(Flags::code(x.get(row))),
                 }
             }
             (xxh3_128(&cells), row)
@@ -343,7 +338,7 @@ fn bytes(column: &Column) -> Cow<'_, [u8]> {
         Column::F32(x) => f32::lying(x),
         Column::F64(x) => f64::lying(x),
         Column::Categorical { codes, .. } => u32::lying(codes),
-        Column::Boolean(x) => x.iter().map(|b| b.map_or(MISSING, u8::from)).collect(),
+        Column::Boolean(x) => x.iter().map(Flags::code).collect(),
     }
 }
 
@@ -358,7 +353,7 @@ mod tests {
             ("single", Column::F32(vec![0.1, f32::INFINITY, -0.0].into())),
             ("double", Column::F64(vec![0.1, f64::MIN, 5e-324].into())),
             ("text", Column::Categorical { codes: vec![1, MISSING_CODE, 0].into(), dictionary }),
-            ("flag", Column::Boolean(vec![Some(false), None, Some(true)])),
+            ("flag", Column::Boolean(vec![Some(false), None, Some(true)].into())),
         ];
         Dataset::new(columns.map(|(name, column)| (name.to_owned(), column)).to_vec()).unwrap()
     }

@@ -10,7 +10,7 @@ use arrow_array::cast::AsArray;
 use arrow_array::types::{ArrowPrimitiveType, Float16Type, Float32Type, Float64Type};
 use arrow_array::{Array, ArrayRef, RecordBatch, downcast_integer_array};
 use arrow_schema::{ArrowError, DataType, SchemaRef};
-use tilewise_base::{Column, Dataset, Error, Growing, Result, Storage};
+use tilewise_base::{Column, Dataset, Error, Flags, Growing, Result, Storage, Texts};
 
 /// What a source of batches gives.
 pub(crate) type Batches = Box<dyn Iterator<Item = Result<RecordBatch, ArrowError>> + Send>;
@@ -30,6 +30,7 @@ pub(crate) struct Shape {
     storage: Storage,
 }
 
+#[derive(Clone)]
 struct ColumnPlan {
     /// Its place in the file's schema, and the batches'.
     at: usize,
@@ -50,10 +51,7 @@ impl Shape {
         for wanted in plan(names, file, None, options)? {
             let data = schema.field(wanted.at).data_type().clone();
             let plan = ColumnPlan { at: wanted.at, name: wanted.name, data, rule: wanted.rule };
-            let cells = match &plan.data {
-                DataType::Dictionary(_, values) => values,
-                data => data,
-            };
+            let cells = plan.cells();
             let numeric = cells.is_integer() || cells.is_floating() || *cells == DataType::Null;
             let textual = matches!(cells, DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View);
             if !numeric && !textual && *cells != DataType::Boolean {
@@ -97,27 +95,85 @@ impl Shape {
         batches: impl Iterator<Item = Result<RecordBatch>>,
         first: u64,
     ) -> Result<Dataset> {
-        let mut columns: Vec<Cells> = self.plans.iter().map(|plan| Cells::new(plan, &self.storage)).collect();
-        let mut row = first;
-        for batch in batches {
-            let batch = batch?;
-            for (plan, cells) in self.plans.iter().zip(&mut columns) {
-                let array = batch.columns().get(plan.at).ok_or_else(|| {
-                    plan.fault(&self.file, "a batch lacks this column; the file is damaged".to_owned())
-                })?;
-                let fault =
-                    |fault: Fault| plan.fault(&self.file, format!("row {}: {}", fault.line, fault.what));
-                cells.push(array, row, &self.missing)?.map_err(fault)?;
-            }
-            row += batch.num_rows() as u64;
-        }
-        let named = |(plan, cells): (&ColumnPlan, Cells)| Ok((plan.name.clone(), cells.finish()?));
-        Dataset::new(self.plans.iter().zip(columns).map(named).collect::<Result<_>>()?)
+        let mut rows = Rows::new(self);
+        rows.push(self, batches, first)?;
+        rows.finish()
     }
 
     /// What a failing reader said.
     pub(crate) fn error(&self, e: impl std::fmt::Display) -> Error {
         damaged(&self.file, e)
+    }
+}
+
+/// Rows of one file or several under construction.
+pub(crate) struct Rows {
+    /// The first file, and its columns.
+    file: String,
+    plans: Vec<ColumnPlan>,
+    columns: Vec<Cells>,
+}
+
+impl Rows {
+    /// None yet, of a table whose first file has this shape.
+    pub(crate) fn new(shape: &Shape) -> Self {
+        let texts = shape.storage.texts();
+        let columns = shape.plans.iter().map(|plan| Cells::new(plan, &shape.storage, &texts)).collect();
+        Self { file: shape.file.clone(), plans: shape.plans.clone(), columns }
+    }
+
+    /// The columns of another file in the order of the first.
+    ///
+    /// # Errors
+    /// When it lacks one, has one more, or one of another type.
+    pub(crate) fn accept(&self, mut shape: Shape) -> Result<Shape> {
+        let differs = |plan: &ColumnPlan, what: String| {
+            plan.fault(&shape.file, format!("{what}; files of one table have the same columns"))
+        };
+        if let Some(more) = shape.plans.iter().find(|here| self.plans.iter().all(|p| p.name != here.name)) {
+            return Err(differs(more, format!("is not in {}", self.file)));
+        }
+        let mut plans = Vec::new();
+        for plan in &self.plans {
+            let Some(here) = shape.plans.iter().find(|here| here.name == plan.name) else {
+                return Err(differs(plan, format!("is missing, and {} has it", self.file)));
+            };
+            if here.holds() != plan.holds() && *here.cells() != DataType::Null {
+                return Err(differs(here, format!("is {} where {} has {}", here.data, self.file, plan.data)));
+            }
+            plans.push(here.clone());
+        }
+        shape.plans = plans;
+        Ok(shape)
+    }
+
+    /// Appends `batches` of a file of this shape, whose first row is number `first` of it.
+    pub(crate) fn push(
+        &mut self,
+        shape: &Shape,
+        batches: impl Iterator<Item = Result<RecordBatch>>,
+        first: u64,
+    ) -> Result<()> {
+        let mut row = first;
+        for batch in batches {
+            let batch = batch?;
+            for (plan, cells) in shape.plans.iter().zip(&mut self.columns) {
+                let array = batch.columns().get(plan.at).ok_or_else(|| {
+                    plan.fault(&shape.file, "a batch lacks this column; the file is damaged".to_owned())
+                })?;
+                let fault =
+                    |fault: Fault| plan.fault(&shape.file, format!("row {}: {}", fault.line, fault.what));
+                cells.push(array, row, &shape.missing)?.map_err(fault)?;
+            }
+            row += batch.num_rows() as u64;
+        }
+        Ok(())
+    }
+
+    /// The table.
+    pub(crate) fn finish(self) -> Result<Dataset> {
+        let named = |(plan, cells): (ColumnPlan, Cells)| Ok((plan.name, cells.finish()?));
+        Dataset::new(self.plans.into_iter().zip(self.columns).map(named).collect::<Result<_>>()?)
     }
 }
 
@@ -142,7 +198,35 @@ pub(crate) fn guarded<T>(file: &str, work: impl FnOnce() -> Result<T>) -> Result
     })
 }
 
+/// What becomes of the cells of a column.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Holds {
+    F32,
+    F64,
+    Booleans,
+    Text,
+}
+
 impl ColumnPlan {
+    /// The type of a cell.
+    fn cells(&self) -> &DataType {
+        match &self.data {
+            DataType::Dictionary(_, values) => values,
+            data => data,
+        }
+    }
+
+    fn holds(&self) -> Holds {
+        match self.cells() {
+            _ if self.rule == Rule::Categorical => Holds::Text,
+            DataType::Null if self.rule == Rule::Boolean => Holds::Booleans,
+            DataType::Float16 | DataType::Float32 => Holds::F32,
+            DataType::Boolean => Holds::Booleans,
+            DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View => Holds::Text,
+            _ => Holds::F64,
+        }
+    }
+
     fn fault(&self, file: &str, what: String) -> Error {
         Error::Data { file: file.to_owned(), line: None, column: Some(self.name.clone()), what }
     }
@@ -152,23 +236,18 @@ impl ColumnPlan {
 enum Cells {
     F32(Growing<f32>),
     F64(Growing<f64>),
-    Booleans(Vec<Option<bool>>),
+    /// As [`Flags::code`] writes them.
+    Booleans(Growing<u8>),
     Text(Text),
 }
 
 impl Cells {
-    fn new(plan: &ColumnPlan, storage: &Storage) -> Self {
-        let cells = match &plan.data {
-            DataType::Dictionary(_, values) => values,
-            data => data,
-        };
-        match cells {
-            _ if plan.rule == Rule::Categorical => Self::Text(Text::new(storage)),
-            DataType::Null if plan.rule == Rule::Boolean => Self::Booleans(Vec::new()),
-            DataType::Float16 | DataType::Float32 => Self::F32(storage.grow()),
-            DataType::Boolean => Self::Booleans(Vec::new()),
-            DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View => Self::Text(Text::new(storage)),
-            _ => Self::F64(storage.grow()),
+    fn new(plan: &ColumnPlan, storage: &Storage, texts: &Texts) -> Self {
+        match plan.holds() {
+            Holds::F32 => Self::F32(storage.grow()),
+            Holds::F64 => Self::F64(storage.grow()),
+            Holds::Booleans => Self::Booleans(storage.grow()),
+            Holds::Text => Self::Text(Text::new(storage, texts)),
         }
     }
 
@@ -182,12 +261,19 @@ impl Cells {
         match (self, cells) {
             (Self::F32(all), Read::F32(new)) => all.extend_from_slice(&new)?,
             (Self::F64(all), Read::F64(new)) => all.extend_from_slice(&new)?,
+            (Self::F32(all), Read::Nothing(n)) => all.extend_from_slice(&vec![f32::NAN; n])?,
             (Self::F64(all), Read::Nothing(n)) => all.extend_from_slice(&vec![f64::NAN; n])?,
-            (Self::Booleans(all), Read::Booleans(new)) => all.extend(new),
-            (Self::Booleans(all), Read::Nothing(n)) => all.extend(std::iter::repeat_n(None, n)),
+            (Self::Booleans(all), Read::Booleans(new)) => {
+                all.extend_from_slice(&new.into_iter().map(Flags::code).collect::<Vec<_>>())?;
+            }
+            (Self::Booleans(all), Read::Nothing(n)) => {
+                all.extend_from_slice(&vec![Flags::code(None); n])?;
+            }
             (Self::Text(all), Read::Text(new)) => {
                 for (i, cell) in new.iter().enumerate() {
-                    all.push(cell.filter(|cell| !missing.is(cell)), at(i))?;
+                    if let Err(what) = all.push(cell.filter(|cell| !missing.is(cell)), at(i))? {
+                        return Ok(Err(Fault { line: at(i), column: None, what }));
+                    }
                 }
             }
             (Self::Text(all), new) => {
@@ -199,7 +285,10 @@ impl Cells {
                         Read::Booleans(x) => x[i].map(|b| b.to_string()),
                         Read::Text(_) | Read::Nothing(_) => None,
                     };
-                    all.push(cell.as_deref().filter(|cell| !missing.is(cell)), at(i))?;
+                    let cell = cell.as_deref().filter(|cell| !missing.is(cell));
+                    if let Err(what) = all.push(cell, at(i))? {
+                        return Ok(Err(Fault { line: at(i), column: None, what }));
+                    }
                 }
             }
             _ => {
@@ -215,7 +304,7 @@ impl Cells {
         Ok(match self {
             Self::F32(x) => Column::F32(x.finish()?),
             Self::F64(x) => Column::F64(x.finish()?),
-            Self::Booleans(x) => Column::Boolean(x),
+            Self::Booleans(x) => Column::Boolean(Flags::of_codes(x.finish()?)),
             Self::Text(x) => x.categorical()?,
         })
     }

@@ -4,10 +4,9 @@
 //! distinct value with its count and the line where it was first seen, so the kind is decided at the end, exactly,
 //! over the whole file, and no cell is read twice for it.
 
-use crate::csv::at;
 use crate::options::Missing;
 use std::collections::HashMap;
-use tilewise_base::{Column, Growing, Kind, MISSING_CODE, Result, Storage};
+use tilewise_base::{Column, Error, Flags, Growing, Kind, MISSING_CODE, Result, Storage, Texts};
 
 /// A column with at least this share of numbers among its cells that are not missing is meant to be numeric: a text
 /// among them is an error rather than a reason to make a category of every number.
@@ -116,43 +115,112 @@ impl Tally {
     }
 }
 
+/// What the cells of a column in one file are, missing ones aside.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Holds {
+    Nothing,
+    Numbers,
+    Text,
+    Both,
+}
+
+impl Holds {
+    fn of(numbers: bool, text: bool) -> Self {
+        match (numbers, text) {
+            (false, false) => Self::Nothing,
+            (true, false) => Self::Numbers,
+            (false, true) => Self::Text,
+            (true, true) => Self::Both,
+        }
+    }
+}
+
 /// Numbers so far.
 pub(crate) struct Numbers {
     values: Growing<f64>,
     tally: Tally,
+    /// Numbers and texts of the files that are over.
+    over: (u64, u64),
 }
+
+/// A distinct text.
+struct Seen {
+    count: u64,
+    /// Where it was first.
+    line: u64,
+    /// The last file that had it.
+    file: u32,
+    is_number: bool,
+}
+
+/// Bytes that a distinct text takes besides its letters: its entry in the table of codes, its counts, and what an allocation adds.
+const TEXT_BYTES: u64 = 64;
 
 /// Distinct texts so far.
 pub(crate) struct Text {
     codes: Growing<u32>,
     storage: Storage,
     index: HashMap<Box<str>, u32>,
-    /// By code: how often, and on which line first.
-    seen: Vec<(u64, u64)>,
+    /// By code.
+    seen: Vec<Seen>,
+    /// Counts the texts of all columns.
+    texts: Texts,
+    /// The number of the file, and whether it has numbers and other text in this column.
+    file: u32,
+    numbers: bool,
+    others: bool,
 }
 
 impl Text {
-    pub(crate) fn new(storage: &Storage) -> Self {
-        let (index, seen) = (HashMap::new(), Vec::new());
-        Self { codes: storage.grow(), storage: storage.clone(), index, seen }
+    pub(crate) fn new(storage: &Storage, texts: &Texts) -> Self {
+        Self {
+            codes: storage.grow(),
+            storage: storage.clone(),
+            index: HashMap::new(),
+            seen: Vec::new(),
+            texts: texts.clone(),
+            file: 0,
+            numbers: false,
+            others: false,
+        }
     }
 
-    /// Appends a cell; `None` is missing.
-    pub(crate) fn push(&mut self, cell: Option<&str>, line: u64) -> Result<()> {
-        let code = cell.map_or(MISSING_CODE, |cell| self.code(cell, line));
-        self.codes.push(code)
+    /// Appends a cell; `None` is missing. The inner error is about the cell: its text is one too many.
+    pub(crate) fn push(&mut self, cell: Option<&str>, line: u64) -> Result<Result<(), String>> {
+        let code = match cell.map_or(Ok(MISSING_CODE), |cell| self.code(cell, line)) {
+            Ok(code) => code,
+            Err(what) => return Ok(Err(what)),
+        };
+        self.codes.push(code).map(Ok)
     }
 
-    fn code(&mut self, cell: &str, line: u64) -> u32 {
+    fn code(&mut self, cell: &str, line: u64) -> Result<u32, String> {
         if let Some(&code) = self.index.get(cell) {
-            self.seen[code as usize].0 += 1;
-            return code;
+            let seen = &mut self.seen[code as usize];
+            seen.count += 1;
+            if seen.file != self.file {
+                seen.file = self.file;
+                self.numbers |= seen.is_number;
+                self.others |= !seen.is_number;
+            }
+            return Ok(code);
+        }
+        if !self.texts.take(cell.len() as u64 + TEXT_BYTES) {
+            return Err(format!(
+                "the texts of categories, {} of this column so far, take more than the {} bytes that the memory limit leaves for \
+                 them; a higher limit is needed, or a table without such a column",
+                self.seen.len(),
+                self.texts.most()
+            ));
         }
         // There are fewer than 2^32 - 1 distinct texts: they would not fit memory.
         let code = self.seen.len() as u32;
         self.index.insert(cell.into(), code);
-        self.seen.push((1, line));
-        code
+        let is_number = !matches!(look(cell), Look::Other);
+        self.numbers |= is_number;
+        self.others |= !is_number;
+        self.seen.push(Seen { count: 1, line, file: self.file, is_number });
+        Ok(code)
     }
 
     /// The categories, in a sorted dictionary.
@@ -175,7 +243,7 @@ impl Text {
         let mut numbers = vec![f64::NAN; self.seen.len()];
         let mut booleans = vec![None; self.seen.len()];
         for (text, &code) in &self.index {
-            let (count, line) = self.seen[code as usize];
+            let Seen { count, line, .. } = self.seen[code as usize];
             booleans[code as usize] = boolean(text);
             match look(text) {
                 Look::Number(x) => {
@@ -192,8 +260,9 @@ impl Text {
             return Ok(Ok(Column::F64(self.storage.map(&self.codes.finish()?, value)?)));
         }
         if booleans.iter().all(Option::is_some) {
-            let value = |&c: &u32| booleans.get(c as usize).copied().flatten();
-            return Ok(Ok(Column::Boolean(self.codes.finish()?.iter().map(value).collect())));
+            let value = |&c: &u32| Flags::code(booleans.get(c as usize).copied().flatten());
+            let codes = self.storage.map(&self.codes.finish()?, value)?;
+            return Ok(Ok(Column::Boolean(Flags::of_codes(codes))));
         }
         match tally.first.take() {
             Some(odd) if tally.share() >= NUMERIC_SHARE => Ok(Err(odd.fault(name, &tally))),
@@ -236,22 +305,23 @@ pub(crate) fn speaks_for_text(cell: &str) -> bool {
 /// A column under construction.
 pub(crate) enum Builder {
     Numbers(Numbers),
-    Booleans(Vec<Option<bool>>),
+    /// As [`Flags::code`] writes them.
+    Booleans(Growing<u8>),
     Text(Text),
 }
 
 impl Builder {
-    pub(crate) fn new(rule: Rule, storage: &Storage) -> Self {
+    pub(crate) fn new(rule: Rule, storage: &Storage, texts: &Texts) -> Self {
         match rule {
             Rule::Numeric | Rule::PerhapsNumeric => {
-                Self::Numbers(Numbers { values: storage.grow(), tally: Tally::default() })
+                Self::Numbers(Numbers { values: storage.grow(), tally: Tally::default(), over: (0, 0) })
             }
-            Rule::Boolean => Self::Booleans(Vec::new()),
-            Rule::Categorical | Rule::PerhapsText => Self::Text(Text::new(storage)),
+            Rule::Boolean => Self::Booleans(storage.grow()),
+            Rule::Categorical | Rule::PerhapsText => Self::Text(Text::new(storage, texts)),
         }
     }
 
-    /// Appends a cell.
+    /// Appends a cell. The inner error is about the cell, the outer one about what stores it.
     #[inline]
     pub(crate) fn push(
         &mut self,
@@ -259,7 +329,7 @@ impl Builder {
         line: u64,
         rule: Rule,
         missing: &Missing,
-    ) -> Result<(), String> {
+    ) -> Result<Result<(), String>> {
         match self {
             Self::Numbers(column) => {
                 let value = if missing.is(cell) {
@@ -274,35 +344,55 @@ impl Builder {
                         odd => {
                             let infinite = matches!(odd, Look::Infinite);
                             if rule == Rule::Numeric {
-                                return Err(Odd { line, text: cell.to_owned(), infinite }.strict());
+                                return Ok(Err(Odd { line, text: cell.to_owned(), infinite }.strict()));
                             }
                             column.tally.odd(cell, line, infinite, 1);
                             f64::NAN
                         }
                     }
                 };
-                column.values.push(value).map_err(|e| e.to_string())?;
+                column.values.push(value)?;
             }
-            Self::Booleans(column) => column.push(if missing.is(cell) {
+            Self::Booleans(column) => column.push(Flags::code(if missing.is(cell) {
                 None
             } else {
                 match (boolean(cell), cell) {
                     (Some(b), _) => Some(b),
                     (_, "0") => Some(false),
                     (_, "1") => Some(true),
-                    _ => return Err(format!("{} is not a boolean: true, false, 1 or 0", shown(cell))),
+                    _ => return Ok(Err(format!("{} is not a boolean: true, false, 1 or 0", shown(cell)))),
                 }
-            }),
+            }))?,
+            Self::Text(column) => return column.push((!missing.is(cell)).then_some(cell), line),
+        }
+        Ok(Ok(()))
+    }
+
+    /// At the end of a file: what the column held in it.
+    pub(crate) fn holds(&mut self) -> Holds {
+        match self {
+            Self::Numbers(column) => {
+                let Tally { numbers, odd, infinite, .. } = column.tally;
+                let (numbers, texts) = (numbers + infinite, odd - infinite);
+                let before = std::mem::replace(&mut column.over, (numbers, texts));
+                Holds::of(numbers > before.0, texts > before.1)
+            }
+            Self::Booleans(_) => Holds::Nothing,
             Self::Text(column) => {
-                column.push((!missing.is(cell)).then_some(cell), line).map_err(|e| e.to_string())?;
+                column.file += 1;
+                Holds::of(std::mem::take(&mut column.numbers), std::mem::take(&mut column.others))
             }
         }
-        Ok(())
     }
 
     /// The column; `None` when it turned out to be no numbers and has to be read again as [`Rule::PerhapsText`].
-    pub(crate) fn finish(self, name: &str, rule: Rule, file: &str) -> Result<Option<Column>> {
-        let fault = |fault: Fault| at(file, fault);
+    /// `fault` says where one is.
+    pub(crate) fn finish(
+        self,
+        name: &str,
+        rule: Rule,
+        fault: &dyn Fn(Fault) -> Error,
+    ) -> Result<Option<Column>> {
         match self {
             Self::Numbers(mut column) => match column.tally.first.take() {
                 None => Ok(Some(Column::F64(column.values.finish()?))),
@@ -311,7 +401,7 @@ impl Builder {
                 }
                 Some(_) => Ok(None),
             },
-            Self::Booleans(column) => Ok(Some(Column::Boolean(column))),
+            Self::Booleans(column) => Ok(Some(Column::Boolean(Flags::of_codes(column.finish()?)))),
             Self::Text(column) if rule == Rule::PerhapsText => column.infer(name)?.map(Some).map_err(fault),
             Self::Text(column) => column.categorical().map(Some),
         }

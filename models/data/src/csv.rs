@@ -11,35 +11,74 @@ pub(crate) mod chunks;
 pub(crate) mod records;
 pub(crate) mod sniff;
 
-use crate::column::{Builder, Fault, Rule, speaks_for_text};
+use crate::column::{Builder, Fault, Holds, Rule, speaks_for_text};
 use crate::options::{Missing, ReadOptions};
 use chunks::Stream;
 use records::{Cell, Records, Step};
 use std::collections::HashMap;
-use std::io::Read;
+use std::fs::File;
+use std::io::{Cursor, Read};
+use std::path::PathBuf;
 use tilewise_base::error::listed;
-use tilewise_base::{Column, Dataset, Error, Result, Storage};
+use tilewise_base::{Array, Column, Dataset, Error, Result, Storage};
 
-/// Gives the bytes of a file from its beginning.
-pub(crate) type Open<'a> = &'a mut dyn FnMut() -> Result<Box<dyn Read + Send + 'a>>;
+/// A file of a table, which may be read again.
+pub(crate) struct Source<'a> {
+    /// What errors call it.
+    pub(crate) name: String,
+    pub(crate) bytes: Bytes<'a>,
+}
 
-/// The table in a file that errors call `file`.
-pub(crate) fn read<'a>(open: Open<'a>, file: &str, options: &ReadOptions<'_>) -> Result<Dataset> {
-    let mut stream = Stream::new(open()?, file, options)?;
-    if options.schema.is_none_or(|s| stream.layout.plans.iter().any(|p| s.position(&p.name).is_none())) {
-        stream.guess()?;
+/// Where its bytes are.
+pub(crate) enum Bytes<'a> {
+    File(PathBuf),
+    Kept(Array<u8>),
+    Memory(&'a [u8]),
+}
+
+impl Source<'_> {
+    /// Its bytes from the beginning.
+    fn open(&self) -> Result<Box<dyn Read + Send + '_>> {
+        Ok(match &self.bytes {
+            Bytes::File(path) => Box::new(File::open(path).map_err(|e| Error::io(path, e))?),
+            Bytes::Kept(bytes) => Box::new(Cursor::new(bytes)),
+            Bytes::Memory(bytes) => Box::new(Cursor::new(bytes)),
+        })
     }
-    let start = stream.line;
-    let all = stream.layout.plans.clone();
-    let mut plans = all.clone();
+}
+
+/// The table in these files, one after another. Their columns are those of the first, in any order.
+pub(crate) fn read(sources: &[Source<'_>], options: &ReadOptions<'_>) -> Result<Dataset> {
+    let (mut all, mut plans, mut start) = (Vec::new(), Vec::new(), 1);
     let mut columns: HashMap<usize, Column> = HashMap::new();
     loop {
-        let Some(builders) = stream.read(&plans, usize::MAX, &options.storage)? else {
-            return Err(nothing(file, "there are no rows below the names", start));
+        let mut rows = None;
+        for source in sources {
+            let mut stream = Stream::new(source.open()?, &source.name, options)?;
+            if all.is_empty() {
+                let is_open = |p: &Plan| options.schema.is_none_or(|s| s.position(&p.name).is_none());
+                if stream.layout.plans.iter().any(is_open) {
+                    stream.guess()?;
+                }
+                all = stream.layout.plans.clone();
+                plans = all.clone();
+            }
+            start = stream.line;
+            let rows = rows.get_or_insert_with(|| Rows::new(&plans, &options.storage));
+            let here = stream.layout.places_of(&plans, &all, source, &sources[0])?;
+            rows.files.push((rows.before, source.name.clone()));
+            stream.read(&here, usize::MAX, rows)?;
+            rows.before += stream.line;
+            rows.check_kinds(&plans)?;
+        }
+        let Some(rows) = rows.filter(|rows| rows.count > 0) else {
+            let file = sources.first().map_or("", |source| &source.name);
+            let line = (sources.len() == 1).then_some(start);
+            return Err(nothing(file, "there are no rows below the names", line));
         };
         let mut again = Vec::new();
-        for (plan, builder) in plans.into_iter().zip(builders) {
-            match builder.finish(&plan.name, plan.rule, file)? {
+        for (plan, builder) in plans.into_iter().zip(rows.builders) {
+            match builder.finish(&plan.name, plan.rule, &|fault| place(&rows.files, fault))? {
                 Some(column) => drop(columns.insert(plan.at, column)),
                 None => again.push(Plan { rule: Rule::PerhapsText, ..plan }),
             }
@@ -48,7 +87,6 @@ pub(crate) fn read<'a>(open: Open<'a>, file: &str, options: &ReadOptions<'_>) ->
             break;
         }
         plans = again;
-        stream = Stream::new(open()?, file, options)?;
     }
     let named = all.into_iter().filter_map(|p| columns.remove(&p.at).map(|c| (p.name, c)));
     Dataset::new(named.collect())
@@ -91,7 +129,7 @@ impl Layout {
         let mut records = Records::new(text, 1, delimiter, whole);
         let mut first = Vec::new();
         if records.next(&mut first).map_err(|fault| at(file, fault))? != Step::Record {
-            return Err(nothing(file, "the file is empty; a table is needed", 1));
+            return Err(nothing(file, "the file is empty; a table is needed", Some(1)));
         }
         let width = first.len();
         let line = first[0].line;
@@ -101,7 +139,7 @@ impl Layout {
                 return Err(nothing(
                     file,
                     &format!("{} names are given for {width} cells", names.len()),
-                    line,
+                    Some(line),
                 ));
             }
             None if options.header => first.iter().map(|cell| cell.text.to_string()).collect(),
@@ -115,6 +153,30 @@ impl Layout {
         let plans = plan(names, file, Some(line), options)?;
         let missing = Missing::new(options, true);
         Ok((Self { delimiter, width, plans, missing }, records))
+    }
+
+    /// The places in the file `source` of the columns of `plans`; the table's columns are `all`, as `first` has them.
+    fn places_of(
+        &self,
+        plans: &[Plan],
+        all: &[Plan],
+        source: &Source<'_>,
+        first: &Source<'_>,
+    ) -> Result<Vec<Plan>> {
+        let differs = |column: &str, what: String| Error::Data {
+            file: source.name.clone(),
+            line: None,
+            column: Some(column.to_owned()),
+            what: format!("{what}; files of one table have the same columns"),
+        };
+        let here: HashMap<&str, usize> = self.plans.iter().map(|p| (&p.name[..], p.at)).collect();
+        if let Some(lacking) = all.iter().find(|p| !here.contains_key(&p.name[..])) {
+            return Err(differs(&lacking.name, format!("is missing, and {} has it", first.name)));
+        }
+        if let Some(more) = self.plans.iter().find(|here| all.iter().all(|p| p.name != here.name)) {
+            return Err(differs(&more.name, format!("is not in {}", first.name)));
+        }
+        Ok(plans.iter().map(|p| Plan { at: here[&p.name[..]], ..p.clone() }).collect())
     }
 
     /// Looks at the first records of `text`, which starts on this line, for columns that are no numbers. The file ends where the text
@@ -143,40 +205,86 @@ impl Layout {
 }
 
 /// Rows under construction.
-pub(crate) struct Table<'l> {
-    layout: &'l Layout,
-    plans: &'l [Plan],
+pub(crate) struct Rows {
     pub(crate) builders: Vec<Builder>,
-    pub(crate) rows: usize,
+    pub(crate) count: usize,
+    /// Lines of the files before: builders count lines over all files.
+    before: u64,
+    /// Lines before each file, and its name.
+    files: Vec<(u64, String)>,
+    /// What each column was first seen to hold, and in which file.
+    held: Vec<Option<(Holds, usize)>>,
 }
 
-impl<'l> Table<'l> {
-    pub(crate) fn new(layout: &'l Layout, plans: &'l [Plan], storage: &Storage) -> Self {
-        Self {
-            layout,
-            plans,
-            builders: plans.iter().map(|p| Builder::new(p.rule, storage)).collect(),
-            rows: 0,
-        }
+impl Rows {
+    pub(crate) fn new(plans: &[Plan], storage: &Storage) -> Self {
+        let texts = storage.texts();
+        let builders = plans.iter().map(|p| Builder::new(p.rule, storage, &texts)).collect();
+        Self { builders, count: 0, before: 0, files: Vec::new(), held: vec![None; plans.len()] }
     }
 
-    pub(crate) fn push(&mut self, cells: &[Cell<'_>]) -> Result<(), Fault> {
-        let width = self.layout.width;
+    /// Appends a row. The inner error is about the row, the outer one about what stores it.
+    pub(crate) fn push(
+        &mut self,
+        layout: &Layout,
+        plans: &[Plan],
+        cells: &[Cell<'_>],
+    ) -> Result<Result<(), Fault>> {
+        let width = layout.width;
         if cells.len() != width {
             let what = format!("expected {width} cells as in the first line, found {}", cells.len());
-            return Err(Fault { line: cells[0].line, column: None, what });
+            return Ok(Err(Fault { line: cells[0].line, column: None, what }));
         }
-        for (plan, builder) in self.plans.iter().zip(&mut self.builders) {
-            let cell = &cells[plan.at];
-            builder.push(&cell.text, cell.line, plan.rule, &self.layout.missing).map_err(|what| Fault {
-                line: cell.line,
+        for (plan, builder) in plans.iter().zip(&mut self.builders) {
+            let Cell { text, line } = &cells[plan.at];
+            if let Err(what) = builder.push(text, self.before + line, plan.rule, &layout.missing)? {
+                return Ok(Err(Fault { line: *line, column: Some(plan.name.clone()), what }));
+            }
+        }
+        self.count += 1;
+        Ok(Ok(()))
+    }
+
+    /// At the end of a file: refuses one, where kinds are not given, whose column holds nothing but text where that of a file before held nothing but numbers, or
+    /// the other way round. As one file both would be categories, which nobody meant.
+    fn check_kinds(&mut self, plans: &[Plan]) -> Result<()> {
+        let file = self.files.len() - 1;
+        for ((builder, plan), held) in self.builders.iter_mut().zip(plans).zip(&mut self.held) {
+            if !matches!(plan.rule, Rule::PerhapsNumeric | Rule::PerhapsText) {
+                continue;
+            }
+            let (told, before) = match (builder.holds(), &held) {
+                (Holds::Nothing, _) => continue,
+                (now, None) => {
+                    *held = Some((now, file));
+                    continue;
+                }
+                (Holds::Text, Some((Holds::Numbers, before))) => ("text where the column of", *before),
+                (Holds::Numbers, Some((Holds::Text, before))) => ("numbers where the column of", *before),
+                _ => continue,
+            };
+            let rest = if told.starts_with("text") { "numbers" } else { "text" };
+            let what = format!(
+                "holds {told} {} holds {rest}; files of one table have the same kinds of columns; say --categorical {} if it \
+                 holds categories",
+                self.files[before].1, plan.name
+            );
+            return Err(Error::Data {
+                file: self.files[file].1.clone(),
+                line: None,
                 column: Some(plan.name.clone()),
                 what,
-            })?;
+            });
         }
-        self.rows += 1;
         Ok(())
     }
+}
+
+/// A fault whose line counts over these files.
+fn place(files: &[(u64, String)], fault: Fault) -> Error {
+    let file = files.partition_point(|(before, _)| *before < fault.line).saturating_sub(1);
+    let (before, name) = &files[file];
+    at(name, Fault { line: fault.line - before, ..fault })
 }
 
 /// What to read of the columns called `names`, in their order.
@@ -255,6 +363,6 @@ pub(crate) fn at(file: &str, fault: Fault) -> Error {
     Error::Data { file: file.to_owned(), line: Some(fault.line), column: fault.column, what: fault.what }
 }
 
-fn nothing(file: &str, what: &str, line: u64) -> Error {
-    at(file, Fault { line, column: None, what: what.to_owned() })
+fn nothing(file: &str, what: &str, line: Option<u64>) -> Error {
+    Error::Data { file: file.to_owned(), line, column: None, what: what.to_owned() }
 }

@@ -1,6 +1,6 @@
 //! Readers for CSV, Parquet, Arrow IPC and libsvm files.
 //!
-//! [`read`] gives a whole table, [`chunks`] one of so many rows at a time. A column is numeric, boolean or
+//! [`read`] gives a whole table, [`read_files`] one of several files, [`chunks`] one of so many rows at a time. A column is numeric, boolean or
 //! categorical; kinds are in the file (Parquet, Arrow), given ([`ReadOptions::schema`]) or inferred over the whole file
 //! (CSV). A cell that does not fit is an error with file, line, column name and text.
 //!
@@ -26,5 +26,5 @@ mod write;
 pub use chunks::{Chunks, chunks};
 pub use libsvm::{read_sparse, sparse_bytes};
 pub use options::{Format, MISSING, ReadOptions};
-pub use read::{read, read_bytes};
+pub use read::{files, read, read_bytes, read_files};
 pub use write::{push_number, write_csv};

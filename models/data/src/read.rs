@@ -1,15 +1,16 @@
-//! Reads a whole table from a file, stdin or memory.
+//! Reads a whole table from a file, several, a folder of them, stdin or memory.
 
-use crate::batches::{Batches, Shape, guarded};
+use crate::batches::{Batches, Rows, Shape, guarded};
+use crate::csv::{self, Source};
 use crate::options::{Format, ReadOptions};
-use crate::{csv, ipc, libsvm, parquet};
+use crate::{ipc, libsvm, parquet};
 use bytes::Bytes;
 use std::fs::File;
 use std::io::{BufReader, Cursor, Read};
 use std::path::{Path, PathBuf};
 use tilewise_base::{Dataset, Error, Result};
 
-/// The table in the file at `path`; `-` is stdin.
+/// The table in the file at `path`, or in the files of the folder there, as [`read_files`] says; `-` is stdin.
 ///
 /// ```no_run
 /// let table = tilewise_data::read("iris.csv", &tilewise_data::ReadOptions::default())?;
@@ -20,9 +21,118 @@ use tilewise_base::{Dataset, Error, Result};
 /// # Errors
 /// When it cannot be opened or is not a table; the error names file, line (or row), column and text.
 pub fn read(path: impl AsRef<Path>, options: &ReadOptions<'_>) -> Result<Dataset> {
+    read_files(&[path], options)
+}
+
+/// The table whose rows are those of several files of one format (CSV, Parquet or Arrow), one after another; a folder stands for its
+/// [`files`]. All have the columns of the first, in any order, and the same types. Kinds of CSV columns are inferred over all files.
+///
+/// # Errors
+/// When there is no file, one cannot be opened, is not a table, or has other columns or types than the first; the error names file,
+/// line (or row), column and text.
+pub fn read_files<P: AsRef<Path>>(paths: &[P], options: &ReadOptions<'_>) -> Result<Dataset> {
+    let mut all = Vec::new();
+    for path in paths {
+        all.extend(files(path)?);
+    }
+    let Some(first) = all.first() else {
+        return Err(Error::Fit("no file is named; a table is needed".into()));
+    };
+    let kind = format(first, options)?;
+    for path in &all[1..] {
+        if [first, path].contains(&&PathBuf::from("-")) {
+            return refused(path, "stdin is a table of its own, and no part of one");
+        }
+        if format(path, options)? != kind {
+            return refused(
+                path,
+                &format!("is of another format than {}; files of one table have one", first.display()),
+            );
+        }
+    }
+    match kind {
+        Format::Csv => {
+            let sources =
+                all.iter().map(|path| Input::open(path)?.source(options)).collect::<Result<Vec<_>>>()?;
+            csv::read(&sources, options)
+        }
+        Format::Libsvm if all.len() > 1 => refused(
+            &all[1],
+            "a libsvm file is a table of its own; csv, parquet and arrow files can be parts of one",
+        ),
+        Format::Libsvm => {
+            let input = Input::open(first)?;
+            let name = input.name();
+            libsvm::read(&input.bytes()?, &name, options)
+        }
+        Format::Parquet | Format::Arrow => columnar(all.iter().map(|path| Input::open(path)), kind, options),
+    }
+}
+
+/// The files of the folder at `path`, sorted by name, or `path` itself where it is no folder. Files whose names begin with a dot or an
+/// underscore, by which others mark what is no table, are left out.
+///
+/// # Errors
+/// When the folder cannot be read, has no file, or a folder within it.
+pub fn files(path: impl AsRef<Path>) -> Result<Vec<PathBuf>> {
     let path = path.as_ref();
-    let format = format(path, options)?;
-    Input::open(path)?.table(format, options)
+    if path == Path::new("-") || !path.is_dir() {
+        return Ok(vec![path.to_owned()]);
+    }
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(path).map_err(|e| Error::io(path, e))? {
+        let entry = entry.map_err(|e| Error::io(path, e))?;
+        if entry.file_name().as_encoded_bytes().first().is_some_and(|first| b"._".contains(first)) {
+            continue;
+        }
+        if entry.path().is_dir() {
+            return refused(
+                &entry.path(),
+                "is a folder in a folder; a table is read from the files of one folder",
+            );
+        }
+        found.push(entry.path());
+    }
+    if found.is_empty() {
+        return refused(path, "there is no file in the folder");
+    }
+    found.sort_unstable();
+    Ok(found)
+}
+
+fn refused<T>(path: &Path, what: &str) -> Result<T> {
+    let file = path.display().to_string();
+    Err(Error::Data { file, line: None, column: None, what: what.to_owned() })
+}
+
+/// The table in columnar files, one after another.
+fn columnar(
+    inputs: impl IntoIterator<Item = Result<Input>>,
+    format: Format,
+    options: &ReadOptions<'_>,
+) -> Result<Dataset> {
+    let (mut rows, mut first) = (None, String::new());
+    for input in inputs {
+        let input = input?;
+        let file = input.name();
+        guarded(&file, || {
+            let (shape, batches) = input.batches(format, options)?;
+            let rows = rows.get_or_insert_with(|| Rows::new(&shape));
+            let shape = rows.accept(shape)?;
+            rows.push(&shape, batches.map(|batch| batch.map_err(|e| shape.error(e))), 1)
+        })?;
+        first = if first.is_empty() { file } else { first };
+    }
+    let table = guarded(&first, || rows.map_or_else(|| Ok(Dataset::default()), Rows::finish))?;
+    if table.rows() == 0 {
+        return Err(Error::Data {
+            file: first,
+            line: None,
+            column: None,
+            what: "there are no rows".to_owned(),
+        });
+    }
+    Ok(table)
 }
 
 /// The table in `bytes`, which errors call `name`; its extension tells the format unless `options` do.
@@ -32,10 +142,14 @@ pub fn read(path: impl AsRef<Path>, options: &ReadOptions<'_>) -> Result<Dataset
 pub fn read_bytes(bytes: &[u8], name: &str, options: &ReadOptions<'_>) -> Result<Dataset> {
     let format = format(Path::new(name), options)?;
     match format {
-        Format::Csv => csv::read(&mut || Ok(Box::new(Cursor::new(bytes))), name, options),
+        Format::Csv => {
+            csv::read(&[Source { name: name.to_owned(), bytes: csv::Bytes::Memory(bytes) }], options)
+        }
         Format::Libsvm => libsvm::read(bytes, name, options),
-        _ => Input::Memory { name: name.to_owned(), bytes: Bytes::copy_from_slice(bytes) }
-            .table(format, options),
+        _ => {
+            let input = Input::Memory { name: name.to_owned(), bytes: Bytes::copy_from_slice(bytes) };
+            columnar([Ok(input)], format, options)
+        }
     }
 }
 
@@ -98,50 +212,26 @@ impl Input {
         Ok(bytes.into())
     }
 
-    fn table(self, format: Format, options: &ReadOptions<'_>) -> Result<Dataset> {
+    /// As text that can be read again: what cannot be, such as a pipe, is kept first.
+    fn source(self, options: &ReadOptions<'_>) -> Result<Source<'static>> {
         let name = self.name();
-        match format {
-            Format::Csv => self.csv(&name, options),
-            Format::Libsvm => libsvm::read(&self.bytes()?, &name, options),
-            Format::Parquet | Format::Arrow => guarded(&name.clone(), || {
-                let (shape, batches) = self.batches(format, options)?;
-                let batches = batches.map(|batch| batch.map_err(|e| shape.error(e)));
-                let table = shape.table(batches, 1)?;
-                if table.rows() == 0 {
-                    let what = "there are no rows".to_owned();
-                    return Err(Error::Data { file: name, line: None, column: None, what });
-                }
-                Ok(table)
-            }),
-        }
-    }
-
-    /// A file is opened again where it is read a second time; what cannot be is kept first.
-    fn csv(self, name: &str, options: &ReadOptions<'_>) -> Result<Dataset> {
-        match self {
-            // A pipe gives its bytes once.
+        let bytes = match self {
             Self::File { path, file } if file.metadata().is_ok_and(|about| about.is_file()) => {
-                let mut first = Some(file);
-                let mut open = || -> Result<Box<dyn Read + Send>> {
-                    let again = || File::open(&path).map_err(|e| Error::io(&path, e));
-                    Ok(Box::new(first.take().map_or_else(again, Ok)?))
-                };
-                csv::read(&mut open, name, options)
+                csv::Bytes::File(path)
             }
-            Self::File { .. } | Self::Stdin => {
-                let (mut stream, mut bytes) = (self.stream()?, options.storage.grow());
+            other => {
+                let (mut stream, mut bytes) = (other.stream()?, options.storage.grow());
                 let mut piece = vec![0; PIECE];
                 loop {
-                    match stream.read(&mut piece).map_err(|e| Error::io(name, e))? {
+                    match stream.read(&mut piece).map_err(|e| Error::io(&name, e))? {
                         0 => break,
                         read => bytes.extend_from_slice(&piece[..read])?,
                     }
                 }
-                let bytes = bytes.finish()?;
-                csv::read(&mut || Ok(Box::new(Cursor::new(&bytes))), name, options)
+                csv::Bytes::Kept(bytes.finish()?)
             }
-            Self::Memory { bytes, .. } => csv::read(&mut || Ok(Box::new(Cursor::new(&bytes))), name, options),
-        }
+        };
+        Ok(Source { name, bytes })
     }
 
     /// The wanted columns of a columnar file, batch by batch.

@@ -29,7 +29,7 @@ pub fn write_csv(table: &Dataset, out: &mut dyn Write) -> io::Result<()> {
                 Column::Categorical { codes, dictionary } => {
                     push_text(&mut line, &dictionary[codes[row] as usize])
                 }
-                Column::Boolean(x) => line.push_str(match x[row] {
+                Column::Boolean(x) => line.push_str(match x.get(row) {
                     Some(true) => "true",
                     Some(false) => "false",
                     None => empty,

@@ -18,7 +18,7 @@ fn array(column: &Column) -> ArrayRef {
     match column {
         Column::F32(x) => Arc::new(Float32Array::from_iter(x.iter().map(|x| (!x.is_nan()).then_some(*x)))),
         Column::F64(x) => Arc::new(Float64Array::from_iter(x.iter().map(|x| (!x.is_nan()).then_some(*x)))),
-        Column::Boolean(x) => Arc::new(BooleanArray::from(x.clone())),
+        Column::Boolean(x) => Arc::new(BooleanArray::from_iter(x.iter())),
         Column::Categorical { codes, dictionary } => {
             let text = |&c: &u32| (c != MISSING_CODE).then(|| dictionary[c as usize].as_str());
             Arc::new(StringArray::from_iter(codes.iter().map(text)))
@@ -27,14 +27,14 @@ fn array(column: &Column) -> ArrayRef {
 }
 
 /// In two batches, where there are rows for two.
-fn batches(table: &Dataset) -> Vec<RecordBatch> {
+pub(crate) fn batches(table: &Dataset) -> Vec<RecordBatch> {
     let columns = table.names().iter().zip(table.columns()).map(|(n, c)| (n, array(c), true));
     let all = RecordBatch::try_from_iter_with_nullable(columns).unwrap();
     let cut = all.num_rows() / 3;
     vec![all.slice(0, cut), all.slice(cut, all.num_rows() - cut)]
 }
 
-fn parquet(batches: &[RecordBatch], compression: Compression) -> Vec<u8> {
+pub(crate) fn parquet(batches: &[RecordBatch], compression: Compression) -> Vec<u8> {
     let options =
         WriterProperties::builder().set_compression(compression).set_max_row_group_row_count(Some(7)).build();
     let mut writer = ArrowWriter::try_new(Vec::new(), batches[0].schema(), Some(options)).unwrap();
@@ -42,7 +42,7 @@ fn parquet(batches: &[RecordBatch], compression: Compression) -> Vec<u8> {
     writer.into_inner().unwrap()
 }
 
-fn arrow(batches: &[RecordBatch]) -> Vec<u8> {
+pub(crate) fn arrow(batches: &[RecordBatch]) -> Vec<u8> {
     let mut writer = arrow_ipc::writer::FileWriter::try_new(Vec::new(), &batches[0].schema()).unwrap();
     batches.iter().for_each(|b| writer.write(b).unwrap());
     writer.into_inner().unwrap()

@@ -2,5 +2,7 @@
 
 mod columnar;
 mod libsvm;
+mod limits;
 mod random;
+mod several;
 mod text;

@@ -40,7 +40,7 @@ fn column(rows: usize) -> impl Strategy<Value = Column> {
     let text = prop::option::weighted(0.9, select(CATEGORIES.to_vec()));
     prop_oneof![
         prop::collection::vec(number, rows).prop_map(|x| Column::F64(x.into())),
-        prop::collection::vec(boolean, rows).prop_map(Column::Boolean),
+        prop::collection::vec(boolean, rows).prop_map(|x| Column::Boolean(x.into())),
         prop::collection::vec(text, rows).prop_map(|texts| categories(&texts)),
     ]
 }
@@ -61,7 +61,7 @@ pub(crate) fn cells(table: &Dataset) -> Vec<Vec<String>> {
         Column::Categorical { codes, dictionary } => {
             dictionary.get(codes[row] as usize).map_or("missing".into(), |t| format!("text {t}"))
         }
-        Column::Boolean(x) => format!("{:?}", x[row]),
+        Column::Boolean(x) => format!("{:?}", x.get(row)),
         Column::F32(x) if !x[row].is_nan() => format!("f32 {:x}", x[row].to_bits()),
         Column::F64(x) if !x[row].is_nan() => format!("f64 {:x}", x[row].to_bits()),
         Column::F32(_) | Column::F64(_) => "NaN".into(),

@@ -35,7 +35,7 @@ fn cells_are_trimmed_and_blank_lines_skipped() {
     let expected = Dataset::new(vec![
         ("name".into(), categories(&[Some("ann"), Some("b, \"c\""), None])),
         ("size".into(), Column::F64(vec![1.5, f64::NAN, 2.0].into())),
-        ("ok".into(), Column::Boolean(vec![Some(true), Some(false), None])),
+        ("ok".into(), Column::Boolean(vec![Some(true), Some(false), None].into())),
     ]);
     assert_same(&parse(text).unwrap(), &expected.unwrap());
 }
@@ -155,7 +155,7 @@ fn given_kinds_are_strict() {
     let read_with = |text: &str| read_bytes(text.as_bytes(), "t.csv", &options);
     assert_eq!(
         read_with("b,n\n1,5\n0,\n").unwrap().columns()[0],
-        Column::Boolean(vec![Some(true), Some(false)])
+        Column::Boolean(vec![Some(true), Some(false)].into())
     );
     assert_eq!(
         message(read_with("n,b\n1,true\ntwo,true\n")),

@@ -24,7 +24,7 @@ fn table(rows: usize) -> Dataset {
         ("x".into(), Column::F64(x.into())),
         ("single".into(), Column::F32(single.into())),
         ("word".into(), Column::Categorical { codes: codes.collect::<Vec<u32>>().into(), dictionary }),
-        ("flag".into(), Column::Boolean(flag)),
+        ("flag".into(), Column::Boolean(flag.into())),
         ("y".into(), Column::F64(y.into())),
         ("class".into(), Column::Categorical { codes: words.into(), dictionary: classes }),
         ("w".into(), Column::F64(weight.into())),

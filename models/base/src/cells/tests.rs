@@ -34,7 +34,7 @@ fn same(a: &[f64], b: &[f64]) -> bool {
 fn columns_are_found_by_name_and_dictionaries_by_text() {
     let data = table(vec![
         ("extra", Column::F64(vec![9.0; 4].into())),
-        ("member", Column::Boolean(vec![Some(true), None, Some(false), Some(true)])),
+        ("member", Column::Boolean(vec![Some(true), None, Some(false), Some(true)].into())),
         ("colour", text(&[Some("red"), Some("azure"), None, Some("blue")])),
         ("age", Column::F32(vec![1.5, f32::NAN, 3.0, -0.0].into())),
     ]);
@@ -51,7 +51,7 @@ fn columns_are_found_by_name_and_dictionaries_by_text() {
 fn a_missing_or_mistyped_column_is_named() {
     let error = |columns| Binder::new(&inputs(), &table(columns).schema()).unwrap_err().to_string();
     let age = || ("age", Column::F64(vec![1.0].into()));
-    let member = || ("member", Column::Boolean(vec![None]));
+    let member = || ("member", Column::Boolean(vec![None].into()));
     let message = error(vec![age(), member()]);
     assert!(message.contains("\"colour\"") && message.contains("missing"), "{message}");
     let message = error(vec![("age", text(&[Some("old")])), ("colour", text(&[Some("red")])), member()]);

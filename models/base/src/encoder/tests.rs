@@ -17,7 +17,7 @@ fn sample() -> Dataset {
     table(vec![
         ("x", Column::F64(vec![1.0, f64::NAN, 4.0, 10.0].into())),
         ("colour", Column::Categorical { codes: vec![2, MISSING_CODE, 0, 2].into(), dictionary }),
-        ("b", Column::Boolean(vec![Some(true), Some(false), Some(true), None])),
+        ("b", Column::Boolean(vec![Some(true), Some(false), Some(true), None].into())),
         ("constant", Column::F32(vec![0.1; 4].into())),
     ])
 }

@@ -1,8 +1,7 @@
 //! CSV as a stream, a window of text at a time: whole files, or chunks of rows with kinds that are given.
 
-use crate::column::Builder;
 use crate::csv::records::{Records, Step};
-use crate::csv::{Layout, Plan, Table, at, text};
+use crate::csv::{Layout, Plan, Rows, at, text};
 use crate::options::ReadOptions;
 use std::io::Read;
 use tilewise_base::{Dataset, Error, Result, Storage};
@@ -49,24 +48,19 @@ impl<'a> Stream<'a> {
         layout.guess(window.rest(), *line, window.whole).map_err(|fault| at(&window.file, fault))
     }
 
-    /// The columns of `plans` over the next rows, so many at most; `None` at the end.
-    pub(crate) fn read(
-        &mut self,
-        plans: &[Plan],
-        rows: usize,
-        storage: &Storage,
-    ) -> Result<Option<Vec<Builder>>> {
-        let mut table = Table::new(&self.layout, plans, storage);
+    /// Appends the columns of `plans` over the next rows to `rows`, so many at most.
+    pub(crate) fn read(&mut self, plans: &[Plan], most: usize, rows: &mut Rows) -> Result<()> {
+        let end = rows.count.saturating_add(most);
         loop {
             let file = &self.window.file;
             let mut records =
                 Records::new(self.window.rest(), self.line, self.layout.delimiter, self.window.whole);
             let mut cells = Vec::new();
             let mut step = Step::Record;
-            while step == Step::Record && table.rows < rows {
+            while step == Step::Record && rows.count < end {
                 step = records.next(&mut cells).map_err(|fault| at(file, fault))?;
                 if step == Step::Record {
-                    table.push(&cells).map_err(|fault| at(file, fault))?;
+                    rows.push(&self.layout, plans, &cells)?.map_err(|fault| at(file, fault))?;
                 }
             }
             let used = records.at;
@@ -74,11 +68,10 @@ impl<'a> Stream<'a> {
             drop(cells);
             self.window.at += used;
             if step != Step::More {
-                break;
+                return Ok(());
             }
             self.window.refill(self.line)?;
         }
-        Ok((table.rows > 0).then_some(table.builders))
     }
 }
 
@@ -103,10 +96,15 @@ impl CsvChunks {
     /// The next rows; `None` at the end.
     pub(crate) fn next(&mut self) -> Result<Option<Dataset>> {
         let plans = self.stream.layout.plans.clone();
-        let Some(builders) = self.stream.read(&plans, self.rows, &self.storage)? else { return Ok(None) };
+        let mut rows = Rows::new(&plans, &self.storage);
+        self.stream.read(&plans, self.rows, &mut rows)?;
+        if rows.count == 0 {
+            return Ok(None);
+        }
         let mut columns = Vec::new();
-        for (plan, builder) in plans.into_iter().zip(builders) {
-            let column = builder.finish(&plan.name, plan.rule, &self.stream.window.file)?;
+        for (plan, builder) in plans.into_iter().zip(rows.builders) {
+            let column =
+                builder.finish(&plan.name, plan.rule, &|fault| at(&self.stream.window.file, fault))?;
             columns.extend(column.map(|c| (plan.name, c)));
         }
         Dataset::new(columns).map(Some)

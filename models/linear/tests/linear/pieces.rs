@@ -59,7 +59,7 @@ fn table(rows: usize, seed: u64) -> Dataset {
         ("a", Column::F32(a.iter().map(|&a| a as f32).collect())),
         ("b", Column::F64(gaps.collect())),
         ("c", Column::Categorical { codes: codes.into(), dictionary: words(["often", "rare", "too"]) }),
-        ("d", Column::Boolean(flag)),
+        ("d", Column::Boolean(flag.into())),
         ("score", Column::F64(score.iter().copied().collect())),
         ("grade", Column::F64(score.iter().map(|s| if *s > 0.3 { 10.0 } else { 9.0 }).collect())),
         ("species", Column::Categorical { codes: species.collect(), dictionary: words(["x", "y", "z"]) }),

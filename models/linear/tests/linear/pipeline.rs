@@ -29,7 +29,7 @@ fn table(rows: usize) -> Dataset {
     let columns = vec![
         ("age", Column::F64(age.into())),
         ("city", Column::Categorical { codes: codes.into(), dictionary: dictionary(["a", "b", "c"]) }),
-        ("member", Column::Boolean(member)),
+        ("member", Column::Boolean(member.into())),
         ("y", Column::F64(y.into())),
         ("species", Column::Categorical { codes: species.into(), dictionary: dictionary(["x", "y", "z"]) }),
     ];
