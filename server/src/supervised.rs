@@ -24,40 +24,61 @@ impl PidFile {
     /// When it holds the number of another process that runs, whoever wrote it; when it cannot be written.
     pub(crate) fn write(path: &Path) -> Result<Self> {
         let refuse = |what: String| Error::PidFile { path: path.to_owned(), what };
-        let own = std::process::id();
-        if let Ok(text) = fs::read_to_string(path)
-            && let Some(other) = text.trim().parse::<u32>().ok().filter(|&other| other != own)
-            && runs(other)
-        {
+        if let Some(other) = number(path).filter(|_| is_of_another(path)) {
             let what = format!("it holds the number of process {other}, which runs");
             return Err(refuse(format!("{what}; remove the file if that is no server of this address")));
         }
-        // Renamed into place, so that nobody reads half of it.
-        let fresh = path.with_extension(format!("{own}"));
-        let written = fs::write(&fresh, format!("{own}\n")).and_then(|()| fs::rename(&fresh, path));
-        written.map_err(|e| refuse(e.to_string()))?;
+        write(path).map_err(|e| refuse(e.to_string()))?;
         let mut aside = path.to_owned().into_os_string();
         aside.push(".oldbin");
         Ok(Self { path: path.to_owned(), aside: aside.into() })
     }
 
-    /// Lets a successor write its own: this one is called `.oldbin` for the time being, as with gunicorn and nginx.
+    /// Lets a successor write its own: this one is called `.oldbin` for the time being, as with gunicorn and nginx. Where our
+    /// predecessor has not ended yet that is its file, which stays, and ours is gone for the time being.
     pub(crate) fn give_way(&self) {
-        let _ = fs::rename(&self.path, &self.aside);
+        if number(&self.path) != Some(std::process::id()) {
+            return;
+        }
+        let _ = match is_of_another(&self.aside) {
+            true => fs::remove_file(&self.path),
+            false => fs::rename(&self.path, &self.aside),
+        };
     }
 
-    /// The successor has ended.
+    /// The successor has ended. The file is ours again, unless a successor of the successor has it.
     pub(crate) fn come_back(&self) {
-        let _ = fs::rename(&self.aside, &self.path);
+        if !is_of_another(&self.path) {
+            let _ = write(&self.path);
+        }
+        if number(&self.aside) == Some(std::process::id()) {
+            let _ = fs::remove_file(&self.aside);
+        }
     }
+}
+
+/// The number that a file holds.
+fn number(path: &Path) -> Option<u32> {
+    fs::read_to_string(path).ok()?.trim().parse().ok()
+}
+
+/// Whether a file holds the number of another process that runs.
+fn is_of_another(path: &Path) -> bool {
+    number(path).is_some_and(|number| number != std::process::id() && runs(number))
+}
+
+/// Writes our number. Renamed into place, so that nobody reads half of it.
+fn write(path: &Path) -> io::Result<()> {
+    let own = std::process::id();
+    let fresh = path.with_extension(format!("{own}"));
+    fs::write(&fresh, format!("{own}\n")).and_then(|()| fs::rename(&fresh, path))
 }
 
 impl Drop for PidFile {
     fn drop(&mut self) {
         // Not that of a successor.
-        let own = std::process::id().to_string();
         for path in [&self.path, &self.aside] {
-            if fs::read_to_string(path).is_ok_and(|text| text.trim() == own) {
+            if number(path) == Some(std::process::id()) {
                 let _ = fs::remove_file(path);
             }
         }
@@ -107,6 +128,49 @@ mod tests {
         assert!(path.exists());
         fs::remove_file(&path).unwrap();
         assert!(PidFile::write(Path::new("/nowhere/at/all")).is_err());
+    }
+
+    /// Process 1 is one that runs, and no process has this number: it is beyond the largest that Linux gives.
+    const RUNS: &str = "1\n";
+    const RAN: &str = "4194305\n";
+
+    #[test]
+    fn a_pid_file_outlives_successors() {
+        let path = std::env::temp_dir().join(format!("tilewise-succession-{}", std::process::id()));
+        let aside = path.with_extension("oldbin");
+        let text = |path: &Path| fs::read_to_string(path).ok();
+        let own = Some(format!("{}\n", std::process::id()));
+        for file in [&path, &aside] {
+            let _ = fs::remove_file(file);
+        }
+        let file = PidFile::write(&path).unwrap();
+        // A successor that comes and goes, cleanly or not.
+        for left in [None, Some(RAN)] {
+            file.give_way();
+            assert_eq!((text(&path), text(&aside)), (None, own.clone()));
+            left.iter().for_each(|left| fs::write(&path, left).unwrap());
+            file.come_back();
+            assert_eq!((text(&path), text(&aside)), (own.clone(), None));
+        }
+        // A second one in a row: while our predecessor runs, .oldbin is its file.
+        fs::write(&aside, RUNS).unwrap();
+        file.give_way();
+        assert_eq!((text(&path), text(&aside)), (None, Some(RUNS.into())));
+        file.come_back();
+        assert_eq!((text(&path), text(&aside)), (own.clone(), Some(RUNS.into())));
+        fs::write(&aside, RAN).unwrap();
+        file.give_way();
+        assert_eq!((text(&path), text(&aside)), (None, own.clone()));
+        // Our successor has ended, after it gave way to one of its own, whose file this is now.
+        fs::write(&path, RUNS).unwrap();
+        fs::write(&aside, RAN).unwrap();
+        file.come_back();
+        assert_eq!(text(&path), Some(RUNS.into()));
+        drop(file);
+        assert_eq!(text(&path), Some(RUNS.into()));
+        for file in [&path, &aside] {
+            fs::remove_file(file).unwrap();
+        }
     }
 
     #[test]
