@@ -42,6 +42,7 @@ fn cut(text: &str, most: usize) -> String {
 #[derive(Clone)]
 pub(crate) struct AccessLog {
     lines: SyncSender<Line>,
+    /// Lines that were not written.
     dropped: Arc<AtomicU64>,
     /// The file was moved away: it is to be opened anew.
     moved: Arc<AtomicBool>,
@@ -59,11 +60,12 @@ impl AccessLog {
         let (lines, queue) = sync_channel(QUEUE);
         let (path, out) = (path.to_owned(), open(path)?);
         let moved = Arc::<AtomicBool>::default();
-        let is_moved = Arc::clone(&moved);
+        let (is_moved, dropped) = (Arc::clone(&moved), Arc::<AtomicU64>::default());
+        let lost = Arc::clone(&dropped);
         let thread = std::thread::Builder::new()
             .name("tilewise-log".into())
-            .spawn(move || write_all(&path, out, &queue, &is_moved))?;
-        Ok((Self { lines, dropped: Arc::default(), moved }, thread))
+            .spawn(move || write_all(&path, out, &queue, &is_moved, &lost))?;
+        Ok((Self { lines, dropped, moved }, thread))
     }
 
     /// Has the file opened anew, once what waits is written.
@@ -73,7 +75,7 @@ impl AccessLog {
         let _ = self.lines.try_send(Line::Look);
     }
 
-    /// Lines that found the queue full.
+    /// Lines that found the queue full, or that could not be written.
     pub(crate) fn dropped(&self) -> u64 {
         self.dropped.load(Ordering::Relaxed)
     }
@@ -118,7 +120,14 @@ fn open(path: &Path) -> io::Result<Option<File>> {
     }
 }
 
-fn write_all(path: &Path, mut file: Option<File>, queue: &Receiver<Line>, moved: &AtomicBool) {
+/// Writes what waits, and counts what could not be.
+fn write_all(
+    path: &Path,
+    mut file: Option<File>,
+    queue: &Receiver<Line>,
+    moved: &AtomicBool,
+    lost: &AtomicU64,
+) {
     let mut waiting = Vec::new();
     while let Ok(line) = queue.recv() {
         for line in std::iter::once(line).chain(queue.try_iter().take(WRITTEN - 1)) {
@@ -128,10 +137,11 @@ fn write_all(path: &Path, mut file: Option<File>, queue: &Receiver<Line>, moved:
             }
         }
         // A closed or full output costs lines, not answers.
-        let _ = match &mut file {
-            Some(file) => file.write_all(&waiting),
-            None => io::stdout().lock().write_all(&waiting).and_then(|()| io::stdout().flush()),
+        let unwritten = match &mut file {
+            Some(file) => write_lines(file, &waiting),
+            None => write_lines(&mut io::stdout().lock(), &waiting),
         };
+        lost.fetch_add(unwritten, Ordering::Relaxed);
         waiting.clear();
         if moved.swap(false, Ordering::AcqRel)
             && let Ok(fresh) = open(path)
@@ -139,6 +149,20 @@ fn write_all(path: &Path, mut file: Option<File>, queue: &Receiver<Line>, moved:
             file = fresh;
         }
     }
+}
+
+/// Writes lines; how many were not written whole.
+fn write_lines(out: &mut dyn Write, lines: &[u8]) -> u64 {
+    let mut left = lines;
+    while !left.is_empty() {
+        match out.write(left) {
+            Ok(written) if written > 0 => left = &left[written.min(left.len())..],
+            Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+            Ok(_) | Err(_) => break,
+        }
+    }
+    let left = if out.flush().is_err() && left.is_empty() { lines } else { left };
+    left.iter().filter(|&&byte| byte == b'\n').count() as u64
 }
 
 /// `20/Nov/2025:14:40:48 +0000`
@@ -201,6 +225,40 @@ mod tests {
             whole.contains("\"POST /predict\" 414 ") && whole.contains(&format!("\"-\" \"{agent}\" ")),
             "{whole}"
         );
+    }
+
+    /// Takes so many bytes, some at a time, and then none.
+    struct Disk(usize);
+
+    impl Write for Disk {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            let taken = bytes.len().min(self.0).min(3);
+            self.0 -= taken;
+            if taken == 0 { Err(io::ErrorKind::StorageFull.into()) } else { Ok(taken) }
+        }
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn lines_that_cannot_be_written_are_counted() {
+        for (room, lost) in [(0, 3), (3, 3), (4, 2), (9, 1), (11, 1), (12, 0), (100, 0)] {
+            assert_eq!(write_lines(&mut Disk(room), b"one\ntwo\nsix\n"), lost, "{room}");
+        }
+    }
+
+    #[test]
+    #[cfg(target_os = "linux")]
+    fn a_full_disk_costs_lines_that_are_counted() {
+        let (log, thread) = AccessLog::start(Path::new("/dev/full")).unwrap();
+        let entry =
+            Entry { peer: None, method: "GET", path: "/", status: 200, bytes: 2, agent: "-", micros: 7 };
+        (0..5).for_each(|_| log.write(&entry));
+        let dropped = Arc::clone(&log.dropped);
+        drop(log);
+        thread.join().unwrap();
+        assert_eq!(dropped.load(Ordering::Relaxed), 5);
     }
 
     #[test]
