@@ -5,9 +5,10 @@
 
 use crate::config::Bind;
 use crate::error::{Error, Result};
+use rustix::net::{AddressFamily, SocketAddrUnix, SocketType};
 use rustix::process::{Pid, getppid};
 use std::fs::File;
-use std::io::{self, ErrorKind};
+use std::io;
 use std::net::IpAddr;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
@@ -17,7 +18,7 @@ use std::pin::Pin;
 use std::process::Stdio;
 use std::task::{Context, Poll, ready};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::{TcpSocket, TcpStream, UnixStream};
+use tokio::net::{TcpSocket, TcpStream, UnixSocket, UnixStream};
 
 /// One of two kinds of socket.
 pub(crate) enum Either<T, U> {
@@ -45,7 +46,7 @@ impl Listener {
     pub(crate) fn new(bind: &Bind, backlog: u32) -> Result<Self> {
         let listened = match bind {
             Bind::Tcp(address) => tcp(*address, backlog),
-            Bind::Unix(path) => socket_file(path),
+            Bind::Unix(path) => socket_file(path, backlog),
             Bind::Inherited => inherited(),
         };
         listened.map(Self).map_err(|source| Error::Listen { bind: bind.clone(), source })
@@ -116,12 +117,22 @@ fn tcp(address: std::net::SocketAddr, backlog: u32) -> io::Result<Listened> {
 }
 
 /// A Unix socket; one that a process left behind which listens no more is replaced.
-fn socket_file(path: &Path) -> io::Result<Listened> {
+fn socket_file(path: &Path, backlog: u32) -> io::Result<Listened> {
     let is_socket = std::fs::symlink_metadata(path).is_ok_and(|file| file.file_type().is_socket());
-    if is_socket && unix::UnixStream::connect(path).is_err_and(|e| e.kind() == ErrorKind::ConnectionRefused) {
+    if is_socket && is_left_behind(path)? {
         std::fs::remove_file(path)?;
     }
-    tokio::net::UnixListener::bind(path).map(Either::Unix)
+    let socket = UnixSocket::new_stream()?;
+    socket.bind(path)?;
+    socket.listen(backlog).map(Either::Unix)
+}
+
+/// Whether nobody listens on a socket file. Asked without waiting: a server whose queue of connections is full listens too.
+fn is_left_behind(path: &Path) -> io::Result<bool> {
+    let socket = rustix::net::socket(AddressFamily::UNIX, SocketType::STREAM, None)?;
+    rustix::io::ioctl_fionbio(&socket, true)?;
+    let asked = rustix::net::connect(&socket, &SocketAddrUnix::new(path)?);
+    Ok(asked == Err(rustix::io::Errno::CONNREFUSED))
 }
 
 /// The standard input, which is then nothing: the socket closes when its last listener does.
@@ -148,7 +159,7 @@ fn inherited() -> io::Result<Listened> {
     Ok(listened)
 }
 
-/// The file of a Unix socket, which whoever listens last removes.
+/// The file of a Unix socket, which whoever listens last removes: it is removed when this is dropped, also where a start fails.
 pub(crate) struct SocketFile {
     path: PathBuf,
     /// Its device and number: another of this name is another server's.
@@ -171,8 +182,15 @@ impl SocketFile {
         })
     }
 
-    /// Removes the file, unless whoever gave us the socket is still there.
-    pub(crate) fn remove(&self) {
+    /// Leaves the file to a successor.
+    pub(crate) fn leave(mut self) {
+        self.file = None;
+    }
+}
+
+impl Drop for SocketFile {
+    fn drop(&mut self) {
+        // Unless whoever gave us the socket is still there.
         let is_ours = self.file.is_some() && self.file == file_of(&self.path);
         if is_ours && (self.from.is_none() || self.from != getppid()) {
             let _ = std::fs::remove_file(&self.path);
@@ -242,5 +260,60 @@ impl AsyncWrite for Socket {
             Self::Tcp(stream) => Pin::new(stream).poll_shutdown(cx),
             Self::Unix(stream) => Pin::new(stream).poll_shutdown(cx),
         }
+    }
+}
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests {
+    use super::*;
+
+    /// A path that is free, and what a start on it does within a runtime.
+    fn listen(path: &Path, backlog: u32) -> Result<Listener> {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async { Listener::new(&Bind::Unix(path.to_owned()), backlog) })
+    }
+
+    fn free(test: &str) -> PathBuf {
+        let path = std::env::temp_dir().join(format!("tilewise-{test}-{}", std::process::id()));
+        let _ = std::fs::remove_file(&path);
+        path
+    }
+
+    /// How many connections are accepted by the system alone, up to 40.
+    fn held(path: &Path) -> usize {
+        let connect = || {
+            let socket = rustix::net::socket(AddressFamily::UNIX, SocketType::STREAM, None).unwrap();
+            rustix::io::ioctl_fionbio(&socket, true).unwrap();
+            rustix::net::connect(&socket, &SocketAddrUnix::new(path).unwrap()).is_ok().then_some(socket)
+        };
+        (0..40).map_while(|_| connect()).collect::<Vec<_>>().len()
+    }
+
+    #[test]
+    fn the_backlog_is_that_of_unix_sockets_too() {
+        let path = free("backlog");
+        for (backlog, expected) in [(1, 2), (20, 21)] {
+            let listener = listen(&path, backlog).unwrap();
+            // Linux holds one more than it is asked to.
+            assert_eq!(held(&path), expected);
+            drop(listener);
+            std::fs::remove_file(&path).unwrap();
+        }
+    }
+
+    #[test]
+    fn a_full_queue_of_another_server_holds_up_no_start() {
+        let path = free("full");
+        let other = listen(&path, 1).unwrap();
+        let held: Vec<_> = (0..2).map(|_| unix::UnixStream::connect(&path).unwrap()).collect();
+        let (send, answer) = std::sync::mpsc::channel();
+        let of_thread = path.clone();
+        std::thread::spawn(move || send.send(listen(&of_thread, 1).map(drop).map_err(|e| e.to_string())));
+        let told = answer.recv_timeout(std::time::Duration::from_secs(20)).expect("it waits").unwrap_err();
+        assert!(told.contains("in use") && path.exists(), "{told}");
+        // Once nobody listens, the file is nobody's.
+        drop((held, other));
+        listen(&path, 1).unwrap();
+        std::fs::remove_file(&path).unwrap();
     }
 }

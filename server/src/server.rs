@@ -244,8 +244,10 @@ fn run(config: Config, mut keeper: Keeper) -> Result<Handle> {
         }
         let run = acceptor::run(listener, &shared, &mut crew, changes, &succession);
         let (end, grace) = runtime.block_on(run);
-        if !succession.runs() {
-            socket_file.iter().for_each(SocketFile::remove);
+        match socket_file {
+            Some(file) if succession.runs() => file.leave(),
+            // Removed before the last threads have ended: another server may start.
+            file => drop(file),
         }
         compute.close();
         // The thread of the log ends when nobody can give it lines any more.

@@ -3,7 +3,7 @@
 use crate::client::{Client, post, serve};
 use crate::models::{gated, mixed, moody};
 use std::time::{Duration, Instant};
-use tilewise_server::{Config, End, parse_bind};
+use tilewise_server::{Bind, Config, End, parse_bind};
 
 const ROW: &str = "[1,\"red\",true]";
 
@@ -77,6 +77,28 @@ fn large_requests_wait_elsewhere() {
     server.drain();
     drop((first, other));
     assert_eq!(server.join(), End::Drained);
+}
+
+/// What a start has made is gone when a later part of it fails.
+#[test]
+fn a_failed_start_leaves_no_socket_file() {
+    let path = std::env::temp_dir().join(format!("tilewise-failed-{}", std::process::id()));
+    let _ = std::fs::remove_file(&path);
+    let nowhere = Some("/nowhere/at/all".into());
+    for config in [
+        Config { pid_file: nowhere.clone(), ..Config::default() },
+        Config { access_log: nowhere, ..Config::default() },
+    ] {
+        let config = Config { bind: Bind::Unix(path.clone()), ..config };
+        let failed = tilewise_server::start(config, vec![("m".to_owned(), mixed())]).map(drop);
+        assert!(failed.unwrap_err().to_string().contains("/nowhere/at/all"));
+        assert!(!path.exists());
+    }
+    let config = Config { bind: Bind::Unix(path.clone()), ..Config::default() };
+    let server = tilewise_server::start(config, vec![("m".to_owned(), mixed())]).unwrap();
+    assert!(path.exists());
+    drop(server);
+    assert!(!path.exists());
 }
 
 #[test]
