@@ -16,8 +16,9 @@
 use crate::body::Body;
 use crate::config::Config;
 use crate::failure::{Failure, Result};
-use crate::predict::{self, Asked, Done, Form};
+use crate::predict::{self, Done, Form, Read, Room};
 use crate::served::Served;
+use crate::waiting::Waiting;
 use hyper::StatusCode;
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -61,7 +62,7 @@ struct Job {
 }
 
 enum Work {
-    Read(Asked, Vec<f64>),
+    Read(Read),
     Whole(Body, Form),
 }
 
@@ -127,6 +128,9 @@ struct Inner {
     bytes: usize,
     time: Duration,
     told: Told,
+    /// Memory for large answers, and bytes of one that are not counted.
+    waiting: Waiting,
+    uncounted: usize,
 }
 
 /// The queues of all models, and the way to the threads that take from them.
@@ -134,7 +138,7 @@ struct Inner {
 pub(crate) struct Compute(Arc<Inner>);
 
 impl Compute {
-    pub(crate) fn new(config: &Config) -> Self {
+    pub(crate) fn new(config: &Config, waiting: &Waiting) -> Self {
         Self(Arc::new(Inner {
             state: Mutex::default(),
             wake: Condvar::new(),
@@ -143,6 +147,8 @@ impl Compute {
             bytes: config.queue_bytes,
             time: config.queue_time,
             told: Told::default(),
+            waiting: waiting.empty(),
+            uncounted: config.inline_bytes,
         }))
     }
 
@@ -219,15 +225,10 @@ impl Compute {
     }
 
     /// Answers a request that was read.
-    pub(crate) async fn read(
-        &self,
-        served: &Arc<Served>,
-        (asked, cells): (Asked, Vec<f64>),
-        times: Times,
-    ) -> Result<Done> {
-        let (rows, bytes) = (asked.rows(), size_of_val(&cells[..]));
+    pub(crate) async fn read(&self, served: &Arc<Served>, read: Read, times: Times) -> Result<Done> {
+        let (rows, bytes) = (read.asked.rows(), size_of_val(&read.cells[..]));
         let cost = served.cost.of_rows(rows);
-        self.wait(served, Work::Read(asked, cells), times, rows, bytes, cost).await
+        self.wait(served, Work::Read(read), times, rows, bytes, cost).await
     }
 
     /// Reads and answers a request.
@@ -320,6 +321,7 @@ impl Compute {
     fn run(&self, jobs: Vec<Job>) {
         let ran = Ran { compute: self, cost: jobs.iter().map(|job| job.cost).sum() };
         let Some(served) = jobs.first().map(|job| Arc::clone(&job.served)) else { return };
+        let room = Room { waiting: &self.0.waiting, uncounted: self.0.uncounted };
         let (mut requests, mut replies, mut done) = (Vec::new(), Vec::new(), Vec::new());
         for Job { work, times, reply, bytes, .. } in jobs {
             let start = Instant::now();
@@ -329,18 +331,18 @@ impl Compute {
                 done.push((reply, Err(self.0.told.late())));
             } else {
                 match work {
-                    Work::Read(asked, cells) => {
-                        requests.push((asked, cells));
-                        replies.push(reply);
-                    }
-                    Work::Whole(Body { bytes: body, mut share }, form) => {
-                        let mut answer = predict::large(&served, form, &body, times, &self.0.told);
+                    Work::Read(mut read) => match read.make_room(&served, room) {
+                        Ok(()) => {
+                            requests.push(read);
+                            replies.push(reply);
+                        }
+                        Err(failure) => done.push((reply, Err(failure))),
+                    },
+                    Work::Whole(Body { bytes: body, share }, form) => {
+                        // The body's share of memory is held until the answer is there, which needs one too.
+                        let answer = predict::large(&served, form, (&body, share), room, times, &self.0.told);
                         if answer.is_ok() {
                             served.cost.answered_large(bytes, start.elapsed());
-                        }
-                        // The body's share of memory is held until the answer is there; then the answer needs one.
-                        if let (Ok(answer), Some(share)) = (&mut answer, share.take()) {
-                            answer.share = Some(share.of_size(answer.reply.len()));
                         }
                         done.push((reply, answer));
                     }
@@ -351,8 +353,8 @@ impl Compute {
             self.0.told.batches.fetch_add(1, Ordering::Relaxed);
             self.0.told.batched.fetch_add(requests.len() as u64, Ordering::Relaxed);
             let start = Instant::now();
-            let rows: Vec<usize> = requests.iter().map(|(asked, _)| asked.rows()).collect();
-            let answers = predict::batch(&served, &requests);
+            let rows: Vec<usize> = requests.iter().map(|request: &Read| request.asked.rows()).collect();
+            let answers = predict::batch(&served, &mut requests);
             served.cost.predicted_together(&rows, start.elapsed());
             done.extend(replies.into_iter().zip(answers));
         }
@@ -373,8 +375,8 @@ impl Queue {
         while let Some(job) = self.jobs.front() {
             let together = match jobs.first() {
                 None => true,
-                Some(Job { served, work: Work::Read(..), .. }) => {
-                    matches!(job.work, Work::Read(..))
+                Some(Job { served, work: Work::Read(_), .. }) => {
+                    matches!(job.work, Work::Read(_))
                         && Arc::ptr_eq(served, &job.served)
                         && rows + job.rows <= share
                         && cost + job.cost <= BATCH

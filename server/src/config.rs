@@ -64,8 +64,9 @@ pub struct Config {
     pub queue_time: Duration,
     /// Largest body in bytes; beyond it 413.
     pub max_body: usize,
-    /// Bytes of large bodies, and of large replies until they are read, in memory at a time, over all connections; beyond
-    /// it no further large body is read, but refused with 503.
+    /// Bytes of large bodies, and of large replies until they are read, in memory at a time, over all connections; beyond it no
+    /// further large body is read and nothing is predicted whose reply may be large: that is refused with 503, and with 413 if it
+    /// could never be.
     pub max_waiting: usize,
     /// Largest request line and headers in bytes (at least 8192); beyond it 431.
     pub max_head: usize,

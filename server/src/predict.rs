@@ -7,7 +7,7 @@ use crate::rows::{self, Rows};
 use crate::served::Served;
 use crate::tensors::{self, Tensors};
 use crate::waiting::Waiting;
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use std::cell::RefCell;
 use std::time::{Duration, Instant};
 
@@ -20,7 +20,7 @@ struct Scratch {
     cells: Vec<f64>,
     gathered: Vec<f64>,
     answers: Vec<f64>,
-    reply: BytesMut,
+    reply: Vec<u8>,
 }
 
 impl Scratch {
@@ -81,8 +81,32 @@ impl Asked {
         }
     }
 
-    /// The reply for these answers.
-    fn write(&self, served: &Served, answers: &[f64], reply: &mut BytesMut) -> Done {
+    /// The most bytes that the reply can have.
+    fn most(&self, served: &Served) -> usize {
+        match self {
+            Self::Rows(rows) => reply::most_of_rows(served, rows.count),
+            Self::Tensors(tensors) => reply::most_of_tensors(served, tensors),
+        }
+    }
+
+    /// A share of memory for the answer, if it may be a large one, besides what `held` is for.
+    fn room(
+        &self,
+        served: &Served,
+        Room { waiting, uncounted }: Room<'_>,
+        held: Option<Waiting>,
+    ) -> Result<Option<Waiting>> {
+        let text = self.most(served);
+        let numbers = self.rows().saturating_mul(served.outputs).saturating_mul(size_of::<f64>());
+        match (text.saturating_add(numbers), held) {
+            (size, None) if size <= uncounted => Ok(None),
+            (size, held) => held.unwrap_or_else(|| waiting.empty()).with_answer(size).map(Some),
+        }
+    }
+
+    /// The reply for these answers, in memory of its own size: what the buffer has to spare is not kept by a client that reads slowly.
+    /// Of the share that was taken for it remains that size.
+    fn write(&self, served: &Served, answers: &[f64], share: Option<Waiting>, reply: &mut Vec<u8>) -> Done {
         reply.clear();
         let json = match self {
             Self::Rows(rows) => {
@@ -91,7 +115,23 @@ impl Asked {
             }
             Self::Tensors(tensors) => reply::tensors(reply, served, tensors, answers),
         };
-        Done { rows: self.rows(), reply: reply.split().freeze(), json, share: None }
+        debug_assert!(
+            reply.len() <= self.most(served),
+            "{} bytes, {} at most",
+            reply.len(),
+            self.most(served)
+        );
+        let reply = whole(reply);
+        let share = share.map(|share| share.of_size(reply.len()));
+        Done { rows: self.rows(), reply, json, share }
+    }
+}
+
+/// What a buffer holds, in memory of its own. A large one's is given away, a small one's kept for the next reply.
+fn whole(buffer: &mut Vec<u8>) -> Bytes {
+    match buffer.len() > KEPT_SCRATCH {
+        true => Bytes::from(std::mem::take(buffer).into_boxed_slice()),
+        false => Bytes::copy_from_slice(buffer),
     }
 }
 
@@ -109,7 +149,33 @@ pub(crate) struct Done {
 pub(crate) enum Small {
     Done(Done),
     /// It was read, and is to be predicted by another thread.
-    Read(Asked, Vec<f64>),
+    Read(Read),
+}
+
+/// A request that was read.
+pub(crate) struct Read {
+    pub(crate) asked: Asked,
+    pub(crate) cells: Vec<f64>,
+    /// For its answer, if that may be a large one.
+    share: Option<Waiting>,
+}
+
+impl Read {
+    /// Takes memory for the answer, once it is its turn, if that may be a large one.
+    ///
+    /// # Errors
+    /// When there is no room for it.
+    pub(crate) fn make_room(&mut self, served: &Served, room: Room<'_>) -> Result<()> {
+        self.share = self.asked.room(served, room, None)?;
+        Ok(())
+    }
+}
+
+/// Where memory for large answers is counted, and how many bytes of one are not.
+#[derive(Clone, Copy)]
+pub(crate) struct Room<'r> {
+    pub(crate) waiting: &'r Waiting,
+    pub(crate) uncounted: usize,
 }
 
 /// Reads a small request and predicts it here, unless it has more cells or rows than that is good for.
@@ -118,62 +184,73 @@ pub(crate) fn small(
     form: Form,
     body: &[u8],
     (most_cells, most_rows): (usize, usize),
+    room: Room<'_>,
     times: Times,
     told: &Told,
 ) -> Result<Small> {
     with_scratch(|Scratch { cells, gathered, answers, reply }| {
         let asked = Asked::read(body, form, served, cells, gathered)?;
         if cells.len() > most_cells || asked.rows() > most_rows {
-            return Ok(Small::Read(asked, std::mem::take(cells)));
+            return Ok(Small::Read(Read { asked, cells: std::mem::take(cells), share: None }));
         }
         let start = Instant::now();
         if times.within(asked.timeout()).is_over(start) {
             return Err(told.late());
         }
+        let share = asked.room(served, room, None)?;
         let predicted = served.predict(cells, asked.rows(), answers, false);
         // What fails takes time too.
         served.cost.predicted_here(asked.rows(), start.elapsed());
         predicted?;
-        Ok(Small::Done(asked.write(served, answers, reply)))
+        Ok(Small::Done(asked.write(served, answers, share, reply)))
     })
 }
 
-/// Reads and answers a large request, its rows divided over all cores; refused when its time is over once it is read.
-pub(crate) fn large(served: &Served, form: Form, body: &[u8], times: Times, told: &Told) -> Result<Done> {
+/// Reads and answers a large request, its rows divided over all cores; refused when its time is over once it is read, or there is no
+/// room for the answer.
+pub(crate) fn large(
+    served: &Served,
+    form: Form,
+    (body, share): (&[u8], Option<Waiting>),
+    room: Room<'_>,
+    times: Times,
+    told: &Told,
+) -> Result<Done> {
     with_scratch(|Scratch { cells, gathered, answers, reply }| {
         let asked = Asked::read(body, form, served, cells, gathered)?;
         if times.within(asked.timeout()).is_over(Instant::now()) {
             return Err(told.late());
         }
+        let share = asked.room(served, room, share)?;
         served.predict(cells, asked.rows(), answers, true)?;
-        Ok(asked.write(served, answers, reply))
+        Ok(asked.write(served, answers, share, reply))
     })
 }
 
 /// Answers requests that were read, all with one prediction; if that is refused, or fails, each with one of its own, so
 /// that what is wrong with one is told to that one alone.
-pub(crate) fn batch(served: &Served, requests: &[(Asked, Vec<f64>)]) -> Vec<Result<Done>> {
+pub(crate) fn batch(served: &Served, requests: &mut [Read]) -> Vec<Result<Done>> {
     with_scratch(|Scratch { cells, answers, reply, .. }| {
-        let alone = |(asked, cells): &(Asked, Vec<f64>), answers: &mut Vec<f64>, reply: &mut BytesMut| {
+        let alone = |Read { asked, cells, share }: &mut Read, answers: &mut Vec<f64>, reply: &mut Vec<u8>| {
             served.predict(cells, asked.rows(), answers, false)?;
-            Ok(asked.write(served, answers, reply))
+            Ok(asked.write(served, answers, share.take(), reply))
         };
         if let [one] = requests {
             return vec![alone(one, answers, reply)];
         }
         cells.clear();
-        requests.iter().for_each(|(_, more)| cells.extend_from_slice(more));
-        let rows = requests.iter().map(|(asked, _)| asked.rows()).sum();
+        requests.iter().for_each(|request| cells.extend_from_slice(&request.cells));
+        let rows = requests.iter().map(|request| request.asked.rows()).sum();
         if served.predict(cells, rows, answers, false).is_err() {
-            return requests.iter().map(|one| alone(one, answers, reply)).collect();
+            return requests.iter_mut().map(|one| alone(one, answers, reply)).collect();
         }
         let mut left = &answers[..];
-        let mut write = |(asked, _): &(Asked, Vec<f64>)| {
+        let mut write = |Read { asked, share, .. }: &mut Read| {
             let (mine, behind) = left.split_at(asked.rows() * served.outputs);
             left = behind;
-            Ok(asked.write(served, mine, reply))
+            Ok(asked.write(served, mine, share.take(), reply))
         };
-        requests.iter().map(&mut write).collect()
+        requests.iter_mut().map(&mut write).collect()
     })
 }
 
@@ -187,7 +264,21 @@ fn with_scratch<T>(work: impl FnOnce(&mut Scratch) -> T) -> T {
 
 #[cfg(test)]
 mod tests {
-    use super::{KEPT_SCRATCH, Scratch};
+    use super::{KEPT_SCRATCH, Scratch, whole};
+
+    /// Nothing else lies in the memory that a reply holds as long as its client has not read it.
+    #[test]
+    fn a_reply_holds_no_more_than_its_bytes() {
+        for size in [0, 100, KEPT_SCRATCH, KEPT_SCRATCH + 1, 3 * KEPT_SCRATCH] {
+            let mut buffer = Vec::with_capacity(4 * KEPT_SCRATCH);
+            buffer.resize(size, 7);
+            let reply = whole(&mut buffer);
+            assert!(reply.len() == size && reply.iter().all(|&b| b == 7));
+            // Shared memory would be copied, which leaves nothing to spare; so that is asked first.
+            assert!(reply.is_empty() || reply.is_unique());
+            assert_eq!(Vec::from(reply).capacity(), size);
+        }
+    }
 
     #[test]
     fn large_scratch_of_any_kind_is_given_back() {
@@ -196,7 +287,7 @@ mod tests {
             Scratch { cells: numbers(), ..Scratch::default() },
             Scratch { gathered: numbers(), ..Scratch::default() },
             Scratch { answers: numbers(), ..Scratch::default() },
-            Scratch { reply: bytes::BytesMut::with_capacity(KEPT_SCRATCH + 1), ..Scratch::default() },
+            Scratch { reply: Vec::with_capacity(KEPT_SCRATCH + 1), ..Scratch::default() },
         ] {
             scratch.give_back();
             let kept = [&scratch.cells, &scratch.gathered, &scratch.answers].map(Vec::capacity);

@@ -7,7 +7,7 @@ use crate::rows::Rows;
 use crate::served::Served;
 use crate::tensors::{Output, Tensors, Wanted};
 use crate::waiting::Waiting;
-use bytes::{BufMut, Bytes, BytesMut};
+use bytes::{BufMut, Bytes};
 use hyper::body::{Body, Frame, SizeHint};
 use hyper::header::{self, HeaderValue};
 use hyper::{Response, StatusCode};
@@ -102,16 +102,16 @@ pub(crate) fn error_body(message: &str) -> String {
     format!("{{\"error\":{}}}", crate::served::quote(message))
 }
 
-fn number(out: &mut BytesMut, x: f64) {
+fn number(out: &mut Vec<u8>, x: f64) {
     // Writing into memory does not fail.
     let _ = serde_json::to_writer(out.writer(), &x);
 }
 
-fn integer(out: &mut BytesMut, x: u64) {
+fn integer(out: &mut Vec<u8>, x: u64) {
     let _ = serde_json::to_writer(out.writer(), &x);
 }
 
-fn separated<T>(out: &mut BytesMut, items: impl Iterator<Item = T>, mut write: impl FnMut(&mut BytesMut, T)) {
+fn separated<T>(out: &mut Vec<u8>, items: impl Iterator<Item = T>, mut write: impl FnMut(&mut Vec<u8>, T)) {
     for (i, item) in items.enumerate() {
         if i > 0 {
             out.put_u8(b',');
@@ -135,12 +135,12 @@ fn best(probabilities: &[f64]) -> Option<usize> {
 }
 
 /// The label of a row, null where there is none.
-fn label(out: &mut BytesMut, served: &Served, probabilities: &[f64]) {
+fn label(out: &mut Vec<u8>, served: &Served, probabilities: &[f64]) {
     out.put_slice(best(probabilities).map_or(b"null", |i| served.classes[i].as_bytes()));
 }
 
 /// The prediction of one row: a label, a number, or the list of several targets.
-fn prediction(out: &mut BytesMut, served: &Served, row: &[f64]) {
+fn prediction(out: &mut Vec<u8>, served: &Served, row: &[f64]) {
     if !served.classes.is_empty() {
         label(out, served, row);
     } else if let [x] = row {
@@ -153,7 +153,7 @@ fn prediction(out: &mut BytesMut, served: &Served, row: &[f64]) {
 }
 
 /// Probabilities by class.
-fn probabilities(out: &mut BytesMut, served: &Served, row: &[f64]) {
+fn probabilities(out: &mut Vec<u8>, served: &Served, row: &[f64]) {
     out.put_u8(b'{');
     separated(out, served.classes.iter().zip(row), |out, (class, &p)| {
         out.put_slice(class.as_bytes());
@@ -164,7 +164,7 @@ fn probabilities(out: &mut BytesMut, served: &Served, row: &[f64]) {
 }
 
 /// The reply to `POST /predict`.
-pub(crate) fn rows(out: &mut BytesMut, served: &Served, rows: Rows, answers: &[f64]) {
+pub(crate) fn rows(out: &mut Vec<u8>, served: &Served, rows: Rows, answers: &[f64]) {
     if rows.single {
         out.put_slice(b"{\"prediction\":");
         prediction(out, served, answers);
@@ -185,7 +185,7 @@ pub(crate) fn rows(out: &mut BytesMut, served: &Served, rows: Rows, answers: &[f
 
 /// The reply to `POST /v2/models/{name}/infer`. Returns the bytes of its JSON where binary data follows.
 pub(crate) fn tensors(
-    out: &mut BytesMut,
+    out: &mut Vec<u8>,
     served: &Served,
     request: &Tensors,
     answers: &[f64],
@@ -200,12 +200,7 @@ pub(crate) fn tensors(
         out.put_slice(crate::served::quote(id).as_bytes());
     }
     out.put_slice(b",\"outputs\":[");
-    const PREDICTION: Wanted = Wanted::plain(Output::Prediction);
-    let all: &[Wanted] = match (&request.outputs[..], served.classes.is_empty()) {
-        ([], true) => &[PREDICTION],
-        ([], false) => &[PREDICTION, Wanted::plain(Output::Probabilities)],
-        (wanted, _) => wanted,
-    };
+    let all = wanted(served, request);
     let is_binary = |wanted: &Wanted| wanted.binary.unwrap_or(request.binary);
     separated(out, all.iter(), |out, wanted| {
         tensor(out, served, wanted.output, is_binary(wanted), request.rows, answers);
@@ -229,12 +224,54 @@ pub(crate) fn tensors(
     Some(json)
 }
 
+/// Digits, sign, point and exponent of the longest number, and the comma behind it.
+const NUMBER: usize = 25;
+
+/// The most bytes that the reply to `POST /predict` for so many rows can have.
+pub(crate) fn most_of_rows(served: &Served, rows: usize) -> usize {
+    let numbers = served.outputs.saturating_mul(NUMBER);
+    let row = match served.classes.is_empty() {
+        true => numbers.saturating_add(3),
+        // The label, and each class with its probability behind a colon.
+        false => served.longest + 1 + numbers + served.outputs + served.named + 3,
+    };
+    row.saturating_mul(rows).saturating_add(64)
+}
+
+/// The most bytes that the reply to an inference request can have.
+pub(crate) fn most_of_tensors(served: &Served, request: &Tensors) -> usize {
+    let of_output = |wanted: &Wanted| {
+        let is_labels = wanted.output == Output::Prediction && !served.classes.is_empty();
+        let row = match (is_labels, wanted.binary.unwrap_or(request.binary)) {
+            (true, true) => 4 + served.longest,
+            (true, false) => served.longest + 1,
+            (false, true) => served.outputs.saturating_mul(size_of::<f64>()),
+            (false, false) => served.outputs.saturating_mul(NUMBER),
+        };
+        row.saturating_mul(request.rows).saturating_add(160)
+    };
+    let of_outputs = wanted(served, request).iter().map(of_output).fold(0, usize::saturating_add);
+    // Every byte of the identity may be written as six.
+    let id = request.id.as_ref().map_or(0, |id| 6 * id.len() + 8);
+    of_outputs.saturating_add(served.name.len() + id + 96)
+}
+
+/// The outputs that a request asks for: all where it names none.
+fn wanted<'r>(served: &Served, request: &'r Tensors) -> &'r [Wanted] {
+    const ALL: [Wanted; 2] = [Wanted::plain(Output::Prediction), Wanted::plain(Output::Probabilities)];
+    match (&request.outputs[..], served.classes.is_empty()) {
+        ([], true) => &ALL[..1],
+        ([], false) => &ALL,
+        (named, _) => named,
+    }
+}
+
 /// The labels of all rows as plain text, empty where a probability is not a number.
 fn labels<'s>(served: &'s Served, answers: &'s [f64]) -> impl Iterator<Item = &'s str> {
     answers.chunks_exact(served.outputs).map(|row| best(row).map_or("", |i| &served.labels[i]))
 }
 
-fn tensor(out: &mut BytesMut, served: &Served, output: Output, binary: bool, rows: usize, answers: &[f64]) {
+fn tensor(out: &mut Vec<u8>, served: &Served, output: Output, binary: bool, rows: usize, answers: &[f64]) {
     let is_labels = output == Output::Prediction && !served.classes.is_empty();
     out.put_slice(match output {
         Output::Prediction => b"{\"name\":\"prediction\",\"shape\":[",

@@ -11,7 +11,7 @@ use crate::life::Phase;
 use crate::metadata;
 use crate::metrics::{self, Gauges, Route};
 use crate::openapi;
-use crate::predict::{self, Form, Small};
+use crate::predict::{self, Form, Room, Small};
 use crate::reply::{self, Reply};
 use crate::repository::{Order, Refused};
 use crate::served::Served;
@@ -202,27 +202,25 @@ async fn handle(
         }
     }
     let body = body::read(request.into_body(), config, &shared.waiting).await?;
-    let mut done = if body.bytes.len() <= config.inline_bytes {
+    let done = if body.bytes.len() <= config.inline_bytes {
         match predict::small(
             &served,
             form,
             &body.bytes,
             (config.inline_cells, most_rows),
+            Room { waiting: &shared.waiting, uncounted: config.inline_bytes },
             times,
             shared.compute.told(),
         )? {
             Small::Done(done) => done,
-            Small::Read(asked, cells) => {
-                let times = times.within(asked.timeout());
-                shared.compute.read(&served, (asked, cells), times).await?
+            Small::Read(read) => {
+                let times = times.within(read.asked.timeout());
+                shared.compute.read(&served, read, times).await?
             }
         }
     } else {
         shared.compute.whole(&served, (body, form), times).await?
     };
-    if done.share.is_none() && done.reply.len() > config.inline_bytes {
-        done.share = Some(shared.waiting.empty().of_size(done.reply.len()));
-    }
     served.counted.add(link.worker, done.rows);
     Ok(reply::predicted(done))
 }

@@ -91,6 +91,9 @@ pub(crate) struct Served {
     pub(crate) classes: Vec<String>,
     /// The same as plain text.
     pub(crate) labels: Vec<String>,
+    /// Bytes of the longest of the class names as JSON writes them, and of all.
+    pub(crate) longest: usize,
+    pub(crate) named: usize,
     pub(crate) outputs: usize,
     /// From 1.
     pub(crate) version: u64,
@@ -159,6 +162,8 @@ impl Served {
             model,
             inputs,
             positions,
+            longest: classes.iter().map(String::len).max().unwrap_or(0),
+            named: classes.iter().map(String::len).sum(),
             classes,
             labels,
             outputs,

@@ -202,7 +202,8 @@ fn run(config: Config, mut keeper: Keeper) -> Result<Handle> {
     let succession = Succession::new(config.successor.clone(), pid_file.as_ref());
     let life = Arc::new(Life::default());
     let ready = config.notify.clone();
-    let compute = Compute::new(&config);
+    let waiting = Waiting::new(config.max_waiting);
+    let compute = Compute::new(&config, &waiting);
     let (sender, orders) = channel();
     let (change, changes) = unbounded_channel();
     let places = workers + SPARE;
@@ -218,7 +219,7 @@ fn run(config: Config, mut keeper: Keeper) -> Result<Handle> {
         refused: AtomicU64::new(0),
         answered: AtomicU64::new(0),
         compute: compute.clone(),
-        waiting: Waiting::new(config.max_waiting),
+        waiting,
         access_log,
         config: Arc::new(config),
     });

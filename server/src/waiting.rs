@@ -1,4 +1,4 @@
-//! The memory that large bodies may occupy, and the replies to them until they are read.
+//! The memory that large bodies may occupy, and large replies, whatever they answer, until they are read.
 
 use crate::failure::{Failure, Result};
 use hyper::StatusCode;
@@ -37,6 +37,32 @@ impl Waiting {
         self.used.fetch_sub(self.mine, Ordering::Relaxed);
         self.mine = size;
         self
+    }
+
+    /// The same with room for an answer that may take `size` bytes.
+    ///
+    /// # Errors
+    /// 413 where that is more than may be at all, 503 where it is more than there is now.
+    pub(crate) fn with_answer(mut self, size: usize) -> Result<Self> {
+        if size > self.limit {
+            let message = format!(
+                "the answer may take {size} bytes, and {} are accepted for large requests and answers (max_waiting); ask for fewer \
+                 rows at a time",
+                self.limit
+            );
+            return Err(Failure::new(StatusCode::PAYLOAD_TOO_LARGE, message));
+        }
+        let before = self.used.fetch_add(size, Ordering::Relaxed);
+        self.mine += size;
+        if before + size <= self.limit {
+            return Ok(self);
+        }
+        let message = format!(
+            "{before} bytes of large requests and answers are in work, {} may be (max_waiting), and the answer may take {size} more; \
+             try again",
+            self.limit
+        );
+        Err(Failure::new(StatusCode::SERVICE_UNAVAILABLE, message))
     }
 
     /// Makes the share `size` bytes.
