@@ -84,7 +84,7 @@ async fn accept(
             // What the system does not let it do leaves everything as it was.
             Next::Change(Change::More) => drop(crew.more()),
             Next::Change(Change::Fewer) => crew.fewer(),
-            Next::Change(Change::Successor) => drop(succession.start(listener)),
+            Next::Change(Change::Successor) => succession.start(listener),
             Next::Connection(Ok(came)) => hand_out(came, shared, crew),
             // The client has gone again.
             Next::Connection(Err(e)) if e.kind() == ErrorKind::ConnectionAborted => {}

@@ -43,7 +43,7 @@ pub struct Repository {
     pub newest: usize,
     /// How often to look for changes; none is only when told to.
     pub every: Option<Duration>,
-    /// Told what was loaded, replaced or failed, a line at a time.
+    /// Told what was loaded, replaced or failed, and what became of a successor, a line at a time.
     pub notice: Arc<dyn Fn(&str) + Send + Sync>,
 }
 
@@ -62,6 +62,8 @@ pub(crate) enum Order {
     Load(String, oneshot::Sender<Outcome>),
     /// Take a model out of service until it is loaded by name.
     Unload(String, oneshot::Sender<Outcome>),
+    /// Tell what happened to the server.
+    Tell(String),
 }
 
 /// The versions that a model has after an order.
@@ -241,6 +243,7 @@ impl Keeper {
     fn carry_out(&mut self, order: Order) {
         match order {
             Order::Reload => self.reload_all(),
+            Order::Tell(line) => self.notice(&line),
             Order::Load(name, reply) => {
                 let outcome = self.load(&name);
                 self.publish();

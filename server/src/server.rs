@@ -199,12 +199,12 @@ fn run(config: Config, mut keeper: Keeper) -> Result<Handle> {
         None => (None, None),
     };
     let pid_file = config.pid_file.as_deref().map(PidFile::write).transpose()?.map(Arc::new);
-    let succession = Succession::new(config.successor.clone(), pid_file.as_ref());
+    let (sender, orders) = channel();
+    let succession = Succession::new(config.successor.clone(), pid_file.as_ref(), sender.clone());
     let life = Arc::new(Life::default());
     let ready = config.notify.clone();
     let waiting = Waiting::new(config.max_waiting);
     let compute = Compute::new(&config, &waiting);
-    let (sender, orders) = channel();
     let (change, changes) = unbounded_channel();
     let places = workers + SPARE;
     let catalogue = keeper.current();
