@@ -209,6 +209,12 @@ impl Model {
         Ok(told)
     }
 
+    /// What its file has under a key, as JSON; None where it has none.
+    fn metadata(&self, key: &str) -> PyResult<Option<String>> {
+        let bytes = self.model.to_bytes().map_err(exception)?;
+        Ok(ModelFile::parse(&bytes).map_err(exception)?.metadata_text(key))
+    }
+
     /// What `tilewise inspect` prints of it.
     fn describe(&self) -> String {
         self.model.describe()

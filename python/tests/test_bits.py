@@ -79,6 +79,58 @@ def test_files_are_those_of_the_command_line(estimator, family, settings, tmp_pa
     theirs = tilewise.load(tmp_path / "theirs")
     assert type(theirs) is type(ours)
     assert np.array_equal(theirs.predict(X), ours.predict(X))
+    # Its parameters are those of the fit: a clone learns the same again.
+    assert contents(clone(theirs).fit(X, y)) == contents(ours)
+
+
+CHANGED = [
+    tilewise.LinearRegression(fit_intercept=False),
+    tilewise.Ridge(alpha=0.3, fit_intercept=False),
+    tilewise.Lasso(alpha=0.03, max_iter=77, tol=1e-6),
+    tilewise.ElasticNet(alpha=0.03, l1_ratio=0.7, max_iter=77, tol=1e-6, fit_intercept=False),
+    tilewise.PoissonRegressor(alpha=0.3, max_iter=77, tol=1e-6),
+    tilewise.GammaRegressor(alpha=0.3, fit_intercept=False),
+    tilewise.TweedieRegressor(power=1.3, alpha=0.1),
+    tilewise.LogisticRegression(C=0.3, class_weight="balanced", max_iter=77, tol=1e-6),
+    tilewise.LogisticRegression(C=np.inf, fit_intercept=False),
+    tilewise.DecisionTreeClassifier(
+        criterion="entropy", max_depth=4, min_samples_split=5, min_samples_leaf=3, class_weight="balanced", max_bins=31
+    ),
+    tilewise.DecisionTreeRegressor(
+        criterion="absolute_error", splitter="random", max_leaf_nodes=9, max_features=0.5, monotonic_cst=[1, -1] + [0] * 8
+    ),
+    tilewise.DecisionTreeRegressor(min_impurity_decrease=0.1, ccp_alpha=0.2, max_bins="exact", max_features="log2"),
+    tilewise.RandomForestClassifier(n_estimators=7, bootstrap=False, max_features=3, random_state=5),
+    tilewise.RandomForestRegressor(n_estimators=7, criterion="poisson", max_features="third", random_state=5),
+    tilewise.ExtraTreesRegressor(n_estimators=7, bootstrap=True, max_depth=5),
+    tilewise.HistGradientBoostingRegressor(
+        "quantile", quantile=0.3, learning_rate=0.2, max_iter=12, max_leaf_nodes=None, max_depth=4, min_samples_leaf=7,
+        l2_regularization=0.5, max_features=0.5, max_bins=63, early_stopping=True, n_iter_no_change=3,
+        validation_fraction=0.2, random_state=5,
+    ),
+    tilewise.HistGradientBoostingRegressor("huber:1.5", max_iter=12, monotonic_cst=[1, -1] + [0] * 8),
+    tilewise.HistGradientBoostingRegressor("absolute_error", max_iter=12, early_stopping=False),
+    tilewise.HistGradientBoostingClassifier(max_iter=12, class_weight="balanced", max_leaf_nodes=9),
+    tilewise.GBDTRanker(learning_rate=0.2, max_iter=12, l2_regularization=0.5),
+    tilewise.IsolationForest(n_estimators=7, max_samples=64, contamination=0.1),
+]
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("estimator", CHANGED, ids=lambda x: type(x).__name__)
+def test_parameters_come_back_from_the_file(estimator, tmp_path):
+    X, y = problem(estimator)
+    y = y if is_classifier(estimator) or isinstance(estimator, tilewise.GBDTRanker) else y.abs() + 1
+    y = (y // 100).clip(upper=3) if isinstance(estimator, tilewise.GBDTRanker) else y
+    model = clone(estimator).fit(X, y)
+    model.save(tmp_path / "m")
+    loaded = tilewise.load(tmp_path / "m")
+    assert contents(clone(loaded).fit(X, y)) == contents(model)
+    before, after = estimator.get_params(), loaded.get_params()
+    # None is a seed of 0, "auto" early stopping what it comes to for few rows, and max_features of None all of them.
+    usual = {"random_state": (None, 0), "early_stopping": ("auto", False), "max_features": (None, 1.0)}
+    for name, value in before.items():
+        assert after[name] == value or (value, after[name]) == usual.get(name), name
 
 
 @pytest.mark.filterwarnings("ignore")

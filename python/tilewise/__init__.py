@@ -24,6 +24,7 @@ from ._linear import (
     Ridge,
     TweedieRegressor,
 )
+from ._loaded import parameters
 from ._native import VERSION as __version__
 from ._native import Model
 from ._trees import (
@@ -80,7 +81,8 @@ def load(path: str | PathLike[str]) -> Any:
     """The fitted estimator of a model file, whoever trained it: this package, the command line, a program in Rust.
 
     Classes are numbers where all of them read so, booleans where they are true and false, else text. The parameters of the
-    estimator are the defaults: what a model was fitted with is told by `describe()`.
+    estimator are those that the file tells and the estimator has, so that a clone of it fits the same again; threads, callbacks and
+    weights of classes by name are in no file, nor is the random state of a single tree or an isolation forest.
     """
     model = Model.load(path)
     if model.kind not in _BY_FAMILY:
@@ -88,6 +90,9 @@ def load(path: str | PathLike[str]) -> Any:
     classifies = model.task == "classification"
     kind = GBDTRanker if model.task == "ranking" else _BY_FAMILY[model.kind][classifies]
     estimator: TilewiseEstimator = kind()
+    known = estimator.get_params()
+    told = parameters(model, classifies)
+    estimator.set_params(**{name: value for name, value in told.items() if name in known})
     names = [name for name, _ in model.inputs]
     estimator.n_features_in_ = len(names)
     if names != [f"x{i}" for i in range(len(names))]:

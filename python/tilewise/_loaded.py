@@ -1,0 +1,117 @@
+"""From what a model file says of its fit to the parameters of the estimator that would fit so."""
+
+from __future__ import annotations
+
+import json
+import math
+from typing import Any
+
+from ._native import Model
+from ._trees import _CRITERIA
+
+_LOSSES = {"squared": "squared_error", "absolute": "absolute_error"}
+_NAMES = {ours: theirs for theirs, ours in _CRITERIA.items() if ours != "entropy"}
+
+
+def parameters(model: Model, classifies: bool) -> dict[str, Any]:
+    """Those that the file tells, by scikit-learn's names. What no estimator has a name for, such as `standardise`, is left out, and so is
+    what files do not hold: threads, and the random state of single trees and isolation forests."""
+    stored = model.metadata("params")
+    if stored is None:
+        return {}
+    params = json.loads(stored)
+    if model.kind == "isolation-forest":
+        share = params["contamination"]
+        return {
+            "n_estimators": params["trees"],
+            "max_samples": params["subsample"],
+            "contamination": "auto" if share is None else share,
+        }
+    if "estimator" in params:
+        return _linear(model.kind, params)
+    found = _tree(params.get("tree", params), classifies)
+    for key, name in (("seed", "random_state"), ("max_bins", "max_bins")):
+        if (text := model.metadata(key)) is not None:
+            found[name] = json.loads(text)
+    if model.kind in ("forest", "extra-trees"):
+        drawn = params["max_features"]
+        usual = "sqrt" if classifies else "third"
+        found |= {
+            "n_estimators": params["trees"],
+            "bootstrap": params["bootstrap"],
+            "max_features": usual if drawn is None else _features(drawn),
+        }
+    elif model.kind == "gbdt":
+        found |= _boosting(params, classifies)
+    return found
+
+
+def _linear(kind: str, params: dict[str, Any]) -> dict[str, Any]:
+    names = {"intercept": "fit_intercept", "max_rounds": "max_iter", "tolerance": "tol", "l1_ratio": "l1_ratio", "alpha": "alpha"}
+    found = {name: params[key] for key, name in names.items() if key in params}
+    if kind == "ridge":
+        found["alpha"] = params["l2"]
+    elif kind == "logistic":
+        found["C"] = _inverse(params["l2"] + params.get("l1", 0.0))
+        found["class_weight"] = "balanced" if params.get("class_weights") == "balanced" else None
+    elif kind == "tweedie":
+        found["power"] = params["distribution"]["tweedie"]
+    return found
+
+
+def _inverse(penalty: float) -> float:
+    """The C of a penalty 1 / C: of the numbers that have it the one of fewest digits."""
+    if penalty == 0.0:
+        return math.inf
+    for digits in range(1, 17):
+        number = float(f"{1.0 / penalty:.{digits}g}")
+        if 1.0 / number == penalty:
+            return number
+    return 1.0 / penalty
+
+
+def _tree(tree: dict[str, Any], classifies: bool) -> dict[str, Any]:
+    usual = "gini" if classifies else "squared_error"
+    criterion = tree["criterion"]
+    return {
+        "criterion": usual if criterion == "auto" else _NAMES.get(criterion, criterion),
+        "splitter": tree["splitter"],
+        "max_depth": tree["max_depth"],
+        "min_samples_split": tree["min_samples_split"],
+        "min_samples_leaf": tree["min_samples_leaf"],
+        "max_features": _features(tree["max_features"]),
+        "max_leaf_nodes": tree["max_leaves"],
+        "min_impurity_decrease": tree["min_impurity_decrease"],
+        "ccp_alpha": tree["ccp_alpha"],
+        "monotonic_cst": tree["monotone"] or None,
+        "class_weight": "balanced" if tree["class_weights"] == "balanced" else None,
+    }
+
+
+def _features(drawn: str | dict[str, Any]) -> float | int | str:
+    if isinstance(drawn, dict):
+        return next(iter(drawn.values()))
+    return 1.0 if drawn == "all" else drawn
+
+
+def _boosting(params: dict[str, Any], classifies: bool) -> dict[str, Any]:
+    found: dict[str, Any] = {
+        "learning_rate": params["learning_rate"],
+        "max_iter": params["stages"],
+        "l2_regularization": params["penalty"]["l2"],
+        "early_stopping": False,
+    }
+    if stopped := params["early_stopping"]:
+        found |= {"early_stopping": True, "n_iter_no_change": stopped["patience"]}
+        if (share := stopped.get("share")) is not None:
+            found["validation_fraction"] = share
+    loss = params["loss"]
+    if classifies or loss == "auto":
+        found["loss"] = "log_loss" if classifies else "squared_error"
+    elif isinstance(loss, str):
+        found["loss"] = _LOSSES.get(loss, loss)
+    else:
+        [(name, numbers)] = loss.items()
+        [number] = numbers.values()
+        found |= {"loss": "quantile", "quantile": number} if name == "quantile" else {"loss": f"{name}:{number}"}
+    return found
