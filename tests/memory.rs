@@ -102,6 +102,41 @@ fn answers_do_not_depend_on_the_limit() {
     }
 }
 
+/// Every fit of a fold, and every trial, has the storage of the table.
+#[test]
+fn folds_and_trials_do_not_depend_on_the_limit() {
+    let folder = Folder::new("memory-folds");
+    let (data, out, temp) = (folder.path("t.csv"), folder.path("out"), folder.path("temp"));
+    fs::write(&data, table()).unwrap();
+    fs::create_dir_all(&temp).unwrap();
+    let common =
+        ["--model", "gbdt", "--set", "stages=3", "--data", &data, "--target", "class", "--ignore", "number"];
+    // `written: 1.5 MB to files that are mapped ...`
+    let bytes = |told: &str| {
+        let words: Vec<&str> = told.split_whitespace().collect();
+        words[1].parse::<f64>().unwrap() * if words[2] == "MB" { 1e6 } else { 1e3 }
+    };
+    works(&[&["train"], &common[..], &["--out", &out]].concat());
+    let read = tilewise(&["evaluate", "--model", &out, "--data", &data, "--memory-limit", "1"]);
+    let of_table = String::from_utf8(read.stderr).unwrap();
+    let tune = ["tune", "--folds", "3", "--search", "max_leaves=4,8", "--out", &out];
+    for command in [&["cv", "--folds", "3", "--csv", &out][..], &tune] {
+        let run = |limit: &[&str]| {
+            let output = tilewise(&[command, &common[..], limit].concat());
+            let told = String::from_utf8(output.stderr).unwrap();
+            assert!(output.status.success(), "{command:?} {limit:?}: {told}");
+            let size = told.lines().find(|line| line.contains("files that are mapped")).map(String::from);
+            (size, fs::read(&out).unwrap())
+        };
+        let (nothing, expected) = run(&[]);
+        let (size, limited) = run(&["--memory-limit", "1", "--temp-dir", &temp]);
+        assert!(nothing.is_none() && limited == expected, "{command:?}");
+        // The rows of each fold are copied, and coded for trees: that is as much as the table again, for each trial.
+        assert!(bytes(&size.unwrap()) > 2.0 * bytes(&of_table), "{command:?}");
+        assert_eq!(fs::read_dir(&temp).unwrap().count(), 0);
+    }
+}
+
 /// A column that turns out to be text late is read a second time, which a pipe does not allow.
 #[test]
 fn pipes_are_read_once() {

@@ -48,12 +48,7 @@ impl Table {
     }
 
     /// Reads the table; columns named in `categorical` are categories even if they look like numbers, those in
-    /// `ignored` are left out.
-    pub(crate) fn read(&self, categorical: &[String], ignored: Vec<String>) -> Result<Dataset, Failure> {
-        self.read_to(&Storage::default(), categorical, ignored)
-    }
-
-    /// As [`Table::read`]; columns lie where `storage` puts them.
+    /// `ignored` are left out. Columns lie where `storage` puts them.
     pub(crate) fn read_to(
         &self,
         storage: &Storage,

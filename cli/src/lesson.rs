@@ -1,13 +1,13 @@
 //! What `cv` and `tune` share: the table, the parts of its columns, and how its rows are divided into folds.
 
-use crate::arguments::{Columns, Table, Targets, Threads, try_outputs};
+use crate::arguments::{Columns, Memory, Table, Targets, Threads, try_outputs};
 use crate::command::train::{role, warn_of_many_classes, whole_truth};
 use crate::failure::Failure;
 use crate::output;
 use clap::Args;
 use std::path::PathBuf;
 use tilewise_base::metric::Truth;
-use tilewise_base::{Dataset, Division, Error, Roles, folds};
+use tilewise_base::{Dataset, Division, Error, Roles, Storage, folds};
 use tilewise_kernels::parallel::Scheme;
 use tilewise_models::{Family, Settings, family};
 
@@ -52,6 +52,8 @@ pub(crate) struct Lesson {
     #[command(flatten)]
     pub(crate) table: Table,
     #[command(flatten)]
+    memory: Memory,
+    #[command(flatten)]
     pub(crate) threads: Threads,
     /// Key of every random number
     #[arg(long, default_value_t = 0, help_heading = "Running")]
@@ -69,6 +71,8 @@ pub(crate) struct Ready {
     pub(crate) table: Dataset,
     pub(crate) roles: Roles,
     pub(crate) division: Division,
+    /// Where columns lie, and what is made of them.
+    pub(crate) storage: Storage,
 }
 
 impl Lesson {
@@ -115,7 +119,8 @@ impl Lesson {
         let ignored;
         (roles.ignore, ignored) =
             self.ignore.iter().cloned().partition(|name| is_time(name) || !role(&roles, name).is_empty());
-        let table = self.table.read(&self.categorical, ignored.clone())?;
+        let storage = self.memory.storage()?;
+        let table = self.table.read_to(&storage, &self.categorical, ignored.clone())?;
         roles.targets = targets.of(&table);
         if let Some(time) = &self.time {
             match role(&roles, time) {
@@ -146,7 +151,7 @@ impl Lesson {
             output::print(&format!("  ignored: {}\n", output::printable(&ignored.join(", "))))?;
         }
         warn_of_many_classes(truth.as_ref(), &table, &roles).map_err(place)?;
-        Ok(Ready { table, roles, division })
+        Ok(Ready { table, roles, division, storage })
     }
 
     fn division(&self, table: &Dataset, roles: &Roles, truth: Option<&Truth>) -> Result<Division, Error> {

@@ -1,5 +1,6 @@
 //! `tilewise cv`: how good a family with its settings is on rows that it has not seen, measured on every row in turn.
 
+use crate::arguments::Memory;
 use crate::failure::{Failure, note};
 use crate::lesson::{Lesson, Ready};
 use crate::{interrupt, output, progress};
@@ -43,7 +44,7 @@ impl Cv {
     fn measure(&self, family: &Family, settings: &Settings) -> Result<(), Failure> {
         let file = self.lesson.table.name();
         let place = |e| Failure::in_table(&file, e);
-        let Ready { table, roles, division } = self.lesson.read(family, settings)?;
+        let Ready { table, roles, division, storage } = self.lesson.read(family, settings)?;
         let folds =
             division.folds(table.rows(), self.lesson.folds.into(), self.lesson.seed).map_err(place)?;
         output::print(&format!("training {} for each of {}\n", family.name, self.lesson.told(&division)))?;
@@ -51,6 +52,7 @@ impl Cv {
         let context = Context {
             seed: self.lesson.seed,
             scheme: self.lesson.parallel,
+            storage: storage.clone(),
             progress: &shown,
             cancel: interrupt::flag_for("without the folds that are not done"),
             ..Context::default()
@@ -59,6 +61,7 @@ impl Cv {
         let found = cross_validate(family.name, &table, &roles, settings, &folds, &context);
         let seconds = start.elapsed().as_secs_f64();
         shown.finish();
+        Memory::tell(&storage);
         let found = match found {
             Err(Error::Cancelled) => {
                 note("stopped", "by Ctrl-C before a fold was done");

@@ -2,6 +2,7 @@
 
 mod page;
 
+use crate::arguments::Memory;
 use crate::failure::{Failure, note};
 use crate::lesson::{Lesson, Ready};
 use crate::{interrupt, output, progress};
@@ -114,13 +115,14 @@ impl Tune {
     fn tune(&self, family: &Family, fixed: &Settings, search: &Search) -> Result<(), Failure> {
         let file = self.lesson.table.name();
         let place = |e| Failure::in_table(&file, e);
-        let Ready { table, roles, division } = self.lesson.read(family, fixed)?;
+        let Ready { table, roles, division, storage } = self.lesson.read(family, fixed)?;
         let how = format!("{}, {}", self.lesson.told(&division), self.method(search));
         output::print(&format!("tuning {}: {how}\n", family.name))?;
         let shown = progress::Shown::of_parts(self.lesson.quiet);
         let mut context = Context {
             seed: self.lesson.seed,
             scheme: self.lesson.parallel,
+            storage: storage.clone(),
             progress: &shown,
             cancel: interrupt::flag_for("without the trials that are not measured"),
             ..Context::default()
@@ -130,6 +132,7 @@ impl Tune {
         let found = tune(family.name, &table, &roles, fixed, search, &division, folds, &context);
         let seconds = start.elapsed().as_secs_f64();
         shown.finish();
+        Memory::tell(&storage);
         let found = match found {
             Err(Error::Cancelled) => {
                 note("stopped", "by Ctrl-C before a trial was measured");

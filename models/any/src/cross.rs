@@ -203,14 +203,14 @@ impl<'a> Lesson<'a> {
         if test.is_empty() {
             return Err(Error::Fit(format!("fold {} of {folds} has no row to test on", fold + 1)));
         }
-        let training = self.dataset.take(train);
+        let training = self.dataset.take_to(&self.context.storage, train)?;
         let (model, plain) = self.fit(settings, &training, train).map_err(|e| place(e, train))?;
         // Whoever is asked to stop may have stopped early: that is not what was to be measured.
         if self.context.cancelled() {
             return Err(Error::Cancelled);
         }
-        let testing = self.dataset.take(test);
         drop(training);
+        let testing = self.dataset.take_to(&self.context.storage, test)?;
         let [scores, plain] = self.scores(&*model, plain, &testing, test).map_err(|e| place(e, test))?;
         let (trained, tested) = (train.len(), test.len());
         Ok(FoldScores { fold, trained, tested, scores, plain, report: model.report().clone() })
@@ -228,6 +228,7 @@ impl<'a> Lesson<'a> {
             scheme: self.context.scheme,
             progress: &Silent,
             cancel: self.context.cancel,
+            storage: self.context.storage.clone(),
             ..Context::default()
         };
         let model = train(self.family.name, training, self.roles, settings, &context)?;
