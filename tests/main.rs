@@ -10,6 +10,7 @@ mod fuzz; // mutated model files
 mod fuzz_foreign; // mutated models of other libraries
 mod hostile_files; // damaged model files
 mod memory; // tables beyond the memory limit
+mod several; // files that are one table
 mod shared_data; // quality on real data, against scikit-learn
 mod surgery; // model files taken apart
 mod targets; // several target columns

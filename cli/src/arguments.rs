@@ -7,15 +7,16 @@ use std::path::{Path, PathBuf};
 use tilewise_base::pool::{WorkerCommand, Workers};
 use tilewise_base::replace::Replacement;
 use tilewise_base::{Dataset, Engine, Field, Kind, Model, Roles, Schema, SparseTable, Storage};
-use tilewise_data::{Format, ReadOptions, read, read_sparse};
+use tilewise_data::{Format, ReadOptions, files, read_files, read_sparse};
 
 /// How a table is read.
 #[derive(Args)]
 #[command(next_help_heading = "Reading the table")]
 pub(crate) struct Table {
-    /// The table: a file, or - for stdin (CSV unless --format tells otherwise)
-    #[arg(long, value_name = "FILE")]
-    pub(crate) data: PathBuf,
+    /// The table: a file, a folder of files, or - for stdin (CSV unless --format tells otherwise). Can be given again: files of one
+    /// format and the same columns (csv, parquet, arrow) are one table, in the order given, those of a folder in that of their names
+    #[arg(long, value_name = "FILE", required = true)]
+    data: Vec<PathBuf>,
     /// csv, parquet, arrow or libsvm; by default what the file's extension says
     #[arg(long)]
     format: Option<Format>,
@@ -42,9 +43,19 @@ fn delimiter(text: &str) -> Result<u8, String> {
 }
 
 impl Table {
-    /// The file's name, for messages.
+    /// The file's name, for messages; of several the first and how many more there are.
     pub(crate) fn name(&self) -> String {
-        if is_standard(&self.data) { "<stdin>".into() } else { self.data.display().to_string() }
+        match &self.data[..] {
+            [] => String::new(),
+            [only] if is_standard(only) => "<stdin>".into(),
+            [only] => only.display().to_string(),
+            [first, more @ ..] => format!("{} and {} more", first.display(), more.len()),
+        }
+    }
+
+    /// The files of the table. What cannot be found out is told when it is read.
+    pub(crate) fn files(&self) -> Vec<PathBuf> {
+        self.data.iter().flat_map(|path| files(path).unwrap_or_else(|_| vec![path.clone()])).collect()
     }
 
     /// Reads the table; columns named in `categorical` are categories even if they look like numbers, those in
@@ -57,7 +68,7 @@ impl Table {
     ) -> Result<Dataset, Failure> {
         let (categorical, storage) = (categorical.to_vec(), storage.clone());
         let options = ReadOptions { categorical, columns_ignored: ignored, storage, ..self.options() };
-        read(&self.data, &options).map_err(Failure::from)
+        read_files(&self.data, &options).map_err(Failure::from)
     }
 
     /// Reads the columns that a model needs, with the kinds it needs, its offset among them, and the columns called
@@ -75,12 +86,15 @@ impl Table {
         let wanted = schema.fields.iter().map(|field| field.name.clone()).chain(others).collect();
         let columns_wanted = Some(wanted);
         let options = ReadOptions { schema: Some(&schema), columns_wanted, storage, ..self.options() };
-        read(&self.data, &options).map_err(Failure::from)
+        read_files(&self.data, &options).map_err(Failure::from)
     }
 
     /// A libsvm file that is better kept sparse, with so many inputs if that is given; nothing of any other table.
     pub(crate) fn read_sparse(&self, width: Option<usize>) -> Result<Option<SparseTable>, Failure> {
-        read_sparse(&self.data, &self.options(), width).map_err(Failure::from)
+        match &self.data[..] {
+            [only] if !only.is_dir() => read_sparse(only, &self.options(), width).map_err(Failure::from),
+            _ => Ok(None),
+        }
     }
 
     fn options(&self) -> ReadOptions<'static> {
@@ -265,10 +279,11 @@ impl Running {
 }
 
 /// Tries whether files can be written, so that a folder that cannot costs no work; `outputs` are options and what they name. None may
-/// be `data`, the table.
-pub(crate) fn try_outputs(data: &Path, outputs: &[(&str, &Option<PathBuf>)]) -> Result<(), Failure> {
+/// be one of the files of `table`.
+pub(crate) fn try_outputs(table: &Table, outputs: &[(&str, &Option<PathBuf>)]) -> Result<(), Failure> {
     let given: Vec<(&str, &PathBuf)> =
         outputs.iter().filter_map(|(option, path)| path.as_ref().map(|path| (*option, path))).collect();
+    let files = table.files();
     for (i, (option, path)) in given.iter().enumerate() {
         let refuse = |what: String| Failure::Told(format!("{}: {what}", path.display()));
         if is_standard(path) {
@@ -279,8 +294,7 @@ pub(crate) fn try_outputs(data: &Path, outputs: &[(&str, &Option<PathBuf>)]) -> 
         if let Some((other, _)) = given[..i].iter().find(|(_, other)| other == path) {
             return Err(refuse(format!("is named by {other} and {option}; give each a name of its own")));
         }
-        let data = data.canonicalize();
-        if data.is_ok_and(|data| path.canonicalize().is_ok_and(|path| path == data)) {
+        if files.iter().any(|file| is_file(path, file)) {
             let what = "is the file of --data, which would be lost; give it another name";
             return Err(refuse(format!("{option} {what}")));
         }
@@ -289,16 +303,21 @@ pub(crate) fn try_outputs(data: &Path, outputs: &[(&str, &Option<PathBuf>)]) -> 
     Ok(())
 }
 
-/// Refuses an output that is one of the inputs, which `(option, path)` name: writing would destroy it.
-pub(crate) fn keep_apart(out: &Path, inputs: &[(&str, &Path)]) -> Result<(), Failure> {
-    let Ok(out_file) = out.canonicalize() else { return Ok(()) };
-    for (option, path) in inputs {
-        if !is_standard(out) && !is_standard(path) && path.canonicalize().is_ok_and(|path| path == out_file) {
-            let what = format!("--out is the file of {option}, which would be lost; give it another name");
-            return Err(Failure::Told(format!("{}: {what}", out.display())));
-        }
-    }
-    Ok(())
+/// Whether a path is that of a file that is there.
+fn is_file(path: &Path, file: &Path) -> bool {
+    let found = |path: &Path| (!is_standard(path)).then(|| path.canonicalize().ok()).flatten();
+    found(path).is_some_and(|path| found(file) == Some(path))
+}
+
+/// Refuses an output that is the model or one of the files of the table: writing would destroy it.
+pub(crate) fn keep_apart(out: &Path, table: Option<&Table>, model: &Path) -> Result<(), Failure> {
+    let lost = match () {
+        () if table.is_some_and(|table| table.files().iter().any(|file| is_file(out, file))) => "--data",
+        () if is_file(out, model) => "--model",
+        () => return Ok(()),
+    };
+    let what = format!("--out is the file of {lost}, which would be lost; give it another name");
+    Err(Failure::Told(format!("{}: {what}", out.display())))
 }
 
 /// The model in a file.

@@ -195,6 +195,6 @@ impl Lesson {
 
     /// Tries whether files can be written, as [`try_outputs`] says.
     pub(crate) fn try_outputs(&self, outputs: &[(&str, &Option<PathBuf>)]) -> Result<(), Failure> {
-        try_outputs(&self.table.data, outputs)
+        try_outputs(&self.table, outputs)
     }
 }

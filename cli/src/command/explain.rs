@@ -59,7 +59,7 @@ pub(crate) struct Explain {
 
 impl Explain {
     pub(crate) fn run(self) -> Result<(), Failure> {
-        keep_apart(&self.out, &[("--data", &self.table.data), ("--model", &self.model)])?;
+        keep_apart(&self.out, Some(&self.table), &self.model)?;
         let model = load(&self.model)?;
         let (file, name) = (self.model.display().to_string(), self.table.name());
         let place = |error| match error {

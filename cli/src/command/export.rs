@@ -42,7 +42,7 @@ pub(crate) struct Export {
 
 impl Export {
     pub(crate) fn run(self) -> Result<(), Failure> {
-        keep_apart(&self.out, &[("--model", &self.model)])?;
+        keep_apart(&self.out, None, &self.model)?;
         let told = |error| match error {
             Error::Fit(what) => Failure::Told(format!("{}: {what}", self.model.display())),
             other => other.into(),

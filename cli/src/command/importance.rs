@@ -63,7 +63,7 @@ impl ImportanceOf {
                 let what = "the table is printed anyway; give --out a name for it as CSV";
                 return Err(Failure::Told(format!("{}: {what}", out.display())));
             }
-            keep_apart(out, &[("--data", &self.table.data), ("--model", &self.model)])?;
+            keep_apart(out, Some(&self.table), &self.model)?;
             drop(Replacement::new(out)?);
         }
         let found = self.threads.run(|| self.measure())?;

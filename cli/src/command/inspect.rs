@@ -56,7 +56,7 @@ pub(crate) struct Inspect {
 impl Inspect {
     pub(crate) fn run(self) -> Result<(), Failure> {
         for out in self.pictures() {
-            keep_apart(out, &[("--model", &self.model)])?;
+            keep_apart(out, None, &self.model)?;
         }
         let model = load(&self.model)?;
         if self.text || self.pictures().next().is_some() {

@@ -55,7 +55,7 @@ pub(crate) struct Predict {
 
 impl Predict {
     pub(crate) fn run(self) -> Result<(), Failure> {
-        keep_apart(&self.out, &[("--data", &self.table.data), ("--model", &self.model)])?;
+        keep_apart(&self.out, Some(&self.table), &self.model)?;
         let mut model = load(&self.model)?;
         if let Some(stages) = self.stages {
             let at_file = |e| Failure::Told(format!("{}: {e}", self.model.display()));

@@ -169,7 +169,7 @@ impl Train {
         }
         let earlier = self.continued.as_ref().map(ModelFile::load).transpose()?;
         // Tried before the work, so that a folder that cannot be written costs no training.
-        try_outputs(&self.table.data, &[("--out", &self.out), ("--report", &self.report)])?;
+        try_outputs(&self.table, &[("--out", &self.out), ("--report", &self.report)])?;
         self.threads.run(|| self.train(family, &settings, earlier.as_ref()))
     }
 
