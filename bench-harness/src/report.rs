@@ -72,7 +72,8 @@ impl Findings {
 
     /// The page.
     pub fn page(&self) -> Page {
-        let mut sections = vec![self.overview(), self.agreement(), self.scaling(), schemes::section(&self.scaling)];
+        let mut sections =
+            vec![self.overview(), self.agreement(), self.scaling(), schemes::section(&self.scaling)];
         sections.extend(
             self.compared.iter().map(|(comparison, compared)| comparison_section(comparison, compared)),
         );

@@ -23,7 +23,8 @@ const TREES: [usize; 2] = [20, 3];
 /// What schemes are timed beside.
 pub(crate) const AUTO: &str = "auto";
 /// Rows x features on which schemes are timed: of few columns tasks have little to share, of few rows blocks are small.
-const TREE_SHAPES: &[&[usize]] = &[&[100_000, 28], &[100_000, 8], &[50_000, 100], &[20_000, 28], &[10_000, 300]];
+const TREE_SHAPES: &[&[usize]] =
+    &[&[100_000, 28], &[100_000, 8], &[50_000, 100], &[20_000, 28], &[10_000, 300]];
 const FOREST_SHAPES: &[&[usize]] = &[&[50_000, 8], &[20_000, 28], &[5_000, 100]];
 
 pub(super) fn cases() -> Vec<Case> {

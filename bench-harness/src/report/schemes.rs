@@ -8,7 +8,8 @@ use tilewise_report::{Axis, BarChart, Block, Chart, Group, Section, Table, media
 /// Nothing where no case with schemes was timed on several threads.
 pub(super) fn section(scaling: &Scaling) -> Section {
     let section = Section::new("Parallel schemes side by side");
-    let Some((last, &threads)) = scaling.threads.iter().enumerate().next_back().filter(|(i, _)| *i > 0) else {
+    let Some((last, &threads)) = scaling.threads.iter().enumerate().next_back().filter(|(i, _)| *i > 0)
+    else {
         return section;
     };
     growing(scaling, last, threads, descent(scaling, last, threads, section))
@@ -77,7 +78,8 @@ fn growing(scaling: &Scaling, last: usize, threads: usize, section: Section) -> 
     if pairs.is_empty() {
         return section;
     }
-    let columns = ["<shape", "tasks", "speed-up", "rows", "speed-up", "auto, speed-up", "tasks / auto", "rows / auto"];
+    let columns =
+        ["<shape", "tasks", "speed-up", "rows", "speed-up", "auto, speed-up", "tasks / auto", "rows / auto"];
     let title = format!("Trees and forests on {threads} threads by scheme");
     let mut table = Table::new(title, &columns);
     let mut groups = Vec::new();

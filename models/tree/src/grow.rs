@@ -496,7 +496,7 @@ impl<'a, T: Target, B: Code> Grower<'a, T, B> {
         limits.looks_at_all(table.features())
             && limits.columns.share_histograms()
             && target.is_sum()
-            && rows * table.features() * B::HISTOGRAM_FROM >= cells
+            && rows * table.features() * B::HISTOGRAM_FROM >= cells * target.width()
             && cells * target.width() * size_of::<T::Cell>() <= LARGEST
     }
 }

@@ -213,8 +213,7 @@ impl Tree {
             // Squares of the largest numbers may not be finite.
             let gain = (choice.gain * target.gain_unit() * unit).clamp(f64::MIN, f64::MAX);
             let missing_left = choice.missing_left.unwrap_or(false);
-            let place =
-                nodes.push(parent, rows, Some((choice.feature as u32, test, missing_left, gain)));
+            let place = nodes.push(parent, rows, Some((choice.feature as u32, test, missing_left, gain)));
             next.push((right, Some(place)));
             next.push((left, None));
         }
