@@ -76,7 +76,7 @@ type Make = fn(&[usize], &mut Draw) -> Box<dyn Work>;
 
 enum Model {
     None,
-    Tree(Tree),
+    Tree(Box<Tree>),
     Forest(Box<Forest>),
     Plain(Vec<plain::Tree>),
 }
@@ -124,7 +124,7 @@ impl Problem {
         let table = BinnedTable::of_matrix(x, None, MaxBins::default(), context.seed)?;
         let tree = DecisionTree { max_depth: self.depth(), ..DecisionTree::default() };
         self.model = if self.trees == 1 {
-            Model::Tree(tree.fit_classes(&table, &self.y, 2, &context)?.model)
+            Model::Tree(Box::new(tree.fit_classes(&table, &self.y, 2, &context)?.model))
         } else {
             let max_features = Some(if self.draws { MaxFeatures::Sqrt } else { MaxFeatures::All });
             let (trees, bootstrap) = (self.trees, self.draws);
