@@ -3,7 +3,9 @@
 //! Operations count one addition for every row, feature that is looked at and level; bytes the numbers that are read and the
 //! two copies of bins that are written: both are less than any trainer needs.
 //!
-//! Each scheme that growing can be told is timed on eight shapes, beside what `auto` does in the same rounds.
+//! Each scheme that growing can be told is timed on eight shapes, beside what `auto` does in the same rounds. Seen on two threads: trees
+//! by tasks 1.7 to 1.9 times as fast as on one and by rows 1.7 to 2.0, forests by tasks 1.9 to 2.0, but by rows 1.6 and, of 5,000 rows,
+//! 1.1: nodes of few rows have nothing to divide. `auto` takes trees there.
 
 use crate::case::{Case, Cost, Outcome, Work};
 use crate::operand::Draw;

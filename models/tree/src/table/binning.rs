@@ -3,6 +3,11 @@
 //! So a matrix is read about once, whichever way it lies, and nothing is written but the bins: 500,000 x 28 f32, rows side by side,
 //! 255 bins, took 0.157 s on one thread and 0.094 s on two, where a copy of each column, which was binned and then copied twice, had
 //! taken 0.206 and 0.118 s (Zen 5).
+//!
+//! Numbers of f32 are read, put in order and binned as f32. With that, columns of few values that are not put in order, and the kernel of
+//! gains of classes, one tree of depth 12 on two threads, binning included, took 29 ms instead of 59 on 100,000 x 54 (`cover_like`, 7
+//! classes) and 24 instead of 29 on 100,000 x 28 (2 classes). That is 26 times the speed of scikit-learn on the former, where most columns
+//! are zeros and ones, which it is fast at; 40 were wanted.
 
 use super::{Binning, Cells};
 use crate::codes::{Code, Codes, Stored, memory};
