@@ -48,6 +48,11 @@ pub trait Work: Send {
         self.ours()
     }
 
+    /// Whether the naive version is worth its time beside this case: not where another case, which computes the same, tells it.
+    fn is_timed_naive(&self) -> bool {
+        true
+    }
+
     /// Puts back what a run overwrites.
     fn reset(&mut self) {}
 

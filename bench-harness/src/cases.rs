@@ -16,6 +16,8 @@ mod quantised;
 mod tree;
 mod vector;
 
+pub(crate) use growing::AUTO;
+
 /// Every case: what `check`, `scale`, `report` and the criterion benches go through.
 pub fn all() -> Vec<Case> {
     [

@@ -7,7 +7,9 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
-use tilewise_report::{Axis, BarChart, Block, Chart, Group, Machine, Page, Section, median, percent, ratio};
+use tilewise_report::{Axis, BarChart, Block, Chart, Group, Machine, Page, Section, percent, ratio};
+
+mod schemes;
 
 /// Bytes from which a case counts as streamed: several times the last cache of most machines.
 const STREAMED: f64 = 128e6;
@@ -70,7 +72,8 @@ impl Findings {
 
     /// The page.
     pub fn page(&self) -> Page {
-        let mut sections = vec![self.overview(), self.agreement(), self.scaling(), self.schemes()];
+        let mut sections =
+            vec![self.overview(), self.agreement(), self.scaling(), schemes::section(&self.scaling)];
         sections.extend(
             self.compared.iter().map(|(comparison, compared)| comparison_section(comparison, compared)),
         );
@@ -165,41 +168,6 @@ impl Findings {
             Axis::linear("share of the nearer peak, 1 = all"),
             share,
         )
-    }
-
-    /// The schemes of gradient descent side by side, as they are what people come to compare.
-    fn schemes(&self) -> Section {
-        let section = Section::new("Parallel schemes side by side");
-        let descents: Vec<&Scaled> =
-            self.scaling.scaled.iter().filter(|scaled| scaled.title.starts_with("descent ")).collect();
-        let last = self.scaling.threads.len() - 1;
-        let mut groups: Vec<Group> = Vec::new();
-        for scaled in &descents {
-            let name = crate::case::shape_text(&scaled.shape);
-            let bar = (scaled.title.clone(), scaled.speed_up(last));
-            match groups.iter_mut().find(|group| group.name == name) {
-                Some(group) => group.bars.push(bar),
-                None => groups.push(Group { name, bars: vec![bar] }),
-            }
-        }
-        if groups.is_empty() || last == 0 {
-            return section;
-        }
-        let threads = self.scaling.threads[last];
-        let title = format!("Gradient descent on {threads} threads, each scheme over itself on one");
-        let roofs = descents.iter().map(|scaled| (&scaled.roofs[0].read, &scaled.roofs[last].read));
-        let read = roofs.flat_map(|(one, all)| all.iter().zip(one).map(|(all, one)| all / one));
-        let read = median(&read.collect::<Vec<_>>());
-        let text = format!(
-            "Gradient descent cut by rows, by components of the weights, and as `auto` chooses. It reads all features \
-             in every round, so a stream of reads, {} as fast on {} threads as on one here, bounds its speed-up on \
-             features that exceed the caches (dashed).",
-            ratio(read),
-            threads
-        );
-        let axis = Axis::linear("speed-up [x]");
-        let chart = Chart::Bar(BarChart { title, axis, groups, reference: Some(read) });
-        section.with(Block::Prose(text)).with(Block::Charts(vec![chart]))
     }
 }
 

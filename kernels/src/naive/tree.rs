@@ -2,8 +2,8 @@
 
 use crate::random::Philox;
 use crate::tree::{
-    Asked, Bin, Bins, ClassWeight, Derivatives, LeftBins, MISSING, NewtonRule, Node, Packed, Pair, Parts,
-    RowSplit, Rows, Split, Tests, Values,
+    Asked, Bin, Bins, ClassBins, ClassWeight, Derivatives, LeftBins, MISSING, NewtonRule, Node, Packed, Pair,
+    Parts, RowSplit, Rows, Split, Tests, Values,
 };
 use crate::{Float, MatRef};
 
@@ -98,6 +98,43 @@ pub fn best_split(cells: &[Pair], offsets: &[usize], missing: &[bool], rule: New
                 if best.is_none_or(|best| gain > best.gain) {
                     best = Some(Split { feature, bin, missing_left, gain });
                 }
+            }
+        }
+    }
+    best
+}
+
+/// The best split by Gini's impurity: every candidate summed from nothing.
+///
+/// # Panics
+/// When the shapes do not fit.
+pub fn best_gini_split(bins: ClassBins<'_>, min_weight: u64, min_gain: f64) -> Option<Split> {
+    let ClassBins { cells, order, missing, all } = bins;
+    let (classes, count) = (all.len(), cells.len() / all.len());
+    let order: Vec<usize> = match order {
+        Some(order) => order.iter().map(|&bin| bin.into()).collect(),
+        None => (0..count).collect(),
+    };
+    let worth = |side: &[u32]| {
+        let squares: u64 = side.iter().map(|&n| u64::from(n).pow(2)).sum();
+        squares as f64 / f64::from(side.iter().sum::<u32>())
+    };
+    let mut best: Option<Split> = None;
+    for bin in 0..order.len() {
+        for missing_left in [false, true].into_iter().filter(|left| !left || missing.is_some()) {
+            let mut left = vec![0; classes];
+            let none = vec![0; classes];
+            let with = if missing_left { missing.unwrap_or(&none) } else { &none };
+            let lefts = order[..=bin].iter().map(|bin| &cells[bin * classes..][..classes]).chain([with]);
+            lefts.for_each(|cells| left.iter_mut().zip(cells).for_each(|(sum, n)| *sum += n));
+            let right: Vec<u32> = all.iter().zip(&left).map(|(all, left)| all - left).collect();
+            let least = left.iter().sum::<u32>().min(right.iter().sum());
+            if u64::from(least) < min_weight.max(1) {
+                continue;
+            }
+            let gain = worth(&left) + worth(&right) - worth(all);
+            if gain > best.map_or(min_gain, |best| best.gain) {
+                best = Some(Split { feature: 0, bin, missing_left, gain });
             }
         }
     }

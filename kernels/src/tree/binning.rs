@@ -87,6 +87,11 @@ impl<T: Float, B: Bin> Binner<T, B> {
 
     fn search(&self, x: &[T], out: &mut [B]) {
         match self.table.len() {
+            // What fills the table up is above no value, and nor would be a cut there that is infinity.
+            16 if self.table[FEW] == T::from_f64(f64::INFINITY) => {
+                let cuts = std::array::from_fn(|i| self.table[i]);
+                T::dispatch(Compare { x, cuts, missing: self.missing.into(), out });
+            }
             16 => self.search_in::<16>(x, out),
             256 => self.search_in::<256>(x, out),
             4096 => self.search_in::<4096>(x, out),
@@ -97,6 +102,28 @@ impl<T: Float, B: Bin> Binner<T, B> {
     fn search_in<const N: usize>(&self, x: &[T], out: &mut [B]) {
         let Some(table) = self.table.first_chunk::<N>() else { return };
         T::dispatch(Search { x, table, missing: self.missing.into(), out });
+    }
+}
+
+/// So few cuts are compared with one after another: of zeros and ones there is one.
+const FEW: usize = 3;
+
+struct Compare<'a, T, B> {
+    x: &'a [T],
+    cuts: [T; FEW],
+    missing: usize,
+    out: &'a mut [B],
+}
+
+impl<T: Float, B: Bin> Task<T> for Compare<'_, T, B> {
+    type Output = ();
+    #[inline(always)]
+    fn run<S: Lanes<T>>(self, _: S) {
+        let Self { x, cuts, missing, out } = self;
+        for (out, &x) in out.iter_mut().zip(x) {
+            let below = cuts.iter().fold(0, |below, &cut| below + usize::from(cut < x));
+            *out = B::from_low_bits(if x.is_nan() { missing } else { below });
+        }
     }
 }
 

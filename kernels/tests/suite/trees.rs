@@ -211,6 +211,33 @@ proptest! {
             assert_eq!(best_split(&cells, &offsets, &missing, rule).unwrap(), expected);
         });
     }
+
+    #[test]
+    fn splits_of_classes(
+        weights in proptest::collection::vec(prop_oneof![Just(0_u32), 0..4_u32, 0..1_000_000_u32], 1..200),
+        width in prop::sample::select(vec![4_usize, 8, 12, 16]),
+        // Some bins that hold nothing, and often the first.
+        empty in proptest::collection::vec(0_usize..12, 0..4),
+        missing: bool,
+        drawn_order: bool,
+        min_weight in 0_u64..4,
+        min_gain in prop::sample::select(vec![f64::NEG_INFINITY, 0.0, 2.5]),
+    ) {
+        let bins = weights.len().div_ceil(width);
+        let mut cells = weights;
+        cells.resize(bins * width, 0);
+        for bin in empty.into_iter().filter(|&bin| bin < bins) {
+            cells[bin * width..][..width].fill(0);
+        }
+        let all: Vec<u32> = (0..width).map(|k| cells.iter().skip(k).step_by(width).sum()).collect();
+        let (cells, of_missing) = cells.split_at((bins - usize::from(missing)) * width);
+        let order: Vec<u16> = (0..(cells.len() / width) as u16).rev().collect();
+        let of_missing = of_missing.iter().any(|n| *n > 0).then_some(of_missing);
+        let bins =
+            ClassBins { cells, order: drawn_order.then_some(&order[..]), missing: of_missing, all: &all };
+        let expected = naive::tree::best_gini_split(bins, min_weight, min_gain);
+        on_every_isa(|_| assert_eq!(best_gini_split(bins, min_weight, min_gain).unwrap(), expected));
+    }
 }
 
 proptest! {
@@ -304,6 +331,17 @@ fn splits_refuse_what_does_not_fit() {
     assert_eq!(best_split(&cells, &[0, 3], &[false], rule), Ok(None));
     assert!(best_split(&cells, &[0, 4], &[false], rule).is_err());
     assert!(best_split(&cells, &[0, 3], &[], rule).is_err());
+    let (weights, all) = ([1; 8], [2; 4]);
+    let classes = ClassBins { cells: &weights, order: None, missing: None, all: &all };
+    assert!(best_gini_split(classes, 1, 0.0).is_ok());
+    for wrong in [
+        ClassBins { cells: &weights[..7], ..classes },
+        ClassBins { order: Some(&[0, 2]), ..classes },
+        ClassBins { missing: Some(&weights[..3]), ..classes },
+        ClassBins { all: &all[..3], ..classes },
+    ] {
+        assert!(best_gini_split(wrong, 1, 0.0).is_err(), "{wrong:?}");
+    }
     assert!(best_split(&cells, &[], &[], rule).is_err());
     assert!(best_split(&cells, &[0, 9, 3], &[false; 2], rule).is_err());
     assert!(best_split(&cells, &[4, 3], &[false], rule).is_err());

@@ -1,5 +1,7 @@
 //! The nodes of a finished tree: what only splits need is kept of splits only.
 
+use crate::counts::Counts;
+use crate::ranked::Ranked;
 use crate::tree::{Input, Node, Test};
 use crate::values::Values;
 use serde::{Deserialize, Serialize};
@@ -7,24 +9,15 @@ use serde::{Deserialize, Serialize};
 /// Nodes, each before those below it, left before right. Of the splits, which are half of the nodes, there is more.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Arena {
-    pub(crate) nodes: Vec<Place>,
+    /// Whether each node has a split.
+    pub(crate) divided: Ranked,
+    /// Training rows that came to each node.
+    pub(crate) rows: Counts,
     /// In the order of their nodes.
     pub(crate) splits: Vec<Split>,
     pub(crate) sets: Vec<[u64; 4]>,
     pub(crate) values: Values,
 }
-
-/// A node.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-pub(crate) struct Place {
-    /// The number of its split, [`LEAF`] if it has none.
-    pub(crate) split: u32,
-    /// Training rows that came here.
-    pub(crate) rows: u32,
-}
-
-/// The split of a leaf.
-pub(crate) const LEAF: u32 = u32::MAX;
 
 /// A split. Its left child is the next node.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
@@ -61,8 +54,11 @@ impl Arena {
     /// No nodes yet, and room for so many.
     pub(crate) fn new(mut values: Values, nodes: usize) -> Self {
         values.reserve(nodes);
+        let mut rows = Counts::default();
+        rows.reserve(nodes);
         Self {
-            nodes: Vec::with_capacity(nodes),
+            divided: Ranked::with_capacity(nodes),
+            rows,
             splits: Vec::with_capacity(nodes / 2),
             sets: Vec::new(),
             values,
@@ -70,33 +66,29 @@ impl Arena {
     }
 
     pub(crate) fn len(&self) -> usize {
-        self.nodes.len()
+        self.divided.len()
     }
 
     /// Adds a node, whose value is put down by the caller, and answers its number. `parent` is the node of which it is the right
     /// child, if it is one.
     pub(crate) fn push(&mut self, parent: Option<u32>, rows: u32, split: Option<NewSplit>) -> u32 {
-        let place = self.nodes.len() as u32;
-        if let Some(parent) = parent {
-            let split = self.nodes[parent as usize].split;
-            self.splits[split as usize].right = place;
+        let place = self.len() as u32;
+        if let Some(split) = parent.and_then(|parent| self.divided.rank(parent as usize)) {
+            self.splits[split].right = place;
         }
-        let number = match split {
-            None => LEAF,
-            Some((feature, test, missing_left, gain)) => {
-                let (kind, test) = match test {
-                    Test::UpTo(threshold) => (0, threshold.to_bits()),
-                    Test::Bins(set) => {
-                        self.sets.push(set);
-                        (CATEGORY, self.sets.len() as u64 - 1)
-                    }
-                };
-                let missing = if missing_left { MISSING_LEFT } else { 0 };
-                self.splits.push(Split { gain, test, feature: feature | kind | missing, right: 0 });
-                self.splits.len() as u32 - 1
-            }
-        };
-        self.nodes.push(Place { split: number, rows });
+        self.divided.push(split.is_some());
+        self.rows.push(rows);
+        if let Some((feature, test, missing_left, gain)) = split {
+            let (kind, test) = match test {
+                Test::UpTo(threshold) => (0, threshold.to_bits()),
+                Test::Bins(set) => {
+                    self.sets.push(set);
+                    (CATEGORY, self.sets.len() as u64 - 1)
+                }
+            };
+            let missing = if missing_left { MISSING_LEFT } else { 0 };
+            self.splits.push(Split { gain, test, feature: feature | kind | missing, right: 0 });
+        }
         place
     }
 
@@ -121,7 +113,7 @@ impl Arena {
     }
 
     pub(crate) fn split(&self, node: usize) -> Option<&Split> {
-        self.splits.get(self.nodes[node].split as usize)
+        self.divided.rank(node).map(|split| &self.splits[split])
     }
 
     pub(crate) fn test(&self, split: &Split) -> Test {
@@ -134,7 +126,7 @@ impl Arena {
 
     pub(crate) fn node(&self, at: usize) -> Node {
         let here = at as u32;
-        let leaf = Node { weight: self.values.weight(at), ..Node::leaf(here, self.nodes[at].rows) };
+        let leaf = Node { weight: self.values.weight(at), ..Node::leaf(here, self.rows.get(at)) };
         let Some(split) = self.split(at) else { return leaf };
         Node {
             feature: split.feature() as u32,
@@ -149,25 +141,24 @@ impl Arena {
 
     /// That this is a tree whose tests fit the inputs, and whose numbers are some.
     pub(crate) fn check(&self, inputs: &[Input]) -> Result<(), String> {
-        let count = self.nodes.len();
-        if count == 0 || count >= LEAF as usize || count != 2 * self.splits.len() + 1 {
-            return Err(format!("{count} nodes and {} splits are no tree", self.splits.len()));
+        let (count, all) = (self.len(), self.splits.len());
+        if count == 0 || count >= u32::MAX as usize || count != 2 * all + 1 || self.divided.all() != all {
+            return Err(format!("{count} nodes and {all} splits are no tree"));
+        }
+        if self.rows.len() != count {
+            return Err(format!("{count} nodes have {} numbers of rows", self.rows.len()));
         }
         self.values.fit(count)?;
         // The right children that are still to come, the next one last.
-        let (mut rights, mut splits, mut sets) = (Vec::new(), 0, 0);
-        for (at, node) in self.nodes.iter().enumerate() {
+        let (mut rights, mut sets, mut follows) = (Vec::new(), 0, true);
+        for at in 0..count {
             // A left child follows its parent, a right one the last leaf below the left.
-            let expected = at == 0 || self.nodes[at - 1].split != LEAF || rights.pop() == Some(at);
-            if !expected {
+            if !follows && rights.pop() != Some(at) {
                 return Err(format!("node {at} is not where its parent says"));
             }
-            if node.split == LEAF {
-                continue;
-            }
-            let split = self.splits.get(splits).filter(|_| node.split as usize == splits);
-            let split = split.ok_or_else(|| format!("node {at} has a split that is not its own"))?;
-            splits += 1;
+            let split = self.split(at);
+            follows = split.is_some();
+            let Some(split) = split else { continue };
             if !split.gain.is_finite() {
                 return Err(format!("the gain of node {at} is {}", split.gain));
             }
@@ -185,7 +176,7 @@ impl Arena {
             }
             rights.push(split.right as usize);
         }
-        if !rights.is_empty() || splits != self.splits.len() {
+        if !rights.is_empty() {
             return Err("a node has no right child".into());
         }
         if sets != self.sets.len() as u64 {
@@ -281,8 +272,13 @@ mod tests {
             },
             Arena { splits: arena.splits[..2].to_vec(), ..arena.clone() },
             Arena { values: Values::numbers(2), ..arena.clone() },
-            Arena { values: Values::Shares { classes: 2, weights: vec![0; 14], unit: 1.0 }, ..arena.clone() },
-            Arena { nodes: vec![Place { split: 0, rows: 1 }; 7], ..arena.clone() },
+            Arena {
+                values: Values::Shares { classes: 2, weights: vec![0; 14].into(), unit: 1.0 },
+                ..arena.clone()
+            },
+            Arena { divided: vec![true; 7].into(), ..arena.clone() },
+            Arena { divided: vec![true, true, true, false, false, false, false].into(), ..arena.clone() },
+            Arena { rows: vec![1; 6].into(), ..arena.clone() },
         ] {
             assert!(broken.check(&inputs).is_err(), "{broken:?}");
         }

@@ -19,9 +19,9 @@ const LINE: usize = 64;
 pub(crate) trait Code: Bin + Plain {
     /// Features of a tile, whose rows are a cache line each.
     const TILE: usize = LINE / size_of::<Self>();
-    /// A node has a histogram if its rows are at least one in so many of the bins of a feature. (Of two bytes, seconds for one tree of
+    /// A node has a histogram if its rows are at least one in so many of the cells of a feature. (Of two bytes, seconds for one tree of
     /// depth 12 on 60,000 rows with 25 columns of as many values and 3 of few, one thread: two classes 0.51, 0.44 and 0.44 with 4,
-    /// 1 and no histograms, seven classes 2.7, 1.7 and 1.8.)
+    /// 1 and no histograms, seven classes 2.7, 1.7 and 1.8. Counted in bins, whatever their cells, one tree on 100,000 x 54 for 7 classes took 5 % longer.)
     const HISTOGRAM_FROM: usize;
     /// A set of bins.
     type Marks: Marks;

@@ -1,6 +1,9 @@
 //! Where the values of a column are cut into bins.
 
 mod digits;
+mod ordered;
+
+pub(crate) use ordered::{Ordered, Values};
 
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;

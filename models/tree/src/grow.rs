@@ -363,7 +363,7 @@ impl<'a, T: Target, B: Code> Grower<'a, T, B> {
         let Division { choice, rows, sums, cells, states } = division;
         let [left, right] =
             [0, 1].map(|side: usize| nodes.push(rows[side].len(), sums[side].iter().copied()));
-        nodes.list[node].split = Some((choice, left, right));
+        nodes.divide(node, (choice, left, right));
         let [of_left, of_right] = rows;
         let [left_cells, right_cells] = cells;
         let [left_state, right_state] = states;
@@ -496,7 +496,7 @@ impl<'a, T: Target, B: Code> Grower<'a, T, B> {
         limits.looks_at_all(table.features())
             && limits.columns.share_histograms()
             && target.is_sum()
-            && rows * table.features() * B::HISTOGRAM_FROM >= cells
+            && rows * table.features() * B::HISTOGRAM_FROM >= cells * target.width()
             && cells * target.width() * size_of::<T::Cell>() <= LARGEST
     }
 }
@@ -525,7 +525,7 @@ impl<T: Target, B: Code> Search<'_, T, B> {
     ) -> [State; 2] {
         let [left, right] = children;
         let states = self.below(&mut choice, children.map(|child| nodes.sums(child)), state);
-        nodes.list[node].split = Some((choice, left, right));
+        nodes.divide(node, (choice, left, right));
         states
     }
 

@@ -199,15 +199,15 @@ pub(crate) mod tests {
         let mut next = vec![(0, naive)];
         let mut seen = 0;
         while let Some((at, naive)) = next.pop() {
-            let node = &fast.list[at];
-            assert_eq!((fast.sums(at), node.rows), (&naive.sums[..], naive.rows));
-            assert_eq!(node.split.map(|split| split.0), naive.split.as_ref().map(|split| split.0));
-            if let (Some(split), Some((_, below))) = (node.split, &naive.split) {
+            let split = fast.split(at);
+            assert_eq!((fast.sums(at), fast.rows(at)), (&naive.sums[..], naive.rows));
+            assert_eq!(split.map(|split| split.0), naive.split.as_ref().map(|split| split.0));
+            if let (Some(split), Some((_, below))) = (split, &naive.split) {
                 next.extend([(split.1, &below[0]), (split.2, &below[1])]);
             }
             seen += 1;
         }
-        assert_eq!(seen, fast.list.len());
+        assert_eq!(seen, fast.len());
     }
 
     fn compare<T: Target>(table: &BinnedTable, target: &T, limits: &Limits) {
@@ -502,7 +502,7 @@ pub(crate) mod tests {
                     }
                 }
             }
-            match &grown.list[0].split {
+            match grown.split(0) {
                 Some((choice, ..)) => prop_assert!((choice.gain * target.gain_unit() - best).abs() <= 1e-9 * whole, "{} {best}", choice.gain),
                 None => prop_assert!(whole <= 1e-9 || best == f64::NEG_INFINITY),
             }

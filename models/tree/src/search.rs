@@ -113,6 +113,9 @@ impl<T: Target, B: Code> Scratch<T, B> {
 /// Additions, or cells that are gone through, from which features are searched at the same time (some 50 microseconds).
 const WORTH_SHARING: usize = 64 << 10;
 
+/// Those of a piece of such a search.
+const PIECE: usize = 16 << 10;
+
 /// Rows of a feature that are added up as one of several blocks.
 const BLOCK: usize = 16 << 10;
 
@@ -250,12 +253,16 @@ impl<T: Target, B: Code> Search<'_, T, B> {
         let drawn = self.limits.splitter == Splitter::Random;
         let centred =
             |best: Option<Choice>| best.map(|best| if drawn { best } else { self.centred(best, node) });
-        if together {
-            let found = parallel::map(features.len(), |i| {
-                let feature = features[i];
-                may(feature).then(|| self.alone(feature, node))?
+        if together && features.len() > 1 && parallel::threads() > 1 {
+            // Some features each: memory of one's own for every one of them costs more than the search of one in a histogram.
+            let work = node.histogram.map_or(node.count * features.len(), <[T::Cell]>::len);
+            let pieces: Vec<&[usize]> = features.chunks((features.len() * PIECE / work).max(1)).collect();
+            let most = features.iter().map(|&feature| self.table.count(feature)).max().unwrap_or(0);
+            let found = parallel::map(pieces.len(), |piece| {
+                let mut scratch = Scratch::new(self.target, most, 0);
+                self.of_features(pieces[piece], false, node, &mut scratch)
             });
-            return centred(found.into_iter().fold(None, better));
+            return found.into_iter().fold(None, better);
         }
         let mut best = None;
         let mut asked = std::mem::take(&mut scratch.asked);
@@ -303,13 +310,6 @@ impl<T: Target, B: Code> Search<'_, T, B> {
         centred(best)
     }
 
-    /// The best split of one feature, in memory of its own.
-    fn alone(&self, feature: usize, node: &Searched<'_, T, B>) -> Option<Choice> {
-        let bins = if node.histogram.is_some() { 0 } else { self.table.count(feature) };
-        let mut scratch = Scratch::new(self.target, bins, 0);
-        self.of_feature(feature, node, &mut scratch)
-    }
-
     /// The best split of one feature.
     fn of_feature(
         &self,
@@ -323,7 +323,8 @@ impl<T: Target, B: Code> Search<'_, T, B> {
             let first = table.offsets()[feature];
             let cells = &histogram[first * width..(first + count) * width];
             if self.is_plain(feature)
-                && let Some(split) = self.target.scan_all(cells, table.missing[feature], self.rule())
+                && let Some(split) =
+                    self.target.scan_all(cells, table.missing[feature], node.sums, self.rule())
             {
                 let split = split?;
                 let nothing = |cells: &[T::Cell]| cells.iter().all(|cell| *cell == T::Cell::default());

@@ -1,7 +1,7 @@
 //! Trees in a model file.
 
 use crate::Criterion;
-use crate::arena::{Arena, CATEGORY, LEAF, Place, Split};
+use crate::arena::{Arena, CATEGORY, Split};
 use crate::cuts::UNKNOWN;
 use crate::max_bins::MOST_CATEGORIES;
 use crate::tree::{Input, Test, Tree};
@@ -49,10 +49,14 @@ pub fn writer(kind: &str, metadata: serde_json::Value, trees: &[Tree]) -> Result
     let mut starts = vec![0];
     arenas().for_each(|arena| starts.push(starts[starts.len() - 1] + arena.len() as u32));
     // Of a leaf 0: no right child is the root.
-    let right = |arena: &Arena, node: &Place| arena.splits.get(node.split as usize).map_or(0, |s| s.right);
-    let nodes: Vec<u32> = arenas()
-        .flat_map(|arena| arena.nodes.iter().flat_map(|node| [right(arena, node), node.rows]))
-        .collect();
+    let mut nodes: Vec<u32> = Vec::with_capacity(2 * count);
+    for arena in arenas() {
+        let mut splits = arena.splits.iter();
+        for (divided, rows) in arena.divided.iter().zip(arena.rows.iter()) {
+            let split = if divided { splits.next() } else { None };
+            nodes.extend([split.map_or(0, |split| split.right), rows]);
+        }
+    }
     let splits =
         || arenas().flat_map(|arena| arena.splits.iter().map(move |split| (split, arena.test(split))));
     // Sets stand in the order of their splits, so they need no number.
@@ -79,7 +83,7 @@ pub fn writer(kind: &str, metadata: serde_json::Value, trees: &[Tree]) -> Result
     for arena in arenas() {
         match &arena.values {
             Values::Shares { weights, unit, .. } => {
-                of_classes.extend_from_slice(weights);
+                of_classes.extend(weights.iter());
                 units.push(*unit);
             }
             Values::Numbers { numbers, weights: of_nodes, .. } => {
@@ -146,7 +150,7 @@ pub fn from_file(
         let values = match (&shares, &numbers) {
             (Some((weights, units)), _) => Values::Shares {
                 classes: outputs,
-                weights: weights[of_outputs].to_vec(),
+                weights: weights[of_outputs].iter().copied().collect(),
                 unit: units[number],
             },
             (None, Some((numbers, weights))) => Values::Numbers {
@@ -159,7 +163,8 @@ pub fn from_file(
         let mut arena = Arena::new(values.of_none(), places.len());
         arena.values = values;
         for [right, rows] in &nodes[places] {
-            let mut split = LEAF;
+            arena.divided.push(*right != 0);
+            arena.rows.push(*rows);
             if *right != 0 {
                 let (feature, mut test) = (features[next_split], thresholds[next_split].to_bits());
                 if feature & CATEGORY != 0 {
@@ -167,11 +172,9 @@ pub fn from_file(
                     test = arena.sets.len() as u64;
                     arena.sets.push(set);
                 }
-                split = arena.splits.len() as u32;
                 arena.splits.push(Split { gain: gains[next_split], test, feature, right: *right });
                 next_split += 1;
             }
-            arena.nodes.push(Place { split, rows: *rows });
         }
         arena.check(&inputs).map_err(|what| file.error(format!("tree {number}: {what}")))?;
         Ok(Tree { inputs: Arc::clone(&inputs), nodes: arena })

@@ -135,8 +135,15 @@ pub(crate) trait Target: Sync {
     ) -> Option<Found> {
         room.scan(self, candidates, rule, |_, _, _| true)
     }
-    /// As [`Target::scan`] over all bins of a histogram, of which some may hold nothing, if there is a shorter way.
-    fn scan_all(&self, _cells: &[Self::Cell], _missing: bool, _rule: Rule) -> Option<Option<Split>> {
+    /// As [`Target::scan`] over all bins of a histogram, of which some may hold nothing, if there is a shorter way; `all` are the sums of
+    /// the node.
+    fn scan_all(
+        &self,
+        _cells: &[Self::Cell],
+        _missing: bool,
+        _all: &[Self::Cell],
+        _rule: Rule,
+    ) -> Option<Option<Split>> {
         None
     }
     /// The best split of rows over features of numbers, whose bins are `asked` for; `None` if there is no short way.

@@ -151,8 +151,8 @@ impl Node {
     }
 }
 
-/// A decision tree. A node takes 8 bytes, a split 24 more, and a value 4 for each class, or 8 for each number and for its weight: 28
-/// bytes for each node of a tree for two classes.
+/// A decision tree. A split takes 24 bytes, and a node mostly 1, one more for each class, or 8 for each number and for its weight; 4 more
+/// for each of its counts beyond 254. So a full tree for two classes has about 16 bytes for each node.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Tree {
     /// The same for all trees of a model.
@@ -192,15 +192,15 @@ impl Tree {
         target: &T,
         grown: &Nodes<T::Cell>,
     ) -> Self {
-        let mut nodes = Arena::new(target.values(unit), grown.list.len());
+        let mut nodes = Arena::new(target.values(unit), grown.len());
         // Each node before all below it, left before right: an order that does not depend on how it was grown. With a
         // right child comes the number of its parent, which did not know its place yet.
         let mut next = vec![(0, None)];
         while let Some((node, parent)) = next.pop() {
             target.keep(grown.sums(node), unit, &mut nodes.values);
-            let node = &grown.list[node];
-            let Some((choice, left, right)) = &node.split else {
-                nodes.push(parent, node.rows as u32, None);
+            let rows = grown.rows(node) as u32;
+            let Some((choice, left, right)) = grown.split(node) else {
+                nodes.push(parent, rows, None);
                 continue;
             };
             let test = match (&choice.left, &table.binnings[choice.feature]) {
@@ -213,10 +213,9 @@ impl Tree {
             // Squares of the largest numbers may not be finite.
             let gain = (choice.gain * target.gain_unit() * unit).clamp(f64::MIN, f64::MAX);
             let missing_left = choice.missing_left.unwrap_or(false);
-            let place =
-                nodes.push(parent, node.rows as u32, Some((choice.feature as u32, test, missing_left, gain)));
-            next.push((*right, Some(place)));
-            next.push((*left, None));
+            let place = nodes.push(parent, rows, Some((choice.feature as u32, test, missing_left, gain)));
+            next.push((right, Some(place)));
+            next.push((left, None));
         }
         Self { inputs: Arc::clone(table.inputs(unseen)), nodes }
     }

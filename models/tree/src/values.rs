@@ -1,15 +1,16 @@
 //! What the nodes of a tree predict.
 
+use crate::counts::Counts;
 use serde::{Deserialize, Serialize};
 
 /// The values of nodes, one after another.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) enum Values {
-    /// Shares of classes. Their weights are kept, 4 bytes each, where shares would take 8, and the weight of the node is their sum.
+    /// Shares of classes. Their weights are kept, mostly a byte each, where shares would take 8, and the weight of the node is their sum.
     Shares {
         classes: usize,
         /// Nodes x classes, in units.
-        weights: Vec<u32>,
+        weights: Counts,
         unit: f64,
     },
     /// Any numbers, and the weights of nodes.
@@ -23,7 +24,7 @@ pub(crate) enum Values {
 
 impl Values {
     pub(crate) fn shares(classes: usize, unit: f64) -> Self {
-        Self::Shares { classes, weights: Vec::new(), unit }
+        Self::Shares { classes, weights: Counts::default(), unit }
     }
 
     pub(crate) fn numbers(outputs: usize) -> Self {
@@ -33,7 +34,7 @@ impl Values {
     /// Room for so many nodes more.
     pub(crate) fn reserve(&mut self, nodes: usize) {
         match self {
-            Self::Shares { classes, weights, .. } => weights.reserve_exact(nodes * *classes),
+            Self::Shares { classes, weights, .. } => weights.reserve(nodes * *classes),
             Self::Numbers { outputs, numbers, weights } => {
                 numbers.reserve_exact(nodes * *outputs);
                 weights.reserve_exact(nodes);
@@ -75,7 +76,7 @@ impl Values {
     pub(crate) fn push_from(&mut self, other: &Self, node: usize) {
         match other {
             Self::Shares { classes, weights, .. } => {
-                self.push_shares(weights[node * classes..][..*classes].iter().copied());
+                self.push_shares((node * classes..(node + 1) * classes).map(|place| weights.get(place)));
             }
             Self::Numbers { outputs, numbers, weights } => {
                 self.push_numbers(weights[node], numbers[node * outputs..][..*outputs].iter().copied());
@@ -86,7 +87,7 @@ impl Values {
     /// The weight of a node.
     pub(crate) fn weight(&self, node: usize) -> f64 {
         match self {
-            Self::Shares { classes, weights, unit } => total(&weights[node * classes..][..*classes]) * unit,
+            Self::Shares { classes, weights, unit } => total(weights, node, *classes) * unit,
             Self::Numbers { weights, .. } => weights[node],
         }
     }
@@ -99,11 +100,11 @@ impl Values {
         let outputs = self.outputs();
         let places = node * outputs..(node + 1) * outputs;
         let all = match self {
-            Self::Shares { weights, .. } => total(&weights[places.clone()]),
+            Self::Shares { classes, weights, .. } => total(weights, node, *classes),
             Self::Numbers { .. } => 1.0,
         };
         places.map(move |place| match self {
-            Self::Shares { weights, .. } => f64::from(weights[place]) / all,
+            Self::Shares { weights, .. } => f64::from(weights.get(place)) / all,
             Self::Numbers { numbers, .. } => numbers[place],
         })
     }
@@ -116,8 +117,8 @@ impl Values {
                 if nodes.checked_mul(*classes) != Some(weights.len()) || *classes == 0 {
                     return Err("a node has not as many weights as there are classes".into());
                 }
-                let all = weights.chunks_exact(*classes).map(total);
-                if let Some(all) = all.clone().find(|all| !(*all > 0.0 && is_weight(*all * unit))) {
+                let mut all = (0..nodes).map(|node| total(weights, node, *classes));
+                if let Some(all) = all.find(|all| !(*all > 0.0 && is_weight(*all * unit))) {
                     return Err(format!("the classes of a node weigh {all} times {unit}"));
                 }
             }
@@ -140,7 +141,7 @@ impl Values {
     }
 }
 
-/// The sum of weights of classes; exact, since no more than 2^53 of the largest could be there.
-fn total(weights: &[u32]) -> f64 {
-    weights.iter().map(|&weight| u64::from(weight)).sum::<u64>() as f64
+/// The sum of the weights of the classes of a node; exact, since no more than 2^53 of the largest could be there.
+fn total(weights: &Counts, node: usize, classes: usize) -> f64 {
+    weights.sum(node * classes..(node + 1) * classes) as f64
 }

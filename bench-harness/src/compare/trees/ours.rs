@@ -15,7 +15,7 @@ use tilewise_tree::{
 
 /// Trees, compiled for prediction when it is first asked.
 pub(super) enum Model {
-    Tree(Tree, WhenAsked),
+    Tree(Box<Tree>, WhenAsked),
     Forest(Box<Forest>, WhenAsked),
     Boosted(Box<Boosted>, Link),
 }
@@ -116,7 +116,7 @@ impl Model {
             Answers::Numbers(y) => tree.fit_numbers(table, y, &context)?.model,
             Answers::Outputs(y) => tree.fit_outputs(table, y, &context)?.model,
         };
-        Ok(Self::Tree(tree, WhenAsked::default()))
+        Ok(Self::Tree(Box::new(tree), WhenAsked::default()))
     }
 
     /// Numbers that are predicted for a row.
@@ -131,7 +131,7 @@ impl Model {
     /// Predicts rows into rows x outputs.
     fn predict_into<T: Float>(&self, x: MatRef<'_, T>, out: MatMut<'_, f64>) -> Result<(), Error> {
         let (compiled, trees) = match self {
-            Self::Tree(tree, compiled) => (compiled, std::slice::from_ref(tree)),
+            Self::Tree(tree, compiled) => (compiled, std::slice::from_ref(&**tree)),
             Self::Forest(forest, compiled) => (compiled, forest.trees()),
             Self::Boosted(boosted, link) => return boosted.ensemble().predict(x, None, *link, out),
         };

@@ -36,6 +36,45 @@ pub(super) fn sort(values: &mut [f64]) {
     values.iter_mut().zip(keys).for_each(|(x, key)| *x = number(key));
 }
 
+/// As [`sort`], for numbers of f32: keys of half the size, so that 100,000 and their copies stay in the second cache, and all digits
+/// counted in one pass. (A column of 100,000 normal numbers took 0.7 ms as f64.)
+pub(super) fn sort_single(values: &mut [f32]) {
+    /// Bits of a digit: three of them are all.
+    const DIGIT: u32 = 11;
+    const VALUES: usize = 1 << DIGIT;
+    if values.len() < FEW {
+        return values.sort_unstable_by(f32::total_cmp);
+    }
+    let digit = |key: u32, which: usize| (key >> (DIGIT * which as u32)) as usize % VALUES;
+    let mut places = [[0_u32; VALUES]; 3];
+    let of_value = |&x: &f32| {
+        let bits = x.to_bits();
+        let key = bits ^ ((bits as i32 >> 31) as u32 | 1 << 31);
+        places.iter_mut().enumerate().for_each(|(which, places)| places[digit(key, which)] += 1);
+        key
+    };
+    let mut keys: Vec<u32> = values.iter().map(of_value).collect();
+    let mut other = vec![0; keys.len()];
+    for (which, places) in places.iter_mut().enumerate() {
+        // A digit that all share orders nothing.
+        if places[digit(keys[0], which)] as usize == keys.len() {
+            continue;
+        }
+        let mut start = 0;
+        for place in &mut *places {
+            start += std::mem::replace(place, start);
+        }
+        for &key in &keys {
+            let place = &mut places[digit(key, which)];
+            other[*place as usize] = key;
+            *place += 1;
+        }
+        std::mem::swap(&mut keys, &mut other);
+    }
+    let number = |key: u32| f32::from_bits(key ^ (!(key as i32 >> 31) as u32 | 1 << 31));
+    values.iter_mut().zip(keys).for_each(|(x, key)| *x = number(key));
+}
+
 /// A whole number in the order of the numbers: all bits of negative ones turned round, the sign of others.
 fn key(x: f64) -> u64 {
     let bits = x.to_bits();
@@ -63,6 +102,15 @@ mod tests {
             let (mut fast, mut slow) = (values.clone(), values);
             sort(&mut fast);
             slow.sort_by(f64::total_cmp);
+            prop_assert!(fast.iter().zip(&slow).all(|(a, b)| a.to_bits() == b.to_bits()));
+            let number = |i: usize| {
+                let bits = bits[i % bits.len()].wrapping_mul(1 + (i / bits.len()) as u64);
+                f32::from_bits(if single { bits as u32 } else { (bits as u32 & 0xfff) << 20 })
+            };
+            let values: Vec<f32> = (0..FEW + 1).map(number).collect();
+            let (mut fast, mut slow) = (values.clone(), values);
+            sort_single(&mut fast);
+            slow.sort_by(f32::total_cmp);
             prop_assert!(fast.iter().zip(&slow).all(|(a, b)| a.to_bits() == b.to_bits()));
         }
     }

@@ -182,10 +182,10 @@ pub(crate) fn compare<T: Target>(table: &BinnedTable, target: &T, limits: &Limit
     ] {
         let grow = || grow::grow(table, target, limits, scheme, &table.rows, 5);
         let grown = parallel::with_threads(threads, grow).unwrap();
-        assert_eq!(grown.list.len(), expected.len());
-        for (at, (node, plain)) in grown.list.iter().zip(&expected).enumerate() {
-            assert_eq!((node.rows, grown.sums(at)), (plain.rows.len(), &plain.sums[..]));
-            assert_eq!(node.split, plain.split, "node {at}");
+        assert_eq!(grown.len(), expected.len());
+        for (at, plain) in expected.iter().enumerate() {
+            assert_eq!((grown.rows(at), grown.sums(at)), (plain.rows.len(), &plain.sums[..]));
+            assert_eq!(grown.split(at), plain.split, "node {at}");
         }
     }
 }

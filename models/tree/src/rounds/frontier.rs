@@ -412,7 +412,7 @@ impl Frontier {
             match self.nodes[at].split.filter(|split| is_divided[at] && known(split)) {
                 None => grown.leaves.push(at as u32),
                 Some(Split { choice, left, .. }) => {
-                    grown.nodes.list[places[at]].split = Some((choice, places[left], places[left + 1]));
+                    grown.nodes.divide(places[at], (choice, places[left], places[left + 1]));
                     let (node, left) = (at as u32, left as u32);
                     grown.divisions.push(Division { node, left, right: left + 1, choice });
                     next.extend([left as usize + 1, left as usize]);

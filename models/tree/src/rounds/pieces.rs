@@ -271,7 +271,7 @@ fn first_of(places: &Places, piece: Piece<'_>, rows: usize) -> Result<u64> {
 
 enum Stage<T> {
     Look,
-    Bin(Box<Seen>, BinningTrainer),
+    Bin(Box<Seen>, Box<BinningTrainer>),
     Grow { seen: Box<Seen>, plan: u128, bytes: Vec<u8>, told: bool, trainer: Box<T> },
     Failed,
 }
@@ -408,13 +408,13 @@ impl<G: Grows> Rounds for PiecesTrainer<G> {
             (Answer::Seen(seen), Stage::Look) if seen.inputs.len() == self.inputs.len() => {
                 seen.places()?;
                 seen.target.check(self.roles.needed_target()?, self.roles.weight.as_deref())?;
-                self.stage = Stage::Bin(seen, BinningTrainer::new(self.max_bins, self.seed)?);
+                self.stage = Stage::Bin(seen, Box::new(BinningTrainer::new(self.max_bins, self.seed)?));
             }
             (Answer::Bins(partial), Stage::Bin(seen, mut trainer)) => {
                 trainer.advance(partial).map_err(|e| self.roles.named(e))?;
                 self.stage = match trainer.request() {
                     Some(_) => Stage::Bin(seen, trainer),
-                    None => self.grow(seen, trainer)?,
+                    None => self.grow(seen, *trainer)?,
                 };
             }
             (answer, Stage::Grow { seen, plan, bytes, mut told, mut trainer }) => {

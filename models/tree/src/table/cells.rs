@@ -51,20 +51,52 @@ pub(crate) trait Numbers: Sync {
     fn len(&self) -> usize;
     fn get(&self, row: usize) -> f64;
 
+    /// Whether all are numbers of f32.
+    fn is_single(&self) -> bool {
+        false
+    }
+
     /// Reads those of the rows from `first` on, as far as there is room.
     fn read(&self, first: usize, out: &mut [f64]) {
         out.iter_mut().enumerate().for_each(|(i, out)| *out = self.get(first + i));
     }
 
-    /// Adds those of these rows to a list.
-    fn add(&self, rows: &[u32], to: &mut Vec<f64>) {
-        to.extend(rows.iter().map(|&row| self.get(row as usize)));
+    /// As [`Numbers::read`], of numbers of f32.
+    fn read_single(&self, first: usize, out: &mut [f32]) {
+        out.iter_mut().enumerate().for_each(|(i, out)| *out = self.get(first + i) as f32);
+    }
+
+    /// Reads those of these rows.
+    fn take(&self, rows: &[u32], out: &mut [f64]) {
+        match side_by_side(rows) {
+            Some(first) => self.read(first, out),
+            None => out.iter_mut().zip(rows).for_each(|(out, &row)| *out = self.get(row as usize)),
+        }
+    }
+
+    /// As [`Numbers::take`], of numbers of f32.
+    fn take_single(&self, rows: &[u32], out: &mut [f32]) {
+        match side_by_side(rows) {
+            Some(first) => self.read_single(first, out),
+            None => out.iter_mut().zip(rows).for_each(|(out, &row)| *out = self.get(row as usize) as f32),
+        }
     }
 
     /// Calls `see` with those of these rows, until it answers that this was enough.
     fn each(&self, rows: &[u32], see: &mut dyn FnMut(f64) -> bool) {
         let _ = rows.iter().any(|&row| see(self.get(row as usize)));
     }
+}
+
+/// The first of ascending rows, if none between them lacks.
+fn side_by_side(rows: &[u32]) -> Option<usize> {
+    let (first, last) = (*rows.first()? as usize, *rows.last()? as usize);
+    (last + 1 == first + rows.len()).then_some(first)
+}
+
+/// Whether numbers are f32.
+fn are_single<T: Float>() -> bool {
+    size_of::<T>() == size_of::<f32>()
 }
 
 impl<T: Float> Numbers for &[T] {
@@ -74,8 +106,14 @@ impl<T: Float> Numbers for &[T] {
     fn get(&self, row: usize) -> f64 {
         self[row].to_f64()
     }
+    fn is_single(&self) -> bool {
+        are_single::<T>()
+    }
     fn read(&self, first: usize, out: &mut [f64]) {
         out.iter_mut().zip(&self[first..]).for_each(|(out, x)| *out = x.to_f64());
+    }
+    fn read_single(&self, first: usize, out: &mut [f32]) {
+        out.iter_mut().zip(&self[first..]).for_each(|(out, x)| *out = x.to());
     }
 }
 
@@ -87,11 +125,20 @@ impl Numbers for &dyn Numbers {
     fn get(&self, row: usize) -> f64 {
         (**self).get(row)
     }
+    fn is_single(&self) -> bool {
+        (**self).is_single()
+    }
     fn read(&self, first: usize, out: &mut [f64]) {
         (**self).read(first, out);
     }
-    fn add(&self, rows: &[u32], to: &mut Vec<f64>) {
-        (**self).add(rows, to);
+    fn read_single(&self, first: usize, out: &mut [f32]) {
+        (**self).read_single(first, out);
+    }
+    fn take(&self, rows: &[u32], out: &mut [f64]) {
+        (**self).take(rows, out);
+    }
+    fn take_single(&self, rows: &[u32], out: &mut [f32]) {
+        (**self).take_single(rows, out);
     }
     fn each(&self, rows: &[u32], see: &mut dyn FnMut(f64) -> bool) {
         (**self).each(rows, see);
@@ -113,11 +160,36 @@ struct Strided<'a, T> {
     column: usize,
 }
 
+impl<T: Float> Strided<'_, T> {
+    fn read_as<U: Float>(&self, first: usize, out: &mut [U]) {
+        // Rows side by side: a step for each number, where places of a matrix are checked and multiplied out.
+        match self.x.row_range(first..first + out.len()).as_slice() {
+            Some(rows) => {
+                let rows = rows.chunks_exact(self.x.cols());
+                out.iter_mut().zip(rows).for_each(|(out, row)| *out = row[self.column].to());
+            }
+            None => {
+                let row = |i: usize| self.x.get(first + i, self.column);
+                out.iter_mut().enumerate().for_each(|(i, out)| *out = row(i).to());
+            }
+        }
+    }
+}
+
 impl<T: Float> Numbers for Strided<'_, T> {
     fn len(&self) -> usize {
         self.x.rows()
     }
     fn get(&self, row: usize) -> f64 {
         self.x.get(row, self.column).to_f64()
+    }
+    fn is_single(&self) -> bool {
+        are_single::<T>()
+    }
+    fn read(&self, first: usize, out: &mut [f64]) {
+        self.read_as(first, out);
+    }
+    fn read_single(&self, first: usize, out: &mut [f32]) {
+        self.read_as(first, out);
     }
 }

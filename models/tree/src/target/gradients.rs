@@ -100,7 +100,7 @@ impl Target for Newton<'_> {
     ) -> Option<Option<RowSplit>> {
         self.is_plain().then(|| split_pairs(node, self.rule(rule), room))
     }
-    fn scan_all(&self, cells: &[Packed], missing: bool, rule: Rule) -> Option<Option<Split>> {
+    fn scan_all(&self, cells: &[Packed], missing: bool, _: &[Packed], rule: Rule) -> Option<Option<Split>> {
         self.is_plain().then(|| scan_histogram(cells, missing, self.rule(rule)))
     }
     /// The mean gradient, drawn to 0 where there are few rows, as in LightGBM: else rare categories would stand at both ends.

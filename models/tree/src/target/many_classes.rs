@@ -1,12 +1,20 @@
 //! Any number of classes: a count for each.
 
-use super::{LANES, Target, times_log};
+#[cfg(test)]
+mod tests;
+
+use super::{Candidates, Found, LANES, Room, Rule, Target, times_log};
 use crate::Criterion;
 use crate::values::Values;
 use crate::weights::Weights;
 use tilewise_base::Result;
 use tilewise_kernels::ShapeError;
-use tilewise_kernels::tree::{Bin, Bins, ClassWeight, Labels, Rows, class_histogram};
+use tilewise_kernels::tree::{
+    Bin, Bins, ClassBins, ClassWeight, Labels, Rows, Split, best_gini_split, class_histogram,
+};
+
+/// Cells of a bin that the kernel of splits takes at most.
+const MOST: usize = 16;
 
 /// Classes.
 pub(crate) struct ManyClasses {
@@ -78,6 +86,31 @@ impl Target for ManyClasses {
         for (out, terms) in out.iter_mut().zip(terms.chunks_exact(self.width + 1)) {
             *out = terms[..self.width].iter().sum::<f64>() - terms[self.width];
         }
+    }
+    fn scan(
+        &self,
+        candidates: &Candidates<'_, u32, ClassWeight>,
+        rule: Rule,
+        room: &mut Room<u32>,
+    ) -> Option<Found> {
+        if self.entropy || self.width > MOST {
+            return room.scan(self, candidates, rule, |_, _, _| true);
+        }
+        let Candidates { cells, order, missing, all, .. } = *candidates;
+        let bins = ClassBins { cells, order: Some(order), missing, all };
+        // What is a table's fits.
+        let Split { bin: place, missing_left, gain, .. } =
+            best_gini_split(bins, rule.min_weight, rule.min_gain).ok()??;
+        Some(Found { place, missing_left, gain })
+    }
+    fn scan_all(&self, cells: &[u32], missing: bool, all: &[u32], rule: Rule) -> Option<Option<Split>> {
+        if self.entropy || self.width > MOST {
+            return None;
+        }
+        let (cells, of_missing) = cells.split_at(cells.len() - if missing { self.width } else { 0 });
+        let missing = of_missing.iter().any(|count| *count > 0).then_some(of_missing);
+        let bins = ClassBins { cells, order: None, missing, all };
+        best_gini_split(bins, rule.min_weight, rule.min_gain).ok()
     }
     /// The share of the node's most frequent class. For more than two classes no order is best: this is a choice.
     fn key(&self, cells: &[u32], node: &[u32]) -> f64 {

@@ -168,7 +168,7 @@ impl Target for Numbers {
     ) -> Option<Option<RowSplit>> {
         (!self.poisson).then(|| split_pairs(node, newton(rule, self.scale.relative_unit), room))
     }
-    fn scan_all(&self, cells: &[Pair], missing: bool, rule: Rule) -> Option<Option<Split>> {
+    fn scan_all(&self, cells: &[Pair], missing: bool, _: &[Pair], rule: Rule) -> Option<Option<Split>> {
         (!self.poisson).then(|| scan_histogram(cells, missing, newton(rule, self.scale.relative_unit)))
     }
     /// The mean: no other order has a better split (Breiman et al. 1984, section 8.8), but for counts where one is refused for a side

@@ -87,7 +87,7 @@ impl Target for TwoClasses {
     ) -> Option<Option<RowSplit>> {
         (!self.entropy).then(|| split_pairs(node, newton(rule, 1.0), room))
     }
-    fn scan_all(&self, cells: &[Packed], missing: bool, rule: Rule) -> Option<Option<Split>> {
+    fn scan_all(&self, cells: &[Packed], missing: bool, _: &[Packed], rule: Rule) -> Option<Option<Split>> {
         (!self.entropy).then(|| scan_histogram(cells, missing, newton(rule, 1.0)))
     }
     /// The share of the second class: no other order has a better split (Breiman et al. 1984, theorem 4.5).

@@ -134,8 +134,8 @@ impl<'a> RawChunk<'a> {
         };
         let sample = asked.sample.map(|sample| sample.of(counted, self.first));
         let rows = sample.as_deref().unwrap_or(counted);
-        let mut values = Vec::with_capacity(rows.len());
-        numbers.add(rows, &mut values);
+        let mut values = vec![0.0; rows.len()];
+        numbers.take(rows, &mut values);
         let mut distinct = match &weights.values {
             None => cuts::unweighted(values),
             Some(weights) => {
