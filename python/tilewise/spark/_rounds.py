@@ -1,22 +1,24 @@
 """Training in rounds on a cluster: what the driver does. Of families it knows nothing: a trainer asks, partitions answer.
 
-Only the API of DataFrames is used, so that all this runs over Spark Connect too. The rows of a partition are stored once, by its
+All this runs over Spark Connect too, by the API of DataFrames alone; where there are RDDs, rounds are jobs over these. The rows of a partition are stored once, by its
 executor; a token for each partition is what Spark keeps. A round is one job over the tokens, with the request in the function that
 is sent. When an executor is lost its tokens are lost with it, and Spark makes them again from the data, on another one.
 """
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import logging
 import sys
 import uuid
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import pyarrow as pa
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
+from pyspark.sql.utils import is_remote
 
 from .._native import VERSION, Model, Trainer
 from . import _worker
@@ -50,6 +52,9 @@ class Partitions:
         build = functools.partial(_worker.build, plan=self._plan)
         self._tokens = self._rows.mapInArrow(build, _worker.TOKEN_DDL).persist()
         self._stored = True
+        # Of the tokens where Spark has RDDs: a job over them costs half of one over a table, which is planned anew each time. Spark
+        # Connect has none.
+        self._rdd = None if is_remote() else self._tokens.rdd
         tokens = {token["partition"]: token for token in collected(self._tokens)}
         for partition, token in sorted(tokens.items()):
             if token["version"] != VERSION:
@@ -99,7 +104,7 @@ class Partitions:
     def ask(self, request: bytes) -> list[bytes]:
         """The answers of all partitions to a request, in their order."""
         for _ in range(REBUILDS):
-            answers = collected(self._tokens.mapInArrow(functools.partial(_worker.answer, request=request), _worker.ANSWER_DDL))
+            answers = self._answers(request)
             if not any(answer["lost"] for answer in answers):
                 break
             log.warning("rows that were stored are gone; they are stored again")
@@ -117,6 +122,13 @@ class Partitions:
             refused(partition, answer.get("error"))
             self._compare(partition, known.get("hash"), answer.get("hash"))
         return [answers[partition]["answer"] for partition in sorted(answers)]
+
+    def _answers(self, request: bytes) -> list[dict]:
+        """One job over the tokens."""
+        if self._rdd is None:
+            return collected(self._tokens.mapInArrow(functools.partial(_worker.answer, request=request), _worker.ANSWER_DDL))
+        with told():
+            return self._rdd.mapPartitions(functools.partial(_worker.answer_tokens, request=request)).collect()
 
     def close(self) -> None:
         """Removes what was stored, where it can be reached."""
@@ -147,9 +159,17 @@ def refused(partition: int, error: str | None) -> None:
 
 
 def collected(frame: DataFrame) -> list[dict]:
-    """The rows of a small table; what went wrong with executors is told in one line."""
-    try:
+    """The rows of a small table."""
+    with told():
         rows: pa.Table = frame.toArrow()
+    return rows.to_pylist()
+
+
+@contextlib.contextmanager
+def told() -> Iterator[None]:
+    """Tells in one line what went wrong with executors."""
+    try:
+        yield
     except Exception as error:
         text = str(error)
         for module, package in (("tilewise", "tilewise"), ("pyarrow", "pyarrow"), ("sklearn", "scikit-learn")):
@@ -161,7 +181,6 @@ def collected(frame: DataFrame) -> list[dict]:
         if "No space left on device" in text:
             raise OSError("an executor has no space left in its local folder (spark.local.dir) for the rows of a partition") from error
         raise
-    return rows.to_pylist()
 
 
 def train(trainer: Trainer, partitions: Partitions, show: bool) -> Model:
