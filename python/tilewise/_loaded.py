@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import warnings
 from typing import Any
 
 from ._native import Model
@@ -12,14 +13,28 @@ from ._trees import _CRITERIA
 _LOSSES = {"squared": "squared_error", "absolute": "absolute_error"}
 _NAMES = {ours: theirs for theirs, ours in _CRITERIA.items() if ours != "entropy"}
 
+#: What the fits of all estimators have and no parameter of theirs says, by the file's names.
+_FIXED_TREE = {"columns_by_level": 1.0, "columns_by_tree": 1.0, "growth": "leaf_wise", "interactions": [], "unseen": "missing"}
+_FIXED_BOOSTING = {"subsample": 1.0, "goss": None, "dart": None, "path_smoothing": 0.0}
+_FIXED_PENALTY = {"l1": 0.0, "category_smoothing": 10.0, "min_hessian": 0.001}
+
 
 def parameters(model: Model, classifies: bool) -> dict[str, Any]:
-    """Those that the file tells, by scikit-learn's names. What no estimator has a name for, such as `standardise`, is left out, and so is
-    what files do not hold: threads, and the random state of single trees and isolation forests."""
+    """Those that the file tells, by scikit-learn's names. What no estimator has a name for, such as `subsample`, is left out, with a
+    warning where it is not as estimators have it, and so is what files do not hold: threads, and the random state of single trees and
+    isolation forests."""
     stored = model.metadata("params")
     if stored is None:
         return {}
     params = json.loads(stored)
+    if lost := _inexpressible(model, params):
+        what = ", ".join(f"{name}={value}" for name, value in lost.items())
+        warnings.warn(
+            f"the model was fitted with {what}, which {'is no parameter' if len(lost) == 1 else 'are no parameters'} of the "
+            f"estimator: it predicts as the file does, but a clone of it fits otherwise",
+            UserWarning,
+            stacklevel=3,
+        )
     if model.kind == "isolation-forest":
         share = params["contamination"]
         return {
@@ -46,13 +61,36 @@ def parameters(model: Model, classifies: bool) -> dict[str, Any]:
     return found
 
 
+def _inexpressible(model: Model, params: dict[str, Any]) -> dict[str, Any]:
+    """What no estimator of this family could have been told, by the file's names."""
+
+    def other(found: dict[str, Any], usual: dict[str, Any]) -> dict[str, Any]:
+        return {name: found[name] for name, value in usual.items() if found.get(name, value) != value}
+
+    if "estimator" in params:
+        lost = other(params, {"l1": 0.0, "solver": "auto", "positive": False})
+        if params["estimator"] == "gradient_descent":
+            lost["solver"] = "gradient-descent"
+        if model.kind in ("poisson", "gamma", "tweedie"):
+            lost |= other(params, {"l1_ratio": 0.0})
+        encoder = json.loads(model.metadata("encoder") or "{}")
+        # It changes what a penalty means; without one the solution is the same.
+        if any(params.get(name) for name in ("alpha", "l1", "l2")) and (encoder.get("standardise") or params.get("standardise")):
+            lost["standardise"] = True
+        return lost
+    lost = other(params.get("tree", params), _FIXED_TREE) | other(params, {"quantiles": []})
+    if model.kind == "gbdt":
+        lost |= other(params, _FIXED_BOOSTING) | other(params["penalty"], _FIXED_PENALTY)
+    return lost
+
+
 def _linear(kind: str, params: dict[str, Any]) -> dict[str, Any]:
     names = {"intercept": "fit_intercept", "max_rounds": "max_iter", "tolerance": "tol", "l1_ratio": "l1_ratio", "alpha": "alpha"}
     found = {name: params[key] for key, name in names.items() if key in params}
     if kind == "ridge":
         found["alpha"] = params["l2"]
     elif kind == "logistic":
-        found["C"] = _inverse(params["l2"] + params.get("l1", 0.0))
+        found["C"] = _inverse(params["l2"])
         found["class_weight"] = "balanced" if params.get("class_weights") == "balanced" else None
     elif kind == "tweedie":
         found["power"] = params["distribution"]["tweedie"]

@@ -1,0 +1,75 @@
+"""What a model file tells of its fit that no estimator has a parameter for."""
+
+import json
+import warnings
+
+import pytest
+import tilewise
+from tilewise._loaded import parameters
+
+LOGISTIC = {"estimator": "logistic", "class_weights": "ones", "intercept": True, "l2": 0.5, "max_rounds": 100, "solver": "auto", "tolerance": 1e-8}
+LASSO = {"estimator": "elastic_net", "alpha": 0.1, "intercept": True, "l1_ratio": 1.0, "max_rounds": 100, "solver": "auto", "tolerance": 1e-8}
+TREE = {
+    "ccp_alpha": 0.0, "class_weights": "rows", "columns_by_level": 1.0, "columns_by_tree": 1.0, "criterion": "auto", "growth": "leaf_wise",
+    "interactions": [], "max_depth": None, "max_features": "all", "max_leaves": 31, "min_impurity_decrease": 0.0, "min_samples_leaf": 20,
+    "min_samples_split": 2, "monotone": [], "splitter": "best", "unseen": "missing",
+}
+GBDT = {
+    "dart": None, "early_stopping": None, "goss": None, "learning_rate": 0.1, "loss": "auto", "path_smoothing": 0.0, "stages": 100,
+    "penalty": {"category_smoothing": 10.0, "l1": 0.0, "l2": 1.0, "min_hessian": 0.001}, "subsample": 1.0, "tree": TREE,
+}  # fmt: skip
+
+
+class File:
+    """A model as far as its parameters are concerned."""
+
+    def __init__(self, kind, params, **others):
+        self.kind, self._held = kind, {"params": params, **others}
+
+    def metadata(self, key):
+        return json.dumps(self._held[key]) if key in self._held else None
+
+
+@pytest.mark.parametrize(
+    "kind, params, told",
+    [
+        ("logistic", LOGISTIC | {"l1": 0.25}, ["l1=0.25"]),
+        ("logistic", LOGISTIC | {"solver": "lbfgs"}, ["solver=lbfgs"]),
+        ("lasso", LASSO | {"positive": True}, ["positive=True"]),
+        ("gbdt", GBDT | {"subsample": 0.5, "path_smoothing": 2.0}, ["subsample=0.5", "path_smoothing=2.0"]),
+        ("gbdt", GBDT | {"goss": {"top": 0.2, "other": 0.1}}, ["goss="]),
+        ("gbdt", GBDT | {"dart": {"rate": 0.1}}, ["dart="]),
+        ("gbdt", GBDT | {"penalty": GBDT["penalty"] | {"l1": 3.0}}, ["l1=3.0"]),
+        ("gbdt", GBDT | {"tree": TREE | {"columns_by_tree": 0.5}}, ["columns_by_tree=0.5"]),
+        ("tree", TREE | {"growth": "oblivious"}, ["growth=oblivious"]),
+    ],
+)
+def test_what_no_estimator_can_say_is_told(kind, params, told):
+    with pytest.warns(UserWarning, match="a clone of it fits otherwise") as found:
+        parameters(File(kind, params), kind == "logistic")
+    assert all(part in str(found[0].message) for part in told)
+
+
+def test_standardised_columns_are_told_where_there_is_a_penalty():
+    with pytest.warns(UserWarning, match="standardise=True"):
+        parameters(File("logistic", LOGISTIC, encoder={"standardise": True}), True)
+    with warnings.catch_warnings(action="error"):
+        parameters(File("logistic", LOGISTIC | {"l2": 0.0}, encoder={"standardise": True}), True)
+
+
+def test_a_penalty_of_absolute_values_is_no_part_of_c():
+    with pytest.warns(UserWarning):
+        assert parameters(File("logistic", LOGISTIC | {"l1": 0.25}), True)["C"] == 2.0
+
+
+def test_what_estimators_fit_is_loaded_without_a_word(tmp_path):
+    X, y = [[float(i), float(i * 7 % 11)] for i in range(60)], [i % 3 + 1 for i in range(60)]
+    for estimator in [
+        tilewise.Ridge(), tilewise.Lasso(), tilewise.PoissonRegressor(), tilewise.LogisticRegression(), tilewise.DecisionTreeRegressor(),
+        tilewise.RandomForestClassifier(n_estimators=2), tilewise.ExtraTreesRegressor(n_estimators=2),
+        tilewise.HistGradientBoostingRegressor(max_iter=2), tilewise.HistGradientBoostingClassifier(max_iter=2),
+        tilewise.HistGradientBoostingRegressor("absolute_error", max_iter=2), tilewise.IsolationForest(n_estimators=2),
+    ]:  # fmt: skip
+        estimator.fit(X, y).save(tmp_path / "m")
+        with warnings.catch_warnings(action="error"):
+            tilewise.load(tmp_path / "m")
