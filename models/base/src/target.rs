@@ -9,9 +9,8 @@ pub struct SeenTarget {
     rows: u64,
     /// Rows that have weight.
     counted: u64,
-    /// The least and the largest target of rows that have weight: a number, or what the classes of a piece are numbered with.
-    least: f64,
-    largest: f64,
+    /// Values of rows that have weight, as text: two that differ, where there are.
+    values: Vec<String>,
     /// Where classes are to be learned.
     classes: Option<Vec<String>>,
     /// Whether the target is numbers: classes are then sorted by value.
@@ -36,16 +35,18 @@ impl SeenTarget {
         } else {
             (roles::numbers(dataset, target)?, None)
         };
-        let (least, largest) = (f64::INFINITY, f64::NEG_INFINITY);
-        let mut seen = Self { rows: values.len() as u64, counted: 0, least, largest, classes, numbers };
-        for (row, value) in values.into_iter().enumerate() {
-            if weights.is_none_or(|w| w[row] > 0.0) {
-                seen.counted += 1;
-                seen.least = seen.least.min(value);
-                seen.largest = seen.largest.max(value);
-            }
-        }
-        Ok(seen)
+        let counted = || {
+            values.iter().enumerate().filter(|(row, _)| weights.is_none_or(|w| w[*row] > 0.0)).map(|(_, y)| *y)
+        };
+        let first = counted().next();
+        let other = first.and_then(|first: f64| counted().find(|y| *y != first));
+        let told = |value: f64| match &classes {
+            Some(classes) => classes.get(value as usize).map_or_else(String::new, |class| format!("{class:?}")),
+            None => value.to_string(),
+        };
+        let counted = counted().count() as u64;
+        let two = first.into_iter().chain(other).map(told).collect();
+        Ok(Self { rows: values.len() as u64, counted, values: two, classes, numbers })
     }
 
     /// Both as one.
@@ -53,14 +54,14 @@ impl SeenTarget {
     pub fn merge(mut self, other: Self) -> Self {
         self.rows += other.rows;
         self.counted += other.counted;
-        self.least = self.least.min(other.least);
-        self.largest = self.largest.max(other.largest);
+        self.values.extend(other.values);
+        self.values.sort_unstable();
+        self.values.dedup();
+        self.values.truncate(2);
         if let (Some(ours), Some(theirs)) = (&mut self.classes, other.classes)
             && *ours != theirs
         {
             *ours = roles::classes_of_both(std::mem::take(ours), theirs, self.numbers);
-            // Numbers of classes in pieces do not compare; that there are several does.
-            (self.least, self.largest) = (0.0, ours.len() as f64 - 1.0);
         }
         self
     }
@@ -97,11 +98,7 @@ impl SeenTarget {
             }
             _ => {}
         }
-        if self.least < self.largest {
-            return Ok(());
-        }
-        let class = self.classes.as_ref().and_then(|classes| classes.get(self.least as usize));
-        let value = class.map_or_else(|| self.least.to_string(), |class| format!("{class:?}"));
+        let [value] = &self.values[..] else { return Ok(()) };
         let what = format!("is {value} in every row: there is nothing to learn; it needs two values");
         Err(Error::column(target, what))
     }
@@ -135,6 +132,11 @@ mod tests {
         assert!(told(&[1.0, 2.0], &[0.0, 0.0]).unwrap_err().contains("all weights are 0"));
         assert!(told(&[1.0, 2.0], &[0.0, 1.0]).unwrap_err().contains("only one row"));
         assert!(told(&[1.0, 2.0, 1.0], &[1.0, 0.0, 1.0]).unwrap_err().contains("1 in every row"));
+        // Of another piece rows with another class have no weight: there is one class to learn.
+        let of = |y: &[f64], weights: &[f64]| seen(y, Some(true), Some(weights)).unwrap();
+        let both = of(&[1.0, 1.0], &[1.0, 2.0]).merge(of(&[0.0, 1.0], &[0.0, 1.0]));
+        assert_eq!(both.classes().unwrap().len(), 2);
+        assert!(both.check("y", None).unwrap_err().to_string().contains("\"1\" in every row"));
         assert!(seen(&[0.5], Some(true), None).is_err() && seen(&[f64::NAN], None, None).is_err());
     }
 }

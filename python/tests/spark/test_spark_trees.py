@@ -14,6 +14,7 @@ from test_spark_losses import AtRound, stored
 from tilewise.spark import (
     SparkDecisionTreeClassifier,
     SparkDecisionTreeRegressor,
+    SparkExtraTreesClassifier,
     SparkExtraTreesRegressor,
     SparkGBDTClassifier,
     SparkGBDTRegressor,
@@ -78,10 +79,12 @@ def test_any_division_of_rows_gives_the_bytes_of_one_machine(spark, estimator, l
 
 
 def test_rows_without_numbers_are_told_of_and_fit_the_same_each_time(spark):
-    frame = spark.createDataFrame(mixed()).repartition(3)
+    frame = spark.createDataFrame(mixed()).repartition(3, "key")
     estimator = SparkGBDTClassifier(features_col=INPUTS, label_col="passed", max_iter=3)
     with pytest.warns(UserWarning, match="without row_id_col"):
-        models = [estimator.fit(frame).to_bytes() for _ in range(2)]
+        # In whatever order a partition has its rows.
+        orders = frame, frame.sortWithinPartitions(F.desc("key"))
+        models = [estimator.fit(rows).to_bytes() for rows in orders]
     assert models[0] == models[1]
 
 
@@ -96,8 +99,10 @@ def test_numbers_of_rows_that_are_none_are_refused(spark):
         return str(error.value)
 
     key = F.col("key")
-    assert "does not number rows: 0, 1 and so on" in told(key * 2)
-    assert "chunks have row 1 where row 0" in told(key + 1)
+    assert "there are 60, and numbers go from 0 to 118" in told(key * 2)
+    assert "numbers go from 1 to 60; 0, 1 and so on" in told(key + 1)
+    # Next to all rows would be sent to one partition.
+    assert "from 0 to 8589934650" in told(F.when(key < 30, key).otherwise(key + 2**33 - 1))
     assert "is the number of another row" in told(F.floor(key / 2))
     assert "is not the number of a row" in told(key + 0.5)
     assert "is not the number of a row" in told(F.when(key != 3, key))
@@ -116,6 +121,7 @@ def test_what_is_no_sum_is_refused_before_rows_are_read(spark):
         ({"monotonic_cst": [1]}, "by names of columns"),
         ({"random_state": -1}, "random_state=-1"),
         ({"learning_rate": 2.0}, "learning_rate"),
+        ({"loss": "log_loss"}, "is of classes"),
     ):
         with pytest.raises(ValueError, match=word):
             SparkGBDTRegressor(**NUMBERED, label_col="score", **change).fit(frame)
@@ -135,6 +141,53 @@ def test_the_file_is_that_of_one_machine(spark, tmp_path):
         [os.environ["TILEWISE_COMMAND"], "inspect", "--model", tmp_path / "forest.safetensors"], capture_output=True, text=True, check=True
     )
     assert "5 trees" in told.stdout
+
+
+BOOSTING = {
+    "learning_rate": 0.3, "max_iter": 7, "max_leaf_nodes": 9, "max_depth": 4, "min_samples_leaf": 3, "l2_regularization": 0.5,
+    "max_features": 0.5, "max_bins": 63, "subsample": 0.5, "monotonic_cst": {"a": -1}, "early_stopping": True,
+    "validation_fraction": 0.2, "n_iter_no_change": 4,
+}  # fmt: skip
+BOOSTED = {
+    "learning_rate": "0.3", "stages": "7", "max_leaves": "9", "max_depth": "4", "min_samples_leaf": "3", "l2": "0.5",
+    "max_features": "0.5", "max_bins": "63", "subsample": "0.5", "monotone": "a:down", "early_stopping": "4", "validation": "0.2",
+}  # fmt: skip
+GROWING = {
+    "criterion": "entropy", "max_depth": 4, "min_samples_split": 6, "min_samples_leaf": 3, "max_features": "log2", "max_leaf_nodes": 9,
+    "min_impurity_decrease": 0.25, "ccp_alpha": 0.125, "monotonic_cst": {"a": 1}, "max_bins": 63,
+}  # fmt: skip
+GROWN = {
+    "criterion": "entropy", "max_depth": "4", "min_samples_split": "6", "min_samples_leaf": "3", "max_features": "log2",
+    "max_leaves": "9", "min_impurity_decrease": "0.25", "ccp_alpha": "0.125", "monotone": "a:up", "max_bins": "63",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "kind, given, settings",
+    [
+        (SparkGBDTClassifier, BOOSTING | {"class_weight": "balanced"}, BOOSTED | {"class_weight": "balanced"}),
+        (SparkGBDTRegressor, BOOSTING | {"loss": "gamma"}, BOOSTED | {"loss": "gamma"}),
+        (SparkRandomForestClassifier, GROWING | {"n_estimators": 3, "bootstrap": False}, GROWN | {"trees": "3", "bootstrap": "false"}),
+        (SparkExtraTreesClassifier, GROWING | {"n_estimators": 3, "bootstrap": True}, GROWN | {"trees": "3", "bootstrap": "true"}),
+        (SparkDecisionTreeClassifier, GROWING | {"splitter": "random"}, GROWN | {"splitter": "random"}),
+    ],
+    ids=lambda x: getattr(x, "__name__", ""),
+)
+def test_every_parameter_arrives(kind, given, settings):
+    task = "regression" if "Regressor" in kind.__name__ else "classification"
+    assert dict(kind(**given)._settings()) == settings | {"task": task}
+    # None means no limit, also in a grid of parameters.
+    none = dict(kind(max_features=None, max_leaf_nodes=None, max_depth=None)._settings())
+    assert (none["max_features"], none.get("max_leaves", "none"), "max_depth" in none) == ("all", "none", False)
+    estimator = kind()
+    changed = dict(estimator.copy({estimator.max_depth: None, estimator.max_features: None})._settings())
+    assert changed["max_features"] == "all" and "max_depth" not in changed
+
+
+def test_balanced_classes_are_those_of_one_machine(spark):
+    estimator = SparkGBDTClassifier(**NUMBERED, label_col="word", max_iter=2, class_weight="balanced")
+    want = expected(estimator, "word", "gbdt", "task=classification stages=2 class_weight=balanced l2=0")
+    assert estimator.fit(spark.createDataFrame(mixed()).orderBy(F.desc("key"))).to_bytes() == want
 
 
 @pytest.fixture()

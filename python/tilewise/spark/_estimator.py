@@ -112,7 +112,7 @@ class TilewiseSparkEstimator(Estimator, Columns, DefaultParamsWritable, DefaultP
         return [(key, text(value)) for key, value in settings.items()]
 
     def _has(self, name: str) -> bool:
-        return self.hasParam(name) and self.isDefined(name)
+        return self.hasParam(name) and self.isDefined(name) and self.getOrDefault(name) is not None
 
     def _more_settings(self) -> dict[str, Any]:
         """Those that are called otherwise on a single machine, or are not there."""
@@ -133,7 +133,7 @@ class TilewiseSparkEstimator(Estimator, Columns, DefaultParamsWritable, DefaultP
             raise ValueError(f"column {label!r} holds {kind.simpleString()}; the label of a regression must be a number")
         if self._classifies and not isinstance(kind, (T.NumericType, T.BooleanType, T.StringType)):
             raise ValueError(f"column {label!r} holds {kind.simpleString()}; text, booleans and whole numbers are classes")
-        weight = self.getOrDefault(self.weight_col) if self.isDefined(self.weight_col) else None
+        weight = self.getOrDefault(self.weight_col) if self._has("weight_col") else None
         if weight is not None and not isinstance(column(frame, weight), T.NumericType):
             raise ValueError(f"column {weight!r} holds {column(frame, weight).simpleString()}; weights are numbers")
         taken = [name for name in (label, weight) if name in features]

@@ -42,6 +42,8 @@ class Partitions:
         self._tokens: DataFrame | None = None
         try:
             self._build()
+            if numbers is not None and self._known:
+                self._check_numbers()
             if any(token["scattered"] for token in self._known.values()):
                 self._gather()
         except BaseException:
@@ -66,6 +68,16 @@ class Partitions:
             for partition in sorted(self._known.keys() | tokens.keys()):
                 self._compare(partition, self._known.get(partition, {}).get("hash"), tokens.get(partition, {}).get("hash"))
         self._known = tokens
+
+    def _check_numbers(self) -> None:
+        """Before rows are sent by them: they must be as many as the largest says."""
+        least = min((token["least"] for token in self._known.values() if token["least"] is not None), default=None)
+        largest = max((token["largest"] for token in self._known.values() if token["largest"] is not None), default=None)
+        if least != 0 or largest != self.rows - 1:
+            raise ValueError(
+                f"column {self._plan.numbers!r} does not number rows: there are {self.rows}, and numbers go from {least} to {largest}; "
+                "0, 1 and so on, each once and none left out, are accepted"
+            )
 
     def _gather(self) -> None:
         """Divides rows anew, so that in each partition their numbers follow each other: one shuffle."""
@@ -199,14 +211,14 @@ def train(trainer: Trainer, partitions: Partitions, show: bool) -> Model:
     return trainer.finish()
 
 
-def advise(setting: Callable[[str, str], str]) -> None:
-    """Tells of settings that cost time; `setting(key, default)` reads one."""
+def advise(setting: Callable[[str, str], str], cores: int = 1) -> None:
+    """Tells of settings that cost time; `setting(key, default)` reads one, and `cores` are those of an executor where none says."""
 
     def number(key: str, default: int) -> int:
         text = setting(key, str(default))
         return int(text) if text.isdigit() else default
 
-    cores, cpus = number("spark.executor.cores", 1), number("spark.task.cpus", 1)
+    cores, cpus = number("spark.executor.cores", cores), number("spark.task.cpus", 1)
     advice = []
     if setting("spark.python.unix.domain.socket.enabled", "false") != "true":
         advice.append("spark.python.unix.domain.socket.enabled=true spares every task a wait for the loopback connection")

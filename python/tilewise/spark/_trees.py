@@ -49,8 +49,10 @@ class _Trees(TilewiseSparkEstimator):
 
     def _more_settings(self) -> dict[str, Any]:
         settings: dict[str, Any] = {"min_samples_leaf": self.getOrDefault("min_samples_leaf")}
-        if self._has("max_leaf_nodes"):
+        if self.isDefined("max_leaf_nodes"):
             settings["max_leaves"] = self.getOrDefault("max_leaf_nodes") or "none"
+        if self.getOrDefault("max_features") is None:
+            settings["max_features"] = "all"
         if self._has("min_samples_split"):
             settings["min_samples_split"] = self.getOrDefault("min_samples_split")
         if self._has("monotonic_cst"):
@@ -111,6 +113,8 @@ class _Boosting(_Trees):
             settings["validation"] = self.getOrDefault("validation_fraction")
         if self._has("loss"):
             loss = self.getOrDefault("loss")
+            if loss in ("log_loss", "auto"):
+                raise ValueError(f"loss={loss!r} is of classes; squared_error, poisson, gamma and tweedie:1.5 are of numbers")
             settings["loss"] = _boosting._LOSSES.get(loss, loss)
         return settings
 
@@ -163,7 +167,7 @@ class SparkGBDTClassifier(_Boosting):
         max_depth: int | None = None,
         min_samples_leaf: int = 20,
         l2_regularization: float = 0.0,
-        max_features: int | float | str = 1.0,
+        max_features: int | float | str | None = 1.0,
         max_bins: int = 255,
         subsample: float = 1.0,
         monotonic_cst: dict[str, int] | None = None,
@@ -178,6 +182,8 @@ class SparkGBDTClassifier(_Boosting):
         self._start(self._input_kwargs)
         if max_leaf_nodes is None:
             self._set(max_leaf_nodes=0)
+        if max_features is None:
+            self._set(max_features="all")
 
 
 class SparkGBDTRegressor(_Boosting):
@@ -203,7 +209,7 @@ class SparkGBDTRegressor(_Boosting):
         max_depth: int | None = None,
         min_samples_leaf: int = 20,
         l2_regularization: float = 0.0,
-        max_features: int | float | str = 1.0,
+        max_features: int | float | str | None = 1.0,
         max_bins: int = 255,
         subsample: float = 1.0,
         monotonic_cst: dict[str, int] | None = None,
@@ -217,6 +223,8 @@ class SparkGBDTRegressor(_Boosting):
         self._start(self._input_kwargs)
         if max_leaf_nodes is None:
             self._set(max_leaf_nodes=0)
+        if max_features is None:
+            self._set(max_features="all")
 
 
 class SparkRandomForestClassifier(_Forest):
@@ -242,7 +250,7 @@ class SparkRandomForestClassifier(_Forest):
         max_depth: int | None = None,
         min_samples_split: int = 2,
         min_samples_leaf: int = 1,
-        max_features: int | float | str = "sqrt",
+        max_features: int | float | str | None = "sqrt",
         max_leaf_nodes: int | None = None,
         min_impurity_decrease: float = 0.0,
         bootstrap: bool = True,
@@ -254,6 +262,8 @@ class SparkRandomForestClassifier(_Forest):
     ) -> None:
         super().__init__()
         self._start(self._input_kwargs)
+        if max_features is None:
+            self._set(max_features="all")
 
 
 class SparkRandomForestRegressor(_Forest):
@@ -276,7 +286,7 @@ class SparkRandomForestRegressor(_Forest):
         max_depth: int | None = None,
         min_samples_split: int = 2,
         min_samples_leaf: int = 1,
-        max_features: int | float | str = 1.0,
+        max_features: int | float | str | None = 1.0,
         max_leaf_nodes: int | None = None,
         min_impurity_decrease: float = 0.0,
         bootstrap: bool = True,
@@ -288,6 +298,8 @@ class SparkRandomForestRegressor(_Forest):
     ) -> None:
         super().__init__()
         self._start(self._input_kwargs)
+        if max_features is None:
+            self._set(max_features="all")
 
 
 class SparkExtraTreesClassifier(_Forest):
@@ -313,7 +325,7 @@ class SparkExtraTreesClassifier(_Forest):
         max_depth: int | None = None,
         min_samples_split: int = 2,
         min_samples_leaf: int = 1,
-        max_features: int | float | str = "sqrt",
+        max_features: int | float | str | None = "sqrt",
         max_leaf_nodes: int | None = None,
         min_impurity_decrease: float = 0.0,
         bootstrap: bool = False,
@@ -325,6 +337,8 @@ class SparkExtraTreesClassifier(_Forest):
     ) -> None:
         super().__init__()
         self._start(self._input_kwargs)
+        if max_features is None:
+            self._set(max_features="all")
 
 
 class SparkExtraTreesRegressor(_Forest):
@@ -347,7 +361,7 @@ class SparkExtraTreesRegressor(_Forest):
         max_depth: int | None = None,
         min_samples_split: int = 2,
         min_samples_leaf: int = 1,
-        max_features: int | float | str = 1.0,
+        max_features: int | float | str | None = 1.0,
         max_leaf_nodes: int | None = None,
         min_impurity_decrease: float = 0.0,
         bootstrap: bool = False,
@@ -359,6 +373,8 @@ class SparkExtraTreesRegressor(_Forest):
     ) -> None:
         super().__init__()
         self._start(self._input_kwargs)
+        if max_features is None:
+            self._set(max_features="all")
 
 
 class SparkDecisionTreeClassifier(_Growing):
@@ -385,7 +401,7 @@ class SparkDecisionTreeClassifier(_Growing):
         max_depth: int | None = None,
         min_samples_split: int = 2,
         min_samples_leaf: int = 1,
-        max_features: int | float | str = 1.0,
+        max_features: int | float | str | None = 1.0,
         max_leaf_nodes: int | None = None,
         min_impurity_decrease: float = 0.0,
         ccp_alpha: float = 0.0,
@@ -396,6 +412,8 @@ class SparkDecisionTreeClassifier(_Growing):
     ) -> None:
         super().__init__()
         self._start(self._input_kwargs)
+        if max_features is None:
+            self._set(max_features="all")
 
 
 class SparkDecisionTreeRegressor(_Growing):
@@ -419,7 +437,7 @@ class SparkDecisionTreeRegressor(_Growing):
         max_depth: int | None = None,
         min_samples_split: int = 2,
         min_samples_leaf: int = 1,
-        max_features: int | float | str = 1.0,
+        max_features: int | float | str | None = 1.0,
         max_leaf_nodes: int | None = None,
         min_impurity_decrease: float = 0.0,
         ccp_alpha: float = 0.0,
@@ -430,3 +448,5 @@ class SparkDecisionTreeRegressor(_Growing):
     ) -> None:
         super().__init__()
         self._start(self._input_kwargs)
+        if max_features is None:
+            self._set(max_features="all")

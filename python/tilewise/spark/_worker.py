@@ -17,6 +17,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from pyspark import TaskContext
 
 from .. import _native
@@ -35,11 +36,13 @@ TOKEN = pa.schema(
         "version": pa.string(),
         "error": pa.string(),
         "scattered": pa.bool_(),
+        "least": pa.int64(),
+        "largest": pa.int64(),
     }
 )
 TOKEN_DDL = (
     "partition int, rows bigint, width int, hash string, path string, host string, version string, error string, "
-    "scattered boolean"
+    "scattered boolean, least bigint, largest bigint"
 )
 
 #: What a partition answers in a round. `lost` tells that its rows are no longer where they were.
@@ -66,10 +69,24 @@ _open: dict[str, _native.Piece] = {}
 def _piece(path: str) -> _native.Piece:
     piece = _open.get(path)
     if piece is None:
-        for gone in [known for known in _open if not os.path.exists(known)]:
-            del _open[gone]
+        _prune()
         piece = _open[path] = _native.Piece.open(path)
     return piece
+
+
+def _prune() -> None:
+    """Lets go of what was open of files that are gone: another process may have removed them."""
+    for gone in [known for known in _open if not os.path.exists(known)]:
+        del _open[gone]
+
+
+def _span(batches: list[pa.RecordBatch], numbers: str) -> dict:
+    """The least and the largest number of a row; none where there are none."""
+    ends = pc.min_max(pa.Table.from_batches(batches).column(numbers))
+    least, largest = ends["min"].as_py(), ends["max"].as_py()
+    if least is None or not all(abs(end) < 2**53 for end in (least, largest)):
+        return {}
+    return {"least": int(least), "largest": int(largest)}
 
 
 def _folder(partition: int) -> str:
@@ -119,8 +136,13 @@ def build(batches: Iterable[pa.RecordBatch], plan: Plan) -> Iterator[pa.RecordBa
         "path": "",
         "error": None,
         "scattered": False,
+        "least": None,
+        "largest": None,
     }
+    _prune()
     try:
+        if plan.numbers is not None:
+            token |= _span(batches, plan.numbers)
         table, width = table_of(pa.Table.from_batches(batches), plan)
         path = os.path.join(_folder(partition), f"tilewise-{plan.name}-{partition}.part")
         piece = _native.Piece.create(path, table, task.cpus(), plan.numbers)
@@ -171,6 +193,7 @@ def answer_tokens(tokens: Iterable[Any], request: bytes) -> Iterator[dict]:
 
 def forget(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
     """Removes what was stored."""
+    _prune()
     for token in _tokens(batches):
         _open.pop(token["path"], None)
         if os.path.exists(token["path"]):
@@ -185,6 +208,7 @@ def predict(model: bytes, features: list[str], array: bool, columns: tuple[pa.Ar
     """Rows x outputs of a model's file."""
     loaded = _models.get(model)
     if loaded is None:
+        _prune()
         _models.clear()
         loaded = _models[model] = _native.Model.from_bytes(model)
     context = TaskContext.get()

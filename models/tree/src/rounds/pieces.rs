@@ -9,6 +9,7 @@
 //! The model is that of all rows in one memory, in the order of the pieces, bit for bit: pieces know the number of their first row, or
 //! it follows from the rows of those before.
 
+use super::chunks::each_row_once;
 use super::columns::{BinnedColumns, BinningPartial, BinningRequest, BinningTrainer, RawChunk};
 use crate::MaxBins;
 use crate::table::BinnedTable;
@@ -221,6 +222,12 @@ impl Seen {
             return Err(Error::Fit(
                 "some pieces of the table know the numbers of their rows and others do not".into(),
             ));
+        }
+        if known > 0 {
+            let mut ranges: Vec<(u64, u64)> =
+                pieces.iter().filter_map(|(_, rows, first)| Some(((*first)?, *rows))).collect();
+            ranges.sort_unstable();
+            each_row_once(ranges.into_iter(), pieces.iter().map(|piece| piece.1).sum())?;
         }
         let mut next = 0_u64;
         let mut places = Places::new();
