@@ -128,7 +128,7 @@ fn write_all(
     moved: &AtomicBool,
     lost: &AtomicU64,
 ) {
-    let mut waiting = Vec::new();
+    let (mut waiting, mut torn) = (Vec::new(), false);
     while let Ok(line) = queue.recv() {
         for line in std::iter::once(line).chain(queue.try_iter().take(WRITTEN - 1)) {
             match line {
@@ -138,8 +138,8 @@ fn write_all(
         }
         // A closed or full output costs lines, not answers.
         let unwritten = match &mut file {
-            Some(file) => write_lines(file, &waiting),
-            None => write_lines(&mut io::stdout().lock(), &waiting),
+            Some(file) => write_lines(file, &waiting, &mut torn),
+            None => write_lines(&mut io::stdout().lock(), &waiting, &mut torn),
         };
         lost.fetch_add(unwritten, Ordering::Relaxed);
         waiting.clear();
@@ -147,19 +147,31 @@ fn write_all(
             && let Ok(fresh) = open(path)
         {
             file = fresh;
+            torn = false;
         }
     }
 }
 
-/// Writes lines; how many were not written whole.
-fn write_lines(out: &mut dyn Write, lines: &[u8]) -> u64 {
-    let mut left = lines;
+/// Writes as much as can be; what is left.
+fn write_some<'b>(out: &mut dyn Write, mut left: &'b [u8]) -> &'b [u8] {
     while !left.is_empty() {
         match out.write(left) {
             Ok(written) if written > 0 => left = &left[written.min(left.len())..],
             Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
             Ok(_) | Err(_) => break,
         }
+    }
+    left
+}
+
+/// Writes lines; how many were not written whole. `torn` is whether the last line written has no end, which is written first then.
+fn write_lines(out: &mut dyn Write, lines: &[u8], torn: &mut bool) -> u64 {
+    if *torn && !lines.is_empty() {
+        *torn = !write_some(out, b"\n").is_empty();
+    }
+    let left = if *torn { lines } else { write_some(out, lines) };
+    if let Some(last) = lines[..lines.len() - left.len()].last() {
+        *torn = *last != b'\n';
     }
     let left = if out.flush().is_err() && left.is_empty() { lines } else { left };
     left.iter().filter(|&&byte| byte == b'\n').count() as u64
@@ -244,8 +256,23 @@ mod tests {
     #[test]
     fn lines_that_cannot_be_written_are_counted() {
         for (room, lost) in [(0, 3), (3, 3), (4, 2), (9, 1), (11, 1), (12, 0), (100, 0)] {
-            assert_eq!(write_lines(&mut Disk(room), b"one\ntwo\nsix\n"), lost, "{room}");
+            let mut torn = false;
+            assert_eq!(write_lines(&mut Disk(room), b"one\ntwo\nsix\n", &mut torn), lost, "{room}");
+            assert_eq!(torn, room % 4 != 0 && room < 12, "{room}");
         }
+    }
+
+    /// What follows a line that was written in part is not appended to it.
+    #[test]
+    fn a_line_begins_after_the_end_of_a_torn_one() {
+        let (mut written, mut torn) = (b"on".to_vec(), false);
+        assert_eq!(write_lines(&mut Disk(2), b"one\n", &mut torn), 1);
+        // Still no room, not even for the end of the line.
+        assert_eq!(write_lines(&mut Disk(0), b"two\n", &mut torn), 1);
+        assert_eq!(write_lines(&mut written, b"", &mut torn), 0);
+        assert_eq!(write_lines(&mut written, b"six\n", &mut torn), 0);
+        assert_eq!(write_lines(&mut written, b"ten\n", &mut torn), 0);
+        assert_eq!(written, b"on\nsix\nten\n");
     }
 
     #[test]

@@ -227,13 +227,16 @@ pub(crate) fn tensors(
 /// Digits, sign, point and exponent of the longest number, and the comma behind it.
 const NUMBER: usize = 25;
 
+/// Of `null`, which stands for a label where there is none.
+const NULL: usize = 4;
+
 /// The most bytes that the reply to `POST /predict` for so many rows can have.
 pub(crate) fn most_of_rows(served: &Served, rows: usize) -> usize {
     let numbers = served.outputs.saturating_mul(NUMBER);
     let row = match served.classes.is_empty() {
         true => numbers.saturating_add(3),
         // The label, and each class with its probability behind a colon.
-        false => served.longest + 1 + numbers + served.outputs + served.named + 3,
+        false => served.longest.max(NULL) + 1 + numbers + served.outputs + served.named + 3,
     };
     row.saturating_mul(rows).saturating_add(64)
 }
@@ -244,7 +247,7 @@ pub(crate) fn most_of_tensors(served: &Served, request: &Tensors) -> usize {
         let is_labels = wanted.output == Output::Prediction && !served.classes.is_empty();
         let row = match (is_labels, wanted.binary.unwrap_or(request.binary)) {
             (true, true) => 4 + served.longest,
-            (true, false) => served.longest + 1,
+            (true, false) => served.longest.max(NULL) + 1,
             (false, true) => served.outputs.saturating_mul(size_of::<f64>()),
             (false, false) => served.outputs.saturating_mul(NUMBER),
         };

@@ -28,6 +28,8 @@ pub(crate) struct Succession {
     successor: Option<Successor>,
     pid_file: Weak<PidFile>,
     runs: Arc<AtomicBool>,
+    /// From a successor's start until the pid file is ours again: no other one starts meanwhile.
+    engaged: Arc<AtomicBool>,
     /// Who tells what became of it.
     notices: Sender<Order>,
 }
@@ -39,7 +41,7 @@ impl Succession {
         notices: Sender<Order>,
     ) -> Self {
         let pid_file = pid_file.map(Arc::downgrade).unwrap_or_default();
-        Self { successor, pid_file, runs: Arc::default(), notices }
+        Self { successor, pid_file, runs: Arc::default(), engaged: Arc::default(), notices }
     }
 
     /// Whether a successor runs.
@@ -60,7 +62,7 @@ impl Succession {
         let Some(Successor { program, arguments, variable: (name, value) }) = &self.successor else {
             return Ok(());
         };
-        if self.runs() {
+        if self.engaged.load(Ordering::Acquire) {
             return Ok(());
         }
         let mut command = Command::new(program);
@@ -69,23 +71,27 @@ impl Succession {
         let file = |act: fn(&PidFile)| pid_file.upgrade().iter().for_each(|file| act(file));
         // Who waits for it comes first, so that there is no successor whose end nobody sees. Ends with this process at the latest.
         let (started, is_started) = std::sync::mpsc::channel::<Child>();
-        let (runs, of_thread, notices) =
-            (Arc::clone(&self.runs), self.pid_file.clone(), self.notices.clone());
+        let (runs, engaged) = (Arc::clone(&self.runs), Arc::clone(&self.engaged));
+        let (of_thread, notices) = (self.pid_file.clone(), self.notices.clone());
         std::thread::Builder::new().name("tilewise-successor".into()).spawn(move || {
             let Ok(mut child) = is_started.recv() else { return };
             let number = child.id();
-            match child.wait() {
+            let ended = child.wait();
+            // Before anything else: whoever ends now must not leave the pid file to it.
+            runs.store(false, Ordering::Release);
+            match ended {
                 Ok(status) => tell(&notices, format!("the successor, process {number}, has ended: {status}")),
                 Err(e) => {
                     tell(&notices, format!("the successor, process {number}, cannot be waited for: {e}"))
                 }
             }
             of_thread.upgrade().iter().for_each(|file| file.come_back());
-            runs.store(false, Ordering::Release);
+            engaged.store(false, Ordering::Release);
         })?;
         file(PidFile::give_way);
         let child = command.spawn().inspect_err(|_| file(PidFile::come_back))?;
         self.runs.store(true, Ordering::Release);
+        self.engaged.store(true, Ordering::Release);
         // The thread waits for it.
         let _ = started.send(child);
         Ok(())
@@ -121,7 +127,10 @@ mod tests {
             let succession = Succession::new(Some(successor), Some(&pid_file), sender);
             succession.start(&listener);
             match orders.recv_timeout(Duration::from_secs(20)) {
-                Ok(Order::Tell(line)) => line,
+                Ok(Order::Tell(line)) => {
+                    assert!(!succession.runs(), "{line}");
+                    line
+                }
                 _ => panic!("nothing is told"),
             }
         };

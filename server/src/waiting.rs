@@ -42,12 +42,17 @@ impl Waiting {
     /// The same with room for an answer that may take `size` bytes.
     ///
     /// # Errors
-    /// 413 where that is more than may be at all, 503 where it is more than there is now.
+    /// 413 where that is more than may be at all beside the body that is held, 503 where it is more than there is now.
     pub(crate) fn with_answer(mut self, size: usize) -> Result<Self> {
-        if size > self.limit {
+        // What this request holds itself is there whenever it is tried again.
+        if self.mine.saturating_add(size) > self.limit {
+            let beside = match self.mine {
+                0 => String::new(),
+                mine => format!(" beside the {mine} of the request"),
+            };
             let message = format!(
-                "the answer may take {size} bytes, and {} are accepted for large requests and answers (max_waiting); ask for fewer \
-                 rows at a time",
+                "the answer may take {size} bytes{beside}, and {} are accepted for large requests and answers (max_waiting); ask for \
+                 fewer rows at a time",
                 self.limit
             );
             return Err(Failure::new(StatusCode::PAYLOAD_TOO_LARGE, message));
@@ -82,5 +87,29 @@ impl Waiting {
 impl Drop for Waiting {
     fn drop(&mut self) {
         self.used.fetch_sub(self.mine, Ordering::Relaxed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What can never fit is told so, and not to try again: the body that is held counts.
+    #[test]
+    fn an_answer_has_to_fit_beside_its_body() {
+        let all = Waiting::new(100);
+        let status = |body: usize, answer: usize| {
+            let share = all.empty().of_size(body).with_answer(answer);
+            share.map(|share| share.size()).map_err(|failure| failure.status)
+        };
+        assert_eq!(status(0, 100), Ok(100));
+        assert_eq!(status(40, 60), Ok(100));
+        assert_eq!(status(0, 101), Err(StatusCode::PAYLOAD_TOO_LARGE));
+        assert_eq!(status(40, 61), Err(StatusCode::PAYLOAD_TOO_LARGE));
+        assert_eq!(status(1, usize::MAX), Err(StatusCode::PAYLOAD_TOO_LARGE));
+        let other = all.empty().of_size(1);
+        assert_eq!(status(40, 60), Err(StatusCode::SERVICE_UNAVAILABLE));
+        drop(other);
+        assert_eq!((status(40, 60), all.used()), (Ok(100), 0));
     }
 }

@@ -1,7 +1,7 @@
 //! What comes back is what the model says in this process.
 
 use crate::client::{Client, serve, serve_one};
-use crate::models::{answers, logistic, mixed, moody, outputs, quantiles, scores, shifted};
+use crate::models::{answers, logistic, mixed, moody, outputs, quantiles, scores, shifted, undecided};
 use proptest::prelude::*;
 use serde_json::{Value, json};
 use std::sync::Arc;
@@ -281,6 +281,20 @@ fn a_panic_or_nan_in_a_model_is_one_answer() {
     let many = |x: &str| format!("[{}[{x}]]", "[1],".repeat(20_000));
     assert_eq!(client.post("/predict", &many("13")).status, 500);
     assert_eq!(client.post("/predict", &many("4")).json()["predictions"][20_000], 8.0);
+}
+
+/// Where a probability is not a number there is no label: `null`, which is longer than a short name.
+#[test]
+fn labels_that_are_none_fit_the_bound_of_a_reply() {
+    let (_server, mut client) = serve_one(undecided());
+    let count = 2_000;
+    let body = json!({
+        "inputs": [{"name": "x", "shape": [count, 1], "datatype": "FP64", "data": vec![0.0; count]}],
+        "outputs": [{"name": "prediction"}],
+    });
+    let reply = client.post("/v2/models/m/infer", &body.to_string());
+    assert_eq!(reply.status, 200, "{}", reply.body);
+    assert_eq!(reply.json()["outputs"][0]["data"], json!(vec![None::<&str>; count]));
 }
 
 proptest! {

@@ -172,6 +172,15 @@ pub(crate) fn moody() -> Arc<dyn Model> {
     })
 }
 
+/// One column, and classes of one letter; no probability is a number.
+pub(crate) fn undecided() -> Arc<dyn Model> {
+    let classes = vec!["a".into(), "b".into()];
+    fake(vec![numeric("x")], Task::Classification { classes }, |_, out| {
+        out.fill(f64::NAN);
+        Ok(())
+    })
+}
+
 /// One column, which is multiplied; panics at 0 times -13.
 pub(crate) fn factor(by: f64) -> Arc<dyn Model> {
     fake(vec![numeric("x")], Task::Regression, move |x, out| {
