@@ -10,10 +10,6 @@ use tilewise_kernels::Float;
 /// What the file calls itself.
 const KIND: &str = "network-checkpoint";
 
-/// Most numbers of a row in all layers that a file may ask for: memory for them, for each row of a batch, is taken on its word alone, as
-/// layers of images have few weights. 64 channels of 1024 x 1024 pixels are a quarter of it.
-const MOST_OF_FILE: usize = 1 << 28;
-
 impl<T: Float> Trainer<T> {
     /// Everything that the next step depends on, as the bytes of a safetensors file: layers, weights, running numbers, what the
     /// optimiser keeps, how many steps are done. Numbers are `f64` there, which is exact.
@@ -75,12 +71,6 @@ impl<T: Float> Trainer<T> {
         let plan = Plan::new(inputs, &layers).map_err(|e| file.error(e.to_string()))?;
         if *file.shape("weights")? != [plan.weights] || *file.shape("running")? != [plan.running_len] {
             return Err(file.error("it has not as many numbers as its layers need"));
-        }
-        let numbers = plan.slots_len(1);
-        if numbers > MOST_OF_FILE {
-            let what =
-                format!("a row has {numbers} numbers in its layers; up to {MOST_OF_FILE} are accepted");
-            return Err(file.error(what));
         }
         let network = Network::new(inputs, &layers, Initialiser::Auto, 0)?;
         let mut trainer = Self::new(network, settings, capacity)?;

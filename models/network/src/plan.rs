@@ -16,9 +16,10 @@ const ALIGN: usize = 16;
 /// Most weights of a network: a number for each fits the memory of large machines, and no product of widths overflows.
 const MOST_WEIGHTS: usize = 1 << 40;
 
-/// Most numbers of a row in all layers, and of an image with what pads it: 4 GiB of `f32`. Layers without weights, such as pooling of
-/// a huge image, are not bounded by those of a file.
-pub(crate) const MOST_NUMBERS: usize = 1 << 30;
+/// Most numbers of a row in all layers, and of an image with what pads it: 1 GiB of `f32`. Layers without weights, such as pooling of
+/// a huge image, are not bounded by those of a file, and memory for them, for each row of a batch, is taken on the word of a checkpoint
+/// alone. 64 channels of 1024 x 1024 pixels are a quarter of it.
+pub(crate) const MOST_NUMBERS: usize = 1 << 28;
 
 /// A matrix of the batch.
 #[derive(Clone, Copy, Debug)]

@@ -138,8 +138,8 @@ fn checkpoints_of_huge_layers_are_refused_before_memory_is_taken() {
     let sparse = Window { dilation: [1; 2], stride: [1 << 20; 2], ..Window::square(1) };
     for (inputs, layers, part) in [
         (1 << 40, layers(1 << 20, Window::square(1 << 20)), "in all layers"),
-        (1 << 29, vec![Layer::dense(1)], "as many numbers"),
-        (1 << 28, layers(1 << 14, Window::square(1 << 14)), "in its layers"),
+        (1 << 27, vec![Layer::dense(1)], "as many numbers"),
+        (1 << 28, layers(1 << 14, Window::square(1 << 14)), "in all layers"),
         (16, layers(4, padded), "with its padding"),
         (16, layers(4, sparse.padding(usize::MAX / 4)), "pool"),
         (usize::MAX, layers(4, Window::square(4)), "accepted"),
@@ -147,6 +147,9 @@ fn checkpoints_of_huge_layers_are_refused_before_memory_is_taken() {
         let told = with(inputs, layers).unwrap_err();
         assert!(told.contains(part), "{part}: {told}");
     }
+    // The bound is that of a network that is new, so that each that can be trained can go on.
+    let new = Network::<f32>::new(1 << 28, &layers(1 << 14, Window::square(1 << 14)), Initialiser::Auto, 2);
+    assert!(new.is_err_and(|told| told.to_string().contains("in all layers")));
     // Rows that there is no memory for are an error too.
     let network = Network::<f32>::new(16, &layers(4, Window::square(4)), Initialiser::Auto, 2).unwrap();
     let told = Trainer::new(network, settings(), usize::MAX / 64).map(drop).unwrap_err().to_string();
