@@ -36,6 +36,8 @@ struct ColumnPlan {
     at: usize,
     name: String,
     data: DataType,
+    /// The file that has it as this type.
+    file: String,
     rule: Rule,
 }
 
@@ -50,7 +52,13 @@ impl Shape {
         let mut plans = Vec::new();
         for wanted in plan(names, file, None, options)? {
             let data = schema.field(wanted.at).data_type().clone();
-            let plan = ColumnPlan { at: wanted.at, name: wanted.name, data, rule: wanted.rule };
+            let plan = ColumnPlan {
+                at: wanted.at,
+                name: wanted.name,
+                data,
+                file: file.to_owned(),
+                rule: wanted.rule,
+            };
             let cells = plan.cells();
             let numeric = cells.is_integer() || cells.is_floating() || *cells == DataType::Null;
             let textual = matches!(cells, DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View);
@@ -112,6 +120,9 @@ pub(crate) struct Rows {
     file: String,
     plans: Vec<ColumnPlan>,
     columns: Vec<Cells>,
+    count: usize,
+    storage: Storage,
+    texts: Texts,
 }
 
 impl Rows {
@@ -119,14 +130,15 @@ impl Rows {
     pub(crate) fn new(shape: &Shape) -> Self {
         let texts = shape.storage.texts();
         let columns = shape.plans.iter().map(|plan| Cells::new(plan, &shape.storage, &texts)).collect();
-        Self { file: shape.file.clone(), plans: shape.plans.clone(), columns }
+        let (file, plans, storage) = (shape.file.clone(), shape.plans.clone(), shape.storage.clone());
+        Self { file, plans, columns, count: 0, storage, texts }
     }
 
-    /// The columns of another file in the order of the first.
+    /// The columns of another file in the order of the first. A column that had nothing but nulls, and so no type, gets its type here.
     ///
     /// # Errors
     /// When it lacks one, has one more, or one of another type.
-    pub(crate) fn accept(&self, mut shape: Shape) -> Result<Shape> {
+    pub(crate) fn accept(&mut self, mut shape: Shape) -> Result<Shape> {
         let differs = |plan: &ColumnPlan, what: String| {
             plan.fault(&shape.file, format!("{what}; files of one table have the same columns"))
         };
@@ -134,12 +146,17 @@ impl Rows {
             return Err(differs(more, format!("is not in {}", self.file)));
         }
         let mut plans = Vec::new();
-        for plan in &self.plans {
+        for (plan, cells) in self.plans.iter_mut().zip(&mut self.columns) {
             let Some(here) = shape.plans.iter().find(|here| here.name == plan.name) else {
                 return Err(differs(plan, format!("is missing, and {} has it", self.file)));
             };
+            if *plan.cells() == DataType::Null && *here.cells() != DataType::Null {
+                (plan.data, plan.file) = (here.data.clone(), here.file.clone());
+                *cells = Cells::new(plan, &self.storage, &self.texts);
+                cells.push_nulls(self.count)?;
+            }
             if here.holds() != plan.holds() && *here.cells() != DataType::Null {
-                return Err(differs(here, format!("is {} where {} has {}", here.data, self.file, plan.data)));
+                return Err(differs(here, format!("is {} where {} has {}", here.data, plan.file, plan.data)));
             }
             plans.push(here.clone());
         }
@@ -166,6 +183,7 @@ impl Rows {
                 cells.push(array, row, &shape.missing)?.map_err(fault)?;
             }
             row += batch.num_rows() as u64;
+            self.count += batch.num_rows();
         }
         Ok(())
     }
@@ -249,6 +267,27 @@ impl Cells {
             Holds::Booleans => Self::Booleans(storage.grow()),
             Holds::Text => Self::Text(Text::new(storage, texts)),
         }
+    }
+
+    /// Appends so many missing cells.
+    fn push_nulls(&mut self, count: usize) -> Result<()> {
+        /// A batch of them at a time, however many rows came before.
+        const AT_A_TIME: usize = 8192;
+        for start in (0..count).step_by(AT_A_TIME) {
+            let n = AT_A_TIME.min(count - start);
+            match self {
+                Self::F32(all) => all.extend_from_slice(&vec![f32::NAN; n])?,
+                Self::F64(all) => all.extend_from_slice(&vec![f64::NAN; n])?,
+                Self::Booleans(all) => all.extend_from_slice(&vec![Flags::code(None); n])?,
+                Self::Text(all) => {
+                    for _ in 0..n {
+                        // What is missing is no fault.
+                        let _ = all.push(None, 1)?;
+                    }
+                }
+            }
+        }
+        Ok(())
     }
 
     /// Appends `array`, whose first cell is in row `row`; a fault has its row for a line.

@@ -69,13 +69,14 @@ pub(crate) fn read(sources: &[Source<'_>], options: &ReadOptions<'_>) -> Result<
             rows.files.push((rows.before, source.name.clone()));
             stream.read(&here, usize::MAX, rows)?;
             rows.before += stream.line;
-            rows.check_kinds(&plans)?;
+            rows.look_at_kinds(&plans);
         }
         let Some(rows) = rows.filter(|rows| rows.count > 0) else {
             let file = sources.first().map_or("", |source| &source.name);
             let line = (sources.len() == 1).then_some(start);
             return Err(nothing(file, "there are no rows below the names", line));
         };
+        rows.check_kinds(&plans)?;
         let mut again = Vec::new();
         for (plan, builder) in plans.into_iter().zip(rows.builders) {
             match builder.finish(&plan.name, plan.rule, &|fault| place(&rows.files, fault))? {
@@ -212,15 +213,26 @@ pub(crate) struct Rows {
     before: u64,
     /// Lines before each file, and its name.
     files: Vec<(u64, String)>,
-    /// What each column was first seen to hold, and in which file.
-    held: Vec<Option<(Holds, usize)>>,
+    /// What the files were seen to hold in each column.
+    held: Vec<Held>,
+}
+
+/// What files hold in a column.
+#[derive(Clone, Default)]
+struct Held {
+    /// The first file with nothing but numbers there.
+    numbers: Option<usize>,
+    /// The first with nothing but text.
+    text: Option<usize>,
+    /// Whether a file has both.
+    both: bool,
 }
 
 impl Rows {
     pub(crate) fn new(plans: &[Plan], storage: &Storage) -> Self {
         let texts = storage.texts();
         let builders = plans.iter().map(|p| Builder::new(p.rule, storage, &texts)).collect();
-        Self { builders, count: 0, before: 0, files: Vec::new(), held: vec![None; plans.len()] }
+        Self { builders, count: 0, before: 0, files: Vec::new(), held: vec![Held::default(); plans.len()] }
     }
 
     /// Appends a row. The inner error is about the row, the outer one about what stores it.
@@ -245,32 +257,36 @@ impl Rows {
         Ok(Ok(()))
     }
 
-    /// At the end of a file: refuses one, where kinds are not given, whose column holds nothing but text where that of a file before held nothing but numbers, or
-    /// the other way round. As one file both would be categories, which nobody meant.
-    fn check_kinds(&mut self, plans: &[Plan]) -> Result<()> {
+    /// At the end of a file: notes what its columns hold whose kinds are not given.
+    fn look_at_kinds(&mut self, plans: &[Plan]) {
         let file = self.files.len() - 1;
         for ((builder, plan), held) in self.builders.iter_mut().zip(plans).zip(&mut self.held) {
             if !matches!(plan.rule, Rule::PerhapsNumeric | Rule::PerhapsText) {
                 continue;
             }
-            let (told, before) = match (builder.holds(), &held) {
-                (Holds::Nothing, _) => continue,
-                (now, None) => {
-                    *held = Some((now, file));
-                    continue;
-                }
-                (Holds::Text, Some((Holds::Numbers, before))) => ("text where the column of", *before),
-                (Holds::Numbers, Some((Holds::Text, before))) => ("numbers where the column of", *before),
-                _ => continue,
-            };
-            let rest = if told.starts_with("text") { "numbers" } else { "text" };
+            match builder.holds() {
+                Holds::Nothing => {}
+                Holds::Numbers => held.numbers = held.numbers.or(Some(file)),
+                Holds::Text => held.text = held.text.or(Some(file)),
+                Holds::Both => held.both = true,
+            }
+        }
+    }
+
+    /// At the end of all files: refuses a column that is nothing but numbers in one and nothing but text in another. As one file both
+    /// would be categories, which nobody meant, unless some file has both; the order of files does not matter.
+    fn check_kinds(&self, plans: &[Plan]) -> Result<()> {
+        for (plan, held) in plans.iter().zip(&self.held) {
+            let (false, Some(numbers), Some(text)) = (held.both, held.numbers, held.text) else { continue };
+            let (told, rest) = if text > numbers { ("text", "numbers") } else { ("numbers", "text") };
             let what = format!(
-                "holds {told} {} holds {rest}; files of one table have the same kinds of columns; say --categorical {} if it \
-                 holds categories",
-                self.files[before].1, plan.name
+                "holds {told} where the column of {} holds {rest}; files of one table have the same kinds of columns; say \
+                 --categorical {} if it holds categories",
+                self.files[numbers.min(text)].1,
+                plan.name
             );
             return Err(Error::Data {
-                file: self.files[file].1.clone(),
+                file: self.files[numbers.max(text)].1.clone(),
                 line: None,
                 column: Some(plan.name.clone()),
                 what,

@@ -3,7 +3,9 @@
 use crate::columnar::{arrow, batches, parquet};
 use crate::random::{assert_same, categories};
 use ::parquet::basic::Compression;
+use arrow_array::{ArrayRef, BooleanArray, Float32Array, Float64Array, NullArray, RecordBatch, StringArray};
 use std::path::PathBuf;
+use std::sync::Arc;
 use tilewise_base::{Column, Dataset, Error, Storage};
 use tilewise_data::{ReadOptions, files, read, read_bytes, read_files};
 
@@ -70,6 +72,16 @@ fn kinds_are_inferred_over_all_files() {
     folder.write("a.csv", "a,b,c\n1,1,\n2,1,\n");
     folder.write("b.csv", "a,b,c\n3,2,x\nlate,4,y\n");
     assert_same(&folder.read().unwrap(), &parse("a,b,c\n1,1,\n2,1,\n3,2,x\nlate,4,y\n"));
+    // Whatever their order, where a file has both: as one file it would be categories.
+    let texts = ["1\n2", "3\nx", "y\n"];
+    for order in [[0, 1, 2], [0, 2, 1], [1, 0, 2], [1, 2, 0], [2, 0, 1], [2, 1, 0]] {
+        let folder = Folder::new("order-of-kinds");
+        for (place, text) in order.iter().enumerate() {
+            folder.write(&format!("{place}.csv"), format!("a\n{}\n", texts[*text]));
+        }
+        let one = order.iter().fold("a\n".to_owned(), |all, text| all + texts[*text].trim_end() + "\n");
+        assert_same(&folder.read().unwrap(), &parse(&one));
+    }
     // A mistake among numbers is told with its own file and line.
     let numbers = (0..50).fold("a,b,c\n".to_owned(), |text, row| text + &format!("{row},1,x\n"));
     folder.write("a.csv", &numbers);
@@ -142,6 +154,47 @@ fn columnar_files_are_joined() {
         let narrow = Dataset::new([("x".to_owned(), column)].into_iter().chain(columns).collect()).unwrap();
         folder.write(&later, bytes(&narrow));
         assert!(folder.told().contains("column \"x\": is Float32 where"), "{}", folder.told());
+    }
+}
+
+/// A column without any value has no type in such files: that of the next file is the column's.
+#[test]
+fn a_column_of_nulls_takes_the_type_of_a_later_file() {
+    let record = |columns: [ArrayRef; 4]| {
+        let named =
+            ["x", "f", "flag", "t"].into_iter().zip(columns).map(|(name, column)| (name, column, true));
+        RecordBatch::try_from_iter_with_nullable(named).unwrap()
+    };
+    let nulls = record([(); 4].map(|()| Arc::new(NullArray::new(3)) as ArrayRef));
+    let typed = record([
+        Arc::new(Float64Array::from(vec![Some(1.5), None])),
+        Arc::new(Float32Array::from(vec![2.5, 3.5])),
+        Arc::new(BooleanArray::from(vec![Some(true), None])),
+        Arc::new(StringArray::from(vec!["a", "b"])),
+    ]);
+    let form = |extension: &str, batch: &RecordBatch| match extension {
+        "parquet" => parquet(std::slice::from_ref(batch), Compression::SNAPPY),
+        _ => arrow(std::slice::from_ref(batch)),
+    };
+    for extension in ["parquet", "arrow"] {
+        let folder = Folder::new(&format!("nulls-{extension}"));
+        let [empty, full] =
+            [("a", &nulls), ("b", &typed)].map(|(name, batch)| folder.write(name, form(extension, batch)));
+        let options = ReadOptions { format: Some(extension.parse().unwrap()), ..ReadOptions::default() };
+        let first = read_files(&[&empty, &empty, &full, &empty], &options).unwrap();
+        let kinds: Vec<_> = first.columns().iter().map(std::mem::discriminant).collect();
+        let later = read_files(&[&full, &empty], &options).unwrap();
+        assert_eq!(kinds, later.columns().iter().map(std::mem::discriminant).collect::<Vec<_>>());
+        assert_eq!(first.rows(), 11);
+        let Column::F64(x) = &first.columns()[0] else { panic!("no numbers") };
+        assert!(x[6] == 1.5 && x.iter().enumerate().all(|(i, x)| x.is_nan() == (i != 6)));
+        let missing = [None; 6].into_iter().chain([Some("a"), Some("b"), None, None, None]);
+        assert_eq!(first.columns()[3], categories(&missing.collect::<Vec<_>>()));
+        // Where a third file has another type, the one that told the type is named.
+        let other = parse("x,f,flag,t\nno,1,true,a\n");
+        let other = folder.write("c", form(extension, &batches(&other)[0]));
+        let told = read_files(&[&empty, &full, &other], &options).unwrap_err().to_string();
+        assert!(told.contains(&format!("is Utf8 where {} has Float64", full.display())), "{told}");
     }
 }
 
