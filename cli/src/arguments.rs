@@ -43,14 +43,34 @@ fn delimiter(text: &str) -> Result<u8, String> {
 }
 
 impl Table {
-    /// The file's name, for messages; of several the first and how many more there are.
+    /// The name of the file or folder, for messages; of several the first file and how many more there are.
     pub(crate) fn name(&self) -> String {
         match &self.data[..] {
             [] => String::new(),
             [only] if is_standard(only) => "<stdin>".into(),
             [only] => only.display().to_string(),
-            [first, more @ ..] => format!("{} and {} more", first.display(), more.len()),
+            [first, ..] => {
+                let files = self.files();
+                let first = files.first().unwrap_or(first).display();
+                format!("{first} and {} more", files.len().saturating_sub(1))
+            }
         }
+    }
+
+    /// The folder of the table that a file with this path would be a part of, the next time it is read; names that begin with a dot or an
+    /// underscore are passed over.
+    fn folder_of(&self, path: &Path) -> Option<&Path> {
+        let name = path.file_name()?.as_encoded_bytes();
+        if is_standard(path) || name.first().is_some_and(|first| b"._".contains(first)) {
+            return None;
+        }
+        let parent = path.parent()?;
+        let parent = if parent.as_os_str().is_empty() { Path::new(".") } else { parent };
+        let parent = parent.canonicalize().ok()?;
+        let is_parent = |data: &&PathBuf| {
+            !is_standard(data) && data.is_dir() && data.canonicalize().is_ok_and(|data| data == parent)
+        };
+        self.data.iter().find(is_parent).map(PathBuf::as_path)
     }
 
     /// The files of the table. What cannot be found out is told when it is read.
@@ -298,9 +318,20 @@ pub(crate) fn try_outputs(table: &Table, outputs: &[(&str, &Option<PathBuf>)]) -
             let what = "is the file of --data, which would be lost; give it another name";
             return Err(refuse(format!("{option} {what}")));
         }
+        if let Some(folder) = table.folder_of(path) {
+            return Err(refuse(joined(option, folder)));
+        }
         drop(Replacement::new(path)?);
     }
     Ok(())
+}
+
+/// Why an output may not lie in a folder of the table.
+fn joined(option: &str, folder: &Path) -> String {
+    format!(
+        "{option} is in {}, a folder of --data, all files of which are the table; name another folder, or a file that begins with _",
+        folder.display()
+    )
 }
 
 /// Whether a path is that of a file that is there.
@@ -309,12 +340,15 @@ fn is_file(path: &Path, file: &Path) -> bool {
     found(path).is_some_and(|path| found(file) == Some(path))
 }
 
-/// Refuses an output that is the model or one of the files of the table: writing would destroy it.
+/// Refuses an output that is the model or one of the files of the table, which writing would destroy, or that would become one of them.
 pub(crate) fn keep_apart(out: &Path, table: Option<&Table>, model: &Path) -> Result<(), Failure> {
     let lost = match () {
         () if table.is_some_and(|table| table.files().iter().any(|file| is_file(out, file))) => "--data",
         () if is_file(out, model) => "--model",
-        () => return Ok(()),
+        () => {
+            let told = |folder| Failure::Told(format!("{}: {}", out.display(), joined("--out", folder)));
+            return table.and_then(|table| table.folder_of(out)).map_or(Ok(()), |folder| Err(told(folder)));
+        }
     };
     let what = format!("--out is the file of {lost}, which would be lost; give it another name");
     Err(Failure::Told(format!("{}: {what}", out.display())))
@@ -323,4 +357,34 @@ pub(crate) fn keep_apart(out: &Path, table: Option<&Table>, model: &Path) -> Res
 /// The model in a file.
 pub(crate) fn load(path: &Path) -> Result<Box<dyn Model>, Failure> {
     Ok(tilewise_models::load(path)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What is counted are files, of folders too.
+    #[test]
+    fn the_name_of_a_table_counts_files() {
+        let folder = std::env::temp_dir().join(format!("tilewise-name-{}", std::process::id()));
+        std::fs::create_dir_all(&folder).unwrap();
+        ["a.csv", "b.csv", "c.csv", "_d"]
+            .iter()
+            .for_each(|name| std::fs::write(folder.join(name), "x\n").unwrap());
+        let name = |data: &[&Path]| {
+            let data = data.iter().map(|path| path.to_path_buf()).collect();
+            Table { data, format: None, no_header: false, columns: None, na: Vec::new(), delimiter: None }
+                .name()
+        };
+        let [first, other] = [folder.join("a.csv"), PathBuf::from("other.csv")];
+        let told =
+            [name(&[&folder, &other]), name(&[&other, &folder]), name(&[&other, &first]), name(&[&folder])];
+        std::fs::remove_dir_all(&folder).unwrap();
+        let first = first.display();
+        assert_eq!(told[0], format!("{first} and 3 more"));
+        assert_eq!(
+            told[1..],
+            ["other.csv and 3 more", "other.csv and 1 more", &folder.display().to_string()]
+        );
+    }
 }

@@ -301,6 +301,24 @@ fn an_output_never_replaces_an_input() {
     fails(&[&predict[..], &[&model]].concat(), &["--out is the file of --model"]);
     assert_eq!([fs::read(&data).unwrap(), fs::read(&model).unwrap()], kept);
     assert_eq!(folder.names(), ["m.safetensors", "people.csv"]);
+    // Nor does it become one of them: all files of a folder are read the next time.
+    fs::create_dir(folder.path("all")).unwrap();
+    let (all, model) = (folder.path("all"), folder.path("m.safetensors"));
+    fs::copy(&data, folder.path("all/a.csv")).unwrap();
+    let train = ["train", "--model", "linear", "--data", &all, "--target", "price"];
+    for out in ["all/m", "all/../all/m.safetensors"].map(|out| folder.path(out)) {
+        fails(&[&train[..], &["--out", &out]].concat(), &[&out, "--out", "a folder of --data"]);
+    }
+    fails(
+        &[&train[..], &["--report", &folder.path("all/r.html")]].concat(),
+        &["--report", "a folder of --data"],
+    );
+    let predict = ["predict", "--model", &model, "--data", &all, "--out"];
+    fails(&[&predict[..], &[&folder.path("all/p.csv")]].concat(), &["--out", "a folder of --data"]);
+    fails(&[&predict[..], &[&folder.path("all/a.csv")]].concat(), &["--out is the file of --data"]);
+    // Names that folders pass over are none of theirs.
+    works(&[&train[..], &["--out", &folder.path("all/_m")]].concat());
+    works(&[&predict[..], &[&folder.path("all/.p.csv")]].concat());
 }
 
 #[test]
