@@ -81,7 +81,8 @@ def load(path: str | PathLike[str]) -> Any:
     """The fitted estimator of a model file, whoever trained it: this package, the command line, a program in Rust.
 
     Classes are numbers where all of them read so, booleans where they are true and false, else text. The parameters of the
-    estimator are those that the file tells and the estimator has, so that a clone of it fits the same again; threads, callbacks and
+    estimator are those that the file tells and the estimator has, so that a clone of it fits the same again; what the fit had besides
+    and no parameter says (l1 of a logistic regression, say) is warned of. Threads, callbacks and
     weights of classes by name are in no file, nor is the random state of a single tree or an isolation forest.
     """
     model = Model.load(path)

@@ -36,12 +36,18 @@ impl SeenTarget {
             (roles::numbers(dataset, target)?, None)
         };
         let counted = || {
-            values.iter().enumerate().filter(|(row, _)| weights.is_none_or(|w| w[*row] > 0.0)).map(|(_, y)| *y)
+            values
+                .iter()
+                .enumerate()
+                .filter(|(row, _)| weights.is_none_or(|w| w[*row] > 0.0))
+                .map(|(_, y)| *y)
         };
         let first = counted().next();
         let other = first.and_then(|first: f64| counted().find(|y| *y != first));
         let told = |value: f64| match &classes {
-            Some(classes) => classes.get(value as usize).map_or_else(String::new, |class| format!("{class:?}")),
+            Some(classes) => {
+                classes.get(value as usize).map_or_else(String::new, |class| format!("{class:?}"))
+            }
             None => value.to_string(),
         };
         let counted = counted().count() as u64;
