@@ -211,14 +211,14 @@ def train(trainer: Trainer, partitions: Partitions, show: bool) -> Model:
     return trainer.finish()
 
 
-def advise(setting: Callable[[str, str], str], cores: int = 1) -> None:
-    """Tells of settings that cost time; `setting(key, default)` reads one, and `cores` are those of an executor where none says."""
+def advise(setting: Callable[[str, str], str]) -> None:
+    """Tells of settings that cost time; `setting(key, default)` reads one."""
 
     def number(key: str, default: int) -> int:
         text = setting(key, str(default))
         return int(text) if text.isdigit() else default
 
-    cores, cpus = number("spark.executor.cores", cores), number("spark.task.cpus", 1)
+    cores, cpus = number("spark.executor.cores", 1), number("spark.task.cpus", 1)
     advice = []
     if setting("spark.python.unix.domain.socket.enabled", "false") != "true":
         advice.append("spark.python.unix.domain.socket.enabled=true spares every task a wait for the loopback connection")
