@@ -1,5 +1,6 @@
 """Trees, forests and boosted trees: the bytes of one machine, however rows are divided and whatever is lost."""
 
+import inspect
 import os
 import signal
 import subprocess
@@ -184,6 +185,16 @@ def test_every_parameter_arrives(kind, given, settings):
     assert changed["max_features"] == "all" and "max_depth" not in changed
 
 
+def test_constructors_say_what_they_take():
+    taken = inspect.signature(SparkGBDTRegressor).parameters
+    assert (taken["max_iter"].default, taken["row_id_col"].default, taken["features_col"].default) == (100, None, "features")
+    assert "probability_col" not in taken and "probability_col" in inspect.signature(SparkGBDTClassifier).parameters
+    with pytest.raises(TypeError, match="no parameter 'max_itter'; there are .*max_iter"):
+        SparkGBDTRegressor(max_itter=3)
+    with pytest.raises(TypeError, match="no parameter 'probability_col'"):
+        SparkGBDTRegressor(probability_col="p")
+
+
 def test_balanced_classes_are_those_of_one_machine(spark):
     estimator = SparkGBDTClassifier(**NUMBERED, label_col="word", max_iter=2, class_weight="balanced")
     want = expected(estimator, "word", "gbdt", "task=classification stages=2 class_weight=balanced l2=0")
@@ -225,16 +236,17 @@ def test_what_is_killed_costs_its_work_alone(files, spark_cluster, what):
     before = stored(spark_cluster)
 
     def lose():
-        executor = spark_cluster.executors()[0]
+        executors = spark_cluster.executors()
         if what == "executor":
-            os.kill(executor, signal.SIGKILL)
+            os.kill(executors[0], signal.SIGKILL)
         elif what == "files":
             found = [path for path in stored(spark_cluster) if path not in before]
             assert len(found) == 4
             for path in found:
                 path.unlink()
         else:
-            workers = python_workers(executor)
+            # One that took the place of another may have none yet.
+            workers = [pid for executor in executors for pid in python_workers(executor)]
             assert workers
             for pid in workers:
                 os.kill(pid, signal.SIGKILL)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import os
 import warnings
 from os import PathLike
@@ -84,6 +85,16 @@ def column(frame: DataFrame, name: str) -> T.DataType:
     raise ValueError(f"column {name!r}: there is no such column; there are {', '.join(frame.columns[:40])}")
 
 
+#: What every estimator has, where nothing else is said.
+_COLUMNS = {
+    "features_col": "features",
+    "label_col": "label",
+    "prediction_col": "prediction",
+    "probability_col": "probability",
+    "verbose": False,
+}
+
+
 class TilewiseSparkEstimator(Estimator, Columns, DefaultParamsWritable, DefaultParamsReadable):
     """Base of the estimators. A subclass names that of a single machine, of which it has the parameters."""
 
@@ -93,15 +104,32 @@ class TilewiseSparkEstimator(Estimator, Columns, DefaultParamsWritable, DefaultP
     verbose = Param(Params._dummy(), "verbose", "print a line for each round", TypeConverters.toBoolean)
 
     _DEFAULTS: dict[str, Any] = {}
+    #: What None is, of parameters with another default.
+    _NONE: dict[str, Any] = {}
     _single: Any
     _model_class: Any
     _classifies = False
 
-    def _start(self, given: dict[str, Any]) -> None:
-        """Takes what a constructor was given; None is as good as nothing."""
-        self._setDefault(features_col="features", label_col="label", prediction_col="prediction", verbose=False)
-        self._setDefault(**self._DEFAULTS)
-        self._set(**{name: value for name, value in given.items() if value is not None})
+    def __init_subclass__(cls, **more: Any) -> None:
+        """A constructor takes every parameter of its class by name, as its signature says; those without a default are None."""
+        super().__init_subclass__(**more)
+        names = [name for name in dir(cls) if isinstance(getattr(cls, name, None), Param)]
+        if not cls._classifies:
+            names.remove("probability_col")
+        defaults = {name: value for name, value in (_COLUMNS | cls._DEFAULTS).items() if name in names}
+        cls._defaults, given = defaults, {name: defaults.get(name) for name in names}
+        keywords = [inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=value) for name, value in given.items()]
+        cls.__signature__ = inspect.Signature(keywords)
+
+    def __init__(self, **given: Any) -> None:
+        super().__init__()
+        known = type(self).__signature__.parameters
+        if unknown := [name for name in given if name not in known]:
+            raise TypeError(f"{type(self).__name__} has no parameter {unknown[0]!r}; there are {', '.join(known)}")
+        self._setDefault(**self._defaults)
+        # None is as good as nothing but where it says something else than the default.
+        said = {name: self._NONE.get(name) if value is None else value for name, value in given.items()}
+        self._set(**{name: value for name, value in said.items() if value is not None})
 
     def _settings(self) -> list[tuple[str, str]]:
         settings = dict(self._single._fixed)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from pyspark import keyword_only
 from pyspark.ml.param import Param, Params, TypeConverters
 
 from .. import _linear as single
@@ -42,22 +41,6 @@ class SparkLinearRegression(_Linear):
 
     _single = single.LinearRegression
 
-    @keyword_only
-    def __init__(
-        self,
-        *,
-        features_col: str | list[str] = "features",
-        label_col: str = "label",
-        weight_col: str | None = None,
-        prediction_col: str = "prediction",
-        fit_intercept: bool = True,
-        standardise: bool = True,
-        impute: bool = True,
-        verbose: bool = False,
-    ) -> None:
-        super().__init__()
-        self._start(self._input_kwargs)
-
 
 class SparkRidge(_Linear):
     """Least squares with the penalty alpha |w|^2, in closed form. The model of `tilewise train --model ridge`."""
@@ -65,23 +48,6 @@ class SparkRidge(_Linear):
     _single = single.Ridge
     alpha = _param("alpha", "weight of the penalty", _to_float)
     _DEFAULTS = {**_Linear._DEFAULTS, "alpha": 1.0}
-
-    @keyword_only
-    def __init__(
-        self,
-        *,
-        alpha: float = 1.0,
-        features_col: str | list[str] = "features",
-        label_col: str = "label",
-        weight_col: str | None = None,
-        prediction_col: str = "prediction",
-        fit_intercept: bool = True,
-        standardise: bool = True,
-        impute: bool = True,
-        verbose: bool = False,
-    ) -> None:
-        super().__init__()
-        self._start(self._input_kwargs)
 
 
 class SparkLogisticRegression(_Linear):
@@ -97,28 +63,7 @@ class SparkLogisticRegression(_Linear):
     class_weight = _param("class_weight", "balanced lets all classes count the same", TypeConverters.toString)
     max_iter = _param("max_iter", "rounds after which the fit ends", _to_int)
     tol = _param("tol", "largest entry of the gradient, per unit of weight, at which the fit has converged", _to_float)
-    _DEFAULTS = {**_Linear._DEFAULTS, "C": 1.0, "max_iter": 1000, "tol": 1e-8, "probability_col": "probability"}
-
-    @keyword_only
-    def __init__(
-        self,
-        *,
-        C: float = 1.0,
-        features_col: str | list[str] = "features",
-        label_col: str = "label",
-        weight_col: str | None = None,
-        prediction_col: str = "prediction",
-        probability_col: str = "probability",
-        class_weight: str | None = None,
-        fit_intercept: bool = True,
-        standardise: bool = True,
-        impute: bool = True,
-        max_iter: int = 1000,
-        tol: float = 1e-8,
-        verbose: bool = False,
-    ) -> None:
-        super().__init__()
-        self._start(self._input_kwargs)
+    _DEFAULTS = {**_Linear._DEFAULTS, "C": 1.0, "max_iter": 1000, "tol": 1e-8}
 
 
 class _Generalised(_Linear):
@@ -126,25 +71,6 @@ class _Generalised(_Linear):
     max_iter = _param("max_iter", "rounds after which the fit ends", _to_int)
     tol = _param("tol", "largest entry of the gradient, per unit of weight, at which the fit has converged", _to_float)
     _DEFAULTS = {**_Linear._DEFAULTS, "alpha": 1.0, "max_iter": 100, "tol": 1e-8}
-
-    @keyword_only
-    def __init__(
-        self,
-        *,
-        alpha: float = 1.0,
-        features_col: str | list[str] = "features",
-        label_col: str = "label",
-        weight_col: str | None = None,
-        prediction_col: str = "prediction",
-        fit_intercept: bool = True,
-        standardise: bool = True,
-        impute: bool = True,
-        max_iter: int = 100,
-        tol: float = 1e-8,
-        verbose: bool = False,
-    ) -> None:
-        super().__init__()
-        self._start(self._input_kwargs)
 
 
 class SparkPoissonRegressor(_Generalised):
@@ -165,24 +91,3 @@ class SparkTweedieRegressor(_Generalised):
     _single = single.TweedieRegressor
     power = _param("power", "the variance is proportional to so high a power of the mean", _to_float)
     _DEFAULTS = {**_Generalised._DEFAULTS, "power": 1.5}
-
-    @keyword_only
-    def __init__(
-        self,
-        *,
-        power: float = 1.5,
-        alpha: float = 1.0,
-        features_col: str | list[str] = "features",
-        label_col: str = "label",
-        weight_col: str | None = None,
-        prediction_col: str = "prediction",
-        fit_intercept: bool = True,
-        standardise: bool = True,
-        impute: bool = True,
-        max_iter: int = 100,
-        tol: float = 1e-8,
-        verbose: bool = False,
-    ) -> None:
-        # The one above would take its own arguments for those given.
-        TilewiseSparkEstimator.__init__(self)
-        self._start(self._input_kwargs)

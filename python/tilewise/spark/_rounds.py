@@ -54,8 +54,8 @@ class Partitions:
         build = functools.partial(_worker.build, plan=self._plan)
         self._tokens = self._rows.mapInArrow(build, _worker.TOKEN_DDL).persist()
         self._stored = True
-        # Of the tokens where Spark has RDDs: a job over them costs half of one over a table, which is planned anew each time. Spark
-        # Connect has none.
+        # Of the tokens where Spark has RDDs: an empty job over them took 33 ms, and 54 ms over a table, which is planned anew each
+        # time. Spark Connect has none.
         self._rdd = None if is_remote() else self._tokens.rdd
         tokens = {token["partition"]: token for token in collected(self._tokens)}
         for partition, token in sorted(tokens.items()):

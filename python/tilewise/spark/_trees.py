@@ -9,7 +9,6 @@ from __future__ import annotations
 import warnings
 from typing import Any
 
-from pyspark import keyword_only
 from pyspark.ml.param import Param, Params, TypeConverters
 from pyspark.sql import DataFrame
 from pyspark.sql import types as T
@@ -45,6 +44,7 @@ class _Trees(TilewiseSparkEstimator):
     monotonic_cst = _param("monotonic_cst", "1 or -1 by name for columns with which predictions never fall or rise", _same)
 
     _DEFAULTS: dict[str, Any] = {"random_state": 0, "max_bins": 255}
+    _NONE = {"max_leaf_nodes": 0, "max_features": "all"}
     _model_class: type[Fitted] = SparkRegressionModel
 
     def _more_settings(self) -> dict[str, Any]:
@@ -149,41 +149,6 @@ class SparkGBDTClassifier(_Boosting):
     _classifies = True
     _model_class = SparkClassificationModel
     class_weight = _param("class_weight", "balanced lets all classes count the same", _to_text)
-    _DEFAULTS = {**_Boosting._DEFAULTS, "probability_col": "probability"}
-
-    @keyword_only
-    def __init__(
-        self,
-        *,
-        features_col: str | list[str] = "features",
-        label_col: str = "label",
-        weight_col: str | None = None,
-        row_id_col: str | None = None,
-        prediction_col: str = "prediction",
-        probability_col: str = "probability",
-        learning_rate: float = 0.1,
-        max_iter: int = 100,
-        max_leaf_nodes: int | None = 31,
-        max_depth: int | None = None,
-        min_samples_leaf: int = 20,
-        l2_regularization: float = 0.0,
-        max_features: int | float | str | None = 1.0,
-        max_bins: int = 255,
-        subsample: float = 1.0,
-        monotonic_cst: dict[str, int] | None = None,
-        early_stopping: bool = False,
-        validation_fraction: float = 0.1,
-        n_iter_no_change: int = 10,
-        class_weight: str | None = None,
-        random_state: int = 0,
-        verbose: bool = False,
-    ) -> None:
-        super().__init__()
-        self._start(self._input_kwargs)
-        if max_leaf_nodes is None:
-            self._set(max_leaf_nodes=0)
-        if max_features is None:
-            self._set(max_features="all")
 
 
 class SparkGBDTRegressor(_Boosting):
@@ -193,39 +158,6 @@ class SparkGBDTRegressor(_Boosting):
     loss = _param("loss", "squared_error, poisson, gamma or tweedie:1.5", _to_text)
     _DEFAULTS = {**_Boosting._DEFAULTS, "loss": "squared_error"}
 
-    @keyword_only
-    def __init__(
-        self,
-        *,
-        features_col: str | list[str] = "features",
-        label_col: str = "label",
-        weight_col: str | None = None,
-        row_id_col: str | None = None,
-        prediction_col: str = "prediction",
-        loss: str = "squared_error",
-        learning_rate: float = 0.1,
-        max_iter: int = 100,
-        max_leaf_nodes: int | None = 31,
-        max_depth: int | None = None,
-        min_samples_leaf: int = 20,
-        l2_regularization: float = 0.0,
-        max_features: int | float | str | None = 1.0,
-        max_bins: int = 255,
-        subsample: float = 1.0,
-        monotonic_cst: dict[str, int] | None = None,
-        early_stopping: bool = False,
-        validation_fraction: float = 0.1,
-        n_iter_no_change: int = 10,
-        random_state: int = 0,
-        verbose: bool = False,
-    ) -> None:
-        super().__init__()
-        self._start(self._input_kwargs)
-        if max_leaf_nodes is None:
-            self._set(max_leaf_nodes=0)
-        if max_features is None:
-            self._set(max_features="all")
-
 
 class SparkRandomForestClassifier(_Forest):
     """A random forest for classes. The model of `tilewise train --model forest`."""
@@ -233,37 +165,7 @@ class SparkRandomForestClassifier(_Forest):
     _single = _trees.RandomForestClassifier
     _classifies = True
     _model_class = SparkClassificationModel
-    _DEFAULTS = {**_Forest._DEFAULTS, "criterion": "gini", "max_features": "sqrt", "probability_col": "probability"}
-
-    @keyword_only
-    def __init__(
-        self,
-        *,
-        features_col: str | list[str] = "features",
-        label_col: str = "label",
-        weight_col: str | None = None,
-        row_id_col: str | None = None,
-        prediction_col: str = "prediction",
-        probability_col: str = "probability",
-        n_estimators: int = 100,
-        criterion: str = "gini",
-        max_depth: int | None = None,
-        min_samples_split: int = 2,
-        min_samples_leaf: int = 1,
-        max_features: int | float | str | None = "sqrt",
-        max_leaf_nodes: int | None = None,
-        min_impurity_decrease: float = 0.0,
-        bootstrap: bool = True,
-        ccp_alpha: float = 0.0,
-        monotonic_cst: dict[str, int] | None = None,
-        max_bins: int = 255,
-        random_state: int = 0,
-        verbose: bool = False,
-    ) -> None:
-        super().__init__()
-        self._start(self._input_kwargs)
-        if max_features is None:
-            self._set(max_features="all")
+    _DEFAULTS = {**_Forest._DEFAULTS, "criterion": "gini", "max_features": "sqrt"}
 
 
 class SparkRandomForestRegressor(_Forest):
@@ -272,35 +174,6 @@ class SparkRandomForestRegressor(_Forest):
     _single = _trees.RandomForestRegressor
     _DEFAULTS = {**_Forest._DEFAULTS, "criterion": "squared_error"}
 
-    @keyword_only
-    def __init__(
-        self,
-        *,
-        features_col: str | list[str] = "features",
-        label_col: str = "label",
-        weight_col: str | None = None,
-        row_id_col: str | None = None,
-        prediction_col: str = "prediction",
-        n_estimators: int = 100,
-        criterion: str = "squared_error",
-        max_depth: int | None = None,
-        min_samples_split: int = 2,
-        min_samples_leaf: int = 1,
-        max_features: int | float | str | None = 1.0,
-        max_leaf_nodes: int | None = None,
-        min_impurity_decrease: float = 0.0,
-        bootstrap: bool = True,
-        ccp_alpha: float = 0.0,
-        monotonic_cst: dict[str, int] | None = None,
-        max_bins: int = 255,
-        random_state: int = 0,
-        verbose: bool = False,
-    ) -> None:
-        super().__init__()
-        self._start(self._input_kwargs)
-        if max_features is None:
-            self._set(max_features="all")
-
 
 class SparkExtraTreesClassifier(_Forest):
     """Extremely randomised trees for classes. The model of `tilewise train --model extra-trees`."""
@@ -308,37 +181,7 @@ class SparkExtraTreesClassifier(_Forest):
     _single = _trees.ExtraTreesClassifier
     _classifies = True
     _model_class = SparkClassificationModel
-    _DEFAULTS = {**_Forest._DEFAULTS, "criterion": "gini", "max_features": "sqrt", "bootstrap": False, "probability_col": "probability"}
-
-    @keyword_only
-    def __init__(
-        self,
-        *,
-        features_col: str | list[str] = "features",
-        label_col: str = "label",
-        weight_col: str | None = None,
-        row_id_col: str | None = None,
-        prediction_col: str = "prediction",
-        probability_col: str = "probability",
-        n_estimators: int = 100,
-        criterion: str = "gini",
-        max_depth: int | None = None,
-        min_samples_split: int = 2,
-        min_samples_leaf: int = 1,
-        max_features: int | float | str | None = "sqrt",
-        max_leaf_nodes: int | None = None,
-        min_impurity_decrease: float = 0.0,
-        bootstrap: bool = False,
-        ccp_alpha: float = 0.0,
-        monotonic_cst: dict[str, int] | None = None,
-        max_bins: int = 255,
-        random_state: int = 0,
-        verbose: bool = False,
-    ) -> None:
-        super().__init__()
-        self._start(self._input_kwargs)
-        if max_features is None:
-            self._set(max_features="all")
+    _DEFAULTS = {**_Forest._DEFAULTS, "criterion": "gini", "max_features": "sqrt", "bootstrap": False}
 
 
 class SparkExtraTreesRegressor(_Forest):
@@ -346,35 +189,6 @@ class SparkExtraTreesRegressor(_Forest):
 
     _single = _trees.ExtraTreesRegressor
     _DEFAULTS = {**_Forest._DEFAULTS, "criterion": "squared_error", "bootstrap": False}
-
-    @keyword_only
-    def __init__(
-        self,
-        *,
-        features_col: str | list[str] = "features",
-        label_col: str = "label",
-        weight_col: str | None = None,
-        row_id_col: str | None = None,
-        prediction_col: str = "prediction",
-        n_estimators: int = 100,
-        criterion: str = "squared_error",
-        max_depth: int | None = None,
-        min_samples_split: int = 2,
-        min_samples_leaf: int = 1,
-        max_features: int | float | str | None = 1.0,
-        max_leaf_nodes: int | None = None,
-        min_impurity_decrease: float = 0.0,
-        bootstrap: bool = False,
-        ccp_alpha: float = 0.0,
-        monotonic_cst: dict[str, int] | None = None,
-        max_bins: int = 255,
-        random_state: int = 0,
-        verbose: bool = False,
-    ) -> None:
-        super().__init__()
-        self._start(self._input_kwargs)
-        if max_features is None:
-            self._set(max_features="all")
 
 
 class SparkDecisionTreeClassifier(_Growing):
@@ -384,36 +198,7 @@ class SparkDecisionTreeClassifier(_Growing):
     _classifies = True
     _model_class = SparkClassificationModel
     splitter = _param("splitter", "best or random", _to_text)
-    _DEFAULTS = {**_Growing._DEFAULTS, "criterion": "gini", "splitter": "best", "probability_col": "probability"}
-
-    @keyword_only
-    def __init__(
-        self,
-        *,
-        features_col: str | list[str] = "features",
-        label_col: str = "label",
-        weight_col: str | None = None,
-        row_id_col: str | None = None,
-        prediction_col: str = "prediction",
-        probability_col: str = "probability",
-        criterion: str = "gini",
-        splitter: str = "best",
-        max_depth: int | None = None,
-        min_samples_split: int = 2,
-        min_samples_leaf: int = 1,
-        max_features: int | float | str | None = 1.0,
-        max_leaf_nodes: int | None = None,
-        min_impurity_decrease: float = 0.0,
-        ccp_alpha: float = 0.0,
-        monotonic_cst: dict[str, int] | None = None,
-        max_bins: int = 255,
-        random_state: int = 0,
-        verbose: bool = False,
-    ) -> None:
-        super().__init__()
-        self._start(self._input_kwargs)
-        if max_features is None:
-            self._set(max_features="all")
+    _DEFAULTS = {**_Growing._DEFAULTS, "criterion": "gini", "splitter": "best"}
 
 
 class SparkDecisionTreeRegressor(_Growing):
@@ -422,31 +207,3 @@ class SparkDecisionTreeRegressor(_Growing):
     _single = _trees.DecisionTreeRegressor
     splitter = _param("splitter", "best or random", _to_text)
     _DEFAULTS = {**_Growing._DEFAULTS, "criterion": "squared_error", "splitter": "best"}
-
-    @keyword_only
-    def __init__(
-        self,
-        *,
-        features_col: str | list[str] = "features",
-        label_col: str = "label",
-        weight_col: str | None = None,
-        row_id_col: str | None = None,
-        prediction_col: str = "prediction",
-        criterion: str = "squared_error",
-        splitter: str = "best",
-        max_depth: int | None = None,
-        min_samples_split: int = 2,
-        min_samples_leaf: int = 1,
-        max_features: int | float | str | None = 1.0,
-        max_leaf_nodes: int | None = None,
-        min_impurity_decrease: float = 0.0,
-        ccp_alpha: float = 0.0,
-        monotonic_cst: dict[str, int] | None = None,
-        max_bins: int = 255,
-        random_state: int = 0,
-        verbose: bool = False,
-    ) -> None:
-        super().__init__()
-        self._start(self._input_kwargs)
-        if max_features is None:
-            self._set(max_features="all")
