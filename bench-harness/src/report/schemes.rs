@@ -47,7 +47,7 @@ fn descent(scaling: &Scaling, last: usize, threads: usize, section: Section) -> 
     );
     let axis = Axis::linear("speed-up [x]");
     let chart = Chart::Bar(BarChart { title, axis, groups, reference: Some(read) });
-    section.with(Block::Prose(text.into())).with(Block::Charts(vec![chart]))
+    section.with(Block::Prose(text)).with(Block::Charts(vec![chart]))
 }
 
 /// A case of trees on a shape, with both schemes.
