@@ -81,13 +81,22 @@ pub struct Workers {
 pub struct Pool {
     plan: Plan,
     workers: Vec<Option<Worker>>,
+    /// Whether each worker has jobs of its own.
+    at_home: bool,
 }
 
 impl Pool {
     /// A pool for jobs of this kind; every worker gets `setup` and the shared file.
     pub fn new(workers: &Workers, kind: &str, setup: Vec<u8>, file: Option<SharedFile>) -> Self {
         let plan = Plan { command: workers.command.clone(), kind: kind.to_owned(), setup, file };
-        Self { plan, workers: (0..workers.count.max(1)).map(|_| None).collect() }
+        Self { plan, workers: (0..workers.count.max(1)).map(|_| None).collect(), at_home: false }
+    }
+
+    /// The same pool, where a job always goes to the same worker, or to the one in its place: that of number job modulo workers. For
+    /// jobs that come again and again and leave something in their worker.
+    #[must_use]
+    pub fn at_home(self) -> Self {
+        Self { at_home: true, ..self }
     }
 
     /// Does jobs 0 to `jobs` - 1. `job` gives the bytes of one (each time it is handed out), `take` makes of its answer what
@@ -106,32 +115,7 @@ impl Pool {
         take: impl Fn(usize, Vec<u8>) -> Result<A> + Sync,
         context: &Context<'_>,
     ) -> Result<Vec<Option<A>>> {
-        self.run_from(Board::new(1, jobs), jobs, job, take, context)
-    }
-
-    /// As [`run`](Self::run), where each job always goes to the same worker, or to the one that takes its place: that of number job
-    /// modulo workers. For jobs that come again and again and leave something in their worker.
-    ///
-    /// # Errors
-    /// As there.
-    pub fn run_at_home<A: Send>(
-        &mut self,
-        jobs: usize,
-        job: impl Fn(usize) -> Vec<u8> + Sync,
-        take: impl Fn(usize, Vec<u8>) -> Result<A> + Sync,
-        context: &Context<'_>,
-    ) -> Result<Vec<Option<A>>> {
-        self.run_from(Board::new(self.workers.len(), jobs), jobs, job, take, context)
-    }
-
-    fn run_from<A: Send>(
-        &mut self,
-        board: Board<A>,
-        jobs: usize,
-        job: impl Fn(usize) -> Vec<u8> + Sync,
-        take: impl Fn(usize, Vec<u8>) -> Result<A> + Sync,
-        context: &Context<'_>,
-    ) -> Result<Vec<Option<A>>> {
+        let board = Board::new(if self.at_home { self.workers.len() } else { 1 }, jobs);
         let plan = &self.plan;
         let (shared, job, take) = (&board, &job, &take);
         let attend = |home: usize, place: &mut Option<Worker>| {

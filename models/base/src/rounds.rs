@@ -77,6 +77,33 @@ pub trait InBytes: Send {
     fn finish(self: Box<Self>) -> Result<Box<dyn Model>>;
 }
 
+/// Rounds that end in a model: with their messages as bytes an [`InBytes`].
+pub trait Finishes: Rounds + Send {
+    /// The model.
+    ///
+    /// # Errors
+    /// When it was stopped before it had one.
+    fn model(self) -> Result<Box<dyn Model>>;
+}
+
+impl<R: Finishes> InBytes for R {
+    fn request(&self) -> Result<Option<Vec<u8>>> {
+        request_bytes(self)
+    }
+    fn advance(&mut self, partials: &[Vec<u8>]) -> Result<()> {
+        advance_bytes(self, partials)
+    }
+    fn note(&self) -> String {
+        Rounds::note(self)
+    }
+    fn at_most(&self) -> u64 {
+        Rounds::at_most(self)
+    }
+    fn finish(self: Box<Self>) -> Result<Box<dyn Model>> {
+        self.model()
+    }
+}
+
 fn wire(e: postcard::Error) -> Error {
     Error::Fit(format!("a request or partial could not be passed on: {e}"))
 }

@@ -3,16 +3,18 @@
 
 #[path = "../../base/tests/support/harness.rs"]
 mod harness;
+#[path = "../../base/tests/support/table.rs"]
+mod table;
 
 use std::fs;
 use std::process::Command;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
+use table::table;
 use tilewise_base::pool::{self, Work, WorkerCommand, Workers};
-use tilewise_base::{Column, Context, Dataset, Engine, Model, Progress, Roles};
+use tilewise_base::{Context, Engine, Model, Progress, Roles};
 use tilewise_forest::{ForestModel, RandomForest, processes};
 use tilewise_kernels::parallel;
-use tilewise_kernels::random::Philox;
 use tilewise_tree::MaxBins;
 
 const TESTS: [harness::Named; 5] = [
@@ -55,27 +57,6 @@ fn work(ends: impl Fn(&[u8]) -> bool + 'static) {
         }))
     };
     pool::serve(begin).unwrap();
-}
-
-/// Numbers, some missing, categories, weights, a class and a number that follow from them.
-fn table(rows: usize) -> Dataset {
-    let random = Philox::new(1, Philox::purpose("table of processes"));
-    let normal = |column: usize, row: usize| random.normal((column * rows + row) as u64);
-    let x: Vec<f64> = (0..rows).map(|i| normal(0, i)).collect();
-    let z: Vec<f64> = (0..rows).map(|i| if i % 11 == 4 { f64::NAN } else { normal(1, i) }).collect();
-    let codes: Vec<u32> = (0..rows).map(|i| (i * i % 7) as u32).collect();
-    let y: Vec<f64> = (0..rows).map(|i| x[i] + f64::from(codes[i]) * 0.3 + 0.5 * normal(2, i)).collect();
-    let class = y.iter().map(|y| u32::from(*y > 0.5) + u32::from(*y > 1.5)).collect();
-    let names = |count: usize| (0..count).map(|i| format!("level {i}")).collect();
-    let columns = [
-        ("x", Column::F64(x.into())),
-        ("z", Column::F64(z.into())),
-        ("c", Column::Categorical { codes: codes.into(), dictionary: names(7) }),
-        ("w", Column::F64((0..rows).map(|i| (i % 3) as f64).collect())),
-        ("class", Column::Categorical { codes: class, dictionary: names(3) }),
-        ("y", Column::F64(y.into())),
-    ];
-    Dataset::new(columns.map(|(name, column)| (name.to_owned(), column)).into()).unwrap()
 }
 
 /// The forest of this many trees for classes, or numbers, as bytes.

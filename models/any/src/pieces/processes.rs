@@ -44,11 +44,11 @@ pub(crate) fn train(
     let mut trainer = trainer(family.name, settings, roles.inputs(dataset)?, roles, context.seed)?;
     let pieces = divided(dataset.rows(), if family.exact_pieces { workers.count } else { PIECES });
     let file = SharedFile::stored(&context.storage, |to| StoredTable::write(to, dataset))?;
-    let mut pool = Pool::new(workers, KIND, to_bytes(&pieces)?, Some(file));
+    let mut pool = Pool::new(workers, KIND, to_bytes(&pieces)?, Some(file)).at_home();
     let mut done = 0;
     while let Some(request) = trainer.request()? {
         let job = |number: usize| [&(number as u64).to_le_bytes()[..], &request].concat();
-        let answers = pool.run_at_home(pieces.len(), job, |_, answer| Ok(answer), context)?;
+        let answers = pool.run(pieces.len(), job, |_, answer| Ok(answer), context)?;
         // Cancelled in the middle of a round.
         let Some(answers) = answers.into_iter().collect::<Option<Vec<_>>>() else { break };
         trainer.advance(&answers)?;

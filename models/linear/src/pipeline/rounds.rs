@@ -17,7 +17,7 @@ use std::io::Write;
 use tilewise_base::encoder::rounds::{EncoderTrainer, TableRows};
 use tilewise_base::encoder::{self, Encoder, Options};
 use tilewise_base::part::{self, Number, Part};
-use tilewise_base::rounds::{InBytes, advance_bytes, request_bytes};
+use tilewise_base::rounds::Finishes;
 use tilewise_base::target::SeenTarget;
 use tilewise_base::{Dataset, Error, Fit, FitReport, Mapped, Model, Result, Roles, StoredTable, Task, roles};
 use tilewise_base::{Rounds, rounds};
@@ -332,25 +332,13 @@ impl Rounds for PipelineTrainer {
     }
 }
 
-impl InBytes for PipelineTrainer {
-    fn request(&self) -> Result<Option<Vec<u8>>> {
-        request_bytes(self)
-    }
-    fn advance(&mut self, partials: &[Vec<u8>]) -> Result<()> {
-        advance_bytes(self, partials)
-    }
-    fn note(&self) -> String {
-        Rounds::note(self)
-    }
-    fn at_most(&self) -> u64 {
-        Rounds::at_most(self)
-    }
-    fn finish(self: Box<Self>) -> Result<Box<dyn Model>> {
-        Ok(Box::new(PipelineTrainer::finish(*self)?))
+impl Finishes for PipelineTrainer {
+    fn model(self) -> Result<Box<dyn Model>> {
+        Ok(Box::new(self.finish()?))
     }
 }
 
-/// A piece's answer to a request of [`InBytes::request`].
+/// A piece's answer to a request of [`InBytes::request`](tilewise_base::InBytes::request).
 ///
 /// # Errors
 /// When the request is not one, or a row is not what it should be.

@@ -17,7 +17,7 @@ use crate::training::{Answers, without_values};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use tilewise_base::encoder::rounds::union;
-use tilewise_base::rounds::{InBytes, advance_bytes, partial_bytes, request_bytes};
+use tilewise_base::rounds::{Finishes, partial_bytes};
 use tilewise_base::target::SeenTarget;
 use tilewise_base::{
     Column, Dataset, Error, Field, Kind, Model, Result, Roles, Rounds, StoredTable, Task, pool, roles,
@@ -464,25 +464,13 @@ fn numbered(error: Error, first: Option<u64>) -> Error {
     }
 }
 
-impl<G: Grows> InBytes for PiecesTrainer<G> {
-    fn request(&self) -> Result<Option<Vec<u8>>> {
-        request_bytes(self)
-    }
-    fn advance(&mut self, partials: &[Vec<u8>]) -> Result<()> {
-        advance_bytes(self, partials)
-    }
-    fn note(&self) -> String {
-        Rounds::note(self)
-    }
-    fn at_most(&self) -> u64 {
-        0
-    }
-    fn finish(self: Box<Self>) -> Result<Box<dyn Model>> {
-        PiecesTrainer::finish(*self)
+impl<G: Grows> Finishes for PiecesTrainer<G> {
+    fn model(self) -> Result<Box<dyn Model>> {
+        self.finish()
     }
 }
 
-/// A piece's answer to a request of [`InBytes::request`].
+/// A piece's answer to a request of [`InBytes::request`](tilewise_base::InBytes::request).
 ///
 /// # Errors
 /// When the request is not one, or a row is not what it should be.
