@@ -8,7 +8,7 @@ use tilewise_bench::case::Case;
 #[cfg(target_os = "linux")]
 use tilewise_bench::serve;
 use tilewise_bench::{cases, check, compare, report, scale};
-use tilewise_report::{Machine, Settings};
+use tilewise_report::{Csv, Machine, Page, Settings};
 
 /// Checks kernels and models against naive versions, measures how they scale, compares them with peers.
 #[derive(Parser)]
@@ -45,7 +45,7 @@ enum Command {
     },
     /// Compare with other products, each in its own process, in turn, on the same bytes and threads.
     Compare {
-        /// gemm, plan, add, vecmath, vector, histogram, linear, trees, tree-threads, gbdt, gbdt-threads or serve.
+        /// gemm, plan, add, vecmath, vector, histogram, linear, trees, tree-threads, gbdt, gbdt-threads, networks or serve.
         name: String,
         #[command(flatten)]
         measuring: Measuring,
@@ -55,15 +55,18 @@ enum Command {
         /// Tell thread pools of peers to sleep at once after each call.
         #[arg(long)]
         passive: bool,
-        /// Trees: judge the quality over so many seeds of rows instead of measuring times.
+        /// Trees: also judge the quality over so many seeds of rows.
         #[arg(long, default_value_t = 0)]
         seeds: u64,
-        /// Trees: measure the memory that training takes instead of times.
+        /// Trees: also measure the memory that training takes.
         #[arg(long)]
         memory: bool,
-        /// Also write the numbers to this CSV file.
+        /// Measure no times, only what --seeds and --memory ask for.
         #[arg(long)]
-        csv: Option<PathBuf>,
+        untimed: bool,
+        /// Write NAME.html, NAME.md and NAME.csv into the machine's folder below this one [default: `target/compare`].
+        #[arg(long)]
+        out: Option<PathBuf>,
     },
     /// Judge trees, forests and boosting on real data beside other libraries' at equal settings.
     Quality {
@@ -76,17 +79,17 @@ enum Command {
         /// Fewer trees, to see that all works.
         #[arg(long)]
         quick: bool,
+        /// Write quality.html and quality.md into the machine's folder below this one [default: `target/compare`].
+        #[arg(long)]
+        out: Option<PathBuf>,
     },
-    /// Check, scale and compare, and write one page with the numbers beside it into `reports/`.
+    /// Check and scale, and write a page with the numbers beside it into `reports/`.
     Report {
         /// Only cases whose name contains this.
         #[arg(long, default_value = "")]
         filter: String,
         #[command(flatten)]
         measuring: Measuring,
-        /// Comparisons to include, e.g. `gemm,linear`; peers are built and installed as needed.
-        #[arg(long, value_delimiter = ',')]
-        compare: Vec<String>,
         /// Where to write [default: `reports` of this checkout].
         #[arg(long)]
         out: Option<PathBuf>,
@@ -192,7 +195,7 @@ fn run(command: Command) -> io::Result<bool> {
             Ok(true)
         }
         #[cfg(target_os = "linux")]
-        Command::Compare { name, measuring, only, csv, .. } if name == "serve" => {
+        Command::Compare { name, measuring, only, out, .. } if name == "serve" => {
             let seconds = if measuring.quick { 0.5 } else { measuring.longest.unwrap_or(4.0) };
             let time = std::time::Duration::from_secs_f64(seconds);
             let rounds = measuring.rounds.unwrap_or(if measuring.quick { 1 } else { 5 }).max(1);
@@ -203,17 +206,17 @@ fn run(command: Command) -> io::Result<bool> {
             println!("{}", machine().table().text());
             findings.tables().iter().for_each(|table| println!("{}", table.text()));
             findings.missing.iter().for_each(|what| println!("left out: {what}"));
-            let folder = target().join("compare/serve");
-            let page = serve::page(&findings, machine());
-            write(&folder.join("serve.html"), &page.html())?;
-            write(&folder.join("serve.md"), &page.markdown())?;
-            csv.map_or(Ok(()), |file| write(&file, findings.csv().text()))?;
-            println!("{}", folder.join("serve.html").display());
+            keep(out, "serve", &serve::page(&findings, machine()), Some(&findings.csv()))?;
             Ok(findings.missing.is_empty())
         }
-        Command::Compare { name, measuring, only, passive, seeds, memory, csv } => {
+        Command::Compare { name, measuring, only, passive, seeds, memory, untimed, out } => {
             let comparison = compare::find(&name)?;
-            let timed = seeds == 0 && !memory;
+            let timed = !untimed;
+            if untimed && seeds == 0 && !memory {
+                return Err(io::Error::other(
+                    "--untimed leaves nothing to measure without --seeds or --memory",
+                ));
+            }
             let options = compare::Options { only, passive, timed, seeds, memory, ..measuring.comparing() };
             let compared = comparison.run(&options, |what| eprintln!("{what}"))?;
             println!("{}: {}\n", comparison.name, comparison.about);
@@ -224,20 +227,20 @@ fn run(command: Command) -> io::Result<bool> {
             compared.summary().iter().for_each(|table| println!("{}", table.text()));
             println!("{}", compared.systems().text());
             compared.missing.iter().for_each(|what| println!("left out: {what}"));
-            csv.map_or(Ok(()), |file| write(&file, compared.csv().text()))?;
             compared.faults().iter().for_each(|what| println!("{what}"));
+            let page = report::comparison(comparison, &compared, machine());
+            keep(out, comparison.name, &page, timed.then(|| compared.csv()).as_ref())?;
             Ok(compared.is_sound())
         }
-        Command::Quality { seeds, data, quick } => {
+        Command::Quality { seeds, data, quick, out } => {
             let data = compare::RealData::new(data);
             let tables = compare::quality(&data, seeds, quick, &target(), |what| eprintln!("{what}"))?;
             println!("{}", machine().table().text());
             tables.iter().for_each(|table| println!("{}", table.text()));
+            keep(out, "quality", &report::quality(tables, machine()), None)?;
             Ok(true)
         }
-        Command::Report { filter, measuring, compare, out } => {
-            let comparisons =
-                compare.iter().map(|name| compare::find(name)).collect::<io::Result<Vec<_>>>()?;
+        Command::Report { filter, measuring, out } => {
             let (cases, options) = (matching(&filter)?, measuring.options());
             let samples = if options.quick { 5 } else { check::Options::default().samples };
             let checking = check::Options { samples, ..check::Options::default() };
@@ -247,19 +250,10 @@ fn run(command: Command) -> io::Result<bool> {
             };
             let checked: Vec<_> = cases.iter().map(check).collect();
             let scaling = scale::scale(&cases, &options, |what| eprintln!("{what}"))?;
-            let mut compared = Vec::new();
-            let seeds = if options.quick { 2 } else { 5 };
-            let options = compare::Options { seeds, memory: true, ..measuring.comparing() };
-            for comparison in comparisons {
-                compared.push((comparison, comparison.run(&options, |what| eprintln!("{what}"))?));
-            }
-            let machine = machine();
-            let agrees = checked.iter().all(|one| one.failure.is_none())
-                && compared.iter().all(|(_, one)| one.is_sound());
-            let findings = report::Findings { machine, checked, scaling, compared };
+            let agrees = checked.iter().all(|one| one.failure.is_none());
+            let findings = report::Findings { machine: machine(), checked, scaling };
             let reports = Path::new(env!("CARGO_MANIFEST_DIR")).join("../reports");
-            let folder = findings.write(&out.unwrap_or(reports))?;
-            println!("{}", folder.join("report.html").display());
+            println!("{}", findings.write(&out.unwrap_or(reports))?.display());
             Ok(agrees)
         }
         #[cfg(target_os = "linux")]
@@ -273,6 +267,13 @@ fn run(command: Command) -> io::Result<bool> {
 /// Where operands, environments and builds of peers are kept.
 fn target() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../target")
+}
+
+/// Writes a comparison's page, says where.
+fn keep(out: Option<PathBuf>, name: &str, page: &Page, csv: Option<&Csv>) -> io::Result<()> {
+    let out = out.unwrap_or_else(|| target().join("compare"));
+    println!("{}", report::write(&out, name, page, csv)?.display());
+    Ok(())
 }
 
 /// This machine at this commit.

@@ -1,4 +1,4 @@
-//! The report of a machine: agreement, peaks, scaling and comparisons on one page, with the numbers beside it.
+//! The report of a machine: a page of agreement, peaks and scaling, and one for each comparison, with the numbers beside them.
 
 use crate::check::{self, Checked};
 use crate::compare::{Compared, Comparison};
@@ -7,14 +7,16 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
-use tilewise_report::{Axis, BarChart, Block, Chart, Group, Machine, Page, Section, percent, ratio};
+use tilewise_report::{
+    Axis, BarChart, Block, Chart, Csv, Group, Machine, Page, Section, Table, percent, ratio,
+};
 
 mod schemes;
 
 /// Bytes from which a case counts as streamed: several times the last cache of most machines.
 const STREAMED: f64 = 128e6;
 
-/// Everything that was measured on a machine.
+/// What was measured of this system alone.
 pub struct Findings {
     /// Where.
     pub machine: Machine,
@@ -22,8 +24,49 @@ pub struct Findings {
     pub checked: Vec<Checked>,
     /// Times on 1..N threads.
     pub scaling: Scaling,
-    /// Comparisons with other products.
-    pub compared: Vec<(&'static Comparison, Compared)>,
+}
+
+/// Writes `name.html`, `name.md` and, where there are numbers, `name.csv` into the machine's folder below `reports`; answers the
+/// page's file.
+///
+/// # Errors
+/// When a file cannot be written.
+pub fn write(reports: &Path, name: &str, page: &Page, csv: Option<&Csv>) -> io::Result<PathBuf> {
+    let folder = reports.join(page.machine.as_ref().map(Machine::slug).unwrap_or_default());
+    fs::create_dir_all(&folder)?;
+    let put = |ending: &str, text: &str| {
+        let file = folder.join(format!("{name}.{ending}"));
+        let named = |error: io::Error| io::Error::new(error.kind(), format!("{}: {error}", file.display()));
+        fs::write(&file, text).map_err(named).map(|()| file)
+    };
+    csv.map_or(Ok(()), |csv| put("csv", csv.text()).map(drop))?;
+    put("md", &page.markdown())?;
+    put("html", &page.html())
+}
+
+/// The page of a comparison.
+pub fn comparison(comparison: &Comparison, compared: &Compared, machine: Machine) -> Page {
+    let faults = compared.faults().into_iter();
+    let told = faults.chain(compared.missing.iter().map(|what| format!("Left out: {what}")));
+    let timed = !compared.rows.is_empty();
+    let method = "Each system in its own process, in turn, on the same bytes and threads; results agree before anything is timed. \
+                  Speed 1 is that of the best other system. Medians of the samples; ratios are medians of the ratios within \
+                  rounds. `reports/README.md` tells the method and the biases we know of.";
+    let sections = [
+        ("In short", compared.summary().into_iter().map(Block::Table).collect()),
+        ("What is to be known", told.map(Block::Note).collect()),
+        ("Pictures", timed.then(|| Block::Charts(compared.charts())).into_iter().collect()),
+        ("Every problem", timed.then(|| Block::Table(compared.table())).into_iter().collect()),
+        ("Systems", vec![Block::Table(compared.systems())]),
+        ("How this was measured", vec![Block::Prose(method.into())]),
+    ];
+    let sections = sections.into_iter().filter(|(_, blocks): &(_, Vec<Block>)| !blocks.is_empty());
+    Page {
+        title: format!("Tilewise and others: {}", comparison.name),
+        summary: format!("{}.", comparison.about),
+        machine: Some(machine),
+        sections: sections.map(|(heading, blocks)| Section { heading: heading.into(), blocks }).collect(),
+    }
 }
 
 /// Today as year-month-day, UTC.
@@ -52,36 +95,37 @@ fn date(mut days: u64) -> String {
     format!("{year}-{month:02}-{:02}", days + 1)
 }
 
+/// The page of quality on real data.
+pub fn quality(tables: Vec<Table>, machine: Machine) -> Page {
+    let method = "Everybody trains on the same rows of a division and is judged on the others. Differences are paired over the \
+                  divisions; no worse means: not by more than two standard errors.";
+    let section = Section::new("Real data").with(Block::Prose(method.into()));
+    Page {
+        title: "Tilewise and others: quality".into(),
+        summary: "Trees, forests and boosting on real data at equal settings.".into(),
+        machine: Some(machine),
+        sections: vec![tables.into_iter().fold(section, |section, table| section.with(Block::Table(table)))],
+    }
+}
+
 impl Findings {
-    /// Writes `report.html`, `report.md` and the CSV files into the machine's folder below `reports`; answers the folder.
+    /// Writes `report.html`, `report.md` and `scaling.csv` into the machine's folder below `reports`; answers the page's file.
     ///
     /// # Errors
     /// When a file cannot be written.
     pub fn write(&self, reports: &Path) -> io::Result<PathBuf> {
-        let folder = reports.join(self.machine.slug());
-        fs::create_dir_all(&folder)?;
-        let page = self.page();
-        fs::write(folder.join("report.html"), page.html())?;
-        fs::write(folder.join("report.md"), page.markdown())?;
-        fs::write(folder.join("scaling.csv"), self.scaling.csv().text())?;
-        for (comparison, compared) in &self.compared {
-            fs::write(folder.join(format!("{}.csv", comparison.name)), compared.csv().text())?;
-        }
-        Ok(folder)
+        let file = write(reports, "report", &self.page(), None)?;
+        fs::write(file.with_file_name("scaling.csv"), self.scaling.csv().text())?;
+        Ok(file)
     }
 
     /// The page.
     pub fn page(&self) -> Page {
-        let mut sections =
-            vec![self.overview(), self.agreement(), self.scaling(), schemes::section(&self.scaling)];
-        sections.extend(
-            self.compared.iter().map(|(comparison, compared)| comparison_section(comparison, compared)),
-        );
-        sections.push(method());
+        let sections =
+            [self.overview(), self.agreement(), self.scaling(), schemes::section(&self.scaling), method()];
         Page {
             title: format!("Tilewise on {}", self.machine.cpu),
-            summary: "Every kernel and model against its naive version, the machine's own peaks and other products."
-                .into(),
+            summary: "Every kernel and model against its naive version and the machine's own peaks.".into(),
             machine: Some(self.machine.clone()),
             sections: sections.into_iter().filter(|section| !section.blocks.is_empty()).collect(),
         }
@@ -171,30 +215,10 @@ impl Findings {
     }
 }
 
-fn comparison_section(comparison: &Comparison, compared: &Compared) -> Section {
-    let text = format!(
-        "{}. Each system in its own process, in turn, on the same bytes and threads; results agree before anything is \
-         timed. Speed 1 is that of the best other system.",
-        comparison.about
-    );
-    let mut section = Section::new(format!("Compared: {}", comparison.name)).with(Block::Prose(text));
-    for what in compared.faults() {
-        section = section.with(Block::Note(what));
-    }
-    for what in &compared.missing {
-        section = section.with(Block::Note(format!("Left out: {what}")));
-    }
-    for table in compared.summary() {
-        section = section.with(Block::Table(table));
-    }
-    section = section.with(Block::Charts(compared.charts())).with(Block::Table(compared.table()));
-    section.with(Block::Table(compared.systems()))
-}
-
 fn method() -> Section {
     Section::new("How this was measured")
         .with(Block::Prose(
-            "Thread counts, the naive version and, in comparisons, all systems take samples in turn, the order rotating; \
+            "Thread counts and the naive version take samples in turn, the order rotating; \
              times are medians of the samples, ratios medians of the ratios of the rounds. Short work is repeated inside \
              a sample. Peaks take their turns in the same rounds: chains of fused multiply-adds in registers, reads of 128 MiB, \
              additions with streaming stores; a share of a peak is the median of the shares of the rounds."
@@ -237,15 +261,21 @@ mod tests {
         let scaling = scale(&cases, &options, |_| ()).unwrap();
         let checked = vec![check::check(&cases[0], &check::Options { samples: 2, ..Default::default() })];
         let machine = Machine { cpu: "A <CPU>".into(), cores: 2, ..Machine::default() };
-        let compared = vec![(&crate::compare::ALL[0], Compared::default())];
         let reports = std::env::temp_dir().join(format!("tilewise-report-{}", std::process::id()));
-        let folder = Findings { machine, checked, scaling, compared }.write(&reports).unwrap();
-        assert!(folder.ends_with("a-cpu-2-cores"));
-        let page = fs::read_to_string(folder.join("report.html")).unwrap();
+        let file = Findings { machine: machine.clone(), checked, scaling }.write(&reports).unwrap();
+        assert!(file.ends_with("a-cpu-2-cores/report.html"));
+        let page = fs::read_to_string(&file).unwrap();
         assert!(page.contains("A &lt;CPU&gt;") && page.contains("Parallel schemes side by side"));
-        assert!(fs::read_to_string(folder.join("report.md")).unwrap().contains("| dot f32"));
-        assert_eq!(fs::read_to_string(folder.join("scaling.csv")).unwrap().lines().count(), 5);
-        assert!(folder.join("gemm.csv").exists());
+        assert!(fs::read_to_string(file.with_extension("md")).unwrap().contains("| dot f32"));
+        assert_eq!(fs::read_to_string(file.with_file_name("scaling.csv")).unwrap().lines().count(), 5);
+
+        let missing = vec!["MKL: no library".into()];
+        let compared = Compared { missing, ..Compared::default() };
+        let gemm = crate::compare::find("gemm").unwrap();
+        let page = comparison(gemm, &compared, machine);
+        let file = write(&reports, "gemm", &page, Some(&compared.csv())).unwrap();
+        assert!(fs::read_to_string(&file).unwrap().contains("Left out: MKL: no library"));
+        assert!(file.with_extension("csv").exists() && file.with_extension("md").exists());
         fs::remove_dir_all(reports).unwrap();
     }
 }

@@ -7,9 +7,9 @@ use crate::table::Table;
 use pyo3::exceptions::{PyRuntimeError, PyUserWarning};
 use pyo3::prelude::*;
 use std::ffi::CString;
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 use tilewise_base::{Context, Error, Progress, Roles};
 use tilewise_kernels::parallel;
@@ -30,7 +30,12 @@ struct Shown {
     /// Where there is a callback: that it has been called. Training waits for it, so that what a callback stops does not depend on
     /// when it is heard.
     heard: Option<Mutex<Receiver<()>>>,
+    /// Of families that know them anyway, after each round.
+    losses: Mutex<Vec<Losses>>,
 }
+
+/// The loss of the rows that are learned from, and of those held out.
+type Losses = (f64, Option<f64>);
 
 impl Progress for Shown {
     fn round(&self, done: u64, total: u64, note: &str) {
@@ -42,6 +47,9 @@ impl Progress for Shown {
     }
     fn warning(&self, text: &str) {
         let _ = self.to.send(Message::Warning(text.to_owned()));
+    }
+    fn losses(&self, _: u64, training: f64, held_out: Option<f64>) {
+        self.losses.lock().unwrap_or_else(PoisonError::into_inner).push((training, held_out));
     }
 }
 
@@ -70,7 +78,7 @@ impl From<Parts> for Roles {
 
 /// Trains a model of a family. Returns it, and the exception that ended the fit early, if one did: KeyboardInterrupt, or what
 /// `callback(done, total, note)` raised. The model is then that of the rounds that were done, or None where none was. A
-/// callback that returns true ends the fit without an exception.
+/// callback that returns true ends the fit without an exception. The last of the three are the losses after each round, of networks.
 #[pyfunction]
 #[pyo3(signature = (family, settings, table, parts, seed, threads, callback=None))]
 #[expect(clippy::too_many_arguments, reason = "the arguments of a Python function")]
@@ -83,14 +91,15 @@ pub(crate) fn fit(
     seed: u64,
     threads: usize,
     callback: Option<Py<PyAny>>,
-) -> PyResult<(Option<Model>, Option<PyErr>)> {
+) -> PyResult<(Option<Model>, Option<PyErr>, Vec<Losses>)> {
     let dataset = table.take()?;
     let settings = settings.iter().fold(Settings::default(), |all, (key, value)| all.with(key, value));
     let roles = Roles::from(parts);
     let cancel = AtomicBool::new(false);
     let (to, mut from) = channel();
     let (has_heard, heard) = channel();
-    let shown = Shown { to: to.clone(), heard: callback.is_some().then(|| Mutex::new(heard)) };
+    let heard = callback.is_some().then(|| Mutex::new(heard));
+    let shown = Shown { to: to.clone(), heard, losses: Mutex::default() };
     let work = || {
         let context = Context { seed, progress: &shown, cancel: &cancel, ..Context::default() };
         let train = || {
@@ -101,11 +110,12 @@ pub(crate) fn fit(
         let done = guarded(|| parallel::with_threads(threads, train));
         let _ = to.send(Message::Done(done));
     };
-    std::thread::scope(|scope| {
+    let (model, stopped) = std::thread::scope(|scope| {
         let started = std::thread::Builder::new().name("tilewise-fit".into()).spawn_scoped(scope, work);
         started.map_err(|e| PyRuntimeError::new_err(format!("no thread could be started to train: {e}")))?;
         wait(py, &mut from, &has_heard, &cancel, callback.as_ref())
-    })
+    })?;
+    Ok((model, stopped, shown.losses.into_inner().unwrap_or_else(PoisonError::into_inner)))
 }
 
 /// Hears the working thread until it is done.

@@ -14,6 +14,7 @@ REGRESSORS = [
     tilewise.RandomForestRegressor(n_estimators=5),
     tilewise.ExtraTreesRegressor(n_estimators=5),
     tilewise.HistGradientBoostingRegressor(max_iter=10, min_samples_leaf=5),
+    tilewise.MLPRegressor((20,), max_iter=100, learning_rate_init=0.01),
 ]
 CLASSIFIERS = [
     tilewise.LogisticRegression(),
@@ -21,6 +22,7 @@ CLASSIFIERS = [
     tilewise.RandomForestClassifier(n_estimators=5),
     tilewise.ExtraTreesClassifier(n_estimators=5),
     tilewise.HistGradientBoostingClassifier(max_iter=10, min_samples_leaf=5),
+    tilewise.MLPClassifier((20,), max_iter=100, learning_rate_init=0.01),
 ]
 OTHERS = [tilewise.GBDTRanker(max_iter=5, min_samples_leaf=5), tilewise.IsolationForest(n_estimators=10)]
 ALL = REGRESSORS + CLASSIFIERS + OTHERS

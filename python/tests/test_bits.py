@@ -44,6 +44,11 @@ CASES = [
         "gbdt",
         ["task=classification", "stages=8", "l2=0"],
     ),
+    (
+        tilewise.MLPClassifier((12,), max_iter=8, alpha=0.0, tol=0.0, batch_size=50, random_state=3),
+        "network",
+        ["task=classification", "hidden=12", "epochs=8", "batch_size=50", "validation_fraction=0", "patience=10"],
+    ),
 ]
 
 
@@ -113,6 +118,14 @@ CHANGED = [
     tilewise.HistGradientBoostingClassifier(max_iter=12, class_weight="balanced", max_leaf_nodes=9),
     tilewise.GBDTRanker(learning_rate=0.2, max_iter=12, l2_regularization=0.5),
     tilewise.IsolationForest(n_estimators=7, max_samples=64, contamination=0.1),
+    tilewise.MLPClassifier(
+        (12, 7), "logistic", solver="sgd", alpha=0.01, batch_size=32, learning_rate="adaptive", max_iter=5, momentum=0.5,
+        nesterovs_momentum=False, n_iter_no_change=3, random_state=5,
+    ),
+    tilewise.MLPRegressor(
+        (), solver="adamw", learning_rate="cosine", max_iter=5, tol=0.0, early_stopping=True, validation_fraction=0.2, random_state=5
+    ),
+    tilewise.MLPRegressor((9,), "leaky-relu", solver="rmsprop", batch_size=64, max_iter=5, dropout=0.25, random_state=5),
 ]
 
 
@@ -127,8 +140,8 @@ def test_parameters_come_back_from_the_file(estimator, tmp_path):
     loaded = tilewise.load(tmp_path / "m")
     assert contents(clone(loaded).fit(X, y)) == contents(model)
     before, after = estimator.get_params(), loaded.get_params()
-    # None is a seed of 0, "auto" early stopping what it comes to for few rows, and max_features of None all of them.
-    usual = {"random_state": (None, 0), "early_stopping": ("auto", False), "max_features": (None, 1.0)}
+    # None is a seed of 0, "auto" early stopping what it comes to for few rows, max_features of None all of them, and a batch 200 rows.
+    usual = {"random_state": (None, 0), "early_stopping": ("auto", False), "max_features": (None, 1.0), "batch_size": ("auto", 200)}
     for name, value in before.items():
         assert after[name] == value or (value, after[name]) == usual.get(name), name
 

@@ -13,6 +13,7 @@ import numpy as np
 
 from ._base import TilewiseEstimator
 from ._boosting import GBDTRanker, HistGradientBoostingClassifier, HistGradientBoostingRegressor
+from ._imported import ImportedClassifier, ImportedRegressor
 from ._isolation import IsolationForest
 from ._linear import (
     ElasticNet,
@@ -27,6 +28,7 @@ from ._linear import (
 from ._loaded import parameters
 from ._native import VERSION as __version__
 from ._native import Model
+from ._network import MLPClassifier, MLPRegressor
 from ._trees import (
     DecisionTreeClassifier,
     DecisionTreeRegressor,
@@ -46,10 +48,14 @@ __all__ = [
     "GammaRegressor",
     "HistGradientBoostingClassifier",
     "HistGradientBoostingRegressor",
+    "ImportedClassifier",
+    "ImportedRegressor",
     "IsolationForest",
     "Lasso",
     "LinearRegression",
     "LogisticRegression",
+    "MLPClassifier",
+    "MLPRegressor",
     "PoissonRegressor",
     "RandomForestClassifier",
     "RandomForestRegressor",
@@ -73,12 +79,17 @@ _BY_FAMILY: dict[str, tuple[type[Any], type[Any]]] = {
     "forest": (RandomForestRegressor, RandomForestClassifier),
     "extra-trees": (ExtraTreesRegressor, ExtraTreesClassifier),
     "gbdt": (HistGradientBoostingRegressor, HistGradientBoostingClassifier),
+    "network": (MLPRegressor, MLPClassifier),
     "isolation-forest": (IsolationForest, IsolationForest),
+    "lightgbm": (ImportedRegressor, ImportedClassifier),
+    "xgboost": (ImportedRegressor, ImportedClassifier),
+    "catboost": (ImportedRegressor, ImportedClassifier),
 }
 
 
 def load(path: str | PathLike[str]) -> Any:
-    """The fitted estimator of a model file, whoever trained it: this package, the command line, a program in Rust.
+    """The fitted estimator of a model file, whoever trained it: this package, the command line, a program in Rust; or of one that
+    LightGBM (text), XGBoost (JSON, UBJSON) or CatBoost (JSON) saved, which predicts and explains but cannot be fitted.
 
     Classes are numbers where all of them read so, booleans where they are true and false, else text. The parameters of the
     estimator are those that the file tells and the estimator has, so that a clone of it fits the same again; what the fit had besides
@@ -96,7 +107,8 @@ def load(path: str | PathLike[str]) -> Any:
     estimator.set_params(**{name: value for name, value in told.items() if name in known})
     names = [name for name, _ in model.inputs]
     estimator.n_features_in_ = len(names)
-    if names != [f"x{i}" for i in range(len(names))]:
+    # What ours, LightGBM, XGBoost and CatBoost call columns that had no names.
+    if not any(names == [f"{prefix}{i}" for i in range(len(names))] for prefix in ("x", "Column_", "f", "")):
         estimator.feature_names_in_ = np.array(names, dtype=object)
     if classifies:
         estimator.classes_ = _classes(model.outputs)

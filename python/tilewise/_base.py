@@ -112,7 +112,7 @@ class TilewiseEstimator(BaseEstimator):
             query = free("query")
             table.numbers(query, group)
         settings = {key: text(value) for key, value in self._settings(len(X)).items()}
-        model, stopped = fit(
+        model, stopped, losses = fit(
             self._family,
             list(settings.items()),
             table,
@@ -123,6 +123,7 @@ class TilewiseEstimator(BaseEstimator):
         )
         if model is not None:
             self._keep(model)
+            self._hear(losses)
         if stopped is not None:
             # What was trained is there for whoever catches this.
             raise stopped
@@ -138,6 +139,9 @@ class TilewiseEstimator(BaseEstimator):
         """Takes a fitted model; subclasses add the attributes that users look at."""
         self._model = model
         self.n_iter_ = max(1, model.report["rounds"])
+
+    def _hear(self, losses: list[tuple[float, float | None]]) -> None:
+        """Takes the losses after each round: of the rows that were learned from, and of those held out."""
 
     def _weights(self, sample_weight: Any, X: Any) -> NDArray[np.float64] | None:
         if sample_weight is None:
@@ -167,7 +171,7 @@ class TilewiseEstimator(BaseEstimator):
         X = _data.read(self, X, reset=False)
         if isinstance(X, np.ndarray):
             return X
-        names = _data.names_of(self)
+        names = [name for name, _ in self._model.inputs]
         _data.check_finite(X, names, self._missing)
         return _data.table(X, names)
 

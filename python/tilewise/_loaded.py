@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import warnings
-from typing import Any
+from typing import Any, Callable
 
 from ._native import Model
 from ._trees import _CRITERIA
@@ -16,6 +16,9 @@ _NAMES = {ours: theirs for theirs, ours in _CRITERIA.items() if ours != "entropy
 #: What the fits of all estimators have and no parameter of theirs says, by the file's names.
 _FIXED_TREE = {"columns_by_level": 1.0, "columns_by_tree": 1.0, "growth": "leaf_wise", "interactions": [], "unseen": "missing"}
 _FIXED_BOOSTING = {"subsample": 1.0, "goss": None, "dart": None, "path_smoothing": 0.0}
+_FIXED_NETWORK = {"balanced": False, "huber": None, "initialiser": "auto", "label_smoothing": 0.0}
+_FIXED_TRAINING = {"accumulate": 1, "clip": None, "warm_up": 0.0}
+_OPTIMISERS = {"adam_w": "adamw", "rms_prop": "rmsprop"}
 _FIXED_PENALTY = {"l1": 0.0, "category_smoothing": 10.0, "min_hessian": 0.001}
 
 
@@ -44,6 +47,8 @@ def parameters(model: Model, classifies: bool) -> dict[str, Any]:
         }
     if "estimator" in params:
         return _linear(model.kind, params)
+    if model.kind == "network":
+        return _network(params) | {"random_state": json.loads(model.metadata("seed") or "null")}
     found = _tree(params.get("tree", params), classifies)
     for key, name in (("seed", "random_state"), ("max_bins", "max_bins")):
         if (text := model.metadata(key)) is not None:
@@ -78,10 +83,39 @@ def _inexpressible(model: Model, params: dict[str, Any]) -> dict[str, Any]:
         if any(params.get(name) for name in ("alpha", "l1", "l2")) and (encoder.get("standardise") or params.get("standardise")):
             lost["standardise"] = True
         return lost
+    if model.kind == "network":
+        return other(params, _FIXED_NETWORK) | other(params["training"], _FIXED_TRAINING)
     lost = other(params.get("tree", params), _FIXED_TREE) | other(params, {"quantiles": []})
     if model.kind == "gbdt":
         lost |= other(params, _FIXED_BOOSTING) | other(params["penalty"], _FIXED_PENALTY)
     return lost
+
+
+def _network(params: dict[str, Any]) -> dict[str, Any]:
+    training = params["training"]
+    optimiser, function = training["optimiser"], params["function"]
+    # A text alone where it has no numbers.
+    function = function if isinstance(function, str) else next(iter(function))
+    solver = optimiser["optimiser"]
+    decay, batch = training["weight_decay"], training["batch"]
+    schedule = "adaptive" if training["plateau"] else training["schedule"]["schedule"]
+    return {
+        "hidden_layer_sizes": tuple(params["hidden"]),
+        "activation": "logistic" if function == "sigmoid" else function.replace("_", "-"),
+        "solver": _OPTIMISERS.get(solver, solver),
+        "alpha": _shortest(decay * batch, lambda number: number / batch == decay),
+        "batch_size": batch,
+        "learning_rate": schedule.replace("_", "-"),
+        "learning_rate_init": training["learning_rate"],
+        "max_iter": training["epochs"],
+        "tol": training["tolerance"],
+        "momentum": optimiser.get("momentum", 0.9) if solver == "sgd" else 0.9,
+        "nesterovs_momentum": optimiser.get("nesterov", True),
+        "early_stopping": params["validation"] > 0.0,
+        "validation_fraction": params["validation"] or 0.1,
+        "n_iter_no_change": training["patience"],
+        "dropout": params["dropout"],
+    }
 
 
 def _linear(kind: str, params: dict[str, Any]) -> dict[str, Any]:
@@ -98,14 +132,14 @@ def _linear(kind: str, params: dict[str, Any]) -> dict[str, Any]:
 
 
 def _inverse(penalty: float) -> float:
-    """The C of a penalty 1 / C: of the numbers that have it the one of fewest digits."""
-    if penalty == 0.0:
-        return math.inf
-    for digits in range(1, 17):
-        number = float(f"{1.0 / penalty:.{digits}g}")
-        if 1.0 / number == penalty:
-            return number
-    return 1.0 / penalty
+    """The C of a penalty 1 / C."""
+    return math.inf if penalty == 0.0 else _shortest(1.0 / penalty, lambda number: 1.0 / number == penalty)
+
+
+def _shortest(about: float, fits: Callable[[float], bool]) -> float:
+    """Of the numbers about this one that fit the one of fewest digits, as somebody would have written it."""
+    numbers = (float(f"{about:.{digits}g}") for digits in range(1, 17))
+    return next((number for number in numbers if fits(number)), about)
 
 
 def _tree(tree: dict[str, Any], classifies: bool) -> dict[str, Any]:

@@ -20,7 +20,7 @@ pub struct Cache {
 /// The machine, the system and the build. Unknown things are empty.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Machine {
-    /// Model name of the processor.
+    /// Model name of the processor; on x86 with family and model, because virtual machines often hide its generation.
     pub cpu: String,
     /// Logical cores this process may use.
     pub cores: usize,
@@ -73,13 +73,10 @@ impl Machine {
         Self { commit: commit.unwrap_or_default(), ..self }
     }
 
-    /// A name for a folder: the processor's in lower case, words joined by `-`, e.g. `amd-epyc-avx512-2-cores`. Its
-    /// widest vectors are in it, because virtual machines often hide the generation of their processor.
+    /// A name for a folder: the processor's in lower case, words joined by `-`, e.g. `amd-epyc-family-25-model-17-2-cores`.
     pub fn slug(&self) -> String {
-        let widest =
-            ["avx512", "avx2"].into_iter().find(|set| self.features.iter().any(|f| f.starts_with(set)));
         let cpu = self.cpu.replace("(R)", "").replace("(TM)", "");
-        let text = format!("{cpu} {} {} cores", widest.unwrap_or_default(), self.cores);
+        let text = format!("{cpu} {} cores", self.cores);
         let words = text.split(|c: char| !c.is_ascii_alphanumeric()).filter(|word| !word.is_empty());
         words.map(str::to_ascii_lowercase).collect::<Vec<_>>().join("-")
     }
@@ -147,7 +144,12 @@ fn cpu_model(cpuinfo: &str) -> String {
     // Arm kernels print numbers where others print a name.
     let arm =
         || Some(format!("Arm {} part {}", field(cpuinfo, "CPU implementer")?, field(cpuinfo, "CPU part")?));
-    let name = field(cpuinfo, "model name").map(str::to_string).or_else(arm);
+    let x86 = || {
+        let name = field(cpuinfo, "model name")?;
+        let numbers = field(cpuinfo, "cpu family").zip(field(cpuinfo, "model"));
+        Some(numbers.map_or(name.into(), |(family, model)| format!("{name}, family {family}, model {model}")))
+    };
+    let name = x86().or_else(arm);
     name.or_else(|| sysctl("machdep.cpu.brand_string")).unwrap_or_else(|| std::env::consts::ARCH.into())
 }
 
@@ -208,8 +210,9 @@ mod tests {
 
     #[test]
     fn linux_files_are_understood() {
-        let x86 = "processor\t: 0\nmodel name\t: AMD EPYC 7B13\nflags\t\t: fpu avx2 fma avx512fake\n";
-        assert_eq!(cpu_model(x86), "AMD EPYC 7B13");
+        let x86 = "processor\t: 0\ncpu family\t: 25\nmodel\t\t: 17\nmodel name\t: AMD EPYC\nflags\t\t: fpu avx2 fma avx512fake\n";
+        assert_eq!(cpu_model(x86), "AMD EPYC, family 25, model 17");
+        assert_eq!(cpu_model("model name : virtual\n"), "virtual");
         assert_eq!(features(x86), ["avx2", "fma"]);
         let arm = "processor : 0\nFeatures : fp asimd sve\nCPU implementer : 0x41\nCPU part : 0xd40\n";
         assert_eq!(cpu_model(arm), "Arm 0x41 part 0xd40");
@@ -226,10 +229,9 @@ mod tests {
 
     #[test]
     fn the_slug_is_a_folder_name() {
-        let features = ["avx2", "avx512f"].map(String::from).to_vec();
-        let cpu = "Intel(R) Xeon(R) CPU @ 2.60GHz".into();
-        let machine = Machine { cpu, cores: 2, features, ..Machine::default() };
-        assert_eq!(machine.slug(), "intel-xeon-cpu-2-60ghz-avx512-2-cores");
+        let cpu = "Intel(R) Xeon(R) CPU @ 2.60GHz, family 6, model 85".into();
+        let machine = Machine { cpu, cores: 2, ..Machine::default() };
+        assert_eq!(machine.slug(), "intel-xeon-cpu-2-60ghz-family-6-model-85-2-cores");
         assert_eq!(Machine { cpu: "../../x".into(), cores: 1, ..Machine::default() }.slug(), "x-1-cores");
     }
 

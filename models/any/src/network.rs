@@ -95,6 +95,13 @@ const PATIENCE: Setting = Setting {
     accepted: WHOLE,
     doc: "epochs without a smaller loss on rows held out after which training ends",
 };
+const TOLERANCE: Setting = Setting {
+    key: "tolerance",
+    default: "0",
+    accepted: NOT_NEGATIVE,
+    doc: "by how much a loss must be below the smallest one to count as smaller; above 0 training also ends early without rows held out, \
+          by the loss of those it learns from",
+};
 const LABEL_SMOOTHING: Setting = Setting {
     key: "label_smoothing",
     default: "0",
@@ -145,6 +152,7 @@ pub(crate) static NETWORK: Family = Family {
         CLIP,
         VALIDATION,
         PATIENCE,
+        TOLERANCE,
         LABEL_SMOOTHING,
         CLASS_WEIGHT,
         HUBER,
@@ -223,6 +231,7 @@ fn parameters(settings: &Settings) -> Result<Parameters> {
             weight_decay: finite(&WEIGHT_DECAY)?,
             clip: Some(positive(&CLIP)?).filter(|x| x.is_finite()),
             patience: whole(&PATIENCE)?,
+            tolerance: finite(&TOLERANCE)?,
         },
     })
 }

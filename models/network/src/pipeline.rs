@@ -56,6 +56,8 @@ pub struct Pipeline {
     scale: Scale,
     target: String,
     task: Task,
+    /// Key of the random numbers it was trained with.
+    seed: u64,
     report: FitReport,
 }
 
@@ -193,7 +195,7 @@ impl Pipeline {
         }
         let (target, parameters) = (target.to_owned(), parameters.clone());
         let predictor = Predictor::new(fit.model)?;
-        Ok(Self { parameters, encoder, predictor, scale, target, task, report })
+        Ok(Self { parameters, encoder, predictor, scale, target, task, seed: context.seed, report })
     }
 
     /// Reads a model from its file.
@@ -229,8 +231,10 @@ impl Pipeline {
         let mut network = Network::new(encoder.width(), &layers, Initialiser::Auto, 0).map_err(refuse)?;
         network.set_tensors(|name, shape| file.tensor_f32(name, shape)).map_err(refuse)?;
         let (target, report) = (file.metadata("target")?, file.metadata("report")?);
+        // Files of before it was kept have none.
+        let seed = file.optional("seed")?.unwrap_or_default();
         let predictor = Predictor::new(network)?;
-        Ok(Self { parameters, encoder, predictor, scale, target, task, report })
+        Ok(Self { parameters, encoder, predictor, scale, target, task, seed, report })
     }
 
     /// The network behind the encoder.
@@ -350,6 +354,7 @@ impl Model for Pipeline {
             "params": self.parameters,
             "report": self.report,
             "scale": self.scale,
+            "seed": self.seed,
             "target": self.target,
             "task": self.task,
         });

@@ -34,6 +34,10 @@ pub struct Training {
     pub clip: Option<f64>,
     /// Epochs without a smaller loss on the rows held out after which training ends; the weights of the best epoch are kept.
     pub patience: u64,
+    /// By how much a loss must be below the smallest one to count as smaller for `patience`. Above 0 training also ends without rows
+    /// held out, by the loss of those it learns from, and has not converged before.
+    #[serde(default)]
+    pub tolerance: f64,
 }
 
 /// What models have that were trained before there was the choice.
@@ -55,6 +59,7 @@ impl Default for Training {
             weight_decay: 0.0,
             clip: None,
             patience: 5,
+            tolerance: 0.0,
         }
     }
 }
@@ -94,6 +99,9 @@ impl Training {
         if !(self.warm_up >= 0.0 && self.warm_up.is_finite()) {
             return Err(Error::parameter("warm_up", self.warm_up, "a number of 0 or more is"));
         }
+        if !(self.tolerance >= 0.0 && self.tolerance.is_finite()) {
+            return Err(Error::parameter("tolerance", self.tolerance, "a number of 0 or more is"));
+        }
         let (inputs, outputs) = (network.inputs(), network.outputs());
         let all = [(Some(data), "to learn from"), (held_out, "held out")];
         for (rows, what) in all.into_iter().filter_map(|(rows, what)| Some((rows?, what))) {
@@ -119,8 +127,8 @@ impl Training {
         let mut watch = Watch::new(self.plateau);
         let mut report =
             FitReport { stopped: format!("{} epochs are done", self.epochs), ..FitReport::default() };
-        let mut good: Option<(f64, Network<T>)> = None;
-        let mut waited = 0;
+        let mut good: Option<Network<T>> = None;
+        let (mut least, mut waited) = (f64::INFINITY, 0);
         for epoch in 0..self.epochs {
             if context.cancelled() {
                 report.stopped = "stopped by hand".into();
@@ -150,7 +158,7 @@ impl Training {
                 failure = Some(Error::Fit(format!("the loss is {watched} after epoch {}", epoch + 1)));
             }
             if let Some(error) = failure {
-                let Some((_, best)) = good else { return Err(error) };
+                let Some(best) = good else { return Err(error) };
                 report.warnings.push(format!("{error}; the weights of the last good epoch are kept"));
                 report.stopped = "the loss is not finite".into();
                 return Ok(Fit { model: best, report });
@@ -163,28 +171,29 @@ impl Training {
             context.progress.round(epoch + 1, self.epochs, &note);
             context.progress.losses(epoch + 1, training, measured);
             watch.hear(watched);
-            let better = good.as_ref().is_none_or(|(least, _)| watched < *least);
-            waited = if better { 0 } else { waited + 1 };
+            waited = if watched < least - self.tolerance { 0 } else { waited + 1 };
             // Without rows held out the last epoch is kept, whatever its loss.
-            if better || held_out.is_none() {
+            if watched < least || held_out.is_none() {
                 match &mut good {
-                    Some((least, kept)) => {
-                        *least = watched;
-                        kept.take(trainer.network());
-                    }
-                    None => good = Some((watched, trainer.network().clone())),
+                    Some(kept) => kept.take(trainer.network()),
+                    None => good = Some(trainer.network().clone()),
                 }
                 report.objective = watched;
             }
-            if held_out.is_some() && waited >= self.patience {
-                report.stopped =
-                    format!("the loss on rows held out has not become smaller for {waited} epochs");
+            least = least.min(watched);
+            if waited >= self.patience && (held_out.is_some() || self.tolerance > 0.0) {
+                let whose = if held_out.is_some() { "the loss on rows held out" } else { "the loss" };
+                let amount = match self.tolerance > 0.0 {
+                    true => format!(" by more than {}", self.tolerance),
+                    false => String::new(),
+                };
+                report.stopped = format!("{whose} has not become smaller{amount} for {waited} epochs");
                 report.converged = true;
                 break;
             }
         }
-        let Some((_, model)) = good else { return Err(Error::Cancelled) };
-        report.converged |= report.rounds == self.epochs;
+        let Some(model) = good else { return Err(Error::Cancelled) };
+        report.converged |= report.rounds == self.epochs && self.tolerance == 0.0;
         Ok(Fit { model, report })
     }
 }
