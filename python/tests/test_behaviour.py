@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import scipy.sparse
+import sklearn.linear_model
 import tilewise
 from sklearn.calibration import CalibratedClassifierCV
 from sklearn.compose import ColumnTransformer
@@ -42,6 +43,21 @@ def test_penalties_are_those_of_scikit_learn(ours, theirs):
     ours.fit(X, y), theirs.fit(X, y)
     assert np.allclose(ours.coef_, theirs.coef_, rtol=1e-5, atol=1e-7)
     assert np.isclose(ours.intercept_, theirs.intercept_, rtol=1e-6)
+
+
+@pytest.mark.parametrize("name, parameters", [("LinearRegression", {}), ("Ridge", {"alpha": 3.0}), ("Lasso", {"alpha": 0.02})])
+def test_several_targets_are_those_of_scikit_learn(name, parameters):
+    X, y = load_diabetes(return_X_y=True)
+    X, y = 10 * X, np.column_stack([y / 100, X[:, 3] ** 2, np.sin(y)])
+    theirs = getattr(sklearn.linear_model, name)(**parameters)
+    if name == "Lasso":
+        theirs.set_params(tol=1e-10, max_iter=100_000)
+    ours = getattr(tilewise, name)(**parameters).fit(X, y)
+    theirs.fit(X, y)
+    assert ours.coef_.shape == (3, 10)
+    assert np.allclose(ours.coef_, theirs.coef_, rtol=1e-5, atol=1e-6)
+    assert np.allclose(ours.intercept_, theirs.intercept_, rtol=1e-6, atol=1e-9)
+    assert np.allclose(ours.predict(X), theirs.predict(X), atol=1e-5)
 
 
 @pytest.mark.parametrize("load", [load_breast_cancer, load_iris])

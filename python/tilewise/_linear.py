@@ -18,7 +18,7 @@ class _Linear(TilewiseEstimator):
     def _keep(self, model: Model) -> None:
         super()._keep(model)
         coefficients, intercepts, self.coefficient_names_ = model.linear()
-        several = hasattr(self, "classes_")
+        several = hasattr(self, "classes_") or model.task == "outputs"
         self.coef_ = coefficients if several else coefficients[0]
         self.intercept_ = intercepts if several else float(intercepts[0])
 
@@ -34,6 +34,7 @@ class LinearRegression(Regressing, RegressorMixin, _Linear):
     array([7.])
     """
 
+    _several = True
     _family = "linear"
     _parameters = {"fit_intercept": ("intercept", same)}
 
@@ -45,6 +46,7 @@ class LinearRegression(Regressing, RegressorMixin, _Linear):
 class Ridge(Regressing, RegressorMixin, _Linear):
     """Least squares with the penalty alpha |w|^2, in closed form."""
 
+    _several = True
     _family = "ridge"
     _parameters = {"alpha": ("alpha", same), "fit_intercept": ("intercept", same)}
 
@@ -60,6 +62,7 @@ class Lasso(Regressing, RegressorMixin, _Linear):
     `tol` is the duality gap at which the fit has converged, as a share of half the target's variance.
     """
 
+    _several = True
     _family = "lasso"
     _parameters = {
         "alpha": ("alpha", same),
@@ -87,6 +90,7 @@ class Lasso(Regressing, RegressorMixin, _Linear):
 class ElasticNet(Regressing, RegressorMixin, _Linear):
     """Least squares with the penalties of lasso (the share `l1_ratio`) and ridge."""
 
+    _several = True
     _family = "elastic-net"
     _parameters = {**Lasso._parameters, "l1_ratio": ("l1_ratio", same)}
 

@@ -33,8 +33,8 @@ pub(crate) struct Train {
     /// Family of the model, see below
     #[arg(long, value_name = "FAMILY")]
     model: String,
-    /// Column to predict; for trees and forests also several of numbers, apart by commas or given again: the one with the widest
-    /// range decides most. An isolation forest needs none, and is measured by one of true and false
+    /// Column to predict; for trees, forests, linear, ridge, lasso and elastic-net also several of numbers, apart by commas or given
+    /// again: in a tree the one with the widest range decides most. An isolation forest needs none, and is measured by one of true and false
     #[arg(long, value_name = "COLUMN")]
     target: Vec<String>,
     /// Go on with the forest or the boosted trees in this file until there are --set trees=N trees or --set stages=N stages in all;

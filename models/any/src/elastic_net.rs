@@ -1,6 +1,6 @@
 //! Lasso and elastic net: what `--set` accepts for them.
 
-use crate::linear::{COMMON, NOT_NEGATIVE, common, fit, limits, linear_family};
+use crate::linear::{COMMON, NOT_NEGATIVE, common, fit, learns_several, limits, linear_family};
 use crate::{Family, Purpose, Setting, Settings};
 use tilewise_base::{Error, Result};
 use tilewise_linear::pipeline::{Estimator, Search};
@@ -71,7 +71,7 @@ const MAX_ROUNDS: Setting = Setting {
 };
 const SHARED: &[Setting] = &[ALPHAS, ALPHA_RATIO, FOLDS, CHOOSE, POSITIVE, SOLVER, TOLERANCE, MAX_ROUNDS];
 
-pub(crate) static LASSO: Family = linear_family(
+pub(crate) static LASSO: Family = learns_several(linear_family(
     "lasso",
     "least squares with a penalty that makes coefficients zero",
     Purpose::Regression,
@@ -79,9 +79,9 @@ pub(crate) static LASSO: Family = linear_family(
     |settings| lasso(settings).map(|_| ()),
     |dataset, roles, settings, context| fit("lasso", &lasso(settings)?, dataset, roles, settings, context),
     None,
-);
+));
 
-pub(crate) static ELASTIC_NET: Family = linear_family(
+pub(crate) static ELASTIC_NET: Family = learns_several(linear_family(
     "elastic-net",
     "least squares with the penalties of lasso and ridge",
     Purpose::Regression,
@@ -91,7 +91,7 @@ pub(crate) static ELASTIC_NET: Family = linear_family(
         fit("elastic-net", &mixed(settings)?, dataset, roles, settings, context)
     },
     None,
-);
+));
 
 pub(crate) fn lasso(settings: &Settings) -> Result<Estimator> {
     estimator(settings, 1.0)

@@ -133,7 +133,12 @@ pub(crate) const fn linear_family(
     }
 }
 
-pub(crate) static LINEAR: Family = linear_family(
+/// A family of numbers that takes several columns of them.
+pub(crate) const fn learns_several(family: Family) -> Family {
+    Family { several: true, ..family }
+}
+
+pub(crate) static LINEAR: Family = learns_several(linear_family(
     "linear",
     "least squares; of several solutions the one of least norm",
     Purpose::Regression,
@@ -143,9 +148,9 @@ pub(crate) static LINEAR: Family = linear_family(
         fit("linear", &squares(settings, 0.0)?, dataset, roles, settings, context)
     },
     Some(|settings, inputs, roles, _| in_pieces("linear", &squares(settings, 0.0)?, settings, inputs, roles)),
-);
+));
 
-pub(crate) static RIDGE: Family = linear_family(
+pub(crate) static RIDGE: Family = learns_several(linear_family(
     "ridge",
     "least squares with a penalty on the size of coefficients",
     Purpose::Regression,
@@ -153,7 +158,7 @@ pub(crate) static RIDGE: Family = linear_family(
     |settings| ridge(settings).map(|_| ()),
     |dataset, roles, settings, context| fit("ridge", &ridge(settings)?, dataset, roles, settings, context),
     Some(|settings, inputs, roles, _| in_pieces("ridge", &ridge(settings)?, settings, inputs, roles)),
-);
+));
 
 pub(crate) static LOGISTIC: Family = linear_family(
     "logistic",

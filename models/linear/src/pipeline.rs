@@ -22,6 +22,7 @@ mod describe;
 mod judged;
 pub mod rounds;
 mod search;
+mod several;
 mod sparse;
 mod target;
 
@@ -70,8 +71,11 @@ pub struct Pipeline {
 impl Pipeline {
     /// Fits `estimator` to the encoded inputs of `dataset`; `kind` is the family's name that the file will tell.
     ///
+    /// Of several targets, which are numbers, each has the coefficients of a fit of its own.
+    ///
     /// # Errors
-    /// When a column or cell is not what its role needs (named), or the fit fails.
+    /// When a column or cell is not what its role needs (named), there are several targets and the estimator is another than least
+    /// squares or elastic net with a penalty that is given, or the fit fails.
     pub fn fit(
         kind: &str,
         estimator: &Estimator,
@@ -80,6 +84,9 @@ impl Pipeline {
         roles: &Roles,
         context: &Context<'_>,
     ) -> Result<Self> {
+        if let [_, _, ..] = roles.needed_targets()? {
+            return several::fit(kind, estimator, options, dataset, roles, context);
+        }
         let (inputs, target) = (roles.inputs(dataset)?, roles.needed_target()?);
         let (weights, offset) = (roles.weights(dataset)?, roles.offsets(dataset)?);
         let encoder = Encoder::fit(dataset, &inputs, weights.as_deref(), options)?;
@@ -165,6 +172,9 @@ impl Pipeline {
         let (link, predictors) = match &task {
             Task::Regression if matches!(estimator, Estimator::Generalised(_)) => (Link::Log, 1),
             Task::Regression if !classifies => (Link::Identity, 1),
+            Task::Outputs { names } if several::takes(&estimator) && names.len() > 1 => {
+                (Link::Identity, names.len())
+            }
             Task::Classification { classes } if classifies && classes.len() == 2 => (Link::Logit, 1),
             Task::Classification { classes }
                 if classes.len() > 2 && matches!(estimator, Estimator::Logistic(_)) =>

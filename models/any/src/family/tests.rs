@@ -88,6 +88,8 @@ fn several_numbers_come_back_from_their_bytes_and_one_is_stored_as_ever() {
     let fit = |family: &Family, names: &[&str], task: &str| {
         let settings = match family.purpose {
             Purpose::Either => Settings::default().with("task", task),
+            // Several targets have no weight of the penalty that is best for all.
+            _ if ["lasso", "elastic-net"].contains(&family.name) => Settings::default().with("alpha", "0.01"),
             _ => Settings::default(),
         };
         train(family.name, &data, &roles(names), &settings, &Context::default())
@@ -96,7 +98,7 @@ fn several_numbers_come_back_from_their_bytes_and_one_is_stored_as_ever() {
     for family in FAMILIES {
         if !family.several {
             let message = told(family, &["y", "w"], "auto");
-            let all = ["\"w\"", "besides \"y\"", family.name, "tree, forest, extra-trees learn several"];
+            let all = ["\"w\"", "besides \"y\"", family.name, "forest, extra-trees learn several"];
             assert!(all.iter().all(|part| message.contains(part)), "{message}");
             continue;
         }
@@ -110,8 +112,10 @@ fn several_numbers_come_back_from_their_bytes_and_one_is_stored_as_ever() {
         let predictions = predict(&*model);
         assert!(predictions == predict(&*same) && predictions.len() == 60);
         // Classes are refused by name; as numbers true and false are accepted, text is not.
-        assert!(told(family, &["y", "label"], "auto").contains("\"label\": holds classes"));
-        assert!(told(family, &["y", "w"], "classification").contains("\"y\": holds classes"));
+        if let Purpose::Either = family.purpose {
+            assert!(told(family, &["y", "label"], "auto").contains("\"label\": holds classes"));
+            assert!(told(family, &["y", "w"], "classification").contains("\"y\": holds classes"));
+        }
         assert!(told(family, &["y", "label"], "regression").contains("\"label\": is text"));
         let one = fit(family, &["y"], "auto").unwrap().to_bytes().unwrap();
         let file = ModelFile::parse(&one).unwrap();

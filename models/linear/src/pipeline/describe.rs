@@ -25,6 +25,7 @@ pub(super) fn describe(pipeline: &Pipeline) -> String {
                 let class = if model.intercepts.len() == 1 { 1 } else { k };
                 format!("log odds of {}", classes.get(class).map_or("", String::as_str))
             }
+            Task::Outputs { names } => names.get(k).cloned().unwrap_or_default(),
             _ if model.link == Link::Log => format!("log of {}", pipeline.target),
             _ => pipeline.target.clone(),
         };

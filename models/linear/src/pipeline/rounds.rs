@@ -168,7 +168,7 @@ impl Pipeline {
         task: Task,
     ) -> Result<Self> {
         report.warnings.splice(0..0, encoder.warnings());
-        let (kind, target) = (kind.to_owned(), roles.needed_target()?.to_owned());
+        let (kind, target) = (kind.to_owned(), roles.target_name().to_owned());
         let (offset, inference) = (roles.offset.clone(), None);
         Ok(Self { kind, estimator, encoder, model, target, offset, task, report, inference })
     }

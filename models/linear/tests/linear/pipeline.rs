@@ -6,7 +6,7 @@ use tilewise_kernels::parallel::Scheme;
 use tilewise_kernels::random::Philox;
 use tilewise_kernels::{MatMut, MatRef, parallel};
 use tilewise_linear::pipeline::{Estimator, Pipeline};
-use tilewise_linear::{DescentLoss, Errors, GradientDescent, LeastSquares, Logistic};
+use tilewise_linear::{DescentLoss, ElasticNet, Errors, GradientDescent, LeastSquares, Logistic};
 
 /// Exact in its inputs: y = 2 age - 3 [city = b] + [member] + 5, with gaps in age.
 fn table(rows: usize) -> Dataset {
@@ -64,6 +64,42 @@ fn an_exact_relation_is_found_and_told_in_original_units() {
     // That the three cities depend on each other is as it should be.
     assert!(model.report().warnings.is_empty(), "{:?}", model.report());
     assert!(model.report().stopped.contains("Cholesky"), "{:?}", model.report());
+}
+
+/// Each target has the coefficients of a fit of its own, bit for bit, also from the file; what cannot be learned so is named.
+#[test]
+fn several_targets_are_several_fits() {
+    let data = table(300);
+    let of = |estimator: &Estimator, targets: &[&str]| {
+        // What one of them has as its target is an input of none.
+        let others = ["y", "member", "species"].iter().filter(|name| !targets.contains(*name));
+        let ignore = others.map(|name| name.to_string()).collect();
+        let targets = targets.iter().map(|name| name.to_string()).collect();
+        let roles = Roles { ignore, targets, ..Roles::default() };
+        Pipeline::fit("a kind", estimator, Options::default(), &data, &roles, &Context::default())
+    };
+    let penalised = ElasticNet { alpha: 0.01, ..ElasticNet::default() };
+    for estimator in [
+        Estimator::LeastSquares(LeastSquares { l2: 0.3, ..LeastSquares::default() }),
+        Estimator::ElasticNet { params: penalised, search: None },
+    ] {
+        let both = of(&estimator, &["y", "member"]).unwrap();
+        assert_eq!(*both.task(), Task::Outputs { names: vec!["y".into(), "member".into()] });
+        let alone = ["y", "member"].map(|target| of(&estimator, &[target]).unwrap());
+        let coefficients: Vec<f64> = alone.iter().flat_map(|one| one.linear().coefficients.clone()).collect();
+        assert_eq!(both.linear().coefficients, coefficients);
+        let bytes = both.to_bytes().unwrap();
+        let again = Pipeline::from_file(&ModelFile::parse(&bytes).unwrap()).unwrap();
+        assert_eq!(again, both);
+        let answers = predict_dataset(&again, &data, None).unwrap();
+        for (target, one) in alone.iter().enumerate() {
+            let expected = predict_dataset(one, &data, None).unwrap();
+            assert!((0..300).all(|row| answers[2 * row + target] == expected[row]));
+        }
+    }
+    let descent = GradientDescent { loss: DescentLoss::Squared, ..GradientDescent::default() };
+    let refused = of(&Estimator::GradientDescent(descent), &["y", "member"]).unwrap_err().to_string();
+    assert!(refused.contains("\"member\": is a second target, besides \"y\""), "{refused}");
 }
 
 #[test]
