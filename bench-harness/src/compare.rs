@@ -154,11 +154,16 @@ pub fn find(name: &str) -> io::Result<&'static Comparison> {
 }
 
 impl Comparison {
-    /// Compares.
+    /// Compares. `keep` is given what is there after each problem, so that it is not lost when the comparison is ended.
     ///
     /// # Errors
-    /// When operands cannot be written or our own side fails; trouble with peers is reported in the answer.
-    pub fn run(&self, options: &Options, mut hear: impl FnMut(&str)) -> io::Result<Compared> {
+    /// When operands cannot be written or our own side fails, or those of `keep`; trouble with peers is reported in the answer.
+    pub fn run(
+        &self,
+        options: &Options,
+        mut hear: impl FnMut(&str),
+        mut keep: impl FnMut(&Compared) -> io::Result<()>,
+    ) -> io::Result<Compared> {
         let listed = self.listed(options)?;
         let mut compared = Compared::default();
         let place = Place::prepare(self.name, self.peers, &options.target, &mut compared.missing, &mut hear)?;
@@ -166,6 +171,8 @@ impl Comparison {
         let suited = |threads| listed.iter().filter(move |problem: &&Listed| problem.suits(threads));
         let work: f64 = options.threads.iter().flat_map(|&threads| suited(threads)).map(effort).sum();
         let (start, mut done) = (Instant::now(), 0.0);
+        let problems: usize = options.threads.iter().map(|&threads| suited(threads).count()).sum();
+        let mut solved = 0;
         for &threads in options.threads.iter().filter(|_| options.timed) {
             let mut run = Run::new(self, threads, options, &place, &probes);
             for problem in suited(threads) {
@@ -184,9 +191,13 @@ impl Comparison {
                     };
                     hear(&format!("      {}{of_best}", seconds(ours.seconds)))
                 });
+                run.tell_systems(&mut compared);
+                solved += 1;
+                compared.incomplete = vec![format!("{solved} of {problems} problems were measured")];
+                keep(&compared)?;
             }
-            run.tell_systems(&mut compared);
         }
+        compared.incomplete.clear();
         if options.timed {
             compared.incomplete = self.incomplete(&compared, &listed, &options.threads);
         }

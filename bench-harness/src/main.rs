@@ -64,7 +64,8 @@ enum Command {
         /// Measure no times, only what --seeds and --memory ask for.
         #[arg(long)]
         untimed: bool,
-        /// Write NAME.html, NAME.md and NAME.csv into the machine's folder below this one [default: `target/compare`].
+        /// Write NAME.html, NAME.md and NAME.csv into the machine's folder below this one, anew after each problem [default:
+        /// `target/compare`].
         #[arg(long)]
         out: Option<PathBuf>,
     },
@@ -218,9 +219,16 @@ fn run(command: Command) -> io::Result<bool> {
                 ));
             }
             let options = compare::Options { only, passive, timed, seeds, memory, ..measuring.comparing() };
-            let compared = comparison.run(&options, |what| eprintln!("{what}"))?;
+            let out = out.unwrap_or_else(|| target().join("compare"));
+            let machine = machine();
+            let keep = |compared: &compare::Compared| {
+                let page = report::comparison(comparison, compared, machine.clone());
+                report::write(&out, comparison.name, &page, timed.then(|| compared.csv()).as_ref())
+            };
+            let compared =
+                comparison.run(&options, |what| eprintln!("{what}"), |so_far| keep(so_far).map(drop))?;
             println!("{}: {}\n", comparison.name, comparison.about);
-            println!("{}", machine().table().text());
+            println!("{}", machine.table().text());
             if timed {
                 println!("{}", compared.table().text());
             }
@@ -228,8 +236,7 @@ fn run(command: Command) -> io::Result<bool> {
             println!("{}", compared.systems().text());
             compared.missing.iter().for_each(|what| println!("left out: {what}"));
             compared.faults().iter().for_each(|what| println!("{what}"));
-            let page = report::comparison(comparison, &compared, machine());
-            keep(out, comparison.name, &page, timed.then(|| compared.csv()).as_ref())?;
+            println!("{}", keep(&compared)?.display());
             Ok(compared.is_sound())
         }
         Command::Quality { seeds, data, quick, out } => {

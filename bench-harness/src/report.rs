@@ -7,6 +7,7 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
+use tilewise_base::replace;
 use tilewise_report::{
     Axis, BarChart, Block, Chart, Csv, Group, Machine, Page, Section, Table, percent, ratio,
 };
@@ -36,8 +37,7 @@ pub fn write(reports: &Path, name: &str, page: &Page, csv: Option<&Csv>) -> io::
     fs::create_dir_all(&folder)?;
     let put = |ending: &str, text: &str| {
         let file = folder.join(format!("{name}.{ending}"));
-        let named = |error: io::Error| io::Error::new(error.kind(), format!("{}: {error}", file.display()));
-        fs::write(&file, text).map_err(named).map(|()| file)
+        replace::write(&file, text.as_bytes()).map_err(io::Error::other).map(|()| file)
     };
     csv.map_or(Ok(()), |csv| put("csv", csv.text()).map(drop))?;
     put("md", &page.markdown())?;
