@@ -5,9 +5,9 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use tilewise_bench::case::Case;
-#[cfg(target_os = "linux")]
-use tilewise_bench::serve;
 use tilewise_bench::{cases, check, compare, report, scale};
+#[cfg(target_os = "linux")]
+use tilewise_bench::{disk, serve, spark, turns};
 use tilewise_report::{Machine, Settings};
 
 /// Checks kernels and models against naive versions, measures how they scale, compares them with peers.
@@ -45,7 +45,7 @@ enum Command {
     },
     /// Compare with other products, each in its own process, in turn, on the same bytes and threads.
     Compare {
-        /// gemm, plan, add, vecmath, vector, histogram, linear, trees, tree-threads, gbdt, gbdt-threads or serve.
+        /// gemm, plan, add, vecmath, vector, histogram, linear, trees, tree-threads, gbdt, gbdt-threads, networks, serve, spark or disk.
         name: String,
         #[command(flatten)]
         measuring: Measuring,
@@ -61,6 +61,9 @@ enum Command {
         /// Trees: measure the memory that training takes instead of times.
         #[arg(long)]
         memory: bool,
+        /// Spark, disk: rows of the table in place of those that are usual.
+        #[arg(long)]
+        rows: Option<usize>,
         /// Also write the numbers to this CSV file.
         #[arg(long)]
         csv: Option<PathBuf>,
@@ -211,7 +214,24 @@ fn run(command: Command) -> io::Result<bool> {
             println!("{}", folder.join("serve.html").display());
             Ok(findings.missing.is_empty())
         }
-        Command::Compare { name, measuring, only, passive, seeds, memory, csv } => {
+        #[cfg(target_os = "linux")]
+        Command::Compare { name, measuring, only, rows, csv, .. } if ["spark", "disk"].contains(&&*name) => {
+            let rounds = measuring.rounds.unwrap_or(if measuring.quick { 1 } else { 3 }).max(1);
+            let options = turns::Options { rounds, quick: measuring.quick, only, rows, target: target() };
+            let tell = |what: &str| eprintln!("{what}");
+            let findings =
+                if name == "spark" { spark::run(&options, tell)? } else { disk::run(&options, tell)? };
+            println!("{}", machine().table().text());
+            findings.tables().iter().for_each(|table| println!("{}", table.text()));
+            findings.missing.iter().for_each(|what| println!("left out: {what}"));
+            let (folder, page) = (target().join("compare").join(&name), findings.page(machine()));
+            write(&folder.join(format!("{name}.html")), &page.html())?;
+            write(&folder.join(format!("{name}.md")), &page.markdown())?;
+            csv.map_or(Ok(()), |file| write(&file, findings.csv().text()))?;
+            println!("{}", folder.join(format!("{name}.html")).display());
+            Ok(findings.missing.is_empty())
+        }
+        Command::Compare { name, measuring, only, passive, seeds, memory, csv, .. } => {
             let comparison = compare::find(&name)?;
             let timed = seeds == 0 && !memory;
             let options = compare::Options { only, passive, timed, seeds, memory, ..measuring.comparing() };
