@@ -91,6 +91,7 @@ _COLUMNS = {
     "label_col": "label",
     "prediction_col": "prediction",
     "probability_col": "probability",
+    "read_directly": True,
     "verbose": False,
 }
 
@@ -101,6 +102,9 @@ class TilewiseSparkEstimator(Estimator, Columns, DefaultParamsWritable, DefaultP
     label_col = Param(Params._dummy(), "label_col", "the column to predict", TypeConverters.toString)
     weight_col = Param(Params._dummy(), "weight_col", "how often each row counts", TypeConverters.toString)
     probability_col = Param(Params._dummy(), "probability_col", "the probabilities of classes", TypeConverters.toString)
+    read_directly = Param(
+        Params._dummy(), "read_directly", "tasks read Parquet files themselves, where the table is those and nothing more", TypeConverters.toBoolean
+    )
     verbose = Param(Params._dummy(), "verbose", "print a line for each round", TypeConverters.toBoolean)
 
     _DEFAULTS: dict[str, Any] = {}
@@ -181,7 +185,8 @@ class TilewiseSparkEstimator(Estimator, Columns, DefaultParamsWritable, DefaultP
         if not array:
             # Before any data is read.
             _native.Trainer(self._single._family, settings, features, roles, seed)
-        with _rounds.Partitions(dataset, features, array, others, numbers) as partitions:
+        directly = self.getOrDefault(self.read_directly)
+        with _rounds.Partitions(dataset, features, array, others, numbers, directly) as partitions:
             if partitions.rows == 0:
                 raise ValueError("the table has no rows; at least two are needed")
             if array:
