@@ -200,11 +200,10 @@ impl Place {
         let (model, answers) = (self.folder.join("model.safetensors"), temporary.join("told.csv"));
         let mut train = Command::new(&self.tilewise);
         train.args(["train", "--model", "gbdt", "--target", "label"]);
-        let depth = format!("max_depth={DEPTH}");
-        let stages = format!("stages={STAGES}");
-        for setting in
-            [&stages, &depth, "max_leaves=none", "min_samples_leaf=20", "min_child_weight=0.001", "l2=1"]
-        {
+        let (depth, stages) = (format!("max_depth={DEPTH}"), format!("stages={STAGES}"));
+        // The label is a number.
+        train.args(["--set", "task=classification", "--set", &stages, "--set", &depth]);
+        for setting in ["max_leaves=none", "min_samples_leaf=20", "min_child_weight=0.001", "l2=1"] {
             train.args(["--set", setting]);
         }
         train.arg("--data").arg(table).arg("--out").arg(&model);
