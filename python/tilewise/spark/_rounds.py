@@ -16,12 +16,13 @@ import warnings
 from collections.abc import Callable, Iterator
 
 import pyarrow as pa
-from pyspark.sql import DataFrame
+from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 from pyspark.sql.utils import is_remote
 
 from .._native import VERSION, Model, Trainer
 from . import _files, _worker
+from ._checkpoint import Checkpoint
 
 log = logging.getLogger("tilewise.spark")
 
@@ -33,7 +34,7 @@ class Partitions:
     """The partitions of a table, stored by the executors. Ends as a context."""
 
     def __init__(
-        self, rows: DataFrame, features: list[str], array: bool, others: list[str], numbers: str | None = None, directly: bool = True
+        self, rows: DataFrame, features: list[str], array: str | None, others: list[str], numbers: str | None = None, directly: bool = True
     ) -> None:
         self._plan = _worker.Plan(uuid.uuid4().hex, features, array, others, numbers)
         self._rows = rows.select(*[f"`{name}`" for name in features + others + ([numbers] if numbers else [])])
@@ -117,6 +118,11 @@ class Partitions:
                 f"partition {partition} was read again and its rows are not what they were: a source that gives other rows each "
                 "time, or divides them otherwise, cannot be trained on; write it to files first"
             )
+
+    @property
+    def hashes(self) -> list[list]:
+        """What the rows of each partition are, in their order."""
+        return [[partition, token["rows"], token["hash"]] for partition, token in sorted(self._known.items())]
 
     @property
     def rows(self) -> int:
@@ -212,11 +218,20 @@ def told() -> Iterator[None]:
         raise
 
 
-def train(trainer: Trainer, partitions: Partitions, show: bool) -> Model:
-    """Runs the rounds of a trainer."""
+def train(trainer: Trainer, partitions: Partitions, show: bool, checkpoint: Checkpoint | None = None) -> Model:
+    """Runs the rounds of a trainer; those that a checkpoint has kept are not asked for again."""
     done, told = 0, ""
+    for answers in checkpoint.kept() if checkpoint else ():
+        trainer.request()
+        trainer.advance(answers)
+        done += 1
+    if done:
+        log.info("went on after round %d", done)
     while (request := trainer.request()) is not None:
-        trainer.advance(partitions.ask(request))
+        answers = partitions.ask(request)
+        if checkpoint:
+            checkpoint.keep(answers)
+        trainer.advance(answers)
         done += 1
         most = trainer.at_most()
         line = f"round {done}" + (f" of at most {most}" if most else "") + f": {trainer.note()}"
@@ -228,14 +243,24 @@ def train(trainer: Trainer, partitions: Partitions, show: bool) -> Model:
     return trainer.finish()
 
 
-def advise(setting: Callable[[str, str], str]) -> None:
-    """Tells of settings that cost time; `setting(key, default)` reads one."""
+def cores_of_executors(spark: SparkSession) -> int | None:
+    """The cores of the largest executor that there is; None over Spark Connect, which does not tell, and where all is one process."""
+    if is_remote():
+        return None
+    executors = spark.sparkContext._jsc.sc().statusStore().executorList(True)
+    found = [executors.apply(i) for i in range(executors.size())]
+    return max((one.totalCores() for one in found if one.id() != "driver"), default=None)
+
+
+def advise(setting: Callable[[str, str], str], seen: int | None = None) -> None:
+    """Tells of settings that cost time; `setting(key, default)` reads one, `seen` is how many cores executors have, as far as that is
+    known: without `spark.executor.cores` a standalone cluster gives them all that a worker has."""
 
     def number(key: str, default: int) -> int:
         text = setting(key, str(default))
         return int(text) if text.isdigit() else default
 
-    cores, cpus = number("spark.executor.cores", 1), number("spark.task.cpus", 1)
+    cores, cpus = number("spark.executor.cores", seen or 1), number("spark.task.cpus", 1)
     advice = []
     if setting("spark.python.unix.domain.socket.enabled", "false") != "true":
         advice.append("spark.python.unix.domain.socket.enabled=true spares every task a wait for the loopback connection")

@@ -57,8 +57,8 @@ class Plan:
 
     name: str
     features: list[str]
-    #: Whether there is one column of arrays.
-    array: bool
+    #: With what the names of numbers begin where there is one column of arrays; else none.
+    array: str | None
     others: list[str]
     #: The column that numbers rows, if there is one.
     numbers: str | None = None
@@ -106,10 +106,10 @@ def table_of(rows: pa.Table, plan: Plan) -> tuple[_native.Table, int]:
     """The rows as a table of the compiled part, and the number of its features."""
     table = _native.Table()
     width = len(plan.features)
-    if plan.array:
+    if plan.array is not None:
         arrays = _arrow.matrix(rows.column(plan.features[0]))
         width = arrays.shape[1]
-        table.matrix([f"x{i}" for i in range(width)], arrays)
+        table.matrix([f"{plan.array}{i}" for i in range(width)], arrays)
     else:
         for name in plan.features:
             _arrow.add(table, name, rows.column(name))
@@ -239,7 +239,9 @@ def predict(model: bytes, features: list[str], array: bool, columns: tuple[pa.Ar
     if len(columns[0]) == 0:
         return np.empty((0, len(loaded.outputs) or 1))
     rows = pa.Table.from_arrays(list(columns), names=features)
-    table, width = table_of(rows, Plan("", features, array, []))
+    # Numbers of arrays have the names of the inputs, which end in their places.
+    (first, _), *_ = loaded.inputs
+    table, width = table_of(rows, Plan("", features, first[:-1] if array else None, []))
     if array and width != len(loaded.inputs):
         raise ValueError(f"arrays of features have {width} numbers, and the model was fitted on {len(loaded.inputs)}")
     return loaded.predict(table, True, context.cpus() if context else 1)
