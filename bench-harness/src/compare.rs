@@ -28,6 +28,7 @@ use peers::{OURS, Peer, Place};
 pub use problems::Quality;
 use problems::{Agreement, Listed};
 use system::System;
+pub(crate) use trees::dense_binary;
 pub use trees::{RealData, Scores, quality};
 
 /// A set of problems and the systems that solve them.

@@ -5,6 +5,9 @@ pub mod case;
 pub mod cases;
 pub mod check;
 pub mod compare;
+// Memory of processes is read from /proc.
+#[cfg(target_os = "linux")]
+pub mod disk;
 pub mod operand;
 pub mod report;
 pub mod roofline;
@@ -12,3 +15,7 @@ pub mod scale;
 // Its load generator is built on epoll.
 #[cfg(target_os = "linux")]
 pub mod serve;
+#[cfg(target_os = "linux")]
+pub mod spark;
+#[cfg(target_os = "linux")]
+pub mod turns;

@@ -5,9 +5,9 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use tilewise_bench::case::Case;
-#[cfg(target_os = "linux")]
-use tilewise_bench::serve;
 use tilewise_bench::{cases, check, compare, report, scale};
+#[cfg(target_os = "linux")]
+use tilewise_bench::{disk, serve, spark, turns};
 use tilewise_report::{Csv, Machine, Page, Settings};
 
 /// Checks kernels and models against naive versions, measures how they scale, compares them with peers.
@@ -45,7 +45,7 @@ enum Command {
     },
     /// Compare with other products, each in its own process, in turn, on the same bytes and threads.
     Compare {
-        /// gemm, plan, add, vecmath, vector, histogram, linear, trees, tree-threads, gbdt, gbdt-threads, networks or serve.
+        /// gemm, plan, add, vecmath, vector, histogram, linear, trees, tree-threads, gbdt, gbdt-threads, networks, serve, spark or disk.
         name: String,
         #[command(flatten)]
         measuring: Measuring,
@@ -64,6 +64,9 @@ enum Command {
         /// Measure no times, only what --seeds and --memory ask for.
         #[arg(long)]
         untimed: bool,
+        /// Spark, disk: rows of the table in place of those that are usual.
+        #[arg(long)]
+        rows: Option<usize>,
         /// Write NAME.html, NAME.md and NAME.csv into the machine's folder below this one, anew after each problem [default:
         /// `target/compare`].
         #[arg(long)]
@@ -210,7 +213,20 @@ fn run(command: Command) -> io::Result<bool> {
             keep(out, "serve", &serve::page(&findings, machine()), Some(&findings.csv()))?;
             Ok(findings.missing.is_empty())
         }
-        Command::Compare { name, measuring, only, passive, seeds, memory, untimed, out } => {
+        #[cfg(target_os = "linux")]
+        Command::Compare { name, measuring, only, rows, out, .. } if ["spark", "disk"].contains(&&*name) => {
+            let rounds = measuring.rounds.unwrap_or(if measuring.quick { 1 } else { 3 }).max(1);
+            let options = turns::Options { rounds, quick: measuring.quick, only, rows, target: target() };
+            let tell = |what: &str| eprintln!("{what}");
+            let findings =
+                if name == "spark" { spark::run(&options, tell)? } else { disk::run(&options, tell)? };
+            println!("{}", machine().table().text());
+            findings.tables().iter().for_each(|table| println!("{}", table.text()));
+            findings.missing.iter().for_each(|what| println!("left out: {what}"));
+            keep(out, &name, &findings.page(machine()), Some(&findings.csv()))?;
+            Ok(findings.missing.is_empty())
+        }
+        Command::Compare { name, measuring, only, passive, seeds, memory, untimed, out, .. } => {
             let comparison = compare::find(&name)?;
             let timed = !untimed;
             if untimed && seeds == 0 && !memory {

@@ -14,6 +14,7 @@ mod real;
 mod seeds;
 mod tables;
 
+pub(crate) use data::dense_binary;
 pub(super) use memory::memory;
 pub(super) use ours::Worker;
 pub use real::{RealData, quality};

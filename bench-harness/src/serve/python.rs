@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 /// Where the lists and the services are.
-pub(super) fn scripts() -> PathBuf {
+pub(crate) fn scripts() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("python")
 }
 
@@ -13,7 +13,7 @@ pub(super) fn scripts() -> PathBuf {
 ///
 /// # Errors
 /// With the end of what it printed when it fails.
-pub(super) fn succeed(command: &mut Command) -> Result<()> {
+pub(crate) fn succeed(command: &mut Command) -> Result<()> {
     let done = command.stdin(Stdio::null()).output()?;
     if done.status.success() {
         return Ok(());
@@ -28,7 +28,7 @@ pub(super) fn succeed(command: &mut Command) -> Result<()> {
 ///
 /// # Errors
 /// When it cannot be made, for instance because a package does not install.
-pub(super) fn environment(folder: &Path, name: &str) -> Result<PathBuf> {
+pub(crate) fn environment(folder: &Path, name: &str) -> Result<PathBuf> {
     let environment = folder.join(name);
     let (list, done) = (scripts().join(format!("{name}.txt")), environment.join("installed"));
     let wanted = std::fs::read(&list)?;

@@ -26,9 +26,10 @@ def free_port():
 
 
 class Cluster:
-    """Starts with two workers of one core. What it writes goes to a folder that is removed with it."""
+    """Starts with two workers of one core and so much memory. What it writes goes to a folder that is removed with it."""
 
-    def __init__(self, workers=2):
+    def __init__(self, workers=2, memory="1200m"):
+        self._memory = memory
         self._folder = tempfile.TemporaryDirectory(prefix="tilewise-spark-", ignore_cleanup_errors=True)
         self.folder = Path(self._folder.name)
         self._processes = []
@@ -73,7 +74,7 @@ class Cluster:
         return process
 
     def add_worker(self):
-        arguments = ["--host", "127.0.0.1", "--port", "0", "--webui-port", "0", "--cores", "1", "--memory", "1200m"]
+        arguments = ["--host", "127.0.0.1", "--port", "0", "--webui-port", "0", "--cores", "1", "--memory", self._memory]
         return self._start("worker", ["org.apache.spark.deploy.worker.Worker", *arguments, self.url])
 
     @contextlib.contextmanager

@@ -83,6 +83,18 @@ def test_arrays_and_vectors_are_columns_too(spark):
             SparkLinearRegression().fit(rows)
 
 
+def test_numbers_of_arrays_get_names_that_no_other_column_has(spark):
+    rows = [([float(i), float(i * i % 7)], 2.0 * i, 1.0 + i % 2) for i in range(40)]
+    expected = None
+    for label, weight, stem in (("label", "x", "x"), ("x7", "weight", "features_"), ("x1", "features_0", "features__")):
+        frame = spark.createDataFrame(rows, ["features", label, weight])
+        model = SparkLinearRegression(label_col=label, weight_col=weight).fit(frame)
+        assert [name for name, _ in model.native.inputs] == [f"{stem}0", f"{stem}1"]
+        told = [row["prediction"] for row in model.transform(frame).orderBy(label).collect()]
+        expected = expected or told
+        assert told == expected
+
+
 def test_what_is_wrong_is_told_in_a_line(spark):
     frame = spark.createDataFrame(mixed(40)).repartition(2)
     linear = SparkLinearRegression(features_col=INPUTS, label_col="score")

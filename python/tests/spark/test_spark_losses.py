@@ -105,6 +105,10 @@ def test_slow_settings_are_told(spark, rows):
         _rounds.advise(slow.get)
     for word in ("spark.python.unix.domain.socket.enabled=true", "spark.task.cpus=4", "spark.python.worker.reuse=true"):
         assert word in str(told[0].message)
+    # Without the setting an executor has what it was given: one core, here, and a standalone cluster gives all of a worker.
+    assert _rounds.cores_of_executors(spark) == 1
+    with pytest.warns(UserWarning, match="spark.task.cpus=8, the cores of an executor"):
+        _rounds.advise({"spark.python.unix.domain.socket.enabled": "true"}.get, 8)
 
 
 def test_executors_without_the_package_are_told_of(spark):

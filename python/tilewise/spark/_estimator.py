@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import os
+import re
 import warnings
 from os import PathLike
 from typing import Any
@@ -31,6 +32,7 @@ from sklearn.exceptions import ConvergenceWarning
 from .. import _native
 from .._base import text
 from . import _rounds, _worker
+from ._checkpoint import Checkpoint
 
 _VECTOR = "vector"
 _ACCEPTED = "numbers, text, booleans, arrays of numbers and vectors are accepted"
@@ -77,6 +79,14 @@ def _is_array(kind: T.DataType) -> bool:
     return isinstance(kind, T.UserDefinedType) and kind.simpleString() == _VECTOR
 
 
+def _stem(features: str, others: list[str | None]) -> str:
+    """With what the names of numbers in an array begin: x, so that they are x0, x1 and so on, but where another column has such a name."""
+    stem = "x"
+    while any(other is not None and re.fullmatch(re.escape(stem) + "[0-9]+", other) for other in others):
+        stem = f"{features}_" if stem == "x" else f"{stem}_"
+    return stem
+
+
 def column(frame: DataFrame, name: str) -> T.DataType:
     """The type of a column."""
     for field in frame.schema.fields:
@@ -91,6 +101,7 @@ _COLUMNS = {
     "label_col": "label",
     "prediction_col": "prediction",
     "probability_col": "probability",
+    "read_directly": True,
     "verbose": False,
 }
 
@@ -101,6 +112,12 @@ class TilewiseSparkEstimator(Estimator, Columns, DefaultParamsWritable, DefaultP
     label_col = Param(Params._dummy(), "label_col", "the column to predict", TypeConverters.toString)
     weight_col = Param(Params._dummy(), "weight_col", "how often each row counts", TypeConverters.toString)
     probability_col = Param(Params._dummy(), "probability_col", "the probabilities of classes", TypeConverters.toString)
+    read_directly = Param(
+        Params._dummy(), "read_directly", "tasks read Parquet files themselves, where the table is those and nothing more", TypeConverters.toBoolean
+    )
+    checkpoint_dir = Param(
+        Params._dummy(), "checkpoint_dir", "a folder of the driver, from which a fit goes on whose driver was lost", TypeConverters.toString
+    )
     verbose = Param(Params._dummy(), "verbose", "print a line for each round", TypeConverters.toBoolean)
 
     _DEFAULTS: dict[str, Any] = {}
@@ -174,24 +191,29 @@ class TilewiseSparkEstimator(Estimator, Columns, DefaultParamsWritable, DefaultP
         roles = self._roles(dataset, features)
         others = [name for name in (*roles["targets"], roles["weight"]) if name]
         conf = dataset.sparkSession.conf
-        _rounds.advise(lambda key, default: conf.get(key, default) or default)
+        cores = _rounds.cores_of_executors(dataset.sparkSession)
+        _rounds.advise(lambda key, default: conf.get(key, default) or default, cores)
         settings, seed, numbers = self._settings(), self._seed(), self._numbers(dataset)
         if numbers in [*features, *others]:
             raise ValueError(f"column {numbers!r} numbers rows; it can have no other part")
         if not array:
             # Before any data is read.
             _native.Trainer(self._single._family, settings, features, roles, seed)
-        with _rounds.Partitions(dataset, features, array, others, numbers) as partitions:
+        directly = self.getOrDefault(self.read_directly)
+        stem = _stem(features[0], [*others, numbers]) if array else None
+        with _rounds.Partitions(dataset, features, stem, others, numbers, directly) as partitions:
             if partitions.rows == 0:
                 raise ValueError("the table has no rows; at least two are needed")
-            if array:
-                inputs = [f"x{i}" for i in range(partitions.width)]
-                if taken := [name for name in others if name in inputs]:
-                    raise ValueError(f"column {taken[0]!r} has the name that a number of the features gets; give it another")
-            else:
-                inputs = features
+            inputs = [f"{stem}{i}" for i in range(partitions.width)] if array else features
             trainer = _native.Trainer(self._single._family, settings, inputs, roles, seed)
-            model = _rounds.train(trainer, partitions, self.getOrDefault(self.verbose))
+            show = self.getOrDefault(self.verbose)
+            if self._has("checkpoint_dir"):
+                about = {"family": self._single._family, "settings": settings, "inputs": inputs, "roles": roles, "seed": seed}
+                about |= {"partitions": partitions.hashes, "version": _native.VERSION}
+                with Checkpoint(self.getOrDefault(self.checkpoint_dir), about) as checkpoint:
+                    model = _rounds.train(trainer, partitions, show, checkpoint)
+            else:
+                model = _rounds.train(trainer, partitions, show)
         report = model.report
         for warning in report["warnings"] or ([] if report["converged"] else [report["stopped"]]):
             kind = UserWarning if report["converged"] else ConvergenceWarning

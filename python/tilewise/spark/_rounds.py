@@ -16,12 +16,13 @@ import warnings
 from collections.abc import Callable, Iterator
 
 import pyarrow as pa
-from pyspark.sql import DataFrame
+from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 from pyspark.sql.utils import is_remote
 
 from .._native import VERSION, Model, Trainer
-from . import _worker
+from . import _files, _worker
+from ._checkpoint import Checkpoint
 
 log = logging.getLogger("tilewise.spark")
 
@@ -33,10 +34,12 @@ class Partitions:
     """The partitions of a table, stored by the executors. Ends as a context."""
 
     def __init__(
-        self, rows: DataFrame, features: list[str], array: bool, others: list[str], numbers: str | None = None
+        self, rows: DataFrame, features: list[str], array: str | None, others: list[str], numbers: str | None = None, directly: bool = True
     ) -> None:
         self._plan = _worker.Plan(uuid.uuid4().hex, features, array, others, numbers)
         self._rows = rows.select(*[f"`{name}`" for name in features + others + ([numbers] if numbers else [])])
+        #: The parts of files that partitions are, where tasks read these themselves.
+        self._splits = _files.splits(self._rows) if directly else None
         self._known: dict[int, dict] = {}
         self._stored = False
         self._tokens: DataFrame | None = None
@@ -51,13 +54,18 @@ class Partitions:
             raise
 
     def _build(self) -> None:
-        build = functools.partial(_worker.build, plan=self._plan)
-        self._tokens = self._rows.mapInArrow(build, _worker.TOKEN_DDL).persist()
+        self._tokens = self._built().persist()
         self._stored = True
         # Of the tokens where Spark has RDDs: an empty job over them took 33 ms, and 54 ms over a table, which is planned anew each
         # time. Spark Connect has none.
         self._rdd = None if is_remote() else self._tokens.rdd
         tokens = {token["partition"]: token for token in collected(self._tokens)}
+        if unread := [token["unread"] for token in tokens.values() if token["unread"] is not None]:
+            log.info("files go through Spark: %s", unread[0])
+            self._forget()
+            self._splits = None
+            self._build()
+            return
         for partition, token in sorted(tokens.items()):
             if token["version"] != VERSION:
                 raise RuntimeError(
@@ -68,6 +76,16 @@ class Partitions:
             for partition in sorted(self._known.keys() | tokens.keys()):
                 self._compare(partition, self._known.get(partition, {}).get("hash"), tokens.get(partition, {}).get("hash"))
         self._known = tokens
+
+    def _built(self) -> DataFrame:
+        """The tokens of partitions, to be made."""
+        if self._splits is None:
+            return self._rows.mapInArrow(functools.partial(_worker.build, plan=self._plan), _worker.TOKEN_DDL)
+        build = functools.partial(
+            _worker.build_of_files, plan=self._plan, splits=self._splits, columns=_files.wanted(self._rows)
+        )
+        count = len(self._splits)
+        return self._rows.sparkSession.range(0, count, 1, count).mapInArrow(build, _worker.TOKEN_DDL)
 
     def _check_numbers(self) -> None:
         """Before rows are sent by them: they must be as many as the largest says."""
@@ -87,7 +105,7 @@ class Partitions:
         # Numbers are checked where rows are stored: those of no row go anywhere.
         place = F.least(F.greatest(F.floor(number.cast("double") * parts / rows), F.lit(0)), F.lit(parts - 1))
         self._rows = self._rows.repartitionById(parts, F.coalesce(place, F.lit(0)).cast("int"))
-        self._known = {}
+        self._known, self._splits = {}, None
         self._build()
         if any(token["scattered"] for token in self._known.values()):
             raise ValueError(
@@ -100,6 +118,11 @@ class Partitions:
                 f"partition {partition} was read again and its rows are not what they were: a source that gives other rows each "
                 "time, or divides them otherwise, cannot be trained on; write it to files first"
             )
+
+    @property
+    def hashes(self) -> list[list]:
+        """What the rows of each partition are, in their order."""
+        return [[partition, token["rows"], token["hash"]] for partition, token in sorted(self._known.items())]
 
     @property
     def rows(self) -> int:
@@ -195,11 +218,20 @@ def told() -> Iterator[None]:
         raise
 
 
-def train(trainer: Trainer, partitions: Partitions, show: bool) -> Model:
-    """Runs the rounds of a trainer."""
+def train(trainer: Trainer, partitions: Partitions, show: bool, checkpoint: Checkpoint | None = None) -> Model:
+    """Runs the rounds of a trainer; those that a checkpoint has kept are not asked for again."""
     done, told = 0, ""
+    for answers in checkpoint.kept() if checkpoint else ():
+        trainer.request()
+        trainer.advance(answers)
+        done += 1
+    if done:
+        log.info("went on after round %d", done)
     while (request := trainer.request()) is not None:
-        trainer.advance(partitions.ask(request))
+        answers = partitions.ask(request)
+        if checkpoint:
+            checkpoint.keep(answers)
+        trainer.advance(answers)
         done += 1
         most = trainer.at_most()
         line = f"round {done}" + (f" of at most {most}" if most else "") + f": {trainer.note()}"
@@ -211,14 +243,24 @@ def train(trainer: Trainer, partitions: Partitions, show: bool) -> Model:
     return trainer.finish()
 
 
-def advise(setting: Callable[[str, str], str]) -> None:
-    """Tells of settings that cost time; `setting(key, default)` reads one."""
+def cores_of_executors(spark: SparkSession) -> int | None:
+    """The cores of the largest executor that there is; None over Spark Connect, which does not tell, and where all is one process."""
+    if is_remote():
+        return None
+    executors = spark.sparkContext._jsc.sc().statusStore().executorList(True)
+    found = [executors.apply(i) for i in range(executors.size())]
+    return max((one.totalCores() for one in found if one.id() != "driver"), default=None)
+
+
+def advise(setting: Callable[[str, str], str], seen: int | None = None) -> None:
+    """Tells of settings that cost time; `setting(key, default)` reads one, `seen` is how many cores executors have, as far as that is
+    known: without `spark.executor.cores` a standalone cluster gives them all that a worker has."""
 
     def number(key: str, default: int) -> int:
         text = setting(key, str(default))
         return int(text) if text.isdigit() else default
 
-    cores, cpus = number("spark.executor.cores", 1), number("spark.task.cpus", 1)
+    cores, cpus = number("spark.executor.cores", seen or 1), number("spark.task.cpus", 1)
     advice = []
     if setting("spark.python.unix.domain.socket.enabled", "false") != "true":
         advice.append("spark.python.unix.domain.socket.enabled=true spares every task a wait for the loopback connection")

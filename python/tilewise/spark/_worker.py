@@ -21,10 +21,10 @@ import pyarrow.compute as pc
 from pyspark import TaskContext
 
 from .. import _native
-from . import _arrow
+from . import _arrow, _files
 
 #: What stands for a partition: who made it, where its rows are, and what they are. `scattered` tells that the numbers of its rows do
-#: not follow each other, so nothing is stored.
+#: not follow each other, so nothing is stored; `unread` why this process cannot read the files that the partition is.
 TOKEN = pa.schema(
     {
         "partition": pa.int32(),
@@ -35,13 +35,14 @@ TOKEN = pa.schema(
         "host": pa.string(),
         "version": pa.string(),
         "error": pa.string(),
+        "unread": pa.string(),
         "scattered": pa.bool_(),
         "least": pa.int64(),
         "largest": pa.int64(),
     }
 )
 TOKEN_DDL = (
-    "partition int, rows bigint, width int, hash string, path string, host string, version string, error string, "
+    "partition int, rows bigint, width int, hash string, path string, host string, version string, error string, unread string, "
     "scattered boolean, least bigint, largest bigint"
 )
 
@@ -56,8 +57,8 @@ class Plan:
 
     name: str
     features: list[str]
-    #: Whether there is one column of arrays.
-    array: bool
+    #: With what the names of numbers begin where there is one column of arrays; else none.
+    array: str | None
     others: list[str]
     #: The column that numbers rows, if there is one.
     numbers: str | None = None
@@ -80,9 +81,9 @@ def _prune() -> None:
         del _open[gone]
 
 
-def _span(batches: list[pa.RecordBatch], numbers: str) -> dict:
+def _span(rows: pa.Table, numbers: str) -> dict:
     """The least and the largest number of a row; none where there are none."""
-    ends = pc.min_max(pa.Table.from_batches(batches).column(numbers))
+    ends = pc.min_max(rows.column(numbers))
     least, largest = ends["min"].as_py(), ends["max"].as_py()
     if least is None or not all(abs(end) < 2**53 for end in (least, largest)):
         return {}
@@ -105,10 +106,10 @@ def table_of(rows: pa.Table, plan: Plan) -> tuple[_native.Table, int]:
     """The rows as a table of the compiled part, and the number of its features."""
     table = _native.Table()
     width = len(plan.features)
-    if plan.array:
+    if plan.array is not None:
         arrays = _arrow.matrix(rows.column(plan.features[0]))
         width = arrays.shape[1]
-        table.matrix([f"x{i}" for i in range(width)], arrays)
+        table.matrix([f"{plan.array}{i}" for i in range(width)], arrays)
     else:
         for name in plan.features:
             _arrow.add(table, name, rows.column(name))
@@ -122,12 +123,28 @@ def table_of(rows: pa.Table, plan: Plan) -> tuple[_native.Table, int]:
 def build(batches: Iterable[pa.RecordBatch], plan: Plan) -> Iterator[pa.RecordBatch]:
     """Stores the rows of this partition, and yields its token; nothing for a partition without rows."""
     batches = [batch for batch in batches if batch.num_rows]
-    if not batches:
-        return
-    task = TaskContext.get()
-    partition = task.partitionId()
-    token = {
-        "partition": partition,
+    if batches:
+        yield pa.RecordBatch.from_pylist([_stored(pa.Table.from_batches(batches), plan)], schema=TOKEN)
+
+
+def build_of_files(
+    batches: Iterable[pa.RecordBatch], plan: Plan, splits: list[list[_files.Split]], columns: pa.Schema
+) -> Iterator[pa.RecordBatch]:
+    """As `build`, of the files that this partition is; a row that comes in is its number."""
+    for number in [row["id"] for batch in batches for row in batch.to_pylist()]:
+        try:
+            rows = _files.read(splits[number], columns, TaskContext.get().cpus() > 1)
+        except _files.Unread as error:
+            yield pa.RecordBatch.from_pylist([_token() | {"unread": str(error)}], schema=TOKEN)
+            continue
+        if rows.num_rows:
+            yield pa.RecordBatch.from_pylist([_stored(rows, plan)], schema=TOKEN)
+
+
+def _token() -> dict:
+    """That of this partition before anything is known of it."""
+    return {
+        "partition": TaskContext.get().partitionId(),
         "host": socket.gethostname(),
         "version": _native.VERSION,
         "rows": 0,
@@ -135,26 +152,33 @@ def build(batches: Iterable[pa.RecordBatch], plan: Plan) -> Iterator[pa.RecordBa
         "hash": "",
         "path": "",
         "error": None,
+        "unread": None,
         "scattered": False,
         "least": None,
         "largest": None,
     }
+
+
+def _stored(rows: pa.Table, plan: Plan) -> dict:
+    """Stores rows, at least one; the token."""
+    token = _token()
+    partition, count = token["partition"], rows.num_rows
     _prune()
     try:
         if plan.numbers is not None:
-            token |= _span(batches, plan.numbers)
-        table, width = table_of(pa.Table.from_batches(batches), plan)
+            token |= _span(rows, plan.numbers)
+        table, width = table_of(rows, plan)
         path = os.path.join(_folder(partition), f"tilewise-{plan.name}-{partition}.part")
-        piece = _native.Piece.create(path, table, task.cpus(), plan.numbers)
+        piece = _native.Piece.create(path, table, TaskContext.get().cpus(), plan.numbers)
         if piece is None:
-            token |= {"rows": sum(batch.num_rows for batch in batches), "scattered": True}
+            token |= {"rows": count, "scattered": True}
         else:
             _open[path] = piece
             token |= {"rows": piece.rows, "width": width, "hash": piece.hash, "path": path}
     except ValueError as error:
         # What is wrong with the data is wrong at the next attempt too.
         token["error"] = str(error)
-    yield pa.RecordBatch.from_pylist([token], schema=TOKEN)
+    return token
 
 
 def _tokens(batches: Iterable[pa.RecordBatch]) -> list[dict]:
@@ -215,7 +239,9 @@ def predict(model: bytes, features: list[str], array: bool, columns: tuple[pa.Ar
     if len(columns[0]) == 0:
         return np.empty((0, len(loaded.outputs) or 1))
     rows = pa.Table.from_arrays(list(columns), names=features)
-    table, width = table_of(rows, Plan("", features, array, []))
+    # Numbers of arrays have the names of the inputs, which end in their places.
+    (first, _), *_ = loaded.inputs
+    table, width = table_of(rows, Plan("", features, first[:-1] if array else None, []))
     if array and width != len(loaded.inputs):
         raise ValueError(f"arrays of features have {width} numbers, and the model was fitted on {len(loaded.inputs)}")
     return loaded.predict(table, True, context.cpus() if context else 1)

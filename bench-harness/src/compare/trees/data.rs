@@ -93,7 +93,7 @@ impl Stream {
 
 /// As measurements are: products of features, a sine, a threshold, half of the 28 features with a heavy tail; logistic noise,
 /// so that nobody reaches an AUC above about 0.87.
-fn dense_binary(rows: usize, seed: u64) -> (Vec<f64>, Vec<u32>) {
+pub(crate) fn dense_binary(rows: usize, seed: u64) -> (Vec<f64>, Vec<u32>) {
     const FEATURES: usize = 28;
     let mut stream = Stream::new(seed, "dense binary");
     let (mut x, mut y) = (Vec::with_capacity(rows * FEATURES), Vec::with_capacity(rows));

@@ -1,0 +1,34 @@
+"""Makes files of rows that the harness drew. Arguments: raw rows (f32, row by row, the last number the label), numbers in a row,
+rows of a group, and the files to write, by their ends .parquet or .csv.
+
+Nothing is held but one group of rows.
+"""
+
+import sys
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.csv as csv
+import pyarrow.parquet as pq
+
+
+def groups(raw, width, rows):
+    columns = pa.schema([(f"f{i}", pa.float32()) for i in range(width - 1)] + [("label", pa.int32())])
+    with open(raw, "rb") as file:
+        while (numbers := np.fromfile(file, np.float32, rows * width)).size:
+            numbers = numbers.reshape(-1, width).T
+            cells = [pa.array(np.ascontiguousarray(column)) for column in numbers[:-1]]
+            yield pa.table([*cells, pa.array(numbers[-1].astype(np.int32))], schema=columns)
+
+
+if __name__ == "__main__":
+    raw, width, rows, *files = sys.argv[1:]
+    writers = {}
+    for group in groups(raw, int(width), int(rows)):
+        for file in files:
+            if file not in writers:
+                kind = pq.ParquetWriter if file.endswith(".parquet") else csv.CSVWriter
+                writers[file] = kind(file, group.schema)
+            writers[file].write_table(group)
+    for writer in writers.values():
+        writer.close()
