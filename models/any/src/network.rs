@@ -2,9 +2,9 @@
 
 use crate::family::{TASK, task};
 use crate::linear::NOT_NEGATIVE;
-use crate::{Family, Purpose, Setting, Settings};
+use crate::{Family, Format, Purpose, Setting, Settings};
 use tilewise_base::{Error, Result};
-use tilewise_network::pipeline::{Parameters, Pipeline};
+use tilewise_network::pipeline::{Embedded, Parameters, Pipeline};
 use tilewise_network::{Function, Initialiser, Optimiser, Plateau, Schedule, Training};
 
 const WHOLE: &str = "a whole number above 0";
@@ -20,6 +20,18 @@ const ACTIVATION: Setting = Setting {
     default: "relu",
     accepted: "relu, leaky-relu, gelu, silu, tanh or sigmoid",
     doc: "the function behind each hidden layer",
+};
+const EMBEDDING: Setting = Setting {
+    key: "embedding",
+    default: "none",
+    accepted: "none, or a whole number above 0",
+    doc: "columns of at least so many categories get a learned vector for each (and one for missing and unknown ones) instead of a column for each",
+};
+const EMBEDDING_WIDTH: Setting = Setting {
+    key: "embedding_width",
+    default: "auto",
+    accepted: "auto, or a whole number from 1 to 1024",
+    doc: "numbers of such a vector; auto is 1.6 x categories^0.56, at most 64",
 };
 const OPTIMISER: Setting = Setting {
     key: "optimiser",
@@ -131,6 +143,8 @@ pub(crate) static NETWORK: Family = Family {
     survival: false,
     settings: &[&[
         HIDDEN,
+        EMBEDDING,
+        EMBEDDING_WIDTH,
         ACTIVATION,
         OPTIMISER,
         LEARNING_RATE,
@@ -159,7 +173,10 @@ pub(crate) static NETWORK: Family = Family {
     },
     load: |file| Ok(Box::new(Pipeline::from_file(file)?)),
     pieces: None,
-    exported: None,
+    exported: Some(|file, format| match format {
+        Format::Onnx => Pipeline::from_file(file)?.to_onnx(),
+        other => Err(Error::parameter("to", other, "of networks onnx is")),
+    }),
 };
 
 fn parameters(settings: &Settings) -> Result<Parameters> {
@@ -204,6 +221,7 @@ fn parameters(settings: &Settings) -> Result<Parameters> {
         [("auto", Initialiser::Auto), ("kaiming", Initialiser::Kaiming), ("xavier", Initialiser::Xavier)];
     Ok(Parameters {
         hidden: hidden(settings)?,
+        embedding: embedding(settings)?,
         function: settings.word(&ACTIVATION, &functions)?,
         dropout: share(&DROPOUT)?,
         initialiser: settings.word(&INITIALISER, &initialisers)?,
@@ -225,6 +243,26 @@ fn parameters(settings: &Settings) -> Result<Parameters> {
             patience: whole(&PATIENCE)?,
         },
     })
+}
+
+fn embedding(settings: &Settings) -> Result<Option<Embedded>> {
+    let number = |setting: &Setting, none: &str, most: usize| {
+        let text: String = settings.get(setting)?;
+        if text == none {
+            return Ok(None);
+        }
+        let number = text.parse().ok().filter(|number| (1..=most).contains(number));
+        number
+            .map(Some)
+            .ok_or_else(|| Error::parameter(setting.key, &text, format!("{} is", setting.accepted)))
+    };
+    let (from, width) = (number(&EMBEDDING, "none", usize::MAX)?, number(&EMBEDDING_WIDTH, "auto", 1024)?);
+    match (from, width) {
+        (None, Some(width)) => {
+            Err(Error::parameter(EMBEDDING_WIDTH.key, width, "without embedding none is; give embedding too"))
+        }
+        (from, width) => Ok(from.map(|from| Embedded { from, width })),
+    }
 }
 
 fn hidden(settings: &Settings) -> Result<Vec<usize>> {

@@ -1,8 +1,11 @@
 //! From a table to a network that is stored and served: roles -> encoder -> layers -> [`Pipeline`].
 //!
-//! Numbers are standardised, categories one-hot; a target of numbers is standardised inside, and answers are scaled back. Weights are `f32`.
+//! Numbers are standardised, categories one-hot or embedded; a target of numbers is standardised inside, and answers are scaled back. Weights are `f32`.
 
-use crate::{Function, Initialiser, Layer, Loss, Network, Predictor, Rows, Targets, Training};
+use crate::plan::Plan;
+use crate::{
+    Function, Initialiser, Layer, Lookup, Loss, Network, Predictor, Rows, Targets, Training, usual_width,
+};
 use serde::{Deserialize, Serialize};
 use tilewise_base::encoder::{Encoder, Options};
 use tilewise_base::model_file::Writer;
@@ -23,6 +26,9 @@ const BLOCK: usize = 1024;
 pub struct Parameters {
     /// Widths of the hidden layers.
     pub hidden: Vec<usize>,
+    /// Which columns of categories get a vector of each that is learned, instead of a column for each; none without.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub embedding: Option<Embedded>,
     /// Behind each of them.
     pub function: Function,
     /// Behind each of these; 0 for none.
@@ -39,6 +45,15 @@ pub struct Parameters {
     pub validation: f64,
     /// Epochs, optimiser and so on.
     pub training: Training,
+}
+
+/// Columns of categories that are embedded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Embedded {
+    /// Those of at least so many categories.
+    pub from: usize,
+    /// Numbers of a vector; without, [`usual_width`] of the number of categories.
+    pub width: Option<usize>,
 }
 
 /// Mean and deviation of a target of numbers.
@@ -137,7 +152,9 @@ impl Pipeline {
             ));
         }
         let weights = roles.weights(dataset)?;
-        let encoder = Encoder::fit(dataset, &inputs, weights.as_deref(), Options::default())?;
+        let numbered = parameters.embedding.map(|embedded| embedded.from);
+        let options = Options { numbered, ..Options::default() };
+        let encoder = Encoder::fit(dataset, &inputs, weights.as_deref(), options)?;
         let width = encoder.width();
         if width == 0 {
             return Err(Error::Fit("the inputs have no column with a value".into()));
@@ -164,7 +181,7 @@ impl Pipeline {
             (false, None) => Loss::Squared,
         };
         let class_weights = (classify && parameters.balanced).then(|| balanced(&learned, outputs));
-        let layers = parameters.layers(outputs);
+        let layers = parameters.layers(&encoder, outputs);
         let network = Network::new(width, &layers, parameters.initialiser, context.seed)?;
         let (train, held_out) = match parameters.validation > 0.0 {
             true => {
@@ -215,17 +232,16 @@ impl Pipeline {
         if !(scale.mean.is_finite() && scale.deviation.is_finite() && scale.deviation > 0.0) {
             return Err(file.error("the scale of its target is not finite"));
         }
-        // Every tensor's shape is compared before memory is taken for all of them.
-        let widths = parameters.hidden.iter().copied().chain([outputs]);
-        let mut before = encoder.width();
-        for (tensor, width) in parameters.places().into_iter().zip(widths) {
-            if *file.shape(&format!("{tensor}.weight"))? != [width, before] {
-                return Err(file.error(format!("tensor \"{tensor}.weight\" has not the shape of its layer")));
-            }
-            before = width;
-        }
         let refuse = |e: Error| file.error(e.to_string());
-        let layers = parameters.layers(outputs);
+        let layers = parameters.layers(&encoder, outputs);
+        // Every tensor's shape is compared before memory is taken for all of them.
+        let plan = Plan::new(encoder.width(), &layers).map_err(refuse)?;
+        for tensor in plan.tensors.iter().chain(&plan.running) {
+            if *file.shape(&tensor.name)? != *tensor.outside() {
+                let what = format!("tensor \"{}\" has not the shape of its layer", tensor.name);
+                return Err(file.error(what));
+            }
+        }
         let mut network = Network::new(encoder.width(), &layers, Initialiser::Auto, 0).map_err(refuse)?;
         network.set_tensors(|name, shape| file.tensor_f32(name, shape)).map_err(refuse)?;
         let (target, report) = (file.metadata("target")?, file.metadata("report")?);
@@ -238,6 +254,11 @@ impl Pipeline {
         self.predictor.network()
     }
 
+    /// Mean and deviation that answers in numbers are scaled back by; 0 and 1 of classes.
+    pub(crate) fn scale(&self) -> (f64, f64) {
+        (self.scale.mean, self.scale.deviation)
+    }
+
     /// How cells become its inputs.
     pub fn encoder(&self) -> &Encoder {
         &self.encoder
@@ -245,14 +266,17 @@ impl Pipeline {
 }
 
 impl Parameters {
-    fn layers(&self, outputs: usize) -> Vec<Layer> {
-        Layer::perceptron(&self.hidden, self.function, self.dropout, outputs)
-    }
-
-    /// Places of the dense layers.
-    fn places(&self) -> Vec<usize> {
-        let apart = if self.dropout > 0.0 { 3 } else { 2 };
-        (0..=self.hidden.len()).map(|i| i * apart).collect()
+    fn layers(&self, encoder: &Encoder, outputs: usize) -> Vec<Layer> {
+        let width =
+            |categories| self.embedding.and_then(|e| e.width).unwrap_or_else(|| usual_width(categories));
+        let lookup = |(column, categories)| Lookup { column, categories, width: width(categories) };
+        let lookups: Vec<Lookup> = encoder.numbered().into_iter().map(lookup).collect();
+        let mut layers = Vec::new();
+        if !lookups.is_empty() {
+            layers.push(Layer::Embedding { lookups });
+        }
+        layers.extend(Layer::perceptron(&self.hidden, self.function, self.dropout, outputs));
+        layers
     }
 }
 
