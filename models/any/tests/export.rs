@@ -278,7 +278,7 @@ const OF_LAYERS: f64 = 1e-5;
 fn networks_differ_in_onnx_runtime_by_the_rounding_of_f32() {
     let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/golden/network");
     let cases = cases_in(&folder);
-    assert_eq!(cases.len(), 5);
+    assert_eq!(cases.len(), 6);
     for case in &cases {
         let name = case["name"].as_str().unwrap();
         let path = folder.join(format!("{name}.safetensors"));

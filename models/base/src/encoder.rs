@@ -144,6 +144,24 @@ impl Encoder {
         Self::try_from(Stored { inputs, steps, impute: true, standardise: false }).map_err(Error::Fit)
     }
 
+    /// Takes these means off numbers and divides by these scales instead: a pair for each column of the design matrix, of which those of
+    /// categories are left alone.
+    ///
+    /// # Errors
+    /// When there are not as many, a number is not finite, or a scale is not above 0.
+    pub fn standardised_by(mut self, by: &[(f64, f64)]) -> Result<Self> {
+        same("means and scales", self.width, by.len())?;
+        let mut at = 0;
+        for step in &mut self.steps {
+            if let Step::Number { mean, scale, .. } = step {
+                (*mean, *scale) = by[at];
+            }
+            at += step.width();
+        }
+        let Self { inputs, steps, impute, .. } = self;
+        Self::try_from(Stored { inputs, steps, impute, standardise: true }).map_err(Error::Fit)
+    }
+
     /// The columns it needs, in the order of cells.
     pub fn inputs(&self) -> &[Field] {
         &self.inputs

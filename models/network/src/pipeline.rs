@@ -10,8 +10,8 @@ use serde::{Deserialize, Serialize};
 use tilewise_base::encoder::{Encoder, Options};
 use tilewise_base::model_file::Writer;
 use tilewise_base::{
-    Array, Context, Dataset, Error, Field, FitReport, Model, ModelFile, Result, Roles, Storage, Task, roles,
-    split,
+    Array, Context, Dataset, Error, Field, FitReport, Kind, Model, ModelFile, Result, Roles, Storage, Task,
+    roles, split,
 };
 use tilewise_kernels::{MatMut, MatRef, same, softmax};
 
@@ -29,6 +29,10 @@ pub struct Parameters {
     /// Which columns of categories get a vector of each that is learned, instead of a column for each; none without.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub embedding: Option<Embedded>,
+    /// All layers but the last dense one, in place of `hidden`, `function` and `dropout`. Where the first one says that rows are
+    /// images, their pixels are standardised by channel, not each by itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub body: Option<Vec<Layer>>,
     /// Behind each of them.
     pub function: Function,
     /// Behind each of these; 0 for none.
@@ -153,13 +157,19 @@ impl Pipeline {
         }
         let weights = roles.weights(dataset)?;
         let numbered = parameters.embedding.map(|embedded| embedded.from);
-        let options = Options { numbered, ..Options::default() };
-        let encoder = Encoder::fit(dataset, &inputs, weights.as_deref(), options)?;
+        let image = parameters.image();
+        let options = Options { numbered, standardise: image.is_none(), ..Options::default() };
+        let mut encoder = Encoder::fit(dataset, &inputs, weights.as_deref(), options)?;
         let width = encoder.width();
         if width == 0 {
             return Err(Error::Fit("the inputs have no column with a value".into()));
         }
         let storage = &context.storage;
+        if let Some(image) = image {
+            check_pixels(image, encoder.inputs())?;
+            let by = of_channels(&encoder.encode_to(storage, dataset)?, width, image[0], weights.as_deref());
+            encoder = encoder.standardised_by(&by)?;
+        }
         let x = storage.map(&encoder.encode_to(storage, dataset)?, |&x| x as f32)?;
         let mut learned = Learned { x, labels: Vec::new(), numbers: Vec::new(), weights: None };
         let mut scale = Scale { mean: 0.0, deviation: 1.0 };
@@ -266,6 +276,14 @@ impl Pipeline {
 }
 
 impl Parameters {
+    /// Channels, height and width, where rows are images.
+    fn image(&self) -> Option<[usize; 3]> {
+        match self.body.as_ref()?.first()? {
+            Layer::Image { channels, height, width } => Some([*channels, *height, *width]),
+            _ => None,
+        }
+    }
+
     fn layers(&self, encoder: &Encoder, outputs: usize) -> Vec<Layer> {
         let width =
             |categories| self.embedding.and_then(|e| e.width).unwrap_or_else(|| usual_width(categories));
@@ -275,9 +293,50 @@ impl Parameters {
         if !lookups.is_empty() {
             layers.push(Layer::Embedding { lookups });
         }
-        layers.extend(Layer::perceptron(&self.hidden, self.function, self.dropout, outputs));
+        match &self.body {
+            Some(body) => layers.extend(body.iter().cloned().chain([Layer::dense(outputs)])),
+            None => layers.extend(Layer::perceptron(&self.hidden, self.function, self.dropout, outputs)),
+        }
         layers
     }
+}
+
+/// That inputs are the pixels of an image.
+fn check_pixels([channels, height, width]: [usize; 3], inputs: &[Field]) -> Result<()> {
+    if let Some(field) = inputs.iter().find(|field| matches!(field.kind, Kind::Categorical { .. })) {
+        return Err(Error::column(&field.name, "holds categories, and pixels of images are numbers"));
+    }
+    let (found, text) = (inputs.len(), format!("{channels}x{height}x{width}"));
+    match channels.saturating_mul(height).saturating_mul(width) == found {
+        true => Ok(()),
+        false => Err(Error::parameter(
+            "image",
+            text,
+            format!("channels x height x width that are {found} columns are"),
+        )),
+    }
+}
+
+/// Mean and deviation of the channel of each column of rows of `width` numbers; a channel that is constant has deviation 1.
+fn of_channels(x: &[f64], width: usize, channels: usize, weights: Option<&[f64]>) -> Vec<(f64, f64)> {
+    let pixels = width / channels;
+    let mean = |channel: usize, of: &dyn Fn(f64) -> f64| {
+        let (mut sum, mut total) = (0.0, 0.0);
+        for (i, row) in x.chunks_exact(width).enumerate() {
+            let weight = weights.map_or(1.0, |weights| weights[i]);
+            sum += weight * row[channel * pixels..][..pixels].iter().map(|&x| of(x)).sum::<f64>();
+            total += weight * pixels as f64;
+        }
+        sum / total
+    };
+    let of_channel = |channel| {
+        let centre = mean(channel, &|x| x);
+        let deviation = mean(channel, &|x| (x - centre).powi(2)).sqrt();
+        // As the encoder has it: less is the rounding of equal numbers.
+        let constant = deviation <= 8.0 * f64::EPSILON * centre.abs();
+        vec![(centre, if constant { 1.0 } else { deviation }); pixels]
+    };
+    (0..channels).flat_map(of_channel).collect()
 }
 
 impl Scale {

@@ -58,6 +58,7 @@ CASES = [
     ("three", ["u", "v"], "three", ["hidden=9", "activation=tanh"]),
     ("numbers", ALL, "number", ["hidden=16", "activation=silu"]),
     ("embedded", ALL, "three", ["hidden=8", "embedding=6"]),
+    ("pixels", list("abcdefghijkl"), "two", ["image=2x3x2", "layers=conv4x3,norm,avgpool2s1p1,conv3x1,pool2s1,dropout0.1,6"]),
     ("categories", ["job", "many"], "number", ["hidden=none"]),
 ]
 

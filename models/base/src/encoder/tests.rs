@@ -66,6 +66,23 @@ fn numbers_of_categories_take_one_column() {
 }
 
 #[test]
+fn means_and_scales_can_be_given() {
+    let data = sample();
+    let plain = Options { standardise: false, ..Options::default() };
+    let encoder = Encoder::fit(&data, &names(&data), None, plain).unwrap();
+    let by = [(1.0, 2.0), (9.0, 9.0), (9.0, 9.0), (9.0, 9.0), (0.5, 0.5), (0.0, 1.0)];
+    let encoder = encoder.standardised_by(&by).unwrap();
+    let mut row = [9.0; 6];
+    encoder.encode_row(&[4.0, 2.0, 1.0, 3.0], &mut row);
+    assert_eq!(row, [1.5, 0.0, 0.0, 1.0, 1.0, 3.0]);
+    // A missing number is still the mean of those that are there, 5.
+    encoder.encode_row(&[f64::NAN, 0.0, 0.0, 0.0], &mut row);
+    assert_eq!(row[..2], [2.0, 1.0]);
+    assert!(encoder.clone().standardised_by(&by[1..]).is_err());
+    assert!(encoder.standardised_by(&[(0.0, 0.0); 6]).is_err());
+}
+
+#[test]
 fn a_weight_counts_as_so_many_rows() {
     let data = sample();
     let weights = [2.0, 1.0, 0.0, 3.0];

@@ -8,4 +8,5 @@ mod images;
 mod networks;
 mod onnx;
 mod promises;
+mod text;
 mod twin;
