@@ -3,18 +3,20 @@
 use crate::counting::peak;
 use tilewise_kernels::{MatRef, parallel};
 use tilewise_network::{
-    Function, Initialiser, Layer, Loss, Network, Optimiser, Rows, Settings, Targets, Trainer,
+    Function, Initialiser, Layer, Lookup, Loss, Network, Optimiser, Rows, Settings, Targets, Trainer,
 };
 
 /// On one thread: the counter is that of the thread. Working memory of the kernels is there after the first step.
 #[test]
 fn a_step_of_training_allocates_nothing() {
     let (rows, inputs) = (200, 90);
-    let x: Vec<f32> = (0..rows * inputs).map(|i| ((i * 7919) % 1000) as f32 / 1000.0).collect();
+    let mut x: Vec<f32> = (0..rows * inputs).map(|i| ((i * 7919) % 1000) as f32 / 1000.0).collect();
+    x.chunks_exact_mut(inputs).enumerate().for_each(|(i, row)| row[5] = (i % 7) as f32);
     let labels: Vec<u32> = (0..rows as u32).map(|i| i % 3).collect();
     let order: Vec<usize> = (0..rows).collect();
     let inner = vec![Layer::layer_norm(), Layer::dense(120), Layer::activate(Function::Gelu)];
     let layers = [
+        Layer::Embedding { lookups: vec![Lookup { column: 5, categories: 6, width: 4 }] },
         Layer::dense(120),
         Layer::activate(Function::Relu),
         Layer::Dropout { rate: 0.1 },

@@ -16,7 +16,7 @@ const SLACK: usize = 16 * 1024;
 
 fn models() -> Vec<(&'static str, Vec<u8>)> {
     // Without a target for those that need none.
-    let cases: [(_, _, _, &[&str]); 14] = [
+    let cases: [(_, _, _, &[&str]); 15] = [
         ("linear", "diabetes", Some("progression"), &[]),
         ("logistic", "breast_cancer", Some("diagnosis"), &[]),
         ("logistic", "digits", Some("digit"), &[]),
@@ -31,6 +31,7 @@ fn models() -> Vec<(&'static str, Vec<u8>)> {
         ("gbdt", "breast_cancer", Some("diagnosis"), &["stages=3", "growth=oblivious", "max_depth=3"]),
         ("network", "iris", Some("species"), &["epochs=2", "hidden=9,5", "dropout=0.1"]),
         ("network", "diabetes", Some("progression"), &["epochs=2", "hidden=7", "activation=gelu"]),
+        ("network", "iris", Some("sepal_length"), &["epochs=1", "hidden=5", "embedding=2"]),
     ];
     let model = |(family, data, target, settings): (&str, _, Option<&str>, _)| {
         let table = read(embedded(&format!("{data}.csv")), &ReadOptions::default()).unwrap();

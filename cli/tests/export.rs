@@ -47,6 +47,12 @@ fn what_is_written_predicts_the_same() {
     let names = ["TreeEnsembleRegressor", "BRANCH_LEQ", "tilewise.inputs", "prediction", "nurse"];
     assert!(names.iter().all(|name| bytes.windows(name.len()).any(|part| part == name.as_bytes())));
     assert_eq!(text(&bytes[..2]), "\u{8}\u{7}");
+    // A network, with what comes before it.
+    let train = ["train", "--model", "network", "--data", &data, "--target", "class", "--out", &model];
+    works(&[&train[..], &["--set", "epochs=1"]].concat());
+    let bytes = tilewise(&["export", "--model", &model, "--to", "onnx", "--out", "-"]).stdout;
+    let names = ["IsNaN", "Equal", "Gemm", "Softmax", "LabelEncoder", "tilewise.inputs", "0.weight", "nurse"];
+    assert!(names.iter().all(|name| bytes.windows(name.len()).any(|part| part == name.as_bytes())));
 }
 
 #[test]
@@ -63,8 +69,10 @@ fn what_cannot_be_written_is_refused_and_nothing_is_lost() {
     let linear = train("linear", &["--target", "price"]);
     fails(
         &["export", "--model", &linear, "--to", "onnx", "--out", &out],
-        &["linear.safetensors", "\"linear\"", "tree, forest", "gbdt"],
+        &["linear.safetensors", "\"linear\"", "tree, forest", "gbdt", "network"],
     );
+    let network = train("network", &["--target", "price", "--set", "epochs=1"]);
+    fails(&["export", "--model", &network, "--to", "xgboost", "--out", &out], &["xgboost", "onnx is"]);
     let odd = train("isolation-forest", &[]);
     fails(&["export", "--model", &odd, "--to", "xgboost", "--out", &out], &["isolation-forest"]);
     let forest = train("forest", &["--target", "price", "--set", "trees=3", "--set", "quantiles=0.1,0.9"]);

@@ -15,6 +15,7 @@ Examples:
   tilewise export --model m.safetensors --to xgboost --out m.json
   tilewise export --model forest.safetensors --to onnx --out forest.onnx
   tilewise export --model lightgbm.txt --to onnx --out lightgbm.onnx
+  tilewise export --model network.safetensors --to onnx --out network.onnx
 
 and then, in Python:
   lightgbm.Booster(model_file=\"m.txt\").predict(x)
@@ -25,14 +26,14 @@ Columns are in the order that tilewise inspect shows. Numbers are as they are, b
 category is its place in the model's list for its column, from 0; the file keeps that list. LightGBM gives scores of the same
 bits; XGBoost and ONNX compute in f32. What a format does not hold is told as notes, what it cannot hold at all as an error.";
 
-/// Write a model of trees in the format of LightGBM, XGBoost or ONNX
+/// Write a model of trees in the format of LightGBM, XGBoost or ONNX, or a network in that of ONNX
 #[derive(Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Export {
-    /// The model file: a tree, forest, extra-trees or gbdt of ours, or a model of LightGBM, XGBoost or CatBoost
+    /// The model file: a tree, forest, extra-trees, gbdt or network of ours, or a model of LightGBM, XGBoost or CatBoost
     #[arg(long, value_name = "FILE")]
     model: PathBuf,
-    /// The format: lightgbm (text), xgboost (JSON) or onnx
+    /// The format: lightgbm (text), xgboost (JSON) or onnx; of networks onnx
     #[arg(long, value_name = "FORMAT")]
     to: Format,
     /// Where the model goes; - is stdout

@@ -143,6 +143,10 @@ Examples:
       --target relevance --out ranks.safetensors
   tilewise train --model gbdt --set loss=cox --event died --data patients.csv \\
       --target days --out hazards.safetensors
+  tilewise train --model network --set hidden=256,128 --set embedding=20 --data adult.csv \\
+      --target income --out n.safetensors
+  tilewise train --model network --set image=1x8x8 --set layers=conv16x3,norm,pool2,conv32x3,norm,pool2,64 \\
+      --data digits.csv --target digit --set task=classification --out d.safetensors
   tilewise train --model isolation-forest --set contamination=0.01 --data log.csv \\
       --out odd.safetensors
   tilewise train --model gbdt --memory-limit 2G --temp-dir /scratch --data large.parquet \\

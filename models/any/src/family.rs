@@ -349,10 +349,10 @@ fn is_foreign(path: &Path) -> Result<bool> {
 }
 
 /// The model in the file at `path` in a format of others: trees, forests, extra-trees and gbdt, and what another library trained, where
-/// its cells are read as they are.
+/// its cells are read as they are; networks as ONNX.
 ///
 /// # Errors
-/// As [`load`], or when the format cannot hold the model (says what), or the family has no trees that are summed.
+/// As [`load`], or when the format cannot hold the model (says what), or the family is written in none.
 pub fn export(path: impl AsRef<Path>, format: Format) -> Result<Exported> {
     let path = path.as_ref();
     if is_foreign(path)? {

@@ -203,8 +203,8 @@ pub(crate) fn check(settings: &Settings, estimator: &Estimator, setting: &Settin
 
 /// Whether to fit an intercept, and what to do with numbers.
 pub(crate) fn common(settings: &Settings) -> Result<(bool, encoder::Options)> {
-    let options =
-        encoder::Options { impute: settings.get(&IMPUTE)?, standardise: settings.get(&STANDARDISE)? };
+    let (impute, standardise) = (settings.get(&IMPUTE)?, settings.get(&STANDARDISE)?);
+    let options = encoder::Options { impute, standardise, ..encoder::Options::default() };
     Ok((settings.get(&INTERCEPT)?, options))
 }
 

@@ -2,10 +2,10 @@
 
 use crate::family::{TASK, task};
 use crate::linear::NOT_NEGATIVE;
-use crate::{Family, Purpose, Setting, Settings};
+use crate::{Family, Format, Purpose, Setting, Settings};
 use tilewise_base::{Error, Result};
-use tilewise_network::pipeline::{Parameters, Pipeline};
-use tilewise_network::{Function, Initialiser, Optimiser, Plateau, Schedule, Training};
+use tilewise_network::pipeline::{Embedded, Parameters, Pipeline};
+use tilewise_network::{Function, Initialiser, Layer, Optimiser, Plateau, Schedule, Training, layers_of};
 
 const WHOLE: &str = "a whole number above 0";
 
@@ -20,6 +20,31 @@ const ACTIVATION: Setting = Setting {
     default: "relu",
     accepted: "relu, leaky-relu, gelu, silu, tanh or sigmoid",
     doc: "the function behind each hidden layer",
+};
+const LAYERS: Setting = Setting {
+    key: "layers",
+    default: "hidden",
+    accepted: "hidden, none, or parts divided by commas, such as conv16x3,norm,pool2,conv32x3,norm,pool2,64",
+    doc: "layers in place of hidden: convCxK (C channels of K x K pixels; sS behind it is a stride, pP a padding), poolK and avgpoolK (of K x K \
+          pixels), norm (batch norm), dropoutR, flatten, or the width of a dense layer",
+};
+const IMAGE: Setting = Setting {
+    key: "image",
+    default: "none",
+    accepted: "none, or channels x height x width such as 1x28x28",
+    doc: "rows are images of so many numbers, channel by channel, each row by row; for convolutions and pooling",
+};
+const EMBEDDING: Setting = Setting {
+    key: "embedding",
+    default: "none",
+    accepted: "none, or a whole number above 0",
+    doc: "columns of at least so many categories get a learned vector for each (and one for missing and unknown ones) instead of a column for each",
+};
+const EMBEDDING_WIDTH: Setting = Setting {
+    key: "embedding_width",
+    default: "auto",
+    accepted: "auto, or a whole number from 1 to 1024",
+    doc: "numbers of such a vector; auto is 1.6 x categories^0.56, at most 64",
 };
 const OPTIMISER: Setting = Setting {
     key: "optimiser",
@@ -129,7 +154,7 @@ const INITIALISER: Setting = Setting {
 
 pub(crate) static NETWORK: Family = Family {
     name: "network",
-    summary: "a neural network of dense layers",
+    summary: "a neural network of dense layers, or of images",
     purpose: Purpose::Either,
     several: false,
     processes: false,
@@ -138,6 +163,10 @@ pub(crate) static NETWORK: Family = Family {
     survival: false,
     settings: &[&[
         HIDDEN,
+        LAYERS,
+        IMAGE,
+        EMBEDDING,
+        EMBEDDING_WIDTH,
         ACTIVATION,
         OPTIMISER,
         LEARNING_RATE,
@@ -167,7 +196,10 @@ pub(crate) static NETWORK: Family = Family {
     },
     load: |file| Ok(Box::new(Pipeline::from_file(file)?)),
     pieces: None,
-    exported: None,
+    exported: Some(|file, format| match format {
+        Format::Onnx => Pipeline::from_file(file)?.to_onnx(),
+        other => Err(Error::parameter("to", other, "of networks onnx is")),
+    }),
 };
 
 fn parameters(settings: &Settings) -> Result<Parameters> {
@@ -210,10 +242,13 @@ fn parameters(settings: &Settings) -> Result<Parameters> {
     )?;
     let initialisers =
         [("auto", Initialiser::Auto), ("kaiming", Initialiser::Kaiming), ("xavier", Initialiser::Xavier)];
+    let (function, dropout) = (settings.word(&ACTIVATION, &functions)?, share(&DROPOUT)?);
     Ok(Parameters {
         hidden: hidden(settings)?,
-        function: settings.word(&ACTIVATION, &functions)?,
-        dropout: share(&DROPOUT)?,
+        body: body(settings, function, dropout)?,
+        embedding: embedding(settings)?,
+        function,
+        dropout,
         initialiser: settings.word(&INITIALISER, &initialisers)?,
         label_smoothing: share(&LABEL_SMOOTHING)?,
         balanced: settings.word(&CLASS_WEIGHT, &[("none", false), ("balanced", true)])?,
@@ -234,6 +269,53 @@ fn parameters(settings: &Settings) -> Result<Parameters> {
             tolerance: finite(&TOLERANCE)?,
         },
     })
+}
+
+/// All layers but the last, where they are more than widths.
+fn body(settings: &Settings, function: Function, dropout: f64) -> Result<Option<Vec<Layer>>> {
+    let (layers, image): (String, String) = (settings.get(&LAYERS)?, settings.get(&IMAGE)?);
+    let hidden: String = settings.get(&HIDDEN)?;
+    let size = match image.as_str() {
+        "none" => None,
+        text => {
+            let size: Option<Vec<usize>> = text
+                .split('x')
+                .map(|part| part.parse().ok().filter(|size| (1..=65_536).contains(size)))
+                .collect();
+            let size = size.and_then(|size| <[usize; 3]>::try_from(size).ok());
+            Some(size.ok_or_else(|| Error::parameter(IMAGE.key, text, format!("{} is", IMAGE.accepted)))?)
+        }
+    };
+    match layers.as_str() {
+        "hidden" if size.is_none() => Ok(None),
+        "hidden" => layers_of(&hidden, size, function, dropout).map(Some),
+        _ if hidden != HIDDEN.default => Err(Error::parameter(
+            HIDDEN.key,
+            hidden,
+            "where layers are given none are; write widths into layers",
+        )),
+        text => layers_of(text, size, function, dropout).map(Some),
+    }
+}
+
+fn embedding(settings: &Settings) -> Result<Option<Embedded>> {
+    let number = |setting: &Setting, none: &str, most: usize| {
+        let text: String = settings.get(setting)?;
+        if text == none {
+            return Ok(None);
+        }
+        let number = text.parse().ok().filter(|number| (1..=most).contains(number));
+        number
+            .map(Some)
+            .ok_or_else(|| Error::parameter(setting.key, &text, format!("{} is", setting.accepted)))
+    };
+    let (from, width) = (number(&EMBEDDING, "none", usize::MAX)?, number(&EMBEDDING_WIDTH, "auto", 1024)?);
+    match (from, width) {
+        (None, Some(width)) => {
+            Err(Error::parameter(EMBEDDING_WIDTH.key, width, "without embedding none is; give embedding too"))
+        }
+        (from, width) => Ok(from.map(|from| Embedded { from, width })),
+    }
 }
 
 fn hidden(settings: &Settings) -> Result<Vec<usize>> {

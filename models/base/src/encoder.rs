@@ -2,7 +2,8 @@
 //!
 //! Numbers and booleans: a missing one is replaced by the weighted mean of the training rows that have one, then
 //! (x - mean) / standard deviation, where both are those of the training column after imputing. Categories: one column
-//! per level of the dictionary, 1 where the row has it; a missing or unseen category has zeros everywhere. A column
+//! per level of the dictionary, 1 where the row has it; a missing or unseen category has zeros everywhere. Or, for models that
+//! learn a vector of each, one column with the number of the category; a missing or unseen one has the number of categories. A column
 //! that is constant keeps scale 1. A numeric column without a single number is imputed by 0 and warned about.
 //!
 //! Population moments are taken in two passes (mean, then squares around it), each a fixed tree over blocks of rows, and as
@@ -14,6 +15,7 @@ use serde::{Deserialize, Serialize};
 use tilewise_kernels::{MatRef, same};
 
 mod moments;
+mod onnx;
 pub mod rounds;
 
 use rounds::{EncoderTrainer, TableRows};
@@ -25,11 +27,13 @@ pub struct Options {
     pub impute: bool,
     /// Centre and scale numbers; otherwise they are taken as they are.
     pub standardise: bool,
+    /// A column of at least so many categories becomes one of their numbers; none does by default.
+    pub numbered: Option<usize>,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { impute: true, standardise: true }
+        Self { impute: true, standardise: true, numbered: None }
     }
 }
 
@@ -41,12 +45,14 @@ enum Step {
     Number { missing: f64, mean: f64, scale: f64, seen: u64 },
     /// One column per level.
     OneHot { levels: usize },
+    /// The number of the level; of what is none, their number.
+    Code { levels: usize },
 }
 
 impl Step {
     fn width(self) -> usize {
         match self {
-            Self::Number { .. } => 1,
+            Self::Number { .. } | Self::Code { .. } => 1,
             Self::OneHot { levels } => levels,
         }
     }
@@ -88,7 +94,7 @@ impl TryFrom<Stored> for Encoder {
         let mut width = 0usize;
         for (field, step) in inputs.iter().zip(&steps) {
             let fits = match (&field.kind, *step) {
-                (Kind::Categorical { dictionary }, Step::OneHot { levels }) => {
+                (Kind::Categorical { dictionary }, Step::OneHot { levels } | Step::Code { levels }) => {
                     levels == dictionary.len() && dictionary.is_sorted_by(|a, b| a < b)
                 }
                 (Kind::Numeric | Kind::Boolean, Step::Number { missing, mean, scale, .. }) => {
@@ -138,6 +144,24 @@ impl Encoder {
         Self::try_from(Stored { inputs, steps, impute: true, standardise: false }).map_err(Error::Fit)
     }
 
+    /// Takes these means off numbers and divides by these scales instead: a pair for each column of the design matrix, of which those of
+    /// categories are left alone.
+    ///
+    /// # Errors
+    /// When there are not as many, a number is not finite, or a scale is not above 0.
+    pub fn standardised_by(mut self, by: &[(f64, f64)]) -> Result<Self> {
+        same("means and scales", self.width, by.len())?;
+        let mut at = 0;
+        for step in &mut self.steps {
+            if let Step::Number { mean, scale, .. } = step {
+                (*mean, *scale) = by[at];
+            }
+            at += step.width();
+        }
+        let Self { inputs, steps, impute, .. } = self;
+        Self::try_from(Stored { inputs, steps, impute, standardise: true }).map_err(Error::Fit)
+    }
+
     /// The columns it needs, in the order of cells.
     pub fn inputs(&self) -> &[Field] {
         &self.inputs
@@ -148,20 +172,26 @@ impl Encoder {
         self.width
     }
 
-    /// What it does to numbers.
-    pub fn options(&self) -> Options {
-        Options { impute: self.impute, standardise: self.standardise }
+    /// Columns of the design matrix that hold numbers of categories, each with how many categories there are.
+    pub fn numbered(&self) -> Vec<(usize, usize)> {
+        let mut at = 0;
+        let place = |step: &Step| {
+            let here = at;
+            at += step.width();
+            if let Step::Code { levels } = *step { Some((here, levels)) } else { None }
+        };
+        self.steps.iter().filter_map(place).collect()
     }
 
     /// Names of the columns of the design matrix: `age`, `workclass=Private`.
     pub fn names(&self) -> Vec<String> {
         let mut names = Vec::with_capacity(self.width);
-        for field in &self.inputs {
-            match &field.kind {
-                Kind::Categorical { dictionary } => {
+        for (field, step) in self.inputs.iter().zip(&self.steps) {
+            match (&field.kind, step) {
+                (Kind::Categorical { dictionary }, Step::OneHot { .. }) => {
                     names.extend(dictionary.iter().map(|level| format!("{}={level}", field.name)));
                 }
-                Kind::Numeric | Kind::Boolean => names.push(field.name.clone()),
+                _ => names.push(field.name.clone()),
             }
         }
         names
@@ -191,6 +221,7 @@ impl Encoder {
                 format!("{}: {kind}, {missing}{scaled}", field.name)
             }
             Step::OneHot { levels } => format!("{}: one column for each of {levels} categories", field.name),
+            Step::Code { levels } => format!("{}: the number of one of {levels} categories", field.name),
         };
         self.inputs.iter().zip(&self.steps).map(line).collect()
     }
@@ -207,6 +238,10 @@ impl Encoder {
                 Step::Number { missing, mean, scale, .. } => {
                     let x = if cell.is_nan() && self.impute { missing } else { cell };
                     mine[0] = (x - mean) / scale;
+                }
+                Step::Code { levels } => {
+                    // False for NaN and UNSEEN.
+                    mine[0] = if cell >= 0.0 && cell < levels as f64 { cell.floor() } else { levels as f64 };
                 }
                 Step::OneHot { levels } => {
                     mine.fill(0.0);

@@ -25,16 +25,17 @@
 
 mod lightgbm;
 mod onnx;
-mod proto;
 mod sum;
 mod xgboost;
 
 use crate::{BoostedModel, Link};
 use std::fmt;
 use std::str::FromStr;
-use tilewise_base::{Error, Field, Kind, Model, Result, Task, Unseen};
+use tilewise_base::onnx::{LISTS, note_categories};
+use tilewise_base::{Error, Model, Result, Task, Unseen};
 
 pub use sum::Sum;
+pub use tilewise_base::onnx::Exported;
 
 /// The formats that are written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -84,15 +85,6 @@ impl FromStr for Format {
         let found = all.into_iter().find(|format| format.name() == text);
         found.ok_or_else(|| Error::parameter("to", text, format!("{} is", Self::ACCEPTED)))
     }
-}
-
-/// A model in another format.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Exported {
-    /// What the file holds.
-    pub bytes: Vec<u8>,
-    /// What the format does not hold, or holds in another way, a sentence each: for whoever is to use the file.
-    pub notes: Vec<String>,
 }
 
 impl BoostedModel {
@@ -161,24 +153,17 @@ impl Sum<'_> {
         if format != Format::LightGbm {
             notes.push("cells, thresholds, leaves and sums are f32".to_owned());
         }
-        let of_categories = |field: &&Field| matches!(field.kind, Kind::Categorical { .. });
-        let names: Vec<String> =
-            self.inputs.iter().filter(of_categories).map(|field| format!("{:?}", field.name)).collect();
-        if !names.is_empty() {
-            let kept = match format {
-                Format::LightGbm => {
-                    "which pandas_categorical holds, so that categories of pandas are coded by it"
-                }
-                Format::XgBoost => "which cats holds, so that XGBoost 3.1 codes categories of pandas by it",
-                Format::Onnx => "which the metadata holds as tilewise.inputs",
-            };
-            let names = names.join(", ");
-            notes.push(format!(
-                "categories are numbers: the place of a text, from 0, in the model's list for its column, {kept}, and the number of \
-                 categories for a text that the list lacks (columns {names})"
-            ));
-        }
-        if self.unseen == Unseen::Error && !names.is_empty() {
+        let kept = match format {
+            Format::LightGbm => {
+                "which pandas_categorical holds, so that categories of pandas are coded by it"
+            }
+            Format::XgBoost => "which cats holds, so that XGBoost 3.1 codes categories of pandas by it",
+            Format::Onnx => LISTS,
+        };
+        let told = note_categories(self.inputs, kept);
+        let some = told.is_some();
+        notes.extend(told);
+        if self.unseen == Unseen::Error && some {
             notes.push(
                 "categories that training did not see, which the model refuses, go where missing ones go"
                     .to_owned(),

@@ -104,6 +104,12 @@ impl Backward<'_> {
                     finish()?;
                     learned = rest;
                 }
+                Op::Embedding(embedding) => {
+                    embedding.backward(x, dy, learned.piece.gradient);
+                    if let Some(rule) = learned.rule {
+                        embedding.tables.iter().for_each(|(_, range)| rule.apply(learned.piece.range(range)));
+                    }
+                }
                 Op::MaxPool(places) => {
                     if let Some(dx) = dx {
                         pooling::max_backward(places, x, &batch.values[output.clone()], dy, dx);

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use tilewise_kernels::Float;
 use tilewise_kernels::random::Philox;
 
-/// How first weights are drawn. Biases are 0, gains 1.
+/// How first weights are drawn. Biases are 0, gains 1, vectors of embeddings uniform up to 1 / sqrt(width) (Gorishniy and others 2021).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Initialiser {
@@ -24,18 +24,22 @@ impl Initialiser {
         let draws = Philox::new(seed, Philox::purpose("network weights"));
         for tensor in tensors {
             let part = &mut weights[tensor.range.clone()];
-            let (rectified, taps) = match tensor.kind {
-                Kind::Matrix { rectified } => (rectified, 1),
-                Kind::Filter { rectified, size } => (rectified, size[0] * size[1]),
+            let (inputs, outputs) = tensor.shape;
+            let kaiming = |rectified| self == Self::Kaiming || self == Self::Auto && rectified;
+            let over = |numbers: usize| (6.0 / numbers as f64).sqrt();
+            let limit = match tensor.kind {
+                Kind::Matrix { rectified } | Kind::Filter { rectified, .. } if kaiming(rectified) => {
+                    over(inputs)
+                }
+                Kind::Matrix { .. } => over(inputs + outputs),
+                // An output of a convolution meets as many pixels as its window has.
+                Kind::Filter { size, .. } => over(inputs + outputs * size[0] * size[1]),
+                Kind::Table => 1.0 / (outputs as f64).sqrt(),
                 Kind::Bias | Kind::Gain => {
                     part.fill(if tensor.kind == Kind::Gain { T::ONE } else { T::ZERO });
                     continue;
                 }
             };
-            // An output of a convolution meets as many pixels as its window has.
-            let (inputs, outputs) = (tensor.shape.0, tensor.shape.1 * taps);
-            let kaiming = self == Self::Kaiming || self == Self::Auto && rectified;
-            let limit = (6.0 / if kaiming { inputs as f64 } else { (inputs + outputs) as f64 }).sqrt();
             for (i, w) in part.iter_mut().enumerate() {
                 let at = (tensor.range.start + i) as u64;
                 *w = T::from_f64((2.0 * draws.uniform(at) - 1.0) * limit);

@@ -1,6 +1,6 @@
 //! What a network is made of.
 
-use crate::{Function, Window};
+use crate::{Function, Lookup, Window};
 use serde::{Deserialize, Serialize};
 use tilewise_base::{Error, Result};
 
@@ -14,6 +14,12 @@ pub enum Layer {
         outputs: usize,
         /// Whether there is a b; a batch norm behind the layer makes it superfluous.
         bias: bool,
+    },
+    /// Columns of numbers of categories become rows of tables that are learned (`Embedding`, one for each of these columns), behind
+    /// the other columns as they are. Only the first layer can be one.
+    Embedding {
+        /// The columns, in ascending order.
+        lookups: Vec<Lookup>,
     },
     /// Rows are images: channels, height, width, as PyTorch's `Unflatten` has them. All layers up to a flatten are of images.
     Image {
@@ -136,6 +142,11 @@ impl Layer {
         match self {
             Self::Dense { outputs, bias } => {
                 format!("dense, {outputs} outputs{}", if *bias { "" } else { ", no bias" })
+            }
+            Self::Embedding { lookups } => {
+                let widths: Vec<String> = lookups.iter().map(|lookup| lookup.width.to_string()).collect();
+                let columns = if lookups.len() == 1 { "column" } else { "columns" };
+                format!("embedding of {} {columns}, {} numbers", lookups.len(), widths.join(" + "))
             }
             Self::Image { channels, height, width } => format!("images of {channels} x {height} x {width}"),
             Self::Convolution { channels, window, bias } => {

@@ -88,6 +88,7 @@ pub(crate) fn forward<T: Float>(
                 let bias = bias.as_ref().map(|bias| &weights[bias.clone()]);
                 places.convolution(rows)?.forward_fused(x, &weights[weight.clone()], bias, *activation, y)?;
             }
+            Op::Embedding(embedding) => embedding.forward(x, weights, y),
             Op::MaxPool(places) => pooling::max(places, x, y),
             Op::AveragePool(places) => pooling::average(places, x, y),
             Op::Reorder { image, inwards } => pooling::reorder(image, *inwards, x, y),

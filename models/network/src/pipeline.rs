@@ -1,14 +1,17 @@
 //! From a table to a network that is stored and served: roles -> encoder -> layers -> [`Pipeline`].
 //!
-//! Numbers are standardised, categories one-hot; a target of numbers is standardised inside, and answers are scaled back. Weights are `f32`.
+//! Numbers are standardised, categories one-hot or embedded; a target of numbers is standardised inside, and answers are scaled back. Weights are `f32`.
 
-use crate::{Function, Initialiser, Layer, Loss, Network, Predictor, Rows, Targets, Training};
+use crate::plan::Plan;
+use crate::{
+    Function, Initialiser, Layer, Lookup, Loss, Network, Predictor, Rows, Targets, Training, usual_width,
+};
 use serde::{Deserialize, Serialize};
 use tilewise_base::encoder::{Encoder, Options};
 use tilewise_base::model_file::Writer;
 use tilewise_base::{
-    Array, Context, Dataset, Error, Field, FitReport, Model, ModelFile, Result, Roles, Storage, Task, roles,
-    split,
+    Array, Context, Dataset, Error, Field, FitReport, Kind, Model, ModelFile, Result, Roles, Storage, Task,
+    roles, split,
 };
 use tilewise_kernels::{MatMut, MatRef, same, softmax};
 
@@ -23,6 +26,13 @@ const BLOCK: usize = 1024;
 pub struct Parameters {
     /// Widths of the hidden layers.
     pub hidden: Vec<usize>,
+    /// Which columns of categories get a vector of each that is learned, instead of a column for each; none without.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub embedding: Option<Embedded>,
+    /// All layers but the last dense one, in place of `hidden`, `function` and `dropout`. Where the first one says that rows are
+    /// images, their pixels are standardised by channel, not each by itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub body: Option<Vec<Layer>>,
     /// Behind each of them.
     pub function: Function,
     /// Behind each of these; 0 for none.
@@ -39,6 +49,15 @@ pub struct Parameters {
     pub validation: f64,
     /// Epochs, optimiser and so on.
     pub training: Training,
+}
+
+/// Columns of categories that are embedded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Embedded {
+    /// Those of at least so many categories.
+    pub from: usize,
+    /// Numbers of a vector; without, [`usual_width`] of the number of categories.
+    pub width: Option<usize>,
 }
 
 /// Mean and deviation of a target of numbers.
@@ -139,12 +158,20 @@ impl Pipeline {
             ));
         }
         let weights = roles.weights(dataset)?;
-        let encoder = Encoder::fit(dataset, &inputs, weights.as_deref(), Options::default())?;
+        let numbered = parameters.embedding.map(|embedded| embedded.from);
+        let image = parameters.image();
+        let options = Options { numbered, standardise: image.is_none(), ..Options::default() };
+        let mut encoder = Encoder::fit(dataset, &inputs, weights.as_deref(), options)?;
         let width = encoder.width();
         if width == 0 {
             return Err(Error::Fit("the inputs have no column with a value".into()));
         }
         let storage = &context.storage;
+        if let Some(image) = image {
+            check_pixels(image, encoder.inputs())?;
+            let by = of_channels(&encoder.encode_to(storage, dataset)?, width, image[0], weights.as_deref());
+            encoder = encoder.standardised_by(&by)?;
+        }
         let x = storage.map(&encoder.encode_to(storage, dataset)?, |&x| x as f32)?;
         let mut learned = Learned { x, labels: Vec::new(), numbers: Vec::new(), weights: None };
         let mut scale = Scale { mean: 0.0, deviation: 1.0 };
@@ -166,7 +193,7 @@ impl Pipeline {
             (false, None) => Loss::Squared,
         };
         let class_weights = (classify && parameters.balanced).then(|| balanced(&learned, outputs));
-        let layers = parameters.layers(outputs);
+        let layers = parameters.layers(&encoder, outputs);
         let network = Network::new(width, &layers, parameters.initialiser, context.seed)?;
         let (train, held_out) = match parameters.validation > 0.0 {
             true => {
@@ -217,17 +244,16 @@ impl Pipeline {
         if !(scale.mean.is_finite() && scale.deviation.is_finite() && scale.deviation > 0.0) {
             return Err(file.error("the scale of its target is not finite"));
         }
-        // Every tensor's shape is compared before memory is taken for all of them.
-        let widths = parameters.hidden.iter().copied().chain([outputs]);
-        let mut before = encoder.width();
-        for (tensor, width) in parameters.places().into_iter().zip(widths) {
-            if *file.shape(&format!("{tensor}.weight"))? != [width, before] {
-                return Err(file.error(format!("tensor \"{tensor}.weight\" has not the shape of its layer")));
-            }
-            before = width;
-        }
         let refuse = |e: Error| file.error(e.to_string());
-        let layers = parameters.layers(outputs);
+        let layers = parameters.layers(&encoder, outputs);
+        // Every tensor's shape is compared before memory is taken for all of them.
+        let plan = Plan::new(encoder.width(), &layers).map_err(refuse)?;
+        for tensor in plan.tensors.iter().chain(&plan.running) {
+            if *file.shape(&tensor.name)? != *tensor.outside() {
+                let what = format!("tensor \"{}\" has not the shape of its layer", tensor.name);
+                return Err(file.error(what));
+            }
+        }
         let mut network = Network::new(encoder.width(), &layers, Initialiser::Auto, 0).map_err(refuse)?;
         network.set_tensors(|name, shape| file.tensor_f32(name, shape)).map_err(refuse)?;
         let (target, report) = (file.metadata("target")?, file.metadata("report")?);
@@ -242,6 +268,11 @@ impl Pipeline {
         self.predictor.network()
     }
 
+    /// Mean and deviation that answers in numbers are scaled back by; 0 and 1 of classes.
+    pub(crate) fn scale(&self) -> (f64, f64) {
+        (self.scale.mean, self.scale.deviation)
+    }
+
     /// How cells become its inputs.
     pub fn encoder(&self) -> &Encoder {
         &self.encoder
@@ -249,15 +280,67 @@ impl Pipeline {
 }
 
 impl Parameters {
-    fn layers(&self, outputs: usize) -> Vec<Layer> {
-        Layer::perceptron(&self.hidden, self.function, self.dropout, outputs)
+    /// Channels, height and width, where rows are images.
+    fn image(&self) -> Option<[usize; 3]> {
+        match self.body.as_ref()?.first()? {
+            Layer::Image { channels, height, width } => Some([*channels, *height, *width]),
+            _ => None,
+        }
     }
 
-    /// Places of the dense layers.
-    fn places(&self) -> Vec<usize> {
-        let apart = if self.dropout > 0.0 { 3 } else { 2 };
-        (0..=self.hidden.len()).map(|i| i * apart).collect()
+    fn layers(&self, encoder: &Encoder, outputs: usize) -> Vec<Layer> {
+        let width =
+            |categories| self.embedding.and_then(|e| e.width).unwrap_or_else(|| usual_width(categories));
+        let lookup = |(column, categories)| Lookup { column, categories, width: width(categories) };
+        let lookups: Vec<Lookup> = encoder.numbered().into_iter().map(lookup).collect();
+        let mut layers = Vec::new();
+        if !lookups.is_empty() {
+            layers.push(Layer::Embedding { lookups });
+        }
+        match &self.body {
+            Some(body) => layers.extend(body.iter().cloned().chain([Layer::dense(outputs)])),
+            None => layers.extend(Layer::perceptron(&self.hidden, self.function, self.dropout, outputs)),
+        }
+        layers
     }
+}
+
+/// That inputs are the pixels of an image.
+fn check_pixels([channels, height, width]: [usize; 3], inputs: &[Field]) -> Result<()> {
+    if let Some(field) = inputs.iter().find(|field| matches!(field.kind, Kind::Categorical { .. })) {
+        return Err(Error::column(&field.name, "holds categories, and pixels of images are numbers"));
+    }
+    let (found, text) = (inputs.len(), format!("{channels}x{height}x{width}"));
+    match channels.saturating_mul(height).saturating_mul(width) == found {
+        true => Ok(()),
+        false => Err(Error::parameter(
+            "image",
+            text,
+            format!("channels x height x width that are {found} columns are"),
+        )),
+    }
+}
+
+/// Mean and deviation of the channel of each column of rows of `width` numbers; a channel that is constant has deviation 1.
+fn of_channels(x: &[f64], width: usize, channels: usize, weights: Option<&[f64]>) -> Vec<(f64, f64)> {
+    let pixels = width / channels;
+    let mean = |channel: usize, of: &dyn Fn(f64) -> f64| {
+        let (mut sum, mut total) = (0.0, 0.0);
+        for (i, row) in x.chunks_exact(width).enumerate() {
+            let weight = weights.map_or(1.0, |weights| weights[i]);
+            sum += weight * row[channel * pixels..][..pixels].iter().map(|&x| of(x)).sum::<f64>();
+            total += weight * pixels as f64;
+        }
+        sum / total
+    };
+    let of_channel = |channel| {
+        let centre = mean(channel, &|x| x);
+        let deviation = mean(channel, &|x| (x - centre).powi(2)).sqrt();
+        // As the encoder has it: less is the rounding of equal numbers.
+        let constant = deviation <= 8.0 * f64::EPSILON * centre.abs();
+        vec![(centre, if constant { 1.0 } else { deviation }); pixels]
+    };
+    (0..channels).flat_map(of_channel).collect()
 }
 
 impl Scale {

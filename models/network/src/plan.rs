@@ -4,6 +4,7 @@
 //! list of [`Step`]s. A *slot* is a matrix of rows of the batch: slot 0 is the input, and each step but the ends of a
 //! residual block writes a slot of its own, behind all earlier ones. A product is followed by its function in place where the function's derivative can be told from its value.
 
+use crate::embedding::Embedding;
 use crate::window::{Image, Places};
 use crate::{Function, Layer};
 use std::ops::Range;
@@ -46,6 +47,8 @@ impl Slot {
 /// What a step does.
 #[derive(Clone, Debug)]
 pub(crate) enum Op {
+    /// Reads slot 0, whose gradient is never wanted.
+    Embedding(Embedding),
     Dense {
         weight: Range<usize>,
         bias: Option<Range<usize>>,
@@ -121,6 +124,7 @@ impl Tensor {
         match self.kind {
             Kind::Matrix { .. } => vec![cols, rows],
             Kind::Filter { size: [h, w], .. } => vec![cols, rows / (h * w), h, w],
+            Kind::Table => vec![rows, cols],
             Kind::Bias | Kind::Gain => vec![cols],
         }
     }
@@ -135,7 +139,7 @@ impl Tensor {
                 let inputs = rows / (h * w);
                 (col * inputs + row % inputs) * h * w + row / inputs
             }
-            Kind::Bias | Kind::Gain => i,
+            Kind::Table | Kind::Bias | Kind::Gain => i,
         }
     }
 }
@@ -146,6 +150,8 @@ pub(crate) enum Kind {
     Matrix { rectified: bool },
     /// Of a convolution: height x width x channels of the input, then those of the output.
     Filter { rectified: bool, size: [usize; 2] },
+    /// Of an embedding, a row for each category.
+    Table,
     /// Zeros at first.
     Bias,
     /// Ones at first.
@@ -253,6 +259,18 @@ impl Plan {
             let rectified = !matches!(function, None | Some(Function::Tanh | Function::Sigmoid));
             let mut out_image = image;
             let (op, out_width, learns) = match layer {
+                Layer::Embedding { lookups } => {
+                    if input != 0 || !path.is_empty() {
+                        return Err(refuse("only the first layer can be one"));
+                    }
+                    let mut embedding = Embedding::new(width, lookups).map_err(|what| refuse(&what))?;
+                    for (j, (lookup, range)) in embedding.tables.iter_mut().enumerate() {
+                        let shape = (lookup.rows(), lookup.width);
+                        *range = self.tensor(format!("{name}.{j}.weight"), shape, Kind::Table)?;
+                    }
+                    let outputs = embedding.outputs;
+                    (Op::Embedding(embedding), outputs, true)
+                }
                 Layer::Image { channels, height, width: wide } => {
                     let image = Image { size: [*height, *wide], channels: *channels };
                     let found = channels.checked_mul(*height).and_then(|n| n.checked_mul(*wide));

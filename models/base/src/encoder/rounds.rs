@@ -126,7 +126,13 @@ impl EncoderTrainer {
     ) -> Result<(Step, Kind)> {
         let kind = found.kind();
         let step = match found {
-            Found::Category(dictionary) => Step::OneHot { levels: dictionary.len() },
+            Found::Category(dictionary) => {
+                let levels = dictionary.len();
+                match self.options.numbered {
+                    Some(least) if levels >= least.max(1) => Step::Code { levels },
+                    _ => Step::OneHot { levels },
+                }
+            }
             Found::Number { sums: first, .. } => {
                 let second = around.next().ok_or_else(|| unexpected("too few sums"))?;
                 let m = Moments::new(name, &first, &second)?;
@@ -224,7 +230,7 @@ impl Rounds for EncoderTrainer {
                     steps.push(step);
                     fields.push(Field { name: name.clone(), kind });
                 }
-                let Options { impute, standardise } = self.options;
+                let Options { impute, standardise, .. } = self.options;
                 let stored = Stored { inputs: fields, steps, impute, standardise };
                 self.stage = Stage::Done(Encoder::try_from(stored).map_err(Error::Fit)?);
                 Ok(())

@@ -46,6 +46,43 @@ fn impute_then_standardise_then_one_hot() {
 }
 
 #[test]
+fn numbers_of_categories_take_one_column() {
+    let data = sample();
+    let options = |numbered| Options { numbered: Some(numbered), ..Options::default() };
+    let encoder = Encoder::fit(&data, &names(&data), None, options(3)).unwrap();
+    assert_eq!(encoder.names(), ["x", "colour", "b", "constant"]);
+    assert_eq!((encoder.width(), encoder.numbered()), (4, vec![(1, 3)]));
+    let codes: Vec<f64> = encoder.encode(&data).unwrap().chunks(4).map(|row| row[1]).collect();
+    assert_eq!(codes, [2.0, 3.0, 0.0, 2.0]);
+    let mut row = [9.0; 4];
+    encoder.encode_row(&[5.0, crate::model::UNSEEN, 0.0, 0.1], &mut row);
+    assert_eq!(row[1], 3.0);
+    let json = serde_json::to_string(&encoder).unwrap();
+    assert_eq!(serde_json::from_str::<Encoder>(&json).unwrap(), encoder);
+    assert!(serde_json::from_str::<Encoder>(&json.replacen("\"levels\":3", "\"levels\":4", 1)).is_err());
+    // Fewer categories are one-hot.
+    let wide = Encoder::fit(&data, &names(&data), None, options(4)).unwrap();
+    assert_eq!(wide, Encoder::fit(&data, &names(&data), None, Options::default()).unwrap());
+}
+
+#[test]
+fn means_and_scales_can_be_given() {
+    let data = sample();
+    let plain = Options { standardise: false, ..Options::default() };
+    let encoder = Encoder::fit(&data, &names(&data), None, plain).unwrap();
+    let by = [(1.0, 2.0), (9.0, 9.0), (9.0, 9.0), (9.0, 9.0), (0.5, 0.5), (0.0, 1.0)];
+    let encoder = encoder.standardised_by(&by).unwrap();
+    let mut row = [9.0; 6];
+    encoder.encode_row(&[4.0, 2.0, 1.0, 3.0], &mut row);
+    assert_eq!(row, [1.5, 0.0, 0.0, 1.0, 1.0, 3.0]);
+    // A missing number is still the mean of those that are there, 5.
+    encoder.encode_row(&[f64::NAN, 0.0, 0.0, 0.0], &mut row);
+    assert_eq!(row[..2], [2.0, 1.0]);
+    assert!(encoder.clone().standardised_by(&by[1..]).is_err());
+    assert!(encoder.standardised_by(&[(0.0, 0.0); 6]).is_err());
+}
+
+#[test]
 fn a_weight_counts_as_so_many_rows() {
     let data = sample();
     let weights = [2.0, 1.0, 0.0, 3.0];

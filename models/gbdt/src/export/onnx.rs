@@ -9,14 +9,11 @@
 //! with one score depends on whether all leaves are positive, and ONNX Runtime labels two classes by the sign of the second's. Scores start with a tree of one leaf: of two classes ONNX Runtime takes `base_values` for those of one
 //! score, whatever the leaves say.
 
-use super::proto::{
-    Attribute, FLOAT, Graph, Model, Node, OperatorSetId, STRING, StringStringEntry, ValueInfo,
-};
 use super::sum::{Ask, Sum, places};
 use super::{narrow, no_link};
 use crate::Link;
-use prost::Message;
 use tilewise_base::Task;
+use tilewise_base::onnx::{Attribute, COLUMNS, FLOAT, Graph, MODELS, Node, STRING, ValueInfo, Version, file};
 use tilewise_kernels::f32_up_to;
 use tilewise_tree::Tree;
 
@@ -49,15 +46,6 @@ pub(super) fn write(sum: &Sum<'_>, notes: &mut Vec<String>) -> Result<Vec<u8>, S
     let Trees { nodes, leaves, .. } = trees;
     let mut attributes = nodes.attributes();
     attributes.push(Attribute::string("post_transform", transform));
-    let node = |op_type: &str, domain: &str, input: &str, output: &[&str], attribute: Vec<Attribute>| Node {
-        input: vec![input.to_owned()],
-        output: output.iter().map(|name| (*name).to_owned()).collect(),
-        name: op_type.to_lowercase(),
-        op_type: op_type.to_owned(),
-        attribute,
-        domain: domain.to_owned(),
-    };
-    const DOMAIN: &str = "ai.onnx.ml";
     const CELLS: &str = "cells";
     let (nodes, outputs) = if let Task::Classification { classes } = sum.task {
         let names = ["label", "probabilities"];
@@ -71,14 +59,14 @@ pub(super) fn write(sum: &Sum<'_>, notes: &mut Vec<String>) -> Result<Vec<u8>, S
             let keys = Attribute::ints("keys_int64s", (0..classes.len() as i64).collect());
             let names = vec![keys, Attribute::strings("values_strings", texts)];
             vec![
-                node("TreeEnsembleRegressor", DOMAIN, CELLS, &[probabilities], attributes),
-                node("ArgMax", "", probabilities, &["number"], largest),
-                node("LabelEncoder", DOMAIN, "number", &[label], names),
+                Node::new("TreeEnsembleRegressor", MODELS, &[CELLS], &[probabilities], attributes),
+                Node::new("ArgMax", "", &[probabilities], &["number"], largest),
+                Node::new("LabelEncoder", MODELS, &["number"], &[label], names),
             ]
         } else {
             attributes.extend(leaves.attributes("class"));
             attributes.push(Attribute::strings("classlabels_strings", texts));
-            vec![node("TreeEnsembleClassifier", DOMAIN, CELLS, &names, attributes)]
+            vec![Node::new("TreeEnsembleClassifier", MODELS, &[CELLS], &names, attributes)]
         };
         let columns = Some(classes.len());
         (nodes, vec![ValueInfo::rows(label, STRING, None), ValueInfo::rows(probabilities, FLOAT, columns)])
@@ -87,31 +75,22 @@ pub(super) fn write(sum: &Sum<'_>, notes: &mut Vec<String>) -> Result<Vec<u8>, S
         attributes.push(Attribute::int("n_targets", sum.scores() as i64));
         let prediction = "prediction";
         let of_trees = if sum.link == Link::Exp { "score" } else { prediction };
-        let mut nodes = vec![node("TreeEnsembleRegressor", DOMAIN, CELLS, &[of_trees], attributes)];
+        let mut nodes = vec![Node::new("TreeEnsembleRegressor", MODELS, &[CELLS], &[of_trees], attributes)];
         if sum.link == Link::Exp {
-            nodes.push(node("Exp", "", of_trees, &[prediction], Vec::new()));
+            nodes.push(Node::new("Exp", "", &[of_trees], &[prediction], Vec::new()));
         }
         (nodes, vec![ValueInfo::rows(prediction, FLOAT, Some(sum.scores()))])
     };
-    let entry = |key: &str, value: String| StringStringEntry { key: key.to_owned(), value };
-    let opset = |domain: &str, version| OperatorSetId { domain: domain.to_owned(), version };
-    let inputs = serde_json::to_string(sum.inputs).map_err(|e| e.to_string())?;
-    let targets = serde_json::to_string(&sum.targets).map_err(|e| e.to_string())?;
-    let model = Model {
-        ir_version: IR,
-        producer_name: "tilewise".to_owned(),
-        producer_version: env!("CARGO_PKG_VERSION").to_owned(),
-        graph: Some(Graph {
-            node: nodes,
-            name: "trees".to_owned(),
-            input: vec![ValueInfo::rows(CELLS, FLOAT, Some(sum.inputs.len()))],
-            output: outputs,
-        }),
-        opset_import: vec![opset(DOMAIN, TREES), opset("", OTHERS)],
-        metadata_props: vec![entry("tilewise.inputs", inputs), entry("tilewise.targets", targets)],
+    let graph = Graph {
+        node: nodes,
+        name: "trees".to_owned(),
+        input: vec![ValueInfo::rows(CELLS, FLOAT, Some(sum.inputs.len()))],
+        output: outputs,
+        ..Graph::default()
     };
-    notes.push("columns are those of one tensor, in the order of the model; the metadata has their names as tilewise.inputs".to_owned());
-    Ok(model.encode_to_vec())
+    let version = Version { ir: IR, operators: &[(MODELS, TREES), ("", OTHERS)] };
+    notes.push(COLUMNS.to_owned());
+    file(graph, version, sum.inputs, &sum.targets).map_err(|e| e.to_string())
 }
 
 /// The nodes of all trees.

@@ -1,6 +1,5 @@
 //! Random sums of trees, written and read back: LightGBM and XGBoost by `foreign`, ONNX by the definition of its operators.
 
-use super::proto::{Model as Onnx, Node as Operator};
 use super::{Format, Sum};
 use crate::{ForeignModel, Link, Loss};
 use proptest::prelude::*;
@@ -8,6 +7,7 @@ use prost::Message;
 use std::collections::HashMap;
 use std::sync::Arc;
 use tilewise_base::model::UNSEEN;
+use tilewise_base::onnx::{Attribute, Model as Onnx, Node as Operator};
 use tilewise_base::{Field, Kind, Model, Task, Unseen};
 use tilewise_kernels::tree::{Categories, MISSING};
 use tilewise_kernels::{MatMut, MatRef};
@@ -269,7 +269,7 @@ struct Operators {
 impl Operators {
     fn new(node: &Operator) -> Self {
         let text = |bytes: &Vec<u8>| String::from_utf8(bytes.clone()).unwrap();
-        let list = |a: &super::proto::Attribute| {
+        let list = |a: &Attribute| {
             (a.name.clone(), (a.ints.clone(), a.floats.clone(), a.strings.iter().map(text).collect()))
         };
         let of = if node.op_type == "TreeEnsembleClassifier" { "class" } else { "target" };

@@ -1,8 +1,12 @@
-//! Gradients against central differences, optimisers against PyTorch, bits over threads, bad input.
+//! Gradients against central differences, optimisers against PyTorch, bits over threads, files of ONNX, bad input.
 
+mod embedding;
 mod going_on;
 mod golden_numbers;
 mod gradients;
 mod images;
+mod networks;
+mod onnx;
 mod promises;
+mod text;
 mod twin;

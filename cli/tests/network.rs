@@ -1,0 +1,111 @@
+//! Networks from the command line: embeddings of categories, and layers of images.
+
+#[path = "support/run.rs"]
+mod run;
+
+use run::{Folder, fails, people, works};
+use std::path::Path;
+
+fn digits() -> String {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("data/digits.csv").display().to_string()
+}
+
+#[test]
+fn categories_are_embedded_stored_and_inspected() {
+    let folder = Folder::new("embedded");
+    let data = folder.file("people.csv", people(&["age", "job", "price", "class"]));
+    let model = folder.path("m.safetensors");
+    let train = [
+        "train", "--model", "network", "--data", &data, "--target", "price", "--ignore", "class", "--out",
+        &model,
+    ];
+    works(&[&train[..], &["--set", "embedding=2", "--set", "epochs=2"]].concat());
+    let told = works(&["inspect", "--model", &model]);
+    assert!(
+        told.contains("job: the number of one of") && told.contains("0: embedding of 1 column"),
+        "{told}"
+    );
+    let answers = works(&["predict", "--model", &model, "--data", &data]);
+    assert!(answers.lines().skip(1).all(|line| line.parse::<f64>().is_ok_and(f64::is_finite)));
+    // Another width is another table.
+    works(
+        &[&train[..], &["--set", "embedding=2", "--set", "embedding_width=7", "--set", "epochs=1"]].concat(),
+    );
+    assert!(works(&["inspect", "--model", &model]).contains("0: embedding of 1 column, 7 numbers"));
+    for (setting, parts) in [
+        ("embedding=0", &["embedding", "none, or a whole number above 0"][..]),
+        ("embedding=many", &["\"many\"", "none, or a whole number above 0"]),
+        ("embedding_width=4", &["embedding_width", "without embedding"]),
+    ] {
+        let parts: Vec<&str> = parts.iter().map(|part| part.trim_matches('"')).collect();
+        fails(&[&train[..], &["--set", setting]].concat(), &parts);
+    }
+}
+
+#[test]
+fn layers_of_images_are_trained_stored_and_served() {
+    let folder = Folder::new("images");
+    let (data, model) = (digits(), folder.path("m.safetensors"));
+    let train = [
+        "train",
+        "--model",
+        "network",
+        "--data",
+        &data,
+        "--target",
+        "digit",
+        "--set",
+        "task=classification",
+        "--out",
+        &model,
+    ];
+    let layers = ["--set", "image=1x8x8", "--set", "layers=conv8x3,norm,pool2,conv16x3,pool2,32"];
+    let short = ["--set", "epochs=6", "--set", "learning_rate=0.01", "--test-fraction", "0.2", "--seed", "1"];
+    let told = works(&[&train[..], &layers, &short].concat());
+    let accuracy = told.lines().find_map(|line| line.trim().strip_prefix("accuracy")).unwrap();
+    let accuracy: f64 = accuracy.split_whitespace().next().unwrap().parse().unwrap();
+    assert!(accuracy > 0.93, "{told}");
+    let told = works(&["inspect", "--model", &model]);
+    for part in [
+        "0: images of 1 x 8 x 8",
+        "1: convolution, 8 channels, 3 x 3",
+        "batch norm",
+        "max pool, 2 x 2",
+        "flatten",
+        "dense, 10 outputs",
+    ] {
+        assert!(told.contains(part), "{part}: {told}");
+    }
+    let answers = works(&["predict", "--model", &model, "--data", &data]);
+    assert_eq!(answers.lines().count(), 1 + 1797);
+    let bytes = run::tilewise(&["export", "--model", &model, "--to", "onnx", "--out", "-"]).stdout;
+    assert!(
+        ["Conv", "MaxPool", "BatchNormalization"]
+            .iter()
+            .all(|name| { bytes.windows(name.len()).any(|part| part == name.as_bytes()) })
+    );
+}
+
+#[test]
+fn layers_that_cannot_be_are_told_by_part_or_by_place() {
+    let folder = Folder::new("no-images");
+    let (data, out) = (digits(), folder.path("m.safetensors"));
+    let train = ["train", "--model", "network", "--data", &data, "--target", "digit", "--out", &out];
+    for (settings, parts) in [
+        (&["image=1x8x8", "layers=conv16,pool2"][..], &["layers", "\"conv16\"", "convCxK"][..]),
+        (&["layers=conv16x3"], &["\"conv16x3\"", "image=CxHxW"]),
+        (&["image=8x8", "layers=conv16x3"], &["image", "8x8", "channels x height x width"]),
+        (&["image=1x8x9", "layers=conv16x3"], &["image", "1x8x9", "64 columns"]),
+        (&["image=1x8x8", "layers=pool2,pool2,pool2,pool2"], &["layer 4 (max pool", "1 x 1 x 1"]),
+        (&["hidden=20", "layers=30"], &["hidden", "layers"]),
+    ] {
+        let sets: Vec<&str> = settings.iter().flat_map(|setting| ["--set", setting]).collect();
+        fails(&[&train[..], &sets].concat(), parts);
+    }
+    let people = folder.file("people.csv", people(&["age", "job", "price", "class"]));
+    let train = ["train", "--model", "network", "--data", &people, "--target", "price", "--out", &out];
+    fails(
+        &[&train[..], &["--set", "image=1x1x3", "--set", "layers=conv2x1"]].concat(),
+        &["\"job\"", "pixels"],
+    );
+}
