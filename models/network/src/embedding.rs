@@ -47,8 +47,9 @@ pub fn usual_width(categories: usize) -> usize {
 pub(crate) struct Embedding {
     inputs: usize,
     pub(crate) outputs: usize,
-    /// Columns that are taken as they are, which come first.
-    pub(crate) others: Vec<usize>,
+    /// Columns that are taken as they are, which come first, and how many there are. As ranges: a small file can claim any number of them.
+    others: Vec<Range<usize>>,
+    plain: usize,
     /// Each with its part of the weights.
     pub(crate) tables: Vec<(Lookup, Range<usize>)>,
 }
@@ -77,10 +78,13 @@ impl Embedding {
                 ));
             }
         }
-        let others: Vec<usize> =
-            (0..inputs).filter(|column| lookups.iter().all(|lookup| lookup.column != *column)).collect();
-        let outputs = lookups.iter().fold(others.len(), |sum, lookup| sum.saturating_add(lookup.width));
-        Ok(Self { inputs, outputs, others, tables: lookups.iter().map(|lookup| (*lookup, 0..0)).collect() })
+        let starts = [0].into_iter().chain(lookups.iter().map(|lookup| lookup.column + 1));
+        let ends = lookups.iter().map(|lookup| lookup.column).chain([inputs]);
+        let others: Vec<Range<usize>> = starts.zip(ends).map(|(start, end)| start..end).collect();
+        let plain = inputs - lookups.len();
+        let outputs = lookups.iter().fold(plain, |sum, lookup| sum.saturating_add(lookup.width));
+        let tables = lookups.iter().map(|lookup| (*lookup, 0..0)).collect();
+        Ok(Self { inputs, outputs, others, plain, tables })
     }
 
     /// The other columns, then the vectors.
@@ -88,8 +92,12 @@ impl Embedding {
         for_each_rows(y, self.outputs, |at, y| {
             let x = &x[at / self.outputs * self.inputs..];
             for (y, x) in y.chunks_exact_mut(self.outputs).zip(x.chunks_exact(self.inputs)) {
-                let (plain, mut rest) = y.split_at_mut(self.others.len());
-                plain.iter_mut().zip(&self.others).for_each(|(y, &column)| *y = x[column]);
+                let (mut plain, mut rest) = y.split_at_mut(self.plain);
+                for range in &self.others {
+                    let (part, after) = plain.split_at_mut(range.len());
+                    part.copy_from_slice(&x[range.clone()]);
+                    plain = after;
+                }
                 for (lookup, range) in &self.tables {
                     let (vector, after) = rest.split_at_mut(lookup.width);
                     let start = range.start + lookup.row(x[lookup.column]) * lookup.width;
@@ -103,7 +111,7 @@ impl Embedding {
     /// The gradients of all tables, which lie in `gradient` as tables lie in the weights. On one thread: a batch of 128 rows and 8 columns
     /// of 8 numbers is 8192 additions, less than it takes to wake another.
     pub(crate) fn backward<T: Float>(&self, x: &[T], dy: &[T], gradient: &mut [T]) {
-        let mut first = self.others.len();
+        let mut first = self.plain;
         for (lookup, range) in &self.tables {
             let table = &mut gradient[range.clone()];
             table.fill(T::ZERO);

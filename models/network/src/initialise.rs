@@ -5,7 +5,8 @@ use serde::{Deserialize, Serialize};
 use tilewise_kernels::Float;
 use tilewise_kernels::random::Philox;
 
-/// How first weights are drawn. Biases are 0, gains 1, vectors of embeddings uniform up to 1 / sqrt(width) (Gorishniy and others 2021).
+/// How first weights are drawn. Biases are 0, gains 1, vectors of embeddings uniform up to 1 / sqrt(width) (Gorishniy and others 2021),
+/// but for that of what is no category, which is 0.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Initialiser {
@@ -43,6 +44,11 @@ impl Initialiser {
             for (i, w) in part.iter_mut().enumerate() {
                 let at = (tensor.range.start + i) as u64;
                 *w = T::from_f64((2.0 * draws.uniform(at) - 1.0) * limit);
+            }
+            if tensor.kind == Kind::Table {
+                // What training never meets adds nothing, as no one-hot column does.
+                let unknown = part.len() - outputs;
+                part[unknown..].fill(T::ZERO);
             }
         }
     }

@@ -181,6 +181,10 @@ fn what_depends_on_a_category_alone_is_learned() {
     trainer.network().predict(data.x, &mut answers).unwrap();
     row_arg_max(MatRef::new(&answers, 400, 5).unwrap(), &mut best).unwrap();
     assert!(best.iter().zip(&labels).all(|(best, label)| *best as u32 == *label));
+    // What was never met stays at nothing.
+    let table = trainer.network().tensors().swap_remove(0).2;
+    let (met, unknown) = table.split_at(20 * usual_width(20));
+    assert!(met.iter().all(|x| *x != 0.0) && unknown.iter().all(|x| *x == 0.0) && !unknown.is_empty());
 }
 
 #[test]

@@ -6,7 +6,7 @@ use tilewise_base::model_file::Writer;
 use tilewise_kernels::MatRef;
 use tilewise_kernels::parallel::{Scheme, with_threads};
 use tilewise_network::{
-    Function, Initialiser, Layer, Loss, Network, Optimiser, Rows, Settings, Targets, Trainer, Window,
+    Function, Initialiser, Layer, Lookup, Loss, Network, Optimiser, Rows, Settings, Targets, Trainer, Window,
 };
 
 const CROSS: Loss = Loss::CrossEntropy { smoothing: 0.0 };
@@ -17,6 +17,7 @@ const TOLERANCE: f64 = 1e-12;
 fn layers() -> Vec<Layer> {
     let inner = vec![Layer::layer_norm(), Layer::dense(12), Layer::activate(Function::Silu)];
     vec![
+        Layer::Embedding { lookups: vec![Lookup { column: 1, categories: 2, width: 3 }] },
         Layer::dense(12),
         Layer::batch_norm(),
         Layer::Dropout { rate: 0.3 },
@@ -114,6 +115,8 @@ fn checkpoints_of_huge_layers_are_refused_before_memory_is_taken() {
             Layer::Dense { outputs: 1, bias: false },
         ]
     };
+    let embedding =
+        |categories| Layer::Embedding { lookups: vec![Lookup { column: 1, categories, width: 9 }] };
     let small = layers(4, Window::square(4));
     let settings = || settings(Loss::Squared, Optimiser::SGD);
     let network = Network::<f32>::new(16, &small, Initialiser::Auto, 2).unwrap();
@@ -139,6 +142,8 @@ fn checkpoints_of_huge_layers_are_refused_before_memory_is_taken() {
     for (inputs, layers, part) in [
         (1 << 40, layers(1 << 20, Window::square(1 << 20)), "in all layers"),
         (1 << 27, vec![Layer::dense(1)], "as many numbers"),
+        (1 << 26, vec![embedding(3), Layer::dense(1)], "as many numbers"),
+        (16, vec![embedding(1 << 20), Layer::dense(1)], "as many numbers"),
         (1 << 28, layers(1 << 14, Window::square(1 << 14)), "in all layers"),
         (16, layers(4, padded), "with its padding"),
         (16, layers(4, sparse.padding(usize::MAX / 4)), "pool"),
