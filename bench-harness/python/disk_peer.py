@@ -75,14 +75,11 @@ def xgboost(data, folder, stages, depth, external):
 def lightgbm(data, stages, depth):
     import lightgbm
 
-    with open(data) as file:
-        # Its names would have their quotes.
-        label = file.readline().count(",")
     limits = dict(
         objective="binary",
         two_round=True,
         header=True,
-        label_column=label,
+        label_column="name:label",
         max_bin=BINS - 1,
         num_leaves=2**depth,
         max_depth=depth,

@@ -21,14 +21,22 @@ def groups(raw, width, rows):
             yield pa.table([*cells, pa.array(numbers[-1].astype(np.int32))], schema=columns)
 
 
+def writer(file, schema):
+    if file.endswith(".parquet"):
+        return pq.ParquetWriter(file, schema)
+    text = open(file, "wb")  # noqa: SIM115
+    # Without the quotes that Arrow puts around names, which LightGBM takes for a part of them.
+    text.write((",".join(schema.names) + "\n").encode())
+    return csv.CSVWriter(text, schema, write_options=csv.WriteOptions(include_header=False))
+
+
 if __name__ == "__main__":
     raw, width, rows, *files = sys.argv[1:]
     writers = {}
     for group in groups(raw, int(width), int(rows)):
         for file in files:
             if file not in writers:
-                kind = pq.ParquetWriter if file.endswith(".parquet") else csv.CSVWriter
-                writers[file] = kind(file, group.schema)
+                writers[file] = writer(file, group.schema)
             writers[file].write_table(group)
-    for writer in writers.values():
-        writer.close()
+    for one in writers.values():
+        one.close()

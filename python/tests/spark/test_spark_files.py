@@ -96,6 +96,11 @@ def test_what_is_more_than_files_goes_through_spark(spark, folder):
         assert _files.splits(kept) is None
     finally:
         kept.unpersist()
+    spark.conf.set("spark.sql.parquet.fieldId.read.enabled", "true")
+    try:
+        assert _files.splits(frame) is None
+    finally:
+        spark.conf.unset("spark.sql.parquet.fieldId.read.enabled")
     frame.write.partitionBy("member").parquet(str(folder / "by"))
     assert _files.splits(spark.read.parquet(str(folder / "by"))) is None
 

@@ -51,6 +51,9 @@ def splits(frame: DataFrame) -> list[list[Split]] | None:
     process of this host can open by their path, and over Spark Connect, which shows no plan."""
     if is_remote() or not all(_same(field.dataType) and "." not in field.name for field in frame.schema.fields):
         return None
+    if frame.sparkSession.conf.get("spark.sql.parquet.fieldId.read.enabled", "false") == "true":
+        # Columns of files may then have other names.
+        return None
     execution = frame._jdf.queryExecution()
     if not _is_scan(execution.optimizedPlan()):
         return None
