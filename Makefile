@@ -76,13 +76,5 @@ test-arm64:
 bench:
 	$(CARGO) bench --workspace
 
-# Hours on two cores; each part can be run alone, and each leaves its page.
 report:
-	$(CARGO) run --release -p tilewise-bench -- report
-	for name in gemm plan add vecmath vector histogram linear networks serve; do \
-	  $(CARGO) run --release -p tilewise-bench -- compare $$name --out reports || exit 1; \
-	done
-	for name in trees gbdt; do \
-	  $(CARGO) run --release -p tilewise-bench -- compare $$name --seeds 5 --memory --out reports || exit 1; \
-	done
-	$(CARGO) run --release -p tilewise-bench -- quality --out reports
+	scripts/report

@@ -202,34 +202,21 @@ impl Comparison {
         if options.timed {
             compared.incomplete = self.incomplete(&compared, &listed, &options.threads);
         }
-        self.judge_trees(&listed, options, &place, &probes, &mut compared, &mut hear)?;
-        Ok(compared)
-    }
-
-    /// What of trees is not a time: quality over seeds and memory, where they are asked for.
-    fn judge_trees(
-        &self,
-        listed: &[Listed],
-        options: &Options,
-        place: &Place,
-        probes: &Probes,
-        compared: &mut Compared,
-        hear: &mut impl FnMut(&str),
-    ) -> io::Result<()> {
+        // What of trees is not a time: quality over seeds and memory, where they are asked for.
         let threads = options.threads.iter().copied().max().unwrap_or(1);
-        if !listed.iter().any(|problem| trees::has(problem.kind)) {
-            return Ok(());
+        if listed.iter().any(|problem| trees::has(problem.kind)) {
+            if options.seeds > 0 {
+                let mut run = Run::new(self, threads, options, &place, &probes);
+                trees::over_seeds(&mut run, &listed, options.seeds, &mut compared, &mut hear)?;
+                run.tell_systems(&mut compared);
+                keep(&compared)?;
+            }
+            if options.memory {
+                let peers: Vec<&Peer> = std::iter::once(&OURS).chain(self.peers).collect();
+                trees::memory(&peers, &place, threads, &listed, &mut compared, &mut hear)?;
+            }
         }
-        if options.seeds > 0 {
-            let mut run = Run::new(self, threads, options, place, probes);
-            trees::over_seeds(&mut run, listed, options.seeds, compared, hear)?;
-            run.tell_systems(compared);
-        }
-        if options.memory {
-            let peers: Vec<&Peer> = std::iter::once(&OURS).chain(self.peers).collect();
-            trees::memory(&peers, place, threads, listed, compared, hear)?;
-        }
-        Ok(())
+        Ok(compared)
     }
 
     fn listed(&self, options: &Options) -> io::Result<Vec<Listed>> {

@@ -61,7 +61,7 @@ enum Command {
         /// Trees: also measure the memory that training takes.
         #[arg(long)]
         memory: bool,
-        /// Measure no times, only what --seeds and --memory ask for.
+        /// Measure no times, only what --seeds and --memory ask for; the page is NAME-untimed.
         #[arg(long)]
         untimed: bool,
         /// Spark, disk: rows of the table in place of those that are usual.
@@ -237,9 +237,11 @@ fn run(command: Command) -> io::Result<bool> {
             let options = compare::Options { only, passive, timed, seeds, memory, ..measuring.comparing() };
             let out = out.unwrap_or_else(|| target().join("compare"));
             let machine = machine();
+            // A page without times replaces none that has them.
+            let name = if timed { comparison.name.to_owned() } else { format!("{name}-untimed") };
             let keep = |compared: &compare::Compared| {
                 let page = report::comparison(comparison, compared, machine.clone());
-                report::write(&out, comparison.name, &page, timed.then(|| compared.csv()).as_ref())
+                report::write(&out, &name, &page, timed.then(|| compared.csv()).as_ref())
             };
             let compared =
                 comparison.run(&options, |what| eprintln!("{what}"), |so_far| keep(so_far).map(drop))?;

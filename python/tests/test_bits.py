@@ -47,7 +47,7 @@ CASES = [
     (
         tilewise.MLPClassifier((12,), max_iter=8, alpha=0.0, tol=0.0, batch_size=50, random_state=3),
         "network",
-        ["task=classification", "hidden=12", "epochs=8", "batch_size=50", "validation_fraction=0", "patience=10"],
+        ["task=classification", "hidden=12", "epochs=8", "batch_size=50", "validation_fraction=0", "patience=10", "tolerance=0"],
     ),
 ]
 
@@ -184,3 +184,14 @@ def test_layouts_and_widths_change_no_answer(order, kind):
     X = X.astype(np.float32)
     model = tilewise.HistGradientBoostingRegressor(max_iter=5).fit(X, y)
     assert np.array_equal(model.predict(X), model.predict(np.asarray(X, dtype=kind, order=order)))
+
+
+@pytest.mark.parametrize("prefix", ["f", "", "Column_"])
+def test_names_that_others_give_to_nameless_columns_are_names_here(prefix, tmp_path):
+    X, y = load_diabetes(return_X_y=True)
+    frame = pd.DataFrame(X, columns=[f"{prefix}{i}" for i in range(10)])
+    tilewise.Ridge().fit(frame, y).save(tmp_path / "m")
+    loaded = tilewise.load(tmp_path / "m")
+    assert list(loaded.feature_names_in_) == list(frame.columns)
+    with pytest.raises(ValueError, match="feature names"):
+        loaded.predict(frame[frame.columns[::-1]])

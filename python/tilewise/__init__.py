@@ -107,8 +107,9 @@ def load(path: str | PathLike[str]) -> Any:
     estimator.set_params(**{name: value for name, value in told.items() if name in known})
     names = [name for name, _ in model.inputs]
     estimator.n_features_in_ = len(names)
-    # What ours, LightGBM, XGBoost and CatBoost call columns that had no names.
-    if not any(names == [f"{prefix}{i}" for i in range(len(names))] for prefix in ("x", "Column_", "f", "")):
+    # What they call columns that had no names.
+    prefix = {"lightgbm": "Column_", "xgboost": "f", "catboost": ""}.get(model.kind, "x")
+    if names != [f"{prefix}{i}" for i in range(len(names))]:
         estimator.feature_names_in_ = np.array(names, dtype=object)
     if classifies:
         estimator.classes_ = _classes(model.outputs)

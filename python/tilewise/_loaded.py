@@ -8,6 +8,7 @@ import warnings
 from typing import Any, Callable
 
 from ._native import Model
+from ._network import DECOUPLED
 from ._trees import _CRITERIA
 
 _LOSSES = {"squared": "squared_error", "absolute": "absolute_error"}
@@ -16,7 +17,7 @@ _NAMES = {ours: theirs for theirs, ours in _CRITERIA.items() if ours != "entropy
 #: What the fits of all estimators have and no parameter of theirs says, by the file's names.
 _FIXED_TREE = {"columns_by_level": 1.0, "columns_by_tree": 1.0, "growth": "leaf_wise", "interactions": [], "unseen": "missing"}
 _FIXED_BOOSTING = {"subsample": 1.0, "goss": None, "dart": None, "path_smoothing": 0.0}
-_FIXED_NETWORK = {"balanced": False, "huber": None, "initialiser": "auto", "label_smoothing": 0.0}
+_FIXED_NETWORK = {"balanced": False, "body": None, "embedding": None, "huber": None, "initialiser": "auto", "label_smoothing": 0.0}
 _FIXED_TRAINING = {"accumulate": 1, "clip": None, "warm_up": 0.0}
 _OPTIMISERS = {"adam_w": "adamw", "rms_prop": "rmsprop"}
 _FIXED_PENALTY = {"l1": 0.0, "category_smoothing": 10.0, "min_hessian": 0.001}
@@ -97,13 +98,14 @@ def _network(params: dict[str, Any]) -> dict[str, Any]:
     # A text alone where it has no numbers.
     function = function if isinstance(function, str) else next(iter(function))
     solver = optimiser["optimiser"]
+    name = _OPTIMISERS.get(solver, solver)
     decay, batch = training["weight_decay"], training["batch"]
     schedule = "adaptive" if training["plateau"] else training["schedule"]["schedule"]
     return {
         "hidden_layer_sizes": tuple(params["hidden"]),
         "activation": "logistic" if function == "sigmoid" else function.replace("_", "-"),
-        "solver": _OPTIMISERS.get(solver, solver),
-        "alpha": _shortest(decay * batch, lambda number: number / batch == decay),
+        "solver": name,
+        "alpha": decay if name in DECOUPLED else _shortest(decay * batch, lambda number: number / batch == decay),
         "batch_size": batch,
         "learning_rate": schedule.replace("_", "-"),
         "learning_rate_init": training["learning_rate"],

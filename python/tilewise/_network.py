@@ -13,29 +13,39 @@ from ._base import Classifying, Regressing, Setting, TilewiseEstimator, same
 from ._boosting import Callback
 from ._native import Model
 
-_ACTIVATIONS = {"logistic": "sigmoid"}
-_SCHEDULES = {"adaptive": "plateau"}
+#: As they are called here, and by `tilewise train`.
+_ACTIVATIONS = {"logistic": "sigmoid"} | {name: name for name in ("relu", "tanh", "leaky-relu", "gelu", "silu")}
+_SCHEDULES = {"adaptive": "plateau"} | {name: name for name in ("constant", "step", "cosine", "one-cycle")}
+_SOLVERS = ("adam", "adamw", "sgd", "rmsprop", "adagrad", "lamb")
+#: Of these the penalty is a decay beside the gradient, and no part of the loss.
+DECOUPLED = ("adamw", "lamb")
 #: Rows of a step at most, where `batch_size` is "auto", as in scikit-learn.
 _BATCH = 200
 
 
 def _widths(sizes: int | Sequence[int]) -> str:
     """`hidden_layer_sizes` as `--set hidden` takes them."""
-    widths = [sizes] if isinstance(sizes, (int, np.integer)) else list(sizes)
-    if any(not isinstance(width, (int, np.integer)) or width <= 0 for width in widths):
-        raise ValueError(f"hidden_layer_sizes must be > 0, got {list(widths)}.")
+    widths = list(sizes) if np.iterable(sizes) else [sizes]
+    if any(isinstance(width, bool) or not isinstance(width, (int, np.integer)) or width <= 0 for width in widths):
+        raise ValueError(f"hidden_layer_sizes must be whole numbers > 0, got {sizes!r}.")
     return ",".join(map(str, widths)) or "none"
 
 
-def _renamed(names: dict[str, str]) -> Callable[[str], str]:
-    return lambda value: names.get(value, value)
+def _renamed(name: str, names: dict[str, str]) -> Callable[[Any], str]:
+    def renamed(value: Any) -> str:
+        if not isinstance(value, str) or value not in names:
+            raise ValueError(f"{name} must be one of {', '.join(map(repr, names))}, got {value!r}")
+        return names[value]
+
+    return renamed
 
 
 class _MLP(TilewiseEstimator):
     _parameters: dict[str, Setting] = {
         "hidden_layer_sizes": ("hidden", _widths),
-        "activation": ("activation", _renamed(_ACTIVATIONS)),
-        "learning_rate": ("schedule", _renamed(_SCHEDULES)),
+        "activation": ("activation", _renamed("activation", _ACTIVATIONS)),
+        "solver": ("optimiser", _renamed("solver", {name: name for name in _SOLVERS})),
+        "learning_rate": ("schedule", _renamed("learning_rate", _SCHEDULES)),
         "learning_rate_init": ("learning_rate", same),
         "max_iter": ("epochs", same),
         "tol": ("tolerance", same),
@@ -55,7 +65,7 @@ class _MLP(TilewiseEstimator):
         learning_rate_init: float = 0.001,
         max_iter: int = 200,
         random_state: Any = None,
-        tol: float = 1e-4,
+        tol: float | None = 1e-4,
         momentum: float = 0.9,
         nesterovs_momentum: bool = True,
         early_stopping: bool = False,
@@ -86,23 +96,24 @@ class _MLP(TilewiseEstimator):
 
     def _settings(self, rows: int) -> dict[str, Any]:
         settings = super()._settings(rows)
-        settings["optimiser"] = "nesterov" if self.solver == "sgd" and self.nesterovs_momentum else self.solver
-        if self.solver == "lbfgs":
-            raise ValueError("solver='lbfgs' is not offered; 'adam', 'adamw', 'sgd', 'rmsprop', 'adagrad' and 'lamb' are")
+        if self.solver == "sgd" and self.nesterovs_momentum:
+            settings["optimiser"] = "nesterov"
         share = self.validation_fraction if self.early_stopping else 0.0
         if self.early_stopping and not 0.0 < share < 1.0:
             raise ValueError(f"validation_fraction must be above 0 and below 1, got {share}")
         settings["validation_fraction"] = share
         settings["dropout"] = self.dropout
         left = rows - max(1, math.floor(rows * share + 0.5)) if share else rows
-        if isinstance(self.batch_size, str):
-            if self.batch_size != "auto":
-                raise ValueError(f"batch_size must be a number of rows or 'auto', got {self.batch_size!r}")
-            settings["batch_size"] = min(_BATCH, left)
-        else:
-            settings["batch_size"] = min(self.batch_size, left)
+        batch = _BATCH if self.batch_size == "auto" else self.batch_size
+        if isinstance(batch, bool) or not isinstance(batch, (int, np.integer)) or batch < 1:
+            raise ValueError(f"batch_size must be a number of rows above 0 or 'auto', got {self.batch_size!r}")
+        if left < 1:
+            raise ValueError(f"validation_fraction={share} leaves none of {rows} rows to learn from")
+        if not self.alpha >= 0.0:
+            raise ValueError(f"alpha must be a number of 0 or more, got {self.alpha!r}")
+        settings["batch_size"] = batch = min(batch, left)
         # scikit-learn divides the penalty by the rows of a step, here it is a decay of each step.
-        settings["weight_decay"] = self.alpha / settings["batch_size"]
+        settings["weight_decay"] = self.alpha if self.solver in DECOUPLED else self.alpha / batch
         return settings
 
     def _keep(self, model: Model) -> None:
@@ -111,21 +122,23 @@ class _MLP(TilewiseEstimator):
         for name, numbers in model.weights():
             at, _, part = name.partition(".")
             layers.setdefault(int(at), {})[part] = numbers
-        dense = [layer for _, layer in sorted(layers.items()) if layer["weight"].ndim == 2]
-        #: Inputs x outputs of each layer, of inputs that are standardised and categories as zeros and ones.
+        # A table of embeddings has no bias, norms and convolutions have other shapes.
+        dense = [layer for _, layer in sorted(layers.items()) if "bias" in layer and layer["weight"].ndim == 2]
+        #: Inputs x outputs of each dense layer, of inputs that are standardised and categories as zeros and ones.
         self.coefs_ = [layer["weight"].T for layer in dense]
         self.intercepts_ = [layer["bias"] for layer in dense]
         self.n_layers_ = len(dense) + 1
         self.n_outputs_ = len(self.intercepts_[-1])
         self.out_activation_ = "softmax" if model.task == "classification" else "identity"
-        self.loss_ = model.report["objective"]
 
     def _hear(self, losses: list[tuple[float, float | None]]) -> None:
         self.loss_curve_ = [training for training, _ in losses]
+        self.loss_ = self.loss_curve_[-1]
         held_out = [loss for _, loss in losses if loss is not None]
         #: Losses where scikit-learn has scores.
         self.validation_losses_ = held_out or None
-        self.best_loss_ = min(held_out or self.loss_curve_, default=np.nan)
+        #: Of rows held out, where some are.
+        self.best_loss_ = min(held_out or self.loss_curve_)
 
 
 class MLPClassifier(Classifying, ClassifierMixin, _MLP):

@@ -122,9 +122,9 @@ const PATIENCE: Setting = Setting {
 };
 const TOLERANCE: Setting = Setting {
     key: "tolerance",
-    default: "0",
-    accepted: NOT_NEGATIVE,
-    doc: "by how much a loss must be below the smallest one to count as smaller; above 0 training also ends early without rows held out, \
+    default: "none",
+    accepted: "none or a number of 0 or more",
+    doc: "by how much a loss must be below the smallest one to count as smaller; with it training also ends early without rows held out, \
           by the loss of those it learns from",
 };
 const LABEL_SMOOTHING: Setting = Setting {
@@ -266,7 +266,10 @@ fn parameters(settings: &Settings) -> Result<Parameters> {
             weight_decay: finite(&WEIGHT_DECAY)?,
             clip: Some(positive(&CLIP)?).filter(|x| x.is_finite()),
             patience: whole(&PATIENCE)?,
-            tolerance: finite(&TOLERANCE)?,
+            tolerance: match settings.get::<String>(&TOLERANCE)?.as_str() {
+                "none" => None,
+                _ => Some(finite(&TOLERANCE)?),
+            },
         },
     })
 }
@@ -286,16 +289,21 @@ fn body(settings: &Settings, function: Function, dropout: f64) -> Result<Option<
             Some(size.ok_or_else(|| Error::parameter(IMAGE.key, text, format!("{} is", IMAGE.accepted)))?)
         }
     };
-    match layers.as_str() {
-        "hidden" if size.is_none() => Ok(None),
-        "hidden" => layers_of(&hidden, size, function, dropout).map(Some),
-        _ if hidden != HIDDEN.default => Err(Error::parameter(
-            HIDDEN.key,
-            hidden,
-            "where layers are given none are; write widths into layers",
-        )),
-        text => layers_of(text, size, function, dropout).map(Some),
+    let body = match layers.as_str() {
+        "hidden" if size.is_none() => return Ok(None),
+        "hidden" => layers_of(&hidden, size, function, dropout)?,
+        _ if hidden != HIDDEN.default => {
+            let what = "where layers are given none are; write widths into layers";
+            return Err(Error::parameter(HIDDEN.key, hidden, what));
+        }
+        text => layers_of(text, size, function, dropout)?,
+    };
+    if dropout > 0.0 && !body.iter().any(|layer| matches!(layer, Layer::Dropout { .. })) {
+        let what =
+            "it comes behind widths of dense layers, and layers have none; write dropoutR between them";
+        return Err(Error::parameter(DROPOUT.key, dropout, what));
     }
+    Ok(Some(body))
 }
 
 fn embedding(settings: &Settings) -> Result<Option<Embedded>> {

@@ -214,13 +214,19 @@ impl Pipeline {
         let fit = training.fit(network, loss, class_weights, &rows, held_out.as_ref(), context)?;
         let mut report = fit.report;
         report.warnings.splice(0..0, encoder.warnings());
+        if let Some(Embedded { from, .. }) = parameters.embedding
+            && !encoder.inputs().iter().any(|field| categories(field) >= from)
+        {
+            report.warnings.push(format!("no column has {from} categories or more: none is embedded"));
+        }
         if cut {
             let batch = Training::default().batch;
             report.warnings.push(format!(
                 "batch_size is {batch} and there are {many} rows to learn from: a step takes all of them"
             ));
         }
-        let (target, parameters) = (target.to_owned(), parameters.clone());
+        // With the batch that was taken, so that a fit with what the file tells is the same.
+        let (target, parameters) = (target.to_owned(), Parameters { training, ..parameters.clone() });
         let predictor = Predictor::new(fit.model)?;
         Ok(Self { parameters, encoder, predictor, scale, target, task, seed: context.seed, report })
     }
@@ -321,6 +327,11 @@ fn check_pixels([channels, height, width]: [usize; 3], inputs: &[Field]) -> Resu
     }
 }
 
+/// Categories of a column; 0 of numbers.
+fn categories(field: &Field) -> usize {
+    if let Kind::Categorical { dictionary } = &field.kind { dictionary.len() } else { 0 }
+}
+
 /// Mean and deviation of the channel of each column of rows of `width` numbers; a channel that is constant has deviation 1.
 fn of_channels(x: &[f64], width: usize, channels: usize, weights: Option<&[f64]>) -> Vec<(f64, f64)> {
     let pixels = width / channels;
@@ -333,8 +344,10 @@ fn of_channels(x: &[f64], width: usize, channels: usize, weights: Option<&[f64]>
         }
         sum / total
     };
-    let of_channel = |channel| {
-        let centre = mean(channel, &|x| x);
+    let of_channel = |channel: usize| {
+        // Around one of them, so that equal numbers have a mean that is theirs, however many they are.
+        let first = x[channel * pixels];
+        let centre = first + mean(channel, &|x| x - first);
         let deviation = mean(channel, &|x| (x - centre).powi(2)).sqrt();
         // As the encoder has it: less is the rounding of equal numbers.
         let constant = deviation <= 8.0 * f64::EPSILON * centre.abs();
@@ -457,5 +470,22 @@ impl Model for Pipeline {
             text += &format!("  {i}: {}\n", layer.describe());
         }
         text
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::of_channels;
+
+    /// Sums of a tenth are none of a tenth: what is the same everywhere must not be scaled by their rounding.
+    #[test]
+    fn a_channel_that_is_constant_keeps_its_units() {
+        let rows = 1797;
+        let image: Vec<f64> = (0..64).map(|_| 0.1).chain((0..64).map(f64::from)).collect();
+        let by = of_channels(&image.repeat(rows), 128, 2, None);
+        assert_eq!(by[0], (0.1, 1.0));
+        assert_eq!(by[63], by[0]);
+        // Of 0 to 63 the mean and the deviation.
+        assert!((by[64].0 - 31.5).abs() < 1e-9 && (by[64].1 - 341.25f64.sqrt()).abs() < 1e-9, "{:?}", by[64]);
     }
 }

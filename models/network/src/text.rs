@@ -5,7 +5,7 @@ use crate::{Function, Layer, Window};
 use tilewise_base::{Error, Result};
 
 /// What parts of a text are, for error messages and help.
-pub const PARTS: &str = "convCxK (C channels of windows of K x K pixels; sS behind it is a stride, pP a padding, else images stay as large), \
+pub const PARTS: &str = "convCxK (C channels of windows of K x K pixels; sS behind it is a stride, pP a padding; without them and with odd K images stay as large), \
     poolK or avgpoolK (sS, pP: of K x K pixels side by side), norm (batch norm), dropoutR, flatten, and a width of a dense layer";
 
 /// Most channels, columns and pixels of a window.

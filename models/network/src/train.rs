@@ -34,10 +34,10 @@ pub struct Training {
     pub clip: Option<f64>,
     /// Epochs without a smaller loss on the rows held out after which training ends; the weights of the best epoch are kept.
     pub patience: u64,
-    /// By how much a loss must be below the smallest one to count as smaller for `patience`. Above 0 training also ends without rows
-    /// held out, by the loss of those it learns from, and has not converged before.
+    /// By how much a loss must be below the smallest one to count as smaller for `patience`. With it, 0 too, training also ends without
+    /// rows held out, by the loss of those it learns from, and has not converged before.
     #[serde(default)]
-    pub tolerance: f64,
+    pub tolerance: Option<f64>,
 }
 
 /// What models have that were trained before there was the choice.
@@ -59,7 +59,7 @@ impl Default for Training {
             weight_decay: 0.0,
             clip: None,
             patience: 5,
-            tolerance: 0.0,
+            tolerance: None,
         }
     }
 }
@@ -99,8 +99,9 @@ impl Training {
         if !(self.warm_up >= 0.0 && self.warm_up.is_finite()) {
             return Err(Error::parameter("warm_up", self.warm_up, "a number of 0 or more is"));
         }
-        if !(self.tolerance >= 0.0 && self.tolerance.is_finite()) {
-            return Err(Error::parameter("tolerance", self.tolerance, "a number of 0 or more is"));
+        let gain = self.tolerance.unwrap_or_default();
+        if !(gain >= 0.0 && gain.is_finite()) {
+            return Err(Error::parameter("tolerance", gain, "a number of 0 or more is"));
         }
         let (inputs, outputs) = (network.inputs(), network.outputs());
         let all = [(Some(data), "to learn from"), (held_out, "held out")];
@@ -171,7 +172,7 @@ impl Training {
             context.progress.round(epoch + 1, self.epochs, &note);
             context.progress.losses(epoch + 1, training, measured);
             watch.hear(watched);
-            waited = if watched < least - self.tolerance { 0 } else { waited + 1 };
+            waited = if watched < least - gain { 0 } else { waited + 1 };
             // Without rows held out the last epoch is kept, whatever its loss.
             if watched < least || held_out.is_none() {
                 match &mut good {
@@ -181,19 +182,16 @@ impl Training {
                 report.objective = watched;
             }
             least = least.min(watched);
-            if waited >= self.patience && (held_out.is_some() || self.tolerance > 0.0) {
+            if waited >= self.patience && (held_out.is_some() || self.tolerance.is_some()) {
                 let whose = if held_out.is_some() { "the loss on rows held out" } else { "the loss" };
-                let amount = match self.tolerance > 0.0 {
-                    true => format!(" by more than {}", self.tolerance),
-                    false => String::new(),
-                };
+                let amount = if gain > 0.0 { format!(" by more than {gain}") } else { String::new() };
                 report.stopped = format!("{whose} has not become smaller{amount} for {waited} epochs");
                 report.converged = true;
                 break;
             }
         }
         let Some(model) = good else { return Err(Error::Cancelled) };
-        report.converged |= report.rounds == self.epochs && self.tolerance == 0.0;
+        report.converged |= report.rounds == self.epochs && self.tolerance.is_none();
         Ok(Fit { model, report })
     }
 }

@@ -181,6 +181,27 @@ fn what_training_is_given_is_checked_before_the_first_epoch() {
     assert!(message(fit).contains("weights of classes"));
 }
 
+/// Without rows held out training ends where the loss of those it learns from stays, and only where a tolerance says what that is.
+#[test]
+fn training_ends_where_the_loss_stays() {
+    let x = normal(12, 1);
+    let view = MatRef::new(&x, 6, 2).unwrap();
+    let data = Rows { x: view, targets: Targets::Classes(&[0, 1, 2, 0, 1, 2]), weights: None };
+    let layers = Layer::perceptron(&[4], Function::Relu, 0.0, 3);
+    let fit = |tolerance| {
+        let network = Network::<f64>::new(2, &layers, Initialiser::Auto, 0).unwrap();
+        let training = Training { batch: 3, epochs: 9, patience: 3, tolerance, ..Training::default() };
+        training.fit(network, CROSS, None, &data, None, &Context::default()).unwrap().report
+    };
+    // The first epoch is an improvement on nothing, the three after it gain less than the tolerance.
+    let ended = fit(Some(1e3));
+    assert_eq!((ended.rounds, ended.converged), (4, true), "{}", ended.stopped);
+    assert!(ended.stopped.contains("by more than 1000 for 3 epochs"), "{}", ended.stopped);
+    assert_eq!((fit(None).rounds, fit(None).converged), (9, true));
+    let all = fit(Some(0.0));
+    assert_eq!((all.rounds, all.converged), (9, false), "{}", all.stopped);
+}
+
 #[test]
 fn running_numbers_stay_where_a_step_does_not_count() {
     let mut x = normal(12, 1);
