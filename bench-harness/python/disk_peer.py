@@ -11,7 +11,7 @@ import time
 import numpy as np
 import pyarrow.parquet as pq
 
-RATE, BINS, THREADS = 0.1, 256, os.cpu_count()
+RATE, BINS, THREADS = 0.1, 256, len(os.sched_getaffinity(0))
 
 
 def numbers(table):

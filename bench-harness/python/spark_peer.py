@@ -63,7 +63,9 @@ def mllib(kind, settings, rows):
         )
     elif kind == "forest":
         fit = RandomForestClassifier(
-            **columns, numTrees=settings["trees"], maxDepth=settings["depth"], maxBins=BINS, featureSubsetStrategy="sqrt", seed=0
+            **columns, numTrees=settings["trees"], maxDepth=settings["depth"], maxBins=BINS, featureSubsetStrategy="sqrt", seed=0,
+            # 256 MB, its default, would divide the last levels of these trees among several passes.
+            maxMemoryInMB=1024,
         )
     else:
         fit = LogisticRegression(**columns, regParam=settings["penalty"], tol=settings["tolerance"], maxIter=1000)
@@ -207,6 +209,6 @@ if __name__ == "__main__":
             try:
                 answer(getattr(session, asked.pop("do"))(**asked))
             except Exception as error:  # noqa: BLE001
-                answer({"error": f"{type(error).__name__}: {str(error).strip().splitlines()[0][:300]}"})
+                answer({"error": f"{type(error).__name__}: {str(error).strip().partition(chr(10))[0][:300]}"})
     finally:
         session.stop()

@@ -32,7 +32,7 @@ from sklearn.exceptions import ConvergenceWarning
 from .. import _native
 from .._base import text
 from . import _rounds, _worker
-from ._checkpoint import Checkpoint
+from ._checkpoint import Checkpoint, usable
 
 _VECTOR = "vector"
 _ACCEPTED = "numbers, text, booleans, arrays of numbers and vectors are accepted"
@@ -199,6 +199,8 @@ class TilewiseSparkEstimator(Estimator, Columns, DefaultParamsWritable, DefaultP
         if not array:
             # Before any data is read.
             _native.Trainer(self._single._family, settings, features, roles, seed)
+        if self._has("checkpoint_dir"):
+            usable(self.getOrDefault(self.checkpoint_dir))
         directly = self.getOrDefault(self.read_directly)
         stem = _stem(features[0], [*others, numbers]) if array else None
         with _rounds.Partitions(dataset, features, stem, others, numbers, directly) as partitions:

@@ -6,6 +6,7 @@ partitions hold the same rows either way, and a model has the same bytes. Whatev
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -14,6 +15,8 @@ import pyarrow.parquet as pq
 from pyspark.sql import DataFrame
 from pyspark.sql import types as T
 from pyspark.sql.utils import is_remote
+
+log = logging.getLogger("tilewise.spark")
 
 #: What a column of a file must be for Spark and Arrow to see the same in it. Arrays are of numbers.
 _SAME: dict[type[T.DataType], pa.DataType] = {
@@ -51,9 +54,20 @@ def splits(frame: DataFrame) -> list[list[Split]] | None:
     process of this host can open by their path, and over Spark Connect, which shows no plan."""
     if is_remote() or not all(_same(field.dataType) and "." not in field.name for field in frame.schema.fields):
         return None
-    if frame.sparkSession.conf.get("spark.sql.parquet.fieldId.read.enabled", "false") == "true":
+    if (frame.sparkSession.conf.get("spark.sql.parquet.fieldId.read.enabled", "false") or "").lower() == "true":
         # Columns of files may then have other names.
         return None
+    from py4j.protocol import Py4JError
+
+    try:
+        return _planned(frame)
+    except (Py4JError, TypeError) as error:
+        # Plans are no interface of Spark: another version, or who hides them, may show others.
+        log.info("files go through Spark, whose plan cannot be read: %s", error)
+        return None
+
+
+def _planned(frame: DataFrame) -> list[list[Split]] | None:
     execution = frame._jdf.queryExecution()
     if not _is_scan(execution.optimizedPlan()):
         return None
@@ -76,7 +90,7 @@ def _same(kind: T.DataType) -> pa.DataType | None:
         value = _same(kind.elementType)
         return pa.list_(value) if value is not None and pa.types.is_primitive(value) else None
     # Text of another collation is compared otherwise.
-    return _SAME.get(type(kind)) if kind != T.StringType() or kind == T.StringType("UTF8_BINARY") else None
+    return None if isinstance(kind, T.StringType) and kind != T.StringType() else _SAME.get(type(kind))
 
 
 def _class(java: object) -> str:
@@ -129,10 +143,11 @@ def read(parts: Iterable[Split], columns: pa.Schema, threads: bool) -> pa.Table:
 
 def _compare(found: pa.Schema, columns: pa.Schema, path: str) -> None:
     for field in columns:
-        at = found.get_all_field_indices(field.name)
-        if len(at) != 1:
-            raise Unread(f"{path}: column {field.name!r} is there {len(at)} times")
-        kind = found.field(at[0]).type
+        # Spark takes names by their letters whatever the case, and refuses one that is there twice.
+        alike = [name for name in found.names if name.casefold() == field.name.casefold()]
+        if alike != [field.name]:
+            raise Unread(f"{path}: column {field.name!r} is there {alike.count(field.name)} times, alike {len(alike)}")
+        kind = found.field(field.name).type
         if pa.types.is_list(kind):
             kind = pa.list_(kind.value_type)
         if kind != field.type:

@@ -40,6 +40,8 @@ class Partitions:
         self._rows = rows.select(*[f"`{name}`" for name in features + others + ([numbers] if numbers else [])])
         #: The parts of files that partitions are, where tasks read these themselves.
         self._splits = _files.splits(self._rows) if directly else None
+        if self._splits is not None:
+            log.info("tasks read %d parts of files themselves", sum(map(len, self._splits)))
         self._known: dict[int, dict] = {}
         self._stored = False
         self._tokens: DataFrame | None = None
@@ -61,6 +63,9 @@ class Partitions:
         self._rdd = None if is_remote() else self._tokens.rdd
         tokens = {token["partition"]: token for token in collected(self._tokens)}
         if unread := [token["unread"] for token in tokens.values() if token["unread"] is not None]:
+            if self._known:
+                # Spark may divide the table otherwise, so the fit could not go on.
+                raise RuntimeError(f"a partition was lost and its files cannot be read again: {unread[0]}")
             log.info("files go through Spark: %s", unread[0])
             self._forget()
             self._splits = None
@@ -247,9 +252,16 @@ def cores_of_executors(spark: SparkSession) -> int | None:
     """The cores of the largest executor that there is; None over Spark Connect, which does not tell, and where all is one process."""
     if is_remote():
         return None
-    executors = spark.sparkContext._jsc.sc().statusStore().executorList(True)
-    found = [executors.apply(i) for i in range(executors.size())]
-    return max((one.totalCores() for one in found if one.id() != "driver"), default=None)
+    # Clients of Spark Connect have none.
+    from py4j.protocol import Py4JError
+
+    try:
+        executors = spark.sparkContext._jsc.sc().statusStore().executorList(True)
+        found = [executors.apply(i) for i in range(executors.size())]
+        return max((one.totalCores() for one in found if one.id() != "driver"), default=None)
+    except (Py4JError, TypeError):
+        # No interface of Spark, and there is nothing but advice to lose.
+        return None
 
 
 def advise(setting: Callable[[str, str], str], seen: int | None = None) -> None:
