@@ -263,7 +263,7 @@ fn mistakes_are_named() {
     };
     let [(squares, _), (logistic, _)] = estimators();
     assert!(fit(&squares, &roles, &table(30), Options::default()).contains("\"species\""));
-    let refuse = Options { impute: false, standardise: true };
+    let refuse = Options { impute: false, standardise: true, ..Options::default() };
     let error =
         fit(&squares, &Roles { ignore: vec!["species".into()], ..Roles::target("y") }, &table(30), refuse);
     assert!(error.contains("age"), "{error}");
