@@ -15,6 +15,7 @@ use serde::{Deserialize, Serialize};
 use tilewise_kernels::{MatRef, same};
 
 mod moments;
+#[cfg(feature = "onnx")]
 mod onnx;
 pub mod rounds;
 

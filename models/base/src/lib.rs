@@ -15,6 +15,7 @@ pub mod mapped;
 pub mod metric;
 pub mod model;
 pub mod model_file;
+#[cfg(feature = "onnx")]
 pub mod onnx;
 pub mod outline;
 pub mod part;
