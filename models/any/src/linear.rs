@@ -314,9 +314,13 @@ pub(crate) fn fit(
     context: &Context<'_>,
 ) -> Result<Box<dyn Model>> {
     let (_, options) = common(settings)?;
-    let pipeline = Pipeline::fit(name, estimator, options, dataset, roles, context)?;
     // Families that do not declare it never have it.
     let errors = errors(settings, &ERRORS)?;
+    if errors.is_some() && roles.targets.len() > 1 {
+        let what = "standard errors are told of one target; none is accepted";
+        return Err(Error::parameter(ERRORS.key, settings.get::<String>(&ERRORS)?, what));
+    }
+    let pipeline = Pipeline::fit(name, estimator, options, dataset, roles, context)?;
     Ok(Box::new(match errors {
         Some(errors) => pipeline.judged(errors, dataset, roles)?,
         None => pipeline,

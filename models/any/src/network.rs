@@ -5,7 +5,9 @@ use crate::linear::NOT_NEGATIVE;
 use crate::{Family, Format, Purpose, Setting, Settings};
 use tilewise_base::{Error, Result};
 use tilewise_network::pipeline::{Embedded, Parameters, Pipeline};
-use tilewise_network::{Function, Initialiser, Layer, Optimiser, Plateau, Schedule, Training, layers_of};
+use tilewise_network::{
+    Function, Initialiser, Layer, Optimiser, PARTS, Plateau, Schedule, Training, layers_of,
+};
 
 const WHOLE: &str = "a whole number above 0";
 
@@ -24,9 +26,8 @@ const ACTIVATION: Setting = Setting {
 const LAYERS: Setting = Setting {
     key: "layers",
     default: "hidden",
-    accepted: "hidden, none, or parts divided by commas, such as conv16x3,norm,pool2,conv32x3,norm,pool2,64",
-    doc: "layers in place of hidden: convCxK (C channels of K x K pixels; sS behind it is a stride, pP a padding), poolK and avgpoolK (of K x K \
-          pixels), norm (batch norm), dropoutR, flatten, or the width of a dense layer",
+    accepted: PARTS,
+    doc: "layers in place of hidden, divided by commas, such as conv16x3,norm,pool2,conv32x3,norm,pool2,64; or none",
 };
 const IMAGE: Setting = Setting {
     key: "image",

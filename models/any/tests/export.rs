@@ -165,6 +165,7 @@ fn files_are_those_that_the_libraries_read() {
             let kept = std::fs::read(folder.join(format!("{name}.{ending}"))).unwrap();
             assert!(exported.bytes == kept, "{name} as {format}");
             let told = case["notes"][format.name()].as_str().unwrap();
+            assert_eq!(told.lines().count(), exported.notes.len(), "{name}: {told}");
             assert!(
                 exported.notes.iter().all(|note| told.contains(note.as_str())),
                 "{name} as {format}: {told}"
@@ -285,6 +286,7 @@ fn networks_differ_in_onnx_runtime_by_the_rounding_of_f32() {
         let (model, exported) = (load(&path).unwrap(), export(&path, Format::Onnx).unwrap());
         assert!(exported.bytes == std::fs::read(folder.join(format!("{name}.onnx"))).unwrap(), "{name}");
         let told = case["notes"].as_str().unwrap();
+        assert_eq!(told.lines().count(), exported.notes.len(), "{name}: {told}");
         assert!(exported.notes.iter().all(|note| told.contains(note.as_str())), "{name}: {told}");
         let theirs = Theirs::read(&case["onnx"], &*model);
         let (rows, outputs) = (theirs.cells.len() / model.inputs().len(), model.outputs());
