@@ -6,7 +6,7 @@ use tilewise_base::{Error, Result};
 
 /// What parts of a text are, for error messages and help.
 pub const PARTS: &str = "convCxK (C channels of windows of K x K pixels; sS behind it is a stride, pP a padding; without them and with odd K images stay as large), \
-    poolK or avgpoolK (sS, pP: of K x K pixels side by side), norm (batch norm), dropoutR, flatten, and widths of dense layers";
+    poolK or avgpoolK (sS, pP: of K x K pixels side by side), norm (batch norm), dropoutR, flatten, and a width of a dense layer";
 
 /// Most channels, columns and pixels of a window.
 const MOST: usize = 65_536;
