@@ -215,7 +215,7 @@ fn parts_that_do_not_fit_are_refused() {
         parts.to_bytes()
     };
     assert!(load_bytes(&edit(0, &|_| ())).is_ok());
-    let cases: [(usize, &str, Change<'_>); 31] = [
+    let cases: [(usize, &str, Change<'_>); 32] = [
         (0, "inputs are called", &|m| m["encoder"]["inputs"][1] = m["encoder"]["inputs"][0].clone()),
         (0, "no column with a value", &|m| {
             m["encoder"]["inputs"] = Vec::<Value>::new().into();
@@ -234,7 +234,8 @@ fn parts_that_do_not_fit_are_refused() {
         (8, "its task is not", &|m| m["task"]["names"] = serde_json::json!(["bmi"])),
         (8, "its task is not", &|m| m["params"]["tree"]["criterion"] = "absolute".into()),
         (8, "values", &|m| m["task"]["names"] = serde_json::json!(["a", "b", "c"])),
-        (0, "its task is not", &|m| m["task"] = serde_json::json!({"task": "outputs", "names": ["a", "b"]})),
+        (0, "its task is not", &|m| m["task"] = serde_json::json!({"task": "outputs", "names": ["a", "a"]})),
+        (0, "\"coefficients\"", &|m| m["task"] = serde_json::json!({"task": "outputs", "names": ["a", "b"]})),
         (2, "known are", &|m| m["kind"] = "stranger".into()),
         (9, "2 bases and its loss 1", &|m| m["base"] = serde_json::json!([1, 2])),
         (9, "0 bases and its loss 1", &|m| m["base"] = serde_json::json!([])),

@@ -155,10 +155,9 @@ fn what_cannot_be_learned_together_is_refused_by_name() {
         let args = ["train", "--model", family, "--data", &data, "--target", target, "-q"];
         fails(&[&args, more].concat())
     };
-    for family in ["linear", "ridge", "logistic", "isolation-forest", "gbdt"] {
+    for family in ["poisson", "logistic", "isolation-forest", "gbdt", "network"] {
         let message = told(family, "large,small", &[]);
-        let parts =
-            ["column \"small\"", "besides \"large\"", family, "tree, forest, extra-trees learn several"];
+        let parts = ["column \"small\"", "besides \"large\"", family, "forest, extra-trees learn several"];
         assert!(parts.iter().all(|part| message.contains(part)), "{message}");
     }
     for (target, more, part) in [
@@ -174,6 +173,10 @@ fn what_cannot_be_learned_together_is_refused_by_name() {
         let message = told("forest", target, more);
         assert!(message.contains(part), "{part}: {message}");
     }
+    let lasso = told("lasso", "large,small", &[]);
+    assert!(lasso.contains("column \"small\"") && lasso.contains("with a given alpha"), "{lasso}");
+    let errors = told("linear", "large,small", &["--set", "errors=hc3"]);
+    assert!(errors.contains("parameter errors") && errors.contains("of one target"), "{errors}");
     let model = folder.path("m");
     let args =
         ["train", "--model", "tree", "--data", &data, "--target", "large,small", "--out", &model, "-q"];

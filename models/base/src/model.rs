@@ -53,6 +53,13 @@ impl Task {
         }
     }
 
+    /// Names of several outputs ([`Task::Outputs`]), where they are two or more and each has its own.
+    pub fn several(&self) -> Option<&[String]> {
+        let Self::Outputs { names } = self else { return None };
+        let is_first = |(i, name): (usize, &String)| !names[..i].contains(name);
+        (names.len() > 1 && names.iter().enumerate().all(is_first)).then_some(names)
+    }
+
     /// The column besides targets by which predictions are measured: that of queries or of events.
     pub fn measured_by(&self) -> Option<&str> {
         match self {

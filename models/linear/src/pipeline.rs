@@ -172,7 +172,7 @@ impl Pipeline {
         let (link, predictors) = match &task {
             Task::Regression if matches!(estimator, Estimator::Generalised(_)) => (Link::Log, 1),
             Task::Regression if !classifies => (Link::Identity, 1),
-            Task::Outputs { names } if several::takes(&estimator) && names.len() > 1 => {
+            Task::Outputs { names } if several::takes(&estimator) && task.several().is_some() => {
                 (Link::Identity, names.len())
             }
             Task::Classification { classes } if classifies && classes.len() == 2 => (Link::Logit, 1),

@@ -20,9 +20,8 @@ pub fn outputs(task: &Task, criterion: Criterion) -> Option<usize> {
         {
             Some(classes.len())
         }
-        Task::Outputs { names } if matches!(criterion, Criterion::Auto | Criterion::Squared) => {
-            let is_first = |(i, name): (usize, &String)| !names[..i].contains(name);
-            Some(names.len()).filter(|count| *count > 1 && names.iter().enumerate().all(is_first))
+        Task::Outputs { .. } if matches!(criterion, Criterion::Auto | Criterion::Squared) => {
+            task.several().map(<[String]>::len)
         }
         _ => None,
     }

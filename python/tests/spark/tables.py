@@ -43,7 +43,7 @@ def single(family, settings, table, label, inputs=INPUTS, weight=None, seed=0):
     for name in [*inputs, label, *([weight] if weight else [])]:
         _arrow.add(columns, name, table.column(name))
     parts = {"targets": [label], "weight": weight, "offset": None, "group": None}
-    model, stopped = _native.fit(family, settings, columns, parts, seed, 1)
+    model, stopped, _ = _native.fit(family, settings, columns, parts, seed, 1)
     assert stopped is None
     return model
 
