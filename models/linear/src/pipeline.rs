@@ -13,7 +13,7 @@ use tilewise_base::encoder::{Encoder, Options};
 use tilewise_base::model_file::Writer;
 use tilewise_base::rounds::run;
 use tilewise_base::{
-    Context, Dataset, Error, Field, FitReport, Kind, Model, ModelFile, Result, Roles, SparseRef, Task,
+    Context, Dataset, Error, Field, Fit, FitReport, Kind, Model, ModelFile, Result, Roles, SparseRef, Task,
     predict_rows, roles,
 };
 use tilewise_kernels::{MatMut, MatRef, same};
@@ -84,10 +84,8 @@ impl Pipeline {
         roles: &Roles,
         context: &Context<'_>,
     ) -> Result<Self> {
-        if let [_, _, ..] = roles.needed_targets()? {
-            return several::fit(kind, estimator, options, dataset, roles, context);
-        }
-        let (inputs, target) = (roles.inputs(dataset)?, roles.needed_target()?);
+        let (inputs, targets) = (roles.inputs(dataset)?, roles.needed_targets()?);
+        several::check(estimator, targets)?;
         let (weights, offset) = (roles.weights(dataset)?, roles.offsets(dataset)?);
         let encoder = Encoder::fit(dataset, &inputs, weights.as_deref(), options)?;
         if encoder.width() == 0 {
@@ -96,13 +94,26 @@ impl Pipeline {
         let design = encoder.encode_to(&context.storage, dataset)?;
         let x = MatRef::new(&design, dataset.rows(), encoder.width())?;
         let rows = Rows { weights: weights.as_deref(), offset: offset.as_deref() };
+        if let [_, _, ..] = targets {
+            let one = |target: &String| {
+                let y = roles::numbers(dataset, target)?;
+                match estimator {
+                    Estimator::ElasticNet { params, .. } => params.fit(x, &y, rows, context),
+                    Estimator::LeastSquares(params) => squares(params, &encoder, x, &y, rows, context),
+                    _ => Err(several::one_only(targets)),
+                }
+            };
+            let fits = targets.iter().map(one).collect::<Result<Vec<_>>>()?;
+            let task = Task::Outputs { names: targets.to_vec() };
+            let fitted = several::together(targets, fits);
+            return Self::assembled(kind, estimator.clone(), encoder, fitted, roles, task);
+        }
+        let target = roles.needed_target()?;
         let mut estimator = estimator.clone();
         let (fit, task) = match &mut estimator {
             Estimator::LeastSquares(params) => {
                 let y = roles::numbers(dataset, target)?;
-                let mut trainer = params.trainer(x.cols(), x.rows())?.categories(categories(&encoder))?;
-                run(&mut trainer, &Chunk { x, y: &y, rows, first_row: 0 }, context)?;
-                (trainer.finish()?, Task::Regression)
+                (squares(params, &encoder, x, &y, rows, context)?, Task::Regression)
             }
             Estimator::ElasticNet { params, search } => {
                 let y = roles::numbers(dataset, target)?;
@@ -230,6 +241,20 @@ impl Pipeline {
             }
         }
     }
+}
+
+/// Least squares of encoded rows.
+fn squares(
+    params: &LeastSquares,
+    encoder: &Encoder,
+    x: MatRef<'_, f64>,
+    y: &[f64],
+    rows: Rows<'_>,
+    context: &Context<'_>,
+) -> Result<Fit<LinearModel>> {
+    let mut trainer = params.trainer(x.cols(), x.rows())?.categories(categories(encoder))?;
+    run(&mut trainer, &Chunk { x, y, rows, first_row: 0 }, context)?;
+    trainer.finish()
 }
 
 /// The columns of each category in an encoded row.
