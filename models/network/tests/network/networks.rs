@@ -3,18 +3,20 @@
 use tilewise_kernels::random::Philox;
 use tilewise_network::{Function, Initialiser, Layer, Lookup, Network, Window};
 
+/// All functions between layers.
+pub(crate) const FUNCTIONS: [Function; 6] = [
+    Function::Relu,
+    Function::LeakyRelu { slope: 0.1 },
+    Function::Gelu,
+    Function::Silu,
+    Function::Tanh,
+    Function::Sigmoid,
+];
+
 /// Their names and themselves.
 pub(crate) fn networks() -> Vec<(&'static str, Network<f32>)> {
-    let functions = [
-        Function::Relu,
-        Function::LeakyRelu { slope: 0.1 },
-        Function::Gelu,
-        Function::Silu,
-        Function::Tanh,
-        Function::Sigmoid,
-    ];
     let mut dense: Vec<Layer> =
-        functions.iter().flat_map(|&f| [Layer::dense(7), Layer::activate(f)]).collect();
+        FUNCTIONS.iter().flat_map(|&f| [Layer::dense(7), Layer::activate(f)]).collect();
     dense.push(Layer::dense(3));
     let norms = vec![
         Layer::Dense { outputs: 6, bias: false },

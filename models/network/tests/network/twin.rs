@@ -1,10 +1,9 @@
 //! The fast trainer beside the naive one.
 
 use crate::gradients::{normal, settings};
+use crate::networks::FUNCTIONS;
 use tilewise_kernels::MatRef;
-use tilewise_network::{
-    Function, Initialiser, Layer, Loss, Network, Optimiser, Rows, Targets, Trainer, Update, naive,
-};
+use tilewise_network::{Initialiser, Layer, Loss, Network, Optimiser, Rows, Targets, Trainer, Update, naive};
 
 /// In f64 sums of both differ in order; 20 steps carry that on.
 const TOLERANCE: f64 = 1e-10;
@@ -18,14 +17,7 @@ fn twenty_steps_are_those_of_the_naive_trainer() {
     let data =
         Rows { x: MatRef::new(&x, rows, inputs).unwrap(), targets: Targets::Classes(&labels), weights: None };
     let batch: Vec<usize> = (0..rows).collect();
-    for function in [
-        Function::Relu,
-        Function::LeakyRelu { slope: 0.1 },
-        Function::Gelu,
-        Function::Silu,
-        Function::Tanh,
-        Function::Sigmoid,
-    ] {
+    for function in FUNCTIONS {
         for (optimiser, rate, decay) in [(Optimiser::SGD, 0.5, 0.01), (Optimiser::LAMB, 0.02, 0.1)] {
             let layers = Layer::perceptron(&[19, 16], function, 0.0, 4);
             let network = Network::<f64>::new(inputs, &layers, Initialiser::Auto, 9).unwrap();
