@@ -12,6 +12,7 @@ mod gemv;
 mod gram;
 mod growing;
 mod linear;
+mod network;
 mod quantised;
 mod tree;
 mod vector;
@@ -42,13 +43,15 @@ pub fn all() -> Vec<Case> {
         growing::cases(),
         boosting::cases(),
         linear::cases(),
+        network::cases(),
     ]
     .concat()
 }
 
-/// The cases whose title contains `filter`.
-pub fn matching(filter: &str) -> Vec<Case> {
-    all().into_iter().filter(|case| case.title().contains(filter)).collect()
+/// The cases whose title contains one of `filters`; without any all cases.
+pub fn matching(filters: &[impl AsRef<str>]) -> Vec<Case> {
+    let matches = |case: &Case| filters.iter().any(|filter| case.title().contains(filter.as_ref()));
+    all().into_iter().filter(|case| filters.is_empty() || matches(case)).collect()
 }
 
 #[cfg(test)]

@@ -22,9 +22,9 @@ struct Arguments {
 enum Command {
     /// Compare every kernel and model with its reference over many shapes, layouts, instruction sets, thread counts.
     Check {
-        /// Only cases whose name contains this, e.g. `gemm` or `exp f32`.
-        #[arg(default_value = "")]
-        filter: String,
+        /// Only cases whose name contains one of these, e.g. `gemm` or `gemm,exp f32`.
+        #[arg(value_delimiter = ',')]
+        filter: Vec<String>,
         /// Shapes of every case.
         #[arg(long, default_value_t = 40)]
         samples: usize,
@@ -34,9 +34,9 @@ enum Command {
     },
     /// Time every kernel and model on 1..N threads beside the machine's own peaks.
     Scale {
-        /// Only cases whose name contains this.
-        #[arg(default_value = "")]
-        filter: String,
+        /// Only cases whose name contains one of these.
+        #[arg(value_delimiter = ',')]
+        filter: Vec<String>,
         #[command(flatten)]
         measuring: Measuring,
         /// Also write the numbers to this CSV file.
@@ -89,9 +89,9 @@ enum Command {
     },
     /// Check and scale, and write a page with the numbers beside it into `reports/`.
     Report {
-        /// Only cases whose name contains this.
-        #[arg(long, default_value = "")]
-        filter: String,
+        /// Only cases whose name contains one of these.
+        #[arg(long, value_delimiter = ',')]
+        filter: Vec<String>,
         #[command(flatten)]
         measuring: Measuring,
         /// Where to write [default: `reports` of this checkout].
@@ -192,8 +192,12 @@ fn run(command: Command) -> io::Result<bool> {
             Ok(failures == 0)
         }
         Command::Scale { filter, measuring, csv } => {
-            let scaling =
-                scale::scale(&matching(&filter)?, &measuring.options(), |what| eprintln!("{what}"))?;
+            let scaling = scale::scale(
+                &matching(&filter)?,
+                &measuring.options(),
+                |what| eprintln!("{what}"),
+                |_| Ok(()),
+            )?;
             println!("{}\n{}", scaling.roof_table().text(), scaling.table().text());
             csv.map_or(Ok(()), |file| write(&file, scaling.csv().text()))?;
             Ok(true)
@@ -274,12 +278,16 @@ fn run(command: Command) -> io::Result<bool> {
                 check::check(case, &checking)
             };
             let checked: Vec<_> = cases.iter().map(check).collect();
-            let scaling = scale::scale(&cases, &options, |what| eprintln!("{what}"))?;
-            let agrees = checked.iter().all(|one| one.failure.is_none());
-            let findings = report::Findings { machine: machine(), checked, scaling };
-            let reports = Path::new(env!("CARGO_MANIFEST_DIR")).join("../reports");
-            println!("{}", findings.write(&out.unwrap_or(reports))?.display());
-            Ok(agrees)
+            let out = out.unwrap_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../reports"));
+            let machine = machine();
+            let keep = |scaling: &scale::Scaling, is_complete| {
+                let (machine, checked) = (machine.clone(), &checked);
+                report::Findings { machine, checked, scaling, is_complete }.write(&out)
+            };
+            let tell = |what: &str| eprintln!("{what}");
+            let scaling = scale::scale(&cases, &options, tell, |so_far| keep(so_far, false).map(drop))?;
+            println!("{}", keep(&scaling, true)?.display());
+            Ok(checked.iter().all(|one| one.failure.is_none()))
         }
         #[cfg(target_os = "linux")]
         Command::ServeWorker { form, model, address } => serve::work(&form, &model, address).map(|()| true),
@@ -307,12 +315,13 @@ fn machine() -> Machine {
     Machine::detect(report::today()).at_commit(commit)
 }
 
-fn matching(filter: &str) -> io::Result<Vec<Case>> {
-    let cases = cases::matching(filter);
+fn matching(filters: &[String]) -> io::Result<Vec<Case>> {
+    let cases = cases::matching(filters);
     if cases.is_empty() {
         let names: Vec<String> = cases::all().iter().map(Case::title).collect();
         return Err(io::Error::other(format!(
-            "no case is named {filter:?}; there are: {}",
+            "no case is named {}; there are: {}",
+            filters.join(" or "),
             names.join(", ")
         )));
     }

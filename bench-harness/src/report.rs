@@ -18,13 +18,15 @@ mod schemes;
 const STREAMED: f64 = 128e6;
 
 /// What was measured of this system alone.
-pub struct Findings {
+pub struct Findings<'a> {
     /// Where.
     pub machine: Machine,
     /// Agreement with the references.
-    pub checked: Vec<Checked>,
+    pub checked: &'a [Checked],
     /// Times on 1..N threads.
-    pub scaling: Scaling,
+    pub scaling: &'a Scaling,
+    /// Whether all cases that were asked for are there.
+    pub is_complete: bool,
 }
 
 /// Writes `name.html`, `name.md` and, where there are numbers, `name.csv` into the machine's folder below `reports`; answers the
@@ -108,7 +110,7 @@ pub fn quality(tables: Vec<Table>, machine: Machine) -> Page {
     }
 }
 
-impl Findings {
+impl Findings<'_> {
     /// Writes `report.html`, `report.md` and `scaling.csv` into the machine's folder below `reports`; answers the page's file.
     ///
     /// # Errors
@@ -122,7 +124,7 @@ impl Findings {
     /// The page.
     pub fn page(&self) -> Page {
         let sections =
-            [self.overview(), self.agreement(), self.scaling(), schemes::section(&self.scaling), method()];
+            [self.overview(), self.agreement(), self.scaling(), schemes::section(self.scaling), method()];
         Page {
             title: format!("Tilewise on {}", self.machine.cpu),
             summary: "Every kernel and model against its naive version and the machine's own peaks.".into(),
@@ -154,7 +156,13 @@ impl Findings {
             ));
         }
         figures.retain(|(value, _)| !value.starts_with('-'));
-        Section::new("At a glance").with(Block::Figures(figures))
+        let section = Section::new("At a glance").with(Block::Figures(figures));
+        match self.is_complete {
+            true => section,
+            false => {
+                section.with(Block::Note("INCOMPLETE: the measurement ended before its last case.".into()))
+            }
+        }
     }
 
     fn agreement(&self) -> Section {
@@ -172,7 +180,7 @@ impl Findings {
                 n => format!("{n} cases DIFFER from their references; their times mean nothing."),
             }
         );
-        section.with(Block::Prose(text)).with(Block::Table(check::table(&self.checked)))
+        section.with(Block::Prose(text)).with(Block::Table(check::table(self.checked)))
     }
 
     fn scaling(&self) -> Section {
@@ -257,12 +265,27 @@ mod tests {
     #[test]
     fn a_report_is_written_with_its_numbers() {
         let options = Options { threads: vec![1, 2], ..Options::quick() };
-        let cases = [crate::cases::matching("dot f32"), crate::cases::matching("descent rows")].concat();
-        let scaling = scale(&cases, &options, |_| ()).unwrap();
+        let cases = crate::cases::matching(&["dot f32", "descent rows"]);
+        let mut so_far = Vec::new();
+        let keep = |scaling: &Scaling| {
+            so_far.push(scaling.scaled.len());
+            Ok(())
+        };
+        let scaling = scale(&cases, &options, |_| (), keep).unwrap();
+        assert_eq!(so_far, [1]);
         let checked = vec![check::check(&cases[0], &check::Options { samples: 2, ..Default::default() })];
         let machine = Machine { cpu: "A <CPU>".into(), cores: 2, ..Machine::default() };
         let reports = std::env::temp_dir().join(format!("tilewise-report-{}", std::process::id()));
-        let file = Findings { machine: machine.clone(), checked, scaling }.write(&reports).unwrap();
+        let findings = |is_complete| Findings {
+            machine: machine.clone(),
+            checked: &checked,
+            scaling: &scaling,
+            is_complete,
+        };
+        let text = |file: &Path| fs::read_to_string(file).unwrap();
+        assert!(text(&findings(false).write(&reports).unwrap()).contains("INCOMPLETE"));
+        let file = findings(true).write(&reports).unwrap();
+        assert!(!text(&file).contains("INCOMPLETE"));
         assert!(file.ends_with("a-cpu-2-cores/report.html"));
         let page = fs::read_to_string(&file).unwrap();
         assert!(page.contains("A &lt;CPU&gt;") && page.contains("Parallel schemes side by side"));

@@ -13,7 +13,8 @@ use tilewise_report::{
 /// Fewer thread counts than this make no curve: two points fit any law.
 pub const CURVE_POINTS: usize = 4;
 
-/// Seconds that a naive run may take, estimated at [`NAIVE_RATE`]; longer ones are left out.
+/// Seconds that a naive run may take, estimated at [`NAIVE_RATE`]; longer ones are left out. One that takes longer after all is timed
+/// once.
 const NAIVE_SECONDS: f64 = 2.0;
 /// Operations per second that a naive loop is reckoned to make.
 const NAIVE_RATE: f64 = 5e8;
@@ -155,21 +156,29 @@ pub struct Scaling {
     pub scaled: Vec<Scaled>,
 }
 
-/// Measures all `cases`, and in turn with each what the machine can do.
+/// Measures all `cases`, and in turn with each what the machine can do; `keep` is told what there is after each but the last.
 ///
 /// # Errors
-/// When a case refuses to run.
-pub fn scale(cases: &[Case], options: &Options, mut hear: impl FnMut(&str)) -> io::Result<Scaling> {
+/// When a case refuses to run, or `keep` does.
+pub fn scale(
+    cases: &[Case],
+    options: &Options,
+    mut hear: impl FnMut(&str),
+    mut keep: impl FnMut(&Scaling) -> io::Result<()>,
+) -> io::Result<Scaling> {
     let probes = Probes::new(options.effort);
-    let mut scaled = Vec::new();
+    let mut scaling = Scaling { threads: options.threads.clone(), scaled: Vec::new() };
     for case in cases {
+        if !scaling.scaled.is_empty() {
+            keep(&scaling)?;
+        }
         let quick = [case.quick];
         for shape in if options.quick { &quick[..] } else { case.timed } {
             hear(&format!("{} {}", case.title(), shape_text(shape)));
-            scaled.push(one(case, shape, &probes, options)?);
+            scaling.scaled.push(one(case, shape, &probes, options)?);
         }
     }
-    Ok(Scaling { threads: options.threads.clone(), scaled })
+    Ok(scaling)
 }
 
 /// Seconds beyond which a run is not preceded by an untimed one: caches and buffers matter little then.
@@ -209,7 +218,8 @@ fn one(case: &Case, shape: &[usize], probes: &Probes, options: &Options) -> io::
         entrants.push(Entrant::timed(name, sample(threads, |work| work.ours())));
     }
     if is_timed_naive && cost.flops.max(cost.bytes) / NAIVE_RATE < NAIVE_SECONDS {
-        entrants.push(Entrant::timed(format!("naive {}", case.title()), sample(1, |work| work.naive())));
+        let naive = Entrant::timed(format!("naive {}", case.title()), sample(1, |work| work.naive()));
+        entrants.push(naive.at_most(NAIVE_SECONDS));
     }
     let mut measured = measure(&options.settings, &mut entrants)?.into_iter();
     let (mut runs, mut roofs, mut beside) = (Vec::new(), Vec::new(), Vec::new());
@@ -375,10 +385,10 @@ mod tests {
 
     #[test]
     fn a_quick_scaling_has_every_number() {
-        let cases = crate::cases::matching("dot f32");
+        let cases = crate::cases::matching(&["dot f32"]);
         let scaling = |threads: Vec<usize>| {
             let options = Options { threads, ..Options::quick() };
-            scale(&cases, &options, |_| ()).unwrap()
+            scale(&cases, &options, |_| (), |_| Ok(())).unwrap()
         };
         let two = scaling(vec![1, 2]);
         assert_eq!(two.scaled.len(), 1);

@@ -17,8 +17,8 @@ pub struct Settings {
     pub sample_seconds: f64,
     /// Most repetitions in a sample.
     pub max_repetitions: u64,
-    /// Seconds after which an entrant whose samples took longer in all takes no further turn; it takes one at least.
-    /// Ratios are then those of the rounds that both took part in.
+    /// Seconds after which an entrant whose samples took longer in all takes no further turn; it takes one at least, which is the
+    /// first call where that alone took longer. Ratios are then those of the rounds that both took part in.
     pub longest: f64,
 }
 
@@ -35,6 +35,7 @@ pub struct Entrant<'a> {
     name: String,
     sample: Sample<'a>,
     known: f64,
+    longest: f64,
 }
 
 impl<'a> Entrant<'a> {
@@ -45,12 +46,12 @@ impl<'a> Entrant<'a> {
             (0..repetitions).for_each(|_| work());
             Ok(start.elapsed().as_secs_f64())
         };
-        Self { name: name.into(), sample: Box::new(sample), known: 0.0 }
+        Self::timed(name, sample)
     }
 
     /// Work that somebody else times: `sample(repetitions)` answers the seconds that all repetitions took together.
     pub fn timed(name: impl Into<String>, sample: impl FnMut(u64) -> io::Result<f64> + 'a) -> Self {
-        Self { name: name.into(), sample: Box::new(sample), known: 0.0 }
+        Self { name: name.into(), sample: Box::new(sample), known: 0.0, longest: f64::INFINITY }
     }
 
     /// The same, of which one repetition is known to have taken so many seconds just now: if that is long it needs no
@@ -58,6 +59,12 @@ impl<'a> Entrant<'a> {
     #[must_use]
     pub fn known(self, seconds: f64) -> Self {
         Self { known: seconds, ..self }
+    }
+
+    /// The same, which takes no further turn after so many seconds of samples, see [`Settings::longest`].
+    #[must_use]
+    pub fn at_most(self, seconds: f64) -> Self {
+        Self { longest: seconds, ..self }
     }
 
     /// The name it has in tables.
@@ -96,15 +103,20 @@ impl Measured {
 /// The first that an entrant reports, with its name.
 pub fn measure(settings: &Settings, entrants: &mut [Entrant<'_>]) -> io::Result<Vec<Measured>> {
     let mut measured = Vec::with_capacity(entrants.len());
-    for entrant in entrants.iter_mut() {
-        let repetitions = warm_up(settings, entrant)?;
-        measured.push(Measured { name: entrant.name.clone(), seconds: Vec::new(), repetitions });
-    }
     let mut spent = vec![0.0; entrants.len()];
+    let longest: Vec<f64> = entrants.iter().map(|entrant| entrant.longest.min(settings.longest)).collect();
+    for (i, entrant) in entrants.iter_mut().enumerate() {
+        let (repetitions, last) = warm_up(settings, entrant)?;
+        let mut seconds = Vec::new();
+        if last > longest[i] {
+            (spent[i], seconds) = (last, vec![last / repetitions as f64]);
+        }
+        measured.push(Measured { name: entrant.name.clone(), seconds, repetitions });
+    }
     for round in 0..settings.rounds {
         for turn in 0..entrants.len() {
             let i = (round + turn) % entrants.len();
-            if round > 0 && spent[i] > settings.longest {
+            if !measured[i].seconds.is_empty() && spent[i] > longest[i] {
                 continue;
             }
             let repetitions = measured[i].repetitions;
@@ -124,11 +136,12 @@ fn sample(entrant: &mut Entrant<'_>, repetitions: u64) -> io::Result<f64> {
 /// Samples that a repetition must last for it to count as long: it would still be long in a better moment.
 const KNOWN: f64 = 20.0;
 
-/// Runs the entrant with growing repetitions until a sample is long enough; answers how many that takes.
-fn warm_up(settings: &Settings, entrant: &mut Entrant<'_>) -> io::Result<u64> {
+/// Runs the entrant with growing repetitions until a sample is long enough; answers how many that takes, and the seconds of the last
+/// sample.
+fn warm_up(settings: &Settings, entrant: &mut Entrant<'_>) -> io::Result<(u64, f64)> {
     let (most, enough) = (settings.max_repetitions.max(1), settings.sample_seconds);
     if entrant.known >= KNOWN * enough {
-        return Ok(1);
+        return Ok((1, 0.0));
     }
     let mut repetitions = 1;
     loop {
@@ -138,7 +151,7 @@ fn warm_up(settings: &Settings, entrant: &mut Entrant<'_>) -> io::Result<u64> {
             seconds = seconds.min(2.0 * sample(entrant, repetitions)?);
         }
         if seconds >= enough || repetitions == most {
-            return Ok(repetitions);
+            return Ok((repetitions, seconds));
         }
         // The first calls are slow (page faults, cold caches): grow at most tenfold and look again.
         let wanted = settings.sample_seconds / seconds.max(1e-9) * 1.2 * repetitions as f64;
@@ -236,7 +249,7 @@ mod tests {
 
     #[test]
     fn who_takes_too_long_takes_fewer_turns() {
-        let turns = RefCell::new(vec![0; 3]);
+        let turns = RefCell::new(vec![0; 5]);
         let entrant = |i: usize, seconds: f64| {
             let turns = &turns;
             Entrant::timed("e", move |repetitions| {
@@ -245,12 +258,19 @@ mod tests {
             })
         };
         let settings = Settings { rounds: 5, sample_seconds: 1e-3, longest: 4.0, ..Settings::default() };
-        let mut entrants = [entrant(0, 0.5), entrant(1, 3.0), entrant(2, 100.0).known(90.0)];
+        let mut entrants = [
+            entrant(0, 0.5),
+            entrant(1, 3.0),
+            entrant(2, 100.0).known(90.0),
+            entrant(3, 100.0),
+            entrant(4, 3.0).at_most(2.0),
+        ];
         let measured = measure(&settings, &mut entrants).unwrap();
         drop(entrants);
-        // One more turn than rounds is for warming up, which what is known to be long does without.
-        assert_eq!(turns.into_inner(), [6, 3, 1]);
-        assert_eq!(measured[1].seconds, [3.0; 2]);
+        // One more turn than rounds is for warming up, which what is known to be long does without; the first call counts where it took
+        // longer than all may.
+        assert_eq!(turns.into_inner(), [6, 3, 1, 1, 1]);
+        assert_eq!((&measured[1].seconds[..], &measured[4].seconds[..]), (&[3.0; 2][..], &[3.0][..]));
         assert_eq!(measured[2].ratio(&measured[0]), 200.0);
     }
 

@@ -126,6 +126,11 @@ impl Work for Problem {
         Ok(())
     }
 
+    /// It sorts the rows of every node by every feature: 20 s for 100,000 x 28.
+    fn is_timed_naive(&self) -> bool {
+        self.rows <= 10_000
+    }
+
     /// The probability of class 1 for each training row.
     fn output(&self) -> Vec<f64> {
         let score = |row: &[f32]| match &self.model {

@@ -12,7 +12,8 @@ pub(super) fn section(scaling: &Scaling) -> Section {
     else {
         return section;
     };
-    growing(scaling, last, threads, descent(scaling, last, threads, section))
+    let section = growing(scaling, last, threads, descent(scaling, last, threads, section));
+    networks(scaling, last, threads, section)
 }
 
 /// The cases whose name begins so.
@@ -111,6 +112,31 @@ fn growing(scaling: &Scaling, last: usize, threads: usize, section: Section) -> 
     section.with(Block::Prose(text.into())).with(Block::Charts(vec![chart])).with(Block::Table(table))
 }
 
+/// Training steps whose weights are finished beside the gradients of the layers before, and layer after layer.
+fn networks(scaling: &Scaling, last: usize, threads: usize, section: Section) -> Section {
+    let columns =
+        ["<rows x batch", "layer after layer", "speed-up", "beside each other", "speed-up", "times as fast"];
+    let title = format!("An epoch of a network on {threads} threads by scheme");
+    let mut table = Table::new(title, &columns);
+    for scaled in named(scaling, "train network") {
+        let Some(rows) = scaled.beside.get(last) else { continue };
+        table.push([
+            shape_text(&scaled.shape),
+            seconds(rows.median()),
+            scaled.speed_up_beside(last).map_or("-".into(), ratio),
+            seconds(scaled.seconds(last)),
+            ratio(scaled.speed_up(last)),
+            scaled.over_beside(last).map_or("-".into(), |x| ratio(1.0 / x)),
+        ]);
+    }
+    if table.rows().is_empty() {
+        return section;
+    }
+    let text = "Products of a step divide rows and tiles among all threads in either scheme; beside each other, the gradient, the update \
+         and the repacking of a layer's weights also run while gradients go on to the layers before.";
+    section.with(Block::Prose(text.into())).with(Block::Table(table))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -118,8 +144,11 @@ mod tests {
 
     #[test]
     fn every_shape_has_a_bar_for_each_scheme() {
-        let cases = crate::cases::matching("grow tree");
-        let scaling = |threads| scale(&cases, &Options { threads, ..Options::quick() }, |_| ()).unwrap();
+        let cases = crate::cases::matching(&["grow tree"]);
+        let scaling = |threads| {
+            let options = Options { threads, ..Options::quick() };
+            scale(&cases, &options, |_| (), |_| Ok(())).unwrap()
+        };
         let section = section(&scaling(vec![1, 2]));
         let charts = section.blocks.iter().filter_map(|block| match block {
             Block::Charts(charts) => Some(charts),
