@@ -114,14 +114,19 @@ impl<'a> Growing<'a> {
             tell(&tree);
             Ok(Some((numbers[i], tree)))
         };
-        // A tree of one's own needs no waiting for others; those that are left over are shared.
-        let alone = match context.scheme {
-            Scheme::Auto => numbers.len() - numbers.len() % parallel::threads(),
-            Scheme::Tasks => numbers.len(),
-            Scheme::Rows => 0,
+        // A tree of one's own needs no waiting for others. Those that are left over begin together and share the idle threads: one
+        // after the other, four of them on sixteen threads took as long as two to four rounds of sixteen (5,000 x 100 to 50,000 x 8).
+        let (alone, beside) = match context.scheme {
+            Scheme::Auto => {
+                let left = numbers.len() % parallel::threads();
+                (numbers.len() - left, left)
+            }
+            Scheme::Tasks => (numbers.len(), 0),
+            Scheme::Rows => (0, 0),
         };
         let mut grown = parallel::map(alone, |i| parallel::on_this_thread(|| grow(i)));
-        grown.extend((alone..numbers.len()).map(grow));
+        grown.extend(parallel::map(beside, |i| grow(alone + i)));
+        grown.extend((alone + beside..numbers.len()).map(grow));
         grown.into_iter().collect()
     }
 }
