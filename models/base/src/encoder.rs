@@ -57,6 +57,28 @@ impl Step {
             Self::OneHot { levels } => levels,
         }
     }
+
+    /// Encodes a cell as [`width`](Self::width) numbers.
+    #[inline]
+    fn encode(self, cell: f64, impute: bool, out: &mut [f64]) {
+        match self {
+            Self::Number { missing, mean, scale, .. } => {
+                let x = if cell.is_nan() && impute { missing } else { cell };
+                out[0] = (x - mean) / scale;
+            }
+            Self::Code { levels } => {
+                // False for NaN and UNSEEN.
+                out[0] = if cell >= 0.0 && cell < levels as f64 { cell.floor() } else { levels as f64 };
+            }
+            Self::OneHot { levels } => {
+                out.fill(0.0);
+                // False for NaN and UNSEEN.
+                if cell >= 0.0 && cell < levels as f64 {
+                    out[cell as usize] = 1.0;
+                }
+            }
+        }
+    }
 }
 
 /// Fitted encoding of rows of cells as rows of a design matrix.
@@ -235,23 +257,7 @@ impl Encoder {
         let mut rest = out;
         for (step, &cell) in self.steps.iter().zip(cells) {
             let Some((mine, after)) = rest.split_at_mut_checked(step.width()) else { return };
-            match *step {
-                Step::Number { missing, mean, scale, .. } => {
-                    let x = if cell.is_nan() && self.impute { missing } else { cell };
-                    mine[0] = (x - mean) / scale;
-                }
-                Step::Code { levels } => {
-                    // False for NaN and UNSEEN.
-                    mine[0] = if cell >= 0.0 && cell < levels as f64 { cell.floor() } else { levels as f64 };
-                }
-                Step::OneHot { levels } => {
-                    mine.fill(0.0);
-                    // False for NaN and UNSEEN.
-                    if cell >= 0.0 && cell < levels as f64 {
-                        mine[cell as usize] = 1.0;
-                    }
-                }
-            }
+            step.encode(cell, self.impute, mine);
             rest = after;
         }
     }
@@ -284,18 +290,18 @@ impl Encoder {
     pub fn encode_cells(&self, cells: MatRef<'_, f64>, out: &mut [f64]) -> Result<()> {
         same("cells per row", self.inputs.len(), cells.cols())?;
         same("encoded numbers", cells.rows() * self.width, out.len())?;
-        let mut copy = Vec::new();
-        for i in 0..cells.rows() {
-            let row = match cells.row(i) {
-                Some(row) => row,
-                None => {
-                    copy.clear();
-                    copy.extend((0..cells.cols()).map(|j| cells.get(i, j)));
-                    &copy
-                }
-            };
-            self.check_row(i, row)?;
-            self.encode_row(row, &mut out[i * self.width..(i + 1) * self.width]);
+        let mut at = 0;
+        // Column by column: what happens to the cells of one is the same.
+        for (j, step) in self.steps.iter().enumerate() {
+            let rows = out.chunks_mut(self.width.max(1)).map(|row| &mut row[at..at + step.width()]);
+            rows.enumerate().for_each(|(i, mine)| step.encode(cells.get(i, j), self.impute, mine));
+            at += step.width();
+        }
+        if !self.impute && out.iter().any(|x| x.is_nan()) {
+            for i in 0..cells.rows() {
+                let row: Vec<f64> = (0..cells.cols()).map(|j| cells.get(i, j)).collect();
+                self.check_row(i, &row)?;
+            }
         }
         Ok(())
     }

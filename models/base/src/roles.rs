@@ -217,6 +217,11 @@ fn finite(dataset: &Dataset, name: &str, what: &str) -> Result<Vec<f64>> {
         let example = dictionary.first().map_or(String::new(), |d| format!(" (such as {d:?})"));
         return Err(Error::column(name, format!("is text{example}; {what} must be a number")));
     }
+    if let Column::F64(x) = column
+        && x.iter().all(|x| x.is_finite())
+    {
+        return Ok(x.to_vec());
+    }
     let cell = |row| {
         let x = column.cell(row);
         if x.is_finite() {

@@ -8,13 +8,14 @@ use crate::codes::{Code, Codes, Marks};
 use crate::constraints::State;
 use crate::grow::{Choice, Left, Limits, Splitter};
 use crate::table::{BinnedTable, Binning};
-use crate::target::{AskedRows, Candidates, Groups, Room, Rule, Target, add_to};
+use crate::target::{AskedRows, Candidates, Groups, Room, Rule, Target};
 use std::ops::{ControlFlow, Range};
 use tilewise_kernels::parallel::{self, Scheme};
 use tilewise_kernels::tree::{Asked, Cell, RowSplit};
 
 mod accumulate;
 mod centre;
+mod counted;
 mod draw;
 
 use accumulate::{accumulate, count_rows, mark};
@@ -141,56 +142,21 @@ fn better(best: Option<Choice>, next: Option<Choice>) -> Option<Choice> {
 }
 
 impl<T: Target, B: Code> Search<'_, T, B> {
-    /// The split of a node that gains most among the features it looks at: all, or some that are drawn for it, and more of
-    /// these until one has a split.
-    ///
-    /// Where rows of children are counted, it is first looked for without: mostly what is found then leaves enough rows on both
-    /// sides, so that it is the best of those that do.
-    pub(crate) fn best(&self, node: &Searched<'_, T, B>, scratch: &mut Scratch<T, B>) -> Option<Choice> {
-        let limits = self.limits;
-        if limits.min_rows > 1 && limits.splitter == Splitter::Best && !limits.constraints.is_monotone() {
-            let free = Self { uncounted: true, ..*self };
-            let found = free.best_of_asked(node, scratch)?;
-            if free.has_rows(&found, node) {
-                return Some(found);
-            }
-        }
-        self.best_of_asked(node, scratch)
+    /// Whether a search of so much work is shared by threads. Medians are not merged from blocks of rows.
+    fn is_shared(&self, work: usize) -> bool {
+        work >= WORTH_SHARING
+            && (self.scheme != Scheme::Rows || !self.target.is_sum())
+            && parallel::threads() > 1
     }
 
-    /// Whether a split leaves the rows that a child must have on both sides.
-    fn has_rows(&self, choice: &Choice, node: &Searched<'_, T, B>) -> bool {
-        let (table, target) = (self.table, self.target);
-        let (feature, least) = (choice.feature, self.limits.min_rows);
-        let count = table.count(feature);
-        let bins = choice.bins(table.missing[feature]);
-        if let Some(histogram) = node.histogram {
-            let width = target.width();
-            let cells = &histogram[table.offsets()[feature] * width..][..count * width];
-            let mut left = vec![T::Cell::default(); width];
-            for (bin, cells) in cells.chunks_exact(width).enumerate() {
-                if bins.has(bin, count) {
-                    add_to(&mut left, cells);
-                }
-            }
-            let right: Vec<T::Cell> =
-                node.sums.iter().zip(&left).map(|(all, &left)| all.minus(left)).collect();
-            if target.rows_at_least(&left).min(target.rows_at_least(&right)) >= least as u64 {
-                return true;
-            }
-        }
-        let on_left = match node.counts {
-            Some(counts) => {
-                let of_bins = counts[table.offsets()[feature]..][..count].iter().enumerate();
-                of_bins.filter(|(bin, _)| bins.has(*bin, count)).map(|(_, &rows)| rows as usize).sum()
-            }
-            None => {
-                let column = node.view.column(feature);
-                let goes_left = |row: &&u32| bins.has(column[**row as usize].into(), count);
-                node.rows.iter().filter(goes_left).count()
-            }
-        };
-        on_left.min(node.count.saturating_sub(on_left)) >= least
+    /// Some features each: memory of one's own for every one of them costs more than the search of one in a histogram.
+    fn pieces<'f>(&self, features: &'f [usize], work: usize) -> Vec<&'f [usize]> {
+        features.chunks((features.len() * PIECE / work.max(1)).max(1)).collect()
+    }
+
+    fn scratch_of(&self, features: &[usize]) -> Scratch<T, B> {
+        let most = features.iter().map(|&feature| self.table.count(feature)).max().unwrap_or(0);
+        Scratch::new(self.target, most, 0)
     }
 
     /// Whether sums alone do not say if a split is allowed.
@@ -208,8 +174,7 @@ impl<T: Target, B: Code> Search<'_, T, B> {
         let all = columns.map_or(self.table.features(), <[u32]>::len);
         // Cells to go through, or rows to add up.
         let work = node.histogram.map_or(node.count * self.limits.features.min(all), <[T::Cell]>::len);
-        // Medians are not merged from blocks of rows.
-        let together = work >= WORTH_SHARING && (self.scheme != Scheme::Rows || !self.target.is_sum());
+        let together = self.is_shared(work);
         let mut few = std::mem::take(&mut scratch.few);
         few.clear();
         let mut best = None;
@@ -253,14 +218,11 @@ impl<T: Target, B: Code> Search<'_, T, B> {
         let drawn = self.limits.splitter == Splitter::Random;
         let centred =
             |best: Option<Choice>| best.map(|best| if drawn { best } else { self.centred(best, node) });
-        if together && features.len() > 1 && parallel::threads() > 1 {
-            // Some features each: memory of one's own for every one of them costs more than the search of one in a histogram.
+        if together && features.len() > 1 {
             let work = node.histogram.map_or(node.count * features.len(), <[T::Cell]>::len);
-            let pieces: Vec<&[usize]> = features.chunks((features.len() * PIECE / work).max(1)).collect();
-            let most = features.iter().map(|&feature| self.table.count(feature)).max().unwrap_or(0);
+            let pieces = self.pieces(features, work);
             let found = parallel::map(pieces.len(), |piece| {
-                let mut scratch = Scratch::new(self.target, most, 0);
-                self.of_features(pieces[piece], false, node, &mut scratch)
+                self.of_features(pieces[piece], false, node, &mut self.scratch_of(features))
             });
             return found.into_iter().fold(None, better);
         }

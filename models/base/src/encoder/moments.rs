@@ -52,30 +52,62 @@ impl Sums {
         if self.seen == 0 { 0.0 } else { self.sum / self.present }
     }
 
+    /// Whether the column of so many rows, each of which counts, is finite numbers all through, or with `impute` missing ones too.
+    pub(super) fn all_accepted(&self, rows: usize, impute: bool) -> bool {
+        self.largest < f64::INFINITY && (impute || self.seen as usize == rows)
+    }
+
     pub(super) fn has_weight(&self) -> bool {
         self.all > 0.0
     }
 }
 
+/// Sums that are made side by side, as one addition after another would wait for the one before.
+const LANES: usize = 4;
+
+/// Weights of rows that count once.
+const ONES: [f64; CHUNK] = [1.0; CHUNK];
+
 /// Sums of what is left of a column when `centre` is taken off.
 pub(super) fn sums(column: &Column, weights: Option<&[f64]>, centre: f64) -> Sums {
     let block = |rows: Range<usize>| {
-        let mut s = Sums::default();
-        for row in rows {
-            let (x, w) = (column.cell(row), weights.map_or(1.0, |w| w[row]));
-            s.all += w;
-            if !x.is_nan() && w > 0.0 {
-                let d = x - centre;
-                s.present += w;
-                s.sum += w * d;
-                s.squares += w * d * d;
-                s.largest = s.largest.max(x.abs());
-                s.seen += 1;
-            }
+        let weights = weights.map_or(&ONES[..rows.len()], |weights| &weights[rows.clone()]);
+        match column {
+            Column::F64(x) => sums_of(&x[rows], weights, centre),
+            _ => sums_of(&rows.map(|row| column.cell(row)).collect::<Vec<_>>(), weights, centre),
         }
-        s
     };
     parallel::map_reduce(column.len(), CHUNK, block, Sums::merge).unwrap_or_default()
+}
+
+fn sums_of(x: &[f64], weights: &[f64], centre: f64) -> Sums {
+    let zeros = [0.0; LANES];
+    let (mut all, mut present, mut sum, mut squares, mut largest) = (zeros, zeros, zeros, zeros, zeros);
+    let mut seen = [0; LANES];
+    let mut add = |lane: usize, x: f64, weight: f64| {
+        let there = !x.is_nan() && weight > 0.0;
+        let (d, w, size) = if there { (x - centre, weight, x.abs()) } else { (0.0, 0.0, 0.0) };
+        all[lane] += weight;
+        present[lane] += w;
+        sum[lane] += w * d;
+        squares[lane] += w * d * d;
+        largest[lane] = if size > largest[lane] { size } else { largest[lane] };
+        seen[lane] += u64::from(there);
+    };
+    let ((x, x_left), (weights, weights_left)) = (x.as_chunks::<LANES>(), weights.as_chunks::<LANES>());
+    for (x, weights) in x.iter().zip(weights) {
+        (0..LANES).for_each(|lane| add(lane, x[lane], weights[lane]));
+    }
+    (0..x_left.len()).for_each(|lane| add(lane, x_left[lane], weights_left[lane]));
+    let of_lane = |i: usize| Sums {
+        all: all[i],
+        present: present[i],
+        sum: sum[i],
+        squares: squares[i],
+        largest: largest[i],
+        seen: seen[i],
+    };
+    (0..LANES).map(of_lane).fold(Sums::default(), Sums::merge)
 }
 
 /// Refuses infinite numbers and, unless they are imputed, missing ones.

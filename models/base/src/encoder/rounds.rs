@@ -10,7 +10,7 @@ use super::moments::{Moments, Sums, check, sums};
 use super::{Encoder, Options, Step, Stored};
 use crate::{Dataset, Error, Field, Kind, Result, Rounds};
 use serde::{Deserialize, Serialize};
-use tilewise_kernels::same;
+use tilewise_kernels::{parallel, same};
 
 /// A piece of the table.
 #[derive(Clone, Copy)]
@@ -144,6 +144,11 @@ impl EncoderTrainer {
     }
 }
 
+/// Columns at the same time; of errors the first.
+fn of_each<A: Sync, B: Send>(items: &[A], f: impl Fn(&A) -> Result<B> + Sync) -> Result<Vec<B>> {
+    parallel::map(items.len(), |i| f(&items[i])).into_iter().collect()
+}
+
 fn unexpected(what: &str) -> Error {
     Error::Fit(format!("a piece of the table answered what was not asked: {what}"))
 }
@@ -181,17 +186,20 @@ impl Rounds for EncoderTrainer {
                     Ok(match column.kind() {
                         Kind::Categorical { dictionary } => Found::Category(dictionary),
                         kind => {
-                            check(name, column, *impute)?;
-                            Found::Number { boolean: kind == Kind::Boolean, sums: sums(column, weights, 0.0) }
+                            let sums = sums(column, weights, 0.0);
+                            if weights.is_some() || !sums.all_accepted(column.len(), *impute) {
+                                check(name, column, *impute)?;
+                            }
+                            Found::Number { boolean: kind == Kind::Boolean, sums }
                         }
                     })
                 };
-                Answer::Look(inputs.iter().map(look).collect::<Result<_>>()?)
+                Answer::Look(of_each(inputs, look)?)
             }
             Ask::Around(centres) => {
                 let around =
                     |(name, centre): &(String, f64)| Ok(sums(dataset.column(name)?, weights, *centre));
-                Answer::Around(centres.iter().map(around).collect::<Result<_>>()?)
+                Answer::Around(of_each(centres, around)?)
             }
         }))
     }
