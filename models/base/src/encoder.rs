@@ -9,10 +9,10 @@
 //! Population moments are taken in two passes (mean, then squares around it), each a fixed tree over blocks of rows, and as
 //! rounds (`rounds.rs`), so that a table in pieces gives the same up to rounding.
 
-use crate::cells::{Binder, for_each_block};
+use crate::cells::{BLOCK_ROWS, Binder, for_each_block};
 use crate::{Array, Context, Dataset, Error, Field, Kind, Result, Storage};
 use serde::{Deserialize, Serialize};
-use tilewise_kernels::{MatRef, same};
+use tilewise_kernels::{MatRef, parallel, same};
 
 mod moments;
 #[cfg(feature = "onnx")]
@@ -290,20 +290,37 @@ impl Encoder {
     pub fn encode_cells(&self, cells: MatRef<'_, f64>, out: &mut [f64]) -> Result<()> {
         same("cells per row", self.inputs.len(), cells.cols())?;
         same("encoded numbers", cells.rows() * self.width, out.len())?;
-        let mut at = 0;
-        // Column by column: what happens to the cells of one is the same.
-        for (j, step) in self.steps.iter().enumerate() {
-            let rows = out.chunks_mut(self.width.max(1)).map(|row| &mut row[at..at + step.width()]);
-            rows.enumerate().for_each(|(i, mine)| step.encode(cells.get(i, j), self.impute, mine));
-            at += step.width();
-        }
-        if !self.impute && out.iter().any(|x| x.is_nan()) {
+        self.encode_by(out, |i, j| cells.get(i, j));
+        if self.lacks(out) {
             for i in 0..cells.rows() {
                 let row: Vec<f64> = (0..cells.cols()).map(|j| cells.get(i, j)).collect();
                 self.check_row(i, &row)?;
             }
         }
         Ok(())
+    }
+
+    /// Encodes `cell(row, input)` for all rows of `out`: input by input, as what happens to the cells of one is the same, of so few rows at
+    /// a time that what is written stays in the first cache.
+    fn encode_by(&self, out: &mut [f64], cell: impl Fn(usize, usize) -> f64) {
+        /// Numbers of these rows: 16 KiB.
+        const TILE: usize = 2048;
+        let width = self.width.max(1);
+        let rows = (TILE / width).max(1);
+        for (tile, out) in out.chunks_mut(rows * width).enumerate() {
+            let mut at = 0;
+            for (j, step) in self.steps.iter().enumerate() {
+                let mine = out.chunks_mut(width).map(|row| &mut row[at..at + step.width()]);
+                mine.enumerate()
+                    .for_each(|(i, mine)| step.encode(cell(tile * rows + i, j), self.impute, mine));
+                at += step.width();
+            }
+        }
+    }
+
+    /// Whether a number is missing in what was encoded, where it must not.
+    fn lacks(&self, out: &[f64]) -> bool {
+        !self.impute && out.iter().any(|x| x.is_nan())
     }
 
     /// The design matrix of a table, rows x [`width`](Self::width), row-major. Blocks of rows run in parallel.
@@ -327,6 +344,15 @@ impl Encoder {
 
     fn fill(&self, dataset: &Dataset, out: &mut [f64]) -> Result<()> {
         let binder = Binder::new(&self.inputs, &dataset.schema())?;
+        if let Some(columns) = binder.numbers(dataset) {
+            let block = BLOCK_ROWS * self.width.max(1);
+            parallel::for_each_chunk_mut(out, block, |block, out| {
+                self.encode_by(out, |i, j| columns[j][block * BLOCK_ROWS + i]);
+            });
+            if !self.lacks(out) {
+                return Ok(());
+            }
+        }
         for_each_block(&binder, dataset, self.width, out, |_, cells, out| self.encode_cells(cells, out))
     }
 

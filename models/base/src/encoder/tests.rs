@@ -162,3 +162,63 @@ fn same_bits_at_any_thread_count() {
     let one = parallel::with_threads(1, fit);
     assert!([2, 3, 7].iter().all(|&t| parallel::with_threads(t, fit) == one));
 }
+
+/// Tables of 64-bit numbers alone take a way of their own; all are cut into tiles and blocks of rows.
+#[test]
+fn a_table_is_encoded_as_its_rows_are() {
+    let rows = 2 * BLOCK_ROWS + 77;
+    let number = |j: usize, i: usize| if (i + j) % 11 == 0 { f64::NAN } else { (i * (j + 3) % 101) as f64 };
+    let numbers = |j: usize| Column::F64((0..rows).map(|i| number(j, i)).collect::<Vec<_>>().into());
+    let names_of = ["a", "b", "c"];
+    let plain = table(names_of.into_iter().enumerate().map(|(j, name)| (name, numbers(j))).collect());
+    let dictionary: Vec<String> = ["x", "y", "z"].map(String::from).into();
+    let codes = (0..rows as u32).map(|i| if i % 5 == 4 { MISSING_CODE } else { i % 3 }).collect::<Vec<_>>();
+    let mixed = table(vec![
+        ("a", numbers(0)),
+        ("k", Column::Categorical { codes: codes.into(), dictionary }),
+        ("s", Column::F32((0..rows).map(|i| i as f32 / 7.0).collect::<Vec<_>>().into())),
+    ]);
+    for data in [plain, mixed] {
+        let encoder = Encoder::fit(&data, &names(&data), None, Options::default()).unwrap();
+        let got = encoder.encode(&data).unwrap();
+        let mut expected = vec![0.0; encoder.width()];
+        for (i, got) in got.chunks(encoder.width()).enumerate() {
+            let cells: Vec<f64> = data.columns().iter().map(|column| column.cell(i)).collect();
+            encoder.encode_row(&cells, &mut expected);
+            assert!(got.iter().zip(&expected).all(|(a, b)| a.to_bits() == b.to_bits()), "row {i}");
+        }
+    }
+    let strict = Options { impute: false, ..Options::default() };
+    let (late, lacks) = (2 * BLOCK_ROWS + 50, f64::NAN);
+    let with = |x: f64| {
+        Column::F64((0..rows).map(|i| if i == late { x } else { i as f64 }).collect::<Vec<_>>().into())
+    };
+    let full = table(vec![("a", with(0.0)), ("b", with(1.0))]);
+    let encoder = Encoder::fit(&full, &names(&full), None, strict).unwrap();
+    let message = encoder.encode(&table(vec![("a", with(0.0)), ("b", with(lacks))])).unwrap_err().to_string();
+    assert!(message.contains(&format!("row {}", late + 1)) && message.contains("\"b\""), "{message}");
+}
+
+/// By the definition: the mean of the cells that are there, squares around it of all rows, those that are missing counted as the mean.
+#[test]
+fn moments_are_those_of_the_definition() {
+    let rows = 9001;
+    let x: Vec<f64> =
+        (0..rows).map(|i| if i % 13 == 5 { f64::NAN } else { 1e3 + (i * i % 997) as f64 }).collect();
+    let weights: Vec<f64> = (0..rows).map(|i| (i % 4) as f64).collect();
+    let there = || x.iter().zip(&weights).filter(|(x, w)| !x.is_nan() && **w > 0.0);
+    let mean = there().map(|(x, w)| w * x).sum::<f64>() / there().map(|(_, w)| w).sum::<f64>();
+    let squares: f64 = there().map(|(x, w)| w * (x - mean) * (x - mean)).sum();
+    let scale = (squares / weights.iter().sum::<f64>()).sqrt();
+    let data = table(vec![("x", Column::F64(x.clone().into()))]);
+    let encoder = Encoder::fit(&data, &names(&data), Some(&weights), Options::default()).unwrap();
+    let Step::Number { missing, mean: found, scale: found_scale, seen } = encoder.steps[0] else {
+        panic!("a number")
+    };
+    assert!(
+        (found - mean).abs() < 1e-12 * mean
+            && (found_scale - scale).abs() < 1e-12 * scale
+            && missing == found
+    );
+    assert_eq!(seen as usize, there().count());
+}
