@@ -214,7 +214,7 @@ pub struct DecisionTree {
     /// Rows of a node that is divided at least.
     pub min_samples_split: usize,
     /// The share of the weight of all rows that a leaf has at least, from 0 to a half; class weights count.
-    #[serde(default, skip_serializing_if = "is_nothing")]
+    #[serde(default)]
     pub min_weight_fraction_leaf: f64,
     /// What a split must gain more than, per unit of the weight of all rows; 0 allows splits that gain nothing, as other
     /// libraries do, since what comes below them may.
@@ -253,11 +253,6 @@ pub struct DecisionTree {
     /// are to be refused as missing; models with named columns refuse them.
     #[serde(default)]
     pub unseen: Unseen,
-}
-
-/// Files of before there was such a number, and of models that do without, are the same.
-fn is_nothing(share: &f64) -> bool {
-    *share == 0.0
 }
 
 /// The share that is all.

@@ -207,7 +207,7 @@ fn limits_hold() {
     let weights: Vec<f64> = (0..2000).map(|row| if row % 2 == 0 { 9.0 } else { 1.0 }).collect();
     let table_of_weights = binned(&x, 4, Some(&weights));
     let tree = classes(&share, &table_of_weights, &c);
-    let leaves: Vec<(f64, u64)> =
+    let leaves: Vec<(f64, u32)> =
         tree.nodes().filter(|node| node.test.is_none()).map(|node| (node.weight, node.rows)).collect();
     assert!(leaves.len() > 5 && leaves.iter().all(|(weight, _)| *weight >= 500.0), "{leaves:?}");
     assert!(leaves.iter().any(|(_, rows)| *rows < 100), "{leaves:?}");
