@@ -7,8 +7,7 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 _WEIGHTS = "check_sample_weight_equivalence_on_dense_data"
 _DRAWN = "rows are drawn by their number, so repeated rows are drawn otherwise than weighted ones; scikit-learn's fails too"
 _COUNTED = "bins and the least rows of a leaf count rows, not weights; scikit-learn's fails too"
-_SINGLE = "the penalty counts rows, not weights, and without it answers differ by 5e-7, as weights of networks are of 32 bits"
-_NO_LEAST = "the check limits trees by min_weight_fraction_leaf, which there is not: a full tree learns the rows of any weight"
+_SINGLE = "weights of networks are of 32 bits: answers differ in the seventh digit, and the check compares seven"
 
 #: What is expected to fail, and why.
 EXPECTED: dict[str, dict[str, str]] = {
@@ -18,8 +17,6 @@ EXPECTED: dict[str, dict[str, str]] = {
     "HistGradientBoostingClassifier": {_WEIGHTS: _COUNTED},
     "MLPRegressor": {_WEIGHTS: _SINGLE},
     "MLPClassifier": {_WEIGHTS: _SINGLE},
-    "DecisionTreeClassifier": {"check_class_weight_classifiers": _NO_LEAST},
-    "ExtraTreesClassifier": {"check_class_weight_classifiers": _NO_LEAST},
 }
 
 
