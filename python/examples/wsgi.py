@@ -52,10 +52,11 @@ def predict():
         if not hasattr(model, "predict_proba"):
             found = model.predict(rows).tolist()
             return jsonify(prediction=found[0]) if alone else jsonify(predictions=found)
-        classes = model.classes_.tolist()
+        # Labels are text there.
+        classes = [str(label).lower() if isinstance(label, bool) else str(label) for label in model.classes_.tolist()]
         shares = model.predict_proba(rows)
         found = [classes[best] for best in shares.argmax(axis=1)]
-        probabilities = [dict(zip(map(str, classes), row)) for row in shares.tolist()]
+        probabilities = [dict(zip(classes, row)) for row in shares.tolist()]
     except (KeyError, TypeError, ValueError) as error:
         return jsonify(error=str(error)), 400
     if alone:

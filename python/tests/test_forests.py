@@ -133,6 +133,7 @@ def test_queries_are_told_by_number_or_by_size():
         ({"qid": np.zeros(300), "group": [300]}, "one of them"),
         ({"sample_weight": np.ones(3)}, "sample_weight"),
         ({"sample_weight": -np.ones(300)}, "[Nn]egative"),
+        ({"sample_weight": np.arange(300) + 1.0}, "rows of a query have one weight"),
     ]:
         with pytest.raises(ValueError, match=told):
             clone(model).fit(X, y, **wrong)
@@ -144,6 +145,9 @@ def test_weights_of_a_ranking_count():
     model = tilewise.GBDTRanker(max_iter=10, min_samples_leaf=5)
     plain = clone(model).fit(X, y, qid=qid).predict(X)
     assert np.array_equal(plain, clone(model).fit(X, y, np.ones(300), qid=qid).predict(X))
+    # Twice the weight for some queries is twice the queries, here for their pairs alone.
+    heavy = clone(model).fit(X, y, np.where(qid < 15, 2.0, 1.0), qid=qid).predict(X)
+    assert not np.array_equal(heavy, plain)
     # Rows without a weight teach nothing: their answers may be any.
     weights = np.where(qid < 15, 1.0, 0.0)
     once = clone(model).fit(X, y, weights, qid=qid).predict(X)

@@ -13,6 +13,7 @@ import urllib.request
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 import tilewise
 
@@ -148,6 +149,47 @@ def test_a_killed_worker_loses_its_own_request_alone(models):
         assert len(lost) <= 1, lost
         # The others go on, and another takes its place.
         assert len(after) == WORKERS and set(before[1:]) < set(after) and before[0] not in after
+
+
+@pytest.fixture
+def serve():
+    """Starts `tilewise serve` with a model, and gives its address."""
+    command = os.environ.get("TILEWISE_COMMAND", str(EXAMPLES.parents[1] / "target/debug/tilewise"))
+    if not Path(command).exists():
+        pytest.skip(f"the command line is not built: {command}")
+    started = []
+
+    def start(model):
+        address = f"127.0.0.1:{free_port()}"
+        started.append(subprocess.Popen([command, "serve", model, "--bind", address], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL))
+        for _ in range(200):
+            try:
+                urllib.request.urlopen(f"http://{address}/v2/health/ready", timeout=10).close()
+                break
+            except OSError:
+                time.sleep(0.1)
+        return f"http://{address}/predict"
+
+    yield start
+    for process in started:
+        process.terminate()
+        process.wait(30)
+
+
+@pytest.mark.parametrize("kind", ["numbers", "whole", "texts", "booleans"])
+def test_the_server_answers_as_the_example_does(kind, serve, tmp_path):
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(60, 2))
+    y = {"numbers": X[:, 0], "whole": np.arange(60) % 3, "texts": np.array(["no", "yes"])[np.arange(60) % 2], "booleans": X[:, 0] > 0}[kind]
+    model = tilewise.DecisionTreeRegressor if kind == "numbers" else tilewise.RandomForestClassifier
+    model(max_depth=3, random_state=0).fit(pd.DataFrame(X, columns=["a", "b"]), y).save(tmp_path / "m")
+    address = serve(tmp_path / "m")
+    rows = X[:4].tolist()
+    named = [{"b": b, "a": a} for a, b in rows]
+    with Gunicorn(tmp_path / "m") as server:
+        for body in (rows, rows[0], named, named[0], {"inputs": rows}, {"instances": named}, {"inputs": rows[0]}, [[None, 1.0]]):
+            with urllib.request.urlopen(urllib.request.Request(address, json.dumps(body).encode()), timeout=30) as answer:
+                assert server.ask(body) == json.load(answer), body
 
 
 def test_bad_requests_are_told(models):

@@ -311,9 +311,10 @@ class GBDTRanker(_Boosting):
 
         Queries are told either by `qid`, one number or text for each row, equal within a query, whose rows follow each other, or by
         `group`, the number of rows of each query, in their order. Without both all rows are of one query. `sample_weight` has a
-        number for each row, by which what the row's pairs say of it is multiplied.
+        number for each row: that of its query, or 0 for a row that teaches nothing.
 
-        Raises ValueError where lengths do not fit each other, `qid` and `group` are both given, or a query comes again later.
+        Raises ValueError where lengths do not fit each other, `qid` and `group` are both given, a query comes again later, or its rows
+        have different weights.
         """
         if y is None:
             raise ValueError("This GBDTRanker estimator requires y to be passed, but the target y is None")

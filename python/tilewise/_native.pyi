@@ -6,7 +6,7 @@ from typing import Any, Callable, Self, final
 import numpy as np
 from numpy.typing import NDArray
 
-__all__: list[str]
+__all__ = ["MISSING_CODE", "VERSION", "Model", "Piece", "Table", "Trainer", "fit", "processors"]
 
 VERSION: str
 MISSING_CODE: int
