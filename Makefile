@@ -6,6 +6,7 @@
 #   make test-spark  tests of the Python package on a cluster of Spark, if there is Java (a part of make test)
 #   make test-triton Triton's own client, and the protocol's document, both from PyPI, against the server
 #   make wheel       the Python package as a wheel, in target/wheels
+#   make test-wheel  builds it, installs it where there is no compiler, and fits and loads every estimator (a part of make test-deep)
 #   make test-deep   wide sweeps; mutated model files; kernels under valgrind and AddressSanitizer (tens of minutes)
 #   make test-arm64  kernel tests for aarch64 under emulation (sets itself up on Debian, as root)
 #   make bench       criterion benches
@@ -16,7 +17,7 @@ HOST := x86_64-unknown-linux-gnu
 DEEP_CASES ?= 5000
 FUZZ_SECONDS ?= 600
 
-.PHONY: check test test-python test-spark test-triton wheel test-deep test-fuzz test-valgrind test-asan test-inlined test-arm64 bench report
+.PHONY: check test test-python test-spark test-triton wheel test-wheel test-deep test-fuzz test-valgrind test-asan test-inlined test-arm64 bench report
 
 check:
 	$(CARGO) fmt --all --check
@@ -44,7 +45,10 @@ test-triton:
 wheel:
 	scripts/wheel
 
-test-deep: test-valgrind test-asan test-inlined test-fuzz
+test-wheel:
+	scripts/test-wheel
+
+test-deep: test-valgrind test-asan test-inlined test-wheel test-fuzz
 	TILEWISE_BUILT=1 TILEWISE_DEEP=1 PROPTEST_CASES=$(DEEP_CASES) $(CARGO) test --workspace
 
 # Mutated model files, for ten minutes; tells how many were tried and how many loaded.

@@ -17,6 +17,7 @@ fn may_import(room: &str) -> Option<Vec<&'static str>> {
         "tilewise-kernels" | "tilewise-report" => vec![],
         "tilewise-base" => vec!["tilewise-kernels"],
         "tilewise-data" => vec!["tilewise-base"],
+        "tilewise-picture" => vec!["tilewise-base", "tilewise-report"],
         "tilewise-linear" | "tilewise-tree" | "tilewise-network" => vec!["tilewise-base", "tilewise-kernels"],
         "tilewise-forest" | "tilewise-gbdt" => vec!["tilewise-base", "tilewise-kernels", "tilewise-tree"],
         // Kernels for their threads and random numbers.

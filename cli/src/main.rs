@@ -10,7 +10,6 @@ mod failure;
 mod interrupt;
 mod lesson;
 mod output;
-mod picture;
 mod progress;
 mod sparse;
 

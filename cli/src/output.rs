@@ -5,6 +5,8 @@ use std::io::Write;
 use std::path::Path;
 use tilewise_base::error::listed;
 use tilewise_base::metric::{Score, Truth, baseline, confusion, measures, most_probable, summary};
+/// Names and cells come from files.
+pub(crate) use tilewise_base::outline::printable;
 use tilewise_base::{Column, Dataset, Error, FitReport, Kind, Model, Result, Task, Unseen};
 
 /// Classes up to which a confusion matrix is printed.
@@ -71,11 +73,6 @@ pub(crate) fn schema(table: &Dataset, role: impl Fn(&str) -> &'static str) -> St
 /// How many there are of something whose plural takes an s.
 pub(crate) fn count(n: usize, what: &str) -> String {
     format!("{n} {what}{}", if n == 1 { "" } else { "s" })
-}
-
-/// Names and cells come from files: control characters are shown, not obeyed.
-pub(crate) fn printable(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() { '\u{FFFD}' } else { c }).collect()
 }
 
 /// Scores of predictions beside those of the baseline (an output row that ignores all inputs).

@@ -1,11 +1,11 @@
 //! How long work shows itself: a bar on a terminal, a plain line now and then when piped.
 
-use crate::picture::Losses;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use std::io::IsTerminal;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 use tilewise_base::Progress;
+use tilewise_picture::Losses;
 
 /// Between plain lines.
 const EVERY: Duration = Duration::from_secs(1);

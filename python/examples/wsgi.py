@@ -1,14 +1,20 @@
 """A model behind Flask, for gunicorn:
 
-    TILEWISE_MODEL=m.safetensors gunicorn --preload -w 4 -b 127.0.0.1:4000 wsgi:app
+    TILEWISE_MODEL=m.safetensors gunicorn -w 4 -b 127.0.0.1:4000 wsgi:app
 
-With `--preload` the model is read once, before the workers fork, and they share its pages for as long as nobody writes to them. The
-same file goes to `tilewise serve m.safetensors` instead, whose routes are told by the README of the server.
+`gunicorn.conf.py` beside this file has gunicorn read the model once, before the workers fork: they share its pages, as nobody writes to
+them. The switch to the server of Tilewise is one line,
+
+    tilewise serve m.safetensors --bind 127.0.0.1:4000
+
+and clients need not notice: `POST /predict` and `GET /v2/health/ready` take and give the same there.
 """
 
 import os
+import warnings
 
 import numpy as np
+import pandas as pd
 import tilewise
 from flask import Flask, jsonify, request
 
@@ -16,13 +22,49 @@ app = Flask(__name__)
 model = tilewise.load(os.environ.get("TILEWISE_MODEL", "m.safetensors"))
 # A request is small: a worker answers it by itself.
 model.n_jobs = 1
+# Rows that are lists come in the order of the columns.
+warnings.filterwarnings("ignore", message="X does not have valid feature names")
+
+
+def rows_of(body):
+    """Rows as a table or an array, and whether it is one alone: `row`, `[row, ...]`, or either as "inputs" or "instances" of an object; a
+    row is a list of numbers in the order of the columns, or an object with a value for each column."""
+    if isinstance(body, dict) and len(body) == 1 and next(iter(body)) in ("inputs", "instances"):
+        [body] = body.values()
+    if not isinstance(body, (list, dict)) or not body:
+        raise ValueError("a row or a list of rows is accepted")
+    alone = isinstance(body, dict) or not isinstance(body[0], (list, dict))
+    rows = [body] if alone else body
+    if all(isinstance(row, dict) for row in rows):
+        table = pd.DataFrame(rows)
+        names = list(getattr(model, "feature_names_in_", table.columns))
+        if sorted(table.columns) != sorted(names):
+            raise ValueError(f"the columns {', '.join(map(str, names))} are accepted, got {', '.join(map(str, table.columns))}")
+        return table[names], alone
+    return np.array(rows, dtype=np.float64), alone
 
 
 @app.post("/predict")
 def predict():
-    """Rows as lists of numbers, `{"rows": [[1.5, 2.0], ...]}`, to `{"predictions": [...]}`."""
+    """`{"prediction": ...}` for a row, `{"predictions": [...]}` for a list; of classes with their probabilities."""
     try:
-        rows = np.asarray(request.get_json()["rows"], dtype=np.float64)
-        return jsonify(predictions=model.predict(rows).tolist())
+        rows, alone = rows_of(request.get_json(force=True))
+        if not hasattr(model, "predict_proba"):
+            found = model.predict(rows).tolist()
+            return jsonify(prediction=found[0]) if alone else jsonify(predictions=found)
+        # Labels are text there.
+        classes = [str(label).lower() if isinstance(label, bool) else str(label) for label in model.classes_.tolist()]
+        shares = model.predict_proba(rows)
+        found = [classes[best] for best in shares.argmax(axis=1)]
+        probabilities = [dict(zip(classes, row)) for row in shares.tolist()]
     except (KeyError, TypeError, ValueError) as error:
         return jsonify(error=str(error)), 400
+    if alone:
+        return jsonify(prediction=found[0], probabilities=probabilities[0])
+    return jsonify(predictions=found, probabilities=probabilities)
+
+
+@app.get("/v2/health/ready")
+def ready():
+    """That the model is there."""
+    return ""

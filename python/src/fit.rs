@@ -4,6 +4,7 @@
 use crate::failure::{exception, guarded};
 use crate::model::Model;
 use crate::table::Table;
+use numpy::PyArray1;
 use pyo3::exceptions::{PyRuntimeError, PyUserWarning};
 use pyo3::prelude::*;
 use std::ffi::CString;
@@ -32,6 +33,8 @@ struct Shown {
     heard: Option<Mutex<Receiver<()>>>,
     /// Of families that know them anyway, after each round.
     losses: Mutex<Vec<Losses>>,
+    /// Of forests that are judged out of the bag: rows x outputs.
+    out_of_bag: Mutex<Vec<f64>>,
 }
 
 /// The loss of the rows that are learned from, and of those held out.
@@ -51,7 +54,12 @@ impl Progress for Shown {
     fn losses(&self, _: u64, training: f64, held_out: Option<f64>) {
         self.losses.lock().unwrap_or_else(PoisonError::into_inner).push((training, held_out));
     }
+    fn out_of_bag(&self, predictions: &[f64]) {
+        *self.out_of_bag.lock().unwrap_or_else(PoisonError::into_inner) = predictions.to_vec();
+    }
 }
+
+type Fitted<'py> = (Option<Model>, Option<PyErr>, Vec<Losses>, Bound<'py, PyArray1<f64>>);
 
 /// Processors that this process may use.
 #[pyfunction]
@@ -78,12 +86,13 @@ impl From<Parts> for Roles {
 
 /// Trains a model of a family. Returns it, and the exception that ended the fit early, if one did: KeyboardInterrupt, or what
 /// `callback(done, total, note)` raised. The model is then that of the rounds that were done, or None where none was. A
-/// callback that returns true ends the fit without an exception. The last of the three are the losses after each round, of networks.
+/// callback that returns true ends the fit without an exception. Then come the losses after each round, of networks, and what a forest
+/// that is judged out of the bag predicts for its rows (rows x outputs in one list, NaN where every tree saw the row).
 #[pyfunction]
 #[pyo3(signature = (family, settings, table, parts, seed, threads, callback=None))]
 #[expect(clippy::too_many_arguments, reason = "the arguments of a Python function")]
-pub(crate) fn fit(
-    py: Python<'_>,
+pub(crate) fn fit<'py>(
+    py: Python<'py>,
     family: &str,
     settings: Vec<(String, String)>,
     table: &mut Table,
@@ -91,7 +100,7 @@ pub(crate) fn fit(
     seed: u64,
     threads: usize,
     callback: Option<Py<PyAny>>,
-) -> PyResult<(Option<Model>, Option<PyErr>, Vec<Losses>)> {
+) -> PyResult<Fitted<'py>> {
     let dataset = table.take()?;
     let settings = settings.iter().fold(Settings::default(), |all, (key, value)| all.with(key, value));
     let roles = Roles::from(parts);
@@ -99,7 +108,8 @@ pub(crate) fn fit(
     let (to, mut from) = channel();
     let (has_heard, heard) = channel();
     let heard = callback.is_some().then(|| Mutex::new(heard));
-    let shown = Shown { to: to.clone(), heard, losses: Mutex::default() };
+    let (losses, out_of_bag) = (Mutex::default(), Mutex::default());
+    let shown = Shown { to: to.clone(), heard, losses, out_of_bag };
     let work = || {
         let context = Context { seed, progress: &shown, cancel: &cancel, ..Context::default() };
         let train = || {
@@ -115,7 +125,9 @@ pub(crate) fn fit(
         started.map_err(|e| PyRuntimeError::new_err(format!("no thread could be started to train: {e}")))?;
         wait(py, &mut from, &has_heard, &cancel, callback.as_ref())
     })?;
-    Ok((model, stopped, shown.losses.into_inner().unwrap_or_else(PoisonError::into_inner)))
+    let out_of_bag = shown.out_of_bag.into_inner().unwrap_or_else(PoisonError::into_inner);
+    let losses = shown.losses.into_inner().unwrap_or_else(PoisonError::into_inner);
+    Ok((model, stopped, losses, PyArray1::from_vec(py, out_of_bag)))
 }
 
 /// Hears the working thread until it is done.

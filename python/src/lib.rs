@@ -8,6 +8,7 @@ use pyo3::prelude::*;
 
 mod cells;
 mod failure;
+mod ffi;
 mod fit;
 mod model;
 mod rounds;

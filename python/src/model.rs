@@ -9,7 +9,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict};
 use std::path::PathBuf;
 use std::sync::OnceLock;
-use tilewise_base::{Dataset, Error, ModelFile, Result, Task, replace};
+use tilewise_base::{Dataset, Error, ModelFile, Outline, Result, Task, replace};
 use tilewise_gbdt::BoostedModel;
 use tilewise_kernels::{MatMut, MatRef};
 use tilewise_linear::pipeline::Pipeline;
@@ -42,6 +42,13 @@ type Numbers<'py> = Bound<'py, PyArray2<f64>>;
 impl Model {
     pub(crate) fn new(model: Box<dyn tilewise_base::Model>) -> Self {
         Self { model, inside: OnceLock::new() }
+    }
+
+    /// A tree and the title of its picture.
+    fn drawn(&self, tree: usize) -> PyResult<(Outline, String)> {
+        let outline = self.model.outline(tree).map_err(exception)?;
+        let title = tilewise_picture::title(&*self.model, &outline, tree);
+        Ok((outline, title))
     }
 
     fn inside(&self) -> Result<&Inside> {
@@ -284,6 +291,34 @@ impl Model {
     /// A tree as indented text.
     fn outline(&self, tree: usize, depth: Option<usize>, lines: usize) -> PyResult<String> {
         Ok(self.model.outline(tree).map_err(exception)?.text(depth, lines))
+    }
+
+    /// A tree as an SVG document, down to `depth` questions.
+    fn picture(&self, tree: usize, depth: Option<usize>) -> PyResult<String> {
+        let (outline, title) = self.drawn(tree)?;
+        Ok(tilewise_picture::svg(&outline, title, depth.unwrap_or(tilewise_picture::DEPTH)))
+    }
+
+    /// A tree in the language of Graphviz, down to `depth` questions.
+    fn graphviz(&self, tree: usize, depth: Option<usize>) -> PyResult<String> {
+        let (outline, title) = self.drawn(tree)?;
+        Ok(tilewise_picture::dot(&outline, &title, depth.unwrap_or(usize::MAX)))
+    }
+
+    /// Questions from the root of a tree to its deepest leaf, and its leaves.
+    fn size(&self, tree: usize) -> PyResult<(usize, usize)> {
+        let nodes = self.model.outline(tree).map_err(exception)?.nodes;
+        let (mut levels, mut leaves) = (vec![0; nodes.len()], 0);
+        for (at, node) in nodes.iter().enumerate() {
+            // A node comes before those below it.
+            match &node.split {
+                Some(split) => {
+                    (levels[split.left], levels[split.right]) = (levels[at] + 1, levels[at] + 1);
+                }
+                None => leaves += 1,
+            }
+        }
+        Ok((levels.into_iter().max().unwrap_or(0), leaves))
     }
 
     /// Coefficients (predictors x columns), intercepts, and the names of the columns; None where it is not linear.

@@ -13,6 +13,7 @@ import pytest
 import scipy.sparse
 import sklearn.linear_model
 import tilewise
+from tilewise import _base
 from sklearn.calibration import CalibratedClassifierCV
 from sklearn.compose import ColumnTransformer
 from sklearn.datasets import load_breast_cancer, load_diabetes, load_iris
@@ -222,6 +223,19 @@ def test_arrays_that_are_not_aligned_are_read():
     assert np.array_equal(model.fit(moved, y).predict(moved), model.fit(X, y).predict(X))
 
 
+def test_classes_are_those_that_numpy_finds():
+    rng = np.random.default_rng(0)
+    numbers = rng.integers(-3, 4, 500)
+    for y in [
+        numbers, numbers.astype(np.int8) * 40, numbers > 0, numbers.astype(np.uint64) + np.uint64(2**63), numbers * 10**12,
+        numbers.astype(float), np.array(["a", "bb", "c", "d"])[numbers % 4], np.array(["a", "bb", "c", "d"], dtype=object)[numbers % 4],
+        numbers[::-1], (numbers % 2).astype(np.uint8),
+    ]:  # fmt: skip
+        classes, codes = _base._classes(y)
+        expected, places = np.unique(y, return_inverse=True)
+        assert classes.dtype == expected.dtype and np.array_equal(classes, expected) and np.array_equal(codes, places)
+
+
 def test_a_fit_that_fails_leaves_no_older_model():
     X, y = cancer()
     model = tilewise.DecisionTreeClassifier(max_depth=3).fit(X, y)
@@ -253,6 +267,17 @@ def test_ranking_by_query():
     y = np.digitize(X[:, 0], [-0.5, 0.5])
     model = tilewise.GBDTRanker(max_iter=20, min_samples_leaf=5).fit(X, y, qid=np.repeat(np.arange(30), 10))
     assert np.corrcoef(model.predict(X), y)[0, 1] > 0.8
+
+
+def test_the_penalty_of_networks_counts_weights():
+    X, y = load_diabetes(return_X_y=True)
+    X, y = X[:80], y[:80]
+    # A step takes all rows, so that their order changes roundings alone.
+    model = tilewise.MLPRegressor((10,), alpha=20.0, max_iter=60, learning_rate_init=0.01, random_state=0)
+    twice = model.fit(np.vstack([X, X]), np.hstack([y, y])).predict(X)
+    weighted = model.fit(X, y, np.full(80, 2.0)).predict(X)
+    assert np.allclose(weighted, twice, rtol=1e-3)
+    assert not np.allclose(model.fit(X, y).predict(X), twice, rtol=1e-2)
 
 
 def test_several_targets():

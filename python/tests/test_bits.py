@@ -98,6 +98,8 @@ CHANGED = [
     tilewise.TweedieRegressor(power=1.3, alpha=0.1),
     tilewise.LogisticRegression(C=0.3, class_weight="balanced", max_iter=77, tol=1e-6),
     tilewise.LogisticRegression(C=np.inf, fit_intercept=False),
+    tilewise.LogisticRegression(C=0.3, l1_ratio=0.2, solver="newton-cholesky"),
+    tilewise.ElasticNet(alpha=0.03, positive=True),
     tilewise.DecisionTreeClassifier(
         criterion="entropy", max_depth=4, min_samples_split=5, min_samples_leaf=3, class_weight="balanced", max_bins=31
     ),
@@ -105,7 +107,9 @@ CHANGED = [
         criterion="absolute_error", splitter="random", max_leaf_nodes=9, max_features=0.5, monotonic_cst=[1, -1] + [0] * 8
     ),
     tilewise.DecisionTreeRegressor(min_impurity_decrease=0.1, ccp_alpha=0.2, max_bins="exact", max_features="log2"),
+    tilewise.DecisionTreeClassifier(min_weight_fraction_leaf=0.04),
     tilewise.RandomForestClassifier(n_estimators=7, bootstrap=False, max_features=3, random_state=5),
+    tilewise.RandomForestClassifier(n_estimators=7, oob_score=True, random_state=5),
     tilewise.RandomForestRegressor(n_estimators=7, criterion="poisson", max_features="third", random_state=5),
     tilewise.ExtraTreesRegressor(n_estimators=7, bootstrap=True, max_depth=5),
     tilewise.HistGradientBoostingRegressor(
@@ -113,6 +117,7 @@ CHANGED = [
         l2_regularization=0.5, max_features=0.5, max_bins=63, early_stopping=True, n_iter_no_change=3,
         validation_fraction=0.2, random_state=5,
     ),
+    tilewise.HistGradientBoostingRegressor(max_iter=12, interaction_cst=[[0, 1, 2], [2, 3], *([i] for i in range(4, 10))]),
     tilewise.HistGradientBoostingRegressor("huber:1.5", max_iter=12, monotonic_cst=[1, -1] + [0] * 8),
     tilewise.HistGradientBoostingRegressor("absolute_error", max_iter=12, early_stopping=False),
     tilewise.HistGradientBoostingClassifier(max_iter=12, class_weight="balanced", max_leaf_nodes=9),
@@ -195,3 +200,53 @@ def test_names_that_others_give_to_nameless_columns_are_names_here(prefix, tmp_p
     assert list(loaded.feature_names_in_) == list(frame.columns)
     with pytest.raises(ValueError, match="feature names"):
         loaded.predict(frame[frame.columns[::-1]])
+
+
+TEXTS = ["b", None, "a", "c", "a", None, "b", "a"]
+
+
+def texts():
+    pa, pl = pytest.importorskip("pyarrow"), pytest.importorskip("polars")
+    more = ["z", "c", "b", "a"]
+    return {
+        "object": pd.Series(TEXTS, dtype=object),
+        "string": pd.Series(TEXTS, dtype="string"),
+        "pandas": pd.Series(pd.Categorical(TEXTS, categories=more)),
+        "polars": pl.Series(TEXTS),
+        "categorical": pl.Series(TEXTS, dtype=pl.Categorical),
+        "enum": pl.Series(TEXTS, dtype=pl.Enum(more)),
+        "arrow": pa.array(TEXTS),
+        "dictionary": pa.chunked_array([pa.array(part).dictionary_encode() for part in (TEXTS[:3], TEXTS[3:])]),
+    }
+
+
+def test_categories_are_the_same_from_every_kind_of_table():
+    pa, pl = pytest.importorskip("pyarrow"), pytest.importorskip("polars")
+    tables = {pd.Series: lambda x: pd.DataFrame({"x": x}), pl.Series: lambda x: pl.DataFrame({"x": x})}
+    model = tilewise.DecisionTreeRegressor(min_samples_leaf=1)
+    y = [1.0, 5.0, 2.0, 3.0, 2.0, 5.0, 1.0, 2.0]
+    files = {}
+    for name, column in texts().items():
+        table = tables.get(type(column), lambda x: pa.table({"x": x}))(column)
+        files[name] = contents(clone(model).fit(table, y))
+        assert np.array_equal(model.fit(table, y).predict(table), y), name
+    assert len(set(files.values())) == 1, files.keys()
+
+
+def test_missing_numbers_are_missing_from_every_kind_of_table():
+    pa, pl = pytest.importorskip("pyarrow"), pytest.importorskip("polars")
+    y = np.array([1.0, 5.0, 2.0, 2.0])
+    numbers = [3.0, None, 4.0, 4.0]
+    tables = [
+        pd.DataFrame({"x": np.array([3.0, np.nan, 4.0, 4.0])}),
+        pd.DataFrame({"x": pd.Series([3, None, 4, 4], dtype="Int64").astype("Float64")}),
+        pl.DataFrame({"x": numbers}),
+        pa.table({"x": numbers}),
+        pa.table({"x": pa.chunked_array([numbers[:1], numbers[1:]])}),
+    ]
+    files = [contents(tilewise.DecisionTreeRegressor().fit(table, y)) for table in tables]
+    assert all(file == files[0] for file in files)
+    flags = [True, None, False, False]
+    tables = [pd.DataFrame({"x": pd.array(flags, dtype="boolean")}), pl.DataFrame({"x": flags}), pa.table({"x": flags})]
+    files = [contents(tilewise.DecisionTreeRegressor().fit(table, y)) for table in tables]
+    assert all(file == files[0] for file in files)

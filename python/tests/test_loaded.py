@@ -33,9 +33,8 @@ class File:
 @pytest.mark.parametrize(
     "kind, params, told",
     [
-        ("logistic", LOGISTIC | {"l1": 0.25}, ["l1=0.25"]),
-        ("logistic", LOGISTIC | {"solver": "lbfgs"}, ["solver=lbfgs"]),
-        ("lasso", LASSO | {"positive": True}, ["positive=True"]),
+        ("logistic", LOGISTIC | {"estimator": "gradient_descent"}, ["solver=gradient-descent"]),
+        ("lasso", LASSO | {"solver": "gram"}, ["solver=gram"]),
         ("gbdt", GBDT | {"subsample": 0.5, "path_smoothing": 2.0}, ["subsample=0.5", "path_smoothing=2.0"]),
         ("gbdt", GBDT | {"goss": {"top": 0.2, "other": 0.1}}, ["goss="]),
         ("gbdt", GBDT | {"dart": {"rate": 0.1}}, ["dart="]),
@@ -57,9 +56,12 @@ def test_standardised_columns_are_told_where_there_is_a_penalty():
         parameters(File("logistic", LOGISTIC | {"l2": 0.0}, encoder={"standardise": True}), True)
 
 
-def test_a_penalty_of_absolute_values_is_no_part_of_c():
-    with pytest.warns(UserWarning):
-        assert parameters(File("logistic", LOGISTIC | {"l1": 0.25}), True)["C"] == 2.0
+@pytest.mark.parametrize("C", [1.0, 0.3, 7.0, 1e-5])
+@pytest.mark.parametrize("ratio", [0.0, 0.1, 0.35, 1.0])
+def test_penalties_are_shared_as_they_were(C, ratio):
+    penalty = 1.0 / C
+    told = parameters(File("logistic", LOGISTIC | {"l1": penalty * ratio, "l2": penalty * (1.0 - ratio)}), True)
+    assert (told["C"], told["l1_ratio"]) == (C, ratio)
 
 
 def test_what_estimators_fit_is_loaded_without_a_word(tmp_path):

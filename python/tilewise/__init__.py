@@ -29,6 +29,7 @@ from ._loaded import parameters
 from ._native import VERSION as __version__
 from ._native import Model
 from ._network import MLPClassifier, MLPRegressor
+from ._pictures import TreePicture, export_graphviz, export_text, plot_tree
 from ._trees import (
     DecisionTreeClassifier,
     DecisionTreeRegressor,
@@ -60,9 +61,13 @@ __all__ = [
     "RandomForestClassifier",
     "RandomForestRegressor",
     "Ridge",
+    "TreePicture",
     "TweedieRegressor",
     "__version__",
+    "export_graphviz",
+    "export_text",
     "load",
+    "plot_tree",
 ]
 
 #: Estimators by the family of the file, and whether it classifies.
@@ -93,8 +98,16 @@ def load(path: str | PathLike[str]) -> Any:
 
     Classes are numbers where all of them read so, booleans where they are true and false, else text. The parameters of the
     estimator are those that the file tells and the estimator has, so that a clone of it fits the same again; what the fit had besides
-    and no parameter says (l1 of a logistic regression, say) is warned of. Threads, callbacks and
-    weights of classes by name are in no file, nor is the random state of a single tree or an isolation forest.
+    and no parameter says (subsample of boosted trees, say) is warned of. Threads, callbacks and
+    weights of classes by name are in no file, nor is the random state of a single tree or an isolation forest; `alpha` of a network that
+    was fitted with weights of rows is what it was divided by their mean.
+
+    >>> import tempfile, pathlib, tilewise
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = pathlib.Path(folder, "m.safetensors")
+    ...     tilewise.Ridge(alpha=0.5).fit([[0.0], [1.0]], [0.0, 3.0]).save(path)
+    ...     tilewise.load(path)
+    Ridge(alpha=0.5)
     """
     model = Model.load(path)
     if model.kind not in _BY_FAMILY:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import warnings
 from os import PathLike
-from typing import Any, Callable
+from typing import TYPE_CHECKING, Any, Callable
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -19,12 +20,12 @@ from sklearn.utils.validation import (
     _check_y,
     assert_all_finite,
     check_consistent_length,
-    check_is_fitted,
     column_or_1d,
 )
+from sklearn.utils.validation import check_is_fitted as sklearn_check_is_fitted
 
 from . import _data
-from ._native import Model, Table, fit, processors
+from ._native import MISSING_CODE, Model, Table, fit, processors
 
 #: How a parameter of scikit-learn is called by `tilewise train --set`, and what becomes of its value.
 Setting = tuple[str, Callable[[Any], Any]]
@@ -35,14 +36,52 @@ def same(value: Any) -> Any:
     return value
 
 
+#: Numbers that predictions read where they lie.
+_READ = (np.dtype(np.float64), np.dtype(np.float32))
+
+
+@functools.cache
+def _processors() -> int:
+    """Processors that this process may use, asked once: the system takes 30 microseconds to tell, ten times a prediction of one row."""
+    return processors()
+
+
 def threads(n_jobs: int | None) -> int:
     """Threads for `n_jobs`: None and -1 are all processors, or as many as joblib leaves a worker (OMP_NUM_THREADS); -2 all but one."""
     if n_jobs is None:
         limit = os.environ.get("OMP_NUM_THREADS", "")
-        return int(limit) if limit.isdigit() and int(limit) > 0 else processors()
+        return int(limit) if limit.isdigit() and int(limit) > 0 else _processors()
     if n_jobs == 0:
         raise ValueError("n_jobs == 0 has no meaning; a number of threads, -1 for all processors or None is accepted")
-    return int(n_jobs) if n_jobs > 0 else max(1, processors() + 1 + int(n_jobs))
+    return int(n_jobs) if n_jobs > 0 else max(1, _processors() + 1 + int(n_jobs))
+
+
+def check_is_fitted(estimator: Any) -> None:
+    """Raises NotFittedError where there is no model.
+
+    scikit-learn's function gathers the tags of all classes first: some 10 microseconds, more than a prediction of one row takes.
+    """
+    if "_model" not in estimator.__dict__:
+        sklearn_check_is_fitted(estimator, "_model")
+
+
+#: Told (rounds done, rounds at most, a note such as the loss) after each round; ends training where it returns true.
+Callback = Callable[[int, int, str], object]
+
+
+def telling(who: str, callback: Callback | None) -> Callback:
+    """A callback that prints some ten lines of a fit whose rounds are counted, and asks the other one."""
+    shown = -1
+
+    def tell(done: int, total: int, note: str) -> object:
+        nonlocal shown
+        tenth = 10 * done // total if total else done
+        if tenth > shown:
+            shown = tenth
+            print(f"[{who}] {done} of {total}: {note}", flush=True)
+        return callback(done, total, note) if callback is not None else False
+
+    return tell
 
 
 class TilewiseEstimator(BaseEstimator):
@@ -53,11 +92,13 @@ class TilewiseEstimator(BaseEstimator):
     _fixed: dict[str, Any] = {}
     _missing = False
     _model: Model
+    n_jobs: int | None
 
     # --- parameters ---
 
-    def _settings(self, rows: int) -> dict[str, Any]:
-        """Parameters as `--set` takes them; those that are None keep the family's default."""
+    def _settings(self, rows: int, weight: float) -> dict[str, Any]:
+        """Parameters as `--set` takes them for so many rows, whose mean weight is `weight`; those that are None keep the family's
+        default."""
         settings = dict(self._fixed)
         for name, (key, value) in self._parameters.items():
             given = getattr(self, name)
@@ -88,8 +129,7 @@ class TilewiseEstimator(BaseEstimator):
     ) -> None:
         """Fits the columns of `X`, which were read, and what `targets` adds under the name it is given."""
         names = _data.names_of(self)
-        _data.check_finite(X, names, self._missing)
-        table = _data.table(X, names)
+        table = _data.table(X, names, self._missing, threads(self.n_jobs))
         taken = set(names)
 
         def free(name: str) -> str:
@@ -111,19 +151,23 @@ class TilewiseEstimator(BaseEstimator):
         if group is not None:
             query = free("query")
             table.numbers(query, group)
-        settings = {key: text(value) for key, value in self._settings(len(X)).items()}
-        model, stopped, losses = fit(
+        mean = 1.0 if sample_weight is None else float(sample_weight.mean())
+        settings = {key: text(value) for key, value in self._settings(len(X), mean).items()}
+        callback = getattr(self, "callback", None)
+        if getattr(self, "verbose", 0):
+            callback = telling(type(self).__name__, callback)
+        model, stopped, losses, out_of_bag = fit(
             self._family,
             list(settings.items()),
             table,
             {"targets": goals, "weight": weight, "offset": None, "group": query},
             self._seed(),
             threads(self.n_jobs),
-            getattr(self, "callback", None),
+            callback,
         )
         if model is not None:
             self._keep(model)
-            self._hear(losses)
+            self._hear(losses, out_of_bag.reshape(-1, len(model.outputs)))
         if stopped is not None:
             # What was trained is there for whoever catches this.
             raise stopped
@@ -140,8 +184,9 @@ class TilewiseEstimator(BaseEstimator):
         self._model = model
         self.n_iter_ = max(1, model.report["rounds"])
 
-    def _hear(self, losses: list[tuple[float, float | None]]) -> None:
-        """Takes the losses after each round: of the rows that were learned from, and of those held out."""
+    def _hear(self, losses: list[tuple[float, float | None]], out_of_bag: NDArray[np.float64]) -> None:
+        """Takes what no model keeps: the losses after each round, of the rows that were learned from and of those held out, and what
+        a forest predicts for rows (rows x outputs) by the trees that did not see them; both are empty where nobody asked."""
 
     def _weights(self, sample_weight: Any, X: Any) -> NDArray[np.float64] | None:
         if sample_weight is None:
@@ -156,11 +201,11 @@ class TilewiseEstimator(BaseEstimator):
 
     def _rows(self, X: Any) -> NDArray[Any] | Table:
         """`X` as the compiled part reads it: an array of the right shape as it is, else checked by scikit-learn."""
-        check_is_fitted(self, "_model")
+        check_is_fitted(self)
         if (
             type(X) is np.ndarray
             and X.ndim == 2
-            and X.dtype == np.float64
+            and X.dtype in _READ
             and X.flags.c_contiguous
             and X.flags.aligned
             and len(X)
@@ -172,8 +217,7 @@ class TilewiseEstimator(BaseEstimator):
         if isinstance(X, np.ndarray):
             return X
         names = [name for name, _ in self._model.inputs]
-        _data.check_finite(X, names, self._missing)
-        return _data.table(X, names)
+        return _data.table(X, names, self._missing, threads(self.n_jobs))
 
     def _predict(self, X: Any) -> NDArray[np.float64]:
         return self._model.predict(self._rows(X), self._missing, threads(self.n_jobs))
@@ -182,8 +226,13 @@ class TilewiseEstimator(BaseEstimator):
         """What each input adds to each prediction: rows x inputs, or rows x inputs x outputs where there are several.
 
         Together with `expected_value_` they sum to the prediction; in boosted trees to the score it is made of.
+
+        >>> from tilewise import DecisionTreeRegressor
+        >>> tree = DecisionTreeRegressor().fit([[0.0], [1.0]], [2.0, 4.0])
+        >>> tree.expected_value_, tree.shap_values([[1.0]]).tolist()
+        (3.0, [[1.0]])
         """
-        check_is_fitted(self, "_model")
+        check_is_fitted(self)
         added = self._model.contributions(self._rows(X), threads(self.n_jobs))
         added = added.reshape(len(added), 1 + self.n_features_in_, -1)[:, 1:]
         return added[:, :, 0] if added.shape[2] == 1 else added
@@ -191,29 +240,35 @@ class TilewiseEstimator(BaseEstimator):
     @property
     def expected_value_(self) -> float | NDArray[np.float64]:
         """What is predicted when nothing is known of a row: the base of `shap_values`."""
-        check_is_fitted(self, "_model")
+        check_is_fitted(self)
         table = Table()
         for name, kind in self._model.inputs:
             if kind == "categorical":
-                table.categories(name, *_data.coded([None]))
+                table.categories(name, np.array([MISSING_CODE], dtype=np.uint32), [])
             else:
                 table.numbers(name, np.array([np.nan]))
-        base = self._model.contributions(table, 1).reshape(1 + self.n_features_in_, -1)[0]
+        try:
+            told = self._model.contributions(table, 1)
+        except ValueError as error:
+            # Who asks what an estimator has, as notebooks do, hears that it has not this.
+            raise AttributeError(str(error)) from error
+        base = told.reshape(1 + self.n_features_in_, -1)[0]
         return float(base[0]) if len(base) == 1 else base
 
     def export_text(self, tree: int = 0, max_depth: int | None = None, max_lines: int = 10_000) -> str:
-        """A tree as indented text, as `tilewise explain` prints it."""
-        check_is_fitted(self, "_model")
-        return self._model.outline(tree, max_depth, max_lines)
+        """Tree number `tree`, from 0, as indented text, cut below `max_depth` questions and after `max_lines` lines."""
+        from ._pictures import export_text
+
+        return export_text(self, tree=tree, max_depth=max_depth, max_lines=max_lines)
 
     def describe(self) -> str:
         """What `tilewise inspect` tells of the model."""
-        check_is_fitted(self, "_model")
+        check_is_fitted(self)
         return self._model.describe()
 
     def save(self, path: str | PathLike[str]) -> None:
         """Writes the model's file, which `tilewise.load`, the command line and the server read."""
-        check_is_fitted(self, "_model")
+        check_is_fitted(self)
         self._model.save(path)
 
     def __sklearn_is_fitted__(self) -> bool:
@@ -239,7 +294,14 @@ def named(y: Any, otherwise: str) -> str:
     return name if isinstance(name, str) and name else otherwise
 
 
-class Regressing:
+if TYPE_CHECKING:
+    #: What stands beside an estimator in the bases of a class knows its methods.
+    _Beside = TilewiseEstimator
+else:
+    _Beside = object
+
+
+class Regressing(_Beside):
     """Fit and predict of regressors."""
 
     _several = False
@@ -255,15 +317,15 @@ class Regressing:
             )
         X = _data.read(self, X, reset=True)
         name = named(y, "y")
-        y = _check_y(y, multi_output=self._several, y_numeric=True, estimator=self)
-        if not self._several or y.ndim == 2 and y.shape[1] == 1:
-            y = column_or_1d(y, warn=True)
-        check_consistent_length(X, y)
+        goals: NDArray[Any] = _check_y(y, multi_output=self._several, y_numeric=True, estimator=self)
+        if not self._several or goals.ndim == 2 and goals.shape[1] == 1:
+            goals = column_or_1d(goals, warn=True)
+        check_consistent_length(X, goals)
         if len(X) < 2:
             raise ValueError("there is 1 sample (n_samples = 1); at least two are needed")
-        columns = iter(_data.aligned(np.atleast_2d(y.T), np.float64))
+        columns = iter(_data.aligned(np.atleast_2d(goals.T), np.float64))
         weights = self._weights(sample_weight, X)
-        several = 1 if y.ndim == 1 else y.shape[1]
+        several = 1 if goals.ndim == 1 else goals.shape[1]
         self._train(
             X,
             lambda table, goal: table.numbers(goal, next(columns)),
@@ -275,7 +337,7 @@ class Regressing:
 
     def predict(self, X: Any) -> NDArray[np.float64]:
         """The predicted number of each row, or numbers where there are several targets."""
-        check_is_fitted(self, "_model")
+        check_is_fitted(self)
         answers = self._predict(X)
         return answers[:, 0] if answers.shape[1] == 1 else answers
 
@@ -286,10 +348,29 @@ class Regressing:
         return tags
 
 
-class Classifying:
+def _classes(y: NDArray[Any]) -> tuple[NDArray[Any], NDArray[np.intp]]:
+    """The classes that occur, sorted, and the place of that of each row; `np.unique` of whole numbers near each other without a sort."""
+    if y.dtype.kind not in "iub" or len(y) == 0:
+        return np.unique(y, return_inverse=True)
+    # Differences of narrow signed numbers would not fit their type.
+    numbers = y.astype(np.int64) if y.dtype.kind == "i" else y.view(np.uint8) if y.dtype.kind == "b" else y
+    low, high = int(numbers.min()), int(numbers.max())
+    if high - low >= 1 << 16:
+        return np.unique(y, return_inverse=True)
+    places = (numbers - numbers.dtype.type(low)).astype(np.intp)
+    occurs = np.zeros(high - low + 1, dtype=bool)
+    occurs[places] = True
+    there = np.flatnonzero(occurs)
+    return (there + low).astype(y.dtype), (np.cumsum(occurs) - 1)[places]
+
+
+class Classifying(_Beside):
     """Fit and predict of classifiers."""
 
-    def fit(self, X: Any, y: ArrayLike, sample_weight: ArrayLike | None = None) -> Any:
+    class_weight: dict[Any, float] | str | None
+    classes_: NDArray[Any]
+
+    def fit(self, X: Any, y: Any, sample_weight: ArrayLike | None = None) -> Any:
         """Learns from the rows of `X` and their classes `y`: numbers, text or booleans.
 
         Raises ValueError where they do not fit each other, a number is missing or infinite, or there is one class only.
@@ -303,14 +384,16 @@ class Classifying:
         y = column_or_1d(y, warn=True)
         if y.dtype.kind == "f":
             assert_all_finite(y, input_name="y")
-        check_classification_targets(y)
+        # Whole numbers, booleans and texts are classes; it sorts all rows to see.
+        if y.dtype.kind not in "iubU":
+            check_classification_targets(y)
         check_consistent_length(X, y)
-        classes, codes = np.unique(y, return_inverse=True)
+        classes, codes = _classes(y)
         weights = self._weights(sample_weight, X)
         if isinstance(getattr(self, "class_weight", None), dict):
             of_rows = compute_sample_weight(self.class_weight, y)
             weights = of_rows if weights is None else weights * of_rows
-        counted = np.unique(codes if weights is None else codes[weights > 0])
+        counted = np.flatnonzero(np.bincount(codes if weights is None else codes[weights > 0]))
         if len(counted) < 2:
             raise ValueError(
                 f"{type(self).__name__} needs samples of at least 2 classes; the data contains only one class: "
@@ -337,8 +420,8 @@ class Classifying:
         self._train(X, add, target=name, sample_weight=weights)
         return self
 
-    def _settings(self, rows: int) -> dict[str, Any]:
-        settings = super()._settings(rows)
+    def _settings(self, rows: int, weight: float) -> dict[str, Any]:
+        settings = super()._settings(rows, weight)
         if isinstance(settings.get("class_weight"), dict):
             # Folded into the weights of rows.
             del settings["class_weight"]
@@ -346,7 +429,7 @@ class Classifying:
 
     def predict_proba(self, X: Any) -> NDArray[np.float64]:
         """The probability of each class, in the order of `classes_`."""
-        check_is_fitted(self, "_model")
+        check_is_fitted(self)
         return self._predict(X)
 
     def predict_log_proba(self, X: Any) -> NDArray[np.float64]:
@@ -360,11 +443,11 @@ class Classifying:
         return self.classes_[shares.argmax(axis=1)]
 
 
-class Scoring:
+class Scoring(_Beside):
     """The decision function of classifiers that sum scores."""
 
     def decision_function(self, X: Any) -> NDArray[np.float64]:
         """The scores that probabilities are made of: log odds of the second of two classes, else one for each class."""
-        check_is_fitted(self, "_model")
+        check_is_fitted(self)
         scores = self._model.scores(self._rows(X), self._missing, threads(self.n_jobs))
         return scores[:, 0] if scores.shape[1] == 1 else scores

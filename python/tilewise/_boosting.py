@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Any, Callable, Iterator, Sequence
+from itertools import combinations
+from typing import Any, Iterator, Sequence
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.base import ClassifierMixin, RegressorMixin
-from sklearn.utils.validation import _check_y, check_consistent_length, check_is_fitted, column_or_1d
+from sklearn.utils.validation import _check_y, check_consistent_length, column_or_1d
 
 from . import _data
-from ._base import Classifying, Regressing, Scoring, Setting, named, same, threads
+from ._base import Callback, Classifying, Regressing, Scoring, Setting, check_is_fitted, named, same, threads
 from ._native import Model
 from ._trees import _CLASSES, _Trees, features
-
-#: Told (rounds done, rounds at most, a note such as the loss) after each round; ends training where it returns true.
-Callback = Callable[[int, int, str], object]
 
 _LOSSES = {
     "squared_error": "squared",
@@ -37,11 +35,32 @@ _BOOSTING: dict[str, Setting] = {
 _MANY = 10_000
 
 
+def interactions(names: list[str], groups: Sequence[Sequence[int]] | str) -> str:
+    """`interaction_cst` (groups of places of columns, or "pairwise") as `--set interactions`. Columns of no group are a group together."""
+    if isinstance(groups, str):
+        if groups != "pairwise":
+            raise ValueError(f"interaction_cst must be 'pairwise' or groups of places of columns, got {groups!r}")
+        groups = list(combinations(range(len(names)), 2))
+    groups = [sorted(set(group)) for group in groups]
+    wrong = [place for group in groups for place in group if not 0 <= place < len(names)]
+    if wrong:
+        raise ValueError(f"interaction_cst names column {wrong[0]}, and there are columns 0 to {len(names) - 1}")
+    used = {place for group in groups for place in group}
+    groups.append([place for place in range(len(names)) if place not in used])
+    # A column of no group is one of its own there.
+    several = [group for group in groups if len(group) > 1]
+    if not several:
+        raise ValueError("interaction_cst lets no two columns meet; max_leaf_nodes=2 is for trees of one column")
+    if unfit := [name for name in names if "," in name or ";" in name]:
+        raise ValueError(f"interaction_cst takes columns without ',' and ';' in their names, and there is {unfit[0]!r}")
+    return ";".join(",".join(names[place] for place in group) for group in several)
+
+
 class _Boosting(_Trees):
     _shares = ("min_samples_leaf",)
 
-    def _settings(self, rows: int) -> dict[str, Any]:
-        settings = super()._settings(rows)
+    def _settings(self, rows: int, weight: float) -> dict[str, Any]:
+        settings = super()._settings(rows, weight)
         if self.max_leaf_nodes is None:
             settings["max_leaves"] = "none"
         early = getattr(self, "early_stopping", False)
@@ -50,6 +69,8 @@ class _Boosting(_Trees):
         if early == "auto" and rows > _MANY or not isinstance(early, str) and early:
             settings["early_stopping"] = self.n_iter_no_change
             settings["validation"] = self.validation_fraction
+        if getattr(self, "interaction_cst", None) is not None:
+            settings["interactions"] = interactions(_data.names_of(self), self.interaction_cst)
         loss = getattr(self, "loss", None)
         if loss == "quantile":
             settings["loss"] = f"quantile:{self.quantile}"
@@ -63,7 +84,7 @@ class _Boosting(_Trees):
         self.validation_loss_ = np.array(model.validation)
 
     def _staged(self, X: Any) -> Iterator[NDArray[np.float64]]:
-        check_is_fitted(self, "_model")
+        check_is_fitted(self)
         for stages in range(1, self.n_iter_ + 1):
             yield self._model.first_stages(stages).predict(self._rows(X), self._missing, threads(self.n_jobs))
 
@@ -71,7 +92,16 @@ class _Boosting(_Trees):
 class HistGradientBoostingClassifier(Scoring, Classifying, ClassifierMixin, _Boosting):
     """Gradient boosted trees for classes.
 
-    `callback(done, total, note)` hears of every round and ends training, keeping the model, where it returns true.
+    `callback(done, total, note)` hears of every round and ends training, keeping the model, where it returns true; `verbose` prints
+    some lines of it. `interaction_cst` is groups of columns that may meet on a path of
+    a tree, or "pairwise".
+
+    >>> import numpy as np
+    >>> from tilewise import HistGradientBoostingClassifier
+    >>> X = np.arange(100.0).reshape(-1, 1)
+    >>> model = HistGradientBoostingClassifier(max_iter=20).fit(X, np.where(X[:, 0] < 50, "low", "high"))
+    >>> model.predict([[3.0], [97.0]]).tolist()
+    ['low', 'high']
     """
 
     _family = "gbdt"
@@ -91,10 +121,12 @@ class HistGradientBoostingClassifier(Scoring, Classifying, ClassifierMixin, _Boo
         max_features: float = 1.0,
         max_bins: int = 255,
         monotonic_cst: Sequence[int] | dict[str, int] | None = None,
+        interaction_cst: Sequence[Sequence[int]] | str | None = None,
         early_stopping: bool | str = "auto",
         validation_fraction: float = 0.1,
         n_iter_no_change: int = 10,
         random_state: Any = None,
+        verbose: int = 0,
         class_weight: dict[Any, float] | str | None = None,
         n_jobs: int | None = None,
         callback: Callback | None = None,
@@ -109,10 +141,12 @@ class HistGradientBoostingClassifier(Scoring, Classifying, ClassifierMixin, _Boo
         self.max_features = max_features
         self.max_bins = max_bins
         self.monotonic_cst = monotonic_cst
+        self.interaction_cst = interaction_cst
         self.early_stopping = early_stopping
         self.validation_fraction = validation_fraction
         self.n_iter_no_change = n_iter_no_change
         self.random_state = random_state
+        self.verbose = verbose
         self.class_weight = class_weight
         self.n_jobs = n_jobs
         self.callback = callback
@@ -128,7 +162,17 @@ class HistGradientBoostingClassifier(Scoring, Classifying, ClassifierMixin, _Boo
 
 
 class HistGradientBoostingRegressor(Regressing, RegressorMixin, _Boosting):
-    """Gradient boosted trees for numbers; the losses are those of scikit-learn, and ours by their names (`huber:1.5`)."""
+    """Gradient boosted trees for numbers; the losses are those of scikit-learn, and ours by their names (`huber:1.5`).
+
+    `callback`, `verbose` and `interaction_cst` as in `HistGradientBoostingClassifier`.
+
+    >>> import numpy as np
+    >>> from tilewise import HistGradientBoostingRegressor
+    >>> X = np.arange(100.0).reshape(-1, 1)
+    >>> model = HistGradientBoostingRegressor(learning_rate=1.0, max_iter=5).fit(X, np.where(X[:, 0] < 50, 1.0, 3.0))
+    >>> model.predict([[3.0], [97.0]]).round(6).tolist()
+    [1.0, 3.0]
+    """
 
     _family = "gbdt"
     _fixed = {"task": "regression"}
@@ -148,10 +192,12 @@ class HistGradientBoostingRegressor(Regressing, RegressorMixin, _Boosting):
         max_features: float = 1.0,
         max_bins: int = 255,
         monotonic_cst: Sequence[int] | dict[str, int] | None = None,
+        interaction_cst: Sequence[Sequence[int]] | str | None = None,
         early_stopping: bool | str = "auto",
         validation_fraction: float = 0.1,
         n_iter_no_change: int = 10,
         random_state: Any = None,
+        verbose: int = 0,
         n_jobs: int | None = None,
         callback: Callback | None = None,
     ) -> None:
@@ -166,10 +212,12 @@ class HistGradientBoostingRegressor(Regressing, RegressorMixin, _Boosting):
         self.max_features = max_features
         self.max_bins = max_bins
         self.monotonic_cst = monotonic_cst
+        self.interaction_cst = interaction_cst
         self.early_stopping = early_stopping
         self.validation_fraction = validation_fraction
         self.n_iter_no_change = n_iter_no_change
         self.random_state = random_state
+        self.verbose = verbose
         self.n_jobs = n_jobs
         self.callback = callback
 
@@ -179,8 +227,43 @@ class HistGradientBoostingRegressor(Regressing, RegressorMixin, _Boosting):
             yield numbers[:, 0]
 
 
+def _queries(qid: ArrayLike | None, group: ArrayLike | None, rows: int) -> NDArray[np.float64]:
+    """The number of the query of each row, from 0 in the order of rows."""
+    if qid is not None and group is not None:
+        raise ValueError("qid and group both tell which rows are of one query; one of them is accepted")
+    if group is not None:
+        sizes = column_or_1d(group)
+        if sizes.dtype.kind not in "iu" or (sizes <= 0).any() or sizes.sum() != rows:
+            raise ValueError(
+                f"group must be whole numbers above 0 that sum to the {rows} rows of X, got {len(sizes)} that sum to {sizes.sum()}"
+            )
+        return np.repeat(np.arange(float(len(sizes))), sizes)
+    if qid is None:
+        return np.zeros(rows)
+    queries = column_or_1d(qid)
+    if len(queries) != rows:
+        raise ValueError(f"qid has {len(queries)} entries, and X {rows} rows")
+    starts = np.flatnonzero(np.concatenate([[True], queries[1:] != queries[:-1]]))
+    first = queries[starts]
+    if len(np.unique(first)) != len(first):
+        values, counts = np.unique(first, return_counts=True)
+        raise ValueError(
+            f"rows of the query {values[counts > 1][0]!r} do not follow each other; sort X, y and qid by qid"
+        )
+    return np.repeat(np.arange(float(len(starts))), np.diff(np.append(starts, rows)))
+
+
 class GBDTRanker(_Boosting):
-    """Gradient boosted trees that rank the rows of a query, by LambdaRank; the highest score comes first."""
+    """Gradient boosted trees that rank the rows of a query, by LambdaRank; the highest score comes first.
+
+    >>> import numpy as np
+    >>> from tilewise import GBDTRanker
+    >>> X = np.tile(np.arange(10.0), 20).reshape(-1, 1)
+    >>> relevance = X[:, 0] // 4
+    >>> ranker = GBDTRanker(max_iter=10).fit(X, relevance, group=[10] * 20)
+    >>> ranker.predict([[1.0], [9.0], [5.0]]).argsort()[::-1].tolist()
+    [1, 2, 0]
+    """
 
     _family = "gbdt"
     _fixed = {"task": "regression", "loss": "lambda_rank"}
@@ -198,6 +281,7 @@ class GBDTRanker(_Boosting):
         max_features: float = 1.0,
         max_bins: int = 255,
         random_state: Any = None,
+        verbose: int = 0,
         n_jobs: int | None = None,
         callback: Callback | None = None,
     ) -> None:
@@ -210,21 +294,35 @@ class GBDTRanker(_Boosting):
         self.max_features = max_features
         self.max_bins = max_bins
         self.random_state = random_state
+        self.verbose = verbose
         self.n_jobs = n_jobs
         self.callback = callback
 
-    def fit(self, X: Any, y: ArrayLike, qid: ArrayLike | None = None) -> GBDTRanker:
-        """Learns from rows and their relevance `y` (0, 1, 2 ...); rows of a query have one `qid` and follow each other.
+    def fit(
+        self,
+        X: Any,
+        y: Any,
+        sample_weight: ArrayLike | None = None,
+        *,
+        group: ArrayLike | None = None,
+        qid: ArrayLike | None = None,
+    ) -> GBDTRanker:
+        """Learns from rows and their relevance `y` (0, 1, 2 ...).
 
-        Without `qid` all rows are of one query.
+        Queries are told either by `qid`, one number or text for each row, equal within a query, whose rows follow each other, or by
+        `group`, the number of rows of each query, in their order. Without both all rows are of one query. `sample_weight` has a
+        number for each row: that of its query, or 0 for a row that teaches nothing.
+
+        Raises ValueError where lengths do not fit each other, `qid` and `group` are both given, a query comes again later, or its rows
+        have different weights.
         """
         if y is None:
             raise ValueError("This GBDTRanker estimator requires y to be passed, but the target y is None")
         X = _data.read(self, X, reset=True)
         name = named(y, "y")
         y = column_or_1d(_check_y(y, y_numeric=True, estimator=self), warn=True)
-        queries = np.zeros(len(y)) if qid is None else np.unique(column_or_1d(qid), return_inverse=True)[1]
-        check_consistent_length(X, y, queries)
+        check_consistent_length(X, y)
+        queries = _queries(qid, group, len(y))
         if len(X) < 2:
             raise ValueError("there is 1 sample (n_samples = 1); at least two are needed")
         numbers = _data.aligned(y, np.float64)
@@ -232,13 +330,14 @@ class GBDTRanker(_Boosting):
             X,
             lambda table, goal: table.numbers(goal, numbers),
             target=name,
-            group=queries.astype(np.float64),
+            sample_weight=self._weights(sample_weight, X),
+            group=queries,
         )
         return self
 
     def predict(self, X: Any) -> NDArray[np.float64]:
         """The score of each row, by which those of a query are ranked."""
-        check_is_fitted(self, "_model")
+        check_is_fitted(self)
         return self._predict(X)[:, 0]
 
     def __sklearn_tags__(self) -> Any:

@@ -19,13 +19,16 @@ def is_frame(X: Any) -> bool:
 def read(estimator: Any, X: Any, *, reset: bool) -> np.ndarray | nw.DataFrame:
     """Checks `X` as scikit-learn does, and remembers (`reset`) or compares its columns.
 
-    Arrays of float32 and float64 in C order come back as they are. Whether numbers are finite is checked where they are read.
+    Arrays of float32 and float64 come back as they are, but to predict (not `reset`) in C order. Whether numbers are finite is checked
+    where they are read.
     """
     if not is_frame(X):
+        # Fits read columns, predictions rows.
+        order = None if reset else "C"
         X = validate_data(
-            estimator, X, reset=reset, dtype=(np.float64, np.float32), ensure_all_finite=False, order="C"
+            estimator, X, reset=reset, dtype=(np.float64, np.float32), ensure_all_finite=False, order=order
         )
-        return aligned(X)
+        return np.require(X, requirements="A") if reset else aligned(X)
     frame = nw.from_native(X, eager_only=True)
     _check_feature_names(estimator, X, reset=reset)
     if len(frame.columns) == 0:
@@ -50,8 +53,6 @@ def names_of(estimator: Any) -> list[str]:
 def check_finite(X: np.ndarray | nw.DataFrame, names: list[str], missing: bool) -> None:
     """Refuses infinite numbers, and unless `missing` missing ones, in scikit-learn's words with row and column."""
     if isinstance(X, np.ndarray):
-        if np.isfinite(X).all():
-            return
         columns = iter(X.T)
     else:
         columns = (numbers_of(series) if series.dtype.is_numeric() else np.empty(0) for series in X.iter_columns())
@@ -63,12 +64,19 @@ def check_finite(X: np.ndarray | nw.DataFrame, names: list[str], missing: bool) 
             raise ValueError(f"Input X contains {what}. It stands in row {row + 1}, column {name!r}.")
 
 
-def table(X: np.ndarray | nw.DataFrame, names: list[str]) -> Table:
-    """The columns of `X` under `names`, copied: fits read columns."""
+def table(X: np.ndarray | nw.DataFrame, names: list[str], missing: bool, threads: int) -> Table:
+    """The columns of `X` under `names`: where they lie if the numbers of each follow each other, else copies.
+
+    Raises ValueError where a number is infinite, or unless `missing` missing.
+    """
     columns = Table()
     if isinstance(X, np.ndarray):
-        columns.matrix(names, X)
+        any_missing, any_infinite = columns.matrix(names, X, threads)
+        if any_infinite or any_missing and not missing:
+            # Says which.
+            check_finite(X, names, missing)
         return columns
+    check_finite(X, names, missing)
     for name, series in zip(names, X.iter_columns()):
         add(columns, name, series)
     return columns
@@ -77,32 +85,68 @@ def table(X: np.ndarray | nw.DataFrame, names: list[str]) -> Table:
 def numbers_of(series: nw.Series) -> np.ndarray:
     """A column of numbers as float32 where it is that, else as float64; missing is NaN."""
     kind = np.float32 if series.dtype == nw.Float32 else np.float64
-    if series.is_null().any():
-        return np.array([np.nan if x is None else x for x in series.to_list()], dtype=kind)
-    return aligned(series.to_numpy(), kind)
+    numbers = series.to_numpy()
+    if numbers.dtype.kind in "fiu":
+        return aligned(numbers, kind)
+    # Some keep what is missing as objects.
+    return np.array([np.nan if x is None or x != x else x for x in series.to_list()], dtype=kind)
 
 
 def add(columns: Table, name: str, series: nw.Series) -> None:
     """Adds a column of a table by its type: numbers, text and categories, or true and false."""
     kind = series.dtype
     if kind == nw.Boolean:
-        codes = {True: 1, False: 0}
-        columns.booleans(name, np.array([codes.get(x, -1) for x in series.to_list()], dtype=np.int8))
+        found = series.to_numpy()
+        if found.dtype != bool:
+            codes = {True: 1, False: 0}
+            found = np.array([codes.get(x, -1) for x in series.to_list()])
+        columns.booleans(name, found.astype(np.int8))
     elif kind.is_numeric():
         columns.numbers(name, numbers_of(series))
     elif kind in (nw.String, nw.Categorical, nw.Enum):
-        columns.categories(name, *coded(series.to_list()))
+        columns.categories(name, *sorted_codes(*places(series)))
     else:
         raise ValueError(
             f"column {name!r} holds {kind}; numbers, text, categories and booleans are accepted"
         )
 
 
-def coded(values: list[Any]) -> tuple[np.ndarray, list[str]]:
-    """Codes into the sorted dictionary of the values that occur; None and NaN are missing."""
-    present = {value for value in set(values) if value is not None and value == value}
-    dictionary = sorted({str(value) for value in present})
-    places = {text: i for i, text in enumerate(dictionary)}
-    code = {value: places[str(value)] for value in present}
-    codes = np.fromiter((code.get(value, MISSING_CODE) for value in values), dtype=np.uint32, count=len(values))
-    return codes, dictionary
+def places(series: nw.Series) -> tuple[np.ndarray, list[Any]]:
+    """For each row the place of its value in a list of values, -1 where it is missing, by the library's own codes where it has some."""
+    native = series.to_native()
+    if nw.dependencies.is_pandas_series(native):
+        found, values = native.factorize()
+        return found, list(values)
+    if nw.dependencies.is_polars_series(native):
+        import polars
+
+        texts = native.cast(polars.String)
+        places_from_1 = texts.rank("dense").cast(polars.Int64).fill_null(0).to_numpy()
+        return places_from_1 - 1, texts.drop_nulls().unique().sort().to_list()
+    if nw.dependencies.is_pyarrow_chunked_array(native):
+        import pyarrow
+
+        # A dictionary may hold a value twice, or none.
+        coded = native.unify_dictionaries() if pyarrow.types.is_dictionary(native.type) else native.dictionary_encode()
+        chunks = coded.chunks
+        if not chunks:
+            return np.empty(0, dtype=np.int64), []
+        found = [chunk.indices.cast(pyarrow.int64()).fill_null(-1).to_numpy() for chunk in chunks]
+        return np.concatenate(found), chunks[0].dictionary.to_pylist()
+    values = list(dict.fromkeys(series.to_list()))
+    place = {value: i for i, value in enumerate(values)}
+    return np.array([place[value] for value in series.to_list()], dtype=np.int64), values
+
+
+def sorted_codes(found: np.ndarray, values: list[Any]) -> tuple[np.ndarray, list[str]]:
+    """Codes into the sorted dictionary of the values that occur, given their places in a list; of None and NaN `MISSING_CODE`."""
+    occurs = np.zeros(len(values) + 1, dtype=bool)
+    occurs[found] = True
+    there = [i for i, value in enumerate(values) if occurs[i] and value is not None and value == value]
+    dictionary = sorted({str(values[i]) for i in there})
+    place = {text: i for i, text in enumerate(dictionary)}
+    # The last is what -1 means.
+    codes = np.full(len(values) + 1, MISSING_CODE, dtype=np.uint32)
+    for i in there:
+        codes[i] = place[str(values[i])]
+    return codes[found], dictionary

@@ -7,10 +7,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.base import OutlierMixin
-from sklearn.utils.validation import check_is_fitted
 
 from . import _data
-from ._base import TilewiseEstimator, same
+from ._base import TilewiseEstimator, check_is_fitted, same
 from ._native import Model
 
 
@@ -63,7 +62,7 @@ class IsolationForest(OutlierMixin, TilewiseEstimator):
 
     def score_samples(self, X: Any) -> NDArray[np.float64]:
         """How usual rows are: minus the score of the original paper, from -1 to 0."""
-        check_is_fitted(self, "_model")
+        check_is_fitted(self)
         return -self._predict(X)[:, 0]
 
     def decision_function(self, X: Any) -> NDArray[np.float64]:

@@ -10,6 +10,13 @@ from ._base import Classifying, Regressing, Scoring, TilewiseEstimator, same
 from ._native import Model
 
 _FIXED = {"standardise": False, "impute": False}
+_SOLVERS = ("auto", "lbfgs", "newton-cholesky")
+
+
+def _solver(name: str) -> str:
+    if name not in _SOLVERS:
+        raise ValueError(f"solver must be one of {', '.join(map(repr, _SOLVERS))}, got {name!r}; all find the same optimum")
+    return name
 
 
 class _Linear(TilewiseEstimator):
@@ -44,7 +51,12 @@ class LinearRegression(Regressing, RegressorMixin, _Linear):
 
 
 class Ridge(Regressing, RegressorMixin, _Linear):
-    """Least squares with the penalty alpha |w|^2, in closed form."""
+    """Least squares with the penalty alpha |w|^2, in closed form.
+
+    >>> from tilewise import Ridge
+    >>> Ridge(alpha=2.0).fit([[-1.0], [1.0]], [-3.0, 3.0]).coef_
+    array([1.5])
+    """
 
     _several = True
     _family = "ridge"
@@ -59,7 +71,12 @@ class Ridge(Regressing, RegressorMixin, _Linear):
 class Lasso(Regressing, RegressorMixin, _Linear):
     """Least squares with the penalty alpha |w|, beside half the mean squared error.
 
-    `tol` is the duality gap at which the fit has converged, as a share of half the target's variance.
+    `tol` is the duality gap at which the fit has converged, as a share of half the target's variance. With `positive` no coefficient
+    is below 0.
+
+    >>> from tilewise import Lasso
+    >>> Lasso(alpha=1.0).fit([[-1.0, 1.0], [1.0, 1.0], [-1.0, -1.0], [1.0, -1.0]], [-3.5, 2.5, -2.5, 3.5]).coef_.tolist()
+    [2.0, 0.0]
     """
 
     _several = True
@@ -69,6 +86,7 @@ class Lasso(Regressing, RegressorMixin, _Linear):
         "fit_intercept": ("intercept", same),
         "max_iter": ("max_rounds", same),
         "tol": ("tolerance", same),
+        "positive": ("positive", same),
     }
 
     def __init__(
@@ -78,17 +96,24 @@ class Lasso(Regressing, RegressorMixin, _Linear):
         fit_intercept: bool = True,
         max_iter: int = 1000,
         tol: float = 1e-8,
+        positive: bool = False,
         n_jobs: int | None = None,
     ) -> None:
         self.alpha = alpha
         self.fit_intercept = fit_intercept
         self.max_iter = max_iter
         self.tol = tol
+        self.positive = positive
         self.n_jobs = n_jobs
 
 
 class ElasticNet(Regressing, RegressorMixin, _Linear):
-    """Least squares with the penalties of lasso (the share `l1_ratio`) and ridge."""
+    """Least squares with the penalties of lasso (the share `l1_ratio`) and ridge; `tol` and `positive` are those of `Lasso`.
+
+    >>> from tilewise import ElasticNet
+    >>> ElasticNet(alpha=1.0, l1_ratio=0.5).fit([[-1.0], [1.0]], [-3.5, 3.5]).coef_.round(9).tolist()
+    [2.0]
+    """
 
     _several = True
     _family = "elastic-net"
@@ -102,6 +127,7 @@ class ElasticNet(Regressing, RegressorMixin, _Linear):
         fit_intercept: bool = True,
         max_iter: int = 1000,
         tol: float = 1e-8,
+        positive: bool = False,
         n_jobs: int | None = None,
     ) -> None:
         self.alpha = alpha
@@ -109,12 +135,14 @@ class ElasticNet(Regressing, RegressorMixin, _Linear):
         self.fit_intercept = fit_intercept
         self.max_iter = max_iter
         self.tol = tol
+        self.positive = positive
         self.n_jobs = n_jobs
 
 
 class LogisticRegression(Scoring, Classifying, ClassifierMixin, _Linear):
     """Logistic regression with the penalty |w|^2 / (2 C); multinomial for more than two classes. C = inf is none.
 
+    `l1_ratio` is the share of |w| / C in the penalty, which makes coefficients zero; `solver` is "auto", "lbfgs" or "newton-cholesky".
     `tol` is the largest entry of the gradient, per unit of weight, at which the fit has converged.
 
     >>> from tilewise import LogisticRegression
@@ -125,6 +153,8 @@ class LogisticRegression(Scoring, Classifying, ClassifierMixin, _Linear):
     _family = "logistic"
     _parameters = {
         "C": ("C", same),
+        "l1_ratio": ("l1_ratio", same),
+        "solver": ("solver", _solver),
         "fit_intercept": ("intercept", same),
         "class_weight": ("class_weight", same),
         "max_iter": ("max_rounds", same),
@@ -135,6 +165,8 @@ class LogisticRegression(Scoring, Classifying, ClassifierMixin, _Linear):
         self,
         C: float = 1.0,
         *,
+        l1_ratio: float = 0.0,
+        solver: str = "auto",
         fit_intercept: bool = True,
         class_weight: dict[Any, float] | str | None = None,
         max_iter: int = 1000,
@@ -142,6 +174,8 @@ class LogisticRegression(Scoring, Classifying, ClassifierMixin, _Linear):
         n_jobs: int | None = None,
     ) -> None:
         self.C = C
+        self.l1_ratio = l1_ratio
+        self.solver = solver
         self.fit_intercept = fit_intercept
         self.class_weight = class_weight
         self.max_iter = max_iter
@@ -179,19 +213,34 @@ class _Generalised(Regressing, RegressorMixin, _Linear):
 
 
 class PoissonRegressor(_Generalised):
-    """Poisson regression of counts, log link; the penalty is alpha |w|^2 / 2 beside half the mean deviance."""
+    """Poisson regression of counts, log link; the penalty is alpha |w|^2 / 2 beside half the mean deviance.
+
+    >>> from tilewise import PoissonRegressor
+    >>> PoissonRegressor(alpha=0.0).fit([[0.0], [0.0], [1.0], [1.0]], [1, 3, 6, 10]).predict([[0.0], [1.0]]).round(6).tolist()
+    [2.0, 8.0]
+    """
 
     _family = "poisson"
 
 
 class GammaRegressor(_Generalised):
-    """Gamma regression of amounts above 0, log link; the penalty is that of `PoissonRegressor`."""
+    """Gamma regression of amounts above 0, log link; the penalty is that of `PoissonRegressor`.
+
+    >>> from tilewise import GammaRegressor
+    >>> GammaRegressor(alpha=0.0).fit([[0.0], [0.0], [1.0], [1.0]], [1, 3, 6, 10]).predict([[0.0], [1.0]]).round(6).tolist()
+    [2.0, 8.0]
+    """
 
     _family = "gamma"
 
 
 class TweedieRegressor(_Generalised):
-    """Tweedie regression of amounts of which many are 0, log link; `power` is between 1 and 2, without these."""
+    """Tweedie regression of amounts of which many are 0, log link; `power` is between 1 and 2, without these.
+
+    >>> from tilewise import TweedieRegressor
+    >>> TweedieRegressor(alpha=0.0).fit([[0.0], [0.0], [1.0], [1.0]], [0, 4, 6, 10]).predict([[0.0], [1.0]]).round(5).tolist()
+    [2.0, 8.0]
+    """
 
     _family = "tweedie"
     _parameters = {**_Generalised._parameters, "power": ("power", same)}

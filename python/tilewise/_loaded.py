@@ -60,10 +60,15 @@ def parameters(model: Model, classifies: bool) -> dict[str, Any]:
         found |= {
             "n_estimators": params["trees"],
             "bootstrap": params["bootstrap"],
+            "oob_score": params.get("out_of_bag", False),
             "max_features": usual if drawn is None else _features(drawn),
         }
     elif model.kind == "gbdt":
         found |= _boosting(params, classifies)
+        if groups := params["tree"].get("interactions"):
+            # What a file has in no group is alone; what a parameter has in none is together.
+            used = {place for group in groups for place in group}
+            found["interaction_cst"] = groups + [[place] for place in range(len(model.inputs)) if place not in used]
     return found
 
 
@@ -74,7 +79,7 @@ def _inexpressible(model: Model, params: dict[str, Any]) -> dict[str, Any]:
         return {name: found[name] for name, value in usual.items() if found.get(name, value) != value}
 
     if "estimator" in params:
-        lost = other(params, {"l1": 0.0, "solver": "auto", "positive": False})
+        lost = other(params, {} if model.kind == "logistic" else {"l1": 0.0, "solver": "auto"})
         if params["estimator"] == "gradient_descent":
             lost["solver"] = "gradient-descent"
         if model.kind in ("poisson", "gamma", "tweedie"):
@@ -88,6 +93,7 @@ def _inexpressible(model: Model, params: dict[str, Any]) -> dict[str, Any]:
         return other(params, _FIXED_NETWORK) | other(params["training"], _FIXED_TRAINING)
     lost = other(params.get("tree", params), _FIXED_TREE) | other(params, {"quantiles": []})
     if model.kind == "gbdt":
+        lost.pop("interactions", None)
         lost |= other(params, _FIXED_BOOSTING) | other(params["penalty"], _FIXED_PENALTY)
     return lost
 
@@ -121,21 +127,34 @@ def _network(params: dict[str, Any]) -> dict[str, Any]:
 
 
 def _linear(kind: str, params: dict[str, Any]) -> dict[str, Any]:
-    names = {"intercept": "fit_intercept", "max_rounds": "max_iter", "tolerance": "tol", "l1_ratio": "l1_ratio", "alpha": "alpha"}
+    names = {
+        "intercept": "fit_intercept", "max_rounds": "max_iter", "tolerance": "tol", "l1_ratio": "l1_ratio", "alpha": "alpha",
+        "positive": "positive",
+    }  # fmt: skip
     found = {name: params[key] for key, name in names.items() if key in params}
     if kind == "ridge":
         found["alpha"] = params["l2"]
     elif kind == "logistic":
-        found["C"] = _inverse(params["l2"])
+        # Descent, which estimators do not offer, has |w|^2 alone.
+        found |= _shared(params.get("l1", 0.0), params["l2"])
+        found["solver"] = params.get("solver", "auto")
         found["class_weight"] = "balanced" if params.get("class_weights") == "balanced" else None
     elif kind == "tweedie":
         found["power"] = params["distribution"]["tweedie"]
     return found
 
 
-def _inverse(penalty: float) -> float:
-    """The C of a penalty 1 / C."""
-    return math.inf if penalty == 0.0 else _shortest(1.0 / penalty, lambda number: 1.0 / number == penalty)
+def _shared(l1: float, l2: float) -> dict[str, float]:
+    """C and l1_ratio of the penalties l1_ratio / C and (1 - l1_ratio) / C."""
+    if l1 + l2 == 0.0:
+        return {"C": math.inf, "l1_ratio": 0.0}
+    ratio = _shortest(l1 / (l1 + l2), lambda number: math.isclose(number, l1 / (l1 + l2), rel_tol=1e-15))
+
+    def fits(number: float) -> bool:
+        penalty = 1.0 / number
+        return penalty * ratio == l1 and penalty * (1.0 - ratio) == l2
+
+    return {"C": _shortest(1.0 / (l1 + l2), fits), "l1_ratio": ratio}
 
 
 def _shortest(about: float, fits: Callable[[float], bool]) -> float:
@@ -153,6 +172,7 @@ def _tree(tree: dict[str, Any], classifies: bool) -> dict[str, Any]:
         "max_depth": tree["max_depth"],
         "min_samples_split": tree["min_samples_split"],
         "min_samples_leaf": tree["min_samples_leaf"],
+        "min_weight_fraction_leaf": tree.get("min_weight_fraction_leaf", 0.0),
         "max_features": _features(tree["max_features"]),
         "max_leaf_nodes": tree["max_leaves"],
         "min_impurity_decrease": tree["min_impurity_decrease"],

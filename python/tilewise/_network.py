@@ -9,8 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.base import ClassifierMixin, RegressorMixin
 
-from ._base import Classifying, Regressing, Setting, TilewiseEstimator, same
-from ._boosting import Callback
+from ._base import Callback, Classifying, Regressing, Setting, TilewiseEstimator, same
 from ._native import Model
 
 #: As they are called here, and by `tilewise train`.
@@ -72,6 +71,7 @@ class _MLP(TilewiseEstimator):
         validation_fraction: float = 0.1,
         n_iter_no_change: int = 10,
         dropout: float = 0.0,
+        verbose: int = 0,
         n_jobs: int | None = None,
         callback: Callback | None = None,
     ) -> None:
@@ -91,11 +91,12 @@ class _MLP(TilewiseEstimator):
         self.validation_fraction = validation_fraction
         self.n_iter_no_change = n_iter_no_change
         self.dropout = dropout
+        self.verbose = verbose
         self.n_jobs = n_jobs
         self.callback = callback
 
-    def _settings(self, rows: int) -> dict[str, Any]:
-        settings = super()._settings(rows)
+    def _settings(self, rows: int, weight: float) -> dict[str, Any]:
+        settings = super()._settings(rows, weight)
         if self.solver == "sgd" and self.nesterovs_momentum:
             settings["optimiser"] = "nesterov"
         share = self.validation_fraction if self.early_stopping else 0.0
@@ -112,8 +113,9 @@ class _MLP(TilewiseEstimator):
         if not self.alpha >= 0.0:
             raise ValueError(f"alpha must be a number of 0 or more, got {self.alpha!r}")
         settings["batch_size"] = batch = min(batch, left)
-        # scikit-learn divides the penalty by the rows of a step, here it is a decay of each step.
-        settings["weight_decay"] = self.alpha if self.solver in DECOUPLED else self.alpha / batch
+        # scikit-learn divides the penalty by the weight of the rows of a step, here it is a decay of each step: where steps take some
+        # rows each, by that of as many average ones.
+        settings["weight_decay"] = self.alpha if self.solver in DECOUPLED else self.alpha / (batch * weight)
         return settings
 
     def _keep(self, model: Model) -> None:
@@ -131,7 +133,7 @@ class _MLP(TilewiseEstimator):
         self.n_outputs_ = len(self.intercepts_[-1])
         self.out_activation_ = "softmax" if model.task == "classification" else "identity"
 
-    def _hear(self, losses: list[tuple[float, float | None]]) -> None:
+    def _hear(self, losses: list[tuple[float, float | None]], out_of_bag: NDArray[np.float64]) -> None:
         self.loss_curve_ = [training for training, _ in losses]
         self.loss_ = self.loss_curve_[-1]
         held_out = [loss for _, loss in losses if loss is not None]
@@ -144,7 +146,8 @@ class _MLP(TilewiseEstimator):
 class MLPClassifier(Classifying, ClassifierMixin, _MLP):
     """A network of dense layers for classes, with softmax cross-entropy.
 
-    `callback(done, total, note)` hears of every epoch and ends training, keeping the weights, where it returns true.
+    `callback(done, total, note)` hears of every epoch and ends training, keeping the weights, where it returns true; `verbose` prints
+    some lines of it.
 
     >>> import numpy as np
     >>> from tilewise import MLPClassifier

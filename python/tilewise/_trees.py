@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import json
 import math
+import warnings
 from typing import Any, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.base import ClassifierMixin, RegressorMixin
-from sklearn.utils.validation import check_is_fitted
 
 from . import _data
-from ._base import Classifying, Regressing, Setting, TilewiseEstimator, same
+from ._base import Callback, Classifying, Regressing, Setting, TilewiseEstimator, check_is_fitted, same
+from ._native import Model
 
 _CRITERIA = {"squared_error": "squared", "absolute_error": "absolute", "log_loss": "entropy"}
 
@@ -37,10 +39,10 @@ def monotone(names: list[str], constraints: Sequence[int] | dict[str, int]) -> s
 class _Trees(TilewiseEstimator):
     _missing = True
     #: What a parameter means as a share: of rows.
-    _shares = ("min_samples_leaf", "min_samples_split")
+    _shares: tuple[str, ...] = ("min_samples_leaf", "min_samples_split")
 
-    def _settings(self, rows: int) -> dict[str, Any]:
-        settings = super()._settings(rows)
+    def _settings(self, rows: int, weight: float) -> dict[str, Any]:
+        settings = super()._settings(rows, weight)
         for name in self._shares:
             given = getattr(self, name, None)
             if isinstance(given, float) and not given.is_integer():
@@ -54,7 +56,7 @@ class _Trees(TilewiseEstimator):
     @property
     def feature_importances_(self) -> NDArray[np.float64]:
         """The share of each input in what all splits gained."""
-        check_is_fitted(self, "_model")
+        check_is_fitted(self)
         return self._model.importances()
 
 
@@ -63,6 +65,7 @@ _GROWING: dict[str, Setting] = {
     "max_depth": ("max_depth", same),
     "max_features": ("max_features", features),
     "max_leaf_nodes": ("max_leaves", same),
+    "min_weight_fraction_leaf": ("min_weight_fraction_leaf", same),
     "min_impurity_decrease": ("min_impurity_decrease", same),
     "ccp_alpha": ("ccp_alpha", same),
     "max_bins": ("max_bins", same),
@@ -72,7 +75,57 @@ _FOREST: dict[str, Setting] = {**_GROWING, "n_estimators": ("trees", same), "boo
 _CLASSES: dict[str, Setting] = {"class_weight": ("class_weight", same)}
 
 
-class DecisionTreeClassifier(Classifying, ClassifierMixin, _Trees):
+class _Single(_Trees):
+    def get_depth(self) -> int:
+        """Questions from the root to the deepest leaf."""
+        check_is_fitted(self)
+        return self._model.size(0)[0]
+
+    def get_n_leaves(self) -> int:
+        """Leaves of the tree."""
+        check_is_fitted(self)
+        return self._model.size(0)[1]
+
+
+class _Forest(_Trees):
+    def _settings(self, rows: int, weight: float) -> dict[str, Any]:
+        if not isinstance(self.oob_score, (bool, np.bool_)):
+            raise ValueError(
+                f"oob_score must be True or False, got {self.oob_score!r}; another score can be taken of oob_decision_function_ or "
+                "oob_prediction_"
+            )
+        if self.oob_score and not self.bootstrap:
+            raise ValueError("Out of bag estimation only available if bootstrap=True")
+        settings = {"max_features": "all", **super()._settings(rows, weight)}
+        # Named only where it is asked for, as on the command line.
+        return settings | {"out_of_bag": True} if self.oob_score else settings
+
+    def _keep(self, model: Model) -> None:
+        super()._keep(model)
+        # What an earlier fit was asked for is not that of this one.
+        for name in ("oob_score_", "oob_prediction_", "oob_decision_function_"):
+            self.__dict__.pop(name, None)
+        if self.oob_score and (judged := json.loads(model.metadata("out_of_bag") or "null")):
+            #: The accuracy, or R2, on rows that were out of the bag of some tree; weights of rows count.
+            self.oob_score_ = math.nan if judged["score"] is None else judged["score"]
+
+    def _hear(self, losses: list[tuple[float, float | None]], out_of_bag: NDArray[np.float64]) -> None:
+        if not self.oob_score:
+            return
+        classifies = hasattr(self, "classes_")
+        predictions = out_of_bag if classifies or out_of_bag.shape[1] > 1 else out_of_bag[:, 0]
+        unknown = int(np.isnan(out_of_bag[:, 0]).sum())
+        if unknown:
+            warnings.warn(
+                f"{type(self).__name__}: {unknown} of {len(out_of_bag)} rows were in the bag of every tree; of them there is no "
+                "out-of-bag prediction (NaN), and more trees leave fewer",
+                UserWarning,
+                stacklevel=4,
+            )
+        setattr(self, "oob_decision_function_" if classifies else "oob_prediction_", predictions)
+
+
+class DecisionTreeClassifier(Classifying, ClassifierMixin, _Single):
     """A decision tree for classes.
 
     >>> from tilewise import DecisionTreeClassifier
@@ -93,6 +146,7 @@ class DecisionTreeClassifier(Classifying, ClassifierMixin, _Trees):
         max_depth: int | None = None,
         min_samples_split: int | float = 2,
         min_samples_leaf: int | float = 1,
+        min_weight_fraction_leaf: float = 0.0,
         max_features: int | float | str | None = None,
         random_state: Any = None,
         max_leaf_nodes: int | None = None,
@@ -108,6 +162,7 @@ class DecisionTreeClassifier(Classifying, ClassifierMixin, _Trees):
         self.max_depth = max_depth
         self.min_samples_split = min_samples_split
         self.min_samples_leaf = min_samples_leaf
+        self.min_weight_fraction_leaf = min_weight_fraction_leaf
         self.max_features = max_features
         self.random_state = random_state
         self.max_leaf_nodes = max_leaf_nodes
@@ -119,8 +174,16 @@ class DecisionTreeClassifier(Classifying, ClassifierMixin, _Trees):
         self.n_jobs = n_jobs
 
 
-class DecisionTreeRegressor(Regressing, RegressorMixin, _Trees):
-    """A decision tree for numbers, of several targets together."""
+class DecisionTreeRegressor(Regressing, RegressorMixin, _Single):
+    """A decision tree for numbers, of several targets together.
+
+    >>> from tilewise import DecisionTreeRegressor, export_text
+    >>> tree = DecisionTreeRegressor().fit([[1.0], [2.0], [8.0], [9.0]], [0.5, 0.5, 3.0, 3.0])
+    >>> print(export_text(tree), end="")
+      x0 <= 5, missing right (4 rows)
+        0.5 (2 rows)
+        3 (2 rows)
+    """
 
     _family = "tree"
     _several = True
@@ -135,6 +198,7 @@ class DecisionTreeRegressor(Regressing, RegressorMixin, _Trees):
         max_depth: int | None = None,
         min_samples_split: int | float = 2,
         min_samples_leaf: int | float = 1,
+        min_weight_fraction_leaf: float = 0.0,
         max_features: int | float | str | None = None,
         random_state: Any = None,
         max_leaf_nodes: int | None = None,
@@ -149,6 +213,7 @@ class DecisionTreeRegressor(Regressing, RegressorMixin, _Trees):
         self.max_depth = max_depth
         self.min_samples_split = min_samples_split
         self.min_samples_leaf = min_samples_leaf
+        self.min_weight_fraction_leaf = min_weight_fraction_leaf
         self.max_features = max_features
         self.random_state = random_state
         self.max_leaf_nodes = max_leaf_nodes
@@ -159,8 +224,20 @@ class DecisionTreeRegressor(Regressing, RegressorMixin, _Trees):
         self.n_jobs = n_jobs
 
 
-class RandomForestClassifier(Classifying, ClassifierMixin, _Trees):
-    """A random forest for classes; a row's probabilities are the mean of those of its leaves."""
+class RandomForestClassifier(Classifying, ClassifierMixin, _Forest):
+    """A random forest for classes; a row's probabilities are the mean of those of its leaves.
+
+    With `oob_score` `oob_score_` is the accuracy on the training rows when each is predicted by the trees that were grown without it,
+    and `oob_decision_function_` has these predictions, NaN where every tree saw the row. `callback(done, total, note)` hears of every
+    tree and ends training, keeping those that have grown, where it returns true; `verbose` prints some lines of it.
+
+    >>> from sklearn.datasets import load_iris
+    >>> from tilewise import RandomForestClassifier
+    >>> X, y = load_iris(return_X_y=True)
+    >>> forest = RandomForestClassifier(n_estimators=50, oob_score=True, random_state=0).fit(X, y)
+    >>> forest.oob_score_ > 0.9, forest.oob_decision_function_.shape
+    (True, (150, 3))
+    """
 
     _family = "forest"
     _fixed = {"task": "classification"}
@@ -174,39 +251,55 @@ class RandomForestClassifier(Classifying, ClassifierMixin, _Trees):
         max_depth: int | None = None,
         min_samples_split: int | float = 2,
         min_samples_leaf: int | float = 1,
+        min_weight_fraction_leaf: float = 0.0,
         max_features: int | float | str | None = "sqrt",
         max_leaf_nodes: int | None = None,
         min_impurity_decrease: float = 0.0,
         bootstrap: bool = True,
+        oob_score: bool = False,
         n_jobs: int | None = None,
         random_state: Any = None,
+        verbose: int = 0,
         class_weight: dict[Any, float] | str | None = None,
         ccp_alpha: float = 0.0,
         monotonic_cst: Sequence[int] | dict[str, int] | None = None,
         max_bins: int | str = 255,
+        callback: Callback | None = None,
     ) -> None:
         self.n_estimators = n_estimators
         self.criterion = criterion
         self.max_depth = max_depth
         self.min_samples_split = min_samples_split
         self.min_samples_leaf = min_samples_leaf
+        self.min_weight_fraction_leaf = min_weight_fraction_leaf
         self.max_features = max_features
         self.max_leaf_nodes = max_leaf_nodes
         self.min_impurity_decrease = min_impurity_decrease
         self.bootstrap = bootstrap
+        self.oob_score = oob_score
         self.n_jobs = n_jobs
         self.random_state = random_state
+        self.verbose = verbose
         self.class_weight = class_weight
         self.ccp_alpha = ccp_alpha
         self.monotonic_cst = monotonic_cst
         self.max_bins = max_bins
+        self.callback = callback
 
-    def _settings(self, rows: int) -> dict[str, Any]:
-        return {"max_features": "all", **super()._settings(rows)}
+class RandomForestRegressor(Regressing, RegressorMixin, _Forest):
+    """A random forest for numbers, of several targets together. As in scikit-learn each node looks at all columns.
 
+    With `oob_score` `oob_score_` is R2 on the training rows when each is predicted by the trees that were grown without it (of several
+    targets the mean), and `oob_prediction_` has these predictions, NaN where every tree saw the row. `callback` and `verbose` as in
+    `RandomForestClassifier`.
 
-class RandomForestRegressor(Regressing, RegressorMixin, _Trees):
-    """A random forest for numbers, of several targets together. As in scikit-learn each node looks at all columns."""
+    >>> from sklearn.datasets import load_diabetes
+    >>> from tilewise import RandomForestRegressor
+    >>> X, y = load_diabetes(return_X_y=True)
+    >>> forest = RandomForestRegressor(n_estimators=50, oob_score=True, random_state=0).fit(X, y)
+    >>> 0.3 < forest.oob_score_ < 0.6, forest.oob_prediction_.shape
+    (True, (442,))
+    """
 
     _family = "forest"
     _several = True
@@ -221,37 +314,47 @@ class RandomForestRegressor(Regressing, RegressorMixin, _Trees):
         max_depth: int | None = None,
         min_samples_split: int | float = 2,
         min_samples_leaf: int | float = 1,
+        min_weight_fraction_leaf: float = 0.0,
         max_features: int | float | str | None = 1.0,
         max_leaf_nodes: int | None = None,
         min_impurity_decrease: float = 0.0,
         bootstrap: bool = True,
+        oob_score: bool = False,
         n_jobs: int | None = None,
         random_state: Any = None,
+        verbose: int = 0,
         ccp_alpha: float = 0.0,
         monotonic_cst: Sequence[int] | dict[str, int] | None = None,
         max_bins: int | str = 255,
+        callback: Callback | None = None,
     ) -> None:
         self.n_estimators = n_estimators
         self.criterion = criterion
         self.max_depth = max_depth
         self.min_samples_split = min_samples_split
         self.min_samples_leaf = min_samples_leaf
+        self.min_weight_fraction_leaf = min_weight_fraction_leaf
         self.max_features = max_features
         self.max_leaf_nodes = max_leaf_nodes
         self.min_impurity_decrease = min_impurity_decrease
         self.bootstrap = bootstrap
+        self.oob_score = oob_score
         self.n_jobs = n_jobs
         self.random_state = random_state
+        self.verbose = verbose
         self.ccp_alpha = ccp_alpha
         self.monotonic_cst = monotonic_cst
         self.max_bins = max_bins
-
-    def _settings(self, rows: int) -> dict[str, Any]:
-        return {"max_features": "all", **super()._settings(rows)}
-
+        self.callback = callback
 
 class ExtraTreesClassifier(RandomForestClassifier):
-    """Extremely randomised trees for classes: columns are divided at drawn places, and each tree sees all rows."""
+    """Extremely randomised trees for classes: columns are divided at drawn places, and each tree sees all rows.
+
+    >>> from tilewise import ExtraTreesClassifier
+    >>> trees = ExtraTreesClassifier(n_estimators=20, random_state=0).fit([[1.0], [2.0], [8.0], [9.0]], [False, False, True, True])
+    >>> trees.predict([[0.0], [10.0]])
+    array([False,  True])
+    """
 
     _family = "extra-trees"
 
@@ -263,28 +366,38 @@ class ExtraTreesClassifier(RandomForestClassifier):
         max_depth: int | None = None,
         min_samples_split: int | float = 2,
         min_samples_leaf: int | float = 1,
+        min_weight_fraction_leaf: float = 0.0,
         max_features: int | float | str | None = "sqrt",
         max_leaf_nodes: int | None = None,
         min_impurity_decrease: float = 0.0,
         bootstrap: bool = False,
+        oob_score: bool = False,
         n_jobs: int | None = None,
         random_state: Any = None,
+        verbose: int = 0,
         class_weight: dict[Any, float] | str | None = None,
         ccp_alpha: float = 0.0,
         monotonic_cst: Sequence[int] | dict[str, int] | None = None,
         max_bins: int | str = 255,
+        callback: Callback | None = None,
     ) -> None:
         super().__init__(
             n_estimators, criterion=criterion, max_depth=max_depth, min_samples_split=min_samples_split,
-            min_samples_leaf=min_samples_leaf, max_features=max_features, max_leaf_nodes=max_leaf_nodes,
-            min_impurity_decrease=min_impurity_decrease, bootstrap=bootstrap, n_jobs=n_jobs,
-            random_state=random_state, class_weight=class_weight, ccp_alpha=ccp_alpha,
-            monotonic_cst=monotonic_cst, max_bins=max_bins,
+            min_samples_leaf=min_samples_leaf, min_weight_fraction_leaf=min_weight_fraction_leaf,
+            max_features=max_features, max_leaf_nodes=max_leaf_nodes, min_impurity_decrease=min_impurity_decrease,
+            bootstrap=bootstrap, oob_score=oob_score, n_jobs=n_jobs, random_state=random_state, verbose=verbose, class_weight=class_weight, ccp_alpha=ccp_alpha,
+            monotonic_cst=monotonic_cst, max_bins=max_bins, callback=callback,
         )
 
 
 class ExtraTreesRegressor(RandomForestRegressor):
-    """Extremely randomised trees for numbers, of several targets together."""
+    """Extremely randomised trees for numbers, of several targets together.
+
+    >>> from tilewise import ExtraTreesRegressor
+    >>> trees = ExtraTreesRegressor(n_estimators=20, random_state=0).fit([[1.0], [2.0], [8.0], [9.0]], [0.5, 0.5, 3.0, 3.0])
+    >>> trees.predict([[0.0], [10.0]])
+    array([0.5, 3. ])
+    """
 
     _family = "extra-trees"
 
@@ -296,19 +409,23 @@ class ExtraTreesRegressor(RandomForestRegressor):
         max_depth: int | None = None,
         min_samples_split: int | float = 2,
         min_samples_leaf: int | float = 1,
+        min_weight_fraction_leaf: float = 0.0,
         max_features: int | float | str | None = 1.0,
         max_leaf_nodes: int | None = None,
         min_impurity_decrease: float = 0.0,
         bootstrap: bool = False,
+        oob_score: bool = False,
         n_jobs: int | None = None,
         random_state: Any = None,
+        verbose: int = 0,
         ccp_alpha: float = 0.0,
         monotonic_cst: Sequence[int] | dict[str, int] | None = None,
         max_bins: int | str = 255,
+        callback: Callback | None = None,
     ) -> None:
         super().__init__(
             n_estimators, criterion=criterion, max_depth=max_depth, min_samples_split=min_samples_split,
-            min_samples_leaf=min_samples_leaf, max_features=max_features, max_leaf_nodes=max_leaf_nodes,
-            min_impurity_decrease=min_impurity_decrease, bootstrap=bootstrap, n_jobs=n_jobs,
-            random_state=random_state, ccp_alpha=ccp_alpha, monotonic_cst=monotonic_cst, max_bins=max_bins,
+            min_samples_leaf=min_samples_leaf, min_weight_fraction_leaf=min_weight_fraction_leaf,
+            max_features=max_features, max_leaf_nodes=max_leaf_nodes, min_impurity_decrease=min_impurity_decrease,
+            bootstrap=bootstrap, oob_score=oob_score, n_jobs=n_jobs, random_state=random_state, verbose=verbose, ccp_alpha=ccp_alpha, monotonic_cst=monotonic_cst, max_bins=max_bins,
         )

@@ -3,11 +3,11 @@
 use crate::arguments::{keep_apart, load};
 use crate::failure::{Failure, note};
 use crate::output::{self, is_standard};
-use crate::picture;
 use clap::Args;
 use std::path::{Path, PathBuf};
 use tilewise_base::error::listed;
-use tilewise_base::{Error, Kind, Model, Outline, Task, replace};
+use tilewise_base::{Error, Kind, Model, Task, replace};
+use tilewise_picture as picture;
 use tilewise_report::Chart;
 
 /// Columns whose importance is drawn.
@@ -142,14 +142,13 @@ impl Inspect {
             None
         };
         if let Some(outline) = &outline {
-            let title = self.title(model, outline);
+            let title = picture::title(model, outline, self.tree as usize - 1);
             if self.text {
                 output::print(&format!("{title}\n{}", outline.text(self.depth, usize::MAX)))?;
             }
             let depth = self.depth.unwrap_or(picture::DEPTH);
             if let Some(out) = &self.svg {
-                let chart = Chart::Tree(picture::tree(outline, title.clone(), depth));
-                write(out, &chart.svg())?;
+                write(out, &picture::svg(outline, title.clone(), depth))?;
             }
             if let Some(out) = &self.dot {
                 write(out, &picture::dot(outline, &title, depth))?;
@@ -157,29 +156,10 @@ impl Inspect {
         }
         if let Some(out) = &self.importances {
             let shares = model.importances().map_err(told)?;
-            let title = format!("Importances: {} from these columns", targets(model));
+            let title = format!("Importances: {} from these columns", picture::targets(model));
             write(out, &Chart::Bar(picture::importances(model.inputs(), &shares, title, BARS)).svg())?;
         }
         Ok(())
-    }
-
-    fn title(&self, model: &dyn Model, outline: &Outline) -> String {
-        let leaves = outline.nodes.iter().filter(|node| node.split.is_none()).count();
-        let which = if model.outline(1).is_ok() {
-            format!("tree {} of a {}", self.tree, model.kind())
-        } else {
-            "a tree".into()
-        };
-        let leaves = if leaves == 1 { "one leaf".into() } else { format!("{leaves} leaves") };
-        format!("{}, by {which} with {leaves}", targets(model))
-    }
-}
-
-/// What a model predicts, by name.
-fn targets(model: &dyn Model) -> String {
-    match &model.targets()[..] {
-        [] if !matches!(model.task(), Task::Anomaly { .. }) => "predictions".to_owned(),
-        targets => output::printable(&listed(targets)),
     }
 }
 

@@ -3,7 +3,7 @@
 use super::quality::{self, Outcome};
 use super::requests::Load;
 use super::speed::{self, Speed};
-use crate::picture;
+use tilewise_picture as picture;
 use tilewise_report::{Axis, BarChart, Block, Chart, Group, Machine, Page, Section};
 
 pub(crate) fn page(outcomes: &[Outcome], speeds: &[Speed], served: &str, load: &Load) -> Page {

@@ -40,6 +40,12 @@ const MIN_SAMPLES_SPLIT: Setting = Setting {
     accepted: "a whole number of 2 or more",
     doc: "rows of a node that is divided at least",
 };
+const MIN_WEIGHT_FRACTION_LEAF: Setting = Setting {
+    key: "min_weight_fraction_leaf",
+    default: "0",
+    accepted: "a share from 0 to 0.5",
+    doc: "share of the weight of all rows, class weights counted, that a leaf has at least",
+};
 const MIN_IMPURITY_DECREASE: Setting = Setting {
     key: "min_impurity_decrease",
     default: "0",
@@ -106,6 +112,7 @@ pub(crate) const GROWING: &[Setting] = &[
     MAX_LEAVES,
     MIN_SAMPLES_LEAF,
     MIN_SAMPLES_SPLIT,
+    MIN_WEIGHT_FRACTION_LEAF,
     MIN_IMPURITY_DECREASE,
     CLASS_WEIGHT,
     GROWTH,
@@ -187,6 +194,7 @@ pub(crate) fn growing(settings: &Settings, max_features: MaxFeatures) -> Result<
         max_leaves: limit(&MAX_LEAVES, 1)?,
         min_samples_leaf: whole(&MIN_SAMPLES_LEAF, 1.0, 1e15)?,
         min_samples_split: whole(&MIN_SAMPLES_SPLIT, 2.0, 1e15)?,
+        min_weight_fraction_leaf: settings.number(&MIN_WEIGHT_FRACTION_LEAF, |x| (0.0..=0.5).contains(&x))?,
         min_impurity_decrease: settings.number(&MIN_IMPURITY_DECREASE, |x| x >= 0.0 && x.is_finite())?,
         max_features,
         splitter: settings.word(&SPLITTER, &[("best", Splitter::Best), ("random", Splitter::Random)])?,

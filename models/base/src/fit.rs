@@ -48,6 +48,9 @@ pub trait Progress: Sync {
     /// What is made smaller, after a round, of families that add round to round: on the rows that are learned from, and on those
     /// that are held out to stop early, if there are any.
     fn losses(&self, _done: u64, _training: f64, _held_out: Option<f64>) {}
+    /// What a forest that is judged out of the bag predicts for its rows by the trees that were grown without them: rows x outputs,
+    /// NaN where there is no such tree. No model keeps it.
+    fn out_of_bag(&self, _predictions: &[f64]) {}
 }
 
 /// Hears nothing.

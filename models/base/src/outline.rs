@@ -227,8 +227,8 @@ impl Outline {
     }
 }
 
-/// Names come from files: control characters are shown, not obeyed.
-fn printable(name: &str) -> String {
+/// A name as a terminal or a picture may show it: names come from files, so control characters are shown as U+FFFD, not obeyed.
+pub fn printable(name: &str) -> String {
     name.chars().map(|c| if c.is_control() { '\u{FFFD}' } else { c }).collect()
 }
 

@@ -257,8 +257,8 @@ impl Drop for Share {
     }
 }
 
-/// Numbers that no longer change, wherever they lie. Clones of a vector are copies; those of a file, and of a vector that counts against
-/// a limit, share it.
+/// Numbers that no longer change, wherever they lie. Clones of a vector are copies; those of a file, of a vector that counts against
+/// a limit, and of what somebody else holds, share it.
 #[derive(Clone)]
 pub struct Array<T>(Lies<T>);
 
@@ -266,6 +266,7 @@ pub struct Array<T>(Lies<T>);
 enum Lies<T> {
     Memory(Vec<T>),
     Counted(Arc<(Vec<T>, Share)>),
+    Shared(Arc<dyn AsRef<[T]> + Send + Sync>),
     File(Filled<T>),
 }
 
@@ -279,6 +280,17 @@ impl<T> Array<T> {
 }
 
 impl<T: Plain> Array<T> {
+    /// Those that somebody else holds, where they are; the holder is kept for as long as this array or a clone of it is there, and must
+    /// give the same numbers whenever it is asked.
+    ///
+    /// ```
+    /// let array = tilewise_base::Array::shared(vec![1.5, 2.5]);
+    /// assert_eq!(array, vec![1.5, 2.5]);
+    /// ```
+    pub fn shared(holder: impl AsRef<[T]> + Send + Sync + 'static) -> Self {
+        Self(Lies::Shared(Arc::new(holder)))
+    }
+
     /// Whether they lie in a file.
     pub fn is_in_file(&self) -> bool {
         matches!(self.0, Lies::File(_))
@@ -300,6 +312,7 @@ impl<T: Plain> Deref for Array<T> {
         match &self.0 {
             Lies::Memory(numbers) => numbers,
             Lies::Counted(counted) => &counted.0,
+            Lies::Shared(holder) => (**holder).as_ref(),
             Lies::File(numbers) => numbers,
         }
     }

@@ -246,6 +246,7 @@ impl RandomForest {
                 let bag = |i: usize| out_of_bag::bag(&bootstrap.counts(numbers[i] as usize));
                 let bags = parallel::map(numbers.len(), bag);
                 let predictions = out_of_bag::predictions(table, &trees, &bags);
+                context.progress.out_of_bag(&predictions);
                 Some(OutOfBag::of(table, answers, &predictions))
             }
             _ => None,

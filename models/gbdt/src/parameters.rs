@@ -156,6 +156,10 @@ impl GradientBoosting {
         if self.tree.ccp_alpha != 0.0 {
             return refuse("ccp_alpha", &self.tree.ccp_alpha, "only 0");
         }
+        if self.tree.min_weight_fraction_leaf != 0.0 {
+            let accepted = "boosting limits second derivatives (min_hessian); only 0";
+            return refuse("min_weight_fraction_leaf", &self.tree.min_weight_fraction_leaf, accepted);
+        }
         self.tree.check()
     }
 }

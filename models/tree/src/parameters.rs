@@ -213,6 +213,9 @@ pub struct DecisionTree {
     pub min_samples_leaf: usize,
     /// Rows of a node that is divided at least.
     pub min_samples_split: usize,
+    /// The share of the weight of all rows that a leaf has at least, from 0 to a half; class weights count.
+    #[serde(default)]
+    pub min_weight_fraction_leaf: f64,
     /// What a split must gain more than, per unit of the weight of all rows; 0 allows splits that gain nothing, as other
     /// libraries do, since what comes below them may.
     pub min_impurity_decrease: f64,
@@ -265,6 +268,7 @@ impl Default for DecisionTree {
             max_leaves: None,
             min_samples_leaf: 1,
             min_samples_split: 2,
+            min_weight_fraction_leaf: 0.0,
             min_impurity_decrease: 0.0,
             max_features: MaxFeatures::All,
             columns_by_tree: 1.0,
@@ -461,6 +465,13 @@ impl DecisionTree {
         if self.min_samples_split < 2 {
             return refuse("min_samples_split", &self.min_samples_split, "a whole number of 2 or more");
         }
+        if !(0.0..=0.5).contains(&self.min_weight_fraction_leaf) {
+            return refuse(
+                "min_weight_fraction_leaf",
+                &self.min_weight_fraction_leaf,
+                "a share from 0 to 0.5",
+            );
+        }
         if !(self.min_impurity_decrease >= 0.0 && self.min_impurity_decrease.is_finite()) {
             return refuse("min_impurity_decrease", &self.min_impurity_decrease, "a number of 0 or more");
         }
@@ -536,11 +547,12 @@ impl DecisionTree {
         } else {
             self.min_impurity_decrease * total as f64
         };
+        let share = (self.min_weight_fraction_leaf * total as f64).ceil() as u64;
         Limits {
             max_depth: self.max_depth.unwrap_or(usize::MAX),
             max_leaves: self.max_leaves.unwrap_or(usize::MAX),
             min_samples_split: self.min_samples_split,
-            min_weight: if counted { self.min_samples_leaf as u64 } else { 1 },
+            min_weight: share.max(if counted { self.min_samples_leaf as u64 } else { 1 }),
             min_rows: if counted { 1 } else { self.min_samples_leaf },
             min_gain,
             features: self.max_features.of(columns.count(features)),

@@ -2,9 +2,9 @@
 
 use super::Measured;
 use crate::output::{SHOWN_CLASSES, printable, short, significant};
-use crate::picture::{self, Losses};
 use tilewise_base::metric::{Score, Truth, confusion, most_probable, summary};
 use tilewise_base::{Model, Result, Task};
+use tilewise_picture::{self as picture, Losses};
 use tilewise_report::{Block, Chart, Page, Section, Table};
 
 /// Columns whose importance is shown.

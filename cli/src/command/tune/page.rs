@@ -2,9 +2,9 @@
 
 use super::{arguments, cells, near, number, with};
 use crate::output::{count, printable};
-use crate::picture::is_wide;
 use tilewise_models::space::Values;
 use tilewise_models::{Search, Trial, Tuned};
+use tilewise_picture::is_wide;
 use tilewise_report::{Axis, Block, Chart, Cloud, Page, Places, ScatterChart, Section, Spot, Table};
 
 /// Trials in the table of a page.

@@ -115,7 +115,7 @@ proptest! {
         (growth, max_depth, max_leaves) in prop::sample::select(vec![
             (Growth::LeafWise, None, None), (Growth::LeafWise, Some(3), None), (Growth::DepthWise, None, Some(5)),
         ]),
-        min_samples_leaf in 1_usize..4,
+        (min_samples_leaf, min_weight_fraction_leaf) in prop::sample::select(vec![(1, 0.0), (2, 0.0), (3, 0.0), (1, 0.1)]),
         columns_by_tree in prop::sample::select(vec![1.0, 0.5]),
         max_features in prop::sample::select(vec![None, Some(MaxFeatures::All)]),
         splitter in prop::sample::select(vec![Splitter::Best, Splitter::Random]),
@@ -128,7 +128,8 @@ proptest! {
         let numbers = matches!(problem.answers, Answers::Numbers(_));
         let criterion = if numbers && poisson { Criterion::Poisson } else { Criterion::Auto };
         let tree = DecisionTree {
-            criterion, growth, max_depth, max_leaves, min_samples_leaf, columns_by_tree, splitter, ..DecisionTree::default()
+            criterion, growth, max_depth, max_leaves, min_samples_leaf, min_weight_fraction_leaf, columns_by_tree, splitter,
+            ..DecisionTree::default()
         };
         let params = RandomForest { trees: 3, bootstrap, max_features, tree, ..RandomForest::default() };
         let rows = problem.codes.len();

@@ -1,8 +1,8 @@
 //! What a forest promises: the same at any number of threads, one tree that is the decision tree, weights that repeat rows,
 //! an honest judgement by the rows it did not see, and what was grown when it is stopped.
 
-use std::sync::Barrier;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Barrier, Mutex};
 use tilewise_base::{Column, Context, Dataset, Model, ModelFile, Progress, Roles, predict_dataset};
 use tilewise_forest::{Forest, ForestModel, RandomForest};
 use tilewise_kernels::random::Philox;
@@ -125,6 +125,41 @@ fn whole_weights_are_repeated_rows() {
         };
         assert_eq!(shape(a), shape(b));
     }
+}
+
+#[test]
+fn what_is_told_of_rows_out_of_the_bag_is_what_is_judged() {
+    #[derive(Default)]
+    struct Heard(Mutex<Vec<f64>>);
+    impl Progress for Heard {
+        fn round(&self, _: u64, _: u64, _: &str) {}
+        fn out_of_bag(&self, predictions: &[f64]) {
+            *self.0.lock().unwrap() = predictions.to_vec();
+        }
+    }
+    let (x, c, y) = problem(300, 7);
+    let table = binned(&x, None);
+    let heard = Heard::default();
+    let context = Context { progress: &heard, ..Context::default() };
+    // Of three trees some rows are in every bag.
+    let params = RandomForest { trees: 3, out_of_bag: true, ..RandomForest::default() };
+    let forest = params.fit_classes(&table, &c, 3, &context).unwrap().model;
+    let told = std::mem::take(&mut *heard.0.lock().unwrap());
+    assert_eq!(told.len(), 900);
+    let (mut asked, mut right) = (0, 0);
+    for (shares, &class) in told.chunks_exact(3).zip(&c).filter(|(shares, _)| !shares[0].is_nan()) {
+        asked += 1;
+        assert!((shares.iter().sum::<f64>() - 1.0).abs() < 1e-12);
+        right += usize::from((0..3).all(|other| {
+            shares[other] <= shares[class as usize]
+                && (other >= class as usize || shares[other] < shares[class as usize])
+        }));
+    }
+    let judged = forest.out_of_bag().unwrap();
+    assert!(asked < 300 && (judged.rows, judged.score) == (asked, right as f64 / asked as f64), "{judged:?}");
+    // A forest that is not judged tells nothing.
+    RandomForest { out_of_bag: false, ..params }.fit_numbers(&table, &y, &context).unwrap();
+    assert!(heard.0.lock().unwrap().is_empty());
 }
 
 #[test]

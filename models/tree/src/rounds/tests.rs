@@ -117,7 +117,7 @@ proptest! {
         bins in prop::sample::select(vec![2, 5, 255]),
         (max_depth, max_leaves) in (prop::option::of(0_usize..4), prop::sample::select(vec![None, None, Some(1), Some(2), Some(5), Some(9)])),
         min_samples_split in 2_usize..6,
-        min_samples_leaf in prop::sample::select(vec![1, 1, 3]),
+        (min_samples_leaf, min_weight_fraction_leaf) in prop::sample::select(vec![(1, 0.0), (1, 0.0), (3, 0.0), (1, 0.15), (2, 0.05)]),
         min_impurity_decrease in prop::sample::select(vec![0.0, 0.0, 0.02]),
         max_features in prop::sample::select(vec![MaxFeatures::All, MaxFeatures::Count(1)]),
         columns_by_tree in prop::sample::select(vec![1.0, 0.7]),
@@ -138,7 +138,7 @@ proptest! {
         };
         let signs = signs.filter(|_| !matches!(learns, Learns::Classes(3) | Learns::Several));
         let params = DecisionTree {
-            criterion, max_depth, max_leaves, min_samples_leaf, min_samples_split, min_impurity_decrease,
+            criterion, max_depth, max_leaves, min_samples_leaf, min_samples_split, min_impurity_decrease, min_weight_fraction_leaf,
             max_features, columns_by_tree, columns_by_level, splitter, growth, monotone: signs.map_or(vec![], |(a, b)| vec![a, 0, b]),
             interactions, ccp_alpha, ..DecisionTree::default()
         };

@@ -192,12 +192,25 @@ fn limits_hold() {
         (DecisionTree { max_leaves: Some(5), ..DecisionTree::default() }, 5, 4, 1),
         (DecisionTree { min_samples_leaf: 100, ..DecisionTree::default() }, 20, 20, 100),
         (DecisionTree { max_leaves: Some(1), ..DecisionTree::default() }, 1, 0, 2000),
+        (DecisionTree { min_weight_fraction_leaf: 0.05, ..DecisionTree::default() }, 20, 20, 100),
     ] {
         let tree = classes(&params, &table, &c);
         assert!(tree.leaves() <= most_leaves && tree.depth() <= most_depth, "{params:?}");
         let rows = tree.nodes().filter(|node| node.test.is_none()).map(|node| node.rows).min().unwrap();
         assert!(rows >= least_rows, "{params:?}: {rows}");
     }
+    // Without weights a share of them is one of the rows.
+    let share = DecisionTree { min_weight_fraction_leaf: 0.05, ..DecisionTree::default() };
+    let rows = DecisionTree { min_samples_leaf: 100, ..DecisionTree::default() };
+    assert_eq!(classes(&share, &table, &c), classes(&rows, &table, &c));
+    // With them leaves have the weight, whatever their rows: 1,000 weigh nine times as much as the others together.
+    let weights: Vec<f64> = (0..2000).map(|row| if row % 2 == 0 { 9.0 } else { 1.0 }).collect();
+    let table_of_weights = binned(&x, 4, Some(&weights));
+    let tree = classes(&share, &table_of_weights, &c);
+    let leaves: Vec<(f64, u32)> =
+        tree.nodes().filter(|node| node.test.is_none()).map(|node| (node.weight, node.rows)).collect();
+    assert!(leaves.len() > 5 && leaves.iter().all(|(weight, _)| *weight >= 500.0), "{leaves:?}");
+    assert!(leaves.iter().any(|(_, rows)| *rows < 100), "{leaves:?}");
     // Gains are per unit of weight: with twice the weights nothing changes.
     let params = DecisionTree { min_impurity_decrease: 0.01, ..DecisionTree::default() };
     let tree = classes(&params, &table, &c);
@@ -216,6 +229,8 @@ fn what_is_not_accepted_is_told() {
     let told = |params: DecisionTree| params.fit_classes(&table, &c, 3, &context).unwrap_err().to_string();
     assert!(told(DecisionTree { criterion: Criterion::Squared, ..DecisionTree::default() }).contains("gini"));
     assert!(told(DecisionTree { max_leaves: Some(0), ..DecisionTree::default() }).contains("max_leaves"));
+    let share = DecisionTree { min_weight_fraction_leaf: 0.6, ..DecisionTree::default() };
+    assert!(told(share).contains("a share from 0 to 0.5"));
     assert!(told(DecisionTree { min_samples_split: 1, ..DecisionTree::default() }).contains("2 or more"));
     let tree = DecisionTree::default();
     assert!(

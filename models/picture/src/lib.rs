@@ -1,16 +1,18 @@
-//! Pictures of what a model learned: trees as SVG and for Graphviz, importances as bars, losses by stage, what is left over.
+#![doc = include_str!("../README.md")]
+//!
+//! Trees as SVG and for Graphviz, importances as bars, losses by stage, what is left over.
 
-use crate::output::printable;
 use std::fmt::Write as _;
-use tilewise_base::outline::{Outline, Split};
-use tilewise_base::{Field, Task};
+use tilewise_base::error::listed;
+use tilewise_base::outline::{Outline, Split, printable};
+use tilewise_base::{Field, Model, Task};
 use tilewise_report::{
-    Axis, BarChart, Cloud, Group, LineChart, Places, ScatterChart, Series, Spot, TreeBox, TreeChart, Way,
-    percent, significant,
+    Axis, BarChart, Chart, Cloud, Group, LineChart, Places, ScatterChart, Series, Spot, TreeBox, TreeChart,
+    Way, percent, significant,
 };
 
 /// Questions on the way that pictures show unless another number is asked for: at most 31 boxes.
-pub(crate) const DEPTH: usize = 4;
+pub const DEPTH: usize = 4;
 
 /// The nodes of an outline down to `depth` questions, each before those below it, and their levels.
 fn shown(outline: &Outline, depth: usize) -> Vec<(usize, usize)> {
@@ -40,8 +42,34 @@ fn labels(split: &Split) -> [String; 2] {
     [label(true), label(false)]
 }
 
+/// What a model predicts, by name.
+pub fn targets(model: &dyn Model) -> String {
+    match &model.targets()[..] {
+        [] if !matches!(model.task(), Task::Anomaly { .. }) => "predictions".to_owned(),
+        targets => printable(&listed(targets)),
+    }
+}
+
+/// What stands over a picture of tree number `tree` of a model, from 0: what it predicts, which tree it is, and how many leaves it
+/// has.
+pub fn title(model: &dyn Model, outline: &Outline, tree: usize) -> String {
+    let leaves = outline.nodes.iter().filter(|node| node.split.is_none()).count();
+    let which = if model.outline(1).is_ok() {
+        format!("tree {} of a {}", tree + 1, model.kind())
+    } else {
+        "a tree".into()
+    };
+    let leaves = if leaves == 1 { "one leaf".into() } else { format!("{leaves} leaves") };
+    format!("{}, by {which} with {leaves}", targets(model))
+}
+
+/// A tree as an SVG document, down to `depth` questions.
+pub fn svg(outline: &Outline, title: String, depth: usize) -> String {
+    Chart::Tree(tree(outline, title, depth)).svg()
+}
+
 /// A tree as a chart, down to `depth` questions.
-pub(crate) fn tree(outline: &Outline, title: String, depth: usize) -> TreeChart {
+pub fn tree(outline: &Outline, title: String, depth: usize) -> TreeChart {
     let below = outline.below();
     let shown = shown(outline, depth);
     let mut places = vec![0; outline.nodes.len()];
@@ -105,7 +133,7 @@ pub(crate) fn tree(outline: &Outline, title: String, depth: usize) -> TreeChart 
 const COLOURS: [&str; 7] = ["#0072b2", "#e69f00", "#009e73", "#cc79a7", "#f0e442", "#56b4e9", "#999999"];
 
 /// A tree in the language of Graphviz, down to `depth` questions.
-pub(crate) fn dot(outline: &Outline, title: &str, depth: usize) -> String {
+pub fn dot(outline: &Outline, title: &str, depth: usize) -> String {
     let quoted = |text: &str| text.replace('\\', "\\\\").replace('"', "\\\"");
     let below = outline.below();
     let mut text = format!("digraph tree {{\n  label=\"{}\"\n  labelloc=t\n", quoted(title));
@@ -140,7 +168,7 @@ pub(crate) fn dot(outline: &Outline, title: &str, depth: usize) -> String {
 }
 
 /// Importances as bars, the largest first, and `most` of them; further columns are counted.
-pub(crate) fn importances(inputs: &[Field], importances: &[f64], title: String, most: usize) -> BarChart {
+pub fn importances(inputs: &[Field], importances: &[f64], title: String, most: usize) -> BarChart {
     let mut all: Vec<(&f64, &Field)> = importances.iter().zip(inputs).collect();
     all.sort_by(|a, b| b.0.total_cmp(a.0));
     let left_out = all.len().saturating_sub(most);
@@ -161,7 +189,7 @@ pub(crate) fn importances(inputs: &[Field], importances: &[f64], title: String, 
 const WIDE: f64 = 10.0;
 
 /// Whether all values are above 0 and the largest is many times the smallest.
-pub(crate) fn is_wide(values: impl Iterator<Item = f64>) -> bool {
+pub fn is_wide(values: impl Iterator<Item = f64>) -> bool {
     let (low, high) =
         values.filter(|x| x.is_finite()).fold((f64::INFINITY, 0.0f64), |(l, h), x| (l.min(x), h.max(x)));
     low > 0.0 && high >= WIDE * low
@@ -169,19 +197,20 @@ pub(crate) fn is_wide(values: impl Iterator<Item = f64>) -> bool {
 
 /// The losses after a round.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(crate) struct Losses {
-    pub(crate) round: u64,
+pub struct Losses {
+    /// Its number, from 1.
+    pub round: u64,
     /// On the rows that were learned from.
-    pub(crate) training: f64,
+    pub training: f64,
     /// On those that were held out to stop early.
-    pub(crate) held_out: Option<f64>,
+    pub held_out: Option<f64>,
 }
 
 /// Points of a line, at most some: a chart is 480 units wide.
 const POINTS: usize = 500;
 
 /// Losses by stage; the stage with the least loss on rows held out is ringed, the first of equals, as boosting keeps it.
-pub(crate) fn losses(losses: &[Losses]) -> LineChart {
+pub fn losses(losses: &[Losses]) -> LineChart {
     let every = losses.len().div_ceil(POINTS).max(1);
     let last = losses.len().saturating_sub(1);
     let shown = || losses.iter().enumerate().filter(|(i, _)| i % every == 0 || *i == last).map(|(_, of)| of);
@@ -210,7 +239,7 @@ pub(crate) fn losses(losses: &[Losses]) -> LineChart {
 
 /// What is left of answers when predictions are taken off, over the predictions: of at most 500 rows with a weight, in equal
 /// distances.
-pub(crate) fn residuals(y: &[f64], predictions: &[f64], weights: Option<&[f64]>) -> ScatterChart {
+pub fn residuals(y: &[f64], predictions: &[f64], weights: Option<&[f64]>) -> ScatterChart {
     let counts = |row: &usize| weights.is_none_or(|weights| weights[*row] > 0.0);
     let rows: Vec<usize> = (0..y.len()).filter(counts).collect();
     let every = rows.len().div_ceil(POINTS).max(1);
