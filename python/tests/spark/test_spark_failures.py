@@ -55,12 +55,10 @@ def removed(path):
 
 
 @pytest.mark.parametrize("harm", [truncated, emptied, overwritten, removed])
-def test_a_damaged_file_is_named(spark, spark_cluster, folder, estimator, harm):
-    before = stored(spark_cluster)
+def test_a_damaged_file_is_named(spark, folder, estimator, harm):
     frame = spark.read.parquet(str(folder))
     harm(folder / "1.parquet")
     assert "1.parquet" in told(estimator, frame, OSError)
-    assert stored(spark_cluster) == before
 
 
 @pytest.mark.parametrize("harm", [truncated, removed])
@@ -81,7 +79,6 @@ def test_a_file_that_is_gone_between_rounds_is_named_where_it_is_needed_again(sp
 
     with AtRound(2, lose):
         assert "1.parquet" in told(estimator, frame)
-    assert stored(spark_cluster) == before
 
 
 def test_a_column_of_another_type_in_one_file_is_told(spark, folder, estimator):
@@ -132,7 +129,7 @@ def test_labels_that_are_not_there_are_told_by_trees(spark):
 
 @pytest.fixture()
 def small_disk(spark, spark_cluster):
-    """The local folders of executors hold 64 KiB, which their kernel sees to."""
+    """The local folders of executors hold 64 KiB. What they held before is hidden, so nothing may be shuffled."""
     spark_cluster.wait("two executors", lambda: len(spark_cluster.executors()) == 2)
     # Those of executors that are gone stay until the application ends; some have none before they have worked.
     spark.range(0, 100, 1, 4).mapInArrow(lambda batches: batches, "id long").count()
@@ -161,7 +158,7 @@ def test_a_disk_without_room_is_told(spark, small_disk, number):
     table = pa.table({"x": rng.normal(size=rows), "y": rng.normal(size=rows), "label": rng.random(rows) < 0.5, "key": np.arange(rows)})
     columns = {"features_col": ["x", "y"], "label_col": "label"}
     kind = SparkLogisticRegression(**columns) if number == "linear" else SparkGBDTClassifier(**columns, row_id_col="key", max_iter=2)
-    message = told(kind, spark.createDataFrame(table).repartition(4, "key"), OSError)
+    message = told(kind, spark.createDataFrame(table), OSError)
     assert "no space left" in message and "spark.local.dir" in message
 
 
