@@ -50,6 +50,7 @@ test-wheel:
 
 test-deep: test-valgrind test-asan test-inlined test-wheel test-fuzz
 	TILEWISE_BUILT=1 TILEWISE_DEEP=1 PROPTEST_CASES=$(DEEP_CASES) $(CARGO) test --workspace
+	TILEWISE_DEEP=1 $(MAKE) test-spark
 
 # Mutated model files, for ten minutes; tells how many were tried and how many loaded.
 test-fuzz:

@@ -276,3 +276,37 @@ fn ctrl_c_leaves_a_model_that_goes_on_to_the_same_bytes() {
     run(args(&more, &["--out", &whole, "-q"]));
     assert!(fs::read(&out).unwrap() == fs::read(&whole).unwrap());
 }
+
+#[test]
+fn a_column_tells_which_rows_are_held_out() {
+    let folder = Folder::new("held-out");
+    let marked: Vec<String> = (results().lines().enumerate())
+        .map(|(i, line)| match i.checked_sub(1) {
+            None => format!("{line},out\n"),
+            Some(row) => format!("{line},{}\n", row / 6 % 4 == 1),
+        })
+        .collect();
+    let data = folder.file("results.csv", marked.concat());
+    let asked = ["train", "--model", "gbdt", "--data", &data, "--target", "relevance", "--ignore", "query"];
+    let told = [&asked[..], &SMALL, &["--held-out", "out"]].concat();
+    let printed = works(&[&told[..], &["--set", "early_stopping=2"]].concat());
+    assert!(printed.contains("held out") && printed.contains("2 inputs"), "{printed}");
+    fails(&told, &["\"out\"", "early_stopping must be a number of stages"]);
+    fails(
+        &[&told[..], &["--set", "early_stopping=2", "--set", "validation=0.3"]].concat(),
+        &["validation: 0.3", "\"out\""],
+    );
+    let forest =
+        ["train", "--model", "forest", "--data", &data, "--target", "relevance", "--held-out", "out"];
+    fails(&forest, &["\"out\"", "gbdt stops early by them"]);
+    let odd = [&asked[..], &["--held-out", "x", "--set", "early_stopping=2"]].concat();
+    fails(&odd, &["row 2", "\"x\"", "true and false, or 1 and 0"]);
+    // Of rankings whole queries.
+    let ranking = ["train", "--model", "gbdt", "--data", &data, "--target", "relevance", "--group", "query"];
+    let ranking = [&ranking[..], &["--set", "loss=lambda_rank", "--set", "early_stopping=2"]].concat();
+    works(&[&ranking[..], &["--held-out", "out"]].concat());
+    let torn = folder.file("torn.csv", marked.concat().replacen("false", "true", 1));
+    let ranking: Vec<&str> =
+        ranking.iter().map(|word| if *word == data { &torn[..] } else { word }).collect();
+    fails(&[&ranking[..], &["--held-out", "out"]].concat(), &["row 2", "\"out\"", "whole queries"]);
+}

@@ -75,12 +75,13 @@ pub(crate) struct Parts {
     weight: Option<String>,
     offset: Option<String>,
     group: Option<String>,
+    held_out: Option<String>,
 }
 
 impl From<Parts> for Roles {
     fn from(parts: Parts) -> Self {
-        let Parts { targets, weight, offset, group } = parts;
-        Self { targets, weight, offset, group, ..Self::default() }
+        let Parts { targets, weight, offset, group, held_out } = parts;
+        Self { targets, weight, offset, group, held_out, ..Self::default() }
     }
 }
 

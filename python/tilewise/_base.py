@@ -160,7 +160,7 @@ class TilewiseEstimator(BaseEstimator):
             self._family,
             list(settings.items()),
             table,
-            {"targets": goals, "weight": weight, "offset": None, "group": query},
+            {"targets": goals, "weight": weight, "offset": None, "group": query, "held_out": None},
             self._seed(),
             threads(self.n_jobs),
             callback,

@@ -73,6 +73,10 @@ pub(crate) struct Train {
     /// --set loss=cox
     #[arg(long, value_name = "COLUMN", help_heading = "Columns")]
     event: Option<String>,
+    /// Column that tells which rows early stopping judges stages by and does not learn from (true, 1), in place of rows that it draws; for
+    /// --model gbdt --set early_stopping=STAGES
+    #[arg(long, value_name = "COLUMN", help_heading = "Columns")]
+    held_out: Option<String>,
     /// Columns that play no part; can be given again, or several apart by commas
     #[arg(long, value_name = "COLUMNS", value_delimiter = ',', help_heading = "Columns")]
     ignore: Vec<String>,
@@ -196,6 +200,7 @@ impl Train {
         let mut roles = Roles {
             group: self.group.clone(),
             event: self.event.clone(),
+            held_out: self.held_out.clone(),
             ..self.columns.roles(targets.candidates().map(String::from).collect())
         };
         // Ignored columns are not even read; those that have a role too are refused below.
@@ -459,6 +464,8 @@ pub(crate) fn role(roles: &Roles, name: &str) -> &'static str {
         "group"
     } else if is(&roles.event) {
         "event"
+    } else if is(&roles.held_out) {
+        "held out"
     } else {
         ""
     }

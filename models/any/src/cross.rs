@@ -153,6 +153,7 @@ impl<'a> Lesson<'a> {
         roles.offsets(dataset)?;
         roles.groups(dataset)?;
         family.check_event(roles)?;
+        family.check_held_out(roles)?;
         let classes = if !family.needs_target() {
             if roles.targets.is_empty() {
                 let what = "learns without a target, but is measured by one: name a column of true and false";

@@ -62,6 +62,8 @@ pub struct Family {
     pub checkpoints: bool,
     /// Whether it learns when an event comes.
     pub survival: bool,
+    /// Whether it holds rows out that a column tells.
+    pub holds_out: bool,
     /// Groups of parameters it accepts.
     pub settings: &'static [&'static [Setting]],
     pub(crate) check: fn(&Settings) -> Result<()>,
@@ -158,6 +160,24 @@ impl Family {
                     able.join(", ")
                 );
                 Err(Error::column(event, what))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Checks that there is no column of rows to hold out, if it has no use for them.
+    ///
+    /// # Errors
+    /// When there is; names it, and the families that do.
+    pub fn check_held_out(&self, roles: &Roles) -> Result<()> {
+        match &roles.held_out {
+            Some(column) if !self.holds_out => {
+                let able: Vec<&str> = FAMILIES.iter().filter(|f| f.holds_out).map(|f| f.name).collect();
+                let (name, able) = (self.name, able.join(", "));
+                let what = format!(
+                    "tells which rows are held out, for which {name} has no use; {able} stops early by them"
+                );
+                Err(Error::column(column, what))
             }
             _ => Ok(()),
         }
@@ -283,6 +303,7 @@ fn checked(
     }
     family.check_targets(roles)?;
     family.check_event(roles)?;
+    family.check_held_out(roles)?;
     roles.inputs(dataset)?;
     if family.needs_target() {
         let classify = family.classifies(dataset, roles, settings)?;

@@ -46,6 +46,7 @@ pub(crate) static FOREST: Family = Family {
     exact_pieces: true,
     checkpoints: false,
     survival: false,
+    holds_out: false,
     settings: &[&[TREES, BOOTSTRAP, OUT_OF_BAG, MAX_FEATURES, QUANTILES], tree::GROWING],
     check: |settings| params(settings, Splitter::Best).and(task(settings)).map(|_| ()),
     train: |dataset, roles, settings, context| fit(Splitter::Best, dataset, roles, settings, context),

@@ -138,6 +138,7 @@ pub(crate) static GBDT: Family = Family {
     exact_pieces: true,
     checkpoints: true,
     survival: true,
+    holds_out: true,
     settings: &[&[
         LOSS,
         STAGES,
@@ -219,6 +220,20 @@ fn params(settings: &Settings) -> Result<(GradientBoosting, MaxBins)> {
     Ok((params, bins))
 }
 
+/// That whoever names rows to hold out stops early by them, and by no others.
+fn check_held_out(params: &GradientBoosting, settings: &Settings, roles: &Roles) -> Result<()> {
+    let Some(column) = &roles.held_out else { return Ok(()) };
+    let Some(stop) = params.early_stopping else {
+        let what = "tells which rows are held out, by which early stopping judges stages: early_stopping must be a number of stages";
+        return Err(Error::column(column, what));
+    };
+    if settings.changes(&VALIDATION) {
+        let accepted = format!("without {column:?}, which tells the rows that are held out, it is");
+        return Err(Error::parameter(VALIDATION.key, stop.share, accepted));
+    }
+    Ok(())
+}
+
 fn dart(settings: &Settings) -> Result<Option<Dart>> {
     let rate = settings.number(&DROP_RATE, |x| (0.0..=1.0).contains(&x))?;
     let skip = settings.number(&SKIP_DROP, |x| (0.0..1.0).contains(&x))?;
@@ -252,6 +267,7 @@ fn of_table(
     settings: &Settings,
 ) -> Result<(GradientBoosting, MaxBins, bool)> {
     let (mut params, bins) = params(settings)?;
+    check_held_out(&params, settings, roles)?;
     constraints::resolve(settings, &roles.inputs(dataset)?, &mut params.tree)?;
     let classify = GBDT.classifies(dataset, roles, settings)?;
     Ok((params, bins, classify))
@@ -269,6 +285,7 @@ fn fit(
 
 fn pieces(settings: &Settings, inputs: Vec<String>, roles: &Roles, seed: u64) -> Result<Box<dyn InBytes>> {
     let (mut params, bins) = params(settings)?;
+    check_held_out(&params, settings, roles)?;
     constraints::resolve(settings, &inputs, &mut params.tree)?;
     let trainer = PiecesTrainer::new(params, bins, task(settings)?, inputs, roles, seed)?;
     Ok(Box::new(Named(BOOSTING, Box::new(trainer))))

@@ -28,6 +28,7 @@ pub(crate) static ISOLATION_FOREST: Family = Family {
     exact_pieces: false,
     checkpoints: false,
     survival: false,
+    holds_out: false,
     settings: &[&[TREES, SUBSAMPLE, CONTAMINATION, tree::UNSEEN]],
     check: |settings| params(settings).map(|_| ()),
     train: fit,

@@ -123,6 +123,7 @@ pub(crate) const fn linear_family(
         exact_pieces: false,
         checkpoints: false,
         survival: false,
+        holds_out: false,
         settings,
         check,
         train,

@@ -162,6 +162,7 @@ pub(crate) static NETWORK: Family = Family {
     exact_pieces: false,
     checkpoints: false,
     survival: false,
+    holds_out: false,
     settings: &[&[
         HIDDEN,
         LAYERS,

@@ -34,6 +34,7 @@ pub fn trainer(
     family.check(settings)?;
     family.check_targets(roles)?;
     family.check_event(roles)?;
+    family.check_held_out(roles)?;
     if inputs.is_empty() {
         return Err(Error::Fit("no column is left as an input".into()));
     }

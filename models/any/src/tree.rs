@@ -133,6 +133,7 @@ pub(crate) static TREE: Family = Family {
     exact_pieces: true,
     checkpoints: false,
     survival: false,
+    holds_out: false,
     settings: &[&[MAX_FEATURES, SPLITTER], GROWING],
     check: |settings| {
         growing(settings, MaxFeatures::All)

@@ -12,11 +12,15 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 use table::table;
 use tilewise_base::pool::{self, Work, WorkerCommand, Workers};
-use tilewise_base::{Context, Engine, Progress, Result, Roles};
+use tilewise_base::{Column, Context, Dataset, Engine, Progress, Result, Roles};
 use tilewise_kernels::random::Philox;
 use tilewise_models::{Settings, begin, load_bytes, train};
 
-const TESTS: [harness::Named; 5] = [
+const TESTS: [harness::Named; 6] = [
+    (
+        "rankings_and_rows_held_out_are_the_bytes_of_threads",
+        rankings_and_rows_held_out_are_the_bytes_of_threads,
+    ),
     ("trees_are_the_bytes_of_threads", trees_are_the_bytes_of_threads),
     (
         "linear_models_do_not_depend_on_the_number_of_workers",
@@ -86,6 +90,65 @@ fn trees_are_the_bytes_of_threads() {
             assert!(fit(family, target, settings, &context).unwrap() == threads, "{family} {target} {count}");
         }
     }
+}
+
+/// Pieces hold whole queries, whatever their lengths.
+fn rankings_and_rows_held_out_are_the_bytes_of_threads() {
+    let rows = 5000;
+    let data = table(rows);
+    let number = |of: &dyn Fn(usize) -> f64| Column::F64((0..rows).map(of).collect::<Vec<f64>>().into());
+    let mut columns: Vec<(String, Column)> =
+        data.names().iter().cloned().zip(data.columns().iter().cloned()).collect();
+    columns.push(("query".into(), number(&|row| (row / 37) as f64)));
+    columns.push(("relevance".into(), number(&|row| (row * row % 4) as f64)));
+    columns.push(("out".into(), number(&|row| f64::from(u8::from(row / 37 % 5 == 0)))));
+    let data = Dataset::new(columns).unwrap();
+    let ignore = |names: &[&str]| names.iter().map(ToString::to_string).collect();
+    let fit = |settings: &[(&str, &str)], roles: &Roles, engine: Engine| {
+        let settings = settings.iter().fold(Settings::default(), |all, (key, value)| all.with(key, value));
+        let context = Context { engine, ..Context::default() };
+        train("gbdt", &data, roles, &settings, &context).unwrap().to_bytes().unwrap()
+    };
+    let ranking = Roles {
+        group: Some("query".into()),
+        ignore: ignore(&["class", "y", "w"]),
+        ..Roles::target("relevance")
+    };
+    let held_out = Roles { held_out: Some("out".into()), ..ranking.clone() };
+    let drawn = Roles { ignore: ignore(&["class", "y", "w", "out"]), ..ranking.clone() };
+    let numbers = Roles {
+        held_out: Some("out".into()),
+        ignore: ignore(&["class", "w", "query", "relevance"]),
+        ..Roles::target("y")
+    };
+    let stages = ("stages", "4");
+    let mut fits = Vec::new();
+    for (settings, roles) in [
+        (&[stages, ("loss", "lambda_rank")][..], &drawn),
+        (&[stages, ("loss", "lambda_rank:5"), ("early_stopping", "2")], &drawn),
+        (&[stages, ("loss", "lambda_rank"), ("early_stopping", "2")], &held_out),
+        (&[stages, ("early_stopping", "2")], &numbers),
+    ] {
+        let threads = fit(settings, roles, Engine::default());
+        for count in [1, 3] {
+            assert!(fit(settings, roles, engine(count, &[])) == threads, "{settings:?} {count}");
+        }
+        fits.push(threads);
+    }
+    assert!(fits[1] != fits[2]);
+    let told = |family: &str, settings: &[(&str, &str)], roles: &Roles| {
+        let settings = settings.iter().fold(Settings::default(), |all, (key, value)| all.with(key, value));
+        train(family, &data, roles, &settings, &Context::default())
+            .err()
+            .map(|e| e.to_string())
+            .unwrap_or_default()
+    };
+    assert!(told("gbdt", &[], &numbers).contains("early_stopping must be a number of stages"));
+    assert!(told("gbdt", &[("early_stopping", "2"), ("validation", "0.3")], &numbers).contains("validation"));
+    assert!(
+        told("forest", &[], &numbers).contains("\"out\"")
+            && told("ridge", &[], &numbers).contains("gbdt stops early")
+    );
 }
 
 /// Sums are merged at other places: what is left is rounding.

@@ -20,7 +20,7 @@ pub use classification::{Confusion, accuracy, confusion, log_loss, macro_f1, mos
 pub use curve::{pr_auc, roc_auc};
 pub use deviance::{gamma_deviance, poisson_deviance, tweedie_deviance};
 pub use quantile::{calibration_error, check_quantiles, pinball_loss, quantile_rank, weighted_quantiles};
-pub use ranking::{mean_average_precision, ndcg, rank_discounts};
+pub use ranking::{mean_average_precision, ndcg, ndcg_sums, rank_discounts};
 pub use regression::{mae, r2, rmse};
 pub use summary::{Score, Truth, baseline, measure, measures, summary};
 pub use survival::concordance;

@@ -20,6 +20,8 @@ pub struct Roles {
     pub group: Option<String>,
     /// Whether the event came at the time that is the target, for survival; else it had not come until then.
     pub event: Option<String>,
+    /// Whether a row is held out: training is judged by it and does not learn from it, in place of rows that would be drawn.
+    pub held_out: Option<String>,
     /// Columns that play no part.
     pub ignore: Vec<String>,
 }
@@ -75,6 +77,7 @@ impl Roles {
                 "group" => self.group.as_ref(),
                 "event" => self.event.as_ref(),
                 "offset" => self.offset.as_ref(),
+                "held_out" => self.held_out.as_ref(),
                 _ => None,
             };
             column.cloned().unwrap_or(part)
@@ -91,7 +94,8 @@ impl Roles {
     /// # Errors
     /// When a named column does not exist, one has two roles, or no input is left.
     pub fn inputs(&self, dataset: &Dataset) -> Result<Vec<String>> {
-        let others = [&self.weight, &self.offset, &self.group, &self.event].into_iter().flatten();
+        let others = [&self.weight, &self.offset, &self.group, &self.event, &self.held_out];
+        let others = others.into_iter().flatten();
         let mut taken: Vec<&String> = Vec::new();
         for (i, name) in self.targets.iter().chain(others).enumerate() {
             dataset.column(name)?;
@@ -101,7 +105,7 @@ impl Roles {
                 }
                 return Err(Error::column(
                     name,
-                    "has two roles among target, weight, offset, group and event",
+                    "has two roles among target, weight, offset, group, event and rows held out",
                 ));
             }
             taken.push(name);
@@ -111,7 +115,7 @@ impl Roles {
             if taken.contains(&name) {
                 return Err(Error::column(
                     name,
-                    "is both ignored and used as target, weight, offset, group or event",
+                    "is both ignored and used as target, weight, offset, group, event or rows held out",
                 ));
             }
         }
@@ -157,6 +161,14 @@ impl Roles {
     /// When one is missing or infinite (names the row).
     pub fn offsets(&self, dataset: &Dataset) -> Result<Option<Vec<f64>>> {
         self.offset.as_ref().map(|name| finite(dataset, name, "an offset")).transpose()
+    }
+
+    /// Which rows are held out, or `None` without a column that tells.
+    ///
+    /// # Errors
+    /// When it is text, or a cell is missing or another number than 1 and 0 (names the row).
+    pub fn held_out(&self, dataset: &Dataset) -> Result<Option<Vec<bool>>> {
+        self.held_out.as_ref().map(|name| flags(dataset, name)).transpose()
     }
 
     /// Group numbers 0, 1, ... in order of appearance, or `None` without a group column.

@@ -7,7 +7,7 @@
 use crate::balance::balanced;
 use crate::continued::{self, Origin};
 use crate::dart;
-use crate::held_out::{self, HeldOut};
+use crate::held_out::{Divided, HeldOut, check_counts};
 use crate::leaf_sums::leaf_sums;
 use crate::loss::{Derivatives, LeafRule, Objective, Truth};
 use crate::sampling::Sample;
@@ -61,12 +61,14 @@ pub struct Lesson<'a> {
     pub groups: Option<&'a [Range<usize>]>,
     /// Whether the event was seen, for survival.
     pub events: Option<&'a [bool]>,
+    /// Which rows early stopping holds out, of rankings whole queries; none where it draws them.
+    pub held_out: Option<&'a [bool]>,
 }
 
 impl<'a> Lesson<'a> {
     /// Answers alone.
     pub fn new(answers: &'a Answers) -> Self {
-        Self { answers, offset: None, groups: None, events: None }
+        Self { answers, offset: None, groups: None, events: None, held_out: None }
     }
 }
 
@@ -77,6 +79,7 @@ pub(crate) type Keep<'a> = &'a dyn Fn(Fit<Boosted>) -> Result<()>;
 struct Begin<'a> {
     earlier: Option<&'a Boosted>,
     origin: Origin,
+    held_out: Option<&'a [bool]>,
     keep: Option<Keep<'a>>,
 }
 
@@ -179,7 +182,8 @@ impl GradientBoosting {
         let truth =
             Truth { y: &y, weights: weights.as_deref(), groups: lesson.groups, events: lesson.events };
         let objective = self.loss.objective(classes)?;
-        self.run(objective.as_ref(), &truth, lesson.offset, Begin { earlier, origin, keep }, table, context)
+        let begin = Begin { earlier, origin, held_out: lesson.held_out, keep };
+        self.run(objective.as_ref(), &truth, lesson.offset, begin, table, context)
     }
 
     /// As [`GradientBoosting::fit`], for a loss of one's own: `truth` is all that it is told, but for the weights, which are those of the
@@ -197,12 +201,12 @@ impl GradientBoosting {
     ) -> Result<Fit<Boosted>> {
         let answers = Answers::Numbers(truth.y.to_vec());
         let Truth { groups, events, .. } = *truth;
-        let lesson = Lesson { answers: &answers, offset, groups, events };
+        let lesson = Lesson { offset, groups, events, ..Lesson::new(&answers) };
         // No loss of a name goes on with what it has grown.
         let table_and_more = !continued::fingerprint(table, &lesson)?;
         let origin = Origin { params: self.clone(), seed: context.seed, table: table_and_more };
         let truth = Truth { weights: None, ..*truth };
-        let begin = Begin { earlier: None, origin, keep: None };
+        let begin = Begin { earlier: None, origin, held_out: None, keep: None };
         self.run(objective, &truth, offset, begin, table, context)
     }
 
@@ -212,7 +216,7 @@ impl GradientBoosting {
         objective: &dyn Objective,
         truth: &Truth<'_>,
         offset: Option<&[f64]>,
-        Begin { earlier, origin, keep }: Begin<'_>,
+        Begin { earlier, origin, held_out, keep }: Begin<'_>,
         table: &BinnedTable,
         context: &Context<'_>,
     ) -> Result<Fit<Boosted>> {
@@ -226,7 +230,11 @@ impl GradientBoosting {
                 return Err(Error::cell(row, "offset", format!("{} is not a finite number", offset[row])));
             }
         }
-        let (out, rows) = self.held_out(table, truth, context.seed)?;
+        let divided = Divided { told: held_out, groups: truth.groups, first: [0; 2] };
+        let (out, rows) = divided.rows(table.counted(), y.len(), self.early_stopping, context.seed)?;
+        if self.early_stopping.is_some() {
+            check_counts(out.len() as u64, rows.len() as u64)?;
+        }
         let of_table = || (0..y.len()).map(|row| table.weight(row)).collect();
         let all_weights: Option<Vec<f64>> =
             truth.weights.map(<[f64]>::to_vec).or_else(|| (!table.has_equal_weights()).then(of_table));
@@ -286,25 +294,6 @@ impl GradientBoosting {
         // A score that rises may do so for the price of a probability that falls.
         let what = "for numbers and two classes with one score alone constraints are";
         Err(Error::parameter("monotone", format!("a constraint with {}", objective.name()), what))
-    }
-
-    /// Rows that are held out, and the others.
-    fn held_out(&self, table: &BinnedTable, truth: &Truth<'_>, seed: u64) -> Result<(Vec<u32>, Vec<u32>)> {
-        let Some(stop) = self.early_stopping else { return Ok((Vec::new(), table.counted().to_vec())) };
-        let drawn = held_out::drawn(seed);
-        // The rows of a query stay together.
-        let unit = |row: u32| match truth.groups {
-            Some(groups) => groups.partition_point(|group| group.end <= row as usize) as u64,
-            None => row.into(),
-        };
-        let (out, rows): (Vec<u32>, Vec<u32>) =
-            table.counted().iter().partition(|row| drawn.uniform(unit(**row)) < stop.share);
-        if rows.is_empty() || out.is_empty() {
-            return Err(Error::Fit(
-                "there are too few rows to hold some out and to learn from others".into(),
-            ));
-        }
-        Ok((out, rows))
     }
 }
 

@@ -2,6 +2,7 @@
 
 use crate::{Boosted, GradientBoosting, Lesson};
 use serde_json::Value;
+use std::ops::Range;
 use tilewise_base::{Error, Result};
 use tilewise_kernels::random::Philox;
 use tilewise_tree::BinnedTable;
@@ -34,8 +35,8 @@ impl Origin {
             return Err(Error::parameter("seed", self.seed, accepted));
         }
         if self.table != theirs.table {
-            let what = "the table is not the one that the model to continue was grown on: its rows, answers, weights, offsets, queries \
-                        or events differ";
+            let what = "the table is not the one that the model to continue was grown on: its rows, answers, weights, offsets, queries, \
+                        events or rows held out differ";
             return Err(Error::Fit(what.into()));
         }
         let least = earlier.stages();
@@ -51,27 +52,34 @@ impl Origin {
 /// A number made of all that is learned from, as [`BinnedTable::fingerprint`], which it is where there are answers alone. O(rows x
 /// columns).
 pub(crate) fn fingerprint(table: &BinnedTable, lesson: &Lesson<'_>) -> Result<u64> {
-    const GROUP: u64 = Philox::purpose("query of a fingerprint");
     const EVENT: u64 = Philox::purpose("event of a fingerprint");
-    let mut sum = table.fingerprint(lesson.answers)?;
-    sum = sum.wrapping_add(lesson.offset.map_or(0, |offset| fingerprint_of_offsets(offset, 0)));
-    let mut add = |purpose: u64, number: u64, place: usize| {
-        sum = sum.wrapping_add(Philox::new(number, purpose).bits(place as u64));
-    };
-    for (number, group) in lesson.groups.into_iter().flatten().enumerate() {
-        add(GROUP, group.end as u64, number);
-    }
-    for (row, &event) in lesson.events.into_iter().flatten().enumerate() {
-        add(EVENT, event.into(), row);
-    }
-    Ok(sum)
+    let events = lesson.events.unwrap_or_default().iter().map(|&event| event.into());
+    let sum = table.fingerprint(lesson.answers)?.wrapping_add(summed(EVENT, 0, events));
+    Ok(sum.wrapping_add(fingerprint_of_rows(lesson.offset, lesson.groups, lesson.held_out, [0; 2])))
 }
 
-/// The part of offsets of which the first is that of row `first`.
-pub(crate) fn fingerprint_of_offsets(offsets: &[f64], first: u64) -> u64 {
+/// The part of what rounds know too, of rows and queries whose first have these numbers.
+pub(crate) fn fingerprint_of_rows(
+    offsets: Option<&[f64]>,
+    groups: Option<&[Range<usize>]>,
+    held_out: Option<&[bool]>,
+    [first_row, first_query]: [u64; 2],
+) -> u64 {
     const OFFSET: u64 = Philox::purpose("offset of a fingerprint");
-    let of_row = |(row, offset): (u64, &f64)| Philox::new(offset.to_bits(), OFFSET).bits(row);
-    (first..).zip(offsets).map(of_row).fold(0, u64::wrapping_add)
+    const GROUP: u64 = Philox::purpose("query of a fingerprint");
+    const HELD_OUT: u64 = Philox::purpose("row held out of a fingerprint");
+    let offsets = offsets.unwrap_or_default().iter().map(|offset| offset.to_bits());
+    let ends = groups.unwrap_or_default().iter().map(|group| first_row + group.end as u64);
+    let held_out = held_out.unwrap_or_default().iter().map(|&out| out.into());
+    summed(OFFSET, first_row, offsets)
+        .wrapping_add(summed(GROUP, first_query, ends))
+        .wrapping_add(summed(HELD_OUT, first_row, held_out))
+}
+
+/// Numbers of one purpose, the first of which stands at this place.
+fn summed(purpose: u64, first: u64, numbers: impl Iterator<Item = u64>) -> u64 {
+    let of_place = |(place, number): (u64, u64)| Philox::new(number, purpose).bits(place);
+    (first..).zip(numbers).map(of_place).fold(0, u64::wrapping_add)
 }
 
 /// The first parameter but `stages` that differs: its name and both values.

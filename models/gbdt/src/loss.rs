@@ -141,9 +141,17 @@ pub trait Objective: Send + Sync {
     /// The weighted mean loss at `scores`, in the same layout, without constants that depend on answers alone. NaN without weight.
     fn loss(&self, truth: &Truth<'_>, scores: &[f64]) -> f64;
     /// The sum over rows of which [`Objective::loss`] is the mean; `None` where it is the mean of no such sum. Rounds over chunks
-    /// ([`crate::rounds`]) need it, and the next two.
+    /// ([`crate::rounds`]) need it, and the next four. A query of a ranking is never in two chunks.
     fn loss_sum(&self, _truth: &Truth<'_>, _scores: &[f64]) -> Option<ExactSum> {
         None
+    }
+    /// By what that sum is divided; `None` for the number of rows.
+    fn loss_weight(&self, truth: &Truth<'_>) -> Option<ExactSum> {
+        truth.sum_of_weights()
+    }
+    /// [`Objective::loss`] by that mean.
+    fn loss_of(&self, mean: f64) -> f64 {
+        mean
     }
     /// The weighted sums over rows by whose means alone [`Objective::start`] is known; `None` where it is not.
     fn start_sums(&self, _truth: &Truth<'_>) -> Option<Vec<ExactSum>> {

@@ -72,6 +72,7 @@ impl BoostedModel {
         // Offsets are no inputs either.
         let mut of_columns = roles.clone();
         of_columns.ignore.extend(of_columns.offset.take());
+        let held_out = roles.held_out(dataset)?;
         let Training { table, inputs, answers, task, warnings } =
             Training::new(max_bins, classify, dataset, &of_columns, context)?;
         let task = task_of(params.loss, task, roles)?;
@@ -81,7 +82,8 @@ impl BoostedModel {
             _ => (None, None),
         };
         let (offset_of_rows, groups, events) = (offset.as_deref(), groups.as_deref(), events.as_deref());
-        let lesson = Lesson { answers: &answers, offset: offset_of_rows, groups, events };
+        let held_out = held_out.as_deref();
+        let lesson = Lesson { answers: &answers, offset: offset_of_rows, groups, events, held_out };
         let target = roles.target_name().to_owned();
         if let Some(earlier) = earlier {
             earlier.check_continued(max_bins, &inputs, &target, &task, roles)?;
@@ -209,7 +211,7 @@ impl BoostedModel {
 }
 
 /// What is learned, where the loss needs a further column to tell.
-fn task_of(loss: Loss, task: Task, roles: &Roles) -> Result<Task> {
+pub(crate) fn task_of(loss: Loss, task: Task, roles: &Roles) -> Result<Task> {
     let needs = |column: &Option<String>, what: &str| {
         column.clone().ok_or_else(|| Error::Fit(format!("loss {loss} needs {what}")))
     };

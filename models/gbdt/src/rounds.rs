@@ -13,7 +13,9 @@
 //! the guess that its units of fixed point are those of the stage before: they are powers of two and change a few times in a
 //! hundred stages. Where the guess is wrong, or there is none, the roots are asked for again. Last comes a round for the loss.
 //!
-//! What is refused: losses that are no sums over rows (rankings, survival) or whose leaves are medians and other quantiles (absolute,
+//! Rankings are sums over queries: chunks have whole ones.
+//!
+//! What is refused: losses that are no sums over rows or queries (survival) or whose leaves are medians and other quantiles (absolute,
 //! Huber, quantile), gradient-based sampling, whose threshold all rows decide, dropped stages, and oblivious growth. The loss of rows that
 //! are held out comes with the first answer of the stage after, and stops it.
 
@@ -76,8 +78,8 @@ enum Phase {
 /// let of = |x: &[f64]| Answers::Numbers(x.iter().map(|x| if *x < 100.0 { 1.0 } else { 3.0 }).collect());
 /// let (tables, answers) = ([columns.table(&raw[0])?, columns.table(&raw[1])?], [of(&x[..120]), of(&x[120..])]);
 /// let chunks = [
-///     BoostingChunk::new(&tables[0], &Lesson::new(&answers[0]), 0)?,
-///     BoostingChunk::new(&tables[1], &Lesson::new(&answers[1]), 120)?,
+///     BoostingChunk::new(&tables[0], &Lesson::new(&answers[0]), [0, 0])?,
+///     BoostingChunk::new(&tables[1], &Lesson::new(&answers[1]), [120, 0])?,
 /// ];
 /// let params = GradientBoosting { stages: 20, ..GradientBoosting::default() };
 /// let mut trainer = BoostingTrainer::new(&params, &columns, None, context.seed)?;
@@ -315,7 +317,7 @@ impl BoostingTrainer {
         let (Some(stop), Some(loss)) = (self.setup.params.early_stopping, &answered.held_out) else {
             return false;
         };
-        self.validation.push(loss.mean());
+        self.validation.push(self.objective.loss_of(loss.mean()));
         let best = best(&self.validation);
         let stops = self.validation.len() - best >= stop.patience;
         if stops {
@@ -434,7 +436,7 @@ fn refuse(params: &GradientBoosting, objective: &dyn Objective) -> Result<()> {
         |name: &str, value: &dyn std::fmt::Display, why: &str| Err(Error::parameter(name, value, why));
     let nothing = Truth { y: &[], ..Truth::default() };
     if objective.leaves() != LeafRule::Newton || objective.start_sums(&nothing).is_none() {
-        let what = "in rounds auto, squared, logistic, softmax, poisson, gamma and tweedie are (others need all rows at once)";
+        let what = "in rounds auto, squared, logistic, softmax, poisson, gamma, tweedie and lambda_rank are (others need all rows at once)";
         return refuse("loss", &params.loss, what);
     }
     if let Some(goss) = params.goss {
@@ -494,7 +496,7 @@ impl Rounds for BoostingTrainer {
             (Answer::Of(answered), Phase::Stage | Phase::Sizes) => self.take_sizes(answered),
             (Answer::Of(answered), Phase::Nodes) => self.take_nodes(answered.nodes),
             (Answer::Of(answered), Phase::Loss) => {
-                self.loss = answered.loss.as_ref().map(|loss| loss.mean());
+                self.loss = answered.loss.as_ref().map(|loss| self.objective.loss_of(loss.mean()));
                 self.take_loss(&answered);
                 self.phase = Phase::Done;
                 Ok(())

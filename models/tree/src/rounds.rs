@@ -31,7 +31,7 @@ pub use columns::{BinnedColumns, BinningPartial, BinningRequest, BinningTrainer,
 pub use division::{Asked, Counted, Division, NodeRows};
 pub use frontier::BATCH;
 pub use newton::{GrownNewton, NewtonTree, count_newton};
-pub use pieces::{BinnedPiece, Described, Grows};
+pub use pieces::{BinnedPiece, Described, Grows, Queries};
 
 use crate::Criterion;
 use crate::codes::of_codes;

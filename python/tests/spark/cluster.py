@@ -32,7 +32,7 @@ class Cluster:
         self._memory = memory
         self._folder = tempfile.TemporaryDirectory(prefix="tilewise-spark-", ignore_cleanup_errors=True)
         self.folder = Path(self._folder.name)
-        self._processes = []
+        self._processes, self._workers = [], []
         port, self._page = free_port(), free_port()
         self.url = f"spark://127.0.0.1:{port}"
         try:
@@ -75,7 +75,9 @@ class Cluster:
 
     def add_worker(self):
         arguments = ["--host", "127.0.0.1", "--port", "0", "--webui-port", "0", "--cores", "1", "--memory", self._memory]
-        return self._start("worker", ["org.apache.spark.deploy.worker.Worker", *arguments, self.url])
+        process = self._start("worker", ["org.apache.spark.deploy.worker.Worker", *arguments, self.url])
+        self._workers.append(process)
+        return process
 
     @contextlib.contextmanager
     def connect_server(self):
@@ -130,6 +132,10 @@ class Cluster:
             if parent in workers and b"CoarseGrainedExecutorBackend" in command:
                 found.append(int(folder.name))
         return sorted(found)
+
+    def workers(self):
+        """Process ids of the JVMs of workers, each of which starts executors."""
+        return sorted(process.pid for process in self._workers if process.poll() is None)
 
     def _end(self, *processes):
         for process in processes:

@@ -1,5 +1,6 @@
-"""One cluster and one session for all tests of a run."""
+"""One cluster and one session for all tests of a run, and a time limit for each test: whoever waits for ever fails, and says where."""
 
+import contextlib
 import os
 import signal
 import sys
@@ -9,7 +10,35 @@ import pytest
 from pyspark.sql import SparkSession
 
 
+#: Seconds. Most tests take a tenth of it on two cores.
+LIMIT = 150
+
+
+@contextlib.contextmanager
+def within(seconds):
+    """Ends what takes longer, by an exception where it is."""
+
+    def late(*_):
+        raise TimeoutError(f"not done in {seconds} s")
+
+    before = signal.signal(signal.SIGALRM, late)
+    signal.alarm(seconds)
+    try:
+        yield
+    finally:
+        signal.alarm(0)
+        signal.signal(signal.SIGALRM, before)
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_call(item):
+    marker = item.get_closest_marker("limit")
+    with within(marker.args[0] if marker else LIMIT):
+        yield
+
+
 def pytest_configure(config):
+    config.addinivalue_line("markers", f"limit(seconds): how long a test may take, {LIMIT} where nothing is said")
     # Whoever ends this run by a signal ends the cluster too.
     signal.signal(signal.SIGTERM, lambda *_: pytest.exit("ended by SIGTERM", returncode=1))
 

@@ -37,12 +37,12 @@ def mixed(rows=600):
     )
 
 
-def single(family, settings, table, label, inputs=INPUTS, weight=None, seed=0):
+def single(family, settings, table, label, inputs=INPUTS, weight=None, seed=0, group=None, held_out=None):
     """The model that one machine fits: the compiled part on the whole table, without Spark."""
     columns = _native.Table()
-    for name in [*inputs, label, *([weight] if weight else [])]:
+    for name in [*inputs, label, *(name for name in (weight, group, held_out) if name)]:
         _arrow.add(columns, name, table.column(name))
-    parts = {"targets": [label], "weight": weight, "offset": None, "group": None}
+    parts = {"targets": [label], "weight": weight, "offset": None, "group": group, "held_out": held_out}
     model, stopped, _ = _native.fit(family, settings, columns, parts, seed, 1)
     assert stopped is None
     return model

@@ -102,6 +102,7 @@ _COLUMNS = {
     "prediction_col": "prediction",
     "probability_col": "probability",
     "read_directly": True,
+    "force_repartition": False,
     "verbose": False,
 }
 
@@ -117,6 +118,12 @@ class TilewiseSparkEstimator(Estimator, Columns, DefaultParamsWritable, DefaultP
     )
     checkpoint_dir = Param(
         Params._dummy(), "checkpoint_dir", "a folder of the driver, from which a fit goes on whose driver was lost", TypeConverters.toString
+    )
+    num_workers = Param(
+        Params._dummy(), "num_workers", "partitions that rows are brought to; they stay as they are without it", TypeConverters.toInt
+    )
+    force_repartition = Param(
+        Params._dummy(), "force_repartition", "divide rows anew where they have num_workers partitions already", TypeConverters.toBoolean
     )
     verbose = Param(Params._dummy(), "verbose", "print a line for each round", TypeConverters.toBoolean)
 
@@ -181,15 +188,29 @@ class TilewiseSparkEstimator(Estimator, Columns, DefaultParamsWritable, DefaultP
         weight = self.getOrDefault(self.weight_col) if self._has("weight_col") else None
         if weight is not None and not isinstance(column(frame, weight), T.NumericType):
             raise ValueError(f"column {weight!r} holds {column(frame, weight).simpleString()}; weights are numbers")
-        taken = [name for name in (label, weight) if name in features]
-        if taken or weight == label:
-            raise ValueError(f"column {(taken or [label])[0]!r} has two parts among features, label and weight")
-        return {"targets": [label], "weight": weight, "offset": None, "group": None}
+        roles = {"targets": [label], "weight": weight, "offset": None, "group": None, "held_out": None} | self._more_roles(frame)
+        named = _named(roles)
+        if taken := [name for i, name in enumerate(named) if name in features or name in named[:i]]:
+            raise ValueError(f"column {taken[0]!r} has two parts among features, label, weight, queries and rows held out")
+        return roles
+
+    def _more_roles(self, frame: DataFrame) -> dict[str, Any]:
+        """Columns that only some estimators have a use for."""
+        return {}
+
+    def _division(self, roles: dict[str, Any]) -> _rounds.Division:
+        """How rows are to be divided among partitions."""
+        count, force = self.getOrDefault(self.num_workers) if self._has("num_workers") else None, self.getOrDefault(self.force_repartition)
+        if count is not None and count < 1:
+            raise ValueError(f"num_workers={count}; a number of partitions, 1 or more, is accepted")
+        if force and count is None:
+            raise ValueError("force_repartition=True needs num_workers, the number of partitions")
+        return _rounds.Division(count, force, roles["group"])
 
     def _fit(self, dataset: DataFrame) -> Any:
         dataset, features, array = self._features(dataset)
         roles = self._roles(dataset, features)
-        others = [name for name in (*roles["targets"], roles["weight"]) if name]
+        others = _named(roles)
         conf = dataset.sparkSession.conf
         cores = _rounds.cores_of_executors(dataset.sparkSession)
         _rounds.advise(lambda key, default: conf.get(key, default) or default, cores)
@@ -202,8 +223,9 @@ class TilewiseSparkEstimator(Estimator, Columns, DefaultParamsWritable, DefaultP
         if self._has("checkpoint_dir"):
             usable(self.getOrDefault(self.checkpoint_dir))
         directly = self.getOrDefault(self.read_directly)
+        division = self._division(roles)
         stem = _stem(features[0], [*others, numbers]) if array else None
-        with _rounds.Partitions(dataset, features, stem, others, numbers, directly) as partitions:
+        with _rounds.Partitions(dataset, features, stem, others, numbers, directly, division) as partitions:
             if partitions.rows == 0:
                 raise ValueError("the table has no rows; at least two are needed")
             inputs = [f"{stem}{i}" for i in range(partitions.width)] if array else features
@@ -226,6 +248,11 @@ class TilewiseSparkEstimator(Estimator, Columns, DefaultParamsWritable, DefaultP
         fitted._resetUid(self.uid)
         fitted._take(model.to_bytes(), labels)
         return self._copyValues(fitted)
+
+
+def _named(roles: dict[str, Any]) -> list[str]:
+    """The columns that are no features."""
+    return [name for name in (*roles["targets"], roles["weight"], roles["group"], roles["held_out"]) if name]
 
 
 class Fitted(Model, Columns, MLWritable, MLReadable):

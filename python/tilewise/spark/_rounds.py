@@ -10,13 +10,15 @@ from __future__ import annotations
 import contextlib
 import functools
 import logging
+import re
 import sys
 import uuid
 import warnings
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 
 import pyarrow as pa
-from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import DataFrame, SparkSession, Window
 from pyspark.sql import functions as F
 from pyspark.sql.utils import is_remote
 
@@ -30,16 +32,38 @@ log = logging.getLogger("tilewise.spark")
 REBUILDS = 3
 
 
+@dataclass(frozen=True)
+class Division:
+    """How rows are to be divided among partitions."""
+
+    #: How many partitions; as many as there are without it.
+    count: int | None = None
+    #: Anew, even where there are so many.
+    force: bool = False
+    #: The column that tells which rows are of one query, and stay together.
+    query: str | None = None
+
+
 class Partitions:
     """The partitions of a table, stored by the executors. Ends as a context."""
 
     def __init__(
-        self, rows: DataFrame, features: list[str], array: str | None, others: list[str], numbers: str | None = None, directly: bool = True
+        self,
+        rows: DataFrame,
+        features: list[str],
+        array: str | None,
+        others: list[str],
+        numbers: str | None = None,
+        directly: bool = True,
+        division: Division = Division(),
     ) -> None:
+        self._division = division
         self._plan = _worker.Plan(uuid.uuid4().hex, features, array, others, numbers)
         self._rows = rows.select(*[f"`{name}`" for name in features + others + ([numbers] if numbers else [])])
         #: The parts of files that partitions are, where tasks read these themselves.
         self._splits = _files.splits(self._rows) if directly else None
+        if numbers is None and division.count is not None:
+            self._divide()
         if self._splits is not None:
             log.info("tasks read %d parts of files themselves", sum(map(len, self._splits)))
         self._known: dict[int, dict] = {}
@@ -49,11 +73,33 @@ class Partitions:
             self._build()
             if numbers is not None and self._known:
                 self._check_numbers()
-            if any(token["scattered"] for token in self._known.values()):
+            if self._known and self._is_to_be_gathered():
                 self._gather()
         except BaseException:
             self.close()
             raise
+
+    def _divide(self) -> None:
+        """Rows without numbers among as many partitions as are wanted."""
+        count = self._division.count
+        if self._splits is not None:
+            have = len(self._splits)
+        else:
+            # Spark Connect does not tell.
+            have = None if is_remote() else self._rows.rdd.getNumPartitions()
+        if have != count or self._division.force:
+            self._rows, self._splits = self._rows.repartition(count), None
+
+    def _is_to_be_gathered(self) -> bool:
+        """Whether rows with numbers are to be divided by these."""
+        if any(token["scattered"] for token in self._known.values()):
+            return True
+        if self._division.query is not None and len(self._known) > 1:
+            # Partitions may end in the middle of a query.
+            return True
+        return self._plan.numbers is not None and self._division.count is not None and (
+            self._division.force or self._division.count != len(self._known)
+        )
 
     def _build(self) -> None:
         self._tokens = self._built().persist()
@@ -103,18 +149,25 @@ class Partitions:
             )
 
     def _gather(self) -> None:
-        """Divides rows anew, so that in each partition their numbers follow each other: one shuffle."""
-        number, rows, parts = F.col(f"`{self._plan.numbers}`"), self.rows, len(self._known)
-        log.info("the numbers of rows are scattered over partitions; rows are divided by them")
+        """Divides rows anew, so that in each partition their numbers follow each other: one shuffle, and another one for queries."""
+        number, rows, parts = F.col(f"`{self._plan.numbers}`"), self.rows, self._division.count or len(self._known)
+        log.info("rows are divided by their numbers among %d partitions", parts)
         self._forget()
+        query = self._division.query
+        if query is not None:
+            # All rows of a query go where its first does.
+            number = F.min(number).over(Window.partitionBy(F.col(f"`{query}`")))
         # Numbers are checked where rows are stored: those of no row go anywhere.
         place = F.least(F.greatest(F.floor(number.cast("double") * parts / rows), F.lit(0)), F.lit(parts - 1))
-        self._rows = self._rows.repartitionById(parts, F.coalesce(place, F.lit(0)).cast("int"))
+        # A column of its own: Spark repartitions by no window.
+        placed = self._rows.withColumn("tilewise place", F.coalesce(place, F.lit(0)).cast("int"))
+        self._rows = placed.repartitionById(parts, F.col("`tilewise place`")).drop("tilewise place")
         self._known, self._splits = {}, None
         self._build()
         if any(token["scattered"] for token in self._known.values()):
+            apart = f", in which rows of one query in column {query!r} follow each other," if query is not None else ""
             raise ValueError(
-                f"column {self._plan.numbers!r} does not number rows: 0, 1 and so on, each once and none left out, are accepted"
+                f"column {self._plan.numbers!r} does not number rows: 0, 1 and so on, each once and none left out{apart} are accepted"
             )
 
     def _compare(self, partition: int, before: str | None, now: str | None) -> None:
@@ -218,6 +271,8 @@ def told() -> Iterator[None]:
                     f"executors have no package {package!r}: install it where they run Python (spark.pyspark.python), in the "
                     "version that the driver has"
                 ) from error
+        if found := re.search(r"\[FAILED_READ_FILE[A-Z_.]*\] ([^\n]+)", text):
+            raise OSError(f"a file of the table cannot be read: {found[1]}") from error
         if "No space left on device" in text:
             raise OSError("an executor has no space left in its local folder (spark.local.dir) for the rows of a partition") from error
         raise

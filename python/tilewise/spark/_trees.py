@@ -11,6 +11,7 @@ from typing import Any
 
 from pyspark.ml.param import Param, Params, TypeConverters
 from pyspark.sql import DataFrame
+from pyspark.sql import functions as F
 from pyspark.sql import types as T
 
 from .. import _boosting, _trees
@@ -91,6 +92,9 @@ class _Boosting(_Trees):
     early_stopping = _param("early_stopping", "stop when the loss on rows held out becomes no smaller", _to_bool)
     validation_fraction = _param("validation_fraction", "the share of rows that are held out", _to_float)
     n_iter_no_change = _param("n_iter_no_change", "stages without a smaller loss after which it stops", _to_int)
+    validation_indicator_col = _param(
+        "validation_indicator_col", "the column that is true for rows that are held out, in place of a share of all", _to_text
+    )
 
     _DEFAULTS = {
         **_Trees._DEFAULTS,
@@ -110,13 +114,27 @@ class _Boosting(_Trees):
         settings = {**super()._more_settings(), "subsample": self.getOrDefault("subsample")}
         if self.getOrDefault("early_stopping"):
             settings["early_stopping"] = self.getOrDefault("n_iter_no_change")
-            settings["validation"] = self.getOrDefault("validation_fraction")
+            if not self._has("validation_indicator_col"):
+                settings["validation"] = self.getOrDefault("validation_fraction")
         if self._has("loss"):
             loss = self.getOrDefault("loss")
             if loss in ("log_loss", "auto"):
                 raise ValueError(f"loss={loss!r} is of classes; squared_error, poisson, gamma and tweedie:1.5 are of numbers")
             settings["loss"] = _boosting._LOSSES.get(loss, loss)
         return settings
+
+    def _more_roles(self, frame: DataFrame) -> dict[str, Any]:
+        if not self._has("validation_indicator_col"):
+            return super()._more_roles(frame)
+        name = self.getOrDefault("validation_indicator_col")
+        kind = column(frame, name)
+        if not isinstance(kind, T.BooleanType):
+            raise ValueError(f"column {name!r} holds {kind.simpleString()}; validation_indicator_col needs true and false")
+        if not self.getOrDefault("early_stopping"):
+            raise ValueError(
+                f"validation_indicator_col={name!r} holds rows out, by which early stopping judges stages: early_stopping=True is needed"
+            )
+        return super()._more_roles(frame) | {"held_out": name}
 
 
 class _Growing(_Trees):
@@ -157,6 +175,38 @@ class SparkGBDTRegressor(_Boosting):
     _single = _boosting.HistGradientBoostingRegressor
     loss = _param("loss", "squared_error, poisson, gamma or tweedie:1.5", _to_text)
     _DEFAULTS = {**_Boosting._DEFAULTS, "loss": "squared_error"}
+
+
+class SparkGBDTRanker(_Boosting):
+    """Gradient boosted trees that rank the rows of a query, by LambdaRank; the highest prediction comes first. Labels are relevances: 0, 1, 2
+    and so on to 31. The model of `tilewise train --model gbdt --set loss=lambda_rank`.
+
+    `row_id_col` is needed: by its numbers the rows of a query, which `qid_col` tells, follow each other. They are brought to one
+    partition, by two shuffles where there are several. All rows of a query have one weight.
+    """
+
+    _single = _boosting.GBDTRanker
+    qid_col = _param("qid_col", "the column that tells which rows are of one query", _to_text)
+    _DEFAULTS = {**_Boosting._DEFAULTS, "qid_col": "qid"}
+
+    def _more_roles(self, frame: DataFrame) -> dict[str, Any]:
+        name = self.getOrDefault("qid_col")
+        kind = column(frame, name)
+        if not isinstance(kind, (T.NumericType, T.StringType)):
+            raise ValueError(f"column {name!r} holds {kind.simpleString()}; qid_col needs numbers or text")
+        return super()._more_roles(frame) | {"group": name}
+
+    def _numbers(self, frame: DataFrame) -> str | None:
+        if not self._has("row_id_col"):
+            raise ValueError("SparkGBDTRanker needs row_id_col, a column that numbers rows 0, 1 and so on: it tells the order of rows in a query")
+        return super()._numbers(frame)
+
+    def _fit(self, dataset: DataFrame) -> Any:
+        name = self.getOrDefault("qid_col")
+        if isinstance(column(dataset, name), (T.LongType, T.DecimalType)):
+            # Numbers of 64 bits may be the same in a double; as text they are not.
+            dataset = dataset.withColumn(name, F.col(f"`{name}`").cast("string"))
+        return super()._fit(dataset)
 
 
 class SparkRandomForestClassifier(_Forest):

@@ -12,6 +12,7 @@ use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::ops::Range;
 use tilewise_base::pool::{Pool, SharedFile, Start, Work, Workers, from_bytes, to_bytes};
+use tilewise_base::roles::queries;
 use tilewise_base::{Context, Dataset, Error, Model, Result, Roles, StoredTable};
 
 /// The kind of its jobs: a worker that is started with it is to call [`begin`].
@@ -29,6 +30,23 @@ fn divided(rows: usize, pieces: usize) -> Vec<Range<usize>> {
     (0..rows.div_ceil(each)).map(|i| i * each..rows.min((i + 1) * each)).collect()
 }
 
+/// These pieces with the end of each moved on to that of its last query. Where rows of a group are apart, which only rankings refuse,
+/// they are left as they are.
+fn with_whole_queries(pieces: Vec<Range<usize>>, dataset: &Dataset, group: &str) -> Vec<Range<usize>> {
+    let Ok(queries) = queries(dataset, group) else { return pieces };
+    let mut start = 0;
+    let mut whole = Vec::with_capacity(pieces.len());
+    for piece in pieces {
+        let last = queries.partition_point(|query| query.end < piece.end);
+        let end = queries.get(last).map_or(piece.end, |query| query.end);
+        if end > start {
+            whole.push(start..end);
+            start = end;
+        }
+    }
+    whole
+}
+
 /// Trains a family that is trained on pieces. Ends early, with what is there, when the context is cancelled.
 pub(crate) fn train(
     family: &Family,
@@ -42,7 +60,10 @@ pub(crate) fn train(
         return Err(Error::parameter("engine", "processes", "with checkpoints only threads is"));
     }
     let mut trainer = trainer(family.name, settings, roles.inputs(dataset)?, roles, context.seed)?;
-    let pieces = divided(dataset.rows(), if family.exact_pieces { workers.count } else { PIECES });
+    let mut pieces = divided(dataset.rows(), if family.exact_pieces { workers.count } else { PIECES });
+    if let (true, Some(group)) = (family.exact_pieces, &roles.group) {
+        pieces = with_whole_queries(pieces, dataset, group);
+    }
     let file = SharedFile::stored(&context.storage, |to| StoredTable::write(to, dataset))?;
     let mut pool = Pool::new(workers, KIND, to_bytes(&pieces)?, Some(file)).at_home();
     let mut done = 0;

@@ -218,6 +218,55 @@ fn pieces_that_do_not_belong_together_are_refused() {
 }
 
 #[test]
+fn a_query_in_two_pieces_is_refused() {
+    let folder = folder("queries");
+    let all = table(60);
+    let of = |start: usize, text: bool| {
+        let number = |row: usize| ((row + start) / 20).to_string();
+        let names: Vec<String> = (0..60).map(number).collect();
+        let query = if text {
+            let mut dictionary = names.clone();
+            dictionary.sort_unstable();
+            dictionary.dedup();
+            let code = |name: &String| dictionary.iter().position(|other| other == name).unwrap() as u32;
+            Column::Categorical { codes: names.iter().map(code).collect::<Vec<_>>().into(), dictionary }
+        } else {
+            Column::F64(names.iter().map(|name| name.parse().unwrap()).collect::<Vec<f64>>().into())
+        };
+        let relevance = Column::F64((0..60).map(|row| f64::from(row % 3)).collect::<Vec<f64>>().into());
+        let columns = all.names().iter().cloned().zip(all.columns().iter().cloned());
+        let more = [("query".to_owned(), query), ("relevance".to_owned(), relevance)];
+        Dataset::new(columns.chain(more).collect()).unwrap()
+    };
+    let roles = Roles { group: Some("query".into()), ..Roles::target("relevance") };
+    for text in [true, false] {
+        let tell = |starts: [usize; 2]| {
+            let pieces = [0, 1].map(|i| {
+                let path = folder.join(format!("{i}.part"));
+                StoredTable::create(&path, &of(starts[i], text)).unwrap();
+                (i as u64, path)
+            });
+            let settings = settings("loss=lambda_rank stages=2");
+            in_pieces("gbdt", &settings, &roles, 0, &pieces, |_| false).err().map(|e| e.to_string())
+        };
+        assert_eq!(tell([0, 60]), None);
+        // Query 2 ends the first piece and begins the second; and query 0 comes back.
+        for starts in [[0, 40], [0, 0]] {
+            let message = tell(starts).unwrap_or_default();
+            assert!(
+                message.contains("\"query\"") && message.contains("one query in two pieces"),
+                "{message}"
+            );
+        }
+    }
+    let without = Roles { group: None, ..roles };
+    let ranks = settings("loss=lambda_rank");
+    let refused = trainer("gbdt", &ranks, vec!["x".into()], &without, 0).err().unwrap().to_string();
+    assert!(refused.contains("a group column"), "{refused}");
+    std::fs::remove_dir_all(&folder).unwrap();
+}
+
+#[test]
 fn others_are_refused_by_name() {
     let told = |name: &str, settings: &Settings, inputs: &[&str]| {
         let inputs = inputs.iter().map(ToString::to_string).collect();

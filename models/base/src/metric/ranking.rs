@@ -38,12 +38,28 @@ pub fn ndcg(
     k: Option<usize>,
     weights: Option<&[f64]>,
 ) -> Result<f64> {
+    let [sum, all] = ndcg_sums(relevance, scores, groups, k, weights)?;
+    Ok(sum.value() / all.value())
+}
+
+/// The weighted sum over queries of which [`ndcg`] is the mean, and the sum of their weights: exact, so those of whole queries
+/// that lie apart can be merged.
+///
+/// # Errors
+/// As [`ndcg`].
+pub fn ndcg_sums(
+    relevance: &[f64],
+    scores: &[f64],
+    groups: &[Range<usize>],
+    k: Option<usize>,
+    weights: Option<&[f64]>,
+) -> Result<[ExactSum; 2]> {
     if k == Some(0) {
         return Err(Error::parameter("k", 0, "a whole number above 0 is"));
     }
     let longest = groups.iter().map(Range::len).max().unwrap_or(0);
     let discounts = rank_discounts(longest.min(k.unwrap_or(usize::MAX)));
-    mean_of_queries(relevance, scores, groups, weights, |of_rows| {
+    sums_of_queries(relevance, scores, groups, weights, |of_rows| {
         let reached = gain(of_rows, &discounts);
         of_rows.sort_by(|a, b| b.total_cmp(a));
         let most = gain(of_rows, &discounts);
@@ -70,24 +86,25 @@ pub fn mean_average_precision(
     groups: &[Range<usize>],
     weights: Option<&[f64]>,
 ) -> Result<f64> {
-    mean_of_queries(relevance, scores, groups, weights, |of_rows| {
+    let [sum, all] = sums_of_queries(relevance, scores, groups, weights, |of_rows| {
         let (mut sum, mut relevant) = (0.0, 0.0);
         for (rank, _) in (1..).zip(of_rows).filter(|(_, y)| **y > 0.0) {
             relevant += 1.0;
             sum += relevant / f64::from(rank);
         }
         if relevant > 0.0 { sum / relevant } else { 1.0 }
-    })
+    })?;
+    Ok(sum.value() / all.value())
 }
 
-/// The weighted mean of what `of_query` says of the relevance of each query's rows by falling score.
-fn mean_of_queries(
+/// The weighted sum of what `of_query` says of the relevance of each query's rows by falling score, and that of weights.
+fn sums_of_queries(
     relevance: &[f64],
     scores: &[f64],
     groups: &[Range<usize>],
     weights: Option<&[f64]>,
     of_query: impl Fn(&mut [f64]) -> f64 + Sync,
-) -> Result<f64> {
+) -> Result<[ExactSum; 2]> {
     check(relevance.len(), scores.len(), weights)?;
     if let Some(group) = groups.iter().find(|group| group.start > group.end || group.end > scores.len()) {
         return Err(Error::Fit(format!("a query has rows {group:?} of only {}", scores.len())));
@@ -123,7 +140,7 @@ fn mean_of_queries(
     };
     let merged = parallel::map_reduce(groups.len(), QUERIES, task, |a, b| (a.0.merge(b.0), a.1.merge(b.1)));
     let (sum, all) = merged.unwrap_or_default();
-    Ok(sum.value() / all.value())
+    Ok([sum, all])
 }
 
 /// 1 / log2(1 + rank) of ranks from 1 on, with the same bits everywhere.

@@ -129,6 +129,12 @@ impl Truth<'_> {
         self.check_answers("a whole number from 0 to 31, as relevances are", |y| {
             (0.0..=MOST_RELEVANT).contains(&y) && y.fract() == 0.0
         })?;
+        self.check_queries(0)
+    }
+
+    /// Accepts queries one after another that hold all rows, each with one weight (rows may have none). The first row is called by this
+    /// number.
+    pub(crate) fn check_queries(&self, first: usize) -> Result<()> {
         let Some(groups) = self.groups else {
             return Err(Error::Fit(
                 "a ranking needs to know which rows are of one query: a group column".into(),
@@ -138,32 +144,32 @@ impl Truth<'_> {
         for group in groups {
             if group.start != next || group.end < next || group.end > self.y.len() {
                 return Err(Error::cell(
-                    next.min(self.y.len().saturating_sub(1)),
+                    first + next.min(self.y.len().saturating_sub(1)),
                     "group",
                     format!(
                         "rows {} to {} are no query: rows from {} on, of {}, are",
-                        group.start + 1,
-                        group.end,
-                        next + 1,
-                        self.y.len()
+                        first + group.start + 1,
+                        first + group.end,
+                        first + next + 1,
+                        first + self.y.len()
                     ),
                 ));
             }
             next = group.end;
             let mut counted = group.clone().filter(|&row| self.weight(row) != 0.0);
-            let Some(first) = counted.next() else { continue };
-            if let Some(row) = counted.find(|&row| self.weight(row) != self.weight(first)) {
+            let Some(one) = counted.next() else { continue };
+            if let Some(row) = counted.find(|&row| self.weight(row) != self.weight(one)) {
                 let what = format!(
                     "{} is not {}, that of row {}: all rows of a query have one weight, or 0",
                     self.weight(row),
-                    self.weight(first),
-                    first + 1
+                    self.weight(one),
+                    first + one + 1
                 );
-                return Err(Error::cell(row, "weight", what));
+                return Err(Error::cell(first + row, "weight", what));
             }
         }
         if next != self.y.len() {
-            return Err(Error::cell(next, "group", "no query has this row: one is needed"));
+            return Err(Error::cell(first + next, "group", "no query has this row: one is needed"));
         }
         Ok(())
     }

@@ -12,8 +12,8 @@
 
 use super::{Derivatives, Objective, Truth, by_row};
 use std::ops::Range;
-use tilewise_base::Result;
-use tilewise_base::metric::{ndcg, rank_discounts};
+use tilewise_base::metric::{ndcg, ndcg_sums, rank_discounts};
+use tilewise_base::{ExactSum, Result};
 use tilewise_kernels::{Elementary, parallel};
 
 pub(super) struct LambdaRank {
@@ -72,6 +72,30 @@ impl Objective for LambdaRank {
         let groups = truth.groups.unwrap_or_default();
         ndcg(truth.y, scores, groups, Some(self.truncation), truth.weights)
             .map_or(f64::NAN, |ndcg| 1.0 - ndcg)
+    }
+
+    /// That of NDCG: queries are whole wherever they are.
+    fn loss_sum(&self, truth: &Truth<'_>, scores: &[f64]) -> Option<ExactSum> {
+        let groups = truth.groups.unwrap_or_default();
+        let sums = ndcg_sums(truth.y, scores, groups, Some(self.truncation), truth.weights);
+        Some(sums.map_or_else(|_| [f64::NAN].into_iter().collect(), |[sum, _]| sum))
+    }
+
+    fn loss_weight(&self, truth: &Truth<'_>) -> Option<ExactSum> {
+        let of_query = |rows: &Range<usize>| rows.clone().map(|row| truth.weight(row)).fold(0.0, f64::max);
+        Some(truth.groups.unwrap_or_default().iter().map(of_query).collect())
+    }
+
+    fn loss_of(&self, mean: f64) -> f64 {
+        1.0 - mean
+    }
+
+    fn start_sums(&self, _: &Truth<'_>) -> Option<Vec<ExactSum>> {
+        Some(Vec::new())
+    }
+
+    fn start_of(&self, _: &[f64]) -> Vec<f64> {
+        vec![0.0]
     }
 }
 

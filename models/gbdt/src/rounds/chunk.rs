@@ -4,18 +4,20 @@ use super::sent::{
     Answer, Answers as Answered, Ask, Begun, BoostingRequest, Extra, LossOf, LossSum, Setup, SizesOf, Step,
     Witness, witnesses,
 };
-use crate::Lesson;
 use crate::boosting::{key_of_tree, rounding};
-use crate::held_out::drawn;
+use crate::continued::fingerprint_of_rows;
+use crate::held_out::{Divided, HeldOut};
 use crate::leaf_sums::{fine, fine_steps};
 use crate::loss::{Derivatives, Objective, Truth};
 use crate::sampling::stream;
+use crate::{Lesson, Loss};
 use std::borrow::Cow;
+use std::ops::Range;
 use std::sync::{Mutex, OnceLock, PoisonError};
 use tilewise_base::{Error, Result};
 use tilewise_kernels::tree::{FixedPoint, Packed, round_fixed};
 use tilewise_kernels::{parallel, same};
-use tilewise_tree::rounds::{Asked, Counted, NodeRows, count_newton};
+use tilewise_tree::rounds::{Asked, BinnedPiece, Counted, NodeRows, Queries, count_newton};
 use tilewise_tree::{Answers, BinnedTable, Gradients};
 
 /// Rows of their own, and what is learned of them.
@@ -25,6 +27,10 @@ pub struct BoostingChunk<'a> {
     /// Numbers of classes as answers; none where answers are numbers.
     of_classes: Option<Vec<f64>>,
     offset: Option<Cow<'a, [f64]>>,
+    /// The rows of each query, where there are queries, and the number of the first among all.
+    queries: Option<Queries>,
+    /// Which rows are held out, where that is told.
+    told: Option<Cow<'a, [bool]>>,
     /// The number of the first row.
     first: u64,
     /// A hessian of 1 for each row, by which rows are counted.
@@ -56,30 +62,34 @@ impl BoostingChunk<'static> {
     ///
     /// # Errors
     /// As there.
-    pub fn owned(table: BinnedTable, answers: Answers, offset: Option<Vec<f64>>, first: u64) -> Result<Self> {
-        Self::of(Cow::Owned(table), Cow::Owned(answers), offset.map(Cow::Owned), first)
+    pub fn owned(piece: BinnedPiece) -> Result<Self> {
+        let BinnedPiece { table, answers, offset, queries, held_out, first } = piece;
+        let (offset, told) = (offset.map(Cow::Owned), held_out.map(Cow::Owned));
+        Self::of(Cow::Owned(table), Cow::Owned(answers), offset, told, queries, first)
     }
 }
 
 impl<'a> BoostingChunk<'a> {
-    /// The rows of this table, whose first is number `first` of all.
+    /// The rows of this table, whose first is number `first` of all. Queries are whole ones; `first_query` of all are in chunks before
+    /// (not looked at where there are none).
     ///
     /// # Errors
-    /// When lengths differ, an offset is not finite, or there are queries, events or several targets.
-    pub fn new(table: &'a BinnedTable, lesson: &Lesson<'a>, first: u64) -> Result<Self> {
-        if lesson.groups.is_some() || lesson.events.is_some() {
-            return Err(Error::Fit(
-                "in rounds rows have answers and offsets alone, no queries and no events".into(),
-            ));
+    /// When lengths differ, an offset is not finite, or there are events or several targets.
+    pub fn new(table: &'a BinnedTable, lesson: &Lesson<'a>, [first, first_query]: [u64; 2]) -> Result<Self> {
+        if lesson.events.is_some() {
+            return Err(Error::Fit("in rounds rows have no events".into()));
         }
-        let offset = lesson.offset.map(Cow::Borrowed);
-        Self::of(Cow::Borrowed(table), Cow::Borrowed(lesson.answers), offset, first)
+        let (offset, told) = (lesson.offset.map(Cow::Borrowed), lesson.held_out.map(Cow::Borrowed));
+        let queries = lesson.groups.map(|groups| Queries { rows: groups.to_vec(), first: first_query });
+        Self::of(Cow::Borrowed(table), Cow::Borrowed(lesson.answers), offset, told, queries, first)
     }
 
     fn of(
         table: Cow<'a, BinnedTable>,
         answers: Cow<'a, Answers>,
         offset: Option<Cow<'a, [f64]>>,
+        told: Option<Cow<'a, [bool]>>,
+        queries: Option<Queries>,
         first: u64,
     ) -> Result<Self> {
         let of_classes = match &*answers {
@@ -98,7 +108,7 @@ impl<'a> BoostingChunk<'a> {
             }
         }
         let (ones, cache) = (OnceLock::new(), Mutex::new(None));
-        Ok(Self { table, answers, of_classes, offset, first, ones, cache })
+        Ok(Self { table, answers, of_classes, offset, queries, told, first, ones, cache })
     }
 
     /// What is learned: numbers, or those of classes.
@@ -138,11 +148,18 @@ impl<'a> BoostingChunk<'a> {
     }
 
     /// Rows that are held out, and others that have a weight.
-    fn divided(&self, setup: &Setup) -> (Vec<u32>, Vec<u32>) {
-        let counted = self.table.counted();
-        let Some(stop) = setup.params.early_stopping else { return (Vec::new(), counted.to_vec()) };
-        let drawn = drawn(setup.seed);
-        counted.iter().partition(|&&row| drawn.uniform(self.first + u64::from(row)) < stop.share)
+    fn divided(&self, setup: &Setup) -> Result<(Vec<u32>, Vec<u32>)> {
+        let divided = Divided { told: self.told.as_deref(), groups: self.groups(), first: self.firsts() };
+        divided.rows(self.table.counted(), self.y().len(), setup.params.early_stopping, setup.seed)
+    }
+
+    fn groups(&self) -> Option<&[Range<usize>]> {
+        self.queries.as_ref().map(|queries| &queries.rows[..])
+    }
+
+    /// The numbers of the first row and the first query among all.
+    fn firsts(&self) -> [u64; 2] {
+        [self.first, self.queries.as_ref().map_or(0, |queries| queries.first)]
     }
 
     /// Weights by which is learned, given those of all rows.
@@ -156,7 +173,7 @@ impl<'a> BoostingChunk<'a> {
     }
 
     fn truth<'t>(&'t self, weights: Option<&'t [f64]>) -> Truth<'t> {
-        Truth { y: self.y(), weights, ..Truth::default() }
+        Truth { y: self.y(), weights, groups: self.groups(), events: None }
     }
 
     fn begin(&self, balance: Option<&[f64]>, setup: &Setup, objective: &dyn Objective) -> Result<Begun> {
@@ -174,7 +191,10 @@ impl<'a> BoostingChunk<'a> {
             }
         }
         let all = self.weights(balance);
-        let (held_out, learned) = self.divided(setup);
+        if matches!(setup.params.loss, Loss::LambdaRank { .. }) {
+            self.truth(all.as_deref()).check_queries(self.first as usize)?;
+        }
+        let (held_out, learned) = self.divided(setup)?;
         let weights = self.learned_weights(all.as_deref(), &held_out, setup);
         let truth = self.truth(weights.as_deref());
         let of_all = self.truth(all.as_deref());
@@ -183,11 +203,9 @@ impl<'a> BoostingChunk<'a> {
             y: self.y()[row as usize],
             weight: of_all.weight(row as usize),
         };
-        let mut fingerprint = self.table.fingerprint_of_rows(&self.answers, self.first)?;
-        if let Some(offset) = &self.offset {
-            fingerprint =
-                fingerprint.wrapping_add(crate::continued::fingerprint_of_offsets(offset, self.first));
-        }
+        let of_more =
+            fingerprint_of_rows(self.offset.as_deref(), self.groups(), self.told.as_deref(), self.firsts());
+        let fingerprint = self.table.fingerprint_of_rows(&self.answers, self.first)?.wrapping_add(of_more);
         // Of answers that are not accepted sums may be anything.
         let sums = objective.start_sums(&truth).unwrap_or_default();
         Ok(Begun {
@@ -315,7 +333,7 @@ impl<'a> BoostingChunk<'a> {
         if let Some(offset) = &self.offset {
             scores.iter_mut().zip(&**offset).for_each(|(score, offset)| *score += offset);
         }
-        let (held_out, learned) = self.divided(setup);
+        let (held_out, learned) = self.divided(setup)?;
         let all_weights = self.weights(balance);
         let weights = self.learned_weights(all_weights.as_deref(), &held_out, setup);
         let (derivatives, fixed, units, nodes) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
@@ -364,19 +382,14 @@ impl<'a> BoostingChunk<'a> {
 
     /// The loss of rows that are learned from.
     fn loss(&self, cache: &Cache, objective: &dyn Objective) -> Option<Box<LossSum>> {
-        let truth = self.truth(cache.weights.as_deref());
-        let sum = objective.loss_sum(&truth, &cache.scores)?;
-        Some(Box::new(LossSum { sum, weights: truth.sum_of_weights(), rows: self.y().len() as u64 }))
+        LossSum::of(&self.truth(cache.weights.as_deref()), &cache.scores, objective)
     }
 
     /// The loss of rows that are held out.
     fn loss_held_out(&self, cache: &Cache, objective: &dyn Objective) -> Option<Box<LossSum>> {
-        let of = |all: &[f64]| cache.held_out.iter().map(|&row| all[row as usize]).collect::<Vec<f64>>();
-        let (y, weights) = (of(self.y()), cache.all_weights.as_deref().map(of));
-        let scores: Vec<f64> = cache.scores.chunks(self.y().len().max(1)).flat_map(of).collect();
-        let truth = Truth { y: &y, weights: weights.as_deref(), ..Truth::default() };
-        let sum = objective.loss_sum(&truth, &scores)?;
-        Some(Box::new(LossSum { sum, weights: truth.sum_of_weights(), rows: y.len() as u64 }))
+        let all = self.truth(cache.all_weights.as_deref());
+        let held_out = HeldOut::new(cache.held_out.clone(), &all, &cache.scores);
+        LossSum::of(&held_out.truth(), &held_out.scores, objective)
     }
 
     fn answered(

@@ -1,7 +1,8 @@
 //! From a table that lies in pieces to a model.
 
 use super::{BoostingChunk, BoostingTrainer};
-use crate::{BoostedModel, GradientBoosting};
+use crate::pipeline::task_of;
+use crate::{BoostedModel, GradientBoosting, Loss};
 use tilewise_base::{Model, Result, Rounds};
 use tilewise_tree::rounds::{BinnedColumns, BinnedPiece, Described, Grows};
 
@@ -11,13 +12,16 @@ impl Grows for GradientBoosting {
 
     const OFFSETS: bool = true;
 
+    fn ranks(&self) -> bool {
+        matches!(self.loss, Loss::LambdaRank { .. })
+    }
+
     fn trainer(&self, columns: &BinnedColumns, classes: Option<usize>, seed: u64) -> Result<BoostingTrainer> {
         BoostingTrainer::new(self, columns, classes, seed)
     }
 
     fn chunk(piece: BinnedPiece) -> Result<Self::Chunk> {
-        let BinnedPiece { table, answers, offset, first } = piece;
-        BoostingChunk::owned(table, answers, offset, first)
+        BoostingChunk::owned(piece)
     }
 
     fn partial(
@@ -27,7 +31,8 @@ impl Grows for GradientBoosting {
         BoostingTrainer::partial(request, chunk)
     }
 
-    fn model(self, trainer: BoostingTrainer, described: Described) -> Result<Box<dyn Model>> {
+    fn model(self, trainer: BoostingTrainer, mut described: Described) -> Result<Box<dyn Model>> {
+        described.task = task_of(self.loss, described.task, &described.roles)?;
         Ok(Box::new(BoostedModel::assembled(trainer.finish()?, described)?))
     }
 }

@@ -1,6 +1,7 @@
 //! What goes to chunks and comes back from them.
 
 use crate::GradientBoosting;
+use crate::held_out::check_counts;
 use crate::loss::{Derivatives, Objective, Truth};
 use serde::{Deserialize, Serialize};
 use tilewise_base::{Error, ExactSum, Result, pool};
@@ -82,6 +83,12 @@ pub(super) struct LossSum {
 }
 
 impl LossSum {
+    /// That of these rows at scores; `None` where a loss is no sum.
+    pub(super) fn of(truth: &Truth<'_>, scores: &[f64], objective: &dyn Objective) -> Option<Box<Self>> {
+        let sum = objective.loss_sum(truth, scores)?;
+        Some(Box::new(Self { sum, weights: objective.loss_weight(truth), rows: truth.y.len() as u64 }))
+    }
+
     fn merge(self, other: Self) -> Self {
         Self {
             sum: self.sum.merge(other.sum),
@@ -286,10 +293,9 @@ impl Begun {
         let mut places = self.places.clone();
         places.sort_unstable();
         each_row_once(places.into_iter(), rows)?;
-        if setup.params.early_stopping.is_some() && self.held_out.contains(&0) {
-            return Err(Error::Fit(
-                "there are too few rows to hold some out and to learn from others".into(),
-            ));
+        if setup.params.early_stopping.is_some() {
+            let [held_out, learned] = self.held_out;
+            check_counts(held_out, learned)?;
         }
         if self.classes != setup.classes {
             let named = |classes: Option<usize>| classes.map_or("numbers".into(), |n| format!("{n} classes"));
@@ -312,7 +318,10 @@ impl Begun {
 fn check(witnesses: &[Witness], objective: &dyn Objective) -> Result<()> {
     let y: Vec<f64> = witnesses.iter().map(|row| row.y).collect();
     let weights: Vec<f64> = witnesses.iter().map(|row| row.weight).collect();
-    objective.check(&Truth { y: &y, weights: Some(&weights), ..Truth::default() }).map_err(|e| match e {
+    // That chunks have whole queries they tell themselves.
+    let each: Vec<_> = (0..y.len()).map(|row| row..row + 1).collect();
+    let truth = Truth { y: &y, weights: Some(&weights), groups: Some(&each), events: None };
+    objective.check(&truth).map_err(|e| match e {
         Error::Cell { row, column, what } => {
             let row = witnesses.get(row).map_or(row, |witness| witness.row as usize);
             Error::Cell { row, column, what }

@@ -9,7 +9,8 @@ use tilewise_kernels::random::Philox;
 use tilewise_tree::rounds::{BinningTrainer, RawChunk};
 use tilewise_tree::{DecisionTree, Feature, MaxFeatures, Penalty, Splitter};
 
-/// Two columns of numbers with missing values and one of categories, what is learned, weights and offsets.
+/// Two columns of numbers with missing values and one of categories, what is learned, weights, offsets, queries, and rows that are
+/// held out.
 #[derive(Clone, Debug)]
 struct Problem {
     numbers: [Vec<f64>; 2],
@@ -17,6 +18,8 @@ struct Problem {
     answers: Answers,
     weights: Option<Vec<f64>>,
     offset: Option<Vec<f64>>,
+    queries: Option<Vec<Range<usize>>>,
+    held_out: Option<Vec<bool>>,
 }
 
 fn part<T: Clone>(all: &Option<Vec<T>>, rows: &Range<usize>) -> Option<Vec<T>> {
@@ -46,6 +49,11 @@ impl Problem {
             },
             weights: part(&self.weights, &rows),
             offset: part(&self.offset, &rows),
+            queries: self.queries.as_ref().map(|queries| {
+                let here = queries.iter().filter(|query| rows.start <= query.start && query.end <= rows.end);
+                here.map(|query| query.start - rows.start..query.end - rows.start).collect()
+            }),
+            held_out: part(&self.held_out, &rows),
         }
     }
 
@@ -57,7 +65,9 @@ impl Problem {
     }
 
     fn lesson(&self) -> Lesson<'_> {
-        Lesson { offset: self.offset.as_deref(), ..Lesson::new(&self.answers) }
+        let (offset, groups) = (self.offset.as_deref(), self.queries.as_deref());
+        let held_out = self.held_out.as_deref();
+        Lesson { offset, groups, held_out, ..Lesson::new(&self.answers) }
     }
 
     fn in_memory(&self, params: &GradientBoosting, bins: usize, seed: u64) -> Result<Fit<Boosted>> {
@@ -87,7 +97,10 @@ impl Problem {
         let tables = raw.iter().map(|raw| columns.table(raw)).collect::<Result<Vec<_>>>()?;
         let lessons: Vec<Lesson<'_>> = parts.iter().map(Self::lesson).collect();
         let chunks = starts.zip(tables.iter().zip(&lessons));
-        let chunks = chunks.map(|(start, (table, lesson))| BoostingChunk::new(table, lesson, start as u64));
+        let before = |row: usize| self.queries.iter().flatten().filter(|query| query.end <= row).count();
+        let chunks = chunks.map(|(start, (table, lesson))| {
+            BoostingChunk::new(table, lesson, [start as u64, before(start) as u64])
+        });
         let chunks = chunks.collect::<Result<Vec<_>>>()?;
         let mut trainer = BoostingTrainer::new(params, &columns, self.classes(), seed)?;
         let (mut count, mut bytes) = (0, 0);
@@ -128,8 +141,9 @@ fn problem() -> impl Strategy<Value = (Problem, Loss)> {
             prop::collection::vec(0_u32..40, rows),
             prop::option::of(prop::collection::vec(weight, rows)),
             prop::option::of(prop::collection::vec(-1.0..1.0, rows)),
+            prop::option::weighted(0.3, prop::collection::vec(prop::bool::weighted(0.3), rows)),
         )
-            .prop_map(move |(numbers, codes, y, weights, offset)| {
+            .prop_map(move |(numbers, codes, y, weights, offset, held_out)| {
                 let of_numbers =
                     |f: &dyn Fn(f64) -> f64| Answers::Numbers(y.iter().map(|&y| f(f64::from(y))).collect());
                 let answers = match loss {
@@ -142,7 +156,7 @@ fn problem() -> impl Strategy<Value = (Problem, Loss)> {
                     _ => of_numbers(&|y| (y - 20.0).max(0.0)),
                 };
                 let weights = weights.filter(|weights| weights.iter().any(|&weight| weight > 0.0));
-                (Problem { numbers, codes, answers, weights, offset }, loss)
+                (Problem { numbers, codes, answers, weights, offset, queries: None, held_out }, loss)
             })
     })
 }
@@ -155,7 +169,7 @@ fn told(fit: &Fit<Boosted>) -> String {
 proptest! {
     #[test]
     fn rounds_boost_the_model_of_memory(
-        (problem, loss) in problem(),
+        (mut problem, loss) in problem(),
         bins in prop::sample::select(vec![3, 255]),
         (growth, max_depth, max_leaves) in prop::sample::select(vec![
             (Growth::LeafWise, None, Some(6)), (Growth::LeafWise, Some(3), None), (Growth::DepthWise, None, Some(5)),
@@ -192,6 +206,9 @@ proptest! {
             },
             ..GradientBoosting::default()
         };
+        if params.early_stopping.is_none() {
+            problem.held_out = None;
+        }
         let rows = problem.rows();
         let mut ends: Vec<usize> = (1..=count).map(|i| i * rows / count).collect();
         if small {
@@ -217,6 +234,118 @@ proptest! {
     }
 }
 
+/// Queries of up to six rows, each of one weight, some of which are held out.
+fn ranked() -> impl Strategy<Value = Problem> {
+    let query = (
+        prop::collection::vec(([0_i32..5, -3..4], 0_u32..6, 0_u32..4), 1..7),
+        prop::sample::select(vec![0.0, 1.0, 1.0, 0.3]),
+        prop::bool::weighted(0.3),
+    );
+    let told = (prop::collection::vec(query, 1..30), any::<[bool; 2]>());
+    let told = told.prop_filter("a row counts", |(queries, [weighted, _])| {
+        queries.iter().any(|(rows, weight, _)| !rows.is_empty() && (!weighted || *weight > 0.0))
+    });
+    told.prop_map(|(queries, [weighted, held_out])| {
+        let rows: Vec<_> = queries.iter().flat_map(|(rows, ..)| rows).collect();
+        let of_rows = |f: &dyn Fn(usize) -> f64| -> Vec<f64> {
+            queries.iter().enumerate().flat_map(|(i, (rows, ..))| vec![f(i); rows.len()]).collect()
+        };
+        let mut end = 0;
+        let ranges = queries.iter().map(|(rows, ..)| {
+            end += rows.len();
+            end - rows.len()..end
+        });
+        Problem {
+            queries: Some(ranges.collect()),
+            numbers: [0, 1].map(|i| rows.iter().map(|(x, ..)| f64::from(x[i])).collect()),
+            codes: rows.iter().map(|(_, code, _)| *code).collect(),
+            answers: Answers::Numbers(rows.iter().map(|(.., y)| f64::from(*y)).collect()),
+            weights: weighted.then(|| of_rows(&|i| queries[i].1)),
+            offset: None,
+            held_out: held_out
+                .then(|| of_rows(&|i| f64::from(u8::from(queries[i].2))).iter().map(|&x| x == 1.0).collect()),
+        }
+    })
+}
+
+proptest! {
+    #[test]
+    fn rounds_rank_as_memory_does(
+        problem in ranked(),
+        truncation in prop::sample::select(vec![1_usize, 3, 30]),
+        early_stopping in prop::sample::select(vec![None, Some((1, 0.5)), Some((5, 0.3))]),
+        subsample in prop::sample::select(vec![1.0, 0.6]),
+        count in 1_usize..5,
+        forgets: bool,
+        seed: u64,
+    ) {
+        let problem = Problem { held_out: problem.held_out.clone().filter(|_| early_stopping.is_some()), ..problem };
+        let params = GradientBoosting {
+            loss: Loss::LambdaRank { truncation },
+            stages: 3,
+            early_stopping: early_stopping.map(|(patience, share)| EarlyStopping { patience, share }),
+            subsample,
+            tree: DecisionTree { min_samples_leaf: 2, max_leaves: Some(5), ..DecisionTree::default() },
+            ..GradientBoosting::default()
+        };
+        // Chunks end where queries do.
+        let queries = problem.queries.clone().unwrap();
+        let end = |i: usize| (i * queries.len() / count).checked_sub(1).map_or(0, |last| queries[last].end);
+        let ends: Vec<usize> = (1..=count).map(end).collect();
+        let ours = problem.in_rounds(&params, (255, seed), &ends, &|round, chunk| forgets && (round + chunk) % 3 == 0);
+        match problem.in_memory(&params, 255, seed) {
+            Ok(expected) => {
+                let (ours, ..) = ours.unwrap();
+                prop_assert_eq!(told(&ours), told(&expected));
+                prop_assert_eq!(ours.model, expected.model);
+            }
+            Err(e) => prop_assert_eq!(ours.err().map(|e| e.to_string()), Some(e.to_string())),
+        }
+    }
+}
+
+#[test]
+fn queries_and_rows_held_out_that_do_not_fit_are_refused_with_their_row() {
+    let ranks = GradientBoosting {
+        loss: Loss::LambdaRank { truncation: 30 },
+        early_stopping: Some(EarlyStopping { patience: 2, share: 0.5 }),
+        ..GradientBoosting::default()
+    };
+    let mut problem = large(60);
+    problem.answers = Answers::Numbers((0..60).map(|row| f64::from(row % 3)).collect());
+    let refused = |problem: &Problem, params: &GradientBoosting| {
+        let ours = problem.in_rounds(params, (255, 0), &[20, 60], &|_, _| false).err().map(|e| e.to_string());
+        let memory = problem.in_memory(params, 255, 0).err().map(|e| e.to_string());
+        assert_eq!(ours, memory);
+        ours.unwrap_or_default()
+    };
+    assert!(refused(&problem, &ranks).contains("a group column"));
+    problem.queries = Some((0..6).map(|query| 10 * query..10 * query + 10).collect());
+    problem.held_out = Some((0..60).map(|row| row >= 47).collect());
+    // The message counts rows from 1.
+    assert!(refused(&problem, &ranks).contains("row 48"), "{}", refused(&problem, &ranks));
+    let never = GradientBoosting { early_stopping: None, ..ranks.clone() };
+    assert!(refused(&problem, &never).contains("early_stopping"));
+    problem.held_out = Some(vec![true; 60]);
+    assert!(refused(&problem, &ranks).contains("too few rows"));
+    problem.held_out = None;
+    problem.weights = Some((0..60).map(|row| if row == 33 { 2.0 } else { 1.0 }).collect());
+    let message = refused(&problem, &ranks);
+    assert!(message.contains("row 34") && message.contains("that of row 31"), "{message}");
+    // What is held out is judged by those rows: they are not learned from, whatever is in them.
+    problem.weights = None;
+    let out: Vec<bool> = (0..60).map(|row| row >= 40).collect();
+    problem.held_out = Some(out);
+    let one = problem.in_memory(&ranks, 255, 0).unwrap();
+    assert_eq!(problem.in_rounds(&ranks, (255, 0), &[20, 60], &|_, _| false).unwrap().0.model, one.model);
+    problem.answers =
+        Answers::Numbers((0..60).map(|row| if row < 40 { f64::from(row % 3) } else { 0.0 }).collect());
+    let other = problem.in_memory(&ranks, 255, 0).unwrap();
+    assert_eq!(one.model.ensemble().trees(0)[0], other.model.ensemble().trees(0)[0]);
+    // Without a relevant row no order is wrong.
+    assert!(other.model.validation().iter().all(|&loss| loss == 0.0) && one.model.validation()[0] > 0.0);
+}
+
 /// Rows with noise, of which trees grow to their limits.
 fn large(rows: usize) -> Problem {
     let random = Philox::new(7, 3);
@@ -227,7 +356,7 @@ fn large(rows: usize) -> Problem {
     let y =
         (0..rows).map(|row| u32::from(a[row] * b[row] + 0.3 * noise[row] + f64::from(codes[row] % 3) > 1.0));
     let answers = Answers::Classes { y: y.collect(), classes: 2 };
-    Problem { numbers: [a, b], codes, answers, weights: None, offset: None }
+    Problem { numbers: [a, b], codes, answers, weights: None, offset: None, queries: None, held_out: None }
 }
 
 #[test]
@@ -295,11 +424,6 @@ fn what_is_no_sum_over_rows_is_refused_by_name() {
             &numbers,
             GradientBoosting { loss: Loss::Quantile { quantile: 0.3 }, ..default() },
             "loss: quantile:0.3",
-        ),
-        (
-            &numbers,
-            GradientBoosting { loss: Loss::LambdaRank { truncation: 9 }, ..default() },
-            "loss: lambda_rank:9",
         ),
         (&numbers, GradientBoosting { loss: Loss::Cox, ..default() }, "loss: cox"),
         (
@@ -383,7 +507,7 @@ fn figures_of_rounds() {
         let tables = raw.each_ref().map(|raw| binned.table(raw).unwrap());
         let binning = start.elapsed();
         let lessons = halves.each_ref().map(|(_, answers, _)| Lesson::new(answers));
-        let chunks = [0, 1].map(|i| BoostingChunk::new(&tables[i], &lessons[i], halves[i].2).unwrap());
+        let chunks = [0, 1].map(|i| BoostingChunk::new(&tables[i], &lessons[i], [halves[i].2, 0]).unwrap());
         let mut trainer = BoostingTrainer::new(&params, &binned, Some(2), 0).unwrap();
         let (mut count, mut bytes, mut asked) = (0, 0, 0);
         let [mut of_chunks, mut of_trainer] = [std::time::Duration::ZERO; 2];

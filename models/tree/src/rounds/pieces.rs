@@ -16,13 +16,14 @@ use crate::table::BinnedTable;
 use crate::training::{Answers, without_values};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
+use std::ops::Range;
 use tilewise_base::encoder::rounds::union;
 use tilewise_base::rounds::{Finishes, partial_bytes};
 use tilewise_base::target::SeenTarget;
 use tilewise_base::{
     Column, Dataset, Error, Field, Kind, Model, Result, Roles, Rounds, StoredTable, Task, pool, roles,
 };
-use xxhash_rust::xxh3::xxh3_128;
+use xxhash_rust::xxh3::{xxh3_64, xxh3_128};
 
 /// A piece of a table, and its place among all.
 #[derive(Clone, Copy)]
@@ -41,7 +42,20 @@ pub struct BinnedPiece {
     pub answers: Answers,
     /// Added to the first score, where there is such a column.
     pub offset: Option<Vec<f64>>,
+    /// Queries, where rows are ranked.
+    pub queries: Option<Queries>,
+    /// Which rows are held out, where there is such a column.
+    pub held_out: Option<Vec<bool>>,
     /// The number of its first row.
+    pub first: u64,
+}
+
+/// Whole queries, one after another.
+#[derive(Clone, Debug)]
+pub struct Queries {
+    /// The rows of each.
+    pub rows: Vec<Range<usize>>,
+    /// The number that the first has among all.
     pub first: u64,
 }
 
@@ -69,6 +83,11 @@ pub trait Grows: Send + Sized {
 
     /// Whether an offset column has a meaning.
     const OFFSETS: bool;
+
+    /// Whether rows are ranked within queries, which the group column tells. A query is never in two pieces.
+    fn ranks(&self) -> bool {
+        false
+    }
 
     /// A trainer for these columns, of so many classes, or numbers.
     ///
@@ -104,9 +123,24 @@ pub struct Request<R>(Ask<R>);
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
 enum Ask<R> {
-    Look { roles: Roles, inputs: Vec<String>, classify: Option<bool> },
-    Bin { roles: Roles, inputs: Vec<String>, places: Places, ask: BinningRequest },
-    Grow { plan: u128, bytes: Option<Vec<u8>>, ask: R },
+    /// `ranks`: queries are looked at.
+    Look {
+        roles: Roles,
+        inputs: Vec<String>,
+        classify: Option<bool>,
+        ranks: bool,
+    },
+    Bin {
+        roles: Roles,
+        inputs: Vec<String>,
+        places: Places,
+        ask: BinningRequest,
+    },
+    Grow {
+        plan: u128,
+        bytes: Option<Vec<u8>>,
+        ask: R,
+    },
 }
 
 /// What a piece answers.
@@ -130,6 +164,8 @@ type Places = BTreeMap<u64, u64>;
 struct Seen {
     /// Of each piece its number, how many rows, and the number of the first where that is known.
     pieces: Vec<(u64, u64, Option<u64>)>,
+    /// Of each piece its number and, where rows are ranked, a number for the name of each query.
+    queries: Vec<(u64, Vec<u64>)>,
     inputs: Vec<Found>,
     /// Whether an input has no value in any row.
     empty: Vec<bool>,
@@ -171,7 +207,7 @@ impl Seen {
         Piece { table, number }: Piece<'_>,
         roles: &Roles,
         inputs: &[String],
-        classify: Option<bool>,
+        (classify, ranks): (Option<bool>, bool),
     ) -> Result<Self> {
         let columns = inputs.iter().map(|name| dataset.column(name)).collect::<Result<Vec<_>>>()?;
         let found = |column: &&Column| match column.kind() {
@@ -181,12 +217,18 @@ impl Seen {
         };
         let weights = roles.weights_of_piece(dataset)?;
         roles.offsets(dataset)?;
+        roles.held_out(dataset)?;
+        let queries = match &roles.group {
+            Some(group) if ranks => names_of_queries(dataset, group)?,
+            _ => Vec::new(),
+        };
         let target = SeenTarget::of(dataset, roles.needed_target()?, classify, weights.as_deref())?;
         let is_empty = |(name, &column): (&String, &&Column)| {
             !without_values(std::slice::from_ref(name), &[column]).is_empty()
         };
         Ok(Self {
             pieces: vec![(number, dataset.rows() as u64, table.first())],
+            queries: vec![(number, queries)],
             inputs: columns.iter().map(found).collect(),
             empty: inputs.iter().zip(&columns).map(is_empty).collect(),
             target,
@@ -201,6 +243,7 @@ impl Seen {
         let merged = merged.map(|(j, (a, b))| a.merge(b).map_err(|e| format!("input {j} {e}")));
         self.inputs = merged.collect::<std::result::Result<_, _>>()?;
         self.pieces.extend(other.pieces);
+        self.queries.extend(other.queries);
         self.empty.iter_mut().zip(other.empty).for_each(|(a, b)| *a &= b);
         if self.target.is_numbers() != other.target.is_numbers() {
             return Err("the target is a number in one piece of the table and is not in another".into());
@@ -237,6 +280,41 @@ impl Seen {
         }
         Ok(places)
     }
+
+    /// The number of the first query of each piece.
+    fn first_queries(&self, group: &str) -> Result<Places> {
+        let places = self.places()?;
+        let mut pieces: Vec<_> =
+            self.queries.iter().filter(|(piece, _)| places.contains_key(piece)).collect();
+        pieces.sort_unstable_by_key(|(piece, _)| places[piece]);
+        let mut names: Vec<u64> = pieces.iter().flat_map(|(_, names)| names.iter().copied()).collect();
+        names.sort_unstable();
+        if names.windows(2).any(|pair| pair[0] == pair[1]) {
+            let what = "has rows of one query in two pieces of the table; all rows of a query in one piece, one after another, are \
+                        accepted";
+            return Err(Error::column(group, what));
+        }
+        let mut next = 0;
+        let of_piece = |(piece, names): &(u64, Vec<u64>)| {
+            let first = next;
+            next += names.len() as u64;
+            (*piece, first)
+        };
+        Ok(pieces.into_iter().map(of_piece).collect())
+    }
+}
+
+/// A number for each query, the same for those of the same name in whichever piece; that two names share one has a chance of one in 2^64.
+fn names_of_queries(dataset: &Dataset, group: &str) -> Result<Vec<u64>> {
+    let column = dataset.column(group)?;
+    let name = |rows: Range<usize>| match column {
+        Column::Categorical { codes, dictionary } => {
+            xxh3_64(dictionary[codes[rows.start] as usize].as_bytes())
+        }
+        // Adding 0 makes -0 and 0 one.
+        _ => xxh3_64(&(column.cell(rows.start) + 0.0).to_le_bytes()),
+    };
+    Ok(roles::queries(dataset, group)?.into_iter().map(name).collect())
 }
 
 /// What a piece needs to grow trees.
@@ -247,11 +325,13 @@ struct Plan {
     columns: BinnedColumns,
     classes: Option<Vec<String>>,
     places: Places,
+    /// The number of the first query of each piece, where rows are ranked.
+    queries: Option<Places>,
 }
 
 impl Plan {
     fn bin(&self, piece: Piece<'_>) -> Result<BinnedPiece> {
-        let Self { roles, inputs, columns, classes, places } = self;
+        let Self { roles, inputs, columns, classes, places, queries } = self;
         let dataset = piece.table.dataset()?;
         let first = first_of(places, piece, dataset.rows())?;
         let read = inputs.iter().map(|name| dataset.column(name)).collect::<Result<Vec<_>>>()?;
@@ -264,7 +344,15 @@ impl Plan {
             }
             None => Answers::Numbers(roles::numbers(&dataset, target)?),
         };
-        Ok(BinnedPiece { table, answers, offset: roles.offsets(&dataset)?, first })
+        let queries = match (queries, &roles.group) {
+            (Some(firsts), Some(group)) => {
+                let first = first_of(firsts, piece, dataset.rows())?;
+                Some(Queries { rows: roles::queries(&dataset, group)?, first })
+            }
+            _ => None,
+        };
+        let (offset, held_out) = (roles.offsets(&dataset)?, roles.held_out(&dataset)?);
+        Ok(BinnedPiece { table, answers, offset, queries, held_out, first })
     }
 }
 
@@ -311,10 +399,20 @@ impl<G: Grows> PiecesTrainer<G> {
         if let Some(offset) = roles.offset.as_ref().filter(|_| !G::OFFSETS) {
             return Err(Error::column(offset, "is an offset; a tree has no linear predictor to add it to"));
         }
+        if grows.ranks() && roles.group.is_none() {
+            return Err(Error::Fit(
+                "a ranking needs to know which rows are of one query: a group column".into(),
+            ));
+        }
         let max_bins = max_bins.into();
         max_bins.check()?;
         let (roles, stage) = (roles.clone(), Stage::Look);
         Ok(Self { grows, max_bins, classify, inputs, roles, seed, stage })
+    }
+
+    /// The column of queries, where rows are ranked.
+    fn ranked_by(&self) -> Option<&str> {
+        self.roles.group.as_deref().filter(|_| self.grows.ranks())
     }
 
     fn grow(&self, seen: Box<Seen>, binning: BinningTrainer) -> Result<Stage<G::Trainer>> {
@@ -322,7 +420,8 @@ impl<G: Grows> PiecesTrainer<G> {
         let trainer = self.grows.trainer(&columns, seen.target.classes().map(<[String]>::len), self.seed)?;
         let (roles, inputs) = (self.roles.clone(), self.inputs.clone());
         let classes = seen.target.classes().map(<[String]>::to_vec);
-        let plan = Plan { roles, inputs, columns, classes, places: seen.places()? };
+        let queries = self.ranked_by().map(|group| seen.first_queries(group)).transpose()?;
+        let plan = Plan { roles, inputs, columns, classes, places: seen.places()?, queries };
         let bytes = pool::to_bytes(&plan)?;
         Ok(Stage::Grow { seen, plan: xxh3_128(&bytes), bytes, told: false, trainer: Box::new(trainer) })
     }
@@ -356,7 +455,7 @@ impl<G: Grows> Rounds for PiecesTrainer<G> {
     fn request(&self) -> Option<Self::Request> {
         let (roles, inputs) = (self.roles.clone(), self.inputs.clone());
         Some(Request(match &self.stage {
-            Stage::Look => Ask::Look { roles, inputs, classify: self.classify },
+            Stage::Look => Ask::Look { roles, inputs, classify: self.classify, ranks: self.grows.ranks() },
             Stage::Bin(seen, trainer) => {
                 Ask::Bin { roles, inputs, places: seen.places().ok()?, ask: trainer.request()? }
             }
@@ -370,9 +469,9 @@ impl<G: Grows> Rounds for PiecesTrainer<G> {
 
     fn partial(request: &Self::Request, &piece: &Piece<'_>) -> Result<Self::Partial> {
         Ok(Partial(match &request.0 {
-            Ask::Look { roles, inputs, classify } => {
+            Ask::Look { roles, inputs, classify, ranks } => {
                 let dataset = piece.table.dataset()?;
-                let seen = Seen::of(&dataset, piece, roles, inputs, *classify);
+                let seen = Seen::of(&dataset, piece, roles, inputs, (*classify, *ranks));
                 Answer::Seen(Box::new(seen.map_err(|e| numbered(e, piece.table.first()))?))
             }
             Ask::Bin { roles, inputs, places, ask } => {
@@ -385,11 +484,16 @@ impl<G: Grows> Rounds for PiecesTrainer<G> {
             }
             Ask::Grow { plan, bytes, ask } => {
                 let made = || {
-                    let made = |bytes: &Vec<u8>| G::chunk(pool::from_bytes::<Plan>(bytes)?.bin(piece)?);
+                    let made = |bytes: &Vec<u8>| {
+                        let plan = pool::from_bytes::<Plan>(bytes)?;
+                        let chunk = G::chunk(plan.bin(piece)?).map_err(|e| plan.roles.named(e))?;
+                        Ok((plan.roles, chunk))
+                    };
                     bytes.as_ref().map(made).transpose()
                 };
-                match piece.table.kept::<G::Chunk>(*plan, made)? {
-                    Some(chunk) => Answer::Grown(G::partial(ask, &chunk)?),
+                // With the names of columns, for what is told of them.
+                match piece.table.kept::<(Roles, G::Chunk)>(*plan, made)? {
+                    Some(kept) => Answer::Grown(G::partial(ask, &kept.1).map_err(|e| kept.0.named(e))?),
                     None => Answer::Missed,
                 }
             }
@@ -414,6 +518,7 @@ impl<G: Grows> Rounds for PiecesTrainer<G> {
             (Answer::Failed(e), _) => return Err(Error::Fit(e)),
             (Answer::Seen(seen), Stage::Look) if seen.inputs.len() == self.inputs.len() => {
                 seen.places()?;
+                self.ranked_by().map(|group| seen.first_queries(group)).transpose()?;
                 seen.target.check(self.roles.needed_target()?, self.roles.weight.as_deref())?;
                 self.stage = Stage::Bin(seen, Box::new(BinningTrainer::new(self.max_bins, self.seed)?));
             }
