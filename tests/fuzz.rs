@@ -115,7 +115,15 @@ fn models() -> Vec<(String, Vec<u8>)> {
         let model = train(family, &data, &roles, &parsed, &Context::default()).unwrap();
         (format!("{family} {target} {}", settings.join(" ")), model.to_bytes().unwrap())
     };
-    cases.map(model).into_iter().chain(more_models()).chain(imported()).collect()
+    let models: Vec<_> = cases.map(model).to_vec();
+    // The same networks with weights of 8 bits.
+    let quantised = |(name, bytes): &(String, Vec<u8>)| {
+        let model = load_bytes(bytes).unwrap().quantised(&data).unwrap();
+        (format!("quantised {name}"), model.to_bytes().unwrap())
+    };
+    let quantised: Vec<_> =
+        models.iter().filter(|(name, _)| name.starts_with("network")).map(quantised).collect();
+    models.into_iter().chain(quantised).chain(more_models()).chain(imported()).collect()
 }
 
 /// Models of other libraries as we keep them: numbers, classes, categories that are numbers and text, cells of 0 that are missing.
@@ -356,7 +364,9 @@ fn reassembled(bytes: &[u8], other: &[u8], draw: &mut Draw) -> Vec<u8> {
                 parts.tensors.retain(|old| old.name != tensor.name);
                 parts.tensors.push(tensor);
             }
-            4 => parts.tensors[i].dtype = (*draw.one_of(&["F64", "F32", "U32", "I32", "U8"])).to_owned(),
+            4 => {
+                parts.tensors[i].dtype = (*draw.one_of(&["F64", "F32", "U32", "I32", "U8", "I8"])).to_owned()
+            }
             5 | 6 => resized(&mut parts.tensors[i], draw),
             7..=10 => renumbered(&mut parts.tensors[i], draw),
             _ => edited(&mut parts.metadata, &other.metadata, draw),

@@ -3,8 +3,11 @@
 #[path = "support/run.rs"]
 mod run;
 
-use run::{Folder, fails, people, works};
+use run::{Folder, fails, people, text, works};
+use std::fs;
 use std::path::Path;
+use std::process::Command;
+use tilewise_kernels::simd::Isa;
 
 fn digits() -> String {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("data/digits.csv").display().to_string()
@@ -107,5 +110,70 @@ fn layers_that_cannot_be_are_told_by_part_or_by_place() {
     fails(
         &[&train[..], &["--set", "image=1x1x3", "--set", "layers=conv2x1"]].concat(),
         &["\"job\"", "pixels"],
+    );
+}
+
+#[test]
+fn networks_are_quantised_and_used_as_any_model() {
+    let folder = Folder::new("quantised");
+    let data = folder.file("people.csv", people(&["age", "job", "member", "price", "class"]));
+    let (price, class) = (folder.path("price.safetensors"), folder.path("class.safetensors"));
+    let settings = ["--set", "hidden=128,64", "--set", "epochs=30", "--data", &data];
+    for (target, other, out) in [("price", "class", &price), ("class", "price", &class)] {
+        let train = ["train", "--model", "network", "--target", target, "--ignore", other, "--out", out];
+        works(&[&train[..], &settings].concat());
+    }
+    let small = folder.path("small.safetensors");
+    let quantise = |model: &str, data: &str, threads: &str| {
+        works(&["quantise", "--model", model, "--data", data, "--out", &small, "--threads", threads])
+    };
+    let told = quantise(&price, &data, "1");
+    for part in ["by 60 rows", "before", "after", "change", "RMSE", "R2", "file", "answers differ by"] {
+        assert!(told.contains(part), "{part:?} is not in\n{told}");
+    }
+    let bytes = fs::read(&small).unwrap();
+    assert!(2 * bytes.len() < fs::read(&price).unwrap().len(), "{told}");
+    assert!(quantise(&price, &data, "3") == told && fs::read(&small).unwrap() == bytes);
+    // The measure that was told is that of the new file.
+    let measured = works(&["evaluate", "--model", &small, "--data", &data]);
+    let number = |text: &str, column: usize| {
+        let line = text.lines().find(|line| line.trim().starts_with("RMSE")).unwrap();
+        line.split_whitespace().nth(column).unwrap().to_owned()
+    };
+    assert_eq!(number(&measured, 1), number(&told, 2));
+    assert!(works(&["inspect", "--model", &small]).contains("weights of 8 bits"));
+    // The same text on every set of instructions.
+    let answers = works(&["predict", "--model", &small, "--data", &data]);
+    for isa in Isa::available() {
+        let args = ["predict", "--model", &small, "--data", &data];
+        let output = Command::new(env!("CARGO_BIN_EXE_tilewise"))
+            .args(args)
+            .env("TILEWISE_ISA", isa.name())
+            .output()
+            .unwrap();
+        assert_eq!(text(&output.stdout), answers, "{}", isa.name());
+    }
+    let told = quantise(&class, &data, "2");
+    for part in ["log loss", "accuracy", "the class is the same in", "of 60 rows"] {
+        assert!(told.contains(part), "{part:?} is not in\n{told}");
+    }
+    let answers = works(&["predict", "--model", &small, "--data", &data, "--proba"]);
+    assert!(answers.starts_with("prediction,cheap,dear\n"), "{answers}");
+    let bare = folder.file("bare.csv", people(&["member", "job", "age"]));
+    fails(&["quantise", "--model", &class, "--data", &bare, "--out", &small], &["bare.csv", "\"class\""]);
+    fails(
+        &["quantise", "--model", &small, "--data", &data, "--out", &folder.path("again")],
+        &["small.safetensors", "8 bits already"],
+    );
+    fails(&["export", "--model", &small, "--to", "onnx", "--out", &folder.path("m.onnx")], &["of 8 bits"]);
+    fails(
+        &["quantise", "--model", &class, "--data", &data, "--out", &class],
+        &["--out is the file of --model"],
+    );
+    let tree = folder.path("tree.safetensors");
+    works(&["train", "--model", "tree", "--target", "price", "--data", &data, "--out", &tree]);
+    fails(
+        &["quantise", "--model", &tree, "--data", &data, "--out", &small],
+        &["tree.safetensors", "family \"tree\"", "that of network has"],
     );
 }

@@ -1,4 +1,4 @@
-//! Gradients against central differences, optimisers against PyTorch, bits over threads, files of ONNX, bad input.
+//! Gradients against central differences, optimisers against PyTorch, bits over threads, files of ONNX, products of bytes, bad input.
 
 mod embedding;
 mod going_on;
@@ -8,5 +8,6 @@ mod images;
 mod networks;
 mod onnx;
 mod promises;
+mod quantised;
 mod text;
 mod twin;
