@@ -30,6 +30,13 @@ fn categories_are_embedded_stored_and_inspected() {
     );
     let answers = works(&["predict", "--model", &model, "--data", &data]);
     assert!(answers.lines().skip(1).all(|line| line.parse::<f64>().is_ok_and(f64::is_finite)));
+    // Blocks around sums.
+    works(&[&train[..], &["--set", "layers=9,layernorm,res(5,9)", "--set", "epochs=1"]].concat());
+    let told = works(&["inspect", "--model", &model]);
+    assert!(
+        told.contains("1: layer norm")
+            && told.contains("3: residual (dense, 5 outputs; relu; dense, 9 outputs)")
+    );
     // Another width is another table.
     works(
         &[&train[..], &["--set", "embedding=2", "--set", "embedding_width=7", "--set", "epochs=1"]].concat(),
@@ -101,6 +108,7 @@ fn layers_that_cannot_be_are_told_by_part_or_by_place() {
         (&["image=1x8x9", "layers=conv16x3"], &["image", "1x8x9", "64 columns"]),
         (&["image=1x8x8", "layers=pool2,pool2,pool2,pool2"], &["layer 4 (max pool", "1 x 1 x 1"]),
         (&["hidden=20", "layers=30"], &["hidden", "layers"]),
+        (&["layers=30,res(30,20)"], &["layer 2 (residual", "20 columns of 30"]),
     ] {
         let sets: Vec<&str> = settings.iter().flat_map(|setting| ["--set", setting]).collect();
         fails(&[&train[..], &sets].concat(), parts);

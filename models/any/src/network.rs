@@ -27,7 +27,7 @@ const LAYERS: Setting = Setting {
     key: "layers",
     default: "hidden",
     accepted: PARTS,
-    doc: "layers in place of hidden, divided by commas, such as conv16x3,norm,pool2,conv32x3,norm,pool2,64; or none",
+    doc: "layers in place of hidden, divided by commas, such as conv16x3,norm,pool2,conv32x3,norm,pool2,64 or 128,layernorm,res(128,128); or none",
 };
 const IMAGE: Setting = Setting {
     key: "image",
@@ -299,12 +299,21 @@ fn body(settings: &Settings, function: Function, dropout: f64) -> Result<Option<
         }
         text => layers_of(text, size, function, dropout)?,
     };
-    if dropout > 0.0 && !body.iter().any(|layer| matches!(layer, Layer::Dropout { .. })) {
+    if dropout > 0.0 && !body.iter().any(drops) {
         let what =
             "it comes behind widths of dense layers, and layers have none; write dropoutR between them";
         return Err(Error::parameter(DROPOUT.key, dropout, what));
     }
     Ok(Some(body))
+}
+
+/// Whether it is a dropout, or has one inside.
+fn drops(layer: &Layer) -> bool {
+    match layer {
+        Layer::Dropout { .. } => true,
+        Layer::Residual { layers } => layers.iter().any(drops),
+        _ => false,
+    }
 }
 
 fn embedding(settings: &Settings) -> Result<Option<Embedded>> {
