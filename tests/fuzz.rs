@@ -10,6 +10,7 @@ use crate::hostile_files::answers_or_refuses;
 use crate::surgery::{Parts, Tensor, resummed};
 use serde_json::{Value, json};
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::Path;
 use std::time::{Duration, Instant};
 use tilewise_base::{Column, Context, Dataset, Roles};
 use tilewise_kernels::parallel;
@@ -140,7 +141,13 @@ fn imported() -> Vec<(String, Vec<u8>)> {
     };
     let models: Vec<_> = crate::fuzz_foreign::files().into_iter().filter_map(of).collect();
     assert_eq!(models.len(), kept.len());
-    models
+    // Networks of ONNX, whose layers are told by themselves.
+    let golden = Path::new(env!("CARGO_MANIFEST_DIR")).join("../models/network/tests/golden/imported");
+    let network = |name: &str| {
+        let model = load_bytes(&std::fs::read(golden.join(name)).unwrap()).unwrap();
+        (name.to_owned(), model.to_bytes().unwrap())
+    };
+    models.into_iter().chain(["rows.onnx", "functions.onnx"].map(network)).collect()
 }
 
 /// Trees that start from more values: one for each leaf, and cells whose codes are two bytes.

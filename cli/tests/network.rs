@@ -185,3 +185,49 @@ fn networks_are_quantised_and_used_as_any_model() {
         &["tree.safetensors", "family \"tree\"", "that of network has"],
     );
 }
+
+#[test]
+fn networks_of_onnx_are_used_as_any_model() {
+    let folder = Folder::new("onnx");
+    let golden = Path::new(env!("CARGO_MANIFEST_DIR")).join("../models/network/tests/golden/imported");
+    let model = golden.join("rows.onnx").display().to_string();
+    let (mut data, mut expected) = ("x0,x1,x2,x3,x4,x5,class\n".to_owned(), Vec::new());
+    for line in fs::read_to_string(golden.join("answers.csv")).unwrap().lines() {
+        if let Some(numbers) = line.strip_prefix("rows,") {
+            let numbers: Vec<&str> = numbers.split(',').collect();
+            data += &format!("{},{}\n", numbers[..6].join(","), expected.len() % 3);
+            expected.push(numbers[6..].iter().map(|y| y.parse::<f64>().unwrap()).collect::<Vec<_>>());
+        }
+    }
+    let data = folder.file("rows.csv", data);
+    let predicted = |model: &str| works(&["predict", "--model", model, "--data", &data, "--proba"]);
+    let answers = predicted(&model);
+    assert!(answers.starts_with("prediction,0,1,2\n") && expected.len() == 6, "{answers}");
+    for (line, theirs) in answers.lines().skip(1).zip(&expected) {
+        let ours = line.split(',').skip(1).map(|y| y.parse::<f64>().unwrap());
+        assert!(ours.zip(theirs).all(|(a, b)| (a - b).abs() < 1e-5), "{line}: {theirs:?}");
+    }
+    let told = works(&["inspect", "--model", &model]);
+    for part in ["one of 3 classes: 0, 1, 2", "x5", "1: gelu", "residual", "read from a file of ONNX"] {
+        assert!(told.contains(part), "{part:?} is not in\n{told}");
+    }
+    // As a file of ours with weights of 8 bits, and as ONNX again, with what comes before and behind.
+    let small = folder.path("small.safetensors");
+    let told = works(&["quantise", "--model", &model, "--data", &data, "--target", "class", "--out", &small]);
+    assert!(told.contains("the class is the same in"), "{told}");
+    assert!(predicted(&small).starts_with("prediction,0,1,2\n"));
+    assert!(works(&["inspect", "--model", &small]).contains("weights of 8 bits"));
+    let whole = folder.path("whole.onnx");
+    works(&["export", "--model", &model, "--to", "onnx", "--out", &whole]);
+    fails(
+        &["predict", "--model", &whole, "--data", &data],
+        &["whole.onnx", "outputs [\"label\", \"probabilities\"]"],
+    );
+    // Several numbers.
+    let images = golden.join("images.onnx").display().to_string();
+    let names: Vec<String> = (0..112).map(|i| format!("x{i}")).collect();
+    let zeros = folder.file("zeros.csv", format!("{}\n{}\n", names.join(","), vec!["0"; 112].join(",")));
+    assert!(works(&["predict", "--model", &images, "--data", &zeros]).starts_with("y0,y1,y2\n"));
+    let gone = folder.file("gone.csv", fs::read_to_string(&data).unwrap() + ",1,1,1,1,1,0\n");
+    fails(&["predict", "--model", &model, "--data", &gone], &["gone.csv", "\"x0\"", "missing"]);
+}

@@ -23,7 +23,7 @@ Measures before and after are those of the same rows; rows that were not used fo
 #[derive(Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Quantise {
-    /// The model file of a network
+    /// The model file of a network, ours or ONNX
     #[arg(long, value_name = "FILE")]
     model: PathBuf,
     /// Where the quantised model goes
@@ -56,6 +56,10 @@ impl Quantise {
     fn quantise(&self) -> Result<(String, Vec<u8>), Failure> {
         let before = load(&self.model)?;
         let targets = Targets(&self.target).of_model(&*before);
+        if targets.is_empty() {
+            let what = "the model does not know what its target was called; give --target the column with the answers";
+            return Err(Failure::Told(format!("{}: {what}", self.model.display())));
+        }
         let storage = self.memory.storage()?;
         let wanted: Vec<&str> = targets.iter().map(String::as_str).collect();
         let table = self.table.read_for(before.inputs(), None, &wanted, storage.clone())?;

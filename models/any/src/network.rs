@@ -4,6 +4,7 @@ use crate::family::{TASK, task};
 use crate::linear::NOT_NEGATIVE;
 use crate::{Family, Format, Purpose, Setting, Settings};
 use tilewise_base::{Error, Result};
+use tilewise_gbdt::export::Exported;
 use tilewise_network::pipeline::{Embedded, Parameters, Pipeline};
 use tilewise_network::{
     Function, Initialiser, Layer, Optimiser, PARTS, Plateau, Schedule, Training, layers_of,
@@ -197,11 +198,16 @@ pub(crate) static NETWORK: Family = Family {
     },
     load: |file| Ok(Box::new(Pipeline::from_file(file)?)),
     pieces: None,
-    exported: Some(|file, format| match format {
-        Format::Onnx => Pipeline::from_file(file)?.to_onnx(),
-        other => Err(Error::parameter("to", other, "of networks onnx is")),
-    }),
+    exported: Some(|file, format| exported(&Pipeline::from_file(file)?, format)),
 };
+
+/// The model in a format of others.
+pub(crate) fn exported(model: &Pipeline, format: Format) -> Result<Exported> {
+    match format {
+        Format::Onnx => model.to_onnx(),
+        other => Err(Error::parameter("to", other, "of networks onnx is")),
+    }
+}
 
 fn parameters(settings: &Settings) -> Result<Parameters> {
     let share = |setting: &Setting| settings.number(setting, |x| (0.0..1.0).contains(&x));

@@ -6,6 +6,7 @@ mod checkpoint;
 mod compiled;
 mod embedding;
 mod function;
+mod import;
 mod initialise;
 mod layer;
 mod loss;
@@ -28,6 +29,7 @@ mod window;
 
 pub use embedding::{Lookup, usual_width};
 pub use function::Function;
+pub use import::Imported;
 pub use initialise::Initialiser;
 pub use layer::Layer;
 pub use loss::{Loss, Targets};

@@ -234,7 +234,7 @@ impl Pipeline {
             let y = graph.add("Add", &[&y, &mean], None, vec![]);
             let prediction = "prediction";
             graph.add("Cast", &[&y], Some(prediction), vec![Attribute::int("to", FLOAT.into())]);
-            graph.output.push(ValueInfo::rows(prediction, FLOAT, Some(1)));
+            graph.output.push(ValueInfo::rows(prediction, FLOAT, Some(self.outputs())));
         }
         let bytes = file(graph, VERSION, self.inputs(), &self.targets())?;
         let mut notes = vec!["cells and answers are f32".to_owned(), COLUMNS.to_owned()];

@@ -2,6 +2,10 @@
 //!
 //! Numbers are standardised, categories one-hot or embedded; a target of numbers is standardised inside, and answers are scaled back. Weights are `f32`.
 
+mod imported;
+
+pub use imported::is_onnx;
+
 use crate::plan::Plan;
 use crate::{
     Function, Initialiser, Layer, Lookup, Loss, Network, Predictor, QuantisedNetwork, Rows, Targets,
@@ -34,7 +38,7 @@ pub struct Parameters {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub embedding: Option<Embedded>,
     /// All layers but the last dense one, in place of `hidden`, `function` and `dropout`. Where the first one says that rows are
-    /// images, their pixels are standardised by channel, not each by itself.
+    /// images, their pixels are standardised by channel, not each by itself. Of a network that was read from ONNX really all.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub body: Option<Vec<Layer>>,
     /// Behind each of them.
@@ -74,6 +78,8 @@ struct Scale {
 /// A trained network with the encoding of its inputs.
 pub struct Pipeline {
     parameters: Parameters,
+    /// Whether `body` of the parameters is all layers, the last one too.
+    whole: bool,
     encoder: Encoder,
     engine: Engine,
     scale: Scale,
@@ -239,7 +245,8 @@ impl Pipeline {
         // With the batch that was taken, so that a fit with what the file tells is the same.
         let (target, parameters) = (target.to_owned(), Parameters { training, ..parameters.clone() });
         let engine = Engine::Floats(Predictor::new(fit.model)?);
-        Ok(Self { parameters, encoder, engine, scale, target, task, seed: context.seed, report })
+        let seed = context.seed;
+        Ok(Self { parameters, whole: false, encoder, engine, scale, target, task, seed, report })
     }
 
     /// Reads a model from its file.
@@ -250,8 +257,10 @@ impl Pipeline {
         let parameters: Parameters = file.metadata("params")?;
         let encoder: Encoder = file.metadata("encoder")?;
         let (task, scale): (Task, Scale) = (file.metadata("task")?, file.metadata("scale")?);
+        let whole = file.optional("whole")?.unwrap_or(false);
         let outputs = match &task {
             Task::Regression => 1,
+            Task::Outputs { .. } if whole && task.several().is_some() => task.outputs(),
             Task::Classification { classes } if classes.len() >= 2 => classes.len(),
             _ => return Err(file.error("its task is not one of a network")),
         };
@@ -262,12 +271,20 @@ impl Pipeline {
             return Err(file.error("the scale of its target is not finite"));
         }
         let refuse = |e: Error| file.error(e.to_string());
-        let (inputs, layers) = (encoder.width(), parameters.layers(&encoder, outputs));
+        let inputs = encoder.width();
+        let layers = match &parameters.body {
+            Some(body) if whole => body.clone(),
+            _ => parameters.layers(&encoder, outputs),
+        };
+        let plan = Plan::new(inputs, &layers).map_err(refuse)?;
+        if !plan.answers(outputs) {
+            return Err(file.error(format!("its layers do not give rows of {outputs} numbers")));
+        }
         let engine = match file.optional::<String>("precision")?.as_deref() {
             None => {
                 // Every tensor's shape is compared before memory is taken for all of them.
-                Plan::new(inputs, &layers).map_err(refuse)?.check(file)?;
-                let mut network = Network::new(inputs, &layers, Initialiser::Auto, 0).map_err(refuse)?;
+                plan.check(file)?;
+                let mut network = Network::zeros(inputs, &layers, plan);
                 network.set_tensors(|name, shape| file.tensor_f32(name, shape)).map_err(refuse)?;
                 Engine::Floats(Predictor::new(network)?)
             }
@@ -277,7 +294,7 @@ impl Pipeline {
         let (target, report) = (file.metadata("target")?, file.metadata("report")?);
         // Files of before it was kept have none.
         let seed = file.optional("seed")?.unwrap_or_default();
-        Ok(Self { parameters, encoder, engine, scale, target, task, seed, report })
+        Ok(Self { parameters, whole, encoder, engine, scale, target, task, seed, report })
     }
 
     /// The network behind the encoder; nothing where its weights are of 8 bits.
@@ -478,6 +495,9 @@ impl Model for Pipeline {
             "target": self.target,
             "task": self.task,
         });
+        if self.whole {
+            metadata["whole"] = true.into();
+        }
         match &self.engine {
             Engine::Floats(predictor) => {
                 let tensors = predictor.network().tensors().into_iter();
@@ -501,9 +521,10 @@ impl Model for Pipeline {
         let x: Vec<f32> = self.encoder.encode(calibration)?.into_iter().map(|x| x as f32).collect();
         let x = MatRef::new(&x, calibration.rows(), self.encoder.width())?;
         let engine = Engine::Bytes(QuantisedNetwork::new(network, x)?);
-        let Self { parameters, encoder, scale, target, task, seed, report, .. } = self;
+        let Self { parameters, whole, encoder, scale, target, task, seed, report, .. } = self;
         Ok(Box::new(Self {
             parameters: parameters.clone(),
+            whole: *whole,
             encoder: encoder.clone(),
             engine,
             scale: *scale,

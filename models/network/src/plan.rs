@@ -244,6 +244,11 @@ impl Plan {
         self.per_row.saturating_mul(rows).saturating_add((self.slots.len() + 1) * ALIGN)
     }
 
+    /// Whether the result is rows of so many numbers, and no images.
+    pub(crate) fn answers(&self, outputs: usize) -> bool {
+        self.outputs() == outputs && self.slots[self.last()].image.is_none()
+    }
+
     pub(crate) fn outputs(&self) -> usize {
         self.slots[self.last()].width
     }

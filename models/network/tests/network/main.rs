@@ -5,6 +5,7 @@ mod going_on;
 mod golden_numbers;
 mod gradients;
 mod images;
+mod import;
 mod networks;
 mod onnx;
 mod promises;
