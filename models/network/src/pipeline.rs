@@ -271,6 +271,10 @@ impl Pipeline {
             return Err(file.error("the scale of its target is not finite"));
         }
         let refuse = |e: Error| file.error(e.to_string());
+        // A width takes a few bytes of a file and what is made of it hundreds, so each must have its tensor.
+        if parameters.body.is_none() && parameters.hidden.len() > file.tensors().count() {
+            return Err(file.error("it has fewer tensors than hidden layers"));
+        }
         let inputs = encoder.width();
         let layers = match &parameters.body {
             Some(body) if whole => body.clone(),
@@ -288,7 +292,10 @@ impl Pipeline {
                 network.set_tensors(|name, shape| file.tensor_f32(name, shape)).map_err(refuse)?;
                 Engine::Floats(Predictor::new(network)?)
             }
-            Some(INT8) => Engine::Bytes(QuantisedNetwork::from_file(file, inputs, &layers)?),
+            Some(INT8) => {
+                drop(plan);
+                Engine::Bytes(QuantisedNetwork::from_file(file, inputs, &layers)?)
+            }
             Some(other) => return Err(file.error(format!("its precision is {other:?}; {INT8:?} is known"))),
         };
         let (target, report) = (file.metadata("target")?, file.metadata("report")?);
