@@ -10,6 +10,7 @@ use crate::hostile_files::answers_or_refuses;
 use crate::surgery::{Parts, Tensor, resummed};
 use serde_json::{Value, json};
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::Path;
 use std::time::{Duration, Instant};
 use tilewise_base::{Column, Context, Dataset, Roles};
 use tilewise_kernels::parallel;
@@ -115,7 +116,15 @@ fn models() -> Vec<(String, Vec<u8>)> {
         let model = train(family, &data, &roles, &parsed, &Context::default()).unwrap();
         (format!("{family} {target} {}", settings.join(" ")), model.to_bytes().unwrap())
     };
-    cases.map(model).into_iter().chain(more_models()).chain(imported()).collect()
+    let models: Vec<_> = cases.map(model).to_vec();
+    // The same networks with weights of 8 bits.
+    let quantised = |(name, bytes): &(String, Vec<u8>)| {
+        let model = load_bytes(bytes).unwrap().quantised(&data).unwrap();
+        (format!("quantised {name}"), model.to_bytes().unwrap())
+    };
+    let quantised: Vec<_> =
+        models.iter().filter(|(name, _)| name.starts_with("network")).map(quantised).collect();
+    models.into_iter().chain(quantised).chain(more_models()).chain(imported()).collect()
 }
 
 /// Models of other libraries as we keep them: numbers, classes, categories that are numbers and text, cells of 0 that are missing.
@@ -132,7 +141,13 @@ fn imported() -> Vec<(String, Vec<u8>)> {
     };
     let models: Vec<_> = crate::fuzz_foreign::files().into_iter().filter_map(of).collect();
     assert_eq!(models.len(), kept.len());
-    models
+    // Networks of ONNX, whose layers are told by themselves.
+    let golden = Path::new(env!("CARGO_MANIFEST_DIR")).join("../models/network/tests/golden/imported");
+    let network = |name: &str| {
+        let model = load_bytes(&std::fs::read(golden.join(name)).unwrap()).unwrap();
+        (name.to_owned(), model.to_bytes().unwrap())
+    };
+    models.into_iter().chain(["rows.onnx", "functions.onnx"].map(network)).collect()
 }
 
 /// Trees that start from more values: one for each leaf, and cells whose codes are two bytes.
@@ -356,7 +371,9 @@ fn reassembled(bytes: &[u8], other: &[u8], draw: &mut Draw) -> Vec<u8> {
                 parts.tensors.retain(|old| old.name != tensor.name);
                 parts.tensors.push(tensor);
             }
-            4 => parts.tensors[i].dtype = (*draw.one_of(&["F64", "F32", "U32", "I32", "U8"])).to_owned(),
+            4 => {
+                parts.tensors[i].dtype = (*draw.one_of(&["F64", "F32", "U32", "I32", "U8", "I8"])).to_owned()
+            }
             5 | 6 => resized(&mut parts.tensors[i], draw),
             7..=10 => renumbered(&mut parts.tensors[i], draw),
             _ => edited(&mut parts.metadata, &other.metadata, draw),

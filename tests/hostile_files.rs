@@ -16,7 +16,7 @@ const SLACK: usize = 16 * 1024;
 
 fn models() -> Vec<(&'static str, Vec<u8>)> {
     // Without a target for those that need none.
-    let cases: [(_, _, _, &[&str]); 15] = [
+    let cases: [(_, _, _, &[&str]); 16] = [
         ("linear", "diabetes", Some("progression"), &[]),
         ("logistic", "breast_cancer", Some("diagnosis"), &[]),
         ("logistic", "digits", Some("digit"), &[]),
@@ -32,6 +32,7 @@ fn models() -> Vec<(&'static str, Vec<u8>)> {
         ("network", "iris", Some("species"), &["epochs=2", "hidden=9,5", "dropout=0.1"]),
         ("network", "diabetes", Some("progression"), &["epochs=2", "hidden=7", "activation=gelu"]),
         ("network", "iris", Some("sepal_length"), &["epochs=1", "hidden=5", "embedding=2"]),
+        ("network", "digits", Some("digit"), &["epochs=1", "image=1x8x8", "layers=conv2x3,norm,pool2,4"]),
     ];
     let model = |(family, data, target, settings): (&str, _, Option<&str>, _)| {
         let table = read(embedded(&format!("{data}.csv")), &ReadOptions::default()).unwrap();
@@ -40,7 +41,11 @@ fn models() -> Vec<(&'static str, Vec<u8>)> {
             ..Roles::default()
         };
         let settings = Settings::parse(settings).unwrap();
-        let model = train(family, &table, &roles, &settings, &Context::default()).unwrap();
+        let mut model = train(family, &table, &roles, &settings, &Context::default()).unwrap();
+        if family == "network" && data != "iris" {
+            // Weights of 8 bits: of dense layers, and of a convolution.
+            model = model.quantised(&table).unwrap();
+        }
         (data, model.to_bytes().unwrap())
     };
     cases.map(model).to_vec()

@@ -8,6 +8,7 @@ pub(crate) mod export;
 pub(crate) mod importance;
 pub(crate) mod inspect;
 pub(crate) mod predict;
+pub(crate) mod quantise;
 pub(crate) mod serve;
 pub(crate) mod train;
 pub(crate) mod tune;

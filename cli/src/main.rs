@@ -1,4 +1,4 @@
-//! The tilewise command: train, cv, tune, evaluate, predict, explain, importance, inspect, export, serve, demo, a file each under `command/`.
+//! The tilewise command: train, cv, tune, evaluate, predict, explain, importance, inspect, export, quantise, serve, demo, a file each under `command/`.
 //!
 //! Results go to stdout, progress, warnings and errors to stderr. Exit code 0 is success, 1 a failure told in one line,
 //! 2 a misused command line, 130 training that Ctrl-C ended early. A reader of stdout that goes away early ends the command quietly.
@@ -30,6 +30,7 @@ Examples:
   tilewise inspect --model m.safetensors
   tilewise inspect --model tree.safetensors --svg tree.svg
   tilewise export --model m.safetensors --to onnx --out m.onnx
+  tilewise quantise --model net.safetensors --data training.csv --out small.safetensors
   tilewise demo
   tilewise serve m.safetensors
 
@@ -54,6 +55,8 @@ enum Command {
     Importance(command::importance::ImportanceOf),
     Inspect(command::inspect::Inspect),
     Export(command::export::Export),
+    #[command(visible_alias = "quantize")]
+    Quantise(command::quantise::Quantise),
     Demo(command::demo::Demo),
     Serve(command::serve::Serve),
     #[command(hide = true)]
@@ -71,6 +74,7 @@ fn main() -> ExitCode {
         Command::Importance(importance) => importance.run(),
         Command::Inspect(inspect) => inspect.run(),
         Command::Export(export) => export.run(),
+        Command::Quantise(quantise) => quantise.run(),
         Command::Demo(demo) => demo.run(),
         Command::Serve(serve) => serve.run(),
         Command::Worker(worker) => worker.run(),

@@ -19,7 +19,7 @@ Examples:
 #[derive(Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Evaluate {
-    /// The model file: ours, text of LightGBM, JSON or UBJSON of XGBoost, or JSON of CatBoost
+    /// The model file: ours, text of LightGBM, JSON or UBJSON of XGBoost, JSON of CatBoost, or ONNX of a network
     #[arg(long, value_name = "FILE")]
     model: PathBuf,
     /// Column with the answers; of a model with several targets as many, apart by commas or given again. By default the model's own

@@ -36,7 +36,7 @@ and beside its own name what it adds by itself. The sum of a line is what the co
 #[derive(Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Explain {
-    /// The model file: ours, text of LightGBM, JSON or UBJSON of XGBoost, or JSON of CatBoost
+    /// The model file: ours, text of LightGBM, JSON or UBJSON of XGBoost, JSON of CatBoost, or ONNX of a network
     #[arg(long, value_name = "FILE")]
     model: PathBuf,
     /// Where it goes; - is stdout

@@ -30,7 +30,7 @@ With --text, --svg, --dot or --importances only these are made. A row goes the w
 #[derive(Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Inspect {
-    /// The model file: ours, text of LightGBM, JSON or UBJSON of XGBoost, or JSON of CatBoost
+    /// The model file: ours, text of LightGBM, JSON or UBJSON of XGBoost, JSON of CatBoost, or ONNX of a network
     #[arg(long, value_name = "FILE")]
     model: PathBuf,
     /// Print a tree as indented text, whole unless --depth says otherwise

@@ -30,7 +30,7 @@ such as quantile_0.9, and those of an isolation forest the columns score and, if
 #[derive(Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Predict {
-    /// The model file: ours, text of LightGBM, JSON or UBJSON of XGBoost, or JSON of CatBoost
+    /// The model file: ours, text of LightGBM, JSON or UBJSON of XGBoost, JSON of CatBoost, or ONNX of a network
     #[arg(long, value_name = "FILE")]
     model: PathBuf,
     /// Where the answers go; - is stdout

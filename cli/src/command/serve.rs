@@ -37,7 +37,7 @@ const LAST_WORDS: Duration = Duration::from_secs(1);
 #[derive(Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Serve {
-    /// Model files, ours or those of LightGBM, XGBoost and CatBoost; a model is called by its file's name without the ending, or by NAME
+    /// Model files, ours, those of LightGBM, XGBoost and CatBoost, or networks as ONNX; a model is called by its file's name without the ending, or by NAME
     #[arg(value_name = "[NAME=]FILE", required_unless_present = "repository")]
     models: Vec<String>,
     /// Folder of models: NAME/VERSION/FILE

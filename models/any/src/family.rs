@@ -11,6 +11,7 @@ use tilewise_base::{Column, Context, Dataset, Engine, Error, Model, ModelFile, R
 use tilewise_forest::processes;
 use tilewise_gbdt::export::{Exported, Format};
 use tilewise_gbdt::{ForeignModel, foreign};
+use tilewise_network::pipeline::{Pipeline, is_onnx};
 
 /// Whether to predict classes, if the parameter `task` says.
 pub(crate) fn task(settings: &Settings) -> Result<Option<bool>> {
@@ -345,28 +346,53 @@ pub fn begin(start: pool::Start) -> Result<pool::Work> {
     }
 }
 
-/// The model in the file at `path`: one of ours, or one that LightGBM, XGBoost or CatBoost trained ([`foreign`]). What the file holds
-/// decides, not its name.
+/// The model in the file at `path`: one of ours, one that LightGBM, XGBoost or CatBoost trained ([`foreign`]), or a network as ONNX
+/// ([`Pipeline::from_onnx`]). What the file holds decides, not its name.
 ///
 /// # Errors
 /// When it cannot be read, is damaged, or is of a family or version that is not known.
 pub fn load(path: impl AsRef<Path>) -> Result<Box<dyn Model>> {
     let path = path.as_ref();
-    if is_foreign(path)? {
-        return Ok(Box::new(ForeignModel::load(path)?));
+    match owner(path)? {
+        Owner::Boosting => Ok(Box::new(ForeignModel::load(path)?)),
+        Owner::Onnx => Ok(Box::new(network_at(path)?)),
+        Owner::Tilewise => open(&ModelFile::load(path)?),
     }
-    open(&ModelFile::load(path)?)
 }
 
-/// Whether a file is another library's model, by its beginning.
-fn is_foreign(path: &Path) -> Result<bool> {
+/// Whose model a file is.
+enum Owner {
+    Tilewise,
+    /// Another library for boosted trees.
+    Boosting,
+    Onnx,
+}
+
+impl Owner {
+    fn of(start: &[u8]) -> Self {
+        match () {
+            () if foreign::is_foreign(start) => Self::Boosting,
+            () if is_onnx(start) => Self::Onnx,
+            () => Self::Tilewise,
+        }
+    }
+}
+
+/// Whose model a file is, by its beginning.
+fn owner(path: &Path) -> Result<Owner> {
     let mut start = Vec::new();
     // A device or pipe may never end: reading our files refuses it.
     if path.is_file() {
         let file = std::fs::File::open(path).map_err(|e| Error::io(path, e))?;
         file.take(START).read_to_end(&mut start).map_err(|e| Error::io(path, e))?;
     }
-    Ok(foreign::is_foreign(&start))
+    Ok(Owner::of(&start))
+}
+
+/// The network in a file of ONNX.
+fn network_at(path: &Path) -> Result<Pipeline> {
+    let bytes = std::fs::read(path).map_err(|e| Error::io(path, e))?;
+    Pipeline::from_onnx(&bytes, &path.display().to_string())
 }
 
 /// The model in the file at `path` in a format of others: trees, forests, extra-trees and gbdt, and what another library trained, where
@@ -376,8 +402,10 @@ fn is_foreign(path: &Path) -> Result<bool> {
 /// As [`load`], or when the format cannot hold the model (says what), or the family is written in none.
 pub fn export(path: impl AsRef<Path>, format: Format) -> Result<Exported> {
     let path = path.as_ref();
-    if is_foreign(path)? {
-        return ForeignModel::load(path)?.export(format);
+    match owner(path)? {
+        Owner::Boosting => return ForeignModel::load(path)?.export(format),
+        Owner::Onnx => return network::exported(&network_at(path)?, format),
+        Owner::Tilewise => {}
     }
     let file = ModelFile::load(path)?;
     if file.kind() == foreign::KIND {
@@ -407,10 +435,11 @@ const START: u64 = 64;
 /// # Errors
 /// As [`load`].
 pub fn load_bytes(bytes: &[u8]) -> Result<Box<dyn Model>> {
-    if foreign::is_foreign(bytes) {
-        return Ok(Box::new(ForeignModel::parse(bytes, "the model")?));
+    match Owner::of(bytes) {
+        Owner::Boosting => Ok(Box::new(ForeignModel::parse(bytes, "the model")?)),
+        Owner::Onnx => Ok(Box::new(Pipeline::from_onnx(bytes, "the model")?)),
+        Owner::Tilewise => open(&ModelFile::parse(bytes)?),
     }
-    open(&ModelFile::parse(bytes)?)
 }
 
 fn open(file: &ModelFile<'_>) -> Result<Box<dyn Model>> {
@@ -426,7 +455,9 @@ fn open(file: &ModelFile<'_>) -> Result<Box<dyn Model>> {
                 Task::Anomaly { .. } => Purpose::Anomaly,
                 _ => Purpose::Regression,
             };
-            if family.serves(purpose) && (family.several || model.targets().len() < 2) {
+            // Networks that were read from ONNX may have several outputs.
+            let several = family.several || family.name == network::NETWORK.name;
+            if family.serves(purpose) && (several || model.targets().len() < 2) {
                 return Ok(model);
             }
             Err(file.error(format!("its task is not one of family {:?}", family.name)))

@@ -4,6 +4,7 @@ use crate::family::{TASK, task};
 use crate::linear::NOT_NEGATIVE;
 use crate::{Family, Format, Purpose, Setting, Settings};
 use tilewise_base::{Error, Result};
+use tilewise_gbdt::export::Exported;
 use tilewise_network::pipeline::{Embedded, Parameters, Pipeline};
 use tilewise_network::{
     Function, Initialiser, Layer, Optimiser, PARTS, Plateau, Schedule, Training, layers_of,
@@ -27,7 +28,7 @@ const LAYERS: Setting = Setting {
     key: "layers",
     default: "hidden",
     accepted: PARTS,
-    doc: "layers in place of hidden, divided by commas, such as conv16x3,norm,pool2,conv32x3,norm,pool2,64; or none",
+    doc: "layers in place of hidden, divided by commas, such as conv16x3,norm,pool2,conv32x3,norm,pool2,64 or 128,layernorm,res(128,128); or none",
 };
 const IMAGE: Setting = Setting {
     key: "image",
@@ -198,11 +199,16 @@ pub(crate) static NETWORK: Family = Family {
     },
     load: |file| Ok(Box::new(Pipeline::from_file(file)?)),
     pieces: None,
-    exported: Some(|file, format| match format {
-        Format::Onnx => Pipeline::from_file(file)?.to_onnx(),
-        other => Err(Error::parameter("to", other, "of networks onnx is")),
-    }),
+    exported: Some(|file, format| exported(&Pipeline::from_file(file)?, format)),
 };
+
+/// The model in a format of others.
+pub(crate) fn exported(model: &Pipeline, format: Format) -> Result<Exported> {
+    match format {
+        Format::Onnx => model.to_onnx(),
+        other => Err(Error::parameter("to", other, "of networks onnx is")),
+    }
+}
 
 fn parameters(settings: &Settings) -> Result<Parameters> {
     let share = |setting: &Setting| settings.number(setting, |x| (0.0..1.0).contains(&x));
@@ -300,12 +306,21 @@ fn body(settings: &Settings, function: Function, dropout: f64) -> Result<Option<
         }
         text => layers_of(text, size, function, dropout)?,
     };
-    if dropout > 0.0 && !body.iter().any(|layer| matches!(layer, Layer::Dropout { .. })) {
+    if dropout > 0.0 && !body.iter().any(drops) {
         let what =
             "it comes behind widths of dense layers, and layers have none; write dropoutR between them";
         return Err(Error::parameter(DROPOUT.key, dropout, what));
     }
     Ok(Some(body))
+}
+
+/// Whether it is a dropout, or has one inside.
+fn drops(layer: &Layer) -> bool {
+    match layer {
+        Layer::Dropout { .. } => true,
+        Layer::Residual { layers } => layers.iter().any(drops),
+        _ => false,
+    }
 }
 
 fn embedding(settings: &Settings) -> Result<Option<Embedded>> {

@@ -157,14 +157,14 @@ impl Encoder {
         trainer.finish()
     }
 
-    /// Takes numbers of these names as they are, missing ones as 0.
+    /// Takes numbers of these names as they are, missing ones as 0 with `impute`; else they are refused.
     ///
     /// # Errors
     /// When two names are the same.
-    pub fn plain(names: impl IntoIterator<Item = String>) -> Result<Self> {
+    pub fn plain(names: impl IntoIterator<Item = String>, impute: bool) -> Result<Self> {
         let inputs: Vec<Field> = names.into_iter().map(|name| Field { name, kind: Kind::Numeric }).collect();
         let steps = vec![Step::Number { missing: 0.0, mean: 0.0, scale: 1.0, seen: 1 }; inputs.len()];
-        Self::try_from(Stored { inputs, steps, impute: true, standardise: false }).map_err(Error::Fit)
+        Self::try_from(Stored { inputs, steps, impute, standardise: false }).map_err(Error::Fit)
     }
 
     /// Takes these means off numbers and divides by these scales instead: a pair for each column of the design matrix, of which those of

@@ -97,6 +97,18 @@ impl Writer {
         self.tensor(name, Dtype::U32, shape, data.iter().flat_map(|x| x.to_le_bytes()).collect())
     }
 
+    /// Adds a row-major tensor of `i8`.
+    #[must_use]
+    pub fn tensor_i8(self, name: &str, shape: &[usize], data: &[i8]) -> Self {
+        self.tensor(name, Dtype::I8, shape, data.iter().flat_map(|x| x.to_le_bytes()).collect())
+    }
+
+    /// Adds a row-major tensor of `u8`.
+    #[must_use]
+    pub fn tensor_u8(self, name: &str, shape: &[usize], data: &[u8]) -> Self {
+        self.tensor(name, Dtype::U8, shape, data.to_vec())
+    }
+
     fn tensor(mut self, name: &str, dtype: Dtype, shape: &[usize], bytes: Vec<u8>) -> Self {
         self.tensors.push((name.to_owned(), Tensor { dtype, shape: shape.to_vec(), bytes }));
         self
@@ -287,6 +299,22 @@ impl<'a> ModelFile<'a> {
     /// When there is none, or its type or shape differ.
     pub fn tensor_u32(&self, name: &str, shape: &[usize]) -> Result<Vec<u32>> {
         Ok(numbers(self.tensor(name, Dtype::U32, shape)?, u32::from_le_bytes))
+    }
+
+    /// A tensor of `i8` of just this shape, row-major.
+    ///
+    /// # Errors
+    /// When there is none, or its type or shape differ.
+    pub fn tensor_i8(&self, name: &str, shape: &[usize]) -> Result<Vec<i8>> {
+        Ok(numbers(self.tensor(name, Dtype::I8, shape)?, i8::from_le_bytes))
+    }
+
+    /// A tensor of `u8` of just this shape, row-major.
+    ///
+    /// # Errors
+    /// When there is none, or its type or shape differ.
+    pub fn tensor_u8(&self, name: &str, shape: &[usize]) -> Result<Vec<u8>> {
+        Ok(self.tensor(name, Dtype::U8, shape)?.to_vec())
     }
 
     fn tensor(&self, name: &str, dtype: Dtype, shape: &[usize]) -> Result<&[u8]> {

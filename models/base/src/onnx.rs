@@ -58,6 +58,14 @@ pub fn file(graph: Graph, version: Version<'_>, inputs: &[Field], targets: &[&st
 /// What is said of the columns of the one tensor that files of tables read.
 pub const COLUMNS: &str = "columns are those of one tensor, in the order of the model; the metadata has their names as tilewise.inputs";
 
+/// What the bytes of a file hold. Fields that are not known here are passed over.
+///
+/// # Errors
+/// When they are not a file of ONNX, or damaged.
+pub fn parse(bytes: &[u8]) -> Result<Model> {
+    Model::decode(bytes).map_err(|e| Error::Fit(format!("is not a file of ONNX, or damaged: {e}")))
+}
+
 /// What is said of categories, if there are columns of them; `kept` is where their lists are, as a clause that begins with "which".
 pub fn note_categories(inputs: &[Field], kept: &str) -> Option<String> {
     let of_categories = |field: &&Field| matches!(field.kind, Kind::Categorical { .. });
@@ -221,6 +229,9 @@ pub struct Attribute {
     /// A text.
     #[prost(bytes = "vec", tag = "4")]
     pub s: Vec<u8>,
+    /// Numbers with a shape; nothing that we write has them.
+    #[prost(message, optional, tag = "5")]
+    pub t: Option<Tensor>,
     /// Numbers.
     #[prost(float, repeated, tag = "7")]
     pub floats: Vec<f32>,
@@ -230,7 +241,7 @@ pub struct Attribute {
     /// Texts.
     #[prost(bytes = "vec", repeated, tag = "9")]
     pub strings: Vec<Vec<u8>>,
-    /// 1 is a number, 2 a whole one, 3 a text, 6 to 8 several of these.
+    /// 1 is a number, 2 a whole one, 3 a text, 4 numbers with a shape, 6 to 8 several of the first.
     #[prost(int32, tag = "20")]
     pub kind: i32,
 }
@@ -286,12 +297,21 @@ pub struct Tensor {
     /// The type of an element.
     #[prost(int32, tag = "2")]
     pub data_type: i32,
+    /// The elements in another form; nothing that we write has them so.
+    #[prost(float, repeated, tag = "4")]
+    pub float_data: Vec<f32>,
+    /// The same of `i64`.
+    #[prost(int64, repeated, tag = "7")]
+    pub int64_data: Vec<i64>,
     /// What nodes call it.
     #[prost(string, tag = "8")]
     pub name: String,
     /// The elements, the last dimension fastest, lowest byte first.
     #[prost(bytes = "vec", tag = "9")]
     pub raw_data: Vec<u8>,
+    /// 1 where the elements are in another file.
+    #[prost(int32, tag = "14")]
+    pub location: i32,
 }
 
 impl Tensor {
@@ -318,7 +338,63 @@ impl Tensor {
 
     fn new(name: &str, shape: &[usize], data_type: i32, raw_data: Vec<u8>) -> Self {
         let dims = shape.iter().map(|&n| n as i64).collect();
-        Self { dims, data_type, name: name.to_owned(), raw_data }
+        Self { dims, data_type, name: name.to_owned(), raw_data, ..Self::default() }
+    }
+
+    /// Its shape.
+    ///
+    /// # Errors
+    /// When a dimension is negative, or there are more elements than can be counted.
+    pub fn shape(&self) -> Result<Vec<usize>> {
+        let shape: Option<Vec<usize>> = self.dims.iter().map(|&n| usize::try_from(n).ok()).collect();
+        let counted =
+            |shape: &Vec<usize>| shape.iter().try_fold(1usize, |all, n| all.checked_mul(*n)).is_some();
+        shape.filter(counted).ok_or_else(|| self.refuse("has a shape that no tensor has"))
+    }
+
+    /// Its shape and elements, which are `f32`.
+    ///
+    /// # Errors
+    /// When they are of another type, in another file, or not as many as the shape says; names the tensor.
+    pub fn floats(&self) -> Result<(Vec<usize>, Vec<f32>)> {
+        self.elements(FLOAT, "f32", &self.float_data, f32::from_le_bytes)
+    }
+
+    /// The same of `i64`.
+    ///
+    /// # Errors
+    /// As [`floats`](Self::floats).
+    pub fn whole_numbers(&self) -> Result<(Vec<usize>, Vec<i64>)> {
+        self.elements(INT64, "i64", &self.int64_data, i64::from_le_bytes)
+    }
+
+    fn elements<T: Copy, const N: usize>(
+        &self,
+        data_type: i32,
+        told: &str,
+        data: &[T],
+        element: impl Fn([u8; N]) -> T,
+    ) -> Result<(Vec<usize>, Vec<T>)> {
+        if self.data_type != data_type {
+            return Err(self.refuse(&format!("has elements of type {}; {told} is read", self.data_type)));
+        }
+        if self.location != 0 {
+            return Err(self.refuse("has its elements in another file; those in the same are read"));
+        }
+        let shape = self.shape()?;
+        let (chunks, rest) = self.raw_data.as_chunks::<N>();
+        let elements = match self.raw_data.is_empty() {
+            true => data.to_vec(),
+            false => chunks.iter().map(|bytes| element(*bytes)).collect(),
+        };
+        if elements.len() != shape.iter().product::<usize>() || !rest.is_empty() {
+            return Err(self.refuse("has not as many elements as its shape"));
+        }
+        Ok((shape, elements))
+    }
+
+    fn refuse(&self, what: &str) -> Error {
+        Error::Fit(format!("tensor {:?} {what}", self.name))
     }
 }
 

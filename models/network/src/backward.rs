@@ -46,7 +46,7 @@ struct Later<'a, T> {
 impl Backward<'_> {
     /// The gradient of the last slot is there; fills those of weights, and updates these if that is asked for.
     pub(crate) fn run<T: Float>(&self, learned: Learned<'_, T>, work: &mut Workspace<T>) -> Result<()> {
-        let Workspace { capacity, values, slopes, notes } = work;
+        let Workspace { capacity, values, slopes, notes, .. } = work;
         let batch = Batch { capacity: *capacity, values, notes };
         self.chain(&self.plan.steps, learned, &batch, slopes, None)
     }

@@ -2,8 +2,10 @@
 //! cross-entropy, and gradient descent or LAMB. What the fast trainer is compared with; nothing here is tuned.
 
 mod images;
+mod quantised;
 
 pub use images::{Images, average_pool, convolution, max_pool};
+pub use quantised::{DenseOfBytes, answer_of_bytes};
 
 use crate::{Function, Layer, Optimiser, Update};
 

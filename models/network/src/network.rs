@@ -1,6 +1,7 @@
 //! Layers and their weights.
 
 use crate::arena::Arena;
+use crate::pass::InArena;
 use crate::plan::{Plan, Tensor};
 use crate::predictor::answer;
 use crate::{Initialiser, Layer};
@@ -25,11 +26,16 @@ impl<T: Float> Network<T> {
     /// # Errors
     /// When a layer's numbers or widths make no sense (it is named by its place), or nothing learns.
     pub fn new(inputs: usize, layers: &[Layer], initialiser: Initialiser, seed: u64) -> Result<Self> {
-        let plan = Plan::new(inputs, layers)?;
-        let (mut weights, mut running) = (Arena::zeros(plan.weights), Arena::zeros(plan.running_len));
-        initialiser.fill(&plan.tensors, seed, &mut weights);
-        initialiser.fill(&plan.running, seed, &mut running);
-        Ok(Self { inputs, layers: layers.to_vec(), plan, weights, running })
+        let mut network = Self::zeros(inputs, layers, Plan::new(inputs, layers)?);
+        initialiser.fill(&network.plan.tensors, seed, &mut network.weights);
+        initialiser.fill(&network.plan.running, seed, &mut network.running);
+        Ok(network)
+    }
+
+    /// With weights of 0, of the plan that was made of these layers.
+    pub(crate) fn zeros(inputs: usize, layers: &[Layer], plan: Plan) -> Self {
+        let (weights, running) = (Arena::zeros(plan.weights), Arena::zeros(plan.running_len));
+        Self { inputs, layers: layers.to_vec(), plan, weights, running }
     }
 
     /// Columns of a row.
@@ -69,7 +75,8 @@ impl<T: Float> Network<T> {
         self.running.copy_from_slice(&other.running);
     }
 
-    fn all(&self) -> impl Iterator<Item = (&Tensor, &[T])> {
+    /// All tensors, matrices as inputs x outputs.
+    pub(crate) fn all(&self) -> impl Iterator<Item = (&Tensor, &[T])> {
         let learned = self.plan.tensors.iter().map(|t| (t, &self.weights[t.range.clone()]));
         learned.chain(self.plan.running.iter().map(|t| (t, &self.running[t.range.clone()])))
     }
@@ -122,7 +129,7 @@ impl<T: Float> Network<T> {
     /// # Errors
     /// When shapes do not fit.
     pub fn predict(&self, x: MatRef<'_, T>, out: &mut [T]) -> Result<()> {
-        answer(self, &[], &Mutex::default(), x, out)
+        answer(self, &InArena, &Mutex::default(), x, out)
     }
 }
 

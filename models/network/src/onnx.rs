@@ -204,12 +204,16 @@ impl Pipeline {
     /// `prediction`. Numbers are standardised and scaled back in `f64`, layers are `f32`, as they are here. O(weights).
     ///
     /// # Errors
-    /// When the weights take more than the 2 GiB that a file of ONNX holds.
+    /// When the weights take more than the 2 GiB that a file of ONNX holds, or are of 8 bits.
     pub fn to_onnx(&self) -> Result<Exported> {
         const CELLS: &str = "cells";
+        let Some(network) = self.network() else {
+            let what = "its weights are of 8 bits, of which no file of ONNX is written; export the model that was quantised";
+            return Err(Error::Fit(what.into()));
+        };
         let mut graph = Graph { name: "network".into(), ..Graph::default() };
         let encoded = self.encoder().onnx(&mut graph, CELLS);
-        let answers = self.network().nodes(&mut graph, &encoded)?;
+        let answers = network.nodes(&mut graph, &encoded)?;
         graph.input.push(ValueInfo::rows(CELLS, FLOAT, Some(self.inputs().len())));
         if let Task::Classification { classes } = self.task() {
             let [label, probabilities] = ["label", "probabilities"];
@@ -230,7 +234,7 @@ impl Pipeline {
             let y = graph.add("Add", &[&y, &mean], None, vec![]);
             let prediction = "prediction";
             graph.add("Cast", &[&y], Some(prediction), vec![Attribute::int("to", FLOAT.into())]);
-            graph.output.push(ValueInfo::rows(prediction, FLOAT, Some(1)));
+            graph.output.push(ValueInfo::rows(prediction, FLOAT, Some(self.outputs())));
         }
         let bytes = file(graph, VERSION, self.inputs(), &self.targets())?;
         let mut notes = vec!["cells and answers are f32".to_owned(), COLUMNS.to_owned()];

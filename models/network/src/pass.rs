@@ -5,9 +5,10 @@ use crate::compiled::{compiled, for_each_rows};
 use crate::norm;
 use crate::plan::{Op, Plan};
 use crate::pooling;
+use crate::window::Places;
 use tilewise_base::Result;
 use tilewise_kernels::random::Philox;
-use tilewise_kernels::{Float, Gemm, MatMut, MatRef, PackedB};
+use tilewise_kernels::{Activation, Float, Gemm, MatMut, MatRef};
 
 /// Room for the batch: values of all slots, their gradients (in training), and what norms note.
 pub(crate) struct Workspace<T> {
@@ -15,6 +16,17 @@ pub(crate) struct Workspace<T> {
     pub(crate) values: Arena<T>,
     pub(crate) slopes: Arena<T>,
     pub(crate) notes: Arena<T>,
+    /// What products of bytes read; empty until there is one.
+    pub(crate) bytes: Bytes,
+}
+
+/// The input of a layer as bytes.
+#[derive(Default)]
+pub(crate) struct Bytes {
+    /// Number by number.
+    pub(crate) input: Vec<u8>,
+    /// What the window of a convolution sees at some places, one after the other.
+    pub(crate) seen: Vec<u8>,
 }
 
 impl<T: Float> Workspace<T> {
@@ -24,7 +36,8 @@ impl<T: Float> Workspace<T> {
         let notes = plan.notes_per_row.saturating_mul(capacity).saturating_add(plan.notes);
         let slopes = if trains { plan.slots_len(capacity) } else { 0 };
         let values = Arena::try_zeros(plan.slots_len(capacity))?;
-        Ok(Self { capacity, values, slopes: Arena::try_zeros(slopes)?, notes: Arena::try_zeros(notes)? })
+        let (slopes, notes) = (Arena::try_zeros(slopes)?, Arena::try_zeros(notes)?);
+        Ok(Self { capacity, values, slopes, notes, bytes: Bytes::default() })
     }
 }
 
@@ -34,13 +47,74 @@ pub(crate) enum Mode<'a, T> {
     Predict {
         /// What batch norms go by.
         running: &'a [T],
-        /// Weights of each step that are packed; none, or as many as steps.
-        packed: &'a [Option<PackedB<T>>],
+        /// How products are computed whose weights are not only those of the network.
+        products: &'a dyn Products<T>,
         /// The first slot, where it is not in the workspace.
         input: Option<&'a [T]>,
     },
     /// Training; dropouts draw by (seed, step).
     Train { running: &'a mut [T], seed: u64, step: u64 },
+}
+
+/// What a dense layer or a convolution computes, but for its weights.
+pub(crate) struct Operands<'a, T> {
+    /// rows x inputs.
+    pub(crate) x: &'a [T],
+    pub(crate) rows: usize,
+    pub(crate) inputs: usize,
+    pub(crate) outputs: usize,
+    pub(crate) bias: Option<&'a [T]>,
+    pub(crate) activation: Option<Activation>,
+    /// Of a convolution.
+    pub(crate) places: Option<&'a Places>,
+}
+
+impl<'a, T: Float> Operands<'a, T> {
+    /// A dense layer without its operands.
+    pub(crate) fn gemm(&self) -> Gemm<'a, T> {
+        let mut product = Gemm::new();
+        if let Some(bias) = self.bias {
+            product = product.bias(bias);
+        }
+        match self.activation {
+            Some(activation) => product.activation(activation),
+            None => product,
+        }
+    }
+
+    /// Fills `y`, rows x outputs, by weights as they lie in the arena.
+    fn multiply(&self, weights: &[T], y: &mut [T]) -> Result<()> {
+        let Self { x, rows, inputs, outputs, bias, activation, places } = *self;
+        match places {
+            Some(places) => places.convolution(rows)?.forward_fused(x, weights, bias, activation, y)?,
+            None => {
+                let (x, y) = (MatRef::new(x, rows, inputs)?, MatMut::new(y, rows, outputs)?);
+                self.gemm().run(x, MatRef::new(weights, inputs, outputs)?, y)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Weights of steps in another form than that of the arena.
+pub(crate) trait Products<T>: Sync {
+    /// Fills `y` by the weights of step `number`, if it has them; whether it has.
+    fn multiply(
+        &self,
+        number: usize,
+        operands: &Operands<'_, T>,
+        bytes: &mut Bytes,
+        y: &mut [T],
+    ) -> Result<bool>;
+}
+
+/// No weights are in another form.
+pub(crate) struct InArena;
+
+impl<T> Products<T> for InArena {
+    fn multiply(&self, _: usize, _: &Operands<'_, T>, _: &mut Bytes, _: &mut [T]) -> Result<bool> {
+        Ok(false)
+    }
 }
 
 /// Slot 0 of so many rows is there; fills all others.
@@ -51,7 +125,7 @@ pub(crate) fn forward<T: Float>(
     rows: usize,
     mut mode: Mode<'_, T>,
 ) -> Result<()> {
-    let Workspace { capacity, values, notes, .. } = work;
+    let Workspace { capacity, values, notes, bytes, .. } = work;
     let place = |slot: usize| plan.slots[slot].range(*capacity, rows);
     for (number, step) in plan.steps.iter().enumerate() {
         if step.input == step.output {
@@ -64,29 +138,19 @@ pub(crate) fn forward<T: Float>(
             _ => None,
         };
         let (x, y) = (outside.unwrap_or(&before[input]), &mut after[..output.len()]);
-        let (k, n) = (plan.slots[step.input].width, plan.slots[step.output].width);
         match &step.op {
-            Op::Dense { weight, bias, activation } => {
-                let mut product = Gemm::new();
-                if let Some(bias) = bias {
-                    product = product.bias(&weights[bias.clone()]);
-                }
-                if let Some(activation) = activation {
-                    product = product.activation(*activation);
-                }
-                let (x, y) = (MatRef::new(x, rows, k)?, MatMut::new(y, rows, n)?);
-                let packed = match &mode {
-                    Mode::Predict { packed, .. } => packed.get(number).and_then(Option::as_ref),
-                    Mode::Train { .. } => None,
-                };
-                match packed {
-                    Some(packed) => product.run(x, packed, y)?,
-                    None => product.run(x, MatRef::new(&weights[weight.clone()], k, n)?, y)?,
-                }
-            }
-            Op::Convolution { weight, bias, activation, places } => {
+            Op::Dense { weight, bias, activation } | Op::Convolution { weight, bias, activation, .. } => {
+                let places = if let Op::Convolution { places, .. } = &step.op { Some(places) } else { None };
+                let (inputs, outputs) = (plan.slots[step.input].width, plan.slots[step.output].width);
                 let bias = bias.as_ref().map(|bias| &weights[bias.clone()]);
-                places.convolution(rows)?.forward_fused(x, &weights[weight.clone()], bias, *activation, y)?;
+                let operands = Operands { x, rows, inputs, outputs, bias, activation: *activation, places };
+                let done = match &mode {
+                    Mode::Predict { products, .. } => products.multiply(number, &operands, bytes, y)?,
+                    Mode::Train { .. } => false,
+                };
+                if !done {
+                    operands.multiply(&weights[weight.clone()], y)?;
+                }
             }
             Op::Embedding(embedding) => embedding.forward(x, weights, y),
             Op::MaxPool(places) => pooling::max(places, x, y),

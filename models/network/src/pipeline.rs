@@ -2,9 +2,14 @@
 //!
 //! Numbers are standardised, categories one-hot or embedded; a target of numbers is standardised inside, and answers are scaled back. Weights are `f32`.
 
+mod imported;
+
+pub use imported::is_onnx;
+
 use crate::plan::Plan;
 use crate::{
-    Function, Initialiser, Layer, Lookup, Loss, Network, Predictor, Rows, Targets, Training, usual_width,
+    Function, Initialiser, Layer, Lookup, Loss, Network, Predictor, QuantisedNetwork, Rows, Targets,
+    Training, usual_width,
 };
 use serde::{Deserialize, Serialize};
 use tilewise_base::encoder::{Encoder, Options};
@@ -18,6 +23,9 @@ use tilewise_kernels::{MatMut, MatRef, same, softmax};
 /// The family's name.
 const KIND: &str = "network";
 
+/// What metadata tell under `precision` of files whose weights are of 8 bits; others tell nothing.
+const INT8: &str = "int8";
+
 /// Rows of cells that are encoded at a time.
 const BLOCK: usize = 1024;
 
@@ -30,7 +38,7 @@ pub struct Parameters {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub embedding: Option<Embedded>,
     /// All layers but the last dense one, in place of `hidden`, `function` and `dropout`. Where the first one says that rows are
-    /// images, their pixels are standardised by channel, not each by itself.
+    /// images, their pixels are standardised by channel, not each by itself. Of a network that was read from ONNX really all.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub body: Option<Vec<Layer>>,
     /// Behind each of them.
@@ -70,14 +78,23 @@ struct Scale {
 /// A trained network with the encoding of its inputs.
 pub struct Pipeline {
     parameters: Parameters,
+    /// Whether `body` of the parameters is all layers, the last one too.
+    whole: bool,
     encoder: Encoder,
-    predictor: Predictor<f32>,
+    engine: Engine,
     scale: Scale,
     target: String,
     task: Task,
     /// Key of the random numbers it was trained with.
     seed: u64,
     report: FitReport,
+}
+
+/// The layers.
+enum Engine {
+    Floats(Predictor<f32>),
+    /// Weights of 8 bits.
+    Bytes(QuantisedNetwork),
 }
 
 /// What belongs to one row or to one after the other.
@@ -227,8 +244,9 @@ impl Pipeline {
         }
         // With the batch that was taken, so that a fit with what the file tells is the same.
         let (target, parameters) = (target.to_owned(), Parameters { training, ..parameters.clone() });
-        let predictor = Predictor::new(fit.model)?;
-        Ok(Self { parameters, encoder, predictor, scale, target, task, seed: context.seed, report })
+        let engine = Engine::Floats(Predictor::new(fit.model)?);
+        let seed = context.seed;
+        Ok(Self { parameters, whole: false, encoder, engine, scale, target, task, seed, report })
     }
 
     /// Reads a model from its file.
@@ -239,8 +257,10 @@ impl Pipeline {
         let parameters: Parameters = file.metadata("params")?;
         let encoder: Encoder = file.metadata("encoder")?;
         let (task, scale): (Task, Scale) = (file.metadata("task")?, file.metadata("scale")?);
+        let whole = file.optional("whole")?.unwrap_or(false);
         let outputs = match &task {
             Task::Regression => 1,
+            Task::Outputs { .. } if whole && task.several().is_some() => task.outputs(),
             Task::Classification { classes } if classes.len() >= 2 => classes.len(),
             _ => return Err(file.error("its task is not one of a network")),
         };
@@ -251,27 +271,45 @@ impl Pipeline {
             return Err(file.error("the scale of its target is not finite"));
         }
         let refuse = |e: Error| file.error(e.to_string());
-        let layers = parameters.layers(&encoder, outputs);
-        // Every tensor's shape is compared before memory is taken for all of them.
-        let plan = Plan::new(encoder.width(), &layers).map_err(refuse)?;
-        for tensor in plan.tensors.iter().chain(&plan.running) {
-            if *file.shape(&tensor.name)? != *tensor.outside() {
-                let what = format!("tensor \"{}\" has not the shape of its layer", tensor.name);
-                return Err(file.error(what));
-            }
+        // A width takes a few bytes of a file and what is made of it hundreds, so each must have its tensor.
+        if parameters.body.is_none() && parameters.hidden.len() > file.tensors().count() {
+            return Err(file.error("it has fewer tensors than hidden layers"));
         }
-        let mut network = Network::new(encoder.width(), &layers, Initialiser::Auto, 0).map_err(refuse)?;
-        network.set_tensors(|name, shape| file.tensor_f32(name, shape)).map_err(refuse)?;
+        let inputs = encoder.width();
+        let layers = match &parameters.body {
+            Some(body) if whole => body.clone(),
+            _ => parameters.layers(&encoder, outputs),
+        };
+        let plan = Plan::new(inputs, &layers).map_err(refuse)?;
+        if !plan.answers(outputs) {
+            return Err(file.error(format!("its layers do not give rows of {outputs} numbers")));
+        }
+        let engine = match file.optional::<String>("precision")?.as_deref() {
+            None => {
+                // Every tensor's shape is compared before memory is taken for all of them.
+                plan.check(file)?;
+                let mut network = Network::zeros(inputs, &layers, plan);
+                network.set_tensors(|name, shape| file.tensor_f32(name, shape)).map_err(refuse)?;
+                Engine::Floats(Predictor::new(network)?)
+            }
+            Some(INT8) => {
+                drop(plan);
+                Engine::Bytes(QuantisedNetwork::from_file(file, inputs, &layers)?)
+            }
+            Some(other) => return Err(file.error(format!("its precision is {other:?}; {INT8:?} is known"))),
+        };
         let (target, report) = (file.metadata("target")?, file.metadata("report")?);
         // Files of before it was kept have none.
         let seed = file.optional("seed")?.unwrap_or_default();
-        let predictor = Predictor::new(network)?;
-        Ok(Self { parameters, encoder, predictor, scale, target, task, seed, report })
+        Ok(Self { parameters, whole, encoder, engine, scale, target, task, seed, report })
     }
 
-    /// The network behind the encoder.
-    pub fn network(&self) -> &Network<f32> {
-        self.predictor.network()
+    /// The network behind the encoder; nothing where its weights are of 8 bits.
+    pub fn network(&self) -> Option<&Network<f32>> {
+        match &self.engine {
+            Engine::Floats(predictor) => Some(predictor.network()),
+            Engine::Bytes(_) => None,
+        }
     }
 
     /// Mean and deviation that answers in numbers are scaled back by; 0 and 1 of classes.
@@ -414,7 +452,16 @@ impl Model for Pipeline {
                 .map_err(|e| e.moved_down(first))?;
             let encoded: Vec<f32> = encoded.into_iter().map(|x| x as f32).collect();
             let mut answers = vec![0.0; count * outputs];
-            self.predictor.predict(MatRef::new(&encoded, count, width)?, &mut answers)?;
+            let x = MatRef::new(&encoded, count, width)?;
+            let mut wrong = None;
+            match &self.engine {
+                Engine::Floats(predictor) => predictor.predict(x, &mut answers)?,
+                Engine::Bytes(network) => {
+                    // A byte can be made of infinity too, so it would come through.
+                    wrong = encoded.iter().position(|x| !x.is_finite()).map(|at| at / width);
+                    network.predict(x, &mut answers)?;
+                }
+            }
             let mut answers: Vec<f64> = answers.into_iter().map(f64::from).collect();
             if let Task::Classification { .. } = self.task {
                 let scores = answers.clone();
@@ -422,8 +469,9 @@ impl Model for Pipeline {
             } else {
                 answers.iter_mut().for_each(|y| *y = *y * self.scale.deviation + self.scale.mean);
             }
-            if let Some(wrong) = answers.iter().position(|answer| !answer.is_finite()) {
-                let row = first + wrong / outputs;
+            let unanswered = answers.iter().position(|answer| !answer.is_finite()).map(|at| at / outputs);
+            if let Some(wrong) = wrong.or(unanswered) {
+                let row = first + wrong;
                 let largest = (0..cells.cols()).max_by(|&a, &b| {
                     let size = |column| cells.get(row, column).abs();
                     size(a).total_cmp(&size(b))
@@ -445,7 +493,7 @@ impl Model for Pipeline {
     }
 
     fn to_bytes(&self) -> Result<Vec<u8>> {
-        let metadata = serde_json::json!({
+        let mut metadata = serde_json::json!({
             "encoder": self.encoder,
             "params": self.parameters,
             "report": self.report,
@@ -454,20 +502,60 @@ impl Model for Pipeline {
             "target": self.target,
             "task": self.task,
         });
-        let tensors = self.network().tensors().into_iter();
-        tensors
-            .fold(Writer::new(KIND, metadata), |writer, (name, shape, data)| {
-                writer.tensor_f32(&name, &shape, &data)
-            })
-            .to_bytes()
+        if self.whole {
+            metadata["whole"] = true.into();
+        }
+        match &self.engine {
+            Engine::Floats(predictor) => {
+                let tensors = predictor.network().tensors().into_iter();
+                let add = |writer: Writer, (name, shape, data): (String, Vec<usize>, Vec<f32>)| {
+                    writer.tensor_f32(&name, &shape, &data)
+                };
+                tensors.fold(Writer::new(KIND, metadata), add).to_bytes()
+            }
+            Engine::Bytes(network) => {
+                metadata["precision"] = INT8.into();
+                network.store(Writer::new(KIND, metadata)).to_bytes()
+            }
+        }
+    }
+
+    /// As [`QuantisedNetwork::new`] does; the report of the fit stays what it was.
+    fn quantised(&self, calibration: &Dataset) -> Result<Box<dyn Model>> {
+        let Some(network) = self.network() else {
+            return Err(Error::Fit("its weights are of 8 bits already".into()));
+        };
+        let x: Vec<f32> = self.encoder.encode(calibration)?.into_iter().map(|x| x as f32).collect();
+        let x = MatRef::new(&x, calibration.rows(), self.encoder.width())?;
+        let engine = Engine::Bytes(QuantisedNetwork::new(network, x)?);
+        let Self { parameters, whole, encoder, scale, target, task, seed, report, .. } = self;
+        Ok(Box::new(Self {
+            parameters: parameters.clone(),
+            whole: *whole,
+            encoder: encoder.clone(),
+            engine,
+            scale: *scale,
+            target: target.clone(),
+            task: task.clone(),
+            seed: *seed,
+            report: report.clone(),
+        }))
     }
 
     fn describe(&self) -> String {
         let mut text = String::from("inputs\n");
         self.encoder.describe().into_iter().for_each(|line| text += &format!("  {line}\n"));
-        text += &format!("layers ({} weights)\n", self.network().parameters());
-        for (i, layer) in self.network().layers().iter().enumerate() {
+        let (layers, parameters) = match &self.engine {
+            Engine::Floats(predictor) => (predictor.network().layers(), predictor.network().parameters()),
+            Engine::Bytes(network) => (network.layers(), network.parameters()),
+        };
+        text += &format!("layers ({parameters} weights)\n");
+        for (i, layer) in layers.iter().enumerate() {
             text += &format!("  {i}: {}\n", layer.describe());
+        }
+        if let Engine::Bytes(network) = &self.engine {
+            text += "weights of 8 bits, and what comes to them as bytes\n";
+            network.describe().into_iter().for_each(|line| text += &format!("  {line}\n"));
         }
         text
     }

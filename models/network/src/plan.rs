@@ -8,7 +8,7 @@ use crate::embedding::Embedding;
 use crate::window::{Image, Places};
 use crate::{Function, Layer};
 use std::ops::Range;
-use tilewise_base::{Error, Result};
+use tilewise_base::{Error, ModelFile, Result};
 use tilewise_kernels::Activation;
 
 /// Numbers are placed at multiples of this: a cache line of `f32`.
@@ -16,6 +16,9 @@ const ALIGN: usize = 16;
 
 /// Most weights of a network: a number for each fits the memory of large machines, and no product of widths overflows.
 const MOST_WEIGHTS: usize = 1 << 40;
+
+/// Most inputs of a product of bytes: 255 x 128 for each fits a sum of 32 bits so often. Layers of more keep weights of 32 bits.
+const MOST_BYTES: usize = (i32::MAX / (255 * 128)) as usize;
 
 /// Most numbers of a row in all layers, and of an image with what pads it: 1 GiB of `f32`. Layers without weights, such as pooling of
 /// a huge image, are not bounded by those of a file, and memory for them, for each row of a batch, is taken on the word of a checkpoint
@@ -166,6 +169,10 @@ pub(crate) struct Plan {
     pub(crate) tensors: Vec<Tensor>,
     /// What batch norms keep.
     pub(crate) running: Vec<Tensor>,
+    /// Weights of 8 bits, which lie in no arena, with the numbers of their steps; their ranges in the plan are empty.
+    pub(crate) bytes: Vec<(usize, Tensor)>,
+    /// Whether products are of bytes.
+    of_bytes: bool,
     pub(crate) weights: usize,
     pub(crate) running_len: usize,
     /// Numbers that norms note for each row, and for the batch.
@@ -179,6 +186,18 @@ impl Plan {
     /// # Errors
     /// When a layer's numbers or widths make no sense; names the layer.
     pub(crate) fn new(inputs: usize, layers: &[Layer]) -> Result<Self> {
+        Self::made(inputs, layers, false)
+    }
+
+    /// The same for answers alone, weights of dense layers and convolutions being of 8 bits.
+    ///
+    /// # Errors
+    /// As [`new`](Self::new).
+    pub(crate) fn of_bytes(inputs: usize, layers: &[Layer]) -> Result<Self> {
+        Self::made(inputs, layers, true)
+    }
+
+    fn made(inputs: usize, layers: &[Layer], of_bytes: bool) -> Result<Self> {
         if inputs == 0 {
             return Err(Error::Fit("a network needs at least one input".into()));
         }
@@ -187,6 +206,8 @@ impl Plan {
             slots: Vec::new(),
             tensors: Vec::new(),
             running: Vec::new(),
+            bytes: Vec::new(),
+            of_bytes,
             weights: 0,
             running_len: 0,
             notes_per_row: 0,
@@ -196,7 +217,7 @@ impl Plan {
         };
         let first = plan.slot(inputs, false, None).map_err(Error::Fit)?;
         let last = plan.add(layers, "", first)?;
-        if plan.tensors.is_empty() {
+        if plan.tensors.is_empty() && plan.bytes.is_empty() {
             return Err(Error::Fit("a network needs a layer that learns, such as a dense one".into()));
         }
         // Alone in its slot: the loss writes there.
@@ -204,9 +225,28 @@ impl Plan {
         Ok(plan)
     }
 
+    /// Compares the shape of every tensor in a file, so that memory is taken for no other.
+    ///
+    /// # Errors
+    /// When a tensor is missing or has another shape; names it.
+    pub(crate) fn check(&self, file: &ModelFile<'_>) -> Result<()> {
+        let bytes = self.bytes.iter().map(|(_, tensor)| tensor);
+        for tensor in self.tensors.iter().chain(&self.running).chain(bytes) {
+            if *file.shape(&tensor.name)? != *tensor.outside() {
+                return Err(file.error(format!("tensor {:?} has not the shape of its layer", tensor.name)));
+            }
+        }
+        Ok(())
+    }
+
     /// Numbers of an arena of all slots.
     pub(crate) fn slots_len(&self, rows: usize) -> usize {
         self.per_row.saturating_mul(rows).saturating_add((self.slots.len() + 1) * ALIGN)
+    }
+
+    /// Whether the result is rows of so many numbers, and no images.
+    pub(crate) fn answers(&self, outputs: usize) -> bool {
+        self.outputs() == outputs && self.slots[self.last()].image.is_none()
     }
 
     pub(crate) fn outputs(&self) -> usize {
@@ -229,12 +269,18 @@ impl Plan {
         Ok(self.slots.len() - 1)
     }
 
+    /// Weights of the step that comes next.
+    fn matrix(&mut self, name: String, shape: (usize, usize), kind: Kind) -> Result<Range<usize>> {
+        if !self.of_bytes || shape.0 > MOST_BYTES {
+            return self.tensor(name, shape, kind);
+        }
+        let range = 0..length(&name, shape, 0)?;
+        self.bytes.push((self.steps.len(), Tensor { name, range, shape, kind }));
+        Ok(0..0)
+    }
+
     fn tensor(&mut self, name: String, shape: (usize, usize), kind: Kind) -> Result<Range<usize>> {
-        let len =
-            shape.0.checked_mul(shape.1).filter(|len| *len <= MOST_WEIGHTS - self.weights.min(MOST_WEIGHTS));
-        let Some(len) = len else {
-            return Err(Error::Fit(format!("{name} of {} x {} numbers is too large", shape.0, shape.1)));
-        };
+        let len = length(&name, shape, self.weights)?;
         let range = self.weights..self.weights + len;
         self.weights = range.end.next_multiple_of(ALIGN);
         self.tensors.push(Tensor { name, range: range.clone(), shape, kind });
@@ -304,7 +350,7 @@ impl Plan {
                     out_image = Some(places.output);
                     let shape = (window.size[0] * window.size[1] * image.channels, *channels);
                     let kind = Kind::Filter { rectified, size: window.size };
-                    let weight = self.tensor(format!("{name}.weight"), shape, kind)?;
+                    let weight = self.matrix(format!("{name}.weight"), shape, kind)?;
                     let bias = match bias {
                         true => Some(self.tensor(format!("{name}.bias"), (1, *channels), Kind::Bias)?),
                         false => None,
@@ -319,7 +365,7 @@ impl Plan {
                         rest.next();
                     }
                     let shape = (width, *outputs);
-                    let weight = self.tensor(format!("{name}.weight"), shape, Kind::Matrix { rectified })?;
+                    let weight = self.matrix(format!("{name}.weight"), shape, Kind::Matrix { rectified })?;
                     let bias = match bias {
                         true => Some(self.tensor(format!("{name}.bias"), (1, *outputs), Kind::Bias)?),
                         false => None,
@@ -385,4 +431,10 @@ impl Plan {
         }
         Ok(input)
     }
+}
+
+/// Numbers of a tensor behind `before` others.
+fn length(name: &str, (rows, cols): (usize, usize), before: usize) -> Result<usize> {
+    let len = rows.checked_mul(cols).filter(|len| *len <= MOST_WEIGHTS - before.min(MOST_WEIGHTS));
+    len.ok_or_else(|| Error::Fit(format!("{name} of {rows} x {cols} numbers is too large")))
 }

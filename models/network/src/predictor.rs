@@ -1,12 +1,12 @@
 //! Answers again and again: weights packed once, working memory kept.
 
 use crate::network::Network;
-use crate::pass::{Mode, Workspace, forward};
+use crate::pass::{Bytes, Mode, Operands, Products, Workspace, forward};
 use crate::plan::{Op, Plan};
 use std::fmt;
 use std::sync::{Mutex, PoisonError};
 use tilewise_base::Result;
-use tilewise_kernels::{Float, MatRef, PackedB, parallel, same};
+use tilewise_kernels::{Float, MatMut, MatRef, PackedB, parallel, same};
 
 /// Rows that one thread takes at a time: the kernels then read them where they are, and what a layer made of them stays in the
 /// second-level cache.
@@ -65,22 +65,60 @@ impl<T: Float> fmt::Debug for Predictor<T> {
     }
 }
 
+/// Weights of each step that are packed.
+impl<T: Float> Products<T> for Vec<Option<PackedB<T>>> {
+    fn multiply(
+        &self,
+        number: usize,
+        operands: &Operands<'_, T>,
+        _: &mut Bytes,
+        y: &mut [T],
+    ) -> Result<bool> {
+        let Some(packed) = self.get(number).and_then(Option::as_ref) else { return Ok(false) };
+        let Operands { x, rows, inputs, outputs, .. } = *operands;
+        operands.gemm().run(MatRef::new(x, rows, inputs)?, packed, MatMut::new(y, rows, outputs)?)?;
+        Ok(true)
+    }
+}
+
 /// Answers for `x` into `out`, blocks of rows in parallel.
 pub(crate) fn answer<T: Float>(
     network: &Network<T>,
-    packed: &[Option<PackedB<T>>],
+    products: &dyn Products<T>,
     spare: &Mutex<Vec<Workspace<T>>>,
     x: MatRef<'_, T>,
     out: &mut [T],
 ) -> Result<()> {
-    let (plan, inputs, outputs) = (&network.plan, network.inputs(), network.outputs());
+    let plan = &network.plan;
+    same("numbers of out against rows times outputs", x.rows() * network.outputs(), out.len())?;
+    let (in_place, each) = (reads_input_once(plan), network.outputs() * block(plan));
+    blocks(network, products, spare, (x, in_place), (out, each), |work, rows, out| {
+        out.copy_from_slice(&work.values[plan.slots[plan.last()].range(work.capacity, rows)]);
+    })
+}
+
+/// Rows of a block.
+pub(crate) fn block(plan: &Plan) -> usize {
+    BLOCK.min(NUMBERS / plan.slots_len(1)).max(1)
+}
+
+/// Goes forward through blocks of rows of `x`, in parallel; `take` what is in all slots, for so many rows, into the part of the block in
+/// `out`, of which each has so many numbers. With `in_place` slot 0 need not be there.
+pub(crate) fn blocks<T: Float, U: Send>(
+    network: &Network<T>,
+    products: &dyn Products<T>,
+    spare: &Mutex<Vec<Workspace<T>>>,
+    (x, in_place): (MatRef<'_, T>, bool),
+    (out, each): (&mut [U], usize),
+    take: impl Fn(&Workspace<T>, usize, &mut [U]) + Sync,
+) -> Result<()> {
+    let (plan, inputs) = (&network.plan, network.inputs());
     same("columns of x against inputs of the network", inputs, x.cols())?;
-    same("numbers of out against rows times outputs", x.rows() * outputs, out.len())?;
-    let block = BLOCK.min(NUMBERS / plan.slots_len(1)).max(1);
-    let in_place = reads_input_once(plan);
+    let block = block(plan);
     let failed = Mutex::new(None);
-    parallel::for_each_chunk_mut(out, block * outputs, |i, out| {
-        let (rows, first) = (out.len() / outputs, i * block);
+    parallel::for_each_chunk_mut(out, each, |i, out| {
+        let first = i * block;
+        let rows = block.min(x.rows() - first);
         let kept = spare.lock().unwrap_or_else(PoisonError::into_inner).pop();
         // One that is too small was for fewer rows.
         let kept = kept.filter(|work| work.capacity >= rows);
@@ -101,13 +139,13 @@ pub(crate) fn answer<T: Float>(
                 }
             }
         }
-        let mode = Mode::Predict { running: &network.running, packed, input };
+        let mode = Mode::Predict { running: &network.running, products, input };
         let passed = parallel::on_this_thread(|| forward(plan, &network.weights, &mut work, rows, mode));
         if let Err(e) = passed {
             // A shape that is too long for so many rows, which the plan was asked about for one.
             return fail(e);
         }
-        out.copy_from_slice(&work.values[plan.slots[plan.last()].range(work.capacity, rows)]);
+        take(&work, rows, out);
         spare.lock().unwrap_or_else(PoisonError::into_inner).push(work);
     });
     failed.into_inner().unwrap_or_else(PoisonError::into_inner).map_or(Ok(()), Err)

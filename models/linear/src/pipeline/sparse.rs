@@ -20,7 +20,7 @@ impl Pipeline {
         context: &Context<'_>,
     ) -> Result<Self> {
         let x = table.x.view();
-        let encoder = Encoder::plain((1..=x.cols()).map(|i| format!("f{i}")))?;
+        let encoder = Encoder::plain((1..=x.cols()).map(|i| format!("f{i}")), true)?;
         let rows = Rows::default();
         let (fit, task) = match estimator {
             Estimator::LeastSquares(params) => {

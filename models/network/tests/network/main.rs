@@ -1,12 +1,14 @@
-//! Gradients against central differences, optimisers against PyTorch, bits over threads, files of ONNX, bad input.
+//! Gradients against central differences, optimisers against PyTorch, bits over threads, files of ONNX, products of bytes, bad input.
 
 mod embedding;
 mod going_on;
 mod golden_numbers;
 mod gradients;
 mod images;
+mod import;
 mod networks;
 mod onnx;
 mod promises;
+mod quantised;
 mod text;
 mod twin;
