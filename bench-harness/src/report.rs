@@ -111,13 +111,25 @@ pub fn quality(tables: Vec<Table>, machine: Machine) -> Page {
 }
 
 impl Findings<'_> {
-    /// Writes `report.html`, `report.md` and `scaling.csv` into the machine's folder below `reports`; answers the page's file.
+    /// Writes `report.html`, `report.md` and `scaling.csv` into the machine's folder below `reports`; answers the page's file. Those of a
+    /// measurement that goes on are called `report-unfinished` and `scaling-unfinished`, and go when it is complete.
     ///
     /// # Errors
     /// When a file cannot be written.
     pub fn write(&self, reports: &Path) -> io::Result<PathBuf> {
-        let file = write(reports, "report", &self.page(), None)?;
-        fs::write(file.with_file_name("scaling.csv"), self.scaling.csv().text())?;
+        const UNFINISHED: &str = "-unfinished";
+        let ending = if self.is_complete { "" } else { UNFINISHED };
+        let file = write(reports, &format!("report{ending}"), &self.page(), None)?;
+        let csv = file.with_file_name(format!("scaling{ending}.csv"));
+        replace::write(&csv, self.scaling.csv().text().as_bytes()).map_err(io::Error::other)?;
+        if self.is_complete {
+            for name in ["report", "scaling"] {
+                for kind in ["html", "md", "csv"] {
+                    // They may not be there.
+                    let _ = fs::remove_file(file.with_file_name(format!("{name}{UNFINISHED}.{kind}")));
+                }
+            }
+        }
         Ok(file)
     }
 
@@ -284,8 +296,10 @@ mod tests {
         };
         let text = |file: &Path| fs::read_to_string(file).unwrap();
         assert!(text(&findings(false).write(&reports).unwrap()).contains("INCOMPLETE"));
+        let unfinished = reports.join("a-cpu-2-cores/scaling-unfinished.csv");
+        assert!(unfinished.exists());
         let file = findings(true).write(&reports).unwrap();
-        assert!(!text(&file).contains("INCOMPLETE"));
+        assert!(!text(&file).contains("INCOMPLETE") && !unfinished.exists());
         assert!(file.ends_with("a-cpu-2-cores/report.html"));
         let page = fs::read_to_string(&file).unwrap();
         assert!(page.contains("A &lt;CPU&gt;") && page.contains("Parallel schemes side by side"));

@@ -32,7 +32,7 @@ impl Failure {
     pub(crate) fn tell(self) -> ExitCode {
         match self {
             Self::Told(text) => {
-                note("error", one_line(&text));
+                note("error", tilewise_base::outline::printable(&text));
                 ExitCode::FAILURE
             }
             Self::Interrupted => ExitCode::from(INTERRUPTED),
@@ -69,11 +69,6 @@ fn system(error: &io::Error) -> String {
         io::ErrorKind::IsADirectory => "is a folder; a file is needed".to_owned(),
         _ => error.to_string(),
     }
-}
-
-/// Control characters in names and cells must not move the cursor or fake further lines.
-fn one_line(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() { '\u{FFFD}' } else { c }).collect()
 }
 
 /// A line on stderr; a closed stderr is no reason to stop.

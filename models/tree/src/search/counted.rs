@@ -37,6 +37,8 @@ impl<T: Target, B: Code> Search<'_, T, B> {
         node: &Searched<'_, T, B>,
         scratch: &mut Scratch<T, B>,
     ) -> Option<Choice> {
+        /// Features that are counted by one after the other; where more are in the way all count at the same time.
+        const IN_TURN: usize = 8;
         let may = |&feature: &usize| self.limits.constraints.may_use(node.state, feature);
         let features: Vec<usize> = match node.state.columns.as_deref() {
             None => (0..self.table.features()).filter(may).collect(),
@@ -54,7 +56,7 @@ impl<T: Target, B: Code> Search<'_, T, B> {
             features.iter().map(|&feature| free.of_feature(feature, node, scratch)).collect()
         };
         let mut is_counted = vec![false; features.len()];
-        loop {
+        for _ in 0..=IN_TURN {
             let best = found.iter().copied().fold(None, better)?;
             let at = features.iter().position(|&feature| feature == best.feature)?;
             if is_counted[at] || free.has_rows(&best, node) {
@@ -63,6 +65,7 @@ impl<T: Target, B: Code> Search<'_, T, B> {
             found[at] = self.of_feature(features[at], node, scratch);
             is_counted[at] = true;
         }
+        self.best_of_asked(node, scratch)
     }
 
     /// Whether a split leaves the rows that a child must have on both sides.
