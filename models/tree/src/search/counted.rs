@@ -17,7 +17,8 @@ impl<T: Target, B: Code> Search<'_, T, B> {
         let limits = self.limits;
         if limits.min_rows > 1 && limits.splitter == Splitter::Best && !limits.constraints.is_monotone() {
             let free = Self { uncounted: true, ..*self };
-            if node.histogram.is_some() {
+            let all = node.state.columns.as_deref().map_or(self.table.features(), <[u32]>::len);
+            if node.histogram.is_some() && limits.features >= all {
                 return self.best_of_free(&free, node, scratch);
             }
             let found = free.best_of_asked(node, scratch)?;
@@ -28,7 +29,7 @@ impl<T: Target, B: Code> Search<'_, T, B> {
         self.best_of_asked(node, scratch)
     }
 
-    /// As [`Search::best`] in histograms, which are of all features: rows are counted by those features alone whose best split without
+    /// As [`Search::best`] in a histogram, where all features are looked at: rows are counted by those features alone whose best split without
     /// counting is the best of all, and leaves too few. With 108 columns of zeros and ones, where one or two such columns are in the way
     /// of most nodes, counting by all of them took four fifths of the time of boosting.
     fn best_of_free(
