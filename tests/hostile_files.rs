@@ -209,6 +209,39 @@ fn very_many_trees_of_one_leaf_predict_in_little_memory() {
     }
 }
 
+/// A message of two bytes takes more than a hundred of memory.
+#[test]
+fn files_of_onnx_with_very_many_empty_parts_are_refused() {
+    const MANY: usize = 200_000;
+    let key = |field: u8| (field << 3) | 2;
+    let inside = |field: u8, bytes: Vec<u8>| {
+        // Lengths of four times seven bits.
+        let length = [0, 7, 14, 21].map(|shift| (bytes.len() >> shift) as u8 & 127 | 128);
+        [&[key(field)][..], &length[..3], &[length[3] & 127], &bytes].concat()
+    };
+    let many = |field: u8| [key(field), 0].repeat(MANY);
+    let graph = |bytes| inside(7, bytes);
+    let node = |bytes| graph(inside(1, bytes));
+    let shape = |bytes| graph(inside(11, inside(2, inside(1, inside(2, bytes)))));
+    let cases = [
+        ("attributes", node(many(5))),
+        ("inputs of a node", node(many(1))),
+        ("texts of an attribute", node(inside(5, many(9)))),
+        ("nodes", graph(many(1))),
+        ("tensors", graph(many(5))),
+        ("inputs", graph(many(11))),
+        ("dimensions", shape(many(1))),
+        ("operators", many(8)),
+        ("metadata", [graph(Vec::new()), many(14)].concat()),
+    ];
+    for (what, bytes) in cases {
+        let bytes = [&[0x08, 9][..], &bytes].concat();
+        refused(what, &bytes, None);
+        let told = load_bytes(&bytes).err().map(|e| e.to_string()).unwrap_or_default();
+        assert!(told.contains("of memory"), "{what}: {told}");
+    }
+}
+
 /// A model file with parts that do not fit each other, written as models are.
 #[test]
 fn parts_that_do_not_fit_are_refused() {

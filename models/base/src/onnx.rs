@@ -3,8 +3,11 @@
 //! Fields that are not written are left out. Written by hand, so that nobody needs `protoc`. A family writes a [`Graph`] of nodes,
 //! [`Encoder::onnx`](crate::Encoder::onnx) those that come before a network, and [`file()`] makes the bytes.
 
+mod memory;
+
 use crate::{Error, Field, Kind, Result};
 use prost::Message;
+use std::fmt::Display;
 
 /// A model in a format of others.
 #[derive(Clone, Debug, PartialEq)]
@@ -24,6 +27,9 @@ pub struct Version<'a> {
     pub operators: &'a [(&'a str, i64)],
 }
 
+/// Who our files say wrote them.
+pub const PRODUCER: &str = "tilewise";
+
 /// The domain of operators for models, such as trees and tables of labels.
 pub const MODELS: &str = "ai.onnx.ml";
 
@@ -40,7 +46,7 @@ pub fn file(graph: Graph, version: Version<'_>, inputs: &[Field], targets: &[&st
     let operators = version.operators.iter();
     let model = Model {
         ir_version: version.ir,
-        producer_name: "tilewise".to_owned(),
+        producer_name: PRODUCER.to_owned(),
         // Left out: the same model is the same file in every version of ours.
         producer_version: String::new(),
         graph: Some(graph),
@@ -61,9 +67,15 @@ pub const COLUMNS: &str = "columns are those of one tensor, in the order of the 
 /// What the bytes of a file hold. Fields that are not known here are passed over.
 ///
 /// # Errors
-/// When they are not a file of ONNX, or damaged.
+/// When they are not a file of ONNX, or damaged, or so many small parts that these would take more memory than four times the bytes
+/// and 1 MiB, which is found before any is taken.
 pub fn parse(bytes: &[u8]) -> Result<Model> {
-    Model::decode(bytes).map_err(|e| Error::Fit(format!("is not a file of ONNX, or damaged: {e}")))
+    memory::check(bytes)?;
+    Model::decode(bytes).map_err(damaged)
+}
+
+fn damaged(e: impl Display) -> Error {
+    Error::Fit(format!("is not a file of ONNX, or damaged: {e}"))
 }
 
 /// What is said of categories, if there are columns of them; `kept` is where their lists are, as a clause that begins with "which".
@@ -230,8 +242,8 @@ pub struct Attribute {
     #[prost(bytes = "vec", tag = "4")]
     pub s: Vec<u8>,
     /// Numbers with a shape; nothing that we write has them.
-    #[prost(message, optional, tag = "5")]
-    pub t: Option<Tensor>,
+    #[prost(message, optional, boxed, tag = "5")]
+    pub t: Option<Box<Tensor>>,
     /// Numbers.
     #[prost(float, repeated, tag = "7")]
     pub floats: Vec<f32>,

@@ -57,10 +57,6 @@ impl Function {
         for_each_rows(y, 1, |at, y| {
             let x = &x[at..at + y.len()];
             match self {
-                Self::Relu => compiled::<T, _>(
-                    #[inline(always)]
-                    || y.iter_mut().zip(x).for_each(|(y, &x)| *y = if x < T::ZERO { T::ZERO } else { x }),
-                ),
                 Self::LeakyRelu { slope } => {
                     let slope = T::from_f64(slope);
                     compiled::<T, _>(
@@ -80,13 +76,10 @@ impl Function {
                         || y.iter_mut().zip(x).for_each(|(y, &x)| *y *= x),
                     );
                 }
-                Self::Gelu | Self::Tanh | Self::Sigmoid => {
+                Self::Relu | Self::Gelu | Self::Tanh | Self::Sigmoid => {
                     y.copy_from_slice(x);
-                    match self {
-                        Self::Gelu => Elementary::Gelu.in_place(y),
-                        Self::Tanh => Elementary::Tanh.in_place(y),
-                        _ => Elementary::Sigmoid.in_place(y),
-                    }
+                    // GELU is the one of them that layers do not do by themselves.
+                    apply(self.fused().unwrap_or(Activation::Gelu), y);
                 }
             }
         });
@@ -175,6 +168,20 @@ impl Function {
                 }
             }
         });
+    }
+}
+
+/// y = f(y).
+pub(crate) fn apply<T: Float>(function: Activation, y: &mut [T]) {
+    match function {
+        Activation::Relu => compiled::<T, _>(
+            #[inline(always)]
+            || y.iter_mut().for_each(|y| *y = if *y < T::ZERO { T::ZERO } else { *y }),
+        ),
+        Activation::Tanh => Elementary::Tanh.in_place(y),
+        Activation::Sigmoid => Elementary::Sigmoid.in_place(y),
+        Activation::Softplus => Elementary::Softplus.in_place(y),
+        Activation::Gelu => Elementary::Gelu.in_place(y),
     }
 }
 

@@ -31,6 +31,10 @@ const DEEPEST: usize = 8;
 /// Most nodes that tell how many columns come out: for each the layers before are gone through.
 const MOST_TOLD: usize = 64;
 
+/// What is said of our own files that are not read.
+const OURS: &str = "the file was written by tilewise, whose models prepare columns and name classes in nodes that are not read: \
+    use the model file (.safetensors) that it was exported from";
+
 /// A network from a file of ONNX.
 #[derive(Clone, Debug)]
 pub struct Imported {
@@ -88,7 +92,17 @@ impl Network<f32> {
     pub fn from_onnx(bytes: &[u8]) -> Result<Imported> {
         let file = onnx::parse(bytes)?;
         let Some(graph) = file.graph else { return Err(Error::Fit("the file of ONNX has no graph".into())) };
-        let (name, inputs, image) = input(&graph)?;
+        match Self::of_graph(&graph, bytes.len()) {
+            Err(Error::Fit(what)) if file.producer_name == onnx::PRODUCER => {
+                Err(Error::Fit(format!("{what}; {OURS}")))
+            }
+            read => read,
+        }
+    }
+
+    /// Of a file of so many bytes.
+    fn of_graph(graph: &Graph, bytes: usize) -> Result<Imported> {
+        let Input { name, numbers: inputs, image, alone } = input(graph)?;
         let output = match &graph.output[..] {
             [only] => only.name.as_str(),
             several => {
@@ -98,7 +112,7 @@ impl Network<f32> {
                 )));
             }
         };
-        let reader = Reader::new(&graph, name, bytes.len())?;
+        let reader = Reader::new(graph, name, alone, bytes)?;
         let mut softmax = false;
         let parts = reader.chain(output, name, graph.node.len(), 0, &mut softmax)?;
         let (mut layers, mut settled) =
@@ -139,8 +153,18 @@ impl Network<f32> {
     }
 }
 
-/// The name of the only input, how many numbers a row of it has, and of what images where it has these.
-fn input(graph: &Graph) -> Result<(&str, usize, Option<[usize; 3]>)> {
+/// The only input.
+struct Input<'a> {
+    name: &'a str,
+    /// Of a row.
+    numbers: usize,
+    /// Channels, height and width, where rows are images.
+    image: Option<[usize; 3]>,
+    /// Whether it is said to be one row.
+    alone: bool,
+}
+
+fn input(graph: &Graph) -> Result<Input<'_>> {
     let held = |value: &&ValueInfo| graph.initializer.iter().all(|tensor| tensor.name != value.name);
     let inputs: Vec<&ValueInfo> = graph.input.iter().filter(held).collect();
     let [input] = inputs[..] else {
@@ -156,13 +180,15 @@ fn input(graph: &Graph) -> Result<(&str, usize, Option<[usize; 3]>)> {
     }
     let dimensions = tensor.shape.as_ref().map(|shape| &shape.dimension[..]).unwrap_or_default();
     // The first is rows.
+    let alone = dimensions.first().is_some_and(|rows| rows.value == Some(1));
+    let of = |numbers, image| Ok(Input { name: &input.name, numbers, image, alone });
     let sizes =
         dimensions.iter().skip(1).map(|d| d.value.and_then(|n| usize::try_from(n).ok()).filter(|n| *n > 0));
     match sizes.collect::<Option<Vec<usize>>>().as_deref() {
-        Some(&[columns]) => Ok((&input.name, columns, None)),
+        Some(&[columns]) => of(columns, None),
         Some(&[channels, height, width]) => {
             match channels.checked_mul(height).and_then(|n| n.checked_mul(width)) {
-                Some(numbers) => Ok((&input.name, numbers, Some([channels, height, width]))),
+                Some(numbers) => of(numbers, Some([channels, height, width])),
                 None => refuse("is of images that are too large"),
             }
         }
@@ -240,7 +266,7 @@ impl Reader<'_> {
                 "Dropout" => (self.first(node, &["ratio", "seed"])?, None),
                 "Softmax" if depth == 0 && parts.is_empty() && !*softmax => {
                     let next = self.first(node, &["axis"])?;
-                    if ![1, -1].contains(&nodes::int(node, "axis", -1)) {
+                    if ![1, -1].contains(&nodes::int(node, "axis", -1)?) {
                         return refuse(node, "its axis is not that of columns; 1 or -1 is accepted");
                     }
                     *softmax = true;
@@ -251,12 +277,12 @@ impl Reader<'_> {
                 "Tanh" => (self.first(node, &[])?, Some(function(Function::Tanh))),
                 "Sigmoid" => (self.first(node, &[])?, Some(function(Function::Sigmoid))),
                 "LeakyRelu" => {
-                    let slope = nodes::float(node, "alpha", 0.01);
+                    let slope = nodes::float(node, "alpha", 0.01)?;
                     (self.first(node, &["alpha"])?, Some(function(Function::LeakyRelu { slope })))
                 }
                 "Gelu" => {
                     let next = self.first(node, &["approximate"])?;
-                    if ![&b""[..], b"none"].contains(&nodes::text(node, "approximate")) {
+                    if ![&b""[..], b"none"].contains(&nodes::text(node, "approximate")?) {
                         return refuse(node, "its approximate is not none, which is accepted");
                     }
                     (next, Some(function(Function::Gelu)))

@@ -9,6 +9,7 @@
 //! number of threads, and for a row alone or among others.
 
 use crate::compiled::compiled;
+use crate::function::apply;
 use crate::network::Network;
 use crate::pass::{Bytes, InArena, Operands, Products, Workspace};
 use crate::plan::{Plan, Tensor};
@@ -20,9 +21,7 @@ use std::fmt;
 use std::sync::Mutex;
 use tilewise_base::model_file::Writer;
 use tilewise_base::{Error, ModelFile, Result};
-use tilewise_kernels::{
-    Activation, Elementary, MatMut, MatRef, PackedI8, Quantisation, Scales, min_max, quantise,
-};
+use tilewise_kernels::{MatMut, MatRef, PackedI8, Quantisation, Scales, min_max, quantise};
 
 /// Bytes of pixels and their neighbours that are gathered for a product: they stay in the second-level cache.
 const SEEN: usize = 128 << 10;
@@ -137,8 +136,8 @@ impl QuantisedNetwork {
         self.rest.parameters() + bytes
     }
 
-    /// Answers for `x`, rows x inputs, into `out`, rows x outputs, as [`Predictor::predict`](crate::Predictor::predict). Infinities are
-    /// taken for the largest number of the calibration, and NaN for 0, where a product of bytes reads them.
+    /// Answers for `x`, rows x inputs, into `out`, rows x outputs, as [`Predictor::predict`](crate::Predictor::predict). Infinity is
+    /// taken for the largest number of the calibration, minus infinity for the smallest, and NaN for 0, where a product of bytes reads them.
     ///
     /// # Errors
     /// When shapes do not fit.
@@ -385,16 +384,8 @@ impl Products<f32> for Vec<Option<Product>> {
                 },
             );
         }
-        match operands.activation {
-            None => {}
-            Some(Activation::Relu) => compiled::<f32, _>(
-                #[inline(always)]
-                || y.iter_mut().for_each(|y| *y = if *y < 0.0 { 0.0 } else { *y }),
-            ),
-            Some(Activation::Tanh) => Elementary::Tanh.in_place(y),
-            Some(Activation::Sigmoid) => Elementary::Sigmoid.in_place(y),
-            Some(Activation::Softplus) => Elementary::Softplus.in_place(y),
-            Some(Activation::Gelu) => Elementary::Gelu.in_place(y),
+        if let Some(function) = operands.activation {
+            apply(function, y);
         }
         Ok(true)
     }

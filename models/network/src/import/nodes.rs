@@ -24,6 +24,8 @@ pub(super) struct Reader<'a> {
     /// How many of them layers may still take: a small file says cheaply that very many layers have the same ones.
     left: Cell<usize>,
     pub(super) input: &'a str,
+    /// Whether the file is of one row at a time.
+    alone: bool,
 }
 
 /// What an `Add` adds.
@@ -60,27 +62,33 @@ fn at_node<T>(node: &Node, result: Result<T>) -> Result<T> {
     result.or_else(|e| refuse(node, &e.to_string()))
 }
 
-fn attribute<'a>(node: &'a Node, name: &str) -> Option<&'a Attribute> {
-    node.attribute.iter().find(|attribute| attribute.name == name)
+/// An attribute of a kind, as the format numbers them. Very old files do not tell it: theirs is 0.
+fn attribute<'a>(node: &'a Node, name: &str, kind: i32) -> Result<Option<&'a Attribute>> {
+    match node.attribute.iter().find(|attribute| attribute.name == name) {
+        Some(other) if ![0, kind].contains(&other.kind) => {
+            refuse(node, &format!("its {name} is of the kind {}; {kind} is accepted", other.kind))
+        }
+        found => Ok(found),
+    }
 }
 
-pub(super) fn int(node: &Node, name: &str, usual: i64) -> i64 {
-    attribute(node, name).map_or(usual, |attribute| attribute.i)
+pub(super) fn int(node: &Node, name: &str, usual: i64) -> Result<i64> {
+    Ok(attribute(node, name, 2)?.map_or(usual, |attribute| attribute.i))
 }
 
 /// The shortest decimal number that is the attribute's `f32`: what was meant, where a person wrote it.
-pub(super) fn float(node: &Node, name: &str, usual: f64) -> f64 {
+pub(super) fn float(node: &Node, name: &str, usual: f64) -> Result<f64> {
     let of = |attribute: &Attribute| attribute.f.to_string().parse().unwrap_or_else(|_| attribute.f.into());
-    attribute(node, name).map_or(usual, of)
+    Ok(attribute(node, name, 1)?.map_or(usual, of))
 }
 
-pub(super) fn text<'a>(node: &'a Node, name: &str) -> &'a [u8] {
-    attribute(node, name).map_or(b"", |attribute| &attribute.s)
+pub(super) fn text<'a>(node: &'a Node, name: &str) -> Result<&'a [u8]> {
+    Ok(attribute(node, name, 3)?.map_or(b"", |attribute| &attribute.s))
 }
 
 /// Numbers of an attribute, none of which is large.
 fn sizes<const N: usize>(node: &Node, name: &str, usual: [usize; N]) -> Result<[usize; N]> {
-    let Some(attribute) = attribute(node, name) else { return Ok(usual) };
+    let Some(attribute) = attribute(node, name, 7)? else { return Ok(usual) };
     let small = |n: &i64| usize::try_from(*n).ok().filter(|n| *n <= 1 << 16);
     let sizes: Option<Vec<usize>> = attribute.ints.iter().map(small).collect();
     match sizes.and_then(|sizes| sizes.try_into().ok()) {
@@ -91,7 +99,7 @@ fn sizes<const N: usize>(node: &Node, name: &str, usual: [usize; N]) -> Result<[
 
 /// What the node's window sees.
 fn window(node: &Node, size: [usize; 2]) -> Result<Window> {
-    if ![&b""[..], b"NOTSET"].contains(&text(node, "auto_pad")) {
+    if ![&b""[..], b"NOTSET"].contains(&text(node, "auto_pad")?) {
         return refuse(node, "its auto_pad is not NOTSET, which is accepted");
     }
     let [up, left, down, right] = sizes(node, "pads", [0; 4])?;
@@ -99,35 +107,55 @@ fn window(node: &Node, size: [usize; 2]) -> Result<Window> {
         return refuse(node, "its pads are not the same on both sides, which is accepted");
     }
     let (stride, dilation) = (sizes(node, "strides", [1; 2])?, sizes(node, "dilations", [1; 2])?);
-    Ok(Window { size: sizes(node, "kernel_shape", size)?, stride, padding: [up, left], dilation })
+    let size = sizes(node, "kernel_shape", size)?;
+    // A place that sees no pixel has the same answer everywhere, so nobody asks for one: but a small file would, for very many.
+    for (axis, pad) in [up, left].into_iter().enumerate() {
+        let reach = size[axis].saturating_sub(1) * dilation[axis] + 1;
+        if pad >= reach {
+            return refuse(
+                node,
+                &format!("its pads of {pad} are not less than the {reach} pixels that it reaches over"),
+            );
+        }
+    }
+    Ok(Window { size, stride, padding: [up, left], dilation })
 }
 
 impl<'a> Reader<'a> {
-    /// Of a file of so many bytes.
+    /// Of a file of so many bytes; `alone` where its input is one row.
     ///
     /// # Errors
-    /// When a value is made twice, or a node is of another domain.
-    pub(super) fn new(graph: &'a Graph, input: &'a str, bytes: usize) -> Result<Self> {
-        let mut held: HashMap<&str, &Tensor> =
-            graph.initializer.iter().map(|tensor| (tensor.name.as_str(), tensor)).collect();
+    /// When a value is there or made twice, or a node is of another domain.
+    pub(super) fn new(graph: &'a Graph, input: &'a str, alone: bool, bytes: usize) -> Result<Self> {
+        let mut held: HashMap<&str, &Tensor> = HashMap::new();
+        for tensor in &graph.initializer {
+            if held.insert(&tensor.name, tensor).is_some() {
+                return Err(Error::Fit(format!("there are two tensors {:?}", tensor.name)));
+            }
+        }
         let mut made = HashMap::new();
         for (at, node) in graph.node.iter().enumerate() {
             if !["", "ai.onnx"].contains(&node.domain.as_str()) {
                 return refuse(node, &format!("is of the domain {:?}; {OPERATORS}", node.domain));
             }
             for output in node.output.iter().filter(|output| !output.is_empty()) {
-                let constant = attribute(node, "value").and_then(|attribute| attribute.t.as_ref());
-                let twice = match (node.op_type.as_str(), constant) {
-                    ("Constant", Some(tensor)) => held.insert(output, tensor).is_some(),
-                    _ => held.contains_key(output.as_str()) || made.insert(output.as_str(), at).is_some(),
-                };
-                if twice || output == input {
+                if output == input || held.contains_key(output.as_str()) || made.contains_key(output.as_str())
+                {
                     return refuse(node, &format!("makes the value {output:?}, which is there already"));
+                }
+                let constant = if node.op_type == "Constant" { attribute(node, "value", 4)? } else { None };
+                match constant.and_then(|attribute| attribute.t.as_deref()) {
+                    Some(tensor) => {
+                        held.insert(output, tensor);
+                    }
+                    None => {
+                        made.insert(output.as_str(), at);
+                    }
                 }
             }
         }
         // Each number has four bytes, so layers can have all of them four times.
-        Ok(Self { nodes: &graph.node, made, held, left: Cell::new(bytes), input })
+        Ok(Self { nodes: &graph.node, made, held, left: Cell::new(bytes), input, alone })
     }
 
     /// The first input, which nodes make, of a node that has these attributes and no others.
@@ -205,13 +233,13 @@ impl<'a> Reader<'a> {
         let is_gemm = node.op_type == "Gemm";
         let known: &[&str] = if is_gemm { &["alpha", "beta", "transA", "transB"] } else { &[] };
         let next = self.first(node, known)?;
-        let ones = [float(node, "alpha", 1.0), float(node, "beta", 1.0)];
-        if ones != [1.0; 2] || int(node, "transA", 0) != 0 {
+        let ones = [float(node, "alpha", 1.0)?, float(node, "beta", 1.0)?];
+        if ones != [1.0; 2] || int(node, "transA", 0)? != 0 {
             return refuse(node, "alpha and beta of 1 and transA of 0 are accepted");
         }
         let (shape, data) = self.numbers(node, 1)?;
         let [rows, cols] = shape[..] else { return refuse(node, "its weights are not a matrix") };
-        let turned = int(node, "transB", 0) != 0;
+        let turned = int(node, "transB", 0)? != 0;
         let (inputs, outputs) = if turned { (cols, rows) } else { (rows, cols) };
         let weights = match turned {
             true => data,
@@ -232,16 +260,25 @@ impl<'a> Reader<'a> {
         let rows = |columns| Part::Rows { node: told(node), columns };
         if node.op_type == "Flatten" {
             let next = self.first(node, &["axis"])?;
-            return match int(node, "axis", 1) {
+            return match int(node, "axis", 1)? {
                 1 => Ok((next, rows(None))),
                 _ => refuse(node, "its axis is not 1, which is accepted"),
             };
         }
         let next = self.first(node, &["allowzero"])?;
+        if int(node, "allowzero", 0)? != 0 {
+            return refuse(node, "an allowzero of 0 is accepted");
+        }
         let shape = node.input.get(1).and_then(|name| self.held.get(name.as_str()));
         let Some(shape) = shape else { return refuse(node, "its shape is not in the file") };
         let (_, shape) = at_node(node, shape.whole_numbers())?;
         let size = |n: i64| usize::try_from(n).ok().filter(|n| (1..=1 << 20).contains(n));
+        if shape.first() == Some(&1) && !self.alone {
+            return refuse(
+                node,
+                "it makes one row of all rows; 0 or -1 rows, and 1 where the input is one row, are accepted",
+            );
+        }
         // 0 is as many rows as there are, -1 as many as come out; 1 is what was written for one row.
         match shape[..] {
             [0 | 1, -1] => Ok((next, rows(None))),
@@ -271,7 +308,7 @@ impl<'a> Reader<'a> {
                     return refuse(node, "its weights are not of two-dimensional images");
                 };
                 let window = window(node, [height, width])?;
-                if int(node, "group", 1) != 1 || window.size != [height, width] {
+                if int(node, "group", 1)? != 1 || window.size != [height, width] {
                     return refuse(
                         node,
                         "one group, and a kernel_shape that is that of the weights, are accepted",
@@ -292,9 +329,9 @@ impl<'a> Reader<'a> {
                 };
                 let next = self.first(node, &slides(own))?;
                 let window = window(node, [0; 2])?;
-                let uncounted = window.padding != [0; 2] && int(node, "count_include_pad", 0) == 0;
+                let uncounted = window.padding != [0; 2] && int(node, "count_include_pad", 0)? == 0;
                 match () {
-                    () if int(node, "ceil_mode", 0) != 0 => refuse(node, "a ceil_mode of 0 is accepted"),
+                    () if int(node, "ceil_mode", 0)? != 0 => refuse(node, "a ceil_mode of 0 is accepted"),
                     () if node.output.len() > 1 => refuse(node, "one result is accepted"),
                     () if is_max => Ok((next, Layer::MaxPool { window }, Vec::new())),
                     () if uncounted => refuse(node, "with pads a count_include_pad of 1 is accepted"),
@@ -303,7 +340,7 @@ impl<'a> Reader<'a> {
             }
             "BatchNormalization" => {
                 let next = self.first(node, &["epsilon", "momentum", "training_mode"])?;
-                if int(node, "training_mode", 0) != 0 || node.output.len() > 1 {
+                if int(node, "training_mode", 0)? != 0 || node.output.len() > 1 {
                     return refuse(node, "a training_mode of 0, with one result, is accepted");
                 }
                 let mut tensors = Vec::new();
@@ -311,18 +348,22 @@ impl<'a> Reader<'a> {
                     let (shape, data) = self.numbers(node, i + 1)?;
                     tensors.push((what, shape, data));
                 }
-                Ok((next, Layer::BatchNorm { epsilon: float(node, "epsilon", 1e-5), momentum: 0.1 }, tensors))
+                Ok((
+                    next,
+                    Layer::BatchNorm { epsilon: float(node, "epsilon", 1e-5)?, momentum: 0.1 },
+                    tensors,
+                ))
             }
             "LayerNormalization" => {
                 let next = self.first(node, &["axis", "epsilon", "stash_type"])?;
-                if ![1, -1].contains(&int(node, "axis", -1)) || node.output.len() > 1 {
+                if ![1, -1].contains(&int(node, "axis", -1)?) || node.output.len() > 1 {
                     return refuse(node, "an axis of -1 or 1, with one result, is accepted");
                 }
                 let (shape, gain) = self.numbers(node, 1)?;
                 let bias = self.optional(node, 2)?.map_or_else(|| vec![0.0; gain.len()], |(_, bias)| bias);
                 let of_bias = vec![bias.len()];
                 let tensors = vec![("weight", shape, gain), ("bias", of_bias, bias)];
-                Ok((next, Layer::LayerNorm { epsilon: float(node, "epsilon", 1e-5) }, tensors))
+                Ok((next, Layer::LayerNorm { epsilon: float(node, "epsilon", 1e-5)? }, tensors))
             }
             _ => refuse(node, &format!("the operator is not read; {OPERATORS}")),
         }
@@ -330,9 +371,12 @@ impl<'a> Reader<'a> {
 
     /// A product that is SiLU, x sigmoid(x), or GELU, x / 2 (1 + erf(x / sqrt 2)), in any order; `value` is its result.
     pub(super) fn written_out(&self, node: &Node, value: &str) -> Result<(String, Function)> {
+        if !node.attribute.is_empty() {
+            return refuse(node, "it has attributes, of which none are read");
+        }
         let maker = |value: &str, op: &str| {
             let node = self.made.get(value).map(|&at| &self.nodes[at])?;
-            (node.op_type == op).then_some(&node.input[..])
+            (node.op_type == op && node.attribute.is_empty()).then_some(&node.input[..])
         };
         let near = |a: f64, b: f64| (a - b).abs() < NEAR;
         let (mut factor, mut values) = (1.0, Vec::new());
@@ -366,7 +410,8 @@ impl<'a> Reader<'a> {
             *factor *= number;
             return;
         }
-        let node = self.made.get(value).map(|&at| &self.nodes[at]).filter(|_| deep > 0);
+        let node = self.made.get(value).map(|&at| &self.nodes[at]);
+        let node = node.filter(|node| deep > 0 && node.attribute.is_empty());
         match node.map(|node| (node.op_type.as_str(), &node.input[..])) {
             Some(("Mul", [a, b])) => {
                 self.factors(a, deep - 1, factor, values);

@@ -11,8 +11,8 @@ const MOST_COLUMNS: usize = 1 << 18;
 /// Whether a file that begins so, with 16 bytes or more, is one of ONNX: its first field is the version of the format, a small number, and
 /// another one follows.
 pub fn is_onnx(bytes: &[u8]) -> bool {
-    // The fields of a file that have a length, and the two that are whole numbers.
-    const FIELDS: [u8; 11] = [0x12, 0x1a, 0x22, 0x28, 0x32, 0x3a, 0x42, 0x72, 0xa2, 0xca, 0x40];
+    // The fields of a file that have a length, 0x42 being the versions of operators, and 0x28, a whole number, the model's version.
+    const FIELDS: [u8; 10] = [0x12, 0x1a, 0x22, 0x28, 0x32, 0x3a, 0x42, 0x72, 0xa2, 0xca];
     let is_file =
         matches!(bytes, [0x08, version, field, ..] if (1..=64).contains(version) && FIELDS.contains(field));
     // The length of a header of ours may have these bytes, but a brace behind them.
