@@ -353,7 +353,7 @@ class GBDTRanker(_Boosting):
         if qid is None and group is None and _could_be_queries(sample_weight):
             raise ValueError(
                 "sample_weight has different whole numbers, and neither qid nor group is given: numbers of queries are passed by "
-                "keyword, fit(X, y, qid=...)"
+                "keyword, fit(X, y, qid=...), and weights are accepted as floats"
             )
         queries = _queries(qid, group, len(y))
         if len(X) < 2:
