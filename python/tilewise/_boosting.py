@@ -251,7 +251,7 @@ def _queries(qid: ArrayLike | None, group: ArrayLike | None, rows: int) -> NDArr
         sizes = column_or_1d(group)
         told = f"group must be whole numbers above 0 that sum to the {rows} rows of X"
         if sizes.dtype.kind not in "iu":
-            raise ValueError(f"{told}, got {sizes.dtype}")
+            raise ValueError(f"{told}, got {sizes[:3].tolist()}")
         # A sum that has room for any.
         total = sum(sizes.tolist())
         if (sizes <= 0).any() or total != rows:
