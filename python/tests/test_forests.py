@@ -127,7 +127,7 @@ def test_queries_are_told_by_number_or_by_size():
     assert np.array_equal(by_size, clone(model).fit(X, y, qid=np.repeat([f"q{i}" for i in range(30)], 10)).predict(X))
     assert np.array_equal(by_size, clone(model).fit(X, y, group=np.full(30, 10, np.uint64)).predict(X))
     for wrong, told in [
-        ({"group": [10] * 29}, "sum to the 300 rows, got 29 that sum to 290"),
+        ({"group": [10] * 29}, "sum to the 300 rows of X, got 29 that sum to 290"),
         ({"group": np.array([2**64 - 1, 301], np.uint64)}, "sum to the 300 rows"),
         ({"group": np.empty(0, int)}, "sum to the 300 rows"),
         ({"group": ["10"] * 30}, "whole numbers"),
