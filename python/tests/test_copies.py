@@ -45,6 +45,11 @@ def taken(work):
     return status("VmHWM") - before
 
 
+def usually_taken(work):
+    """The middle of three: memory that others gave back meanwhile once made half of a copy unseen."""
+    return sorted(taken(work) for _ in range(3))[1]
+
+
 @pytest.fixture(scope="module")
 def table():
     rng = np.random.default_rng(0)
@@ -86,12 +91,12 @@ def test_fits_read_columns_that_lie_together_where_they_are(table, kind):
     for model, most in ((tilewise.Ridge(n_jobs=2), 1.15 * X.nbytes), (boosting, 0.6 * X.nbytes + (64 << 20))):
         # Programs that are read for the first time and memory of threads are not counted.
         model.fit(columns, y)
-        in_place = taken(lambda: model.fit(columns, y))
+        in_place = usually_taken(lambda: model.fit(columns, y))
         assert in_place < most, in_place / X.nbytes
         in_frame = taken(lambda: model.fit(frame, y))
         assert in_frame < most, in_frame / X.nbytes
         # An array by rows is copied once, as columns.
-        copied = taken(lambda: model.fit(rows, y)) - in_place
+        copied = usually_taken(lambda: model.fit(rows, y)) - in_place
         assert 0.8 * rows.nbytes < copied < 1.2 * rows.nbytes, copied / rows.nbytes
 
 
