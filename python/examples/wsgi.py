@@ -10,6 +10,7 @@ them. The switch to the server of Tilewise is one line,
 and clients need not notice: `POST /predict` and `GET /v2/health/ready` take and give the same there.
 """
 
+import json
 import os
 import warnings
 
@@ -22,6 +23,9 @@ app = Flask(__name__)
 model = tilewise.load(os.environ.get("TILEWISE_MODEL", "m.safetensors"))
 # A request is small: a worker answers it by itself.
 model.n_jobs = 1
+# Where training had no names they are those that the model's file has.
+named = hasattr(model, "feature_names_in_")
+names = list(model.feature_names_in_) if named else [f"x{i}" for i in range(model.n_features_in_)]
 # Rows that are lists come in the order of the columns.
 warnings.filterwarnings("ignore", message="X does not have valid feature names")
 
@@ -36,11 +40,16 @@ def rows_of(body):
     alone = isinstance(body, dict) or not isinstance(body[0], (list, dict))
     rows = [body] if alone else body
     if all(isinstance(row, dict) for row in rows):
-        table = pd.DataFrame(rows)
-        names = list(getattr(model, "feature_names_in_", table.columns))
-        if sorted(table.columns) != sorted(names):
-            raise ValueError(f"the columns {', '.join(map(str, names))} are accepted, got {', '.join(map(str, table.columns))}")
-        return table[names], alone
+        for row in rows:
+            if unknown := [name for name in row if name not in names]:
+                listed = ", ".join(map(json.dumps, names))
+                raise ValueError(f"column {json.dumps(unknown[0])} is not one of the model's inputs: {listed}")
+            if absent := [name for name in names if name not in row]:
+                raise ValueError(f"column {json.dumps(absent[0])} is not given; a missing value is null")
+        if named:
+            return pd.DataFrame(rows, columns=names), alone
+        # In the order of the model's columns, not of the request's.
+        rows = [[row[name] for name in names] for row in rows]
     return np.array(rows, dtype=np.float64), alone
 
 

@@ -1,5 +1,6 @@
 """What users do: tables with categories, pipelines, searches, threads, forks, interruptions, and garbage."""
 
+import decimal
 import multiprocessing
 import os
 import signal
@@ -229,11 +230,42 @@ def test_classes_are_those_that_numpy_finds():
     for y in [
         numbers, numbers.astype(np.int8) * 40, numbers > 0, numbers.astype(np.uint64) + np.uint64(2**63), numbers * 10**12,
         numbers.astype(float), np.array(["a", "bb", "c", "d"])[numbers % 4], np.array(["a", "bb", "c", "d"], dtype=object)[numbers % 4],
-        numbers[::-1], (numbers % 2).astype(np.uint8),
+        numbers[::-1], (numbers % 2).astype(np.uint8), np.array([2**63, 2**63 + 1], np.uint64), np.array([2**64 - 1, 2**64 - 3], np.uint64),
     ]:  # fmt: skip
         classes, codes = _base._classes(y)
         expected, places = np.unique(y, return_inverse=True)
         assert classes.dtype == expected.dtype and np.array_equal(classes, expected) and np.array_equal(codes, places)
+
+
+def test_labels_of_64_bits_without_sign_are_classes():
+    y = np.array([2**63, 2**63 + 1], np.uint64)[np.arange(40) % 2]
+    model = tilewise.DecisionTreeClassifier().fit(np.arange(40.0).reshape(-1, 1) % 2, y)
+    assert model.classes_.dtype == np.uint64 and np.array_equal(model.predict([[0.0], [1.0]]), y[:2])
+
+
+@pytest.mark.parametrize("kind", ["int64", "float32", "decimal"])
+def test_missing_numbers_of_arrow_in_pandas_are_missing(kind):
+    arrow = pytest.importorskip("pyarrow")
+    x = [None if i % 5 == 0 else i % 7 for i in range(60)]
+    kinds = {"int64": arrow.int64(), "float32": arrow.float32(), "decimal": arrow.decimal128(10, 2)}
+    numbers = x if kind != "decimal" else [None if i is None else decimal.Decimal(i) for i in x]
+    table = pd.DataFrame({"a": pd.array(numbers, dtype=pd.ArrowDtype(kinds[kind])), "b": np.arange(60.0)})
+    plain = pd.DataFrame({"a": np.array(x, dtype=float), "b": np.arange(60.0)})
+    y = [-1.0 if i is None else float(i) for i in x]
+    model = tilewise.DecisionTreeRegressor()
+    assert np.array_equal(model.fit(table, y).predict(table), model.fit(plain, y).predict(plain))
+
+
+@pytest.mark.parametrize("ratio", [0.5, 1.0])
+def test_no_penalty_is_none_whatever_is_its_share(ratio):
+    X, y = load_iris(return_X_y=True)
+    y = np.random.default_rng(0).integers(0, 2, len(X))
+    plain = tilewise.LogisticRegression(C=np.inf).fit(X, y)
+    model = tilewise.LogisticRegression(C=np.inf, l1_ratio=ratio, solver="lbfgs").fit(X, y)
+    assert np.allclose(model.coef_, plain.coef_, rtol=1e-4, atol=1e-6)
+    assert np.array_equal(tilewise.LogisticRegression(C=np.inf, l1_ratio=ratio).fit(X, y).coef_, plain.coef_)
+    with pytest.raises(ValueError, match="l1_ratio"):
+        tilewise.LogisticRegression(C=np.inf, l1_ratio=1.5).fit(X, y)
 
 
 def test_a_fit_that_fails_leaves_no_older_model():

@@ -8,8 +8,20 @@ import pandas as pd
 import pytest
 import tilewise
 
+
+def counts_anew():
+    """Has the system count the most memory from here; whether it does. Some sandboxes have no such file, or let nobody write it."""
+    try:
+        with open("/proc/self/clear_refs", "w") as file:
+            file.write("5")
+    except OSError:
+        return False
+    return True
+
+
 pytestmark = pytest.mark.skipif(
-    not hasattr(ctypes.CDLL(None), "mallopt"), reason="memory is read from /proc, and given back by glibc"
+    not hasattr(ctypes.CDLL(None), "mallopt") or not counts_anew(),
+    reason="memory is read from /proc, whose clear_refs must take writes, and given back by glibc",
 )
 
 ROWS, COLUMNS = 1 << 18, 32
@@ -26,13 +38,16 @@ def taken(work):
     # M_MMAP_THRESHOLD: what is large goes back to the system at once; memory that is kept would be taken again unseen.
     ctypes.CDLL(None).mallopt(-3, 1 << 16)
     ctypes.CDLL(None).malloc_trim(0)
-    # The system counts the peak from here.
-    with open("/proc/self/clear_refs", "w") as file:
-        file.write("5")
+    assert counts_anew()
     before = status("VmRSS")
     kept = work()
     del kept
     return status("VmHWM") - before
+
+
+def usually_taken(work):
+    """The middle of three: memory that others gave back meanwhile once made half of a copy unseen."""
+    return sorted(taken(work) for _ in range(3))[1]
 
 
 @pytest.fixture(scope="module")
@@ -44,10 +59,11 @@ def table():
 
 def models(X, y):
     few, some = X[:500], y[:500]
-    yield tilewise.Ridge().fit(few, some)
-    yield tilewise.DecisionTreeRegressor(max_depth=4).fit(few, some)
-    yield tilewise.RandomForestClassifier(n_estimators=3, max_depth=4).fit(few, some > 0)
-    yield tilewise.HistGradientBoostingRegressor(max_iter=3).fit(few, some)
+    # Each thread has blocks of its own, so the limits hold for a number of them.
+    yield tilewise.Ridge(n_jobs=2).fit(few, some)
+    yield tilewise.DecisionTreeRegressor(max_depth=4, n_jobs=2).fit(few, some)
+    yield tilewise.RandomForestClassifier(n_estimators=3, max_depth=4, n_jobs=2).fit(few, some > 0)
+    yield tilewise.HistGradientBoostingRegressor(max_iter=3, n_jobs=2).fit(few, some)
 
 
 @pytest.mark.parametrize("kind", [np.float32, np.float64])
@@ -69,18 +85,18 @@ def test_fits_read_columns_that_lie_together_where_they_are(table, kind):
     columns = np.asfortranarray(X.astype(kind))
     rows = np.ascontiguousarray(columns)
     frame = pd.DataFrame({f"x{i}": columns[:, i] for i in range(COLUMNS)}, copy=False)
-    boosting = tilewise.HistGradientBoostingRegressor(max_iter=1, max_leaf_nodes=4, early_stopping=False)
+    boosting = tilewise.HistGradientBoostingRegressor(max_iter=1, max_leaf_nodes=4, early_stopping=False, n_jobs=2)
     # Linear models make their design matrix of doubles; trees have a byte for each cell, some numbers for each row, and 64 MiB at most of
     # sorted copies, from which cuts are taken.
-    for model, most in ((tilewise.Ridge(), 1.15 * X.nbytes), (boosting, 0.6 * X.nbytes + (64 << 20))):
+    for model, most in ((tilewise.Ridge(n_jobs=2), 1.15 * X.nbytes), (boosting, 0.6 * X.nbytes + (64 << 20))):
         # Programs that are read for the first time and memory of threads are not counted.
         model.fit(columns, y)
-        in_place = taken(lambda: model.fit(columns, y))
+        in_place = usually_taken(lambda: model.fit(columns, y))
         assert in_place < most, in_place / X.nbytes
         in_frame = taken(lambda: model.fit(frame, y))
         assert in_frame < most, in_frame / X.nbytes
         # An array by rows is copied once, as columns.
-        copied = taken(lambda: model.fit(rows, y)) - in_place
+        copied = usually_taken(lambda: model.fit(rows, y)) - in_place
         assert 0.8 * rows.nbytes < copied < 1.2 * rows.nbytes, copied / rows.nbytes
 
 

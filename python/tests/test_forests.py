@@ -106,7 +106,7 @@ def test_columns_of_different_groups_do_not_meet():
     apart = [(a, b) for a in (0, 3) for b in (1, 4, *others)] + [(a, b) for a in (1, 4) for b in others]
     assert all(together(a, b) < 1e-9 for a, b in apart)
     assert together(2, 8) > 1e-3
-    for wrong in ("none", [[0, 99]]):
+    for wrong in ("none", [[0, 99]], [0, 1], [["a", "b"]], ["ab"], [[0.0, 1.0]], [[True, False, True]], 3):
         with pytest.raises(ValueError, match="interaction_cst"):
             tilewise.HistGradientBoostingRegressor(interaction_cst=wrong).fit(X, y)
 
@@ -125,14 +125,19 @@ def test_queries_are_told_by_number_or_by_size():
     # Numbers that fall, and text.
     assert np.array_equal(by_size, clone(model).fit(X, y, qid=np.repeat(np.arange(30), 10)[::-1]).predict(X))
     assert np.array_equal(by_size, clone(model).fit(X, y, qid=np.repeat([f"q{i}" for i in range(30)], 10)).predict(X))
+    assert np.array_equal(by_size, clone(model).fit(X, y, group=np.full(30, 10, np.uint64)).predict(X))
     for wrong, told in [
-        ({"group": [10] * 29}, "sum to the 300 rows"),
+        ({"group": [10] * 29}, "sum to the 300 rows of X, got 29 that sum to 290"),
+        ({"group": np.array([2**64 - 1, 301], np.uint64)}, "sum to the 300 rows"),
+        ({"group": np.empty(0, int)}, "sum to the 300 rows"),
+        ({"group": ["10"] * 30}, "whole numbers"),
         ({"group": [300.0]}, "whole numbers"),
         ({"qid": np.tile(np.arange(30), 10)}, "do not follow each other"),
         ({"qid": np.arange(3)}, "3 entries"),
         ({"qid": np.zeros(300), "group": [300]}, "one of them"),
         ({"sample_weight": np.ones(3)}, "sample_weight"),
         ({"sample_weight": -np.ones(300)}, "[Nn]egative"),
+        ({"sample_weight": np.repeat(np.arange(30), 10)}, "by keyword"),
         ({"sample_weight": np.arange(300) + 1.0}, "rows of a query have one weight"),
     ]:
         with pytest.raises(ValueError, match=told):

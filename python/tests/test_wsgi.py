@@ -1,11 +1,14 @@
 """`examples/wsgi.py` under gunicorn: workers share the model's memory, and a worker that is killed loses its own request alone."""
 
+import contextlib
+import http.client
 import json
 import os
 import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 import urllib.error
@@ -31,41 +34,74 @@ def free_port():
         return listener.getsockname()[1]
 
 
+def opened(address, body=None, timeout=30):
+    """The answer of a server on this machine, whatever proxy the environment names."""
+    data = None if body is None else json.dumps(body).encode()
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    with opener.open(urllib.request.Request(address, data), timeout=timeout) as answer:
+        return answer.read()
+
+
+def until(what, condition, seconds=60):
+    """Waits until it is so, for so long at most."""
+    late = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < late, f"not within {seconds} s: {what}"
+        time.sleep(0.02)
+
+
+def is_ready(url):
+    with contextlib.suppress(OSError):
+        opened(url + "/v2/health/ready", timeout=10)
+        return True
+    return False
+
+
+def ended(process):
+    """Ends a process, and kills it where it does not."""
+    process.terminate()
+    try:
+        process.wait(30)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+
+
 class Gunicorn:
     """The example with a model, on a port of its own."""
 
     def __init__(self, model):
         self.url = f"http://127.0.0.1:{free_port()}"
+        # A file: a pipe that nobody reads fills, and one that workers hold has no end.
+        self.told = tempfile.TemporaryFile("w+")
         command = [sys.executable, "-m", "gunicorn", "-w", str(WORKERS), "-b", self.url.removeprefix("http://"), "wsgi:app"]
         environment = {**os.environ, "TILEWISE_MODEL": str(model), "OMP_NUM_THREADS": "1"}
-        self.master = subprocess.Popen(command, cwd=EXAMPLES, env=environment, stderr=subprocess.PIPE, text=True)
+        self.master = subprocess.Popen(command, cwd=EXAMPLES, env=environment, stderr=self.told)
 
     def __enter__(self):
-        until = time.monotonic() + 60
-        while True:
-            try:
-                urllib.request.urlopen(self.url + "/v2/health/ready", timeout=10).close()
-                break
-            except OSError:
-                assert self.master.poll() is None and time.monotonic() < until, self.master.stderr.read()
-                time.sleep(0.1)
-        while len(self.workers()) < WORKERS and time.monotonic() < until:
-            time.sleep(0.05)
+        try:
+            until("an answer", lambda: is_ready(self.url) or self.master.poll() is not None)
+            assert self.master.poll() is None, "gunicorn has ended"
+            until("all workers", lambda: len(self.workers()) == WORKERS)
+        except BaseException:
+            self.master.kill()
+            self.master.wait()
+            self.told.seek(0)
+            print(self.told.read(), file=sys.stderr)
+            self.told.close()
+            raise
         return self
 
     def __exit__(self, *_):
-        self.master.terminate()
-        self.master.wait(30)
-        self.master.stderr.close()
+        ended(self.master)
+        self.told.close()
 
     def workers(self):
         children = Path(f"/proc/{self.master.pid}/task/{self.master.pid}/children")
         return [int(pid) for pid in children.read_text().split()]
 
     def ask(self, body):
-        request = urllib.request.Request(self.url + "/predict", json.dumps(body).encode())
-        with urllib.request.urlopen(request, timeout=30) as answer:
-            return json.load(answer)
+        return json.loads(opened(self.url + "/predict", body))
 
 
 def memory(pid):
@@ -90,7 +126,7 @@ def asked(server, rows):
 
 @pytest.fixture(scope="module")
 def models(tmp_path_factory):
-    """A forest of some 100 MB and one of next to nothing."""
+    """A forest of 54 MB and one of next to nothing."""
     folder = tmp_path_factory.mktemp("models")
     rng = np.random.default_rng(0)
     X = rng.normal(size=(20_000, 4))
@@ -129,26 +165,33 @@ def test_a_killed_worker_loses_its_own_request_alone(models):
         def client():
             while not stop.is_set():
                 try:
-                    (answered if server.ask(several) == expected else wrong).append(1)
-                except OSError as error:
-                    lost.append(error)
+                    answer = server.ask(several)
+                    (answered if answer == expected else wrong).append(answer)
+                except Exception as error:
+                    gone = isinstance(error, (OSError, http.client.HTTPException)) and not isinstance(error, urllib.error.HTTPError)
+                    (lost if gone else wrong).append(error)
 
-        clients = [threading.Thread(target=client) for _ in range(6)]
-        for each in clients:
-            each.start()
-        time.sleep(0.3)
-        before = server.workers()
-        os.kill(before[0], signal.SIGKILL)
-        time.sleep(1.5)
-        stop.set()
-        for each in clients:
-            each.join(30)
-        after = server.workers()
-        assert not wrong and len(answered) > 20
+        clients = [threading.Thread(target=client, daemon=True) for _ in range(6)]
+        try:
+            for each in clients:
+                each.start()
+            until("20 answers", lambda: len(answered) >= 20)
+            before = server.workers()
+            os.kill(before[0], signal.SIGKILL)
+            # The others go on, and another takes its place.
+            until("another worker", lambda: len(server.workers()) == WORKERS and before[0] not in server.workers())
+            enough = len(answered) + 20
+            until("20 answers more", lambda: len(answered) >= enough)
+            assert set(before[1:]) < set(server.workers())
+        finally:
+            stop.set()
+            for each in clients:
+                if each.ident is not None:
+                    each.join(40)
+        assert not any(each.is_alive() for each in clients)
+        assert not wrong, wrong[:3]
         # A worker of this kind has one request at a time.
         assert len(lost) <= 1, lost
-        # The others go on, and another takes its place.
-        assert len(after) == WORKERS and set(before[1:]) < set(after) and before[0] not in after
 
 
 @pytest.fixture
@@ -161,19 +204,23 @@ def serve():
 
     def start(model):
         address = f"127.0.0.1:{free_port()}"
-        started.append(subprocess.Popen([command, "serve", model, "--bind", address], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL))
-        for _ in range(200):
-            try:
-                urllib.request.urlopen(f"http://{address}/v2/health/ready", timeout=10).close()
-                break
-            except OSError:
-                time.sleep(0.1)
+        server = subprocess.Popen([command, "serve", model, "--bind", address], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        started.append(server)
+        until("an answer", lambda: is_ready(f"http://{address}") or server.poll() is not None)
+        assert server.poll() is None, f"tilewise serve has ended with {server.returncode}"
         return f"http://{address}/predict"
 
     yield start
     for process in started:
-        process.terminate()
-        process.wait(30)
+        ended(process)
+
+
+def refusal(ask, body):
+    """What a server says to what it refuses."""
+    with pytest.raises(urllib.error.HTTPError) as error:
+        ask(body)
+    assert error.value.code == 400
+    return json.load(error.value)["error"]
 
 
 @pytest.mark.parametrize("kind", ["numbers", "whole", "texts", "booleans"])
@@ -188,16 +235,31 @@ def test_the_server_answers_as_the_example_does(kind, serve, tmp_path):
     named = [{"b": b, "a": a} for a, b in rows]
     with Gunicorn(tmp_path / "m") as server:
         for body in (rows, rows[0], named, named[0], {"inputs": rows}, {"instances": named}, {"inputs": rows[0]}, [[None, 1.0]]):
-            with urllib.request.urlopen(urllib.request.Request(address, json.dumps(body).encode()), timeout=30) as answer:
-                assert server.ask(body) == json.load(answer), body
+            assert server.ask(body) == json.loads(opened(address, body)), body
+        for body in ([named[0], {"a": 1.0}], {"b": 1.0}, {"a": 1.0, "b": 2.0, "c": 3.0}, [named[0], {"a": 1.0, "c": 3.0}]):
+            told = refusal(server.ask, body)
+            assert told in refusal(lambda body: opened(address, body), body) and told.startswith("column"), body
 
 
 def test_bad_requests_are_told(models):
-    folder, _, rows = models
+    folder, _, _ = models
     with Gunicorn(folder / "small.safetensors") as server:
         for body, told in [([[1.0, 2.0]], "features"), ({"inputs": ["a", 1, 2, 3]}, "could not convert"), ([], "a row")]:
-            with pytest.raises(urllib.error.HTTPError) as error:
-                server.ask(body)
-            assert error.value.code == 400 and told in json.load(error.value)["error"]
-        named = dict(zip(["x0", "x1", "x2", "x3"], rows[0].tolist()))
-        assert server.ask({"inputs": [named]}) == server.ask({"instances": rows[:1].tolist()})
+            assert told in refusal(server.ask, body)
+
+
+def test_columns_of_models_without_names_are_told_by_number(models):
+    folder, model, rows = models
+    with Gunicorn(folder / "large.safetensors") as server:
+        row = rows[0].tolist()
+        named = dict(zip(["x0", "x1", "x2", "x3"], row))
+        expected = {"predictions": model.predict(rows[:1]).tolist()}
+        assert server.ask({"inputs": [named]}) == server.ask({"instances": [row]}) == expected
+        swapped = dict(reversed(named.items()))
+        assert server.ask([swapped]) == expected
+        # The answer to other numbers is another, so the order counts.
+        assert server.ask([row[::-1]]) != expected
+        assert 'column "a" is not one of the model\'s inputs: "x0", "x1", "x2", "x3"' in refusal(server.ask, {**named, "a": 1.0})
+        others = dict(zip("dcba", row))
+        assert 'column "d" is not one' in refusal(server.ask, others)
+        assert refusal(server.ask, [named, {"x0": 1.0, "x1": 2.0, "x3": 3.0}]) == 'column "x2" is not given; a missing value is null'

@@ -65,7 +65,8 @@ def check_is_fitted(estimator: Any) -> None:
         sklearn_check_is_fitted(estimator, "_model")
 
 
-#: Told (rounds done, rounds at most, a note such as the loss) after each round; ends training where it returns true.
+#: Told (rounds done, rounds at most, a note such as the loss) after each round; ends training where it returns true. It must not write
+#: to the arrays of the fit, which are read where they lie.
 Callback = Callable[[int, int, str], object]
 
 
@@ -361,7 +362,8 @@ def _classes(y: NDArray[Any]) -> tuple[NDArray[Any], NDArray[np.intp]]:
     occurs = np.zeros(high - low + 1, dtype=bool)
     occurs[places] = True
     there = np.flatnonzero(occurs)
-    return (there + low).astype(y.dtype), (np.cumsum(occurs) - 1)[places]
+    # In their own type: a sum with numbers of 64 bits without sign would not fit that of places.
+    return (there.astype(numbers.dtype) + numbers.dtype.type(low)).astype(y.dtype), (np.cumsum(occurs) - 1)[places]
 
 
 class Classifying(_Beside):

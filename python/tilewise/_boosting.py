@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from itertools import combinations
+from operator import index
 from typing import Any, Iterator, Sequence
 
 import numpy as np
@@ -35,13 +36,28 @@ _BOOSTING: dict[str, Setting] = {
 _MANY = 10_000
 
 
+_INTERACTIONS = (
+    "interaction_cst must be 'pairwise' or groups of places of columns such as [[0, 1], [2, 3, 4]], which are whole numbers from 0"
+)
+
+
+def _place(place: Any) -> int:
+    """A whole number, of NumPy too. Raises TypeError for what is none, such as text, or true and false."""
+    if isinstance(place, bool):
+        raise TypeError
+    return index(place)
+
+
 def interactions(names: list[str], groups: Sequence[Sequence[int]] | str) -> str:
     """`interaction_cst` (groups of places of columns, or "pairwise") as `--set interactions`. Columns of no group are a group together."""
     if isinstance(groups, str):
         if groups != "pairwise":
-            raise ValueError(f"interaction_cst must be 'pairwise' or groups of places of columns, got {groups!r}")
+            raise ValueError(f"{_INTERACTIONS}, got {groups!r}")
         groups = list(combinations(range(len(names)), 2))
-    groups = [sorted(set(group)) for group in groups]
+    try:
+        groups = [sorted({_place(place) for place in group}) for group in groups]
+    except TypeError:
+        raise ValueError(f"{_INTERACTIONS}, got {groups!r}") from None
     wrong = [place for group in groups for place in group if not 0 <= place < len(names)]
     if wrong:
         raise ValueError(f"interaction_cst names column {wrong[0]}, and there are columns 0 to {len(names) - 1}")
@@ -93,8 +109,8 @@ class HistGradientBoostingClassifier(Scoring, Classifying, ClassifierMixin, _Boo
     """Gradient boosted trees for classes.
 
     `callback(done, total, note)` hears of every round and ends training, keeping the model, where it returns true; `verbose` prints
-    some lines of it. `interaction_cst` is groups of columns that may meet on a path of
-    a tree, or "pairwise".
+    some lines of it. A callback must not write to the arrays of the fit, which are read where they lie. `interaction_cst` is groups of
+    columns that may meet on a path of a tree, or "pairwise".
 
     >>> import numpy as np
     >>> from tilewise import HistGradientBoostingClassifier
@@ -233,11 +249,14 @@ def _queries(qid: ArrayLike | None, group: ArrayLike | None, rows: int) -> NDArr
         raise ValueError("qid and group both tell which rows are of one query; one of them is accepted")
     if group is not None:
         sizes = column_or_1d(group)
-        if sizes.dtype.kind not in "iu" or (sizes <= 0).any() or sizes.sum() != rows:
-            raise ValueError(
-                f"group must be whole numbers above 0 that sum to the {rows} rows of X, got {len(sizes)} that sum to {sizes.sum()}"
-            )
-        return np.repeat(np.arange(float(len(sizes))), sizes)
+        told = f"group must be whole numbers above 0 that sum to the {rows} rows of X"
+        if sizes.dtype.kind not in "iu":
+            raise ValueError(f"{told}, got {sizes[:3].tolist()}")
+        # A sum that has room for any.
+        total = sum(sizes.tolist())
+        if (sizes <= 0).any() or total != rows:
+            raise ValueError(f"{told}, got {len(sizes)} that sum to {total}")
+        return np.repeat(np.arange(float(len(sizes))), sizes.astype(np.int64))
     if qid is None:
         return np.zeros(rows)
     queries = column_or_1d(qid)
@@ -251,6 +270,14 @@ def _queries(qid: ArrayLike | None, group: ArrayLike | None, rows: int) -> NDArr
             f"rows of the query {values[counts > 1][0]!r} do not follow each other; sort X, y and qid by qid"
         )
     return np.repeat(np.arange(float(len(starts))), np.diff(np.append(starts, rows)))
+
+
+def _could_be_queries(sample_weight: ArrayLike | None) -> bool:
+    """Whether weights look like numbers of queries: whole, and not all the same."""
+    if sample_weight is None:
+        return False
+    weights = np.asarray(sample_weight)
+    return weights.dtype.kind in "iu" and weights.ndim == 1 and bool((weights != weights[:1]).any())
 
 
 class GBDTRanker(_Boosting):
@@ -314,7 +341,8 @@ class GBDTRanker(_Boosting):
         number for each row: that of its query, or 0 for a row that teaches nothing.
 
         Raises ValueError where lengths do not fit each other, `qid` and `group` are both given, a query comes again later, or its rows
-        have different weights.
+        have different weights. Whole numbers as `sample_weight` that differ, without `qid` and `group`, are refused: the third argument
+        was `qid` once, which is passed by keyword.
         """
         if y is None:
             raise ValueError("This GBDTRanker estimator requires y to be passed, but the target y is None")
@@ -322,6 +350,11 @@ class GBDTRanker(_Boosting):
         name = named(y, "y")
         y = column_or_1d(_check_y(y, y_numeric=True, estimator=self), warn=True)
         check_consistent_length(X, y)
+        if qid is None and group is None and _could_be_queries(sample_weight):
+            raise ValueError(
+                "sample_weight has different whole numbers, and neither qid nor group is given: numbers of queries are passed by "
+                "keyword, fit(X, y, qid=...), and weights are accepted as floats"
+            )
         queries = _queries(qid, group, len(y))
         if len(X) < 2:
             raise ValueError("there is 1 sample (n_samples = 1); at least two are needed")

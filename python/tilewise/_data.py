@@ -88,8 +88,9 @@ def numbers_of(series: nw.Series) -> np.ndarray:
     numbers = series.to_numpy()
     if numbers.dtype.kind in "fiu":
         return aligned(numbers, kind)
-    # Some keep what is missing as objects.
-    return np.array([np.nan if x is None or x != x else x for x in series.to_list()], dtype=kind)
+    # Some keep what is missing as objects, which need not compare.
+    missing = series.is_null().to_list()
+    return np.array([np.nan if gone else x for gone, x in zip(missing, series.to_list())], dtype=kind)
 
 
 def add(columns: Table, name: str, series: nw.Series) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 from sklearn.base import ClassifierMixin, RegressorMixin
@@ -140,9 +141,11 @@ class ElasticNet(Regressing, RegressorMixin, _Linear):
 
 
 class LogisticRegression(Scoring, Classifying, ClassifierMixin, _Linear):
-    """Logistic regression with the penalty |w|^2 / (2 C); multinomial for more than two classes. C = inf is none.
+    """Logistic regression with the penalty |w|^2 / (2 C); multinomial for more than two classes. C = inf is none, whatever
+    `l1_ratio`.
 
-    `l1_ratio` is the share of |w| / C in the penalty, which makes coefficients zero; `solver` is "auto", "lbfgs" or "newton-cholesky".
+    `l1_ratio` is the share of |w| / C in the penalty, which makes coefficients zero; `solver` is "auto", "newton-cholesky", or for
+    penalties without such a share (`l1_ratio=0`) "lbfgs".
     `tol` is the largest entry of the gradient, per unit of weight, at which the fit has converged.
 
     >>> from tilewise import LogisticRegression
@@ -181,6 +184,13 @@ class LogisticRegression(Scoring, Classifying, ClassifierMixin, _Linear):
         self.max_iter = max_iter
         self.tol = tol
         self.n_jobs = n_jobs
+
+    def _settings(self, rows: int, weight: float) -> dict[str, Any]:
+        settings = super()._settings(rows, weight)
+        # A share of no penalty is none; what is no share is still refused.
+        if self.C == math.inf and self.l1_ratio and 0 < self.l1_ratio <= 1:
+            settings["l1_ratio"] = 0.0
+        return settings
 
 
 class _Generalised(Regressing, RegressorMixin, _Linear):

@@ -147,7 +147,7 @@ class MLPClassifier(Classifying, ClassifierMixin, _MLP):
     """A network of dense layers for classes, with softmax cross-entropy.
 
     `callback(done, total, note)` hears of every epoch and ends training, keeping the weights, where it returns true; `verbose` prints
-    some lines of it.
+    some lines of it. A callback must not write to the arrays of the fit, which are read where they lie.
 
     >>> import numpy as np
     >>> from tilewise import MLPClassifier

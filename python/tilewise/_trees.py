@@ -229,7 +229,8 @@ class RandomForestClassifier(Classifying, ClassifierMixin, _Forest):
 
     With `oob_score` `oob_score_` is the accuracy on the training rows when each is predicted by the trees that were grown without it,
     and `oob_decision_function_` has these predictions, NaN where every tree saw the row. `callback(done, total, note)` hears of every
-    tree and ends training, keeping those that have grown, where it returns true; `verbose` prints some lines of it.
+    tree and ends training, keeping those that have grown, where it returns true; `verbose` prints some lines of it. A callback must not
+    write to the arrays of the fit, which are read where they lie.
 
     >>> from sklearn.datasets import load_iris
     >>> from tilewise import RandomForestClassifier
