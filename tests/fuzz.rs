@@ -119,7 +119,7 @@ fn models() -> Vec<(String, Vec<u8>)> {
     let models: Vec<_> = cases.map(model).to_vec();
     // The same networks with weights of 8 bits.
     let quantised = |(name, bytes): &(String, Vec<u8>)| {
-        let model = load_bytes(bytes).unwrap().quantised(&data).unwrap();
+        let model = load_bytes(bytes).unwrap().quantised(&data, &Context::default()).unwrap();
         (format!("quantised {name}"), model.to_bytes().unwrap())
     };
     let quantised: Vec<_> =

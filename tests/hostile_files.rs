@@ -44,7 +44,7 @@ fn models() -> Vec<(&'static str, Vec<u8>)> {
         let mut model = train(family, &table, &roles, &settings, &Context::default()).unwrap();
         if family == "network" && data != "iris" {
             // Weights of 8 bits: of dense layers, and of a convolution.
-            model = model.quantised(&table).unwrap();
+            model = model.quantised(&table, &Context::default()).unwrap();
         }
         (data, model.to_bytes().unwrap())
     };

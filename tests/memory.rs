@@ -102,6 +102,38 @@ fn answers_do_not_depend_on_the_limit() {
     }
 }
 
+/// Rows as a network reads them are as many numbers as the table, twice, and lie where it does.
+#[test]
+fn quantised_networks_do_not_depend_on_the_limit() {
+    let folder = Folder::new("memory-quantised");
+    let [data, model, small, temp] =
+        ["t.csv", "m.safetensors", "small.safetensors", "temp"].map(|name| folder.path(name));
+    fs::write(&data, table()).unwrap();
+    fs::create_dir_all(&temp).unwrap();
+    works(&[
+        "train", "--model", "network", "--set", "epochs=1", "--data", &data, "--target", "number",
+        "--ignore", "class", "--out", &model,
+    ]);
+    let limit = ["--memory-limit", "1", "--temp-dir", &temp];
+    let of_table = in_files(&["evaluate", "--model", &model, "--data", &data], &limit).unwrap();
+    let quantise = ["quantise", "--model", &model, "--data", &data, "--out", &small];
+    assert!(in_files(&quantise, &[]).is_none());
+    let expected = fs::read(&small).unwrap();
+    let size = in_files(&quantise, &limit).unwrap();
+    assert!(fs::read(&small).unwrap() == expected && size > 2.0 * of_table, "{size} bytes of {of_table}");
+    assert_eq!(fs::read_dir(&temp).unwrap().count(), 0);
+}
+
+/// How many bytes a command says it wrote to files: `written: 1.5 MB to files that are mapped ...`.
+fn in_files(command: &[&str], limit: &[&str]) -> Option<f64> {
+    let output = tilewise(&[command, limit].concat());
+    let told = String::from_utf8(output.stderr).unwrap();
+    assert!(output.status.success(), "{command:?} {limit:?}: {told}");
+    let words: Vec<&str> =
+        told.lines().find(|line| line.contains("files that are mapped"))?.split_whitespace().collect();
+    Some(words[1].parse::<f64>().unwrap() * if words[2] == "MB" { 1e6 } else { 1e3 })
+}
+
 /// Every fit of a fold, and every trial, has the storage of the table.
 #[test]
 fn folds_and_trials_do_not_depend_on_the_limit() {
@@ -111,28 +143,20 @@ fn folds_and_trials_do_not_depend_on_the_limit() {
     fs::create_dir_all(&temp).unwrap();
     let common =
         ["--model", "gbdt", "--set", "stages=3", "--data", &data, "--target", "class", "--ignore", "number"];
-    // `written: 1.5 MB to files that are mapped ...`
-    let bytes = |told: &str| {
-        let words: Vec<&str> = told.split_whitespace().collect();
-        words[1].parse::<f64>().unwrap() * if words[2] == "MB" { 1e6 } else { 1e3 }
-    };
     works(&[&["train"], &common[..], &["--out", &out]].concat());
-    let read = tilewise(&["evaluate", "--model", &out, "--data", &data, "--memory-limit", "1"]);
-    let of_table = String::from_utf8(read.stderr).unwrap();
+    let of_table =
+        in_files(&["evaluate", "--model", &out, "--data", &data], &["--memory-limit", "1"]).unwrap();
     let tune = ["tune", "--folds", "3", "--search", "max_leaves=4,8", "--out", &out];
     for command in [&["cv", "--folds", "3", "--csv", &out][..], &tune] {
         let run = |limit: &[&str]| {
-            let output = tilewise(&[command, &common[..], limit].concat());
-            let told = String::from_utf8(output.stderr).unwrap();
-            assert!(output.status.success(), "{command:?} {limit:?}: {told}");
-            let size = told.lines().find(|line| line.contains("files that are mapped")).map(String::from);
+            let size = in_files(&[command, &common[..]].concat(), limit);
             (size, fs::read(&out).unwrap())
         };
         let (nothing, expected) = run(&[]);
         let (size, limited) = run(&["--memory-limit", "1", "--temp-dir", &temp]);
         assert!(nothing.is_none() && limited == expected, "{command:?}");
         // The rows of each fold are copied, and coded for trees: that is as much as the table again, for each trial.
-        assert!(bytes(&size.unwrap()) > 2.0 * bytes(&of_table), "{command:?}");
+        assert!(size.unwrap() > 2.0 * of_table, "{command:?}");
         assert_eq!(fs::read_dir(&temp).unwrap().count(), 0);
     }
 }

@@ -2,11 +2,11 @@
 
 use crate::arguments::{Memory, Table, Targets, Threads, keep_apart, load, try_outputs};
 use crate::failure::{Failure, note};
-use crate::output;
+use crate::{interrupt, output, progress};
 use clap::Args;
 use std::path::PathBuf;
 use tilewise_base::metric::{Score, most_probable, summary};
-use tilewise_base::{Dataset, Error, Model, Task, predict_dataset, replace, roles};
+use tilewise_base::{Context, Dataset, Error, Model, Task, predict_dataset, replace, roles};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -38,6 +38,9 @@ pub(crate) struct Quantise {
     memory: Memory,
     #[command(flatten)]
     threads: Threads,
+    /// No progress
+    #[arg(long, short, help_heading = "Running")]
+    quiet: bool,
 }
 
 impl Quantise {
@@ -63,17 +66,30 @@ impl Quantise {
         let storage = self.memory.storage()?;
         let wanted: Vec<&str> = targets.iter().map(String::as_str).collect();
         let table = self.table.read_for(before.inputs(), None, &wanted, storage.clone())?;
-        Memory::tell(&storage);
         output::warn_of_unseen(&*before, &table);
         let file = self.table.name();
         let place = |e| Failure::in_table(&file, e);
-        let after = before.quantised(&table).map_err(|e| match e {
+        let stopped = || {
+            note("stopped", "by Ctrl-C before the model was quantised; nothing is written");
+            Failure::Interrupted
+        };
+        let shown = progress::Shown::of_parts(self.quiet);
+        let cancel = interrupt::flag_for("soon, and nothing is written");
+        let context = Context { storage, progress: &shown, cancel, ..Context::default() };
+        let after = before.quantised(&table, &context);
+        shown.finish();
+        Memory::tell(&context.storage);
+        let after = after.map_err(|e| match e {
+            Error::Cancelled => stopped(),
             Error::Fit(what) => Failure::Told(format!("{}: {what}", self.model.display())),
             other => place(other),
         })?;
         let bytes = after.to_bytes()?;
         let old = predict_dataset(&*before, &table, None).map_err(place)?;
         let new = predict_dataset(&*after, &table, None).map_err(place)?;
+        if context.cancelled() {
+            return Err(stopped());
+        }
         let mut rows = vec![["", "before", "after", "change"].map(String::from).to_vec()];
         rows.extend(Self::measures(&*before, &table, &targets, (&old, &new)).map_err(place)?);
         let size = std::fs::metadata(&self.model).map_err(|e| Error::io(&self.model, e))?.len() as usize;

@@ -1,6 +1,6 @@
 //! What every fitted model can do, whatever its family.
 
-use crate::{Dataset, Error, Field, FitReport, Kind, Outline, Result, SparseRef, Unseen};
+use crate::{Context, Dataset, Error, Field, FitReport, Kind, Outline, Result, SparseRef, Unseen};
 use serde::{Deserialize, Serialize};
 use tilewise_kernels::{MatMut, MatRef};
 
@@ -205,12 +205,14 @@ pub trait Model: Send + Sync {
         refuse(self, "has no stages; that of gbdt has")
     }
     /// The model with weights of 8 bits in place of 32, for products of bytes: smaller and faster, and a little less accurate. The rows of
-    /// `calibration`, a table with its [`inputs`](Self::inputs), show which numbers come to each product.
+    /// `calibration`, a table with its [`inputs`](Self::inputs), show which numbers come to each product. What is as long as the table lies
+    /// in the storage of `context`, whose progress hears of rows that are gone through.
     ///
     /// # Errors
-    /// When a column is missing or mistyped, or there are no rows; in families whose predictions are no products of weights, the default.
-    fn quantised(&self, calibration: &Dataset) -> Result<Box<dyn Model>> {
-        let _ = calibration;
+    /// When a column is missing or mistyped, or there are no rows; [`Error::Cancelled`] when `context` says so; in families whose predictions
+    /// are no products of weights, the default.
+    fn quantised(&self, calibration: &Dataset, context: &Context<'_>) -> Result<Box<dyn Model>> {
+        let _ = (calibration, context);
         refuse(self, "has no weights to quantise; that of network has")
     }
     /// Columns of the output.

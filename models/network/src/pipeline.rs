@@ -521,13 +521,14 @@ impl Model for Pipeline {
     }
 
     /// As [`QuantisedNetwork::new`] does; the report of the fit stays what it was.
-    fn quantised(&self, calibration: &Dataset) -> Result<Box<dyn Model>> {
+    fn quantised(&self, calibration: &Dataset, context: &Context<'_>) -> Result<Box<dyn Model>> {
         let Some(network) = self.network() else {
             return Err(Error::Fit("its weights are of 8 bits already".into()));
         };
-        let x: Vec<f32> = self.encoder.encode(calibration)?.into_iter().map(|x| x as f32).collect();
+        let storage = &context.storage;
+        let x = storage.map(&self.encoder.encode_to(storage, calibration)?, |&x| x as f32)?;
         let x = MatRef::new(&x, calibration.rows(), self.encoder.width())?;
-        let engine = Engine::Bytes(QuantisedNetwork::new(network, x)?);
+        let engine = Engine::Bytes(QuantisedNetwork::within(network, x, context)?);
         let Self { parameters, whole, encoder, scale, target, task, seed, report, .. } = self;
         Ok(Box::new(Self {
             parameters: parameters.clone(),

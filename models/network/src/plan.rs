@@ -171,6 +171,8 @@ pub(crate) struct Plan {
     pub(crate) running: Vec<Tensor>,
     /// Weights of 8 bits, which lie in no arena, with the numbers of their steps; their ranges in the plan are empty.
     pub(crate) bytes: Vec<(usize, Tensor)>,
+    /// Numbers of a row before each of the outermost layers, and behind the last.
+    pub(crate) before: Vec<usize>,
     /// Whether products are of bytes.
     of_bytes: bool,
     pub(crate) weights: usize,
@@ -207,6 +209,7 @@ impl Plan {
             tensors: Vec::new(),
             running: Vec::new(),
             bytes: Vec::new(),
+            before: Vec::new(),
             of_bytes,
             weights: 0,
             running_len: 0,
@@ -217,6 +220,7 @@ impl Plan {
         };
         let first = plan.slot(inputs, false, None).map_err(Error::Fit)?;
         let last = plan.add(layers, "", first)?;
+        plan.before.resize(layers.len() + 1, plan.slots[last].width);
         if plan.tensors.is_empty() && plan.bytes.is_empty() {
             return Err(Error::Fit("a network needs a layer that learns, such as a dense one".into()));
         }
@@ -294,6 +298,10 @@ impl Plan {
             let name = if path.is_empty() { format!("{i}") } else { format!("{path}.{i}") };
             layer.check(&name)?;
             let Slot { width, learns, image, .. } = self.slots[input];
+            if path.is_empty() {
+                // Of a function that was done with the layer before it too: it keeps the width.
+                self.before.resize(i + 1, width);
+            }
             let refuse = |what: &str| Error::Fit(format!("layer {name} ({}): {what}", layer.describe()));
             let needs_images = || image.ok_or_else(|| refuse("its input are no images"));
             // Of what follows a layer with weights: whether it is done in the same pass, and of the ReLU kind.

@@ -20,11 +20,14 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Mutex;
 use tilewise_base::model_file::Writer;
-use tilewise_base::{Error, ModelFile, Result};
+use tilewise_base::{Context, Error, ModelFile, Result};
 use tilewise_kernels::{MatMut, MatRef, PackedI8, Quantisation, Scales, min_max, quantise};
 
 /// Bytes of pixels and their neighbours that are gathered for a product: they stay in the second-level cache.
 const SEEN: usize = 128 << 10;
+
+/// Blocks of rows after which progress is told and Ctrl-C looked for: enough for all cores of a machine.
+const AT_ONCE: usize = 256;
 
 /// A network for answers alone, whose dense layers and convolutions have weights of 8 bits; those of more than 65,793 inputs, for which
 /// sums might not fit 32 bits, keep theirs of 32.
@@ -84,11 +87,20 @@ impl QuantisedNetwork {
     /// # Errors
     /// When there are no rows, they have another width, or bring a number to a layer that is not finite.
     pub fn new(network: &Network<f32>, rows: MatRef<'_, f32>) -> Result<Self> {
+        Self::within(network, rows, &Context::default())
+    }
+
+    /// As [`new`](Self::new); the progress of `context` hears of rows that are gone through, and [`Error::Cancelled`] comes when it says so.
+    pub(crate) fn within(
+        network: &Network<f32>,
+        rows: MatRef<'_, f32>,
+        context: &Context<'_>,
+    ) -> Result<Self> {
         if rows.rows() == 0 {
             return Err(Error::Fit("there are no rows to calibrate by".into()));
         }
         let plan = Plan::of_bytes(network.inputs(), network.layers())?;
-        let ranges = ranges(network, &plan, rows)?;
+        let ranges = ranges(network, &plan, rows, context)?;
         let held: BTreeMap<&str, &[f32]> =
             network.all().map(|(tensor, data)| (tensor.name.as_str(), data)).collect();
         let find = |tensor: &Tensor| {
@@ -244,7 +256,12 @@ fn names(layer: &str) -> [String; 4] {
 }
 
 /// How what comes to each product of bytes of `plan` is quantised: from the smallest to the largest number that `rows` bring.
-fn ranges(network: &Network<f32>, plan: &Plan, rows: MatRef<'_, f32>) -> Result<Vec<Quantisation<u8>>> {
+fn ranges(
+    network: &Network<f32>,
+    plan: &Plan,
+    rows: MatRef<'_, f32>,
+    context: &Context<'_>,
+) -> Result<Vec<Quantisation<u8>>> {
     let each = plan.bytes.len();
     if each == 0 {
         let what =
@@ -259,7 +276,17 @@ fn ranges(network: &Network<f32>, plan: &Plan, rows: MatRef<'_, f32>) -> Result<
             *found = min_max(&work.values[slot.range(work.capacity, rows)]).unwrap_or_default();
         }
     };
-    blocks(network, &InArena, &Mutex::default(), (rows, false), (&mut found, each), look)?;
+    let (all, spare) = (rows.rows(), Mutex::default());
+    for (i, found) in found.chunks_mut(AT_ONCE * each).enumerate() {
+        if context.cancelled() {
+            return Err(Error::Cancelled);
+        }
+        let first = i * AT_ONCE * of_block;
+        let last = all.min(first + AT_ONCE * of_block);
+        let piece = rows.row_range(first..last);
+        blocks(network, &InArena, &spare, (piece, false), (found, each), &look)?;
+        context.progress.round(last as u64, all as u64, &format!("{last} of {all} rows"));
+    }
     let of_layer = |(j, (_, tensor)): (usize, &(usize, Tensor))| {
         let (mut low, mut high) = (0.0f32, 0.0f32);
         for (i, &(least, most)) in found.iter().skip(j).step_by(each).enumerate() {

@@ -220,6 +220,17 @@ fn what_is_no_layer_is_refused_by_its_node() {
         g.node.iter_mut().flat_map(|node| &mut node.attribute).for_each(|attribute| attribute.kind = 0);
     });
     assert!(told.is_empty(), "{told}");
+    // Very many nodes that tell the width.
+    let told = changed("rows", |g| {
+        g.initializer.push(Tensor::whole("shape", &[0, 8]));
+        for i in 0..100 {
+            let output = format!("r{i}");
+            let input = if i == 0 { "h7".to_owned() } else { format!("r{}", i - 1) };
+            g.node.insert(9 + i, Node::new("Reshape", "", &[&input, "shape"], &[&output], vec![]));
+        }
+        node(g, "h8").input[0] = "r99".into();
+    });
+    assert!(told.is_empty(), "{told}");
     for name in ["g0", "g1", "g2", "g3", "h1", "s", "h3"] {
         let told = changed("functions", |g| attribute(g, name, Attribute::int("axis", 1)));
         assert!(told.contains("(Mul)"), "{name}: {told}");

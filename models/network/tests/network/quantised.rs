@@ -2,8 +2,10 @@
 
 use crate::gradients::normal;
 use crate::networks::networks;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
 use tilewise_base::encoder::Encoder;
-use tilewise_base::{Column, Context, Dataset, Model, ModelFile, Roles, predict_dataset};
+use tilewise_base::{Column, Context, Dataset, Error, Model, ModelFile, Progress, Roles, predict_dataset};
 use tilewise_kernels::{MatRef, Quantisation, dequantise, min_max, parallel, quantise};
 use tilewise_network::naive::{DenseOfBytes, Images, answer_of_bytes, convolution};
 use tilewise_network::pipeline::{Embedded, Parameters, Pipeline};
@@ -234,7 +236,7 @@ fn models_come_back_from_their_files_and_are_smaller() {
     let data = table();
     for (target, embedding) in [("y", None), ("class", None), ("class", Some(2))] {
         let model = fitted(target, embedding);
-        let quantised = model.quantised(&data).unwrap();
+        let quantised = model.quantised(&data, &Context::default()).unwrap();
         let bytes = quantised.to_bytes().unwrap();
         assert!(bytes.len() < model.to_bytes().unwrap().len());
         let again = Pipeline::from_file(&ModelFile::parse(&bytes).unwrap()).unwrap();
@@ -252,9 +254,9 @@ fn models_come_back_from_their_files_and_are_smaller() {
         );
         // A second time, as ONNX, without rows, and numbers that are none to 32 bits.
         let refused = [
-            again.quantised(&data).err().unwrap().to_string(),
+            again.quantised(&data, &Context::default()).err().unwrap().to_string(),
             again.to_onnx().unwrap_err().to_string(),
-            model.quantised(&data.take(&[])).err().unwrap().to_string(),
+            model.quantised(&data.take(&[]), &Context::default()).err().unwrap().to_string(),
         ];
         for (told, part) in refused.iter().zip(["8 bits already", "of 8 bits", "no rows"]) {
             assert!(told.contains(part), "{told}");
@@ -267,12 +269,48 @@ fn models_come_back_from_their_files_and_are_smaller() {
     }
 }
 
+/// Hears of rows, and asks to stop when so many were told.
+struct Told {
+    rounds: Mutex<Vec<(u64, u64)>>,
+    stop: (u64, AtomicBool),
+}
+
+impl Progress for Told {
+    fn round(&self, done: u64, total: u64, _: &str) {
+        self.rounds.lock().unwrap().push((done, total));
+        self.stop.1.store(done >= self.stop.0, Ordering::Relaxed);
+    }
+}
+
+/// Rows are gone through in pieces, between which the work may be stopped; ranges are those of all of them.
+#[test]
+fn calibration_is_told_in_pieces_and_stops() {
+    let (model, small) = (fitted("y", None), table());
+    let rows = 200_000;
+    let data = small.take(&(0..rows).map(|i| i % small.rows()).collect::<Vec<_>>());
+    let told = |stop| Told { rounds: Mutex::default(), stop: (stop, AtomicBool::new(false)) };
+    let quantise = |told: &Told| {
+        let context = Context { progress: told, cancel: &told.stop.1, ..Context::default() };
+        model.quantised(&data, &context).map(|model| model.to_bytes().unwrap())
+    };
+    let all = told(u64::MAX);
+    let bytes = quantise(&all).unwrap();
+    assert!(bytes == model.quantised(&small, &Context::default()).unwrap().to_bytes().unwrap());
+    let rounds = all.rounds.into_inner().unwrap();
+    assert!(rounds.len() > 2 && rounds.is_sorted(), "{rounds:?}");
+    assert!(rounds.iter().all(|round| round.1 == rows as u64) && rounds.last().unwrap().0 == rows as u64);
+    let stopped = told(1);
+    let error = quantise(&stopped).unwrap_err();
+    assert!(matches!(error, Error::Cancelled), "{error}");
+    assert_eq!(stopped.rounds.into_inner().unwrap(), rounds[..1]);
+}
+
 /// The range of what comes to the first layer is that of the encoded table, widened to 0.
 #[test]
 fn ranges_are_those_of_the_calibration() {
     let data = table();
     let model = fitted("y", None);
-    let quantised = model.quantised(&data).unwrap();
+    let quantised = model.quantised(&data, &Context::default()).unwrap();
     let encoder: &Encoder = model.encoder();
     let x: Vec<f32> = encoder.encode(&data).unwrap().into_iter().map(|x| x as f32).collect();
     let (low, high) = min_max(&x).unwrap();
