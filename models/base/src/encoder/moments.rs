@@ -66,7 +66,7 @@ impl Sums {
 const LANES: usize = 4;
 
 /// Weights of rows that count once.
-const ONES: [f64; CHUNK] = [1.0; CHUNK];
+static ONES: [f64; CHUNK] = [1.0; CHUNK];
 
 /// Sums of what is left of a column when `centre` is taken off.
 pub(super) fn sums(column: &Column, weights: Option<&[f64]>, centre: f64) -> Sums {

@@ -167,7 +167,8 @@ fn same_bits_at_any_thread_count() {
 #[test]
 fn a_table_is_encoded_as_its_rows_are() {
     let rows = 2 * BLOCK_ROWS + 77;
-    let number = |j: usize, i: usize| if (i + j) % 11 == 0 { f64::NAN } else { (i * (j + 3) % 101) as f64 };
+    let number =
+        |j: usize, i: usize| if (i + j).is_multiple_of(11) { f64::NAN } else { (i * (j + 3) % 101) as f64 };
     let numbers = |j: usize| Column::F64((0..rows).map(|i| number(j, i)).collect::<Vec<_>>().into());
     let names_of = ["a", "b", "c"];
     let plain = table(names_of.into_iter().enumerate().map(|(j, name)| (name, numbers(j))).collect());
