@@ -284,7 +284,7 @@ fn ranges(
         let first = i * AT_ONCE * of_block;
         let last = all.min(first + AT_ONCE * of_block);
         let piece = rows.row_range(first..last);
-        blocks(network, &InArena, &spare, (piece, false), (found, each), &look)?;
+        blocks(network, &InArena, &spare, (piece, false), (found, each), look)?;
         context.progress.round(last as u64, all as u64, &format!("{last} of {all} rows"));
     }
     let of_layer = |(j, (_, tensor)): (usize, &(usize, Tensor))| {
