@@ -1,9 +1,15 @@
-"""Tables for tests, and fits of one machine to compare with."""
+"""Tables for tests, fits of one machine to compare with, and which tests are for deep runs."""
+
+import os
 
 import numpy as np
 import pyarrow as pa
+import pytest
 from tilewise import _native
 from tilewise.spark import _arrow
+
+#: Tests, or cases of them, that are left to `make test-deep`.
+DEEP = pytest.mark.skipif(os.environ.get("TILEWISE_DEEP") != "1", reason="minutes: TILEWISE_DEEP=1 and make test-deep run it")
 
 #: Sums are merged at other places: what is left is rounding, relative to the largest number of a model.
 CHUNKING = 1e-9

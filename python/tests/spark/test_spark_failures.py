@@ -7,7 +7,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from pyspark.sql import functions as F
-from tables import INPUTS, assert_same_model, mixed, single
+from tables import DEEP, INPUTS, assert_same_model, mixed, single
 from test_spark_losses import AtRound, stored
 from tilewise.spark import SparkGBDTClassifier, SparkGBDTRegressor, SparkLogisticRegression, SparkRandomForestClassifier
 
@@ -53,14 +53,14 @@ def removed(path):
     path.unlink()
 
 
-@pytest.mark.parametrize("harm", [truncated, emptied, overwritten, removed])
+@pytest.mark.parametrize("harm", [truncated, pytest.param(emptied, marks=DEEP), pytest.param(overwritten, marks=DEEP), removed])
 def test_a_damaged_file_is_named(spark, folder, estimator, harm):
     frame = spark.read.parquet(str(folder))
     harm(folder / "1.parquet")
     assert "1.parquet" in told(estimator, frame, OSError)
 
 
-@pytest.mark.parametrize("harm", [truncated, removed])
+@pytest.mark.parametrize("harm", [truncated, pytest.param(removed, marks=DEEP)])
 def test_a_file_that_is_gone_between_rounds_is_named_where_it_is_needed_again(spark, spark_cluster, folder, estimator, harm):
     frame = spark.read.parquet(str(folder))
     expected = estimator.fit(frame).to_bytes()

@@ -7,7 +7,7 @@ import signal
 
 import pyarrow.parquet as pq
 import pytest
-from tables import INPUTS, mixed, single
+from tables import DEEP, INPUTS, mixed, single
 from test_spark_losses import AtRound
 from test_spark_trees import python_workers
 from tilewise.spark import SparkGBDTClassifier
@@ -86,7 +86,7 @@ def test_a_worker_jvm_that_is_killed_costs_its_work_alone(files, spark_cluster, 
     assert ESTIMATOR.fit(files).to_bytes() == want
 
 
-@pytest.mark.skipif(os.environ.get("TILEWISE_DEEP") != "1", reason="minutes: TILEWISE_DEEP=1 and make test-deep run it")
+@DEEP
 @pytest.mark.limit(1800)
 def test_whatever_is_killed_whenever_the_bytes_are_the_same(files, spark_cluster, want):
     rounds = rounds_of(files)
