@@ -46,7 +46,7 @@ def taken(work):
 
 
 def usually_taken(work):
-    """The middle of three: memory that others gave back meanwhile once made half of a copy unseen."""
+    """The middle of three: one fit was once measured as half of its copy, for a reason that was not found."""
     return sorted(taken(work) for _ in range(3))[1]
 
 
