@@ -336,7 +336,8 @@ impl<'a> Run<'a> {
         let (measured, beside) = measured.split_at(systems);
         let ours = &measured[0];
         let ended = |one: &Measured| one.seconds.iter().all(|seconds| seconds.is_finite());
-        let peers = measured[1..].iter().filter(|one| ended(one));
+        let peers = measured.iter().zip(&taking_part).skip(1).filter(|(_, (peer, _))| !peer.variant);
+        let peers = peers.map(|(one, _)| one).filter(|one| ended(one));
         let best = peers.min_by(|a, b| a.ratio(ours).total_cmp(&b.ratio(ours)));
         let (beside, streams) = beside.split_at(beside.len() - rates.len());
         let best_stream = streams
@@ -358,6 +359,7 @@ impl<'a> Run<'a> {
                 flops: listed.flops(),
                 threads: self.threads,
                 system: taking_part[i].0.name,
+                variant: taking_part[i].0.variant,
                 version: taking_part[i].1.clone(),
                 seconds: one.median(),
                 rounds: one.seconds.len(),

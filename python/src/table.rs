@@ -1,15 +1,16 @@
-//! Columns from Python as a `Dataset`. One whose numbers follow each other in memory is read where it lies; fits read columns, which an
-//! array by rows has not, so of such an array each is copied once.
+//! Columns from Python as a `Dataset`. One whose numbers follow each other in memory is read where it lies, and so are the rows of an
+//! array in C order, of which fits that read columns make a copy.
 
 use crate::failure::exception;
 use crate::ffi::lent;
-use numpy::ndarray::{ArrayView2, Axis};
-use numpy::{Element, PyReadonlyArray1, PyReadonlyArray2};
+use numpy::ndarray::ArrayView2;
+use numpy::{Element, PyReadonlyArray1, PyReadonlyArray2, PyUntypedArrayMethods};
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
+use tilewise_base::by_rows::{self, ByRows, Unusual};
 use tilewise_base::mapped::Plain;
 use tilewise_base::{Array, Column, Dataset};
-use tilewise_kernels::{Float, parallel};
+use tilewise_kernels::parallel;
 
 /// Numbers of one column.
 #[derive(FromPyObject)]
@@ -29,23 +30,44 @@ fn column<T: Element + Plain>(x: &PyReadonlyArray1<'_, T>) -> Array<T> {
     lent(x.as_array(), x.as_any()).unwrap_or_else(|| x.as_array().to_vec().into())
 }
 
-/// The columns of an array: where they lie if the numbers of each follow each other, else copies; and what is not finite.
-fn columns<T: Element + Plain + Float>(
-    py: Python<'_>,
-    x: &PyReadonlyArray2<'_, T>,
-    threads: usize,
-) -> (Vec<Array<T>>, Found) {
-    let (view, owner) = (x.as_array(), x.as_any());
-    let lying: Option<Vec<Array<T>>> = view.columns().into_iter().map(|column| lent(column, owner)).collect();
-    py.detach(|| {
-        parallel::with_threads(threads, || match lying {
-            Some(columns) => {
-                let found = parallel::map(columns.len(), |column| Found::of(&columns[column]));
-                (columns, found.into_iter().fold(Found::default(), Found::and))
-            }
-            None => transposed(view),
-        })
-    })
+/// How an array lies.
+enum Lies {
+    /// The numbers of each column follow each other.
+    Columns(Vec<Column>),
+    /// Those of a row do, and each row follows the one before.
+    Rows(by_rows::Numbers),
+}
+
+impl Lies {
+    /// An array as it lies, or where it does neither, a copy of its rows.
+    fn of<T: Element + Plain>(
+        py: Python<'_>,
+        x: &PyReadonlyArray2<'_, T>,
+        column: fn(Array<T>) -> Column,
+        rows: fn(Array<T>) -> by_rows::Numbers,
+    ) -> Self {
+        let view = x.as_array();
+        let columns: Option<Vec<_>> =
+            view.columns().into_iter().map(|column| lent(column, x.as_any())).collect();
+        if let Some(columns) = columns {
+            return Self::Columns(columns.into_iter().map(column).collect());
+        }
+        let in_line = view.into_shape_with_order(view.len()).ok();
+        let lying = in_line.and_then(|numbers| lent(numbers, x.as_any()));
+        Self::Rows(rows(lying.unwrap_or_else(|| Array::shared(py.detach(|| copied(view))))))
+    }
+}
+
+/// The numbers of `x`, row by row.
+fn copied<T: Copy>(x: ArrayView2<'_, T>) -> Vec<T> {
+    let mut numbers = Vec::with_capacity(x.len());
+    for row in x.rows() {
+        match row.as_slice() {
+            Some(row) => numbers.extend_from_slice(row),
+            None => numbers.extend(row),
+        }
+    }
+    numbers
 }
 
 impl<'a, 'py> FromPyObject<'a, 'py> for Matrix<'py> {
@@ -60,68 +82,24 @@ impl<'a, 'py> FromPyObject<'a, 'py> for Matrix<'py> {
     }
 }
 
-/// What of numbers is not finite.
-#[derive(Clone, Copy, Default)]
-struct Found {
-    missing: bool,
-    infinite: bool,
-}
-
-impl Found {
-    /// Without a branch in the loop.
-    fn of<T: Float>(numbers: &[T]) -> Self {
-        numbers.iter().fold(Self::default(), |found, x| {
-            let missing = x.is_nan();
-            found.and(Self { missing, infinite: !(x.is_finite() | missing) })
-        })
-    }
-
-    fn and(self, other: Self) -> Self {
-        Self { missing: self.missing | other.missing, infinite: self.infinite | other.infinite }
-    }
-}
-
-/// Columns that are copied together, and rows of a block of them: what a block reads, a line of memory or two for each row, stays in a
-/// first-level cache while column after column is copied. Of whole columns one after the other each line would be read as often as it
-/// has numbers.
-const TOGETHER: usize = 8;
-const BLOCK: usize = 128;
-
-/// Copies of columns, and what is not finite.
-fn transposed<T: Plain + Float>(x: ArrayView2<'_, T>) -> (Vec<Array<T>>, Found) {
-    let (rows, width) = x.dim();
-    let copied = parallel::map(width.div_ceil(TOGETHER), |group| {
-        let wanted = group * TOGETHER..((group + 1) * TOGETHER).min(width);
-        let mut columns: Vec<Vec<T>> = wanted.clone().map(|_| Vec::with_capacity(rows)).collect();
-        let mut found = Found::default();
-        for block in x.axis_chunks_iter(Axis(0), BLOCK) {
-            for (column, at) in columns.iter_mut().zip(wanted.clone()) {
-                let before = column.len();
-                match block.as_slice() {
-                    Some(numbers) => column.extend(numbers.chunks_exact(width).map(|row| row[at])),
-                    None => column.extend(block.column(at)),
-                }
-                found = found.and(Found::of(&column[before..]));
-            }
-        }
-        (columns, found)
-    });
-    let found = copied.iter().fold(Found::default(), |all, (_, found)| all.and(*found));
-    (copied.into_iter().flat_map(|(columns, _)| columns).map(Array::from).collect(), found)
-}
-
 /// A table that is being put together. Whoever reads it, a fit or a prediction, uses it up.
 #[pyclass(module = "tilewise._native")]
 pub(crate) struct Table {
+    /// The first ones, where they lie by rows.
+    rows: Option<(Vec<String>, ByRows)>,
     columns: Vec<(String, Column)>,
 }
 
 impl Table {
     pub(crate) fn take(&mut self) -> PyResult<Dataset> {
-        if self.columns.is_empty() {
-            return Err(PyValueError::new_err("the table has no columns, or was used before"));
+        let columns = std::mem::take(&mut self.columns);
+        match self.rows.take() {
+            Some((names, rows)) => Dataset::by_rows(names, rows, columns).map_err(exception),
+            None if columns.is_empty() => {
+                Err(PyValueError::new_err("the table has no columns, or was used before"))
+            }
+            None => Dataset::new(columns).map_err(exception),
         }
-        Dataset::new(std::mem::take(&mut self.columns)).map_err(exception)
     }
 }
 
@@ -129,10 +107,10 @@ impl Table {
 impl Table {
     #[new]
     fn new() -> Self {
-        Self { columns: Vec::new() }
+        Self { rows: None, columns: Vec::new() }
     }
 
-    /// Adds the columns of an array of numbers, in any layout. Returns whether any is missing, and whether any is infinite.
+    /// Begins with the columns of an array of numbers, in any layout. Returns whether any is missing, and whether any is infinite.
     fn matrix(
         &mut self,
         py: Python<'_>,
@@ -140,21 +118,31 @@ impl Table {
         numbers: Matrix<'_>,
         threads: usize,
     ) -> PyResult<(bool, bool)> {
-        let (columns, found): (Vec<Column>, Found) = match &numbers {
-            Matrix::Single(x) => {
-                let (columns, found) = columns(py, x, threads);
-                (columns.into_iter().map(Column::F32).collect(), found)
-            }
-            Matrix::Double(x) => {
-                let (columns, found) = columns(py, x, threads);
-                (columns.into_iter().map(Column::F64).collect(), found)
-            }
+        if self.rows.is_some() || !self.columns.is_empty() {
+            return Err(PyValueError::new_err("an array begins a table, and this one has columns"));
+        }
+        let (width, lies) = match &numbers {
+            Matrix::Single(x) => (x.shape()[1], Lies::of(py, x, Column::F32, by_rows::Numbers::F32)),
+            Matrix::Double(x) => (x.shape()[1], Lies::of(py, x, Column::F64, by_rows::Numbers::F64)),
         };
-        if columns.len() != names.len() {
-            let what = format!("{} names for {} columns", names.len(), columns.len());
+        if width != names.len() {
+            let what = format!("{} names for {width} columns", names.len());
             return Err(PyValueError::new_err(what));
         }
-        self.columns.extend(names.into_iter().zip(columns));
+        let found = match lies {
+            Lies::Columns(columns) => {
+                let look = || parallel::map(columns.len(), |column| columns[column].unusual());
+                let found = py.detach(|| parallel::with_threads(threads, look));
+                self.columns.extend(names.into_iter().zip(columns));
+                found.into_iter().fold(Unusual::default(), Unusual::and)
+            }
+            Lies::Rows(numbers) => {
+                let rows = ByRows::new(numbers, width).map_err(exception)?;
+                let found = py.detach(|| parallel::with_threads(threads, || rows.unusual()));
+                self.rows = Some((names, rows));
+                found
+            }
+        };
         Ok((found.missing, found.infinite))
     }
 

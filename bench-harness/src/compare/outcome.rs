@@ -22,6 +22,8 @@ pub struct Row {
     pub threads: usize,
     /// The system.
     pub system: &'static str,
+    /// Whether that is another way of Tilewise's, and no peer.
+    pub variant: bool,
     /// Its version, in its own words.
     pub version: String,
     /// Median seconds.
@@ -258,6 +260,7 @@ pub(super) mod tests {
             flops: 0.0,
             threads: 2,
             system: OURS.name,
+            variant: false,
             version: "1, \"x\"".into(),
             seconds: 0.5,
             rounds: 7,

@@ -19,6 +19,8 @@ pub(super) struct Peer {
     pub(super) lacks: &'static [&'static str],
     /// Whether the comparison means something without it.
     pub(super) required: bool,
+    /// Whether it is another way of ours: it is shown, and nobody has to be ahead of it.
+    pub(super) variant: bool,
     /// Vectors that it moves; others are then judged by its rate, and it solves nothing.
     pub(super) moves: Option<f64>,
 }
@@ -52,11 +54,15 @@ struct Library {
 
 impl Peer {
     const fn new(name: &'static str, launch: Launch) -> Self {
-        Self { name, launch, takes: |_| true, lacks: &[], required: false, moves: None }
+        Self { name, launch, takes: |_| true, lacks: &[], required: false, variant: false, moves: None }
     }
 
     const fn required(self) -> Self {
         Self { required: true, ..self }
+    }
+
+    const fn variant(self) -> Self {
+        Self { variant: true, ..self }
     }
 
     const fn taking(self, takes: fn(&Problem) -> bool) -> Self {
@@ -241,7 +247,9 @@ pub(super) const NETWORKS: &[Peer] = &[
     network("JAX", "jax"),
     network("scikit-learn", "scikit-learn").lacking(&[ANSWER]),
     network("ONNX Runtime", "onnxruntime").lacking(&[EPOCH]),
-    Peer::new("tilewise, layer after layer", Launch::Ours("rows")).taking(|problem| problem.kind == EPOCH),
+    Peer::new("tilewise, layer after layer", Launch::Ours("rows"))
+        .variant()
+        .taking(|problem| problem.kind == EPOCH),
 ];
 
 /// Variables by which thread pools learn their size.

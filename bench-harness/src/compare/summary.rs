@@ -188,8 +188,8 @@ fn losses(rows: &[Row]) -> Table {
 
 /// The peers' rows of the problem that `ours` is about.
 fn peers_of<'a>(rows: &'a [Row], ours: &'a Row) -> impl Iterator<Item = &'a Row> {
-    let same = |row: &&Row| key(row) == key(ours) && row.shape == ours.shape && row.system != OURS.name;
-    rows.iter().filter(same)
+    let same = |row: &&Row| key(row) == key(ours) && row.shape == ours.shape;
+    rows.iter().filter(same).filter(|row| row.system != OURS.name && !row.variant)
 }
 
 /// Large cubes against the peak of multiply-adds.
@@ -267,11 +267,15 @@ mod tests {
             peer("faer", "a", 4.0),
             row("b", 1.25),
             peer("MKL", "b", 1.25),
+            Row { variant: true, ..peer("another way", "a", 0.5) },
         ];
         let tables = tables(&rows);
         let titles: Vec<&str> = tables.iter().map(|table| table.title()).collect();
         assert_eq!(titles.len(), 3, "{titles:?}");
-        assert_eq!(tables[0].rows(), [["MKL", "1.00x (2)"], ["faer", "4.00x (1)"]]);
+        assert_eq!(
+            tables[0].rows(),
+            [["MKL", "1.00x (2)"], ["faer", "4.00x (1)"], ["another way", "0.500x (1)"]]
+        );
         assert_eq!(tables[1].rows(), [["gemm f32, 2 threads", "1.00x", "2", "1", "1", "0.800x"]]);
         assert_eq!(tables[2].rows().len(), 1);
         assert_eq!(tables[2].rows()[0][2..], ["a", "0.800x", "500 ms", "MKL 0.800x"]);

@@ -57,6 +57,8 @@ pub struct Family {
     pub several: bool,
     /// Whether worker processes can train its trees; those that are trained on pieces they can too.
     pub processes: bool,
+    /// Whether it learns from rows where a table has them ([`Dataset::by_rows`]); else it has columns made of them first.
+    pub reads_rows: bool,
     /// Whether its model is the same however the table is cut into pieces, to the last bit.
     pub exact_pieces: bool,
     /// Whether it tells of models on the way ([`Context::checkpoint`]).
@@ -248,6 +250,10 @@ pub fn train(
     let family = checked(name, dataset, roles, settings, context)?;
     if let (Engine::Processes(workers), false) = (&context.engine, family.processes) {
         return in_processes(family, dataset, roles, settings, workers, context);
+    }
+    if !family.reads_rows {
+        // Before threads that all need them would each make them.
+        dataset.columns();
     }
     (family.train)(dataset, roles, settings, context)
 }

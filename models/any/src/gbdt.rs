@@ -135,6 +135,7 @@ pub(crate) static GBDT: Family = Family {
     purpose: Purpose::Either,
     several: false,
     processes: false,
+    reads_rows: false,
     exact_pieces: true,
     checkpoints: true,
     survival: true,

@@ -25,6 +25,7 @@ pub(crate) static ISOLATION_FOREST: Family = Family {
     purpose: Purpose::Anomaly,
     several: false,
     processes: false,
+    reads_rows: false,
     exact_pieces: false,
     checkpoints: false,
     survival: false,

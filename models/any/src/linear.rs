@@ -120,6 +120,7 @@ pub(crate) const fn linear_family(
         purpose,
         several: false,
         processes: false,
+        reads_rows: true,
         exact_pieces: false,
         checkpoints: false,
         survival: false,

@@ -160,6 +160,7 @@ pub(crate) static NETWORK: Family = Family {
     purpose: Purpose::Either,
     several: false,
     processes: false,
+    reads_rows: false,
     exact_pieces: false,
     checkpoints: false,
     survival: false,

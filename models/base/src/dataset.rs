@@ -1,7 +1,10 @@
 //! Tables, a typed array per column, in memory or in files that are mapped.
 
+use crate::by_rows::{ByRows, Unusual};
 use crate::error::listed;
 use crate::{Array, Error, Field, Flags, Kind, Result, Schema, Storage};
+use std::collections::HashSet;
+use std::sync::OnceLock;
 
 /// The code of a missing category.
 pub const MISSING_CODE: u32 = u32::MAX;
@@ -60,6 +63,15 @@ impl Column {
         }
     }
 
+    /// What of its numbers is not finite; nothing where it has none.
+    pub fn unusual(&self) -> Unusual {
+        match self {
+            Self::F32(x) => Unusual::of(x),
+            Self::F64(x) => Unusual::of(x),
+            Self::Categorical { .. } | Self::Boolean(_) => Unusual::default(),
+        }
+    }
+
     /// As [`Column::take`]; cells lie where `storage` puts them.
     ///
     /// # Errors
@@ -90,11 +102,22 @@ impl Column {
 }
 
 /// A table: named columns of equal length.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default)]
 pub struct Dataset {
     names: Vec<String>,
-    columns: Vec<Column>,
+    /// The first columns, where they lie by rows.
+    rowwise: Option<ByRows>,
+    /// Those after them.
+    others: Vec<Column>,
+    /// All of them, as soon as they are there.
+    columns: OnceLock<Vec<Column>>,
     rows: usize,
+}
+
+impl PartialEq for Dataset {
+    fn eq(&self, other: &Self) -> bool {
+        self.names == other.names && self.columns() == other.columns()
+    }
 }
 
 impl Dataset {
@@ -104,27 +127,25 @@ impl Dataset {
     /// When names repeat, lengths differ, or a code is outside its dictionary.
     pub fn new(columns: Vec<(String, Column)>) -> Result<Self> {
         let rows = columns.first().map_or(0, |(_, c)| c.len());
-        let mut seen = std::collections::HashSet::new();
-        for (name, column) in &columns {
-            if column.len() != rows {
-                return Err(Error::column(
-                    name,
-                    format!("has {} cells where others have {rows}", column.len()),
-                ));
-            }
-            if let Column::Categorical { codes, dictionary } = column
-                && let Some(row) =
-                    codes.iter().position(|&c| c != MISSING_CODE && c as usize >= dictionary.len())
-            {
-                let what = format!("code {} of a dictionary of {}", codes[row], dictionary.len());
-                return Err(Error::cell(row, name, what));
-            }
-            if !seen.insert(name) {
-                return Err(Error::column(name, "the name is used twice"));
-            }
+        let (names, columns): (Vec<_>, Vec<_>) = columns.into_iter().unzip();
+        check(&names, &columns, rows)?;
+        Ok(Self { names, columns: OnceLock::from(columns), rows, ..Self::default() })
+    }
+
+    /// A table of rows of numbers, whose columns are called `names`, and of other columns after these. Rows are copied, column by column,
+    /// when [`columns`](Self::columns) or [`column`](Self::column) is first asked for one of them.
+    ///
+    /// # Errors
+    /// As [`new`](Self::new), or when there are not as many names as numbers in a row.
+    pub fn by_rows(mut names: Vec<String>, numbers: ByRows, others: Vec<(String, Column)>) -> Result<Self> {
+        if names.len() != numbers.width() {
+            return Err(Error::Fit(format!("{} names for rows of {}", names.len(), numbers.width())));
         }
-        let (names, columns) = columns.into_iter().unzip();
-        Ok(Self { names, columns, rows })
+        let rows = numbers.rows();
+        let (more, others): (Vec<_>, Vec<_>) = others.into_iter().unzip();
+        names.extend(more);
+        check(&names, &others, rows)?;
+        Ok(Self { names, rowwise: Some(numbers), others, columns: OnceLock::new(), rows })
     }
 
     /// Number of rows.
@@ -137,7 +158,18 @@ impl Dataset {
     }
     /// Columns in order.
     pub fn columns(&self) -> &[Column] {
-        &self.columns
+        if let Some(columns) = self.columns.get() {
+            return columns;
+        }
+        // Threads that come here together all copy: none waits for one that may wait for it.
+        let mut columns = self.rowwise.as_ref().map_or_else(Vec::new, ByRows::columns);
+        columns.extend(self.others.iter().cloned());
+        self.columns.get_or_init(|| columns)
+    }
+
+    /// The columns called `names`, if these are the ones that lie by rows, in this order.
+    pub fn rows_of<'a>(&self, names: impl IntoIterator<Item = &'a String>) -> Option<&ByRows> {
+        self.rowwise.as_ref().filter(|rows| self.names[..rows.width()].iter().eq(names))
     }
 
     /// The column called `name`.
@@ -146,7 +178,11 @@ impl Dataset {
     /// Naming it and the columns that are there.
     pub fn column(&self, name: &str) -> Result<&Column> {
         match self.names.iter().position(|n| n == name) {
-            Some(i) => Ok(&self.columns[i]),
+            Some(i) => Ok(match &self.rowwise {
+                // Rows are not copied for it.
+                Some(rows) if i >= rows.width() => &self.others[i - rows.width()],
+                _ => &self.columns()[i],
+            }),
             None => Err(Error::column(
                 name,
                 format!("there is no such column; there are {}", listed(&self.names)),
@@ -156,13 +192,15 @@ impl Dataset {
 
     /// Names and kinds.
     pub fn schema(&self) -> Schema {
-        let fields = self
-            .names
-            .iter()
-            .zip(&self.columns)
-            .map(|(n, c)| Field { name: n.clone(), kind: c.kind() })
-            .collect();
-        Schema { fields }
+        let kinds: Vec<Kind> = match &self.rowwise {
+            Some(rows) => {
+                let numbers = std::iter::repeat_n(Kind::Numeric, rows.width());
+                numbers.chain(self.others.iter().map(Column::kind)).collect()
+            }
+            None => self.columns().iter().map(Column::kind).collect(),
+        };
+        let fields = self.names.iter().zip(kinds).map(|(n, kind)| Field { name: n.clone(), kind });
+        Schema { fields: fields.collect() }
     }
 
     /// As [`Dataset::take`]; columns lie where `storage` puts them.
@@ -170,16 +208,38 @@ impl Dataset {
     /// # Errors
     /// As [`Storage::zeros`].
     pub fn take_to(&self, storage: &Storage, rows: &[usize]) -> Result<Self> {
-        let columns = self.columns.iter().map(|column| column.take_to(storage, rows));
-        Ok(Self { names: self.names.clone(), columns: columns.collect::<Result<_>>()?, rows: rows.len() })
+        let columns = self.columns().iter().map(|column| column.take_to(storage, rows));
+        Ok(self.of_rows(columns.collect::<Result<_>>()?, rows.len()))
     }
 
     /// The rows at `rows`, in that order, in memory.
     pub fn take(&self, rows: &[usize]) -> Self {
-        Self {
-            names: self.names.clone(),
-            columns: self.columns.iter().map(|c| c.take(rows)).collect(),
-            rows: rows.len(),
+        self.of_rows(self.columns().iter().map(|column| column.take(rows)).collect(), rows.len())
+    }
+
+    /// Some rows of it.
+    fn of_rows(&self, columns: Vec<Column>, rows: usize) -> Self {
+        Self { names: self.names.clone(), columns: OnceLock::from(columns), rows, ..Self::default() }
+    }
+}
+
+/// Checks that names are different, and that the columns which have the last of them fit `rows`.
+fn check(names: &[String], columns: &[Column], rows: usize) -> Result<()> {
+    let mut seen = HashSet::new();
+    if let Some(name) = names.iter().find(|name| !seen.insert(*name)) {
+        return Err(Error::column(name, "the name is used twice"));
+    }
+    for (name, column) in names[names.len() - columns.len()..].iter().zip(columns) {
+        if column.len() != rows {
+            let what = format!("has {} cells where others have {rows}", column.len());
+            return Err(Error::column(name, what));
+        }
+        if let Column::Categorical { codes, dictionary } = column
+            && let Some(row) = codes.iter().position(|&c| c != MISSING_CODE && c as usize >= dictionary.len())
+        {
+            let what = format!("code {} of a dictionary of {}", codes[row], dictionary.len());
+            return Err(Error::cell(row, name, what));
         }
     }
+    Ok(())
 }

@@ -9,9 +9,11 @@
 //! Population moments are taken in two passes (mean, then squares around it), each a fixed tree over blocks of rows, and as
 //! rounds (`rounds.rs`), so that a table in pieces gives the same up to rounding.
 
+use crate::by_rows::{ByRows, Numbers};
 use crate::cells::{BLOCK_ROWS, Binder, for_each_block};
 use crate::{Array, Context, Dataset, Error, Field, Kind, Result, Storage};
 use serde::{Deserialize, Serialize};
+use std::sync::atomic::{AtomicBool, Ordering};
 use tilewise_kernels::{MatRef, parallel, same};
 
 mod moments;
@@ -30,6 +32,13 @@ pub struct Options {
     pub standardise: bool,
     /// A column of at least so many categories becomes one of their numbers; none does by default.
     pub numbered: Option<usize>,
+}
+
+impl Options {
+    /// Whether means and deviations of numbers are needed.
+    fn moments(&self) -> bool {
+        self.impute || self.standardise
+    }
 }
 
 impl Default for Options {
@@ -290,8 +299,7 @@ impl Encoder {
     pub fn encode_cells(&self, cells: MatRef<'_, f64>, out: &mut [f64]) -> Result<()> {
         same("cells per row", self.inputs.len(), cells.cols())?;
         same("encoded numbers", cells.rows() * self.width, out.len())?;
-        self.encode_by(out, |i, j| cells.get(i, j));
-        if self.lacks(out) {
+        if self.encode_by(out, |i, j| cells.get(i, j)) {
             for i in 0..cells.rows() {
                 let row: Vec<f64> = (0..cells.cols()).map(|j| cells.get(i, j)).collect();
                 self.check_row(i, &row)?;
@@ -301,12 +309,13 @@ impl Encoder {
     }
 
     /// Encodes `cell(row, input)` for all rows of `out`: input by input, as what happens to the cells of one is the same, of so few rows at
-    /// a time that what is written stays in the first cache.
-    fn encode_by(&self, out: &mut [f64], cell: impl Fn(usize, usize) -> f64) {
+    /// a time that what is written stays in the first cache. Returns whether a number is missing where it must not.
+    fn encode_by(&self, out: &mut [f64], cell: impl Fn(usize, usize) -> f64) -> bool {
         /// Numbers of these rows: 16 KiB.
         const TILE: usize = 2048;
         let width = self.width.max(1);
         let rows = (TILE / width).max(1);
+        let mut lacks = false;
         for (tile, out) in out.chunks_mut(rows * width).enumerate() {
             let mut at = 0;
             for (j, step) in self.steps.iter().enumerate() {
@@ -315,12 +324,9 @@ impl Encoder {
                     .for_each(|(i, mine)| step.encode(cell(tile * rows + i, j), self.impute, mine));
                 at += step.width();
             }
+            lacks |= !self.impute && out.iter().fold(false, |missing, x| missing | x.is_nan());
         }
-    }
-
-    /// Whether a number is missing in what was encoded, where it must not.
-    fn lacks(&self, out: &[f64]) -> bool {
-        !self.impute && out.iter().any(|x| x.is_nan())
+        lacks
     }
 
     /// The design matrix of a table, rows x [`width`](Self::width), row-major. Blocks of rows run in parallel.
@@ -331,11 +337,16 @@ impl Encoder {
         self.encode_to(&Storage::default(), dataset).map(Array::into_vec)
     }
 
-    /// As [`Encoder::encode`]; the matrix lies where `storage` puts it.
+    /// As [`Encoder::encode`]; the matrix lies where `storage` puts it, or, of a table of rows that stay as they are, where these lie.
     ///
     /// # Errors
     /// As there, and as [`Storage::zeros`].
     pub fn encode_to(&self, storage: &Storage, dataset: &Dataset) -> Result<Array<f64>> {
+        if let Some(Numbers::F64(x)) = self.rows_of(dataset).map(ByRows::numbers)
+            && self.leaves_alone()
+        {
+            return Ok(x.clone());
+        }
         let out = storage.zeros(self.cells(dataset)?);
         let mut out = out.map_err(|e| if let Error::Fit(_) = e { self.too_large(dataset) } else { e })?;
         self.fill(dataset, &mut out)?;
@@ -343,17 +354,47 @@ impl Encoder {
     }
 
     fn fill(&self, dataset: &Dataset, out: &mut [f64]) -> Result<()> {
+        let width = self.steps.len();
+        let encoded = match self.rows_of(dataset).map(ByRows::numbers) {
+            Some(Numbers::F32(x)) => self.fill_by(out, |i, j| x[i * width + j].into()),
+            Some(Numbers::F64(x)) => self.fill_by(out, |i, j| x[i * width + j]),
+            None => false,
+        };
+        if encoded {
+            return Ok(());
+        }
         let binder = Binder::new(&self.inputs, &dataset.schema())?;
-        if let Some(columns) = binder.numbers(dataset) {
-            let block = BLOCK_ROWS * self.width.max(1);
-            parallel::for_each_chunk_mut(out, block, |block, out| {
-                self.encode_by(out, |i, j| columns[j][block * BLOCK_ROWS + i]);
-            });
-            if !self.lacks(out) {
-                return Ok(());
-            }
+        if let Some(columns) = binder.numbers(dataset)
+            && self.fill_by(out, |i, j| columns[j][i])
+        {
+            return Ok(());
         }
         for_each_block(&binder, dataset, self.width, out, |_, cells, out| self.encode_cells(cells, out))
+    }
+
+    /// Encodes all rows in parallel; false where a number is missing and must not.
+    fn fill_by(&self, out: &mut [f64], cell: impl Fn(usize, usize) -> f64 + Sync) -> bool {
+        let lacks = AtomicBool::new(false);
+        parallel::for_each_chunk_mut(out, BLOCK_ROWS * self.width.max(1), |block, out| {
+            if self.encode_by(out, |i, j| cell(block * BLOCK_ROWS + i, j)) {
+                lacks.store(true, Ordering::Relaxed);
+            }
+        });
+        !lacks.into_inner()
+    }
+
+    /// The inputs as rows of numbers, where a table has them so.
+    fn rows_of<'a>(&self, dataset: &'a Dataset) -> Option<&'a ByRows> {
+        let numbers = self.steps.iter().all(|step| matches!(step, Step::Number { .. }));
+        let rows = dataset.rows_of(self.inputs.iter().map(|field| &field.name))?;
+        // Where one is missing and must not be, the way by columns says which.
+        (numbers && (self.impute || !rows.unusual().missing)).then_some(rows)
+    }
+
+    /// Whether cells that are there stay as they are.
+    fn leaves_alone(&self) -> bool {
+        let same = |step: &Step| matches!(step, Step::Number { mean: 0.0, scale: 1.0, .. });
+        !self.impute && self.steps.iter().all(same)
     }
 
     /// Cells of the design matrix of a table.

@@ -1,6 +1,7 @@
 //! What every Tilewise model shares: datasets and schemas, metrics, the rounds protocol, pools of worker processes, the
 //! model file, errors, progress and cancellation.
 
+pub mod by_rows;
 pub mod cells;
 pub mod dataset;
 pub mod encoder;
@@ -32,6 +33,7 @@ pub mod stored;
 pub mod target;
 pub mod unseen;
 
+pub use by_rows::ByRows;
 pub use cells::{Binder, explain_dataset, interactions_dataset, predict_dataset};
 pub use dataset::{Column, Dataset, MISSING_CODE};
 pub use encoder::Encoder;

@@ -47,6 +47,21 @@ impl Sums {
         }
     }
 
+    /// Of so many rows whose values nobody sums: how often they count.
+    pub(super) fn counted(rows: usize, weights: Option<&[f64]>) -> Self {
+        let Some(weights) = weights else {
+            return Self { all: rows as f64, present: rows as f64, seen: rows as u64, ..Self::default() };
+        };
+        let all = tilewise_kernels::sum(weights);
+        let seen = weights.iter().filter(|weight| **weight > 0.0).count() as u64;
+        Self { all, present: all, seen, ..Self::default() }
+    }
+
+    /// Values that count.
+    pub(super) fn seen(&self) -> u64 {
+        self.seen
+    }
+
     /// What the second pass takes off: the mean, up to its rounding; 0 where there is no value.
     pub(super) fn centre(&self) -> f64 {
         if self.seen == 0 { 0.0 } else { self.sum / self.present }

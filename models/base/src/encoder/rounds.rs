@@ -2,7 +2,8 @@
 //!
 //! 1. Every piece tells the kind of each input, the sums of a number and the dictionary of a category. Dictionaries merge to
 //!    the sorted union, so codes do not depend on the pieces.
-//! 2. Every piece tells the squares of numbers around the mean of all.
+//! 2. Every piece tells the squares of numbers around the mean of all. Where numbers stay as they are and none may be missing, nobody
+//!    needs it.
 //!
 //! One piece gives the bits of [`Encoder::fit`], which is this; several give them up to the rounding of sums.
 
@@ -27,8 +28,8 @@ pub struct Request(Ask);
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
 enum Ask {
-    /// Kinds, dictionaries, sums.
-    Look { inputs: Vec<String>, impute: bool },
+    /// Kinds, dictionaries, and of numbers with `moments` sums, else only whether they are accepted.
+    Look { inputs: Vec<String>, impute: bool, moments: bool },
     /// Sums around these centres of inputs that are numbers.
     Around(Vec<(String, f64)>),
 }
@@ -117,6 +118,19 @@ impl EncoderTrainer {
         }
     }
 
+    /// The encoder, by what all pieces have of each input.
+    fn encoder(&self, found: Vec<Found>, around: Vec<Sums>) -> Result<Encoder> {
+        let mut around = around.into_iter();
+        let (mut steps, mut fields) = (Vec::new(), Vec::new());
+        for (name, found) in self.inputs.iter().zip(found) {
+            let (step, kind) = self.step(name, found, &mut around)?;
+            steps.push(step);
+            fields.push(Field { name: name.clone(), kind });
+        }
+        let Options { impute, standardise, .. } = self.options;
+        Encoder::try_from(Stored { inputs: fields, steps, impute, standardise }).map_err(Error::Fit)
+    }
+
     /// Step and kind of an input, by what all pieces have of it.
     fn step(
         &self,
@@ -133,6 +147,9 @@ impl EncoderTrainer {
                     _ => Step::OneHot { levels },
                 }
             }
+            Found::Number { sums, .. } if !self.options.moments() => {
+                Step::Number { missing: 0.0, mean: 0.0, scale: 1.0, seen: sums.seen() }
+            }
             Found::Number { sums: first, .. } => {
                 let second = around.next().ok_or_else(|| unexpected("too few sums"))?;
                 let m = Moments::new(name, &first, &second)?;
@@ -142,6 +159,11 @@ impl EncoderTrainer {
         };
         Ok((step, kind))
     }
+}
+
+/// Whether these inputs lie row by row, and are finite all through.
+fn finite_rows(dataset: &Dataset, inputs: &[String]) -> bool {
+    dataset.rows_of(inputs).is_some_and(|rows| rows.unusual().none())
 }
 
 /// Columns at the same time; of errors the first.
@@ -161,7 +183,9 @@ impl Rounds for EncoderTrainer {
     fn request(&self) -> Option<Request> {
         match &self.stage {
             Stage::Look => {
-                Some(Request(Ask::Look { inputs: self.inputs.clone(), impute: self.options.impute }))
+                let Options { impute, .. } = self.options;
+                let moments = self.options.moments();
+                Some(Request(Ask::Look { inputs: self.inputs.clone(), impute, moments }))
             }
             Stage::Around(found) => {
                 let centre = |(name, found): (&String, &Found)| match found {
@@ -180,14 +204,22 @@ impl Rounds for EncoderTrainer {
             same("weights", dataset.rows(), weights.len())?;
         }
         Ok(Partial(match &request.0 {
-            Ask::Look { inputs, impute } => {
+            Ask::Look { inputs, moments: false, .. } if finite_rows(dataset, inputs) => {
+                let found = Found::Number { boolean: false, sums: Sums::counted(dataset.rows(), weights) };
+                Answer::Look(vec![found; inputs.len()])
+            }
+            Ask::Look { inputs, impute, moments } => {
                 let look = |name: &String| {
                     let column = dataset.column(name)?;
                     Ok(match column.kind() {
                         Kind::Categorical { dictionary } => Found::Category(dictionary),
                         kind => {
-                            let sums = sums(column, weights, 0.0);
-                            if weights.is_some() || !sums.all_accepted(column.len(), *impute) {
+                            let sums = if *moments {
+                                sums(column, weights, 0.0)
+                            } else {
+                                Sums::counted(column.len(), weights)
+                            };
+                            if weights.is_some() || !*moments || !sums.all_accepted(column.len(), *impute) {
                                 check(name, column, *impute)?;
                             }
                             Found::Number { boolean: kind == Kind::Boolean, sums }
@@ -227,20 +259,15 @@ impl Rounds for EncoderTrainer {
                 if found.iter().any(weightless) {
                     return Err(Error::Fit("no row has a positive weight".into()));
                 }
-                self.stage = Stage::Around(found);
+                self.stage = if self.options.moments() {
+                    Stage::Around(found)
+                } else {
+                    Stage::Done(self.encoder(found, Vec::new())?)
+                };
                 Ok(())
             }
             (Answer::Around(around), Stage::Around(found)) => {
-                let mut around = around.into_iter();
-                let (mut steps, mut fields) = (Vec::new(), Vec::new());
-                for (name, found) in self.inputs.iter().zip(found) {
-                    let (step, kind) = self.step(name, found, &mut around)?;
-                    steps.push(step);
-                    fields.push(Field { name: name.clone(), kind });
-                }
-                let Options { impute, standardise, .. } = self.options;
-                let stored = Stored { inputs: fields, steps, impute, standardise };
-                self.stage = Stage::Done(Encoder::try_from(stored).map_err(Error::Fit)?);
+                self.stage = Stage::Done(self.encoder(found, around)?);
                 Ok(())
             }
             (Answer::Failed(e), _) => Err(Error::Fit(e)),
