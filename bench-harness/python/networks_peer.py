@@ -1,8 +1,11 @@
-"""Networks of dense layers in other libraries. Argument: the library.
+"""Networks in other libraries. Argument: the library.
 
 Kind `epoch`: one pass over all rows in the order and the batches given, from the weights given, with Adam (rate 0.001) and softmax
-cross-entropy; the result is the loss of each of the first steps. Kind `answer`: outputs of some rows. Weights of a layer are inputs x
-outputs, one layer after the other, each followed by its bias; ReLU between layers.
+cross-entropy; the result is the loss of each of the first steps. Kind `answer`: outputs of some rows. Weights of a layer are outputs x
+inputs, one layer after the other, each followed by its bias; ReLU between layers.
+
+Kinds `epoch_images`, `answer_images`: the same of images, channels x height x width. Two convolutions come first, whose weights are outputs x inputs x 3
+x 3; each keeps the size, and after its ReLU the largest of 2 x 2 is taken.
 """
 import os
 import sys
@@ -18,28 +21,36 @@ class Network(Worker):
     def load(self, problem):
         shape = problem.shape
         rows, batch, widths = shape[0], shape[1], shape[2:]
-        weights = problem.read("w", -1)
-        self.layers, at = [], 0
-        for k, n in zip(widths, widths[1:]):
-            w = weights[at : at + k * n].reshape(k, n)
-            self.layers.append((w.copy(), weights[at + k * n : at + k * n + n].copy()))
-            at += k * n + n
+        weights, self.layers, at, shapes = problem.read("w", -1), [], 0, []
+        self.side, inputs = 0, widths[0]
+        if problem.kind.endswith("_images"):
+            self.side, channels, inputs = widths[0], 1, widths[0] ** 2
+            side = self.side
+            for outputs in widths[1:3]:
+                shapes.append((outputs, channels, 3, 3))
+                side, channels = side // 2, outputs
+            widths = [side * side * channels, *widths[3:]]
+        shapes += [(n, k) for k, n in zip(widths, widths[1:])]
+        for shape in shapes:
+            until = at + int(np.prod(shape))
+            self.layers.append((weights[at:until].reshape(shape).copy(), weights[until : until + shape[0]].copy()))
+            at = until + shape[0]
         self.rows, self.batch, self.losses = rows, batch, []
-        x = problem.read("x", rows, widths[0])
-        self.kind = problem.kind
-        if problem.kind == "epoch":
+        x = problem.read("x", rows, inputs)
+        self.trains = problem.kind.startswith("epoch")
+        if self.trains:
             self.begin(x, problem.read("y", rows).astype(np.int64), problem.read("order", rows).astype(np.int64))
         else:
             self.ready(x)
 
     def run(self):
-        if self.kind == "epoch":
+        if self.trains:
             self.epoch()
         else:
             self.answer()
 
     def result(self):
-        return self.losses_of_steps() if self.kind == "epoch" else self.answers()
+        return self.losses_of_steps() if self.trains else self.answers()
 
 
 class Torch(Network):
@@ -53,13 +64,18 @@ class Torch(Network):
         self.configuration = f"{torch.get_num_threads()} threads, Adam fused"
 
     def network(self):
-        nn, parts = self.torch.nn, []
+        nn, parts, images = self.torch.nn, [], self.side > 0
+        if images:
+            parts.append(nn.Unflatten(1, (1, self.side, self.side)))
         for w, b in self.layers:
-            linear = nn.Linear(*w.shape)
+            if images and w.ndim == 2:
+                parts.append(nn.Flatten())
+                images = False
+            layer = nn.Conv2d(w.shape[1], w.shape[0], 3, padding=1) if images else nn.Linear(w.shape[1], w.shape[0])
             with self.torch.no_grad():
-                linear.weight.copy_(self.torch.from_numpy(w.T.copy()))
-                linear.bias.copy_(self.torch.from_numpy(b))
-            parts += [linear, nn.ReLU()]
+                layer.weight.copy_(self.torch.from_numpy(w))
+                layer.bias.copy_(self.torch.from_numpy(b))
+            parts += [layer, nn.ReLU(), nn.MaxPool2d(2)] if images else [layer, nn.ReLU()]
         return nn.Sequential(*parts[:-1])
 
     def begin(self, x, y, order):
@@ -102,18 +118,33 @@ class Jax(Network):
         self.jax, self.version = jax, jax.__version__
         self.configuration = "one jit for a step, gathering included; weights donated"
 
-    @staticmethod
-    def outputs(jax, layers, x):
+    def outputs(self, layers, x):
+        jax, images = self.jax, self.side > 0
+        if images:
+            x = x.reshape(-1, self.side, self.side, 1)
         for i, (w, b) in enumerate(layers):
+            if w.ndim == 4:
+                x = jax.lax.conv_general_dilated(x, w, (1, 1), "SAME", dimension_numbers=("NHWC", "HWIO", "NHWC"))
+                x = jax.nn.relu(x + b)
+                x = jax.lax.reduce_window(x, -np.inf, jax.lax.max, (1, 2, 2, 1), (1, 2, 2, 1), "VALID")
+                continue
+            if images:
+                # Channel by channel, as weights have it.
+                x, images = x.transpose(0, 3, 1, 2).reshape(len(x), -1), False
             x = x @ w + b
             x = jax.nn.relu(x) if i + 1 < len(layers) else x
         return x
+
+    def weights(self):
+        """Inputs before outputs, channels last: what its products and convolutions are fastest with."""
+        turned = lambda w: w.T if w.ndim == 2 else w.transpose(2, 3, 1, 0)
+        return [(self.jax.numpy.array(turned(w)), self.jax.numpy.array(b)) for w, b in self.layers]
 
     def begin(self, x, y, order):
         jax, np_ = self.jax, self.jax.numpy
 
         def loss_of(layers, x, y):
-            logs = jax.nn.log_softmax(self.outputs(jax, layers, x))
+            logs = jax.nn.log_softmax(self.outputs(layers, x))
             return -np_.mean(np_.take_along_axis(logs, y[:, None], 1))
 
         def step(state, x, y, rows):
@@ -128,8 +159,8 @@ class Jax(Network):
             move = lambda w, m, v: w - RATE * (m / c1) / (np_.sqrt(v / c2) + 1e-8)
             return (tree(move, layers, first, second), first, second, t), loss
 
-        zeros = lambda: [(np_.zeros(w.shape), np_.zeros(b.shape)) for w, b in self.layers]
-        layers = [(np_.array(w), np_.array(b)) for w, b in self.layers]
+        layers = self.weights()
+        zeros = lambda: [(np_.zeros(w.shape), np_.zeros(b.shape)) for w, b in layers]
         self.state, self.step = (layers, zeros(), zeros(), np_.float32(0)), jax.jit(step, donate_argnums=0)
         self.x, self.y = np_.array(x), np_.array(y.astype(np.int32))
         self.batches = [np_.array(order[i : i + self.batch].astype(np.int32)) for i in range(0, self.rows, self.batch)]
@@ -146,8 +177,8 @@ class Jax(Network):
         return [float(loss) for loss in self.losses]
 
     def ready(self, x):
-        layers = [(self.jax.numpy.array(w), self.jax.numpy.array(b)) for w, b in self.layers]
-        self.x, self.call = self.jax.numpy.array(x), self.jax.jit(lambda x: self.outputs(self.jax, layers, x))
+        layers = self.weights()
+        self.x, self.call = self.jax.numpy.array(x), self.jax.jit(lambda x: self.outputs(layers, x))
 
     def answer(self):
         self.found = self.call(self.x).block_until_ready()
@@ -166,7 +197,7 @@ class ScikitLearn(Network):
     def begin(self, x, y, order):
         from sklearn.neural_network import MLPClassifier
 
-        hidden = tuple(w.shape[1] for w, _ in self.layers[:-1])
+        hidden = tuple(len(b) for _, b in self.layers[:-1])
         self.model = MLPClassifier(
             hidden,
             solver="adam",
@@ -177,13 +208,13 @@ class ScikitLearn(Network):
             epsilon=self.epsilon(1),
         )
         self.x, self.y = np.ascontiguousarray(x[order]), y[order]
-        self.classes = np.arange(self.layers[-1][0].shape[1])
+        self.classes = np.arange(len(self.layers[-1][1]))
         # Makes all arrays; what this step did to them is then undone.
         self.model.set_params(batch_size=8)
         self.model.partial_fit(self.x[:8], self.y[:8], classes=self.classes)
         del self.model._optimizer
         for i, (w, b) in enumerate(self.layers):
-            self.model.coefs_[i][...], self.model.intercepts_[i][...] = w, b
+            self.model.coefs_[i][...], self.model.intercepts_[i][...] = w.T, b
 
     @staticmethod
     def epsilon(step):
@@ -218,15 +249,30 @@ class OnnxRuntime(Network):
         from onnx import TensorProto, helper, numpy_helper
 
         nodes, held, name = [], [], "x"
+        add = lambda kind, inputs, output, **options: nodes.append(helper.make_node(kind, inputs, [output], **options))
+        images = self.side > 0
+        if images:
+            held.append(numpy_helper.from_array(np.array([-1, 1, self.side, self.side]), "image"))
+            add("Reshape", [name, "image"], "images")
+            name = "images"
         for i, (w, b) in enumerate(self.layers):
             held += [numpy_helper.from_array(w, f"w{i}"), numpy_helper.from_array(b, f"b{i}")]
             last = i + 1 == len(self.layers)
-            nodes.append(helper.make_node("Gemm", [name, f"w{i}", f"b{i}"], ["y" if last else f"z{i}"]))
+            if images and w.ndim == 2:
+                add("Flatten", [name], "flat")
+                name, images = "flat", False
+            if images:
+                add("Conv", [name, f"w{i}", f"b{i}"], f"z{i}", pads=[1, 1, 1, 1])
+            else:
+                add("Gemm", [name, f"w{i}", f"b{i}"], "y" if last else f"z{i}", transB=1)
             if not last:
-                nodes.append(helper.make_node("Relu", [f"z{i}"], [f"a{i}"]))
+                add("Relu", [f"z{i}"], f"a{i}")
                 name = f"a{i}"
+            if images:
+                add("MaxPool", [name], f"p{i}", kernel_shape=[2, 2], strides=[2, 2])
+                name = f"p{i}"
         value = lambda name, n: helper.make_tensor_value_info(name, TensorProto.FLOAT, ["rows", n])
-        outputs = self.layers[-1][0].shape[1]
+        outputs = len(self.layers[-1][1])
         graph = helper.make_graph(nodes, "network", [value("x", x.shape[1])], [value("y", outputs)], held)
         model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)
         options = self.onnxruntime.SessionOptions()

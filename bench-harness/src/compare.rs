@@ -113,8 +113,9 @@ pub const ALL: &[Comparison] = &[
     },
     Comparison {
         name: "networks",
-        about: "networks of dense layers with ReLU: an epoch from memory with softmax cross-entropy and Adam, from the same weights in \
-                the same order, losses along the first 50 steps compared; and answers for rows in memory",
+        about: "networks of dense layers with ReLU, and of images, where convolutions of 3 x 3 with ReLU and the largest of 2 x 2 come \
+                first: an epoch from memory with softmax cross-entropy and Adam, from the same weights in the same order, losses along the \
+                first 50 steps compared; and answers for rows in memory",
         peers: peers::NETWORKS,
         problems: networks::problems,
     },

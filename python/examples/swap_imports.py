@@ -79,12 +79,14 @@ def problems(rows, folder):
 def main():
     options = argparse.ArgumentParser(description="scikit-learn and tilewise, side by side")
     options.add_argument("--rows", type=int, default=20_000, help="rows of the generated tables")
-    options.add_argument("--rounds", type=int, default=3, help="fits that are counted")
+    options.add_argument("--rounds", type=int, default=7, help="fits that are counted")
     options.add_argument("--data", help="folder with adult.csv and california_housing.csv")
     options = options.parse_args()
     data = dict(problems(options.rows, options.data))
     # Epochs of networks are few on purpose.
     warnings.simplefilter("ignore", ConvergenceWarning)
+    # Once is enough.
+    warnings.filterwarnings("once", "LinearRegression: the features have rank", UserWarning)
     print(f"{'problem':8} {'estimator':32} {'scikit-learn':>12} {'tilewise':>9} {'ratio':>6} {'score':>7} {'score':>7}")
     for problem, module, name, parameters in LINES:
         if problem not in data:

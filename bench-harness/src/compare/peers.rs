@@ -1,6 +1,6 @@
 //! The systems we compare with: how each is built or installed, and started.
 
-use super::networks::{ANSWER, EPOCH};
+use super::networks::{self, ANSWER, ANSWER_OF_IMAGES, EPOCH, EPOCH_OF_IMAGES};
 use super::sparse;
 use super::trees::{OF_BINS, OF_FORESTS, OF_FULL_TREES, OF_ONE_TREE};
 use std::fs;
@@ -245,11 +245,11 @@ const fn network(name: &'static str, library: &'static str) -> Peer {
 pub(super) const NETWORKS: &[Peer] = &[
     network("PyTorch", "torch"),
     network("JAX", "jax"),
-    network("scikit-learn", "scikit-learn").lacking(&[ANSWER]),
-    network("ONNX Runtime", "onnxruntime").lacking(&[EPOCH]),
+    network("scikit-learn", "scikit-learn").lacking(&[ANSWER, EPOCH_OF_IMAGES, ANSWER_OF_IMAGES]),
+    network("ONNX Runtime", "onnxruntime").lacking(&[EPOCH, EPOCH_OF_IMAGES]),
     Peer::new("tilewise, layer after layer", Launch::Ours("rows"))
         .variant()
-        .taking(|problem| problem.kind == EPOCH),
+        .taking(|problem| networks::trains(&problem.kind)),
 ];
 
 /// Variables by which thread pools learn their size.

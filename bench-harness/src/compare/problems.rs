@@ -74,7 +74,7 @@ impl Listed {
             return trees::shape_text(self);
         }
         if networks::has(self.kind) {
-            return networks::shape_text(&self.shape);
+            return networks::shape_text(self.kind, &self.shape);
         }
         shape_text(&self.shape) + &self.layout.words()
     }
