@@ -22,24 +22,25 @@ fn each<T: Float>(out: &mut [T], len: usize, f: impl Fn(usize, &mut [T]) + Sync)
 
 /// y = the largest number that each place sees; NaN where it sees one.
 pub(crate) fn max<T: Float>(places: &Places, x: &[T], y: &mut [T]) {
-    pool(places, x, y, |place, seen| {
-        compiled::<T, _>(
-            #[inline(always)]
-            || place.iter_mut().zip(seen).for_each(|(y, &x)| *y = if *y > x || y.is_nan() { *y } else { x }),
-        );
-    });
+    pool(
+        places,
+        x,
+        y,
+        #[inline(always)]
+        |y, x| if y > x || y.is_nan() { y } else { x },
+    );
 }
 
 /// y = the sum of what each place sees over the pixels of the window, padding included, as PyTorch does.
 pub(crate) fn average<T: Float>(places: &Places, x: &[T], y: &mut [T]) {
     let per = share(places);
-    // The first is copied, the others are added.
-    pool(places, x, y, |place, seen| {
-        compiled::<T, _>(
-            #[inline(always)]
-            || place.iter_mut().zip(seen).for_each(|(y, &x)| *y += x),
-        );
-    });
+    pool(
+        places,
+        x,
+        y,
+        #[inline(always)]
+        |y, x| y + x,
+    );
     crate::compiled::for_each_rows(y, 1, |_, y| y.iter_mut().for_each(|y| *y *= per));
 }
 
@@ -47,18 +48,33 @@ fn share<T: Float>(places: &Places) -> T {
     T::ONE / T::from_f64((places.window.size[0] * places.window.size[1]) as f64)
 }
 
-fn pool<T: Float>(places: &Places, x: &[T], y: &mut [T], join: impl Fn(&mut [T], &[T]) + Sync) {
+/// The first pixel that a place sees is copied, others are joined to it, row by row. The loop over all of an image is compiled as one:
+/// of 16 channels a call for each pixel took a sixth of the time of a network of images.
+fn pool<T: Float>(places: &Places, x: &[T], y: &mut [T], join: impl Fn(T, T) -> T + Sync) {
     let (Image { size: [_, width], channels: c }, out) = (places.input, places.output);
     let len = places.input.len();
     each(y, out.len(), |image, y| {
         let x = &x[image * len..][..len];
-        for (place, y) in y.chunks_exact_mut(c).enumerate() {
-            let mut first = true;
-            for (row, col) in places.seen(place / out.size[1], place % out.size[1]) {
-                let seen = &x[(row * width + col) * c..][..c];
-                if std::mem::take(&mut first) { y.copy_from_slice(seen) } else { join(y, seen) }
-            }
-        }
+        compiled::<T, _>(
+            #[inline(always)]
+            || {
+                for (i, y) in y.chunks_exact_mut(out.size[1] * c).enumerate() {
+                    for (above, row) in places.along(0, i).enumerate() {
+                        let x = &x[row * width * c..][..width * c];
+                        for (j, y) in y.chunks_exact_mut(c).enumerate() {
+                            for (before, col) in places.along(1, j).enumerate() {
+                                let seen = &x[col * c..][..c];
+                                if above + before == 0 {
+                                    y.copy_from_slice(seen);
+                                } else {
+                                    y.iter_mut().zip(seen).for_each(|(y, &x)| *y = join(*y, x));
+                                }
+                            }
+                        }
+                    }
+                }
+            },
+        );
     });
 }
 
@@ -67,18 +83,30 @@ pub(crate) fn max_backward<T: Float>(places: &Places, x: &[T], y: &[T], dy: &[T]
     let (Image { size: [_, width], channels: c }, out) = (places.input, places.output);
     let (len, out_len) = (places.input.len(), out.len());
     each(dx, len, |image, dx| {
-        let (x, at) = (&x[image * len..][..len], image * out_len);
-        dx.fill(T::ZERO);
-        for place in 0..out.size[0] * out.size[1] {
-            let at = at + place * c;
-            for channel in 0..c {
-                let mut pixels = places.seen(place / out.size[1], place % out.size[1]);
-                let index = |(row, col): (usize, usize)| (row * width + col) * c + channel;
-                if let Some(pixel) = pixels.find(|&pixel| x[index(pixel)] == y[at + channel]) {
-                    dx[index(pixel)] += dy[at + channel];
+        let (x, y) = (&x[image * len..][..len], &y[image * out_len..][..out_len]);
+        let dy = &dy[image * out_len..][..out_len];
+        // What of dy no pixel has taken yet.
+        let mut left = vec![T::ZERO; c];
+        compiled::<T, _>(
+            #[inline(always)]
+            || {
+                dx.fill(T::ZERO);
+                for (place, (y, dy)) in y.chunks_exact(c).zip(dy.chunks_exact(c)).enumerate() {
+                    left.copy_from_slice(dy);
+                    for row in places.along(0, place / out.size[1]) {
+                        for col in places.along(1, place % out.size[1]) {
+                            let at = (row * width + col) * c;
+                            let pixel = dx[at..][..c].iter_mut().zip(&x[at..][..c]);
+                            for ((dx, x), (y, left)) in pixel.zip(y.iter().zip(&mut left)) {
+                                let takes = x == y;
+                                *dx += if takes { *left } else { T::ZERO };
+                                *left = if takes { T::ZERO } else { *left };
+                            }
+                        }
+                    }
                 }
-            }
-        }
+            },
+        );
     });
 }
 

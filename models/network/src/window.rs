@@ -87,14 +87,19 @@ impl Places {
 
     /// The pixels of the image, as (row, column), that the place (i, j) of the result sees, row by row.
     pub(crate) fn seen(&self, i: usize, j: usize) -> impl Iterator<Item = (usize, usize)> + use<> {
+        let (rows, columns) = (self.along(0, i), self.along(1, j));
+        rows.flat_map(move |row| columns.clone().map(move |col| (row, col)))
+    }
+
+    /// Those along an axis, 0 (rows) or 1, that the place of this number sees.
+    #[inline(always)]
+    pub(crate) fn along(&self, axis: usize, place: usize) -> impl Iterator<Item = usize> + Clone + use<> {
         let Self { window: Window { size, stride, padding, dilation }, input, .. } = *self;
-        let along = move |axis: usize, place: usize| {
-            (0..size[axis]).filter_map(move |tap| {
-                let pixel = (place * stride[axis] + tap * dilation[axis]).checked_sub(padding[axis])?;
-                (pixel < input.size[axis]).then_some(pixel)
-            })
-        };
-        along(0, i).flat_map(move |row| along(1, j).map(move |col| (row, col)))
+        let (taps, first) = (size[axis], place * stride[axis]);
+        (0..taps).filter_map(move |tap| {
+            let pixel = (first + tap * dilation[axis]).checked_sub(padding[axis])?;
+            (pixel < input.size[axis]).then_some(pixel)
+        })
     }
 }
 
