@@ -47,8 +47,10 @@ CASES = [
     (
         tilewise.MLPClassifier((12,), max_iter=8, alpha=0.0, tol=0.0, batch_size=50, random_state=3),
         "network",
-        ["task=classification", "hidden=12", "epochs=8", "batch_size=50", "validation_fraction=0", "patience=10", "tolerance=0",
-         "precision=double"],  # fmt: skip
+        [
+            "task=classification", "hidden=12", "epochs=8", "batch_size=50", "validation_fraction=0", "patience=10", "tolerance=0",
+            "precision=double",
+        ],  # fmt: skip
     ),
 ]
 
@@ -154,9 +156,12 @@ def test_parameters_come_back_from_the_file(estimator, tmp_path):
     loaded = tilewise.load(tmp_path / "m")
     assert contents(clone(loaded).fit(X, y)) == contents(model)
     before, after = estimator.get_params(), loaded.get_params()
-    # None is a seed of 0, few rows are learned in 64 bits, "auto" early stopping what it comes to for few rows, max_features of None all of them, and a batch 200 rows.
-    usual = {"random_state": (None, 0), "early_stopping": ("auto", False), "max_features": (None, 1.0), "batch_size": ("auto", 200),
-             "precision": ("auto", "double")}  # fmt: skip
+    # None is a seed of 0, "auto" early stopping what it comes to for few rows, max_features of None all of them, a batch 200 rows, and
+    # numbers of few rows are of 64 bits.
+    usual = {
+        "random_state": (None, 0), "early_stopping": ("auto", False), "max_features": (None, 1.0), "batch_size": ("auto", 200),
+        "precision": ("auto", "double"),
+    }  # fmt: skip
     for name, value in before.items():
         assert after[name] == value or (value, after[name]) == usual.get(name), name
 

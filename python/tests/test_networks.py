@@ -62,7 +62,8 @@ def logistic(z):
     return 1.0 / (1.0 + np.exp(-z))
 
 
-FUNCTIONS = {"identity": lambda z: z, "tanh": np.tanh, "logistic": logistic, "relu": lambda z: np.maximum(z, 0.0)}
+#: Those whose gradient is zero at a minimum: that of relu may jump over it.
+FUNCTIONS = {"identity": lambda z: z, "tanh": np.tanh, "logistic": logistic}
 
 
 def forward(X, coefs, intercepts, function):
@@ -113,7 +114,8 @@ def test_lbfgs_ends_where_the_gradient_of_the_objective_is_zero(function, weight
 def test_weights_are_repetitions_in_64_bits(solver):
     X, y = load_iris(return_X_y=True)
     counts = np.arange(len(X)) % 3
-    model = tilewise.MLPClassifier((6,), "tanh", solver=solver, max_iter=60, batch_size=10_000, learning_rate_init=0.01)
+    # Few steps, with a penalty: a search along directions makes more of roundings with each.
+    model = tilewise.MLPClassifier((6,), "tanh", solver=solver, alpha=1.0, max_iter=20, batch_size=10_000, learning_rate_init=0.01)
     with warnings.catch_warnings(action="ignore", category=ConvergenceWarning):
         weighted = clone(model).fit(X, y, counts).predict_proba(X)
         repeated = clone(model).fit(np.repeat(X, counts, axis=0), np.repeat(y, counts)).predict_proba(X)

@@ -202,7 +202,8 @@ fn function(graph: &mut Graph, function: Function, name: &str, x: &str) -> Strin
 impl Pipeline {
     /// The model as a file of ONNX (1.12), from cells to answers: `cells` (`f32`, rows x inputs, coded as in the files of trees: numbers as they are,
     /// booleans 0 or 1, missing ones NaN, categories by their place in the dictionary) become `label` and `probabilities`, or
-    /// `prediction` (a column for each target). Numbers are standardised and scaled back in `f64`, layers are `f32`, as they are here unless weights are of 64 bits, which are rounded. O(weights).
+    /// `prediction` (a column for each target). Numbers are standardised and scaled back in `f64`, layers are `f32`, as they are here, unless
+    /// weights are of 64 bits, which are rounded. O(weights).
     ///
     /// # Errors
     /// When the weights take more than the 2 GiB that a file of ONNX holds, or are of 8 bits.
