@@ -52,6 +52,15 @@ CASES = [
             "precision=double",
         ],  # fmt: skip
     ),
+    (
+        # A penalty that is divided by the 178 rows.
+        tilewise.MLPClassifier((7,), solver="lbfgs", alpha=44.5, max_iter=9, random_state=3),
+        "network",
+        [
+            "task=classification", "hidden=7", "optimiser=lbfgs", "epochs=9", "weight_decay=0.25", "patience=10", "tolerance=0.0001",
+            "precision=double",
+        ],  # fmt: skip
+    ),
 ]
 
 

@@ -110,7 +110,9 @@ def _network(params: dict[str, Any], classifies: bool) -> dict[str, Any]:
     at_once = params.get("full_batch")
     decay, batch = training["weight_decay"], training["batch"]
     schedule = "adaptive" if training["plateau"] else training["schedule"]["schedule"]
-    found = {} if classifies else {"loss": "squared_error" if params["huber"] is None else f"huber:{_short(params['huber'])}"}
+    found: dict[str, Any] = {}
+    if not classifies:
+        found["loss"] = "squared_error" if params["huber"] is None else f"huber:{_short(params['huber'])}"
     if at_once:
         name, solver = "lbfgs", "lbfgs"
         found |= {"max_fun": at_once["evaluations"], "tol": at_once["tolerance"]}

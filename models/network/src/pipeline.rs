@@ -185,7 +185,7 @@ impl Pipeline {
         {
             report.warnings.push(format!("no column has {from} categories or more: none is embedded"));
         }
-        if training.batch != parameters.training.batch {
+        if parameters.full_batch.is_none() && training.batch != parameters.training.batch {
             let (asked, taken) = (parameters.training.batch, training.batch);
             report.warnings.push(format!(
                 "batch_size is {asked} and there are {taken} rows to learn from: a step takes all of them"
@@ -335,7 +335,9 @@ impl Made<'_> {
         }
         let (learned, network, loss, class_weights) = self.ready(design, goals)?;
         let fit = full.fit(network, loss, class_weights, &learned.rows(width)?, context)?;
-        Ok((Engine::of(&fit.model, parameters.precision)?, parameters.training.clone(), fit.report))
+        // A step takes all rows, which the file tells.
+        let training = Training { batch: learned.x.len() / width, ..parameters.training.clone() };
+        Ok((Engine::of(&fit.model, parameters.precision)?, training, fit.report))
     }
 
     /// Rows, the network before it is trained, its loss, and weights of classes.
