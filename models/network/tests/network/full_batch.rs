@@ -19,9 +19,8 @@ fn solved(mut m: Vec<Vec<f64>>, mut y: Vec<f64>) -> Vec<f64> {
     for pivot in 0..y.len() {
         for row in (0..y.len()).filter(|row| *row != pivot) {
             let share = m[row][pivot] / m[pivot][pivot];
-            for column in 0..y.len() {
-                m[row][column] -= share * m[pivot][column];
-            }
+            let line = m[pivot].clone();
+            m[row].iter_mut().zip(&line).for_each(|(to, from)| *to -= share * from);
             y[row] -= share * y[pivot];
         }
     }

@@ -70,10 +70,11 @@ fn fit(parameters: &Parameters, data: &Dataset, roles: &Roles) -> Pipeline {
 fn least_squares(a: &[f64], b: &[f64], y: &[f64], weight: impl Fn(usize) -> f64) -> Vec<f64> {
     let row = |i: usize| [1.0, a[i], b[i]];
     let mut m = [[0.0; 4]; 3];
-    for i in 0..y.len() {
-        for j in 0..3 {
-            (0..3).for_each(|k| m[j][k] += weight(i) * row(i)[j] * row(i)[k]);
-            m[j][3] += weight(i) * row(i)[j] * y[i];
+    for (i, y) in y.iter().enumerate() {
+        for (j, line) in m.iter_mut().enumerate() {
+            let scale = weight(i) * row(i)[j];
+            (0..3).for_each(|k| line[k] += scale * row(i)[k]);
+            line[3] += scale * y;
         }
     }
     for pivot in 0..3 {
