@@ -64,10 +64,12 @@ fn table() -> Dataset {
 /// A file of every kind of model.
 fn models() -> Vec<(String, Vec<u8>)> {
     let trees: &[&str] = &["trees=4", "max_leaves=12"];
-    let cases: [(&str, &str, &[&str]); 27] = [
+    let cases: [(&str, &str, &[&str]); 29] = [
         ("network", "y", &["epochs=2", "hidden=5"]),
         ("network", "class", &["epochs=2", "hidden=6,4", "dropout=0.2", "activation=leaky-relu"]),
         ("network", "class", &["epochs=1", "hidden=4", "embedding=3", "embedding_width=2"]),
+        ("network", "y,z", &["epochs=2", "hidden=4"]),
+        ("network", "class", &["optimiser=lbfgs", "epochs=3", "hidden=4", "precision=double"]),
         ("linear", "y", &[]),
         ("ridge", "y", &["alpha=2"]),
         ("logistic", "two", &[]),

@@ -124,6 +124,50 @@ fn several_numbers_are_learned_measured_predicted_and_shown() {
 }
 
 #[test]
+fn networks_learn_several_numbers_and_are_measured_served_and_made_smaller() {
+    let folder = Folder::new("targets-network");
+    let (text, y) = table();
+    let data = folder.path("t.csv");
+    fs::write(&data, text).unwrap();
+    for precision in ["single", "double"] {
+        let train = |targets: &[&str], threads: &str, out: &str| {
+            let precision = format!("precision={precision}");
+            let args =
+                ["train", "--model", "network", "--data", &data, "--ignore", "p,q", "--set", &precision];
+            let sets = ["epochs=150", "batch_size=30", "learning_rate=0.02", "validation_fraction=0"];
+            let sets = sets.iter().flat_map(|set| ["--set", set]).collect::<Vec<_>>();
+            works(&[&args[..], &sets, targets, &["--threads", threads, "--out", out, "-q"]].concat())
+        };
+        let (model, again) = (folder.path("m.safetensors"), folder.path("again"));
+        let told = train(&["--target", "large,small"], "1", &model);
+        assert!(told.contains("3 inputs") && told.contains("mean of 2"), "{told}");
+        train(&["--target", "large", "--target", "small"], "3", &again);
+        assert_eq!(fs::read(&model).unwrap(), fs::read(&again).unwrap());
+        let small = folder.path("small.safetensors");
+        let told = works(&["quantise", "--model", &model, "--data", &data, "--out", &small]);
+        assert!(told.contains("RMSE"), "{told}");
+        for model in [&model, &small] {
+            let (header, answers) = numbers(&works(&["predict", "--model", model, "--data", &data]));
+            assert_eq!((header.as_str(), answers.len()), ("large,small", ROWS));
+            let of = |j: usize| -> Vec<f64> { answers.iter().map(|row| row[j]).collect() };
+            let measures = [0, 1].map(|j| defined(&y[j], &of(j)));
+            let evaluated = works(&["evaluate", "--model", model, "--data", &data]);
+            near(&scores(&evaluated, "large "), measures[0]);
+            near(&scores(&evaluated, "small "), measures[1]);
+            assert!(measures[0][2] > 0.95 && measures[1][2] > 0.9, "{measures:?}");
+            assert!(works(&["inspect", "--model", model]).contains("predicts the numbers large, small\n"));
+            let server = Server::start(model);
+            let reply = server.predict(r#"{"width": 7, "colour": "red", "p,q": 1}"#);
+            let reply: Value = serde_json::from_str(&reply).unwrap();
+            let row = folder.path("row.csv");
+            fs::write(&row, "width,colour,\"p,q\"\n7,red,1\n").unwrap();
+            let (_, answer) = numbers(&works(&["predict", "--model", model, "--data", &row]));
+            assert_eq!(reply, json!({"prediction": answer[0]}));
+        }
+    }
+}
+
+#[test]
 fn a_name_with_a_comma_is_one_column_if_there_is_one() {
     let folder = Folder::new("comma");
     let (text, _) = table();
@@ -155,9 +199,10 @@ fn what_cannot_be_learned_together_is_refused_by_name() {
         let args = ["train", "--model", family, "--data", &data, "--target", target, "-q"];
         fails(&[&args, more].concat())
     };
-    for family in ["poisson", "logistic", "isolation-forest", "gbdt", "network"] {
+    for family in ["poisson", "logistic", "isolation-forest", "gbdt"] {
         let message = told(family, "large,small", &[]);
-        let parts = ["column \"small\"", "besides \"large\"", family, "forest, extra-trees learn several"];
+        let parts =
+            ["column \"small\"", "besides \"large\"", family, "forest, extra-trees, network learn several"];
         assert!(parts.iter().all(|part| message.contains(part)), "{message}");
     }
     for (target, more, part) in [

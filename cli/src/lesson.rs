@@ -16,7 +16,7 @@ pub(crate) struct Lesson {
     /// Family of the model; train --help lists them
     #[arg(long, value_name = "FAMILY")]
     model: String,
-    /// Column to predict; for trees, forests, linear, ridge, lasso and elastic-net also several of numbers, apart by commas or given
+    /// Column to predict; for trees, forests, networks, linear, ridge, lasso and elastic-net also several of numbers, apart by commas or given
     /// again. An isolation forest is measured by one of true and false
     #[arg(long, value_name = "COLUMN")]
     target: Vec<String>,

@@ -189,6 +189,58 @@ fn several_models_and_what_is_refused() {
     }
 }
 
+/// Weights of 8 bits, and a network of ONNX whose answers ONNX Runtime gave (`models/network/tests/golden/imported.py`).
+#[test]
+fn networks_of_bytes_and_of_onnx_are_served() {
+    let folder = folder("networks");
+    let path = |name: &str| folder.join(name).to_str().unwrap().to_owned();
+    let golden = Path::new(env!("CARGO_MANIFEST_DIR")).join("../models/network/tests/golden/imported");
+    let (_, rows) = trained(&folder);
+    let (model, small, data) = (path("net.safetensors"), path("small.safetensors"), path("train.csv"));
+    let train = ["train", "--model", "network", "--data", &data, "--target", "price", "--out", &model];
+    tilewise(&[&train[..], &["--set", "epochs=5"]].concat());
+    tilewise(&["quantise", "--model", &model, "--data", &data, "--out", &small]);
+    let onnx = golden.join("rows.onnx").display().to_string();
+    let server = Server::start(&[&format!("small={small}"), &format!("rows={onnx}")]);
+    let text = std::fs::read_to_string(golden.join("answers.csv")).unwrap();
+    let lines: Vec<Vec<f64>> = text
+        .lines()
+        .filter_map(|line| line.strip_prefix("rows,"))
+        .map(|line| line.split(',').map(|x| x.parse().unwrap()).collect())
+        .collect();
+    assert_eq!(lines.len(), 6);
+    for line in &lines {
+        let (row, told) = line.split_at(6);
+        let reply: serde_json::Value =
+            serde_json::from_str(&server.post("/predict/rows", &format!("{row:?}")).0).unwrap();
+        let shares = &reply["probabilities"];
+        for (class, told) in told.iter().enumerate() {
+            let share = shares[class.to_string()].as_f64().unwrap_or_else(|| panic!("{reply}"));
+            assert!((share - told).abs() < 1e-5, "{reply}: {told:?}");
+        }
+    }
+    let refused = |path: &str, body: &str, part: &str| {
+        let reply = server.post(path, body).0;
+        assert!(reply.starts_with("{\"error\":") && reply.contains(part), "{reply}");
+    };
+    refused("/predict/rows", "[1, 2, 3]", "6");
+    refused("/predict/rows", "[1, 2, 3, 4, 5, null]", "x5");
+    refused("/predict/rows", "[1, 2, 3, 4, 5, 1e300]", "too large");
+    refused("/predict/small", "{\"size\": 1}", "colour");
+    refused("/predict/small", "{\"size\": 1e300, \"colour\": \"red\", \"old\": true}", "too large");
+    for [size, colour, old] in &rows {
+        let colour = colour.replace('"', "\"\"");
+        std::fs::write(path("row.csv"), format!("size,colour,old\n{size},\"{colour}\",{old}\n")).unwrap();
+        let told = tilewise(&["predict", "--model", &small, "--data", &path("row.csv")]);
+        let [size, colour] = [size, &*colour].map(|cell| if cell.is_empty() { "null" } else { cell });
+        let colour =
+            if colour == "null" { colour.to_owned() } else { format!("{:?}", colour.replace("\"\"", "\"")) };
+        let body = format!("{{\"size\": {size}, \"colour\": {colour}, \"old\": {old}}}");
+        let reply = server.post("/predict/small", &body).0;
+        assert_eq!(reply, format!("{{\"prediction\":{}}}", told.lines().nth(1).unwrap()));
+    }
+}
+
 /// A reader of the access log that has stopped reading, and of everything else that the process says, does not keep it.
 #[test]
 fn ends_although_nobody_reads_what_it_writes() {

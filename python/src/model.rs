@@ -3,7 +3,7 @@
 use crate::cells::{Finite, Source, answer};
 use crate::failure::{exception, guarded};
 use crate::table::{Matrix, Table};
-use numpy::{PyArray1, PyArray2, PyArrayDyn, PyArrayMethods, PyUntypedArrayMethods};
+use numpy::{PyArray1, PyArray2, PyArrayMethods, PyUntypedArrayMethods};
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict};
@@ -222,16 +222,23 @@ impl Model {
         Ok(ModelFile::parse(&bytes).map_err(exception)?.metadata_text(key))
     }
 
-    /// Names and numbers of the 32-bit tensors in its file: the weights of a network.
-    fn weights<'py>(&self, py: Python<'py>) -> PyResult<Vec<(String, Bound<'py, PyArrayDyn<f32>>)>> {
+    /// Names and numbers of the tensors of floats, or of signed bytes, in its file: the weights of a network.
+    fn weights<'py>(&self, py: Python<'py>) -> PyResult<Vec<(String, Bound<'py, PyAny>)>> {
         let bytes = self.model.to_bytes().map_err(exception)?;
         let file = ModelFile::parse(&bytes).map_err(exception)?;
         let mut found = Vec::new();
         for name in file.tensors() {
             let shape = file.shape(name).map_err(exception)?;
-            if let Ok(numbers) = file.tensor_f32(name, shape) {
-                found.push((name.to_owned(), PyArray1::from_vec(py, numbers).reshape(shape.to_vec())?));
-            }
+            let numbers = if let Ok(numbers) = file.tensor_f32(name, shape) {
+                PyArray1::from_vec(py, numbers).reshape(shape.to_vec())?.into_any()
+            } else if let Ok(numbers) = file.tensor_f64(name, shape) {
+                PyArray1::from_vec(py, numbers).reshape(shape.to_vec())?.into_any()
+            } else if let Ok(numbers) = file.tensor_i8(name, shape) {
+                PyArray1::from_vec(py, numbers).reshape(shape.to_vec())?.into_any()
+            } else {
+                continue;
+            };
+            found.push((name.to_owned(), numbers));
         }
         Ok(found)
     }

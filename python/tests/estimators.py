@@ -14,7 +14,7 @@ REGRESSORS = [
     tilewise.RandomForestRegressor(n_estimators=5),
     tilewise.ExtraTreesRegressor(n_estimators=5),
     tilewise.HistGradientBoostingRegressor(max_iter=10, min_samples_leaf=5),
-    tilewise.MLPRegressor((20,), max_iter=100, learning_rate_init=0.01),
+    tilewise.MLPRegressor(hidden_layer_sizes=(20,), max_iter=100, learning_rate_init=0.01),
 ]
 CLASSIFIERS = [
     tilewise.LogisticRegression(),

@@ -305,7 +305,7 @@ def test_the_penalty_of_networks_counts_weights():
     X, y = load_diabetes(return_X_y=True)
     X, y = X[:80], y[:80]
     # A step takes all rows, so that their order changes roundings alone.
-    model = tilewise.MLPRegressor((10,), alpha=20.0, max_iter=60, learning_rate_init=0.01, random_state=0)
+    model = tilewise.MLPRegressor("squared_error", (10,), alpha=20.0, max_iter=60, learning_rate_init=0.01, random_state=0)
     twice = model.fit(np.vstack([X, X]), np.hstack([y, y])).predict(X)
     weighted = model.fit(X, y, np.full(80, 2.0)).predict(X)
     assert np.allclose(weighted, twice, rtol=1e-3)

@@ -47,7 +47,19 @@ CASES = [
     (
         tilewise.MLPClassifier((12,), max_iter=8, alpha=0.0, tol=0.0, batch_size=50, random_state=3),
         "network",
-        ["task=classification", "hidden=12", "epochs=8", "batch_size=50", "validation_fraction=0", "patience=10", "tolerance=0"],
+        [
+            "task=classification", "hidden=12", "epochs=8", "batch_size=50", "validation_fraction=0", "patience=10", "tolerance=0",
+            "precision=double",
+        ],  # fmt: skip
+    ),
+    (
+        # A penalty that is divided by the 178 rows.
+        tilewise.MLPClassifier((7,), solver="lbfgs", alpha=44.5, max_iter=9, random_state=3),
+        "network",
+        [
+            "task=classification", "hidden=7", "optimiser=lbfgs", "epochs=9", "weight_decay=0.25", "patience=10", "tolerance=0.0001",
+            "precision=double",
+        ],  # fmt: skip
     ),
 ]
 
@@ -127,10 +139,18 @@ CHANGED = [
         (12, 7), "logistic", solver="sgd", alpha=0.01, batch_size=32, learning_rate="adaptive", max_iter=5, momentum=0.5,
         nesterovs_momentum=False, n_iter_no_change=3, random_state=5,
     ),
+    tilewise.MLPClassifier((7,), solver="lbfgs", alpha=0.5, max_iter=9, max_fun=12, tol=0.001, batch_size=178, random_state=5),
     tilewise.MLPRegressor(
-        (), solver="adamw", learning_rate="cosine", max_iter=5, tol=0.0, early_stopping=True, validation_fraction=0.2, random_state=5
+        hidden_layer_sizes=(), solver="adamw", learning_rate="cosine", max_iter=5, tol=0.0, early_stopping=True,
+        validation_fraction=0.2, beta_1=0.8, beta_2=0.99, epsilon=1e-5, random_state=5,
     ),
-    tilewise.MLPRegressor((9,), "leaky-relu", solver="rmsprop", batch_size=64, max_iter=5, dropout=0.25, random_state=5),
+    tilewise.MLPRegressor(
+        "huber:1.5", (9,), "leaky-relu", solver="rmsprop", batch_size=64, max_iter=5, dropout=0.25, precision="double", random_state=5
+    ),
+    tilewise.MLPRegressor(
+        "huber:2", (9,), "identity", solver="sgd", learning_rate="invscaling", power_t=0.25, max_iter=5, shuffle=False, random_state=5
+    ),
+    tilewise.MLPRegressor(hidden_layer_sizes=(9,), solver="lamb", max_iter=5, random_state=5),
 ]
 
 
@@ -145,8 +165,12 @@ def test_parameters_come_back_from_the_file(estimator, tmp_path):
     loaded = tilewise.load(tmp_path / "m")
     assert contents(clone(loaded).fit(X, y)) == contents(model)
     before, after = estimator.get_params(), loaded.get_params()
-    # None is a seed of 0, "auto" early stopping what it comes to for few rows, max_features of None all of them, and a batch 200 rows.
-    usual = {"random_state": (None, 0), "early_stopping": ("auto", False), "max_features": (None, 1.0), "batch_size": ("auto", 200)}
+    # None is a seed of 0, "auto" early stopping what it comes to for few rows, max_features of None all of them, a batch 200 rows, and
+    # numbers of few rows are of 64 bits.
+    usual = {
+        "random_state": (None, 0), "early_stopping": ("auto", False), "max_features": (None, 1.0), "batch_size": ("auto", 200),
+        "precision": ("auto", "double"),
+    }  # fmt: skip
     for name, value in before.items():
         assert after[name] == value or (value, after[name]) == usual.get(name), name
 

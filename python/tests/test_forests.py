@@ -1,7 +1,10 @@
 """What forests say of rows that trees did not see, and what limits and constraints do to trees."""
 
+import itertools
+
 import numpy as np
 import pytest
+import sklearn.ensemble
 import tilewise
 from sklearn.base import clone
 from sklearn.datasets import load_diabetes, load_iris
@@ -109,6 +112,36 @@ def test_columns_of_different_groups_do_not_meet():
     for wrong in ("none", [[0, 99]], [0, 1], [["a", "b"]], ["ab"], [[0.0, 1.0]], [[True, False, True]], 3):
         with pytest.raises(ValueError, match="interaction_cst"):
             tilewise.HistGradientBoostingRegressor(interaction_cst=wrong).fit(X, y)
+
+
+@pytest.mark.parametrize("theirs, together", [("no_interactions", 2), ("pairwise", 3)])
+def test_so_many_columns_never_meet_as_in_scikit_learn(theirs, together, tmp_path):
+    X, y = load_diabetes(return_X_y=True)
+    X = X[:, [2, 3, 8, 9, 1]]
+    ours = tilewise.HistGradientBoostingRegressor(max_iter=40, interaction_cst=theirs).fit(X, y)
+    other = sklearn.ensemble.HistGradientBoostingRegressor(max_iter=40, interaction_cst=theirs).fit(X, y)
+    assert abs(ours.score(X, y) - other.score(X, y)) < 0.02
+    low, high = np.quantile(X, 0.2, axis=0), np.quantile(X, 0.8, axis=0)
+
+    def left_over(model, columns):
+        """What so many columns say together beyond what fewer of them say: the alternating sum over all corners."""
+        corners = np.tile(np.median(X, axis=0), (2 ** len(columns), 1))
+        signs = np.ones(len(corners))
+        for bit, column in enumerate(columns):
+            up = (np.arange(len(corners)) >> bit) % 2 == 1
+            corners[:, column] = np.where(up, high[column], low[column])
+            signs = np.where(up, signs, -signs)
+        return abs(signs @ model.predict(corners))
+
+    for columns in itertools.combinations(range(5), together):
+        assert left_over(ours, columns) < 1e-9 and left_over(other, columns) < 1e-9
+    fewer = [left_over(ours, columns) for columns in itertools.combinations(range(5), together - 1)]
+    assert max(fewer) > 1.0
+    # The file has groups, by which a clone fits the same.
+    ours.save(tmp_path / "m")
+    loaded = tilewise.load(tmp_path / "m")
+    again = clone(loaded).fit(X, y)
+    assert np.array_equal(again.predict(X), ours.predict(X)) and again._model.to_bytes() == ours._model.to_bytes()
 
 
 def ranked(rows=300):

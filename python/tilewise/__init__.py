@@ -94,7 +94,8 @@ _BY_FAMILY: dict[str, tuple[type[Any], type[Any]]] = {
 
 def load(path: str | PathLike[str]) -> Any:
     """The fitted estimator of a model file, whoever trained it: this package, the command line, a program in Rust; or of one that
-    LightGBM (text), XGBoost (JSON, UBJSON) or CatBoost (JSON) saved, which predicts and explains but cannot be fitted.
+    LightGBM (text), XGBoost (JSON, UBJSON) or CatBoost (JSON) saved, which predicts and explains but cannot be fitted, or of a network
+    in a file of ONNX, which predicts.
 
     Classes are numbers where all of them read so, booleans where they are true and false, else text. The parameters of the
     estimator are those that the file tells and the estimator has, so that a clone of it fits the same again; what the fit had besides
@@ -113,10 +114,14 @@ def load(path: str | PathLike[str]) -> Any:
     if model.kind not in _BY_FAMILY:
         raise ValueError(f"{path}: no estimator is there for a model of kind {model.kind!r}")
     classifies = model.task == "classification"
-    kind = GBDTRanker if model.task == "ranking" else _BY_FAMILY[model.kind][classifies]
+    kinds = _BY_FAMILY[model.kind]
+    # A network that was read from ONNX, which tells nothing of its training.
+    if is_whole := model.kind == "network" and model.metadata("whole") == "true":
+        kinds = (ImportedRegressor, ImportedClassifier)
+    kind = GBDTRanker if model.task == "ranking" else kinds[classifies]
     estimator: TilewiseEstimator = kind()
     known = estimator.get_params()
-    told = parameters(model, classifies)
+    told = {} if is_whole else parameters(model, classifies)
     estimator.set_params(**{name: value for name, value in told.items() if name in known})
     names = [name for name, _ in model.inputs]
     estimator.n_features_in_ = len(names)

@@ -37,7 +37,7 @@ _MANY = 10_000
 
 
 _INTERACTIONS = (
-    "interaction_cst must be 'pairwise' or groups of places of columns such as [[0, 1], [2, 3, 4]], which are whole numbers from 0"
+    "interaction_cst must be 'pairwise', 'no_interactions' or groups of places of columns such as [[0, 1], [2, 3, 4]], which are whole numbers from 0"
 )
 
 
@@ -49,11 +49,12 @@ def _place(place: Any) -> int:
 
 
 def interactions(names: list[str], groups: Sequence[Sequence[int]] | str) -> str:
-    """`interaction_cst` (groups of places of columns, or "pairwise") as `--set interactions`. Columns of no group are a group together."""
+    """`interaction_cst` (groups of places of columns, "pairwise" or "no_interactions") as `--set interactions`. Columns of no group are a
+    group together."""
     if isinstance(groups, str):
-        if groups != "pairwise":
+        if groups not in ("pairwise", "no_interactions"):
             raise ValueError(f"{_INTERACTIONS}, got {groups!r}")
-        groups = list(combinations(range(len(names)), 2))
+        groups = list(combinations(range(len(names)), 2 if groups == "pairwise" else 1))
     try:
         groups = [sorted({_place(place) for place in group}) for group in groups]
     except TypeError:
@@ -66,7 +67,7 @@ def interactions(names: list[str], groups: Sequence[Sequence[int]] | str) -> str
     # A column of no group is one of its own there.
     several = [group for group in groups if len(group) > 1]
     if not several:
-        raise ValueError("interaction_cst lets no two columns meet; max_leaf_nodes=2 is for trees of one column")
+        return "alone"
     if unfit := [name for name in names if "," in name or ";" in name]:
         raise ValueError(f"interaction_cst takes columns without ',' and ';' in their names, and there is {unfit[0]!r}")
     return ";".join(",".join(names[place] for place in group) for group in several)
@@ -110,7 +111,7 @@ class HistGradientBoostingClassifier(Scoring, Classifying, ClassifierMixin, _Boo
 
     `callback(done, total, note)` hears of every round and ends training, keeping the model, where it returns true; `verbose` prints
     some lines of it. A callback must not write to the arrays of the fit, which are read where they lie. `interaction_cst` is groups of
-    columns that may meet on a path of a tree, or "pairwise".
+    columns that may meet on a path of a tree, "pairwise" or "no_interactions".
 
     >>> import numpy as np
     >>> from tilewise import HistGradientBoostingClassifier

@@ -17,7 +17,7 @@ _NAMES = {ours: theirs for theirs, ours in _CRITERIA.items() if ours != "entropy
 #: What the fits of all estimators have and no parameter of theirs says, by the file's names.
 _FIXED_TREE = {"columns_by_level": 1.0, "columns_by_tree": 1.0, "growth": "leaf_wise", "interactions": [], "unseen": "missing"}
 _FIXED_BOOSTING = {"subsample": 1.0, "goss": None, "dart": None, "path_smoothing": 0.0}
-_FIXED_NETWORK = {"balanced": False, "body": None, "embedding": None, "huber": None, "initialiser": "auto", "label_smoothing": 0.0}
+_FIXED_NETWORK = {"balanced": False, "body": None, "embedding": None, "initialiser": "auto", "label_smoothing": 0.0}
 _FIXED_TRAINING = {"accumulate": 1, "clip": None, "warm_up": 0.0}
 _OPTIMISERS = {"adam_w": "adamw", "rms_prop": "rmsprop"}
 _FIXED_PENALTY = {"l1": 0.0, "category_smoothing": 10.0, "min_hessian": 0.001}
@@ -49,7 +49,7 @@ def parameters(model: Model, classifies: bool) -> dict[str, Any]:
     if "estimator" in params:
         return _linear(model.kind, params)
     if model.kind == "network":
-        return _network(params) | {"random_state": json.loads(model.metadata("seed") or "null")}
+        return _network(params, classifies) | {"random_state": json.loads(model.metadata("seed") or "null")}
     found = _tree(params.get("tree", params), classifies)
     for key, name in (("seed", "random_state"), ("max_bins", "max_bins")):
         if (text := model.metadata(key)) is not None:
@@ -90,7 +90,9 @@ def _inexpressible(model: Model, params: dict[str, Any]) -> dict[str, Any]:
             lost["standardise"] = True
         return lost
     if model.kind == "network":
-        return other(params, _FIXED_NETWORK) | other(params["training"], _FIXED_TRAINING)
+        lost = other(params, _FIXED_NETWORK) | other(params["training"], _FIXED_TRAINING)
+        # Of 8 bits, which a fit does not make.
+        return lost | ({"precision": "int8"} if json.loads(model.metadata("precision") or "null") == "int8" else {})
     lost = other(params.get("tree", params), _FIXED_TREE) | other(params, {"quantiles": []})
     if model.kind == "gbdt":
         lost.pop("interactions", None)
@@ -98,32 +100,51 @@ def _inexpressible(model: Model, params: dict[str, Any]) -> dict[str, Any]:
     return lost
 
 
-def _network(params: dict[str, Any]) -> dict[str, Any]:
+def _network(params: dict[str, Any], classifies: bool) -> dict[str, Any]:
     training = params["training"]
     optimiser, function = training["optimiser"], params["function"]
     # A text alone where it has no numbers.
     function = function if isinstance(function, str) else next(iter(function))
     solver = optimiser["optimiser"]
     name = _OPTIMISERS.get(solver, solver)
+    at_once = params.get("full_batch")
     decay, batch = training["weight_decay"], training["batch"]
     schedule = "adaptive" if training["plateau"] else training["schedule"]["schedule"]
+    found: dict[str, Any] = {}
+    if not classifies:
+        found["loss"] = "squared_error" if params["huber"] is None else f"huber:{_short(params['huber'])}"
+    if at_once:
+        name, solver = "lbfgs", "lbfgs"
+        found |= {"max_fun": at_once["evaluations"], "tol": at_once["tolerance"]}
+    elif "beta1" in optimiser:
+        found |= {"beta_1": optimiser["beta1"], "beta_2": optimiser["beta2"]}
+        usual = 1e-6 if name == "lamb" else 1e-8
+        found["epsilon"] = 1e-8 if optimiser["epsilon"] == usual else optimiser["epsilon"]
     return {
+        "tol": training["tolerance"],
+        "shuffle": training.get("shuffle", True),
+        "power_t": training["schedule"].get("power", 0.5),
+        "precision": params.get("precision", "single"),
         "hidden_layer_sizes": tuple(params["hidden"]),
         "activation": "logistic" if function == "sigmoid" else function.replace("_", "-"),
         "solver": name,
         "alpha": decay if name in DECOUPLED else _shortest(decay * batch, lambda number: number / batch == decay),
         "batch_size": batch,
-        "learning_rate": schedule.replace("_", "-"),
+        "learning_rate": "invscaling" if schedule == "inverse" else schedule.replace("_", "-"),
         "learning_rate_init": training["learning_rate"],
         "max_iter": training["epochs"],
-        "tol": training["tolerance"],
         "momentum": optimiser.get("momentum", 0.9) if solver == "sgd" else 0.9,
         "nesterovs_momentum": optimiser.get("nesterov", True),
         "early_stopping": params["validation"] > 0.0,
         "validation_fraction": params["validation"] or 0.1,
         "n_iter_no_change": training["patience"],
         "dropout": params["dropout"],
-    }
+    } | found
+
+
+def _short(number: float) -> str:
+    """As somebody would have written it."""
+    return str(int(number)) if number == int(number) else repr(number)
 
 
 def _linear(kind: str, params: dict[str, Any]) -> dict[str, Any]:

@@ -13,13 +13,17 @@ from ._base import Callback, Classifying, Regressing, Setting, TilewiseEstimator
 from ._native import Model
 
 #: As they are called here, and by `tilewise train`.
-_ACTIVATIONS = {"logistic": "sigmoid"} | {name: name for name in ("relu", "tanh", "leaky-relu", "gelu", "silu")}
-_SCHEDULES = {"adaptive": "plateau"} | {name: name for name in ("constant", "step", "cosine", "one-cycle")}
-_SOLVERS = ("adam", "adamw", "sgd", "rmsprop", "adagrad", "lamb")
+_ACTIVATIONS = {"logistic": "sigmoid"} | {name: name for name in ("identity", "relu", "tanh", "leaky-relu", "gelu", "silu")}
+_SCHEDULES = {"adaptive": "plateau", "invscaling": "inverse"} | {name: name for name in ("constant", "step", "cosine", "one-cycle")}
+_SOLVERS = ("adam", "adamw", "sgd", "rmsprop", "adagrad", "lamb", "lbfgs")
 #: Of these the penalty is a decay beside the gradient, and no part of the loss.
 DECOUPLED = ("adamw", "lamb")
 #: Rows of a step at most, where `batch_size` is "auto", as in scikit-learn.
 _BATCH = 200
+#: Rows up to which `precision="auto"` is double: fits of so few take no time worth saving.
+_FEW = 1000
+#: The default of `epsilon`.
+_EPSILON = 1e-8
 
 
 def _widths(sizes: int | Sequence[int]) -> str:
@@ -39,6 +43,12 @@ def _renamed(name: str, names: dict[str, str]) -> Callable[[Any], str]:
     return renamed
 
 
+def _coefficients(layer: dict[str, NDArray[Any]]) -> NDArray[Any]:
+    """Inputs x outputs; weights of 8 bits have a scale for each output."""
+    weight = layer["weight"]
+    return (weight * layer["weight_scale"][:, None]).T if "weight_scale" in layer else weight.T
+
+
 class _MLP(TilewiseEstimator):
     _parameters: dict[str, Setting] = {
         "hidden_layer_sizes": ("hidden", _widths),
@@ -46,6 +56,12 @@ class _MLP(TilewiseEstimator):
         "solver": ("optimiser", _renamed("solver", {name: name for name in _SOLVERS})),
         "learning_rate": ("schedule", _renamed("learning_rate", _SCHEDULES)),
         "learning_rate_init": ("learning_rate", same),
+        "power_t": ("power", same),
+        "shuffle": ("shuffle", same),
+        "beta_1": ("beta1", same),
+        "beta_2": ("beta2", same),
+        "max_fun": ("max_evaluations", same),
+        "precision": ("precision", _renamed("precision", {name: name for name in ("auto", "single", "double")})),
         "max_iter": ("epochs", same),
         "tol": ("tolerance", same),
         "momentum": ("momentum", same),
@@ -62,15 +78,22 @@ class _MLP(TilewiseEstimator):
         batch_size: int | str = "auto",
         learning_rate: str = "constant",
         learning_rate_init: float = 0.001,
+        power_t: float = 0.5,
         max_iter: int = 200,
+        shuffle: bool = True,
         random_state: Any = None,
         tol: float | None = 1e-4,
         momentum: float = 0.9,
         nesterovs_momentum: bool = True,
         early_stopping: bool = False,
         validation_fraction: float = 0.1,
+        beta_1: float = 0.9,
+        beta_2: float = 0.999,
+        epsilon: float = 1e-8,
         n_iter_no_change: int = 10,
+        max_fun: int = 15_000,
         dropout: float = 0.0,
+        precision: str = "auto",
         verbose: int = 0,
         n_jobs: int | None = None,
         callback: Callback | None = None,
@@ -82,15 +105,22 @@ class _MLP(TilewiseEstimator):
         self.batch_size = batch_size
         self.learning_rate = learning_rate
         self.learning_rate_init = learning_rate_init
+        self.power_t = power_t
         self.max_iter = max_iter
+        self.shuffle = shuffle
         self.random_state = random_state
         self.tol = tol
         self.momentum = momentum
         self.nesterovs_momentum = nesterovs_momentum
         self.early_stopping = early_stopping
         self.validation_fraction = validation_fraction
+        self.beta_1 = beta_1
+        self.beta_2 = beta_2
+        self.epsilon = epsilon
         self.n_iter_no_change = n_iter_no_change
+        self.max_fun = max_fun
         self.dropout = dropout
+        self.precision = precision
         self.verbose = verbose
         self.n_jobs = n_jobs
         self.callback = callback
@@ -99,13 +129,19 @@ class _MLP(TilewiseEstimator):
         settings = super()._settings(rows, weight)
         if self.solver == "sgd" and self.nesterovs_momentum:
             settings["optimiser"] = "nesterov"
-        share = self.validation_fraction if self.early_stopping else 0.0
-        if self.early_stopping and not 0.0 < share < 1.0:
+        if self.epsilon != _EPSILON:
+            # Else that of each solver: it is larger for lamb.
+            settings["epsilon"] = self.epsilon
+        at_once = self.solver == "lbfgs"
+        share = self.validation_fraction if self.early_stopping and not at_once else 0.0
+        if self.early_stopping and not at_once and not 0.0 < share < 1.0:
             raise ValueError(f"validation_fraction must be above 0 and below 1, got {share}")
         settings["validation_fraction"] = share
         settings["dropout"] = self.dropout
+        if settings["precision"] == "auto":
+            settings["precision"] = "double" if rows <= _FEW else "single"
         left = rows - max(1, math.floor(rows * share + 0.5)) if share else rows
-        batch = _BATCH if self.batch_size == "auto" else self.batch_size
+        batch = rows if at_once else _BATCH if self.batch_size == "auto" else self.batch_size
         if isinstance(batch, bool) or not isinstance(batch, (int, np.integer)) or batch < 1:
             raise ValueError(f"batch_size must be a number of rows above 0 or 'auto', got {self.batch_size!r}")
         if left < 1:
@@ -113,6 +149,7 @@ class _MLP(TilewiseEstimator):
         if not self.alpha >= 0.0:
             raise ValueError(f"alpha must be a number of 0 or more, got {self.alpha!r}")
         settings["batch_size"] = batch = min(batch, left)
+        self._learned_from = 0 if at_once else left
         # scikit-learn divides the penalty by the weight of the rows of a step, here it is a decay of each step: where steps take some
         # rows each, by that of as many average ones.
         settings["weight_decay"] = self.alpha if self.solver in DECOUPLED else self.alpha / (batch * weight)
@@ -120,14 +157,14 @@ class _MLP(TilewiseEstimator):
 
     def _keep(self, model: Model) -> None:
         super()._keep(model)
-        layers: dict[int, dict[str, NDArray[np.float32]]] = {}
+        layers: dict[int, dict[str, NDArray[Any]]] = {}
         for name, numbers in model.weights():
             at, _, part = name.partition(".")
             layers.setdefault(int(at), {})[part] = numbers
         # A table of embeddings has no bias, norms and convolutions have other shapes.
         dense = [layer for _, layer in sorted(layers.items()) if "bias" in layer and layer["weight"].ndim == 2]
         #: Inputs x outputs of each dense layer, of inputs that are standardised and categories as zeros and ones.
-        self.coefs_ = [layer["weight"].T for layer in dense]
+        self.coefs_ = [_coefficients(layer) for layer in dense]
         self.intercepts_ = [layer["bias"] for layer in dense]
         self.n_layers_ = len(dense) + 1
         self.n_outputs_ = len(self.intercepts_[-1])
@@ -135,12 +172,16 @@ class _MLP(TilewiseEstimator):
 
     def _hear(self, losses: list[tuple[float, float | None]], out_of_bag: NDArray[np.float64]) -> None:
         self.loss_curve_ = [training for training, _ in losses]
-        self.loss_ = self.loss_curve_[-1]
+        # Without a round it is that of first weights, which lbfgs may find good enough.
+        self.loss_ = self.loss_curve_[-1] if losses else self._model.report["objective"]
+        #: Rows that steps were made of; 0 of lbfgs, as in scikit-learn.
+        self.t_ = len(losses) * self._learned_from
         held_out = [loss for _, loss in losses if loss is not None]
         #: Losses where scikit-learn has scores.
         self.validation_losses_ = held_out or None
-        #: Of rows held out, where some are.
-        self.best_loss_ = min(held_out or self.loss_curve_)
+        self.best_validation_loss_ = min(held_out) if held_out else None
+        #: Of the rows that are learned from; nothing with early stopping, as in scikit-learn.
+        self.best_loss_ = None if held_out else min(self.loss_curve_, default=self.loss_)
 
 
 class MLPClassifier(Classifying, ClassifierMixin, _MLP):
@@ -162,15 +203,92 @@ class MLPClassifier(Classifying, ClassifierMixin, _MLP):
 
 
 class MLPRegressor(Regressing, RegressorMixin, _MLP):
-    """A network of dense layers for numbers, with half the squared error of the standardised target.
+    """A network of dense layers for one number or several, standardised targets each.
+
+    The loss is the mean over rows and targets of squared errors (scikit-learn's is half of that), or of Huber's with `loss="huber:1.5"`,
+    which is linear beyond so many deviations. Of several targets (y of n x k) `predict` gives n x k numbers.
 
     >>> import numpy as np
     >>> from tilewise import MLPRegressor
     >>> X = np.linspace(-1.0, 1.0, 64).reshape(-1, 1)
-    >>> model = MLPRegressor((16,), max_iter=400, learning_rate_init=0.02, random_state=0).fit(X, X[:, 0] ** 2)
+    >>> model = MLPRegressor(hidden_layer_sizes=(16,), max_iter=400, learning_rate_init=0.02, random_state=0).fit(X, X[:, 0] ** 2)
     >>> bool(abs(model.predict([[0.5]])[0] - 0.25) < 0.05)
     True
     """
 
+    _several = True
     _family = "network"
     _fixed = {"task": "regression"}
+
+    def __init__(
+        self,
+        loss: str = "squared_error",
+        hidden_layer_sizes: int | Sequence[int] = (100,),
+        activation: str = "relu",
+        *,
+        solver: str = "adam",
+        alpha: float = 0.0001,
+        batch_size: int | str = "auto",
+        learning_rate: str = "constant",
+        learning_rate_init: float = 0.001,
+        power_t: float = 0.5,
+        max_iter: int = 200,
+        shuffle: bool = True,
+        random_state: Any = None,
+        tol: float | None = 1e-4,
+        momentum: float = 0.9,
+        nesterovs_momentum: bool = True,
+        early_stopping: bool = False,
+        validation_fraction: float = 0.1,
+        beta_1: float = 0.9,
+        beta_2: float = 0.999,
+        epsilon: float = 1e-8,
+        n_iter_no_change: int = 10,
+        max_fun: int = 15_000,
+        dropout: float = 0.0,
+        precision: str = "auto",
+        verbose: int = 0,
+        n_jobs: int | None = None,
+        callback: Callback | None = None,
+    ) -> None:
+        super().__init__(
+            hidden_layer_sizes=hidden_layer_sizes,
+            activation=activation,
+            solver=solver,
+            alpha=alpha,
+            batch_size=batch_size,
+            learning_rate=learning_rate,
+            learning_rate_init=learning_rate_init,
+            power_t=power_t,
+            max_iter=max_iter,
+            shuffle=shuffle,
+            random_state=random_state,
+            tol=tol,
+            momentum=momentum,
+            nesterovs_momentum=nesterovs_momentum,
+            early_stopping=early_stopping,
+            validation_fraction=validation_fraction,
+            beta_1=beta_1,
+            beta_2=beta_2,
+            epsilon=epsilon,
+            n_iter_no_change=n_iter_no_change,
+            max_fun=max_fun,
+            dropout=dropout,
+            precision=precision,
+            verbose=verbose,
+            n_jobs=n_jobs,
+            callback=callback,
+        )
+        self.loss = loss
+
+    def _settings(self, rows: int, weight: float) -> dict[str, Any]:
+        settings = super()._settings(rows, weight)
+        name, _, delta = self.loss.partition(":") if isinstance(self.loss, str) else ("", "", "")
+        if name == "huber" and delta:
+            settings["huber"] = delta
+        elif self.loss != "squared_error":
+            raise ValueError(
+                f"loss must be 'squared_error' or 'huber:D', D deviations, got {self.loss!r}; hidden_layer_sizes is the second "
+                "argument, as in scikit-learn"
+            )
+        return settings

@@ -33,7 +33,7 @@ pub(crate) struct Train {
     /// Family of the model, see below
     #[arg(long, value_name = "FAMILY")]
     model: String,
-    /// Column to predict; for trees, forests, linear, ridge, lasso and elastic-net also several of numbers, apart by commas or given
+    /// Column to predict; for trees, forests, networks, linear, ridge, lasso and elastic-net also several of numbers, apart by commas or given
     /// again: in a tree the one with the widest range decides most. An isolation forest needs none, and is measured by one of true and false
     #[arg(long, value_name = "COLUMN")]
     target: Vec<String>,

@@ -13,8 +13,8 @@ pub(crate) const MONOTONE: Setting = Setting {
 pub(crate) const INTERACTIONS: Setting = Setting {
     key: "interactions",
     default: "none",
-    accepted: "none or groups of two names or more such as age,height;debt,income",
-    doc: "columns that may meet on a path; a column of no group meets none",
+    accepted: "none, alone, or groups of two names or more such as age,height;debt,income",
+    doc: "columns that may meet on a path; a column of no group meets none, and alone lets no two meet",
 };
 
 /// That both settings are read.
@@ -39,9 +39,12 @@ fn monotone(settings: &Settings) -> Result<Vec<(String, i8)>> {
     text.split(',').map(of_column).collect()
 }
 
+/// What lets no two columns meet.
+const ALONE: &str = "alone";
+
 fn interactions(settings: &Settings) -> Result<Vec<Vec<String>>> {
     let text: String = settings.get(&INTERACTIONS)?;
-    if text == INTERACTIONS.default {
+    if [INTERACTIONS.default, ALONE].contains(&text.as_str()) {
         return Ok(Vec::new());
     }
     let group = |word: &str| {
@@ -77,6 +80,9 @@ pub(crate) fn resolve(settings: &Settings, inputs: &[String], params: &mut Decis
         names.iter().map(|name| place(&INTERACTIONS, name).map(|place| place as u32)).collect()
     };
     params.interactions = interactions(settings)?.iter().map(group).collect::<Result<_>>()?;
+    if settings.get::<String>(&INTERACTIONS)? == ALONE {
+        params.interactions = (0..inputs.len() as u32).map(|place| vec![place]).collect();
+    }
     Ok(())
 }
 
@@ -94,6 +100,7 @@ mod tests {
         assert_eq!(resolved("none", "none").unwrap(), (vec![], vec![]));
         let (monotone, groups) = resolved("c:d:down,a:up", "a,b;b,c:d").unwrap();
         assert_eq!((monotone, groups), (vec![1, 0, -1], vec![vec![0, 1], vec![1, 2]]));
+        assert_eq!(resolved("none", "alone").unwrap().1, [[0], [1], [2]]);
         for (monotone, interactions, told) in [
             ("a", "none", "age:up"),
             ("a:sideways", "none", "age:up"),

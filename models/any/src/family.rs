@@ -461,9 +461,7 @@ fn open(file: &ModelFile<'_>) -> Result<Box<dyn Model>> {
                 Task::Anomaly { .. } => Purpose::Anomaly,
                 _ => Purpose::Regression,
             };
-            // Networks that were read from ONNX may have several outputs.
-            let several = family.several || family.name == network::NETWORK.name;
-            if family.serves(purpose) && (several || model.targets().len() < 2) {
+            if family.serves(purpose) && (family.several || model.targets().len() < 2) {
                 return Ok(model);
             }
             Err(file.error(format!("its task is not one of family {:?}", family.name)))

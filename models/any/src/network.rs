@@ -5,9 +5,9 @@ use crate::linear::NOT_NEGATIVE;
 use crate::{Family, Format, Purpose, Setting, Settings};
 use tilewise_base::{Error, Result};
 use tilewise_gbdt::export::Exported;
-use tilewise_network::pipeline::{Embedded, Parameters, Pipeline};
+use tilewise_network::pipeline::{Embedded, Parameters, Pipeline, Precision};
 use tilewise_network::{
-    Function, Initialiser, Layer, Optimiser, PARTS, Plateau, Schedule, Training, layers_of,
+    FullBatch, Function, Initialiser, Layer, Optimiser, PARTS, Plateau, Schedule, Training, layers_of,
 };
 
 const WHOLE: &str = "a whole number above 0";
@@ -21,7 +21,7 @@ const HIDDEN: Setting = Setting {
 const ACTIVATION: Setting = Setting {
     key: "activation",
     default: "relu",
-    accepted: "relu, leaky-relu, gelu, silu, tanh or sigmoid",
+    accepted: "relu, leaky-relu, gelu, silu, tanh, sigmoid or identity",
     doc: "the function behind each hidden layer",
 };
 const LAYERS: Setting = Setting {
@@ -51,8 +51,44 @@ const EMBEDDING_WIDTH: Setting = Setting {
 const OPTIMISER: Setting = Setting {
     key: "optimiser",
     default: "adam",
-    accepted: "adam, adamw, sgd, nesterov (both with momentum), rmsprop, adagrad or lamb",
-    doc: "how weights follow their gradient",
+    accepted: "adam, adamw, sgd, nesterov (both with momentum), rmsprop, adagrad, lamb or lbfgs",
+    doc: "how weights follow their gradient; lbfgs takes all rows at once, in 64 bits, and holds none out: for small tables",
+};
+const BETA1: Setting = Setting {
+    key: "beta1",
+    default: "0.9",
+    accepted: "a number from 0 to below 1",
+    doc: "of adam, adamw and lamb: share of the mean gradient that stays in a step",
+};
+const BETA2: Setting = Setting {
+    key: "beta2",
+    default: "0.999",
+    accepted: "a number from 0 to below 1",
+    doc: "of adam, adamw and lamb: share of the mean squared gradient that stays in a step",
+};
+const EPSILON: Setting = Setting {
+    key: "epsilon",
+    default: "auto",
+    accepted: "auto, or a number above 0",
+    doc: "of adam, adamw and lamb: added to the root of the mean squared gradient; auto is 1e-8, of lamb 1e-6",
+};
+const EVALUATIONS: Setting = Setting {
+    key: "max_evaluations",
+    default: "15000",
+    accepted: WHOLE,
+    doc: "of lbfgs: most evaluations of the loss of all rows",
+};
+const SHUFFLE: Setting = Setting {
+    key: "shuffle",
+    default: "true",
+    accepted: "true or false",
+    doc: "whether each epoch takes the rows in an order drawn for it",
+};
+const POWER: Setting = Setting {
+    key: "power",
+    default: "0.5",
+    accepted: NOT_NEGATIVE,
+    doc: "of the schedule inverse: the learning rate is divided by (rows of all epochs before + 1) to this power",
 };
 const LEARNING_RATE: Setting = Setting {
     key: "learning_rate",
@@ -78,8 +114,12 @@ const ACCUMULATE: Setting = Setting {
     accepted: WHOLE,
     doc: "batches whose gradients are added up before a step",
 };
-const EPOCHS: Setting =
-    Setting { key: "epochs", default: "50", accepted: WHOLE, doc: "most passes over the rows" };
+const EPOCHS: Setting = Setting {
+    key: "epochs",
+    default: "50",
+    accepted: WHOLE,
+    doc: "most passes over the rows, steps of lbfgs",
+};
 const DROPOUT: Setting = Setting {
     key: "dropout",
     default: "0",
@@ -95,7 +135,7 @@ const WEIGHT_DECAY: Setting = Setting {
 const SCHEDULE: Setting = Setting {
     key: "schedule",
     default: "constant",
-    accepted: "constant, cosine, one-cycle, step (half, every tenth of the epochs) or plateau (half, after two epochs that are no better)",
+    accepted: "constant, cosine, one-cycle, inverse, step (half, every tenth of the epochs) or plateau (half, after two epochs that are no better)",
     doc: "how the learning rate changes",
 };
 const WARM_UP: Setting = Setting {
@@ -114,7 +154,7 @@ const VALIDATION: Setting = Setting {
     key: "validation_fraction",
     default: "0.1",
     accepted: "a number from 0 to below 1",
-    doc: "share of the rows that is held out to stop early and to choose the best epoch; 0 trains all epochs on all rows",
+    doc: "share of the rows that is held out to stop early and to choose the best epoch; 0, the default of lbfgs, trains all epochs on all rows",
 };
 const PATIENCE: Setting = Setting {
     key: "patience",
@@ -127,7 +167,7 @@ const TOLERANCE: Setting = Setting {
     default: "none",
     accepted: "none or a number of 0 or more",
     doc: "by how much a loss must be below the smallest one to count as smaller; with it training also ends early without rows held out, \
-          by the loss of those it learns from",
+          by the loss of those it learns from; of lbfgs the largest entry of the gradient at which it has converged, 1e-4 without",
 };
 const LABEL_SMOOTHING: Setting = Setting {
     key: "label_smoothing",
@@ -154,11 +194,18 @@ const INITIALISER: Setting = Setting {
     doc: "how first weights are drawn; auto goes by the function",
 };
 
+const PRECISION: Setting = Setting {
+    key: "precision",
+    default: "single",
+    accepted: "single or double",
+    doc: "numbers of training, file and answers: of 32 bits, or of 64, which take twice the memory and time",
+};
+
 pub(crate) static NETWORK: Family = Family {
     name: "network",
     summary: "a neural network of dense layers, or of images",
     purpose: Purpose::Either,
-    several: false,
+    several: true,
     processes: false,
     reads_rows: false,
     exact_pieces: false,
@@ -173,14 +220,20 @@ pub(crate) static NETWORK: Family = Family {
         EMBEDDING_WIDTH,
         ACTIVATION,
         OPTIMISER,
+        BETA1,
+        BETA2,
+        EPSILON,
+        EVALUATIONS,
         LEARNING_RATE,
         MOMENTUM,
         BATCH_SIZE,
+        SHUFFLE,
         ACCUMULATE,
         EPOCHS,
         DROPOUT,
         WEIGHT_DECAY,
         SCHEDULE,
+        POWER,
         WARM_UP,
         CLIP,
         VALIDATION,
@@ -190,6 +243,7 @@ pub(crate) static NETWORK: Family = Family {
         CLASS_WEIGHT,
         HUBER,
         INITIALISER,
+        PRECISION,
         TASK,
     ]],
     check: |settings| task(settings).and(parameters(settings)).map(|_| ()),
@@ -225,16 +279,24 @@ fn parameters(settings: &Settings) -> Result<Parameters> {
         ("silu", Function::Silu),
         ("tanh", Function::Tanh),
         ("sigmoid", Function::Sigmoid),
+        ("identity", Function::Identity),
     ];
-    let momentum = share(&MOMENTUM)?;
+    let (momentum, beta1, beta2) = (share(&MOMENTUM)?, share(&BETA1)?, share(&BETA2)?);
+    let epsilon = match settings.get::<String>(&EPSILON)?.as_str() {
+        "auto" => None,
+        _ => Some(settings.number(&EPSILON, |x| x > 0.0 && x.is_finite())?),
+    };
+    let small = epsilon.unwrap_or(1e-8);
     let optimisers = [
-        ("adam", Optimiser::ADAM),
-        ("adamw", Optimiser::ADAM_W),
+        ("adam", Optimiser::Adam { beta1, beta2, epsilon: small }),
+        ("adamw", Optimiser::AdamW { beta1, beta2, epsilon: small }),
         ("sgd", Optimiser::Sgd { momentum, nesterov: false }),
         ("nesterov", Optimiser::Sgd { momentum, nesterov: true }),
         ("rmsprop", Optimiser::RMS_PROP),
         ("adagrad", Optimiser::ADAGRAD),
-        ("lamb", Optimiser::LAMB),
+        ("lamb", Optimiser::Lamb { beta1, beta2, epsilon: epsilon.unwrap_or(1e-6) }),
+        // What is stored beside `full_batch`, which is in its place.
+        ("lbfgs", Optimiser::ADAM),
     ];
     let epochs = whole(&EPOCHS)?;
     let halved = Schedule::Step { every: (epochs / 10).max(1), factor: 0.5 };
@@ -245,6 +307,7 @@ fn parameters(settings: &Settings) -> Result<Parameters> {
             ("constant", (Schedule::Constant, None)),
             ("cosine", (Schedule::Cosine, None)),
             ("one-cycle", (Schedule::OneCycle, None)),
+            ("inverse", (Schedule::Inverse { power: finite(&POWER)? }, None)),
             ("step", (halved, None)),
             ("plateau", (Schedule::Constant, Some(lowered))),
         ],
@@ -252,6 +315,18 @@ fn parameters(settings: &Settings) -> Result<Parameters> {
     let initialisers =
         [("auto", Initialiser::Auto), ("kaiming", Initialiser::Kaiming), ("xavier", Initialiser::Xavier)];
     let (function, dropout) = (settings.word(&ACTIVATION, &functions)?, share(&DROPOUT)?);
+    let tolerance = match settings.get::<String>(&TOLERANCE)?.as_str() {
+        "none" => None,
+        _ => Some(finite(&TOLERANCE)?),
+    };
+    let weight_decay = finite(&WEIGHT_DECAY)?;
+    let at_once = settings.get::<String>(&OPTIMISER)? == "lbfgs";
+    let full_batch = FullBatch {
+        steps: epochs,
+        evaluations: whole(&EVALUATIONS)?,
+        tolerance: tolerance.unwrap_or(FullBatch::default().tolerance),
+        weight_decay,
+    };
     Ok(Parameters {
         hidden: hidden(settings)?,
         body: body(settings, function, dropout)?,
@@ -262,23 +337,24 @@ fn parameters(settings: &Settings) -> Result<Parameters> {
         label_smoothing: share(&LABEL_SMOOTHING)?,
         balanced: settings.word(&CLASS_WEIGHT, &[("none", false), ("balanced", true)])?,
         huber: Some(positive(&HUBER)?).filter(|x| x.is_finite()),
-        validation: share(&VALIDATION)?,
+        validation: if at_once && !settings.has(&VALIDATION) { 0.0 } else { share(&VALIDATION)? },
+        full_batch: at_once.then_some(full_batch),
+        precision: settings
+            .word(&PRECISION, &[("single", Precision::Single), ("double", Precision::Double)])?,
         training: Training {
             epochs,
             batch: whole(&BATCH_SIZE)? as usize,
+            shuffle: settings.word(&SHUFFLE, &[("true", true), ("false", false)])?,
             accumulate: whole(&ACCUMULATE)? as usize,
             optimiser: settings.word(&OPTIMISER, &optimisers)?,
             learning_rate: settings.number(&LEARNING_RATE, |x| x > 0.0 && x.is_finite())?,
             schedule,
             warm_up: finite(&WARM_UP)?,
             plateau,
-            weight_decay: finite(&WEIGHT_DECAY)?,
+            weight_decay,
             clip: Some(positive(&CLIP)?).filter(|x| x.is_finite()),
             patience: whole(&PATIENCE)?,
-            tolerance: match settings.get::<String>(&TOLERANCE)?.as_str() {
-                "none" => None,
-                _ => Some(finite(&TOLERANCE)?),
-            },
+            tolerance,
         },
     })
 }

@@ -70,6 +70,11 @@ impl Settings {
         self
     }
 
+    /// Whether a declared setting is given.
+    pub(crate) fn has(&self, setting: &Setting) -> bool {
+        self.0.contains_key(setting.key)
+    }
+
     /// Whether a declared setting is given, and not as its default.
     pub(crate) fn changes(&self, setting: &Setting) -> bool {
         self.0.get(setting.key).is_some_and(|value| value != setting.default)

@@ -12,13 +12,14 @@ use crate::block::Element;
 use crate::deviance::Distribution;
 use crate::moments::{Moments, Second};
 use crate::newton::Newton;
+use crate::optimality::residual;
 use crate::rows::{check_not_negative, check_shape};
-use crate::solver::{Evaluation, Solver, residual};
 use crate::sweep::{Point, Sweep, totals};
 use crate::{Chunk, LinearModel, Link, Rows};
 use serde::{Deserialize, Serialize};
 use std::marker::PhantomData;
 use tilewise_base::rounds;
+use tilewise_base::solver::{Evaluation, Solver};
 use tilewise_base::{Context, Error, Fit, FitReport, Result};
 use tilewise_kernels::MatRef;
 

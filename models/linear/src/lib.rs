@@ -10,17 +10,16 @@ pub mod gradient_descent;
 pub mod huber;
 pub mod inference;
 mod jacobi;
-mod lbfgs;
 pub mod least_squares;
 pub mod logistic;
 mod model;
 mod moments;
 mod newton;
+mod optimality;
 pub mod pipeline;
 mod qr;
 mod residual;
 mod rows;
-mod solver;
 mod sparse;
 mod sweep;
 

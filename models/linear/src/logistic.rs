@@ -18,17 +18,17 @@
 //! weight, is an error.
 
 use crate::block::Element;
-use crate::lbfgs::Lbfgs;
 use crate::moments::{Moments, Second};
 use crate::newton::Newton;
+use crate::optimality::residual;
 use crate::rows::{check_not_negative, check_shape};
-use crate::solver::{Accepted, Evaluation, Outcome, Solver, residual};
 use crate::sweep::{Point, Sweep};
 use crate::{Chunk, LinearModel, Link, Rows};
 use serde::{Deserialize, Serialize};
 use std::marker::PhantomData;
 use tilewise_base::rounds;
-use tilewise_base::{Context, Error, Fit, FitReport, Result, Sparse};
+use tilewise_base::solver::{Accepted, Evaluation, Outcome, Solver};
+use tilewise_base::{Context, Error, Fit, FitReport, Lbfgs, Result, Sparse};
 use tilewise_kernels::{MatRef, same};
 
 mod choice;

@@ -13,8 +13,8 @@ use crate::cholesky::Cholesky;
 use crate::elastic_net::design::Products;
 use crate::elastic_net::penalty::Penalty;
 use crate::elastic_net::working_set;
-use crate::solver::{Accepted, Evaluation, Outcome, Solver, rounding, sufficient};
 use tilewise_base::Result;
+use tilewise_base::solver::{Accepted, Evaluation, Outcome, Solver, rounding, sufficient};
 use tilewise_kernels::{axpy, dot};
 
 /// Smallest pivot of the scaled Hessian that counts as regular.

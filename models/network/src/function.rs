@@ -11,6 +11,8 @@ const DENSITY: f64 = 0.398_942_280_401_432_7;
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Function {
+    /// x: layers around it are one product of rank at most the width between them.
+    Identity,
     /// max(x, 0).
     Relu,
     /// x where positive, else `slope` x (Maas, Hannun, Ng 2013).
@@ -32,6 +34,7 @@ impl Function {
     /// Its name in files and on the command line.
     pub fn name(self) -> &'static str {
         match self {
+            Self::Identity => "identity",
             Self::Relu => "relu",
             Self::LeakyRelu { .. } => "leaky-relu",
             Self::Gelu => "gelu",
@@ -48,7 +51,7 @@ impl Function {
             Self::Relu => Some(Activation::Relu),
             Self::Tanh => Some(Activation::Tanh),
             Self::Sigmoid => Some(Activation::Sigmoid),
-            Self::LeakyRelu { .. } | Self::Gelu | Self::Silu => None,
+            Self::Identity | Self::LeakyRelu { .. } | Self::Gelu | Self::Silu => None,
         }
     }
 
@@ -57,6 +60,7 @@ impl Function {
         for_each_rows(y, 1, |at, y| {
             let x = &x[at..at + y.len()];
             match self {
+                Self::Identity => y.copy_from_slice(x),
                 Self::LeakyRelu { slope } => {
                     let slope = T::from_f64(slope);
                     compiled::<T, _>(
@@ -91,6 +95,7 @@ impl Function {
         for_each_rows(dx, 1, |at, dx| {
             let (x, dy) = (&x[at..at + dx.len()], &dy[at..at + dx.len()]);
             match self {
+                Self::Identity => dx.copy_from_slice(dy),
                 Self::Relu => slopes(
                     x,
                     dy,

@@ -5,6 +5,7 @@ mod backward;
 mod checkpoint;
 mod compiled;
 mod embedding;
+mod full_batch;
 mod function;
 mod import;
 mod initialise;
@@ -28,6 +29,7 @@ mod trainer;
 mod window;
 
 pub use embedding::{Lookup, usual_width};
+pub use full_batch::FullBatch;
 pub use function::Function;
 pub use import::Imported;
 pub use initialise::Initialiser;

@@ -55,6 +55,7 @@ pub fn value(function: Option<Function>, x: f64) -> f64 {
     let sigmoid = 1.0 / (1.0 + (-x).exp());
     match function {
         None => x,
+        Some(Function::Identity) => x,
         Some(Function::Relu) => x.max(0.0),
         Some(Function::LeakyRelu { slope }) => x.max(slope * x),
         Some(Function::Gelu) => tilewise_kernels::naive::gelu(x),
@@ -69,6 +70,7 @@ pub fn derivative(function: Option<Function>, x: f64) -> f64 {
     let sigmoid = 1.0 / (1.0 + (-x).exp());
     match function {
         None => 1.0,
+        Some(Function::Identity) => 1.0,
         Some(Function::Relu) => f64::from(u8::from(x > 0.0)),
         Some(Function::LeakyRelu { slope }) => {
             if x > 0.0 {

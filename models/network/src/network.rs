@@ -75,6 +75,16 @@ impl<T: Float> Network<T> {
         self.running.copy_from_slice(&other.running);
     }
 
+    /// The same with numbers of another type, rounded to it.
+    pub(crate) fn cast<U: Float>(&self) -> Network<U> {
+        let mut network = Network::zeros(self.inputs, &self.layers, self.plan.clone());
+        let arenas = [(&mut network.weights, &self.weights), (&mut network.running, &self.running)];
+        for (to, from) in arenas {
+            to.iter_mut().zip(&**from).for_each(|(to, from)| *to = U::from_f64(from.to_f64()));
+        }
+        network
+    }
+
     /// All tensors, matrices as inputs x outputs.
     pub(crate) fn all(&self) -> impl Iterator<Item = (&Tensor, &[T])> {
         let learned = self.plan.tensors.iter().map(|t| (t, &self.weights[t.range.clone()]));

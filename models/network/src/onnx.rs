@@ -10,7 +10,7 @@
 //! | image, flatten | `Reshape`, `Flatten` |
 //! | convolution | `Conv` |
 //! | pooling | `MaxPool`, `AveragePool` (zeros around the image counted) |
-//! | ReLU, leaky ReLU, tanh, sigmoid | `Relu`, `LeakyRelu`, `Tanh`, `Sigmoid` |
+//! | identity, ReLU, leaky ReLU, tanh, sigmoid | `Identity`, `Relu`, `LeakyRelu`, `Tanh`, `Sigmoid` |
 //! | SiLU | `Sigmoid`, `Mul` |
 //! | GELU | `Erf` and arithmetic: `Gelu` itself is younger (ONNX 1.15) |
 //! | layer norm, batch norm | `LayerNormalization`, `BatchNormalization` |
@@ -172,6 +172,7 @@ fn seen(window: &Window) -> Vec<Attribute> {
 fn function(graph: &mut Graph, function: Function, name: &str, x: &str) -> String {
     let last = format!("{name}.{}", function.name());
     let simple = match function {
+        Function::Identity => "Identity",
         Function::Relu => "Relu",
         Function::LeakyRelu { slope } => {
             return graph.add("LeakyRelu", &[x], Some(&last), vec![Attribute::float("alpha", slope as f32)]);
@@ -201,13 +202,14 @@ fn function(graph: &mut Graph, function: Function, name: &str, x: &str) -> Strin
 impl Pipeline {
     /// The model as a file of ONNX (1.12), from cells to answers: `cells` (`f32`, rows x inputs, coded as in the files of trees: numbers as they are,
     /// booleans 0 or 1, missing ones NaN, categories by their place in the dictionary) become `label` and `probabilities`, or
-    /// `prediction`. Numbers are standardised and scaled back in `f64`, layers are `f32`, as they are here. O(weights).
+    /// `prediction` (a column for each target). Numbers are standardised and scaled back in `f64`, layers are `f32`, as they are here, unless
+    /// weights are of 64 bits, which are rounded. O(weights).
     ///
     /// # Errors
     /// When the weights take more than the 2 GiB that a file of ONNX holds, or are of 8 bits.
     pub fn to_onnx(&self) -> Result<Exported> {
         const CELLS: &str = "cells";
-        let Some(network) = self.network() else {
+        let Some(network) = self.rounded() else {
             let what = "its weights are of 8 bits, of which no file of ONNX is written; export the model that was quantised";
             return Err(Error::Fit(what.into()));
         };
@@ -226,9 +228,14 @@ impl Pipeline {
             graph.output.push(ValueInfo::rows(label, STRING, None));
             graph.output.push(ValueInfo::rows(probabilities, FLOAT, Some(classes.len())));
         } else {
-            let (mean, deviation) = self.scale();
-            let deviation = graph.hold(Tensor::f64("target.deviation", &[], &[deviation]));
-            let mean = graph.hold(Tensor::f64("target.mean", &[], &[mean]));
+            let scales = self.scales();
+            // One number where all targets have the same, as the one target has.
+            let used = if scales.iter().all(|scale| *scale == scales[0]) { &scales[..1] } else { scales };
+            let shape = if used.len() == 1 { &[][..] } else { &[used.len()][..] };
+            let [means, deviations]: [Vec<f64>; 2] =
+                [used.iter().map(|s| s.mean).collect(), used.iter().map(|s| s.deviation).collect()];
+            let deviation = graph.hold(Tensor::f64("target.deviation", shape, &deviations));
+            let mean = graph.hold(Tensor::f64("target.mean", shape, &means));
             let y = graph.add("Cast", &[&answers], None, vec![Attribute::int("to", DOUBLE.into())]);
             let y = graph.add("Mul", &[&y, &deviation], None, vec![]);
             let y = graph.add("Add", &[&y, &mean], None, vec![]);
@@ -238,6 +245,9 @@ impl Pipeline {
         }
         let bytes = file(graph, VERSION, self.inputs(), &self.targets())?;
         let mut notes = vec!["cells and answers are f32".to_owned(), COLUMNS.to_owned()];
+        if self.network().is_none() {
+            notes.push("weights of 64 bits are rounded to 32".to_owned());
+        }
         notes.extend(note_categories(self.inputs(), LISTS));
         notes.push(
             "numbers too large for the layers, which the model refuses, give infinities or NaN".to_owned(),

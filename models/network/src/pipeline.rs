@@ -1,30 +1,33 @@
 //! From a table to a network that is stored and served: roles -> encoder -> layers -> [`Pipeline`].
 //!
-//! Numbers are standardised, categories one-hot or embedded; a target of numbers is standardised inside, and answers are scaled back. Weights are `f32`.
+//! Numbers are standardised, categories one-hot or embedded; targets of numbers are standardised inside, and answers are scaled back. Weights
+//! are `f32`, or `f64` where that is asked for ([`Precision`]).
 
+mod engine;
 mod imported;
+mod learned;
+mod pixels;
 
 pub use imported::is_onnx;
+pub(crate) use learned::Scale;
 
 use crate::plan::Plan;
-use crate::{
-    Function, Initialiser, Layer, Lookup, Loss, Network, Predictor, QuantisedNetwork, Rows, Targets,
-    Training, usual_width,
-};
+use crate::{FullBatch, Function, Initialiser, Layer, Lookup, Loss, Network, Training, usual_width};
+use engine::Engine;
+use learned::{Learned, balanced};
+use pixels::{check_pixels, of_channels};
 use serde::{Deserialize, Serialize};
+use std::borrow::Cow;
 use tilewise_base::encoder::{Encoder, Options};
-use tilewise_base::model_file::Writer;
+use tilewise_base::mapped::Plain;
 use tilewise_base::{
-    Array, Context, Dataset, Error, Field, FitReport, Kind, Model, ModelFile, Result, Roles, Storage, Task,
-    roles, split,
+    Array, Context, Dataset, Error, Field, FitReport, Kind, Model, ModelFile, Result, Roles, Task, roles,
+    split,
 };
-use tilewise_kernels::{MatMut, MatRef, same, softmax};
+use tilewise_kernels::{Float, MatMut, MatRef, same, softmax};
 
 /// The family's name.
 const KIND: &str = "network";
-
-/// What metadata tell under `precision` of files whose weights are of 8 bits; others tell nothing.
-const INT8: &str = "int8";
 
 /// Rows of cells that are encoded at a time.
 const BLOCK: usize = 1024;
@@ -57,6 +60,30 @@ pub struct Parameters {
     pub validation: f64,
     /// Epochs, optimiser and so on.
     pub training: Training,
+    /// In place of these, L-BFGS on all rows at once, in `f64` whatever the precision; then no rows are held out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub full_batch: Option<FullBatch>,
+    /// What weights and layers are computed in.
+    #[serde(default, skip_serializing_if = "Precision::is_single")]
+    pub precision: Precision,
+}
+
+/// Numbers of training, of the file and of answers.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Precision {
+    /// `f32`.
+    #[default]
+    Single,
+    /// `f64`: twice the memory, half the speed or less. Fits that are the same by their mathematics (a row twice, or with a weight of 2)
+    /// then agree in more digits than seven.
+    Double,
+}
+
+impl Precision {
+    fn is_single(&self) -> bool {
+        *self == Self::Single
+    }
 }
 
 /// Columns of categories that are embedded.
@@ -68,13 +95,6 @@ pub struct Embedded {
     pub width: Option<usize>,
 }
 
-/// Mean and deviation of a target of numbers.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-struct Scale {
-    mean: f64,
-    deviation: f64,
-}
-
 /// A trained network with the encoding of its inputs.
 pub struct Pipeline {
     parameters: Parameters,
@@ -82,7 +102,8 @@ pub struct Pipeline {
     whole: bool,
     encoder: Encoder,
     engine: Engine,
-    scale: Scale,
+    /// One for each output; of classes all are 0 and 1.
+    scales: Vec<Scale>,
     target: String,
     task: Task,
     /// Key of the random numbers it was trained with.
@@ -90,57 +111,12 @@ pub struct Pipeline {
     report: FitReport,
 }
 
-/// The layers.
-enum Engine {
-    Floats(Predictor<f32>),
-    /// Weights of 8 bits.
-    Bytes(QuantisedNetwork),
-}
-
-/// What belongs to one row or to one after the other.
-struct Learned {
-    x: Array<f32>,
-    labels: Vec<u32>,
-    numbers: Vec<f32>,
-    weights: Option<Vec<f32>>,
-}
-
-impl Learned {
-    /// The rows `which`, in this order.
-    fn take(&self, which: &[usize], width: usize, storage: &Storage) -> Result<Self> {
-        let some =
-            |all: &[f32]| if all.is_empty() { Vec::new() } else { which.iter().map(|&i| all[i]).collect() };
-        let mut x = storage.zeros(which.len() * width)?;
-        for (to, &row) in x.chunks_exact_mut(width).zip(which) {
-            to.copy_from_slice(&self.x[row * width..][..width]);
-        }
-        Ok(Self {
-            x: x.finish()?,
-            labels: if self.labels.is_empty() {
-                Vec::new()
-            } else {
-                which.iter().map(|&i| self.labels[i]).collect()
-            },
-            numbers: some(&self.numbers),
-            weights: self.weights.as_deref().map(some),
-        })
-    }
-
-    fn rows(&self, width: usize) -> Result<Rows<'_, f32>> {
-        let targets = match self.labels.is_empty() {
-            true => Targets::Numbers(&self.numbers),
-            false => Targets::Classes(&self.labels),
-        };
-        let x = MatRef::new(&self.x, self.x.len() / width, width)?;
-        Ok(Rows { x, targets, weights: self.weights.as_deref() })
-    }
-}
-
 impl Pipeline {
-    /// Trains on the encoded inputs of `dataset`: as a classifier where `classify`, else as a regressor.
+    /// Trains on the encoded inputs of `dataset`: as a classifier where `classify`, else as a regressor. Several targets are numbers, each
+    /// standardised by itself; the loss is the mean over them.
     ///
     /// # Errors
-    /// When a column or cell is not what its role needs (named), there is an offset, or the fit fails.
+    /// When a column or cell is not what its role needs (named), there is an offset, several targets are to be classes, or the fit fails.
     pub fn fit(
         parameters: &Parameters,
         classify: bool,
@@ -148,32 +124,14 @@ impl Pipeline {
         roles: &Roles,
         context: &Context<'_>,
     ) -> Result<Self> {
-        let (inputs, target) = (roles.inputs(dataset)?, roles.needed_target()?);
+        let (inputs, targets) = (roles.inputs(dataset)?, roles.needed_targets()?);
         if let Some(offset) = &roles.offset {
             return Err(Error::column(
                 offset,
                 "is an offset, which networks do not add; poisson and gbdt do",
             ));
         }
-        let Parameters { label_smoothing, balanced: all_equal, huber, .. } = *parameters;
-        if let Some(huber) = huber.filter(|_| classify) {
-            return Err(Error::parameter(
-                "huber",
-                huber,
-                "for numbers it is, and the target holds classes; leave it out",
-            ));
-        }
-        if !classify && (label_smoothing > 0.0 || all_equal) {
-            let (name, value) = match all_equal {
-                true => ("class_weight", "balanced".into()),
-                false => ("label_smoothing", label_smoothing.to_string()),
-            };
-            return Err(Error::parameter(
-                name,
-                value,
-                "for classes it is, and the target holds numbers; leave it out",
-            ));
-        }
+        parameters.check_loss(classify)?;
         let weights = roles.weights(dataset)?;
         let numbered = parameters.embedding.map(|embedded| embedded.from);
         let image = parameters.image();
@@ -189,64 +147,55 @@ impl Pipeline {
             let by = of_channels(&encoder.encode_to(storage, dataset)?, width, image[0], weights.as_deref());
             encoder = encoder.standardised_by(&by)?;
         }
-        let x = storage.map(&encoder.encode_to(storage, dataset)?, |&x| x as f32)?;
-        let mut learned = Learned { x, labels: Vec::new(), numbers: Vec::new(), weights: None };
-        let mut scale = Scale { mean: 0.0, deviation: 1.0 };
-        let task = if classify {
-            let (labels, classes) = roles::classes(dataset, target)?;
-            learned.labels = labels;
-            Task::Classification { classes }
+        let (mut labels, mut numbers) = (Vec::new(), Vec::new());
+        let (task, scales) = if classify {
+            let (found, classes) = roles::classes(dataset, roles.needed_target()?)?;
+            labels = found;
+            let scales = vec![Scale::NONE; classes.len()];
+            (Task::Classification { classes }, scales)
         } else {
-            let y = roles::numbers(dataset, target)?;
-            scale = Scale::of(&y, weights.as_deref());
-            learned.numbers = y.iter().map(|y| ((y - scale.mean) / scale.deviation) as f32).collect();
-            Task::Regression
-        };
-        learned.weights = weights.map(|weights| weights.into_iter().map(|w| w as f32).collect());
-        let outputs = task.outputs();
-        let loss = match (classify, parameters.huber) {
-            (true, _) => Loss::CrossEntropy { smoothing: parameters.label_smoothing },
-            (false, Some(delta)) => Loss::Huber { delta },
-            (false, None) => Loss::Squared,
-        };
-        let class_weights = (classify && parameters.balanced).then(|| balanced(&learned, outputs));
-        let layers = parameters.layers(&encoder, outputs);
-        let network = Network::new(width, &layers, parameters.initialiser, context.seed)?;
-        let (train, held_out) = match parameters.validation > 0.0 {
-            true => {
-                let strata = classify.then_some(&learned.labels[..]);
-                let (train, test) =
-                    split::split(dataset.rows(), parameters.validation, context.seed, strata)?;
-                let held_out = learned.take(&test, width, storage)?;
-                (learned.take(&train, width, storage)?, Some(held_out))
+            let found: Result<Vec<_>> =
+                targets.iter().map(|target| roles::numbers(dataset, target)).collect();
+            let found = found?;
+            let scales: Vec<Scale> = found.iter().map(|y| Scale::of(y, weights.as_deref())).collect();
+            numbers = vec![0.0; dataset.rows() * targets.len()];
+            for (row, to) in numbers.chunks_exact_mut(targets.len()).enumerate() {
+                to.iter_mut()
+                    .zip(&found)
+                    .zip(&scales)
+                    .for_each(|((to, y), scale)| *to = scale.inside(y[row]));
             }
-            false => (learned, None),
+            let task = match targets {
+                [_] => Task::Regression,
+                names => Task::Outputs { names: names.to_vec() },
+            };
+            (task, scales)
         };
-        let held_out = held_out.as_ref().map(|rows| rows.rows(width)).transpose()?;
-        let (rows, training) = (train.rows(width)?, &parameters.training);
-        // A default is no order: small tables are one batch, which is said.
-        let many = rows.x.rows();
-        let cut = training.batch == Training::default().batch && training.batch > many && many > 0;
-        let training = Training { batch: if cut { many } else { training.batch }, ..training.clone() };
-        let fit = training.fit(network, loss, class_weights, &rows, held_out.as_ref(), context)?;
-        let mut report = fit.report;
+        let design = encoder.encode_to(storage, dataset)?;
+        let made = Made { parameters, layers: parameters.layers(&encoder, task.outputs()), width, context };
+        let goals = Goals { labels, numbers, weights };
+        let (engine, training, mut report) = match (&parameters.full_batch, parameters.precision) {
+            (Some(full), _) => made.trained_at_once(full, design, &goals)?,
+            (None, Precision::Single) => made.trained::<f32>(design, &goals)?,
+            (None, Precision::Double) => made.trained::<f64>(design, &goals)?,
+        };
         report.warnings.splice(0..0, encoder.warnings());
         if let Some(Embedded { from, .. }) = parameters.embedding
             && !encoder.inputs().iter().any(|field| categories(field) >= from)
         {
             report.warnings.push(format!("no column has {from} categories or more: none is embedded"));
         }
-        if cut {
-            let batch = Training::default().batch;
+        if parameters.full_batch.is_none() && training.batch != parameters.training.batch {
+            let (asked, taken) = (parameters.training.batch, training.batch);
             report.warnings.push(format!(
-                "batch_size is {batch} and there are {many} rows to learn from: a step takes all of them"
+                "batch_size is {asked} and there are {taken} rows to learn from: a step takes all of them"
             ));
         }
         // With the batch that was taken, so that a fit with what the file tells is the same.
-        let (target, parameters) = (target.to_owned(), Parameters { training, ..parameters.clone() });
-        let engine = Engine::Floats(Predictor::new(fit.model)?);
+        let (target, parameters) =
+            (roles.target_name().to_owned(), Parameters { training, ..parameters.clone() });
         let seed = context.seed;
-        Ok(Self { parameters, whole: false, encoder, engine, scale, target, task, seed, report })
+        Ok(Self { parameters, whole: false, encoder, engine, scales, target, task, seed, report })
     }
 
     /// Reads a model from its file.
@@ -256,18 +205,25 @@ impl Pipeline {
     pub fn from_file(file: &ModelFile<'_>) -> Result<Self> {
         let parameters: Parameters = file.metadata("params")?;
         let encoder: Encoder = file.metadata("encoder")?;
-        let (task, scale): (Task, Scale) = (file.metadata("task")?, file.metadata("scale")?);
+        let task: Task = file.metadata("task")?;
         let whole = file.optional("whole")?.unwrap_or(false);
         let outputs = match &task {
             Task::Regression => 1,
-            Task::Outputs { .. } if whole && task.several().is_some() => task.outputs(),
+            Task::Outputs { .. } if task.several().is_some() => task.outputs(),
             Task::Classification { classes } if classes.len() >= 2 => classes.len(),
             _ => return Err(file.error("its task is not one of a network")),
         };
         if encoder.width() == 0 {
             return Err(file.error("its inputs have no column with a value"));
         }
-        if !(scale.mean.is_finite() && scale.deviation.is_finite() && scale.deviation > 0.0) {
+        let scales: Vec<Scale> = match task.several() {
+            Some(_) if !whole => file.metadata("scale")?,
+            _ => vec![file.metadata("scale")?; outputs],
+        };
+        if scales.len() != outputs {
+            return Err(file.error(format!("it has {} scales of {outputs} targets", scales.len())));
+        }
+        if !scales.iter().all(Scale::is_usable) {
             return Err(file.error("the scale of its target is not finite"));
         }
         let refuse = |e: Error| file.error(e.to_string());
@@ -284,37 +240,33 @@ impl Pipeline {
         if !plan.answers(outputs) {
             return Err(file.error(format!("its layers do not give rows of {outputs} numbers")));
         }
-        let engine = match file.optional::<String>("precision")?.as_deref() {
-            None => {
-                // Every tensor's shape is compared before memory is taken for all of them.
-                plan.check(file)?;
-                let mut network = Network::zeros(inputs, &layers, plan);
-                network.set_tensors(|name, shape| file.tensor_f32(name, shape)).map_err(refuse)?;
-                Engine::Floats(Predictor::new(network)?)
-            }
-            Some(INT8) => {
-                drop(plan);
-                Engine::Bytes(QuantisedNetwork::from_file(file, inputs, &layers)?)
-            }
-            Some(other) => return Err(file.error(format!("its precision is {other:?}; {INT8:?} is known"))),
-        };
+        let engine = Engine::load(file, inputs, &layers, plan)?;
         let (target, report) = (file.metadata("target")?, file.metadata("report")?);
         // Files of before it was kept have none.
         let seed = file.optional("seed")?.unwrap_or_default();
-        Ok(Self { parameters, whole, encoder, engine, scale, target, task, seed, report })
+        Ok(Self { parameters, whole, encoder, engine, scales, target, task, seed, report })
     }
 
-    /// The network behind the encoder; nothing where its weights are of 8 bits.
+    /// The network behind the encoder; nothing where its weights are of 8 bits, or of 64.
     pub fn network(&self) -> Option<&Network<f32>> {
         match &self.engine {
             Engine::Floats(predictor) => Some(predictor.network()),
+            Engine::Doubles(_) | Engine::Bytes(_) => None,
+        }
+    }
+
+    /// The network with weights of 32 bits, rounded where they are of 64; nothing where they are of 8.
+    pub(crate) fn rounded(&self) -> Option<Cow<'_, Network<f32>>> {
+        match &self.engine {
+            Engine::Floats(predictor) => Some(Cow::Borrowed(predictor.network())),
+            Engine::Doubles(predictor) => Some(Cow::Owned(predictor.network().cast())),
             Engine::Bytes(_) => None,
         }
     }
 
-    /// Mean and deviation that answers in numbers are scaled back by; 0 and 1 of classes.
-    pub(crate) fn scale(&self) -> (f64, f64) {
-        (self.scale.mean, self.scale.deviation)
+    /// What answers in numbers are scaled back by, one for each output.
+    pub(crate) fn scales(&self) -> &[Scale] {
+        &self.scales
     }
 
     /// How cells become its inputs.
@@ -323,7 +275,124 @@ impl Pipeline {
     }
 }
 
+/// Layers to be trained, and how.
+struct Made<'a> {
+    parameters: &'a Parameters,
+    layers: Vec<Layer>,
+    width: usize,
+    context: &'a Context<'a>,
+}
+
+/// What rows should be answered: classes, or rows x targets numbers, one after the other; and what they weigh.
+struct Goals {
+    labels: Vec<u32>,
+    numbers: Vec<f64>,
+    weights: Option<Vec<f64>>,
+}
+
+impl Made<'_> {
+    /// Layers that learned `goals` from `design`, computed in `T`; the training with the batch that was taken, and how it went.
+    fn trained<T: Float + Plain>(
+        &self,
+        design: Array<f64>,
+        goals: &Goals,
+    ) -> Result<(Engine, Training, FitReport)> {
+        let Self { parameters, context, width, .. } = *self;
+        let storage = &context.storage;
+        let (learned, network, loss, class_weights) = self.ready::<T>(design, goals)?;
+        let classify = !learned.labels.is_empty();
+        let (train, held_out) = match parameters.validation > 0.0 {
+            true => {
+                let strata = classify.then_some(&learned.labels[..]);
+                let rows = learned.x.len() / width;
+                let (train, test) = split::split(rows, parameters.validation, context.seed, strata)?;
+                let held_out = learned.take(&test, width, storage)?;
+                (learned.take(&train, width, storage)?, Some(held_out))
+            }
+            false => (learned, None),
+        };
+        let held_out = held_out.as_ref().map(|rows| rows.rows(width)).transpose()?;
+        let (rows, training) = (train.rows(width)?, &parameters.training);
+        // A default is no order: small tables are one batch, which is said.
+        let many = rows.x.rows();
+        let cut = training.batch == Training::default().batch && training.batch > many && many > 0;
+        let training = Training { batch: if cut { many } else { training.batch }, ..training.clone() };
+        let fit = training.fit(network, loss, class_weights, &rows, held_out.as_ref(), context)?;
+        Ok((Engine::of(&fit.model, parameters.precision)?, training, fit.report))
+    }
+
+    /// As [`trained`](Self::trained), by all rows at once.
+    fn trained_at_once(
+        &self,
+        full: &FullBatch,
+        design: Array<f64>,
+        goals: &Goals,
+    ) -> Result<(Engine, Training, FitReport)> {
+        let Self { parameters, context, width, .. } = *self;
+        if parameters.validation > 0.0 {
+            let what = "lbfgs learns from all rows and holds none out; 0 is";
+            return Err(Error::parameter("validation_fraction", parameters.validation, what));
+        }
+        let (learned, network, loss, class_weights) = self.ready(design, goals)?;
+        let fit = full.fit(network, loss, class_weights, &learned.rows(width)?, context)?;
+        // A step takes all rows, which the file tells.
+        let training = Training { batch: learned.x.len() / width, ..parameters.training.clone() };
+        Ok((Engine::of(&fit.model, parameters.precision)?, training, fit.report))
+    }
+
+    /// Rows, the network before it is trained, its loss, and weights of classes.
+    #[expect(clippy::type_complexity, reason = "four things that belong together, named above")]
+    fn ready<T: Float + Plain>(
+        &self,
+        design: Array<f64>,
+        goals: &Goals,
+    ) -> Result<(Learned<T>, Network<T>, Loss, Option<Vec<f64>>)> {
+        let Self { parameters, context, width, .. } = *self;
+        let storage = &context.storage;
+        let narrow = |all: &[f64]| -> Vec<T> { all.iter().map(|&x| T::from_f64(x)).collect() };
+        let learned = Learned {
+            x: storage.map(&design, |&x| T::from_f64(x))?,
+            labels: goals.labels.clone(),
+            numbers: narrow(&goals.numbers),
+            weights: goals.weights.as_deref().map(narrow),
+        };
+        drop(design);
+        let classify = !learned.labels.is_empty();
+        let loss = match (classify, parameters.huber) {
+            (true, _) => Loss::CrossEntropy { smoothing: parameters.label_smoothing },
+            (false, Some(delta)) => Loss::Huber { delta },
+            (false, None) => Loss::Squared,
+        };
+        let network = Network::<T>::new(width, &self.layers, parameters.initialiser, context.seed)?;
+        let class_weights = (classify && parameters.balanced).then(|| balanced(&learned, network.outputs()));
+        Ok((learned, network, loss, class_weights))
+    }
+}
+
 impl Parameters {
+    /// That what belongs to the losses of classes or of numbers is not given for the other.
+    fn check_loss(&self, classify: bool) -> Result<()> {
+        if let Some(huber) = self.huber.filter(|_| classify) {
+            return Err(Error::parameter(
+                "huber",
+                huber,
+                "for numbers it is, and the target holds classes; leave it out",
+            ));
+        }
+        if !classify && (self.label_smoothing > 0.0 || self.balanced) {
+            let (name, value) = match self.balanced {
+                true => ("class_weight", "balanced".into()),
+                false => ("label_smoothing", self.label_smoothing.to_string()),
+            };
+            return Err(Error::parameter(
+                name,
+                value,
+                "for classes it is, and the target holds numbers; leave it out",
+            ));
+        }
+        Ok(())
+    }
+
     /// Channels, height and width, where rows are images.
     fn image(&self) -> Option<[usize; 3]> {
         match self.body.as_ref()?.first()? {
@@ -349,71 +418,9 @@ impl Parameters {
     }
 }
 
-/// That inputs are the pixels of an image.
-fn check_pixels([channels, height, width]: [usize; 3], inputs: &[Field]) -> Result<()> {
-    if let Some(field) = inputs.iter().find(|field| matches!(field.kind, Kind::Categorical { .. })) {
-        return Err(Error::column(&field.name, "holds categories, and pixels of images are numbers"));
-    }
-    let (found, text) = (inputs.len(), format!("{channels}x{height}x{width}"));
-    match channels.saturating_mul(height).saturating_mul(width) == found {
-        true => Ok(()),
-        false => Err(Error::parameter(
-            "image",
-            text,
-            format!("channels x height x width that are {found} columns are"),
-        )),
-    }
-}
-
 /// Categories of a column; 0 of numbers.
 fn categories(field: &Field) -> usize {
     if let Kind::Categorical { dictionary } = &field.kind { dictionary.len() } else { 0 }
-}
-
-/// Mean and deviation of the channel of each column of rows of `width` numbers; a channel that is constant has deviation 1.
-fn of_channels(x: &[f64], width: usize, channels: usize, weights: Option<&[f64]>) -> Vec<(f64, f64)> {
-    let pixels = width / channels;
-    let mean = |channel: usize, of: &dyn Fn(f64) -> f64| {
-        let (mut sum, mut total) = (0.0, 0.0);
-        for (i, row) in x.chunks_exact(width).enumerate() {
-            let weight = weights.map_or(1.0, |weights| weights[i]);
-            sum += weight * row[channel * pixels..][..pixels].iter().map(|&x| of(x)).sum::<f64>();
-            total += weight * pixels as f64;
-        }
-        sum / total
-    };
-    let of_channel = |channel: usize| {
-        // Around one of them, so that equal numbers have a mean that is theirs, however many they are.
-        let first = x[channel * pixels];
-        let centre = first + mean(channel, &|x| x - first);
-        let deviation = mean(channel, &|x| (x - centre).powi(2)).sqrt();
-        // As the encoder has it: less is the rounding of equal numbers.
-        let constant = deviation <= 8.0 * f64::EPSILON * centre.abs();
-        vec![(centre, if constant { 1.0 } else { deviation }); pixels]
-    };
-    (0..channels).flat_map(of_channel).collect()
-}
-
-impl Scale {
-    fn of(y: &[f64], weights: Option<&[f64]>) -> Self {
-        let weight = |i: usize| weights.map_or(1.0, |w| w[i]);
-        let total: f64 = (0..y.len()).map(weight).sum();
-        let mean = y.iter().enumerate().map(|(i, y)| weight(i) * y).sum::<f64>() / total;
-        let square = y.iter().enumerate().map(|(i, y)| weight(i) * (y - mean).powi(2)).sum::<f64>() / total;
-        let deviation = square.sqrt();
-        let (mean, usable) = (mean, deviation > 0.0 && deviation.is_finite());
-        Self { mean, deviation: if usable { deviation } else { 1.0 } }
-    }
-}
-
-/// Rows over classes times rows of each class, weights counting as rows.
-fn balanced(learned: &Learned, classes: usize) -> Vec<f64> {
-    let mut of_class = vec![0.0; classes];
-    for (i, &label) in learned.labels.iter().enumerate() {
-        of_class[label as usize] += learned.weights.as_ref().map_or(1.0, |w| f64::from(w[i]));
-    }
-    let total: f64 = of_class.iter().sum();
-    of_class.iter().map(|&n| if n > 0.0 { total / (classes as f64 * n) } else { 1.0 }).collect()
 }
 
 impl Model for Pipeline {
@@ -450,24 +457,15 @@ impl Model for Pipeline {
             self.encoder
                 .encode_cells(cells.row_range(first..first + count), &mut encoded)
                 .map_err(|e| e.moved_down(first))?;
-            let encoded: Vec<f32> = encoded.into_iter().map(|x| x as f32).collect();
             let mut answers = vec![0.0; count * outputs];
-            let x = MatRef::new(&encoded, count, width)?;
-            let mut wrong = None;
-            match &self.engine {
-                Engine::Floats(predictor) => predictor.predict(x, &mut answers)?,
-                Engine::Bytes(network) => {
-                    // A byte can be made of infinity too, so it would come through.
-                    wrong = encoded.iter().position(|x| !x.is_finite()).map(|at| at / width);
-                    network.predict(x, &mut answers)?;
-                }
-            }
-            let mut answers: Vec<f64> = answers.into_iter().map(f64::from).collect();
+            let wrong = self.engine.answer(&encoded, width, &mut answers)?;
             if let Task::Classification { .. } = self.task {
                 let scores = answers.clone();
                 softmax(MatRef::new(&scores, count, outputs)?, MatMut::new(&mut answers, count, outputs)?)?;
             } else {
-                answers.iter_mut().for_each(|y| *y = *y * self.scale.deviation + self.scale.mean);
+                for row in answers.chunks_exact_mut(outputs) {
+                    row.iter_mut().zip(&self.scales).for_each(|(y, scale)| *y = scale.outside(*y));
+                }
             }
             let unanswered = answers.iter().position(|answer| !answer.is_finite()).map(|at| at / outputs);
             if let Some(wrong) = wrong.or(unanswered) {
@@ -478,11 +476,9 @@ impl Model for Pipeline {
                 });
                 let column = largest.unwrap_or(0);
                 let (name, value) = (&self.encoder.inputs()[column].name, cells.get(row, column));
-                return Err(Error::cell(
-                    row,
-                    name,
-                    format!("is {value:e}, too large for this network's 32-bit numbers"),
-                ));
+                let bits = self.engine.bits();
+                let what = format!("is {value:e}, too large for this network's {bits}-bit numbers");
+                return Err(Error::cell(row, name, what));
             }
             for (i, row) in answers.chunks_exact(outputs).enumerate() {
                 let add = if outputs == 1 { offset.map_or(0.0, |o| o[first + i]) } else { 0.0 };
@@ -497,45 +493,35 @@ impl Model for Pipeline {
             "encoder": self.encoder,
             "params": self.parameters,
             "report": self.report,
-            "scale": self.scale,
+            "scale": self.scales[0],
             "seed": self.seed,
             "target": self.target,
             "task": self.task,
         });
         if self.whole {
             metadata["whole"] = true.into();
+        } else if self.task.several().is_some() {
+            metadata["scale"] = serde_json::json!(self.scales);
         }
-        match &self.engine {
-            Engine::Floats(predictor) => {
-                let tensors = predictor.network().tensors().into_iter();
-                let add = |writer: Writer, (name, shape, data): (String, Vec<usize>, Vec<f32>)| {
-                    writer.tensor_f32(&name, &shape, &data)
-                };
-                tensors.fold(Writer::new(KIND, metadata), add).to_bytes()
-            }
-            Engine::Bytes(network) => {
-                metadata["precision"] = INT8.into();
-                network.store(Writer::new(KIND, metadata)).to_bytes()
-            }
-        }
+        self.engine.store(metadata).to_bytes()
     }
 
-    /// As [`QuantisedNetwork::new`] does; the report of the fit stays what it was.
+    /// As [`QuantisedNetwork::new`](crate::QuantisedNetwork::new) does; the report of the fit stays what it was.
     fn quantised(&self, calibration: &Dataset, context: &Context<'_>) -> Result<Box<dyn Model>> {
-        let Some(network) = self.network() else {
+        let Some(network) = self.rounded() else {
             return Err(Error::Fit("its weights are of 8 bits already".into()));
         };
         let storage = &context.storage;
         let x = storage.map(&self.encoder.encode_to(storage, calibration)?, |&x| x as f32)?;
         let x = MatRef::new(&x, calibration.rows(), self.encoder.width())?;
-        let engine = Engine::Bytes(QuantisedNetwork::within(network, x, context)?);
-        let Self { parameters, whole, encoder, scale, target, task, seed, report, .. } = self;
+        let engine = Engine::quantised(&network, x, context)?;
+        let Self { parameters, whole, encoder, scales, target, task, seed, report, .. } = self;
         Ok(Box::new(Self {
             parameters: parameters.clone(),
             whole: *whole,
             encoder: encoder.clone(),
             engine,
-            scale: *scale,
+            scales: scales.clone(),
             target: target.clone(),
             task: task.clone(),
             seed: *seed,
@@ -546,35 +532,12 @@ impl Model for Pipeline {
     fn describe(&self) -> String {
         let mut text = String::from("inputs\n");
         self.encoder.describe().into_iter().for_each(|line| text += &format!("  {line}\n"));
-        let (layers, parameters) = match &self.engine {
-            Engine::Floats(predictor) => (predictor.network().layers(), predictor.network().parameters()),
-            Engine::Bytes(network) => (network.layers(), network.parameters()),
-        };
-        text += &format!("layers ({parameters} weights)\n");
-        for (i, layer) in layers.iter().enumerate() {
+        let bits = if self.engine.bits() == 64 { " of 64 bits" } else { "" };
+        text += &format!("layers ({} weights{bits})\n", self.engine.parameters());
+        for (i, layer) in self.engine.layers().iter().enumerate() {
             text += &format!("  {i}: {}\n", layer.describe());
         }
-        if let Engine::Bytes(network) = &self.engine {
-            text += "weights of 8 bits, and what comes to them as bytes\n";
-            network.describe().into_iter().for_each(|line| text += &format!("  {line}\n"));
-        }
+        self.engine.describe().into_iter().for_each(|line| text += &format!("{line}\n"));
         text
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::of_channels;
-
-    /// Sums of a tenth are none of a tenth: what is the same everywhere must not be scaled by their rounding.
-    #[test]
-    fn a_channel_that_is_constant_keeps_its_units() {
-        let rows = 1797;
-        let image: Vec<f64> = (0..64).map(|_| 0.1).chain((0..64).map(f64::from)).collect();
-        let by = of_channels(&image.repeat(rows), 128, 2, None);
-        assert_eq!(by[0], (0.1, 1.0));
-        assert_eq!(by[63], by[0]);
-        // Of 0 to 63 the mean and the deviation.
-        assert!((by[64].0 - 31.5).abs() < 1e-9 && (by[64].1 - 341.25f64.sqrt()).abs() < 1e-9, "{:?}", by[64]);
     }
 }

@@ -310,7 +310,8 @@ impl Plan {
                 _ => None,
             };
             let activation = function.and_then(Function::fused);
-            let rectified = !matches!(function, None | Some(Function::Tanh | Function::Sigmoid));
+            let rectified =
+                !matches!(function, None | Some(Function::Identity | Function::Tanh | Function::Sigmoid));
             let mut out_image = image;
             let (op, out_width, learns) = match layer {
                 Layer::Embedding { lookups } => {

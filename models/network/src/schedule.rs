@@ -20,6 +20,12 @@ pub enum Schedule {
     },
     /// From 1 to 0 along half a wave of the cosine, over all steps (Loshchilov, Hutter 2016).
     Cosine,
+    /// 1 / (t + 1)^`power`, t being the rows of all epochs before: constant within an epoch, and falling fast after the first (scikit-learn's
+    /// `invscaling`).
+    Inverse {
+        /// 0 or more.
+        power: f64,
+    },
     /// Up from 1 / 25 to 1 over the first 30 % of the steps, then down to 4e-6, each along half a wave of the cosine (Smith 2018; the
     /// numbers are PyTorch's).
     OneCycle,
@@ -34,6 +40,8 @@ pub struct Pace {
     pub per_epoch: u64,
     /// Epochs in all.
     pub epochs: u64,
+    /// Rows of an epoch.
+    pub rows: u64,
 }
 
 /// From 0 to 1.
@@ -46,12 +54,18 @@ fn share(name: &str, factor: f64) -> Result<()> {
 
 impl Schedule {
     pub(crate) fn check(self) -> Result<()> {
-        if let Self::Step { factor, .. } = self { share("factor of the schedule", factor) } else { Ok(()) }
+        match self {
+            Self::Step { factor, .. } => share("factor of the schedule", factor),
+            Self::Inverse { power } if !(power >= 0.0 && power.is_finite()) => {
+                Err(Error::parameter("power", power, "a number of 0 or more is"))
+            }
+            _ => Ok(()),
+        }
     }
 
     /// The factor of the next step; a rise from 0 over the first `warm_up` epochs (Goyal and others 2017) comes on top.
     pub fn factor(self, pace: Pace, warm_up: f64) -> f64 {
-        let Pace { step, per_epoch, epochs } = pace;
+        let Pace { step, per_epoch, epochs, rows } = pace;
         let all = (per_epoch as f64 * epochs as f64).max(1.0);
         let wave = |from: f64, to: f64, share: f64| to + (from - to) / 2.0 * (1.0 + (PI * share).cos());
         let factor = match self {
@@ -59,6 +73,10 @@ impl Schedule {
             Self::Step { every, factor } => {
                 let times = step / per_epoch.max(1) / every.max(1);
                 factor.powi(times.min(i32::MAX as u64) as i32)
+            }
+            Self::Inverse { power } => {
+                let seen = (step / per_epoch.max(1)) as f64 * rows as f64;
+                (seen + 1.0).powf(-power)
             }
             Self::Cosine => wave(1.0, 0.0, step as f64 / all),
             Self::OneCycle => {
@@ -123,7 +141,9 @@ mod tests {
     use super::*;
 
     fn factors(schedule: Schedule, warm_up: f64) -> Vec<f64> {
-        (0..10).map(|step| schedule.factor(Pace { step, per_epoch: 2, epochs: 5 }, warm_up)).collect()
+        (0..10)
+            .map(|step| schedule.factor(Pace { step, per_epoch: 2, epochs: 5, rows: 8 }, warm_up))
+            .collect()
     }
 
     /// The numbers of PyTorch's `OneCycleLR(max_lr=1, total_steps=10)` and `CosineAnnealingLR(T_max=10)`.
@@ -157,6 +177,11 @@ mod tests {
         let steps = factors(Schedule::Step { every: 2, factor: 0.5 }, 0.0);
         assert_eq!(steps, [1.0, 1.0, 1.0, 1.0, 0.5, 0.5, 0.5, 0.5, 0.25, 0.25]);
         assert_eq!(factors(Schedule::Constant, 2.0)[..5], [0.25, 0.5, 0.75, 1.0, 1.0]);
+        // As scikit-learn's `SGDOptimizer.iteration_ends` has it, of 8 rows an epoch.
+        let inverse = factors(Schedule::Inverse { power: 0.5 }, 0.0);
+        assert_eq!(inverse[..2], [1.0, 1.0]);
+        assert!((inverse[2] - 1.0 / 3.0).abs() < 1e-15 && (inverse[9] - 1.0 / 33f64.sqrt()).abs() < 1e-15);
+        assert!(Schedule::Inverse { power: -1.0 }.check().is_err());
     }
 
     #[test]

@@ -15,6 +15,9 @@ pub struct Training {
     pub epochs: u64,
     /// Rows of a batch; the last one of an epoch may have fewer.
     pub batch: usize,
+    /// Whether each epoch takes the rows in an order that is drawn for it; else all take them as they are.
+    #[serde(default = "yes", skip_serializing_if = "is_true")]
+    pub shuffle: bool,
     /// Batches whose gradients are added up before a step (their mean, as one batch of all their rows has it).
     #[serde(default = "one")]
     pub accumulate: usize,
@@ -45,11 +48,21 @@ fn one() -> usize {
     1
 }
 
+fn yes() -> bool {
+    true
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes references")]
+fn is_true(shuffle: &bool) -> bool {
+    *shuffle
+}
+
 impl Default for Training {
     fn default() -> Self {
         Self {
             epochs: 50,
             batch: 128,
+            shuffle: true,
             accumulate: 1,
             optimiser: Optimiser::ADAM,
             learning_rate: 1e-3,
@@ -136,10 +149,13 @@ impl Training {
                 break;
             }
             let purpose = Philox::purpose("network order").wrapping_add(epoch);
-            let order = Philox::new(context.seed, purpose).permutation(rows);
+            let order = match self.shuffle {
+                true => Philox::new(context.seed, purpose).permutation(rows),
+                false => (0..rows).collect(),
+            };
             let (mut sum, mut failure) = (0.0, None);
             for batch in order[..used].chunks(of_step) {
-                let pace = Pace { step: trainer.steps(), per_epoch, epochs: self.epochs };
+                let pace = Pace { step: trainer.steps(), per_epoch, epochs: self.epochs, rows: used as u64 };
                 let rate = self.learning_rate * self.schedule.factor(pace, self.warm_up) * watch.factor;
                 match trainer.step_in_pieces(data, batch, rate) {
                     Ok(loss) => sum += loss * batch.len() as f64,

@@ -243,7 +243,7 @@ impl<T: Float> Trainer<T> {
     }
 
     /// What a row counts.
-    fn weight(&self, data: &Rows<'_, T>, row: usize) -> f64 {
+    pub(crate) fn weight(&self, data: &Rows<'_, T>, row: usize) -> f64 {
         let of_row = data.weights.map_or(1.0, |weights| weights[row].to_f64());
         match (&self.settings.class_weights, data.targets) {
             // A label out of range is refused where its piece is.

@@ -98,7 +98,7 @@ fn several_numbers_come_back_from_their_bytes_and_one_is_stored_as_ever() {
     for family in FAMILIES {
         if !family.several {
             let message = told(family, &["y", "w"], "auto");
-            let all = ["\"w\"", "besides \"y\"", family.name, "forest, extra-trees learn several"];
+            let all = ["\"w\"", "besides \"y\"", family.name, "forest, extra-trees, network learn several"];
             assert!(all.iter().all(|part| message.contains(part)), "{message}");
             continue;
         }

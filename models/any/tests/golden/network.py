@@ -43,6 +43,13 @@ def table(seed, names):
     return columns, score + random.normal(0, 0.2, ROWS)
 
 
+def targets(kind, y):
+    """Target columns by name."""
+    if kind == "several":
+        return {"y": target("number", y), "z": 0.01 * np.cos(y) - 3.0}
+    return {"y": target(kind, y)}
+
+
 def target(kind, y):
     if kind == "two":
         return np.where(y > 0.4, "yes", "no")
@@ -60,6 +67,8 @@ CASES = [
     ("embedded", ALL, "three", ["hidden=8", "embedding=6"]),
     ("pixels", list("abcdefghijkl"), "two", ["image=2x3x2", "layers=conv4x3,norm,avgpool2s1p1,conv3x1,pool2s1,dropout0.1,6"]),
     ("categories", ["job", "many"], "number", ["hidden=none"]),
+    ("several", ["u", "job", "w"], "several", ["hidden=7", "activation=identity"]),
+    ("double", ["u", "v"], "two", ["hidden=6", "precision=double"]),
 ]
 
 
@@ -85,11 +94,12 @@ def write(folder, binary, place, case):
     model = folder / f"{name}.safetensors"
     with tempfile.TemporaryDirectory() as aside:
         path = pathlib.Path(aside) / "t.csv"
-        lines = [",".join([*names, "y"])]
-        lines += [",".join([*row, str(y)]) for *row, y in zip(*columns.values(), target(kind, y))]
+        goals = targets(kind, y)
+        lines = [",".join([*names, *goals])]
+        lines += [",".join(map(str, row)) for row in zip(*columns.values(), *goals.values())]
         path.write_text("\n".join(lines) + "\n")
         sets = [f"--set={setting}" for setting in ["epochs=6", "batch_size=16", "learning_rate=0.01", *settings]]
-        run(binary, "train", "--model", "network", "--data", path, "--target", "y", "--out", model, "-q", *sets)
+        run(binary, "train", "--model", "network", "--data", path, "--target", ",".join(goals), "--out", model, "-q", *sets)
     file = folder / f"{name}.onnx"
     told = run(binary, "export", "--model", model, "--to", "onnx", "--out", file)
     # Where the file was written is nobody's business.

@@ -10,7 +10,8 @@ use super::by_rows::{inner, products};
 use super::loss::{Loss, Losses};
 use super::problem::{GoOn, Problem, Solved, interrupted};
 use crate::elastic_net::penalty::Penalty;
-use crate::solver::{Outcome, residual, rounding, sufficient};
+use crate::optimality::residual;
+use tilewise_base::solver::{Outcome, rounding, sufficient};
 use tilewise_base::{Error, Result, SparseRef};
 use tilewise_kernels::{Float, sum};
 

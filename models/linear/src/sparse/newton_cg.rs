@@ -9,7 +9,7 @@
 use super::by_rows::ByRows;
 use super::loss::Loss;
 use super::problem::{GoOn, Problem, Solved, interrupted};
-use crate::solver::{Outcome, rounding, sufficient};
+use tilewise_base::solver::{Outcome, rounding, sufficient};
 use tilewise_base::{Error, Result};
 use tilewise_kernels::{Float, axpy, dot, sum};
 

@@ -1,7 +1,7 @@
 //! What the solvers of sparse problems share: the objective, per unit of weight, and how an answer is told.
 
 use super::loss::{Answers, Loss};
-use crate::solver::Outcome;
+use tilewise_base::solver::Outcome;
 
 /// Sum of share_i loss_i(x_i b + a + offset_i) + l1 |b|_1 + l2 |b|^2 / 2.
 pub(crate) struct Problem<'a> {

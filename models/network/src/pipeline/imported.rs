@@ -1,7 +1,7 @@
 //! Models from files of ONNX: networks that get their rows as they are.
 
-use super::{Engine, Parameters, Pipeline, Scale};
-use crate::{Function, Imported, Initialiser, Network, Predictor, Training};
+use super::{Engine, Parameters, Pipeline, Precision, Scale};
+use crate::{Function, Imported, Initialiser, Network, Training};
 use tilewise_base::encoder::Encoder;
 use tilewise_base::{Error, FitReport, Result, Task};
 
@@ -62,13 +62,15 @@ impl Pipeline {
             huber: None,
             validation: 0.0,
             training: Training::default(),
+            full_batch: None,
+            precision: Precision::Single,
         };
         Ok(Self {
             parameters,
             encoder: Encoder::plain((0..inputs).map(|i| format!("x{i}")), false)?,
             whole: true,
-            engine: Engine::Floats(Predictor::new(network)?),
-            scale: Scale { mean: 0.0, deviation: 1.0 },
+            engine: Engine::of(&network, Precision::Single)?,
+            scales: vec![Scale::NONE; outputs],
             target: String::new(),
             task,
             seed: 0,

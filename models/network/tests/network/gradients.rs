@@ -97,6 +97,11 @@ fn layer(kind: usize, width: usize) -> Vec<Layer> {
         5 => vec![Layer::Dense { outputs: width, bias: false }, Layer::batch_norm()],
         6 => vec![Layer::Dropout { rate: 0.3 }, Layer::dense(width)],
         7 => vec![Layer::activate(Function::Silu), Layer::dense(width), Layer::activate(Function::Gelu)],
+        10 => vec![
+            Layer::activate(Function::Identity),
+            Layer::dense(width),
+            Layer::activate(Function::Identity),
+        ],
         _ => vec![Layer::dense(width), Layer::activate(KINKED[kind % 2])],
     }
 }
@@ -123,7 +128,7 @@ proptest! {
 #[test]
 fn every_layer_and_every_loss() {
     for loss in LOSSES {
-        for kind in 0..10 {
+        for kind in 0..11 {
             let mut layers = vec![Layer::dense(5)];
             layers.extend(layer(kind, 5));
             layers.push(Layer::Residual { layers: vec![Layer::Residual { layers: layer(kind, 5) }] });

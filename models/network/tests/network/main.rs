@@ -1,6 +1,7 @@
 //! Gradients against central differences, optimisers against PyTorch, bits over threads, files of ONNX, products of bytes, bad input.
 
 mod embedding;
+mod full_batch;
 mod going_on;
 mod golden_numbers;
 mod gradients;
@@ -10,5 +11,6 @@ mod networks;
 mod onnx;
 mod promises;
 mod quantised;
+mod tables;
 mod text;
 mod twin;

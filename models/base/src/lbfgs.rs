@@ -3,9 +3,9 @@
 //! all rounding, the slope alone decides (the approximate Wolfe condition of Hager and Zhang 2005), so that gradients
 //! of 1e-10 can be reached.
 
+use crate::Result;
 use crate::solver::{Accepted, Evaluation, Outcome, Solver, rounding, sufficient};
 use std::collections::VecDeque;
-use tilewise_base::Result;
 use tilewise_kernels::{axpy, dot};
 
 /// Pairs remembered.
@@ -24,7 +24,25 @@ struct Pair {
     inverse: f64,
 }
 
-pub(crate) struct Lbfgs {
+/// A search for the minimum of a smooth function. Time and memory of a round are O(n) for n unknowns, 20 numbers of memory for each.
+///
+/// ```
+/// use tilewise_base::Lbfgs;
+/// use tilewise_base::solver::{Evaluation, Solver};
+/// // (x - 3)^2, from 0.
+/// let mut search = Lbfgs::new(vec![0.0], 1e-9, 100);
+/// loop {
+///     let slope = 2.0 * (search.point()[0] - 3.0);
+///     let (value, norm) = (slope * slope / 4.0, slope.abs());
+///     let e = Evaluation { value, gradient: vec![slope], hessian: Vec::new(), norm, optimality: norm };
+///     if search.advance(e)?.is_some() {
+///         break;
+///     }
+/// }
+/// assert!((search.accepted().unwrap().point[0] - 3.0).abs() < 1e-9);
+/// # Ok::<(), tilewise_base::Error>(())
+/// ```
+pub struct Lbfgs {
     trial: Vec<f64>,
     direction: Vec<f64>,
     slope: f64,
@@ -37,10 +55,12 @@ pub(crate) struct Lbfgs {
     tolerance: f64,
     rounds: u64,
     max_rounds: u64,
+    steps: u64,
 }
 
 impl Lbfgs {
-    pub(crate) fn new(start: Vec<f64>, tolerance: f64, max_rounds: u64) -> Self {
+    /// From `start`, until the norm of an evaluation is at most `tolerance`, or after `max_rounds` evaluations.
+    pub fn new(start: Vec<f64>, tolerance: f64, max_rounds: u64) -> Self {
         Self {
             direction: Vec::new(),
             trial: start,
@@ -53,7 +73,13 @@ impl Lbfgs {
             tolerance,
             rounds: 0,
             max_rounds,
+            steps: 0,
         }
+    }
+
+    /// Steps that were taken: evaluations without those along a direction that were not good enough, and without the first.
+    pub fn steps(&self) -> u64 {
+        self.steps
     }
 
     /// The two-loop recursion: direction = -H gradient.
@@ -158,6 +184,7 @@ impl Solver for Lbfgs {
                 self.go();
                 return Ok(None);
             }
+            self.steps += 1;
             let step: Vec<f64> = self.trial.iter().zip(&base.point).map(|(a, b)| a - b).collect();
             let change: Vec<f64> = e.gradient.iter().zip(&base.gradient).map(|(a, b)| a - b).collect();
             let curvature = dot(&step, &change)?;
