@@ -29,8 +29,7 @@ check:
 test:
 	TILEWISE_BUILT=1 $(CARGO) test --workspace
 	$(CARGO) test -p tilewise-kernels --all-features --test foreign
-	$(MAKE) test-python
-	$(MAKE) test-spark
+	scripts/test-python-and-spark
 
 # After the tests of the workspace, of which the module shares the built dependencies.
 test-python:
