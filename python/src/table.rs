@@ -1,5 +1,5 @@
 //! Columns from Python as a `Dataset`. One whose numbers follow each other in memory is read where it lies, and so are the rows of an
-//! array in C order, of which fits that read columns make a copy.
+//! array in C order, of which fits that read columns make a copy. Of an array that lies otherwise rows are copied first.
 
 use crate::failure::exception;
 use crate::ffi::lent;

@@ -115,11 +115,10 @@ def _network(params: dict[str, Any], classifies: bool) -> dict[str, Any]:
         found["loss"] = "squared_error" if params["huber"] is None else f"huber:{_short(params['huber'])}"
     if at_once:
         name, solver = "lbfgs", "lbfgs"
-        found |= {"max_fun": at_once["evaluations"], "tol": at_once["tolerance"]}
+        decay = at_once["weight_decay"]
+        found |= {"max_fun": at_once["evaluations"], "tol": at_once["tolerance"], "max_iter": at_once["steps"]}
     elif "beta1" in optimiser:
-        found |= {"beta_1": optimiser["beta1"], "beta_2": optimiser["beta2"]}
-        usual = 1e-6 if name == "lamb" else 1e-8
-        found["epsilon"] = 1e-8 if optimiser["epsilon"] == usual else optimiser["epsilon"]
+        found |= {"beta_1": optimiser["beta1"], "beta_2": optimiser["beta2"], "epsilon": optimiser["epsilon"]}
     return {
         "tol": training["tolerance"],
         "shuffle": training.get("shuffle", True),

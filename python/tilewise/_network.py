@@ -22,8 +22,6 @@ DECOUPLED = ("adamw", "lamb")
 _BATCH = 200
 #: Rows up to which `precision="auto"` is double: fits of so few take no time worth saving.
 _FEW = 1000
-#: The default of `epsilon`.
-_EPSILON = 1e-8
 
 
 def _widths(sizes: int | Sequence[int]) -> str:
@@ -129,16 +127,14 @@ class _MLP(TilewiseEstimator):
         settings = super()._settings(rows, weight)
         if self.solver == "sgd" and self.nesterovs_momentum:
             settings["optimiser"] = "nesterov"
-        if self.epsilon != _EPSILON:
-            # Else that of each solver: it is larger for lamb.
-            settings["epsilon"] = self.epsilon
+        settings["epsilon"] = self.epsilon
         at_once = self.solver == "lbfgs"
         share = self.validation_fraction if self.early_stopping and not at_once else 0.0
         if self.early_stopping and not at_once and not 0.0 < share < 1.0:
             raise ValueError(f"validation_fraction must be above 0 and below 1, got {share}")
         settings["validation_fraction"] = share
         settings["dropout"] = self.dropout
-        if settings["precision"] == "auto":
+        if self.precision == "auto":
             settings["precision"] = "double" if rows <= _FEW else "single"
         left = rows - max(1, math.floor(rows * share + 0.5)) if share else rows
         batch = rows if at_once else _BATCH if self.batch_size == "auto" else self.batch_size
@@ -284,7 +280,7 @@ class MLPRegressor(Regressing, RegressorMixin, _MLP):
     def _settings(self, rows: int, weight: float) -> dict[str, Any]:
         settings = super()._settings(rows, weight)
         name, _, delta = self.loss.partition(":") if isinstance(self.loss, str) else ("", "", "")
-        if name == "huber" and delta:
+        if name == "huber" and delta and delta != "inf":
             settings["huber"] = delta
         elif self.loss != "squared_error":
             raise ValueError(

@@ -321,6 +321,10 @@ fn parameters(settings: &Settings) -> Result<Parameters> {
     };
     let weight_decay = finite(&WEIGHT_DECAY)?;
     let at_once = settings.get::<String>(&OPTIMISER)? == "lbfgs";
+    if at_once && let Some(setting) = [CLIP, ACCUMULATE, WARM_UP].iter().find(|s| settings.changes(s)) {
+        let value = settings.get::<String>(setting)?;
+        return Err(Error::parameter(setting.key, value, "lbfgs takes all rows at once, and has none"));
+    }
     let full_batch = FullBatch {
         steps: epochs,
         evaluations: whole(&EVALUATIONS)?,

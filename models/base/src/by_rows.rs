@@ -17,7 +17,7 @@ pub enum Numbers {
     F64(Array<f64>),
 }
 
-/// Numbers of so many columns, one row after another. Clones share what is known of them, and arrays that are shared.
+/// Numbers of so many columns, one row after another. Clones share them.
 #[derive(Clone, Debug)]
 pub struct ByRows {
     numbers: Numbers,
@@ -77,6 +77,11 @@ impl ByRows {
         if width == 0 || !len.is_multiple_of(width) {
             return Err(Error::Fit(format!("{len} numbers are no rows of {width}")));
         }
+        // Clones of what is shared cost nothing.
+        let numbers = match numbers {
+            Numbers::F32(x) => Numbers::F32(Array::shared(x)),
+            Numbers::F64(x) => Numbers::F64(Array::shared(x)),
+        };
         Ok(Self { numbers, width, unusual: OnceLock::new() })
     }
 

@@ -385,7 +385,7 @@ impl Encoder {
 
     /// The inputs as rows of numbers, where a table has them so.
     fn rows_of<'a>(&self, dataset: &'a Dataset) -> Option<&'a ByRows> {
-        let numbers = self.steps.iter().all(|step| matches!(step, Step::Number { .. }));
+        let numbers = self.inputs.iter().all(|field| field.kind == Kind::Numeric);
         let rows = dataset.rows_of(self.inputs.iter().map(|field| &field.name))?;
         // Where one is missing and must not be, the way by columns says which.
         (numbers && (self.impute || !rows.unusual().missing)).then_some(rows)

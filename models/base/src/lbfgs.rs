@@ -166,16 +166,16 @@ impl Solver for Lbfgs {
                 || self.judge(&base, &e)?;
             if !taken {
                 self.trials += 1;
-                let norm = base.norm;
+                let (norm, value) = (base.norm, base.value);
                 let hopeless = self.trials > TRIALS;
                 self.accepted = Some(base);
-                if hopeless && !self.pairs.is_empty() && -self.slope > rounding(e.value) {
+                if hopeless && !self.pairs.is_empty() && -self.slope > rounding(value) {
                     // The memory misleads: start afresh with the gradient.
                     self.pairs.clear();
                     let gradient = self.accepted.as_ref().map(|b| b.gradient.clone()).unwrap_or_default();
                     self.aim(&gradient)?;
                 } else if hopeless {
-                    let tiny = -self.slope <= rounding(e.value);
+                    let tiny = -self.slope <= rounding(value);
                     return Ok(Some(if tiny { Outcome::precision(norm) } else { Outcome::stuck(norm) }));
                 }
                 if out_of_rounds {

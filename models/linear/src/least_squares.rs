@@ -16,6 +16,7 @@
 //!    1996, section 6.6.5); otherwise one-sided Jacobi rotations give the minimum-norm solution with the same cutoff, as NumPy's `lstsq`. Fewer rows than columns, if
 //!    independent, are solved by the Cholesky factor of their own inner products instead.
 
+use crate::block::leaf_rows;
 use crate::categories::Categories;
 use crate::cholesky::Cholesky;
 use crate::moments::{Moments, Second};
@@ -440,8 +441,9 @@ pub(crate) fn triangle<T: Element>(
     /// 4.0 to 4.5 ms with it and 4.9 with 1 MiB.
     const LEAF: usize = 128 * 1024;
     let p = chunk.x.cols();
-    // Sixteen times as many rows as columns: merging two leaves then costs an eighth of reducing one.
-    let leaf = (LEAF / (size_of::<f64>() * (p + 2))).max(16 * p);
+    // Sixteen times as many rows as columns: merging two leaves then costs an eighth of reducing one. From some thirty columns on leaves are
+    // larger than that, and of very many four times as many rows are enough to have several.
+    let leaf = (LEAF / (size_of::<f64>() * (p + 2))).max(16 * p).min(leaf_rows(p, 4 * p));
     let map = |range: Range<usize>| {
         let mut data = Vec::with_capacity(range.len() * (p + 2));
         for i in range {

@@ -155,7 +155,10 @@ impl Objective {
         }
         axpy(self.decay, point, &mut gradient)?;
         let penalty = 0.5 * self.decay * point.iter().map(|w| w * w).sum::<f64>();
-        let norm = gradient.iter().fold(0.0, |norm: f64, slope| norm.max(slope.abs()));
+        // A slope that is no number makes a norm that is none: nothing has converged there.
+        let largest =
+            |norm: f64, slope: &f64| if norm.is_nan() || norm >= slope.abs() { norm } else { slope.abs() };
+        let norm = gradient.iter().fold(0.0, largest);
         let value = loss + penalty;
         Ok((Evaluation { value, gradient, hessian: Vec::new(), norm, optimality: norm }, loss))
     }

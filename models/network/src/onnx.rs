@@ -206,13 +206,16 @@ impl Pipeline {
     /// weights are of 64 bits, which are rounded. O(weights).
     ///
     /// # Errors
-    /// When the weights take more than the 2 GiB that a file of ONNX holds, or are of 8 bits.
+    /// When the weights take more than the 2 GiB that a file of ONNX holds, are of 8 bits, or one of 64 is too large for 32.
     pub fn to_onnx(&self) -> Result<Exported> {
         const CELLS: &str = "cells";
         let Some(network) = self.rounded() else {
             let what = "its weights are of 8 bits, of which no file of ONNX is written; export the model that was quantised";
             return Err(Error::Fit(what.into()));
         };
+        if network.all().any(|(_, numbers)| numbers.iter().any(|x| !x.is_finite())) {
+            return Err(Error::Fit("a weight of 64 bits is too large for the 32 of a file of ONNX".into()));
+        }
         let mut graph = Graph { name: "network".into(), ..Graph::default() };
         let encoded = self.encoder().onnx(&mut graph, CELLS);
         let answers = network.nodes(&mut graph, &encoded)?;

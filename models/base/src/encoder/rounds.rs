@@ -209,6 +209,8 @@ impl Rounds for EncoderTrainer {
                 Answer::Look(vec![found; inputs.len()])
             }
             Ask::Look { inputs, impute, moments } => {
+                // Once, before threads that each need one would make them all.
+                dataset.columns();
                 let look = |name: &String| {
                     let column = dataset.column(name)?;
                     Ok(match column.kind() {

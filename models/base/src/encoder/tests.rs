@@ -223,3 +223,17 @@ fn moments_are_those_of_the_definition() {
     );
     assert_eq!(seen as usize, there().count());
 }
+
+/// As by columns: a number that stands for a boolean is 0 or 1.
+#[test]
+fn rows_of_numbers_are_checked_as_columns_are() {
+    let strict = Options { impute: false, standardise: false, numbered: None };
+    let flags = table(vec![("b", Column::Boolean(vec![Some(true), Some(false)].into()))]);
+    let encoder = Encoder::fit(&flags, &names(&flags), None, strict).unwrap();
+    let rows = |cells: Vec<f64>| {
+        Dataset::by_rows(vec!["b".into()], ByRows::new(Numbers::F64(cells.into()), 1).unwrap(), vec![])
+            .unwrap()
+    };
+    assert_eq!(encoder.encode(&rows(vec![0.0, 1.0])).unwrap(), [0.0, 1.0]);
+    assert!(encoder.encode(&rows(vec![0.0, 7.0])).unwrap_err().to_string().contains("7 is not a boolean"));
+}
