@@ -80,7 +80,7 @@ def test_predictions_copy_no_array_in_c_order(table, kind):
 
 
 @pytest.mark.parametrize("kind", [np.float32, np.float64])
-def test_fits_read_columns_that_lie_together_where_they_are(table, kind):
+def test_fits_read_arrays_where_they_lie(table, kind):
     X, y = table
     columns = np.asfortranarray(X.astype(kind))
     rows = np.ascontiguousarray(columns)
@@ -95,9 +95,14 @@ def test_fits_read_columns_that_lie_together_where_they_are(table, kind):
         assert in_place < most, in_place / X.nbytes
         in_frame = taken(lambda: model.fit(frame, y))
         assert in_frame < most, in_frame / X.nbytes
-        # An array by rows is copied once, as columns.
-        copied = usually_taken(lambda: model.fit(rows, y)) - in_place
-        assert 0.8 * rows.nbytes < copied < 1.2 * rows.nbytes, copied / rows.nbytes
+        by_rows = usually_taken(lambda: model.fit(rows, y))
+        if model is boosting:
+            # It is copied once, as columns.
+            copied = by_rows - in_place
+            assert 0.8 * rows.nbytes < copied < 1.2 * rows.nbytes, copied / rows.nbytes
+        else:
+            # Rows of doubles are a design matrix where they lie.
+            assert by_rows < (0.15 if kind is np.float64 else 1.15) * X.nbytes, by_rows / X.nbytes
 
 
 def test_layouts_give_the_same_model(table):
