@@ -49,7 +49,7 @@ fn share<T: Float>(places: &Places) -> T {
 }
 
 /// The first pixel that a place sees is copied, others are joined to it, row by row. The loop over all of an image is compiled as one:
-/// of 16 channels a call for each pixel took a sixth of the time of a network of images.
+/// of 16 and 32 channels a call for each pixel was 15 % of a profile of a network's answers.
 fn pool<T: Float>(places: &Places, x: &[T], y: &mut [T], join: impl Fn(T, T) -> T + Sync) {
     let (Image { size: [_, width], channels: c }, out) = (places.input, places.output);
     let len = places.input.len();
