@@ -4,86 +4,114 @@
 
 use serde::{Deserialize, Serialize};
 use tilewise_base::Result;
-use tilewise_kernels::{MatMut, MatRef, axpy, gemm};
+use tilewise_kernels::{MatMut, MatRef, axpy, gemm, gemv, norm2, scale};
 
 /// Columns reflected together.
 const PANEL: usize = 32;
 
-/// Replaces the row-major `rows x cols` matrix by its triangle: entries below the diagonal become zero.
-pub(crate) fn triangle(a: &mut [f64], rows: usize, cols: usize) -> Result<()> {
+/// Rows that are copied for column after column: of 32 columns they stay in the first-level cache.
+const BLOCK: usize = 64;
+
+/// The triangle of the row-major `rows x cols` matrix, row-major too: as many rows as the smaller of both, with zeros below the diagonal.
+/// 2 rows cols^2 operations, where rows are many. Of 16,000 x 15 rows columns, which lie together here, took half the time of rows.
+pub(crate) fn triangle(a: &[f64], rows: usize, cols: usize) -> Result<Vec<f64>> {
+    if a.is_empty() {
+        return Ok(Vec::new());
+    }
     let steps = rows.min(cols);
+    // A column each.
+    let mut columns = vec![0.0; rows * cols];
+    for (block, at) in a.chunks(BLOCK * cols).zip((0..).step_by(BLOCK)) {
+        for (j, column) in columns.chunks_exact_mut(rows).enumerate() {
+            column[at..].iter_mut().zip(block.chunks_exact(cols)).for_each(|(x, row)| *x = row[j]);
+        }
+    }
     for first in (0..steps).step_by(PANEL) {
         let width = PANEL.min(steps - first);
-        let height = rows - first;
-        // The reflections v_k = (0 .. 0, 1, ...) of this panel, a row each, so that products run along memory.
-        let mut reflections = vec![0.0; width * height];
-        let mut t = vec![0.0; width * width];
-        let mut panel: Vec<f64> = (0..width)
-            .flat_map(|j| (first..rows).map(move |i| (i, first + j)))
-            .map(|(i, j)| a[i * cols + j])
-            .collect();
-        for k in 0..width {
-            let (done, v) = reflections.split_at_mut(k * height);
-            let v = &mut v[..height];
-            v[k..].copy_from_slice(&panel[k * height + k..(k + 1) * height]);
-            let tau = reflect(&mut v[k..], &mut panel[k * height + k..(k + 1) * height]);
-            for column in panel[(k + 1) * height..].chunks_exact_mut(height) {
-                let product: f64 = dot(&v[k..], &column[k..]);
-                axpy(-tau * product, &v[k..], &mut column[k..])?;
-            }
-            // T grows by the column -tau T V^T v, tau.
-            let products: Vec<f64> = done.chunks_exact(height).map(|u| dot(&u[k..], &v[k..])).collect();
-            for i in 0..k {
-                t[i * width + k] = -tau * dot(&t[i * width..][..k], &products);
-            }
-            t[k * width + k] = tau;
+        let (panel, right) = columns[first * rows..].split_at_mut(width * rows);
+        let taus = reflect_panel(panel, first, rows)?;
+        if !right.is_empty() {
+            trailing(panel, &taus, right, first, rows)?;
         }
-        for (j, column) in panel.chunks_exact(height).enumerate() {
-            for (i, x) in column.iter().enumerate() {
-                a[(first + i) * cols + first + j] = if i <= j { *x } else { 0.0 };
-            }
-        }
-        trailing(a, cols, first, width, &reflections, &t)?;
     }
-    Ok(())
+    let mut triangle = vec![0.0; steps * cols];
+    for (j, column) in columns.chunks_exact(rows).enumerate() {
+        for (i, x) in column.iter().enumerate().take(steps.min(j + 1)) {
+            triangle[i * cols + j] = *x;
+        }
+    }
+    Ok(triangle)
 }
 
-/// The reflection I - tau v v^T that maps `x` to a multiple of the first axis; `x` becomes that multiple, and `v`
-/// (which enters equal to `x`) gets leading entry 1.
-fn reflect(v: &mut [f64], x: &mut [f64]) -> f64 {
-    // Scaled against overflow and underflow.
-    let largest = x.iter().fold(0.0f64, |m, x| m.max(x.abs()));
-    if largest == 0.0 {
-        v[0] = 1.0;
-        return 0.0;
+/// Reflects the columns of a panel, from entry `first` on, to a triangle. Below its diagonal stay the vectors v of the reflections
+/// I - tau v v^T, whose leading entries are ones that are not kept; the taus are returned.
+fn reflect_panel(panel: &mut [f64], first: usize, rows: usize) -> Result<Vec<f64>> {
+    let width = panel.len() / rows;
+    let mut taus = Vec::with_capacity(width);
+    let mut products = vec![0.0; width];
+    for k in 0..width {
+        let top = first + k;
+        let (done, right) = panel.split_at_mut((k + 1) * rows);
+        let v = &mut done[k * rows + top..];
+        let (image, tau) = reflection(v);
+        if tau != 0.0 && k + 1 < width {
+            let (height, products) = (rows - top, &mut products[k + 1..]);
+            let others = MatRef::with_strides(right, top, width - k - 1, height, rows as isize, 1)?;
+            gemv(1.0, others, v, 0.0, products)?;
+            for (column, product) in right.chunks_exact_mut(rows).zip(products) {
+                axpy(-tau * *product, v, &mut column[top..])?;
+            }
+        }
+        v[0] = image;
+        taus.push(tau);
     }
-    let norm = largest * x.iter().map(|x| (x / largest) * (x / largest)).sum::<f64>().sqrt();
+    Ok(taus)
+}
+
+/// Makes `x` the vector v, with leading entry 1, of the reflection I - tau v v^T that maps it to a multiple of the first axis; that
+/// multiple, and tau.
+fn reflection(x: &mut [f64]) -> (f64, f64) {
+    let norm = norm2(x);
+    if norm == 0.0 {
+        return (0.0, 0.0);
+    }
     let image = if x[0] > 0.0 { -norm } else { norm };
     let leading = x[0] - image;
-    x[0] = image;
-    x[1..].fill(0.0);
-    v[1..].iter_mut().for_each(|v| *v /= leading);
-    v[0] = 1.0;
-    -leading / image
+    if leading.is_normal() && (1.0 / leading).is_normal() {
+        scale(1.0 / leading, x);
+    } else {
+        x.iter_mut().for_each(|x| *x /= leading);
+    }
+    x[0] = 1.0;
+    (image, -leading / image)
 }
 
-/// Applies the panel's reflections to the columns right of it: A <- A - V T^T V^T A.
-fn trailing(a: &mut [f64], cols: usize, first: usize, width: usize, v: &[f64], t: &[f64]) -> Result<()> {
-    let right = cols - first - width;
-    let height = v.len() / width;
-    if right == 0 {
-        return Ok(());
+/// Applies the panel's reflections to the columns right of it, each of which is a row here: A <- A - A V T V^T.
+fn trailing(panel: &[f64], taus: &[f64], right: &mut [f64], first: usize, rows: usize) -> Result<()> {
+    let (width, height, count) = (taus.len(), rows - first, right.len() / rows);
+    let mut v = vec![0.0; width * height];
+    for (k, (v, column)) in v.chunks_exact_mut(height).zip(panel.chunks_exact(rows)).enumerate() {
+        v[k] = 1.0;
+        v[k + 1..].copy_from_slice(&column[first + k + 1..]);
     }
-    let (stride, start) = (cols as isize, first * cols + first + width);
-    let v = MatRef::new(v, width, height)?;
-    let t = MatRef::new(t, width, width)?;
-    let (mut products, mut mixed) = (vec![0.0; width * right], vec![0.0; width * right]);
-    let block = MatRef::with_strides(a, start, height, right, stride, 1)?;
-    gemm(1.0, v, block, 0.0, MatMut::new(&mut products, width, right)?)?;
-    let products = MatRef::new(&products, width, right)?;
-    gemm(1.0, t.transpose(), products, 0.0, MatMut::new(&mut mixed, width, right)?)?;
-    let block = MatMut::with_strides(a, start, height, right, stride, 1)?;
-    Ok(gemm(-1.0, v.transpose(), MatRef::new(&mixed, width, right)?, 1.0, block)?)
+    let v = MatRef::new(&v, width, height)?;
+    // T grows by the column -tau T V^T v, tau.
+    let mut inner = vec![0.0; width * width];
+    gemm(1.0, v, v.transpose(), 0.0, MatMut::new(&mut inner, width, width)?)?;
+    let mut t = vec![0.0; width * width];
+    for (k, tau) in taus.iter().enumerate() {
+        for i in 0..k {
+            t[i * width + k] = -tau * dot(&t[i * width..][..k], &inner[k * width..][..k]);
+        }
+        t[k * width + k] = *tau;
+    }
+    let (mut products, mut mixed) = (vec![0.0; count * width], vec![0.0; count * width]);
+    let block = MatRef::with_strides(right, first, count, height, rows as isize, 1)?;
+    gemm(1.0, block, v.transpose(), 0.0, MatMut::new(&mut products, count, width)?)?;
+    let products = MatRef::new(&products, count, width)?;
+    gemm(1.0, products, MatRef::new(&t, width, width)?, 0.0, MatMut::new(&mut mixed, count, width)?)?;
+    let block = MatMut::with_strides(right, first, count, height, rows as isize, 1)?;
+    Ok(gemm(-1.0, MatRef::new(&mixed, count, width)?, v, 1.0, block)?)
 }
 
 fn dot(x: &[f64], y: &[f64]) -> f64 {
@@ -108,9 +136,7 @@ impl Stack {
 
     /// The triangle of the rows held, also where they are too few to have been replaced by it.
     pub(crate) fn triangular(&self) -> Result<Self> {
-        let mut stack = self.clone();
-        triangle(&mut stack.data, self.rows(), self.cols)?;
-        Ok(stack)
+        Ok(Self { cols: self.cols, data: triangle(&self.data, self.rows(), self.cols)? })
     }
 
     /// Number of rows held.
@@ -128,8 +154,7 @@ impl Stack {
     fn compress(&mut self) -> Result<()> {
         let rows = self.rows();
         if rows > self.cols {
-            triangle(&mut self.data, rows, self.cols)?;
-            self.data.truncate(self.cols * self.cols);
+            self.data = triangle(&self.data, rows, self.cols)?;
         }
         Ok(())
     }
@@ -194,8 +219,8 @@ mod tests {
         for (rows, cols) in [(1, 1), (5, 3), (3, 5), (64, 32), (100, 65), (70, 70)] {
             let random = Philox::new(3, 0);
             let a: Vec<f64> = (0..rows * cols).map(|i| random.normal(i as u64)).collect();
-            let mut r = a.clone();
-            triangle(&mut r, rows, cols).unwrap();
+            let r = triangle(&a, rows, cols).unwrap();
+            assert_eq!(r.len(), rows.min(cols) * cols);
             let gram = |a: &[f64], i: usize, j: usize| a.chunks(cols).map(|row| row[i] * row[j]).sum::<f64>();
             for i in 0..cols {
                 assert!(r.chunks(cols).skip(i + 1).all(|row| row[i] == 0.0));
