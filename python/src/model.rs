@@ -7,8 +7,8 @@ use numpy::{PyArray1, PyArray2, PyArrayMethods, PyUntypedArrayMethods};
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict};
+use std::any::Any;
 use std::path::PathBuf;
-use std::sync::OnceLock;
 use tilewise_base::{Dataset, Error, ModelFile, Outline, Result, Task, replace};
 use tilewise_gbdt::BoostedModel;
 use tilewise_kernels::{MatMut, MatRef};
@@ -22,26 +22,17 @@ pub(crate) enum Rows<'py> {
     Table(PyRefMut<'py, Table>),
 }
 
-/// What is asked beyond the trait of models: the model by its family.
-enum Inside {
-    Linear(Box<Pipeline>),
-    Boosted(Box<BoostedModel>),
-    Other,
-}
-
 /// A fitted model of any family.
 #[pyclass(frozen, module = "tilewise._native")]
 pub(crate) struct Model {
     model: Box<dyn tilewise_base::Model>,
-    /// Made when it is first asked for.
-    inside: OnceLock<Inside>,
 }
 
 type Numbers<'py> = Bound<'py, PyArray2<f64>>;
 
 impl Model {
     pub(crate) fn new(model: Box<dyn tilewise_base::Model>) -> Self {
-        Self { model, inside: OnceLock::new() }
+        Self { model }
     }
 
     /// A tree and the title of its picture.
@@ -51,20 +42,10 @@ impl Model {
         Ok((outline, title))
     }
 
-    fn inside(&self) -> Result<&Inside> {
-        if let Some(inside) = self.inside.get() {
-            return Ok(inside);
-        }
-        let bytes = self.model.to_bytes()?;
-        let file = ModelFile::parse(&bytes)?;
-        let inside = match self.model.kind() {
-            "gbdt" => Inside::Boosted(Box::new(BoostedModel::from_file(&file)?)),
-            "linear" | "ridge" | "logistic" | "lasso" | "elastic-net" | "poisson" | "gamma" | "tweedie" => {
-                Inside::Linear(Box::new(Pipeline::from_file(&file)?))
-            }
-            _ => Inside::Other,
-        };
-        Ok(self.inside.get_or_init(|| inside))
+    /// The model as one of this type: what only some families can tell.
+    fn of<M: tilewise_base::Model>(&self) -> Option<&M> {
+        let model: &dyn Any = &*self.model;
+        model.downcast_ref()
     }
 
     /// Asks for `numbers` answers about each row, without the interpreter's lock.
@@ -268,20 +249,19 @@ impl Model {
         missing: bool,
         threads: usize,
     ) -> PyResult<Numbers<'py>> {
-        match py.detach(|| guarded(|| self.inside())).map_err(exception)? {
-            Inside::Linear(pipeline) => {
-                let scores = pipeline.linear().intercepts.len();
-                self.ask(py, rows, missing, scores, threads, |x, out| linear_scores(pipeline, x, out))
-            }
-            Inside::Boosted(boosted) => {
-                let ensemble = boosted.boosted().ensemble();
-                self.ask(py, rows, missing, ensemble.scores(), threads, |x, out| ensemble.score(x, None, out))
-            }
-            Inside::Other => Err(exception(Error::Fit(format!(
-                "a model of family {:?} has no scores besides its predictions",
-                self.model.kind()
-            )))),
+        if let Some(pipeline) = self.of::<Pipeline>() {
+            let scores = pipeline.linear().intercepts.len();
+            return self.ask(py, rows, missing, scores, threads, |x, out| linear_scores(pipeline, x, out));
         }
+        if let Some(model) = self.of::<BoostedModel>() {
+            let ensemble = model.boosted().ensemble();
+            return self
+                .ask(py, rows, missing, ensemble.scores(), threads, |x, out| ensemble.score(x, None, out));
+        }
+        Err(exception(Error::Fit(format!(
+            "a model of family {:?} has no scores besides its predictions",
+            self.model.kind()
+        ))))
     }
 
     /// What each input adds: rows x ((1 + inputs) x outputs), the base first.
@@ -334,7 +314,7 @@ impl Model {
         &self,
         py: Python<'py>,
     ) -> PyResult<Option<(Numbers<'py>, Bound<'py, PyArray1<f64>>, Vec<String>)>> {
-        let Inside::Linear(pipeline) = self.inside().map_err(exception)? else { return Ok(None) };
+        let Some(pipeline) = self.of::<Pipeline>() else { return Ok(None) };
         let LinearModel { coefficients, intercepts, .. } = pipeline.linear().clone();
         let (predictors, names) = (intercepts.len(), pipeline.encoder().names());
         let coefficients = PyArray1::from_vec(py, coefficients).reshape([predictors, names.len()])?;
@@ -343,20 +323,14 @@ impl Model {
 
     /// Stages of boosting; None where there are none.
     #[getter]
-    fn stages(&self) -> PyResult<Option<usize>> {
-        match self.inside().map_err(exception)? {
-            Inside::Boosted(boosted) => Ok(Some(boosted.boosted().stages())),
-            _ => Ok(None),
-        }
+    fn stages(&self) -> Option<usize> {
+        self.of::<BoostedModel>().map(|model| model.boosted().stages())
     }
 
     /// The loss on rows held out, after each stage.
     #[getter]
-    fn validation(&self) -> PyResult<Vec<f64>> {
-        match self.inside().map_err(exception)? {
-            Inside::Boosted(boosted) => Ok(boosted.boosted().validation().to_vec()),
-            _ => Ok(Vec::new()),
-        }
+    fn validation(&self) -> Vec<f64> {
+        self.of::<BoostedModel>().map_or_else(Vec::new, |model| model.boosted().validation().to_vec())
     }
 
     /// The model as it was after so many stages.

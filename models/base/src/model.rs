@@ -2,6 +2,7 @@
 
 use crate::{Context, Dataset, Error, Field, FitReport, Kind, Outline, Result, SparseRef, Unseen};
 use serde::{Deserialize, Serialize};
+use std::any::Any;
 use tilewise_kernels::{MatMut, MatRef};
 
 /// What the outputs of a model mean.
@@ -84,7 +85,9 @@ impl Task {
 /// A fitted model. It sees rows of *cells*: `f64` numbers in the order of [`Model::inputs`], the value of a numeric
 /// field, the dictionary index of a category, 0 or 1 of a boolean; NaN is missing and [`UNSEEN`] a category that the
 /// dictionary lacks. Files, the command line and the server all come through here, so all give the same bits.
-pub trait Model: Send + Sync {
+///
+/// What only some families can tell is asked of their own types: a `&dyn Model` is a `&dyn Any` too.
+pub trait Model: Any + Send + Sync {
     /// The family's name as in `--model`.
     fn kind(&self) -> &str;
     /// The columns it needs, in the order of cells.
