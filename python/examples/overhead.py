@@ -3,9 +3,9 @@
     python overhead.py [--rows 200000] [--columns 28] [--rounds 5]
 
 Three tables. Times are medians of the rounds after one that is not counted; those of one row are the least of the rounds, of 2,000
-predictions each, as whatever else runs can only add to them. The compiled part is what is called without the interpreter's lock; what is
-before and behind it (checks, columns, warnings) is the layer's. Memory is the most that was resident (Linux) beyond what was before. For
-figures install the release wheel (`make wheel`). What the layer needs to make columns of an array is told too, as it is most of a fit's.
+predictions each, as whatever else runs can only add to them. The compiled part is what is called without the interpreter's lock, which
+looks for numbers that are not finite too; what is before and behind it (checks, classes, columns, warnings) is the layer's. Memory is the
+most that was resident (Linux) beyond what was before. For figures install the release wheel (`make wheel`).
 """
 
 import argparse
@@ -17,7 +17,7 @@ import timeit
 
 import numpy as np
 import tilewise
-from tilewise import _base, _data
+from tilewise import _base
 
 FITS = [
     tilewise.LinearRegression(),
@@ -44,24 +44,25 @@ class Timed:
 
 
 class Asked:
-    """A compiled model whose predictions are timed."""
+    """A compiled model that answers `predict` of regressors or classifiers, whose calls are timed."""
 
-    def __init__(self, model):
-        self.model, self.predict = model, Timed(model.predict)
+    def __init__(self, model, classifies):
+        self.model = model
+        self.timed = self.predict = self.likeliest = Timed(model.likeliest if classifies else model.predict)
 
     def __getattr__(self, name):
         return getattr(self.model, name)
 
 
 def medians(work, inside, rounds):
-    """Seconds of `work` and of the calls inside it."""
+    """Seconds of `work` and of the call inside it."""
     found = []
     for turn in range(rounds + 1):
         start = time.perf_counter()
         work()
         whole = time.perf_counter() - start
         if turn:
-            found.append([whole, *(each.seconds for each in inside)])
+            found.append([whole, inside.seconds])
     return [statistics.median(times) for times in zip(*found)]
 
 
@@ -95,25 +96,24 @@ def target(estimator, y):
 
 def times(X, y, rounds):
     rows = []
-    native, columns = Timed(_base.fit), Timed(_data.table)
-    _base.fit, _data.table = native, columns
+    _base.fit = native = Timed(_base.fit)
     for estimator in FITS:
         truth = target(estimator, y)
-        fit, inside, of_columns = medians(lambda: estimator.fit(X, truth), (native, columns), rounds)
-        asked = estimator._model = Asked(estimator._model)
-        predict, inner = medians(lambda: estimator.predict(X), (asked.predict,), rounds)
+        fit, inside = medians(lambda: estimator.fit(X, truth), native, rounds)
+        asked = estimator._model = Asked(estimator._model, hasattr(estimator, "predict_proba"))
+        predict, inner = medians(lambda: estimator.predict(X), asked.timed, rounds)
         estimator._model = asked.model
         cells = []
         for whole, part in ((fit, inside), (predict, inner)):
             over = whole - part
             allowed = "yes" if over <= 1e-3 or over <= 0.05 * part else "no"
             cells += [f"{1e3 * whole:.2f}", f"{1e3 * over:.2f}", f"{100 * over / part:.1f} %", allowed]
-        rows.append([type(estimator).__name__, *cells, f"{1e3 * of_columns:.2f}"])
-    _base.fit, _data.table = native.function, columns.function
+        rows.append([type(estimator).__name__, *cells])
+    _base.fit = native.function
     what = ["ms", "layer, ms", "layer", "<= 5 % or 1 ms"]
     print(f"Fits and predictions of {X.shape[0]:,} x {X.shape[1]} float64")
     steps = [f"{step}: {each}" for step in ("fit", "predict") for each in what]
-    table(["estimator", *steps, "of the layer in fits: columns, ms"], rows)
+    table(["estimator", *steps], rows)
 
 
 def one_row(rounds):

@@ -4,8 +4,9 @@
 use std::borrow::Cow;
 use std::ops::Range;
 use std::sync::{Mutex, PoisonError};
+use tilewise_base::by_rows::Unusual;
 use tilewise_base::cells::{BLOCK_ROWS, Binder};
-use tilewise_base::{Dataset, Error, Kind, Model, Result};
+use tilewise_base::{Column, Dataset, Error, Kind, Model, Result};
 use tilewise_kernels::{MatMut, MatRef, parallel};
 
 /// Cells that are answered on the calling thread: what a wake-up of others would not pay for. The server's bound is the same.
@@ -124,7 +125,43 @@ pub(crate) fn answer(
     }
 }
 
-/// Refuses numbers that a model does not take, in the words that scikit-learn has for them, with row and column.
+impl Finite {
+    pub(crate) fn of(missing_allowed: bool) -> Self {
+        if missing_allowed { Self::MissingAllowed } else { Self::All }
+    }
+
+    fn refuses(self, found: Unusual) -> bool {
+        found.infinite || self == Self::All && found.missing
+    }
+
+    /// The error for a number that is refused, in the words that scikit-learn has for it.
+    fn error(x: f64, row: usize, column: &str) -> Error {
+        let what = if x.is_nan() {
+            "Input X contains NaN; this model takes no missing numbers"
+        } else {
+            "Input X contains infinity; finite numbers are accepted"
+        };
+        Error::cell(row, column, what)
+    }
+
+    /// Refuses numbers of a table's columns, the first of the first column that has any; on all threads.
+    ///
+    /// # Errors
+    /// Names row and column.
+    pub(crate) fn check(self, dataset: &Dataset, inputs: &[String]) -> Result<()> {
+        if dataset.rows_of(inputs).is_some_and(|rows| !self.refuses(rows.unusual())) {
+            return Ok(());
+        }
+        let columns: Vec<&Column> = inputs.iter().map(|name| dataset.column(name)).collect::<Result<_>>()?;
+        let refused = parallel::map(columns.len(), |at| self.refuses(columns[at].unusual()));
+        let Some(at) = refused.iter().position(|&refused| refused) else { return Ok(()) };
+        let mut cells = (0..columns[at].len()).map(|row| (row, columns[at].cell(row)));
+        let found = cells.find(|(_, x)| self.refuses(Unusual::of(&[*x])));
+        found.map_or(Ok(()), |(row, x)| Err(Self::error(x, row, &inputs[at])))
+    }
+}
+
+/// Refuses numbers that a model does not take, with row and column.
 fn check(model: &dyn Model, cells: &[f64], finite: Finite) -> Result<()> {
     let refused = |x: &f64| x.is_infinite() || finite == Finite::All && x.is_nan();
     // Without a branch in the loop: this is a pass over all cells.
@@ -133,10 +170,5 @@ fn check(model: &dyn Model, cells: &[f64], finite: Finite) -> Result<()> {
     }
     let Some(at) = cells.iter().position(refused) else { return Ok(()) };
     let width = model.inputs().len();
-    let what = if cells[at].is_nan() {
-        "Input X contains NaN; this model takes no missing numbers"
-    } else {
-        "Input X contains infinity; finite numbers are accepted"
-    };
-    Err(Error::cell(at / width, &model.inputs()[at % width].name, what))
+    Err(Finite::error(cells[at], at / width, &model.inputs()[at % width].name))
 }

@@ -1,6 +1,7 @@
 //! Training beside the interpreter: a thread of its own works while the calling one waits without the interpreter's lock, hears
 //! of rounds, and looks for signals.
 
+use crate::cells::Finite;
 use crate::failure::{exception, guarded};
 use crate::model::Model;
 use crate::table::Table;
@@ -90,7 +91,7 @@ impl From<Parts> for Roles {
 /// callback that returns true ends the fit without an exception. Then come the losses after each round, of networks, and what a forest
 /// that is judged out of the bag predicts for its rows (rows x outputs in one list, NaN where every tree saw the row).
 #[pyfunction]
-#[pyo3(signature = (family, settings, table, parts, seed, threads, callback=None))]
+#[pyo3(signature = (family, settings, table, parts, missing, seed, threads, callback=None))]
 #[expect(clippy::too_many_arguments, reason = "the arguments of a Python function")]
 pub(crate) fn fit<'py>(
     py: Python<'py>,
@@ -98,6 +99,7 @@ pub(crate) fn fit<'py>(
     settings: Vec<(String, String)>,
     table: &mut Table,
     parts: Parts,
+    missing: bool,
     seed: u64,
     threads: usize,
     callback: Option<Py<PyAny>>,
@@ -114,6 +116,7 @@ pub(crate) fn fit<'py>(
     let work = || {
         let context = Context { seed, progress: &shown, cancel: &cancel, ..Context::default() };
         let train = || {
+            Finite::of(missing).check(&dataset, &roles.inputs(&dataset)?)?;
             let model = tilewise_models::train(family, &dataset, &roles, &settings, &context)?;
             // Here, where nobody waits for a lock yet.
             model.prepare().map(|()| model)

@@ -59,7 +59,7 @@ impl Model {
         f: impl Fn(MatRef<'_, f64>, MatMut<'_, f64>) -> Result<()> + Sync + Send,
     ) -> PyResult<Numbers<'py>> {
         let model = &*self.model;
-        let finite = if missing { Finite::MissingAllowed } else { Finite::All };
+        let finite = Finite::of(missing);
         let dataset: Dataset;
         let source = match &mut rows {
             Rows::Table(table) => {
@@ -239,6 +239,28 @@ impl Model {
     ) -> PyResult<Numbers<'py>> {
         let predict = |cells: MatRef<'_, f64>, out: MatMut<'_, f64>| self.model.predict(cells, None, out);
         self.ask(py, rows, missing, self.model.outputs(), threads, predict)
+    }
+
+    /// The place of the largest output of each row, of equals the first: of a classifier its likeliest class.
+    fn likeliest<'py>(
+        &self,
+        py: Python<'py>,
+        rows: Rows<'_>,
+        missing: bool,
+        threads: usize,
+    ) -> PyResult<Bound<'py, PyArray1<i64>>> {
+        let outputs = self.model.outputs();
+        let places = self.ask(py, rows, missing, 1, threads, |cells, mut out| {
+            let mut shares = vec![0.0; cells.rows() * outputs];
+            self.model.predict(cells, None, MatMut::new(&mut shares, cells.rows(), outputs)?)?;
+            for (i, shares) in shares.chunks_exact(outputs).enumerate() {
+                let first = |best, at| if shares[at] > shares[best] { at } else { best };
+                out.set(i, 0, (0..outputs).fold(0, first) as f64);
+            }
+            Ok(())
+        })?;
+        let places = places.readonly();
+        Ok(PyArray1::from_iter(py, places.as_array().iter().map(|&place| place as i64)))
     }
 
     /// Rows x scores: what predictions are made of, before the link. One score for two classes, else one for each.

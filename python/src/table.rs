@@ -7,10 +7,9 @@ use numpy::ndarray::ArrayView2;
 use numpy::{Element, PyReadonlyArray1, PyReadonlyArray2, PyUntypedArrayMethods};
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
-use tilewise_base::by_rows::{self, ByRows, Unusual};
+use tilewise_base::by_rows::{self, ByRows};
 use tilewise_base::mapped::Plain;
 use tilewise_base::{Array, Column, Dataset};
-use tilewise_kernels::parallel;
 
 /// Numbers of one column.
 #[derive(FromPyObject)]
@@ -110,14 +109,8 @@ impl Table {
         Self { rows: None, columns: Vec::new() }
     }
 
-    /// Begins with the columns of an array of numbers, in any layout. Returns whether any is missing, and whether any is infinite.
-    fn matrix(
-        &mut self,
-        py: Python<'_>,
-        names: Vec<String>,
-        numbers: Matrix<'_>,
-        threads: usize,
-    ) -> PyResult<(bool, bool)> {
+    /// Begins with the columns of an array of numbers, in any layout.
+    fn matrix(&mut self, py: Python<'_>, names: Vec<String>, numbers: Matrix<'_>) -> PyResult<()> {
         if self.rows.is_some() || !self.columns.is_empty() {
             return Err(PyValueError::new_err("an array begins a table, and this one has columns"));
         }
@@ -129,21 +122,13 @@ impl Table {
             let what = format!("{} names for {width} columns", names.len());
             return Err(PyValueError::new_err(what));
         }
-        let found = match lies {
-            Lies::Columns(columns) => {
-                let look = || parallel::map(columns.len(), |column| columns[column].unusual());
-                let found = py.detach(|| parallel::with_threads(threads, look));
-                self.columns.extend(names.into_iter().zip(columns));
-                found.into_iter().fold(Unusual::default(), Unusual::and)
-            }
+        match lies {
+            Lies::Columns(columns) => self.columns.extend(names.into_iter().zip(columns)),
             Lies::Rows(numbers) => {
-                let rows = ByRows::new(numbers, width).map_err(exception)?;
-                let found = py.detach(|| parallel::with_threads(threads, || rows.unusual()));
-                self.rows = Some((names, rows));
-                found
+                self.rows = Some((names, ByRows::new(numbers, width).map_err(exception)?));
             }
-        };
-        Ok((found.missing, found.infinite))
+        }
+        Ok(())
     }
 
     /// Adds a column of numbers; NaN is missing.

@@ -130,7 +130,7 @@ class TilewiseEstimator(BaseEstimator):
     ) -> None:
         """Fits the columns of `X`, which were read, and what `targets` adds under the name it is given."""
         names = _data.names_of(self)
-        table = _data.table(X, names, self._missing, threads(self.n_jobs))
+        table = _data.table(X, names)
         taken = set(names)
 
         def free(name: str) -> str:
@@ -162,6 +162,7 @@ class TilewiseEstimator(BaseEstimator):
             list(settings.items()),
             table,
             {"targets": goals, "weight": weight, "offset": None, "group": query, "held_out": None},
+            self._missing,
             self._seed(),
             threads(self.n_jobs),
             callback,
@@ -218,7 +219,7 @@ class TilewiseEstimator(BaseEstimator):
         if isinstance(X, np.ndarray):
             return X
         names = [name for name, _ in self._model.inputs]
-        return _data.table(X, names, self._missing, threads(self.n_jobs))
+        return _data.table(X, names)
 
     def _predict(self, X: Any) -> NDArray[np.float64]:
         return self._model.predict(self._rows(X), self._missing, threads(self.n_jobs))
@@ -359,11 +360,11 @@ def _classes(y: NDArray[Any]) -> tuple[NDArray[Any], NDArray[np.intp]]:
     if high - low >= 1 << 16:
         return np.unique(y, return_inverse=True)
     places = (numbers - numbers.dtype.type(low)).astype(np.intp)
-    occurs = np.zeros(high - low + 1, dtype=bool)
-    occurs[places] = True
+    occurs = np.bincount(places) > 0
     there = np.flatnonzero(occurs)
     # In their own type: a sum with numbers of 64 bits without sign would not fit that of places.
-    return (there.astype(numbers.dtype) + numbers.dtype.type(low)).astype(y.dtype), (np.cumsum(occurs) - 1)[places]
+    classes = (there.astype(numbers.dtype) + numbers.dtype.type(low)).astype(y.dtype)
+    return classes, places if occurs.all() else (np.cumsum(occurs) - 1)[places]
 
 
 class Classifying(_Beside):
@@ -395,7 +396,7 @@ class Classifying(_Beside):
         if isinstance(getattr(self, "class_weight", None), dict):
             of_rows = compute_sample_weight(self.class_weight, y)
             weights = of_rows if weights is None else weights * of_rows
-        counted = np.flatnonzero(np.bincount(codes if weights is None else codes[weights > 0]))
+        counted = np.arange(len(classes)) if weights is None else np.flatnonzero(np.bincount(codes[weights > 0]))
         if len(counted) < 2:
             raise ValueError(
                 f"{type(self).__name__} needs samples of at least 2 classes; the data contains only one class: "
@@ -441,8 +442,8 @@ class Classifying(_Beside):
 
     def predict(self, X: Any) -> NDArray[Any]:
         """The most likely class of each row, of equals the first."""
-        shares = self.predict_proba(X)
-        return self.classes_[shares.argmax(axis=1)]
+        check_is_fitted(self)
+        return self.classes_[self._model.likeliest(self._rows(X), self._missing, threads(self.n_jobs))]
 
 
 class Scoring(_Beside):

@@ -50,33 +50,13 @@ def names_of(estimator: Any) -> list[str]:
     return [f"x{i}" for i in range(estimator.n_features_in_)] if names is None else [str(name) for name in names]
 
 
-def check_finite(X: np.ndarray | nw.DataFrame, names: list[str], missing: bool) -> None:
-    """Refuses infinite numbers, and unless `missing` missing ones, in scikit-learn's words with row and column."""
-    if isinstance(X, np.ndarray):
-        columns = iter(X.T)
-    else:
-        columns = (numbers_of(series) if series.dtype.is_numeric() else np.empty(0) for series in X.iter_columns())
-    for name, column in zip(names, columns):
-        wrong = np.isinf(column) if missing else ~np.isfinite(column)
-        if wrong.any():
-            row = int(wrong.argmax())
-            what = "NaN" if np.isnan(column[row]) else "infinity or a value too large"
-            raise ValueError(f"Input X contains {what}. It stands in row {row + 1}, column {name!r}.")
-
-
-def table(X: np.ndarray | nw.DataFrame, names: list[str], missing: bool, threads: int) -> Table:
-    """The columns of `X` under `names`: where they lie if the numbers of each follow each other, else copies.
-
-    Raises ValueError where a number is infinite, or unless `missing` missing.
-    """
+def table(X: np.ndarray | nw.DataFrame, names: list[str]) -> Table:
+    """The columns of `X` under `names`: where they lie if the numbers of each follow each other, else copies. Whether numbers are finite is
+    checked by whoever reads them."""
     columns = Table()
     if isinstance(X, np.ndarray):
-        any_missing, any_infinite = columns.matrix(names, X, threads)
-        if any_infinite or any_missing and not missing:
-            # Says which.
-            check_finite(X, names, missing)
+        columns.matrix(names, X)
         return columns
-    check_finite(X, names, missing)
     for name, series in zip(names, X.iter_columns()):
         add(columns, name, series)
     return columns

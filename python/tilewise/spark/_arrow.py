@@ -40,7 +40,7 @@ def coded(column: pa.ChunkedArray) -> tuple[np.ndarray, list[str]]:
 
 def add_arrays(table: Table, names: list[str], column: pa.ChunkedArray) -> None:
     """Adds the columns of an array in each row."""
-    table.matrix(names, _lying(matrix(column)), 1)
+    table.matrix(names, _lying(matrix(column)))
 
 
 def matrix(column: pa.ChunkedArray | pa.Array) -> np.ndarray:

@@ -109,7 +109,7 @@ def table_of(rows: pa.Table, plan: Plan) -> tuple[_native.Table, int]:
     if plan.array is not None:
         arrays = _arrow.matrix(rows.column(plan.features[0]))
         width = arrays.shape[1]
-        table.matrix([f"{plan.array}{i}" for i in range(width)], arrays, 1)
+        table.matrix([f"{plan.array}{i}" for i in range(width)], arrays)
     else:
         for name in plan.features:
             _arrow.add(table, name, rows.column(name))
