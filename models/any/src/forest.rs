@@ -43,7 +43,7 @@ pub(crate) static FOREST: Family = Family {
     purpose: Purpose::Either,
     several: true,
     processes: true,
-    reads_rows: false,
+    reads_rows: true,
     exact_pieces: true,
     checkpoints: false,
     survival: false,

@@ -135,7 +135,7 @@ pub(crate) static GBDT: Family = Family {
     purpose: Purpose::Either,
     several: false,
     processes: false,
-    reads_rows: false,
+    reads_rows: true,
     exact_pieces: true,
     checkpoints: true,
     survival: true,

@@ -130,7 +130,7 @@ pub(crate) static TREE: Family = Family {
     purpose: Purpose::Either,
     several: true,
     processes: false,
-    reads_rows: false,
+    reads_rows: true,
     exact_pieces: true,
     checkpoints: false,
     survival: false,

@@ -17,10 +17,15 @@ fn settings(family: &Family) -> Vec<Settings> {
         _ => settings,
     };
     let mut tried = vec![small(Settings::default())];
-    if family.reads_rows {
+    let has = |key: &str| family.parameters().any(|setting| setting.key == key);
+    if has("impute") && family.reads_rows {
         let plain = Settings::default().with("standardise", "false");
-        tried.push(plain.clone().with("impute", "false"));
-        tried.push(plain);
+        let as_they_are = plain.clone().with("impute", "false");
+        if has("parallel") {
+            let descent = as_they_are.clone().with("solver", "gradient-descent");
+            tried.extend(["tasks", "rows"].map(|scheme| descent.clone().with("parallel", scheme)));
+        }
+        tried.extend([as_they_are, plain]);
     }
     tried
 }

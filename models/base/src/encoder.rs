@@ -342,9 +342,7 @@ impl Encoder {
     /// # Errors
     /// As there, and as [`Storage::zeros`].
     pub fn encode_to(&self, storage: &Storage, dataset: &Dataset) -> Result<Array<f64>> {
-        if let Some(Numbers::F64(x)) = self.rows_of(dataset).map(ByRows::numbers)
-            && self.leaves_alone()
-        {
+        if let Some(Numbers::F64(x)) = self.lying(dataset) {
             return Ok(x.clone());
         }
         let out = storage.zeros(self.cells(dataset)?);
@@ -391,10 +389,11 @@ impl Encoder {
         (numbers && (self.impute || !rows.unusual().missing)).then_some(rows)
     }
 
-    /// Whether cells that are there stay as they are.
-    fn leaves_alone(&self) -> bool {
+    /// The design matrix of a table of rows that stay as they are, where it lies.
+    pub fn lying<'a>(&self, dataset: &'a Dataset) -> Option<&'a Numbers> {
         let same = |step: &Step| matches!(step, Step::Number { mean: 0.0, scale: 1.0, .. });
-        !self.impute && self.steps.iter().all(same)
+        let leaves_alone = !self.impute && self.steps.iter().all(same);
+        if leaves_alone { self.rows_of(dataset).map(ByRows::numbers) } else { None }
     }
 
     /// Cells of the design matrix of a table.

@@ -4,11 +4,12 @@
 //! answer does not depend on how many come with it, or on threads.
 
 use crate::{
-    Chunk, DescentLoss, ElasticNet, Generalised, GradientDescent, Inference, LeastSquares, LinearModel, Link,
-    Logistic, Rows,
+    Chunk, DescentLoss, ElasticNet, Element, Generalised, GradientDescent, Inference, LeastSquares,
+    LinearModel, Link, Logistic, Rows,
 };
 use serde::{Deserialize, Serialize};
 use std::ops::Range;
+use tilewise_base::by_rows::Numbers;
 use tilewise_base::encoder::{Encoder, Options};
 use tilewise_base::model_file::Writer;
 use tilewise_base::rounds::run;
@@ -91,9 +92,27 @@ impl Pipeline {
         if encoder.width() == 0 {
             return Err(Error::Fit("the inputs have no column with a value".into()));
         }
-        let design = encoder.encode_to(&context.storage, dataset)?;
-        let x = MatRef::new(&design, dataset.rows(), encoder.width())?;
         let rows = Rows { weights: weights.as_deref(), offset: offset.as_deref() };
+        let (count, width) = (dataset.rows(), encoder.width());
+        // In single precision it is read as it is too; fits widen blocks of it.
+        if let Some(Numbers::F32(design)) = encoder.lying(dataset) {
+            let given = Given { x: MatRef::new(design, count, width)?, rows, dataset, roles, context };
+            return Self::fit_rows(kind, estimator, encoder, given);
+        }
+        let design = encoder.encode_to(&context.storage, dataset)?;
+        let given = Given { x: MatRef::new(&design, count, width)?, rows, dataset, roles, context };
+        Self::fit_rows(kind, estimator, encoder, given)
+    }
+
+    /// Fits `estimator` to rows of the design matrix.
+    fn fit_rows<T: Element>(
+        kind: &str,
+        estimator: &Estimator,
+        encoder: Encoder,
+        given: Given<'_, T>,
+    ) -> Result<Self> {
+        let Given { x, rows, dataset, roles, context } = given;
+        let targets = roles.needed_targets()?;
         if let [_, _, ..] = targets {
             let one = |target: &String| {
                 let y = roles::numbers(dataset, target)?;
@@ -243,11 +262,20 @@ impl Pipeline {
     }
 }
 
+/// Rows of a design matrix, and the table that they are of.
+struct Given<'a, T> {
+    x: MatRef<'a, T>,
+    rows: Rows<'a>,
+    dataset: &'a Dataset,
+    roles: &'a Roles,
+    context: &'a Context<'a>,
+}
+
 /// Least squares of encoded rows.
-fn squares(
+fn squares<T: Element>(
     params: &LeastSquares,
     encoder: &Encoder,
-    x: MatRef<'_, f64>,
+    x: MatRef<'_, T>,
     y: &[f64],
     rows: Rows<'_>,
     context: &Context<'_>,

@@ -68,9 +68,8 @@ impl Training {
             return Err(Error::column(offset, "is an offset; a tree has no linear predictor to add it to"));
         }
         let names = roles.inputs(dataset)?;
-        let columns = names.iter().map(|name| dataset.column(name)).collect::<Result<Vec<_>>>()?;
         let weights = roles.weights(dataset)?;
-        let cells: Vec<Cells<'_>> = columns.iter().map(|&column| column.into()).collect();
+        let cells = Cells::of_inputs(dataset, &names)?;
         let name = |column: usize| names[column].clone();
         let (rows, seed) = (dataset.rows(), context.seed);
         let (weights, storage) = (weights.as_deref(), &context.storage);
@@ -86,17 +85,19 @@ impl Training {
                 (Answers::Classes { y, classes: classes.len() }, Task::Classification { classes })
             }
         };
-        let field = |(name, column): (&String, &&Column)| Field { name: name.clone(), kind: column.kind() };
-        let inputs: Vec<Field> = names.iter().zip(&columns).map(field).collect();
-        let warnings = without_values(&names, &columns);
+        let warnings = names.iter().zip(&cells).filter(|(_, cells)| cells.all_missing());
+        let warnings = warnings.map(|(name, _)| told_empty(name)).collect();
+        // They are in the table's order.
+        let mut names = names.iter().peekable();
+        let mut inputs = dataset.schema().fields;
+        inputs.retain(|field| names.next_if(|name| **name == field.name).is_some());
         Ok(Self { table, inputs, answers, task, warnings })
     }
 }
 
 /// A warning for each of the columns, called `names`, in which every cell is missing. O(rows) per column.
 pub fn without_values(names: &[String], columns: &[&Column]) -> Vec<String> {
-    let is_empty = |column: &Column| (0..column.len()).all(|row| column.cell(row).is_nan());
-    let empty = names.iter().zip(columns).filter(|(_, column)| is_empty(column));
+    let empty = names.iter().zip(columns).filter(|(_, column)| Cells::from(**column).all_missing());
     empty.map(|(name, _)| told_empty(name)).collect()
 }
 

@@ -2,7 +2,7 @@
 //!
 //! Means and deviations of the encoding are those of all training rows, which tells a fold nothing about targets.
 
-use crate::{Alphas, ElasticNet, Rows};
+use crate::{Alphas, ElasticNet, Element, Rows};
 use tilewise_base::{Context, Division, Result};
 use tilewise_kernels::MatRef;
 
@@ -19,10 +19,10 @@ pub struct Search {
 
 impl Search {
     /// Sets the weight of `params`; tells what was found, and what a person should know of it.
-    pub(super) fn choose(
+    pub(super) fn choose<T: Element>(
         &self,
         params: &mut ElasticNet,
-        x: MatRef<'_, f64>,
+        x: MatRef<'_, T>,
         y: &[f64],
         rows: Rows<'_>,
         groups: Option<Vec<u32>>,

@@ -1,7 +1,8 @@
 //! Where the cells of columns lie.
 
 use super::Feature;
-use tilewise_base::Column;
+use tilewise_base::by_rows::{self, ByRows};
+use tilewise_base::{Column, Dataset, Result};
 use tilewise_kernels::{Float, MatRef};
 
 /// A column, wherever it lies.
@@ -16,6 +17,30 @@ impl<'a> Cells<'a> {
     /// A column of a matrix.
     pub(crate) fn of_matrix<T: Float>(x: MatRef<'a, T>, column: usize) -> Self {
         Self::Numbers(Box::new(Strided { x, column }))
+    }
+
+    /// The inputs of a table called `names`: of one that has them by rows, where these lie.
+    ///
+    /// # Errors
+    /// When there is no such column.
+    pub(crate) fn of_inputs(dataset: &'a Dataset, names: &[String]) -> Result<Vec<Self>> {
+        fn of<'a, T: Float>(numbers: &'a [T], rows: &ByRows) -> Result<Vec<Cells<'a>>> {
+            let x = MatRef::new(numbers, rows.rows(), rows.width())?;
+            Ok((0..rows.width()).map(|j| Cells::of_matrix(x, j)).collect())
+        }
+        match dataset.rows_of(names).map(|rows| (rows, rows.numbers())) {
+            Some((rows, by_rows::Numbers::F32(numbers))) => of(numbers, rows),
+            Some((rows, by_rows::Numbers::F64(numbers))) => of(numbers, rows),
+            None => names.iter().map(|name| dataset.column(name).map(Self::from)).collect(),
+        }
+    }
+
+    /// Whether there is no value in any row. O(rows).
+    pub(crate) fn all_missing(&self) -> bool {
+        match self {
+            Self::Numbers(numbers) => (0..numbers.len()).all(|row| numbers.get(row).is_nan()),
+            Self::Codes { codes, levels } => codes.iter().all(|code| *code as usize >= *levels),
+        }
     }
 
     pub(crate) fn len(&self) -> usize {
