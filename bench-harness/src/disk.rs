@@ -4,8 +4,8 @@
 //! iterator, and LightGBM's `two_round`, which reads text alone, so ours is there with the same text too.
 
 use crate::compare::dense_binary;
-use crate::serve::{environment, scripts, succeed};
-use crate::spark::{package, write_table};
+use crate::serve::{environment, package, scripts, succeed};
+use crate::spark::write_table;
 use crate::turns::{Case, Figure, Findings, Options, Turn};
 use std::fs;
 use std::io::{BufRead, BufReader, Error, Read, Result};

@@ -29,7 +29,7 @@ mod python;
 
 pub use ours::work;
 pub use page::page;
-pub(crate) use python::{environment, scripts, succeed};
+pub(crate) use python::{environment, package, scripts, succeed};
 
 const FEATURES: usize = 28;
 

@@ -4,7 +4,7 @@
 //! by `python/spark_peer.py`, which holds the session and makes one fit after another. Here it is decided who fits what and when.
 
 use crate::compare::dense_binary;
-use crate::serve::{environment, scripts, succeed};
+use crate::serve::{environment, package, scripts, succeed};
 use crate::turns::{Case, Figure, Findings, Options, Turn};
 use serde_json::{Value, json};
 use std::fs::{self, File};
@@ -227,16 +227,6 @@ pub fn run(options: &Options, tell: impl Fn(&str)) -> Result<Findings> {
 
 fn milliseconds(seconds: f64) -> String {
     format!("{} ms", significant(1e3 * seconds, 3))
-}
-
-/// The Python package, optimised, as an installed one would be; its folder.
-pub(crate) fn package() -> Result<PathBuf> {
-    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../scripts/python-package");
-    let done = Command::new(&script).arg("release").stdin(Stdio::null()).stderr(Stdio::inherit()).output()?;
-    match done.status.success() {
-        true => Ok(PathBuf::from(String::from_utf8_lossy(&done.stdout).trim())),
-        false => Err(Error::other(format!("{} failed", script.display()))),
-    }
 }
 
 /// Writes rows of `dense_binary` to `files` (Parquet or CSV), features f0, f1 ... and a label of 0 or 1; features stand `side` times

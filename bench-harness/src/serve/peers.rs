@@ -1,7 +1,7 @@
 //! The servers that are compared, and how each is started.
 
 use super::connection::one;
-use super::python::scripts;
+use super::python::{package, scripts};
 use std::collections::BTreeMap;
 use std::io::{Error, Result};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -70,6 +70,30 @@ pub(super) const PEERS: &[Peer] = &[
             "gunicorn",
             &["-w", "4", "--timeout", "0", "-b", "HOST:PORT", "serve_peer:flask_app"],
             &[("TILEWISE_SERVICE", "flask")],
+        ),
+        form: Form::Row,
+        tolerance: Some(TOLERANCE),
+    },
+    Peer {
+        // What the package has as an example.
+        name: "gunicorn -w 4 + Flask + Tilewise",
+        start: Start::Python(
+            "serve",
+            "gunicorn",
+            &[
+                "--config",
+                "EXAMPLES/gunicorn.conf.py",
+                "--chdir",
+                "EXAMPLES",
+                "-w",
+                "4",
+                "--timeout",
+                "0",
+                "-b",
+                "HOST:PORT",
+                "wsgi:app",
+            ],
+            &[("PYTHONPATH", "PACKAGE")],
         ),
         form: Form::Row,
         tolerance: Some(TOLERANCE),
@@ -240,12 +264,16 @@ impl Running {
             Start::Ours(form) => Self::ours(form, model),
             Start::Python(environment, program, arguments, variables) => {
                 let fill = |text: &str| -> Result<String> {
-                    let free = if text == "FREE" { free()?.port().to_string() } else { String::new() };
-                    let text = if free.is_empty() { text } else { &free };
-                    let text = text.replace("HOST", &address.ip().to_string());
+                    match text {
+                        "FREE" => return Ok(free()?.port().to_string()),
+                        "PACKAGE" => return Ok(package()?.to_string_lossy().into_owned()),
+                        _ => {}
+                    }
                     Ok(text
+                        .replace("HOST", &address.ip().to_string())
                         .replace("PORT", &address.port().to_string())
-                        .replace("FOLDER", &folder.to_string_lossy()))
+                        .replace("FOLDER", &folder.to_string_lossy())
+                        .replace("EXAMPLES", &scripts().join("../../python/examples").to_string_lossy()))
                 };
                 let mut command = Command::new(programs[environment].join(program));
                 for argument in arguments {

@@ -42,3 +42,13 @@ pub(crate) fn environment(folder: &Path, name: &str) -> Result<PathBuf> {
     std::fs::write(done, wanted)?;
     Ok(programs)
 }
+
+/// The Python package, optimised, as an installed one would be; its folder.
+pub(crate) fn package() -> Result<PathBuf> {
+    let script = scripts().join("../../scripts/python-package");
+    let done = Command::new(&script).arg("release").stdin(Stdio::null()).stderr(Stdio::inherit()).output()?;
+    match done.status.success() {
+        true => Ok(PathBuf::from(String::from_utf8_lossy(&done.stdout).trim())),
+        false => Err(Error::other(format!("{} failed", script.display()))),
+    }
+}
