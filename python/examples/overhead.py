@@ -16,6 +16,7 @@ import time
 import timeit
 
 import numpy as np
+import pandas as pd
 import tilewise
 from tilewise import _base
 
@@ -120,17 +121,18 @@ def one_row(rounds):
     rng = np.random.default_rng(0)
     X = rng.normal(size=(2000, 20))
     y = X[:, 0] + rng.normal(size=2000)
+    frame = pd.DataFrame(X, columns=[f"x{i}" for i in range(X.shape[1])])
     rows = []
     for estimator in FITS:
-        model = estimator.fit(X, target(estimator, y))
         cells = []
-        for kind in (np.float64, np.float32):
-            row = np.ascontiguousarray(X[:1], dtype=kind)
+        for table_of in (X, X.astype(np.float32), frame):
+            model = estimator.fit(table_of, target(estimator, y))
+            row = table_of[:1]
             least = min(timeit.repeat(lambda: model.predict(row), number=2000, repeat=max(rounds, 3))) / 2000
             cells += [f"{1e6 * least:.2f}"]
-        rows.append([type(model).__name__, *cells])
+        rows.append([type(estimator).__name__, *cells])
     print("`predict` of one row of 20 numbers, checks included, microseconds")
-    table(["estimator", "float64", "float32"], rows)
+    table(["estimator", "float64", "float32", "pandas"], rows)
 
 
 def copies(X, y):

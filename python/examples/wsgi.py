@@ -46,10 +46,10 @@ def rows_of(body):
                 raise ValueError(f"column {json.dumps(unknown[0])} is not one of the model's inputs: {listed}")
             if absent := [name for name in names if name not in row]:
                 raise ValueError(f"column {json.dumps(absent[0])} is not given; a missing value is null")
-        if named:
-            return pd.DataFrame(rows, columns=names), alone
         # In the order of the model's columns, not of the request's.
         rows = [[row[name] for name in names] for row in rows]
+        if named:
+            return pd.DataFrame(rows, columns=names), alone
     return np.array(rows, dtype=np.float64), alone
 
 

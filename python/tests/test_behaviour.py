@@ -14,7 +14,7 @@ import pytest
 import scipy.sparse
 import sklearn.linear_model
 import tilewise
-from tilewise import _base
+from tilewise import _base, _data
 from sklearn.calibration import CalibratedClassifierCV
 from sklearn.compose import ColumnTransformer
 from sklearn.datasets import load_breast_cancer, load_diabetes, load_iris
@@ -338,6 +338,25 @@ GARBAGE = [
 def test_garbage_is_refused(kind, X, y, error):
     with pytest.raises(error):
         kind().fit(X, y)
+
+
+def test_small_tables_of_numbers_are_answered_as_large_ones(monkeypatch):
+    rng = np.random.default_rng(0)
+    frame = pd.DataFrame(rng.normal(size=(50, 3)), columns=["a", "b", "c"])
+    frame["d"] = rng.integers(-(1 << 60), 1 << 60, 50)
+    frame["e"] = rng.normal(size=50).astype(np.float32)
+    kinds = (frame, frame[["a", "b", "c"]], frame.astype(np.float32), frame.assign(f=frame.a > 0), frame.assign(f="x"))
+    for X in kinds:
+        model = tilewise.DecisionTreeRegressor().fit(X, frame.a + frame.b)
+        tables = (X, X[::-1], X.astype({"a": "Float64"}), X.iloc[:1])
+        small = [model.predict(table) for table in tables]
+        with monkeypatch.context() as patch:
+            patch.setattr(_data, "FEW", 0)
+            assert all((one == model.predict(table)).all() for one, table in zip(small, tables))
+        with pytest.raises(ValueError, match="feature names"):
+            model.predict(X[X.columns[::-1]])
+        with pytest.raises(ValueError, match='^row 2, column "b": Input X contains infinity'):
+            model.predict(X.assign(b=[0.0, np.inf] * 25))
 
 
 def test_errors_tell_row_and_column():

@@ -215,6 +215,10 @@ class TilewiseEstimator(BaseEstimator):
             and "feature_names_in_" not in self.__dict__
         ):
             return X
+        if type(X) is not np.ndarray:
+            found = _data.few_numbers(X, getattr(self, "feature_names_in_", np.empty(0)).tolist())
+            if found is not None:
+                return found
         X = _data.read(self, X, reset=False)
         if isinstance(X, np.ndarray):
             return X

@@ -39,6 +39,20 @@ def read(estimator: Any, X: Any, *, reset: bool) -> np.ndarray | nw.DataFrame:
     return frame
 
 
+#: Cells of a table that are worth a copy: of a row of 28 columns it takes 0.1 ms, and to ask each column what it holds 1.6.
+FEW = 1 << 16
+
+
+def few_numbers(X: Any, names: list[str]) -> np.ndarray | None:
+    """The cells of a table of pandas that is small, has these columns in this order, and nothing but numbers of NumPy's types; else None."""
+    if not nw.dependencies.is_pandas_dataframe(X) or not 0 < X.size <= FEW or X.columns.tolist() != names:
+        return None
+    if not all(isinstance(kind, np.dtype) and kind.kind in "iuf" for kind in set(X.dtypes)):
+        return None
+    cells = X.to_numpy()
+    return aligned(cells, None if cells.dtype == np.float32 else np.float64)
+
+
 def aligned(x: Any, dtype: Any = None) -> np.ndarray:
     """As an array in C order whose numbers lie where the compiled part may read them; a copy where `x` is not that."""
     return np.require(x, dtype=dtype, requirements=["C", "A"])
