@@ -186,7 +186,7 @@ fn training_goes_on_where_it_was() {
         (refused("forest", &data.take(&(0..29).collect::<Vec<_>>()), &settings(12), 0), "table"),
         (
             refused("tree", &data, &Settings::default(), 0),
-            "cannot be continued; that of forest, extra-trees, gbdt can",
+            "cannot be continued; that of forest, extra-trees, gbdt, network can",
         ),
     ] {
         assert!(message.contains(part), "{part}: {message}");
