@@ -233,7 +233,7 @@ pub(crate) static NETWORK: Family = Family {
     processes: false,
     reads_rows: false,
     exact_pieces: false,
-    checkpoints: false,
+    checkpoints: true,
     survival: false,
     holds_out: false,
     settings: &[&[

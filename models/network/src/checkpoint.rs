@@ -2,12 +2,12 @@
 //! [`Standing`] beside the weights, which a model's file can have too.
 
 use crate::plan::Plan;
-use crate::schedule::Watched;
+use crate::schedule::{Watch, Watched};
 use crate::{Initialiser, Loss, Optimiser};
 use crate::{Layer, Network, Settings, Trainer};
 use serde::{Deserialize, Serialize};
 use tilewise_base::model_file::Writer;
-use tilewise_base::{Error, ModelFile, Result};
+use tilewise_base::{Error, FitReport, ModelFile, Result};
 use tilewise_kernels::Float;
 
 /// What the file calls itself.
@@ -39,6 +39,12 @@ impl Standing {
     /// Epochs that are done.
     pub fn epochs(&self) -> u64 {
         self.epochs
+    }
+
+    /// The same after the epochs of a report.
+    pub(crate) fn after(self, report: &FitReport, least: f64, waited: u64, watch: &Watch) -> Self {
+        let (epochs, last) = (report.rounds, report.objective);
+        Self { epochs, last, least, waited, watched: watch.watched, ..self }
     }
 
     /// Adds what the optimiser keeps to a file, whose metadata have all else.

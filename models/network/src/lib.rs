@@ -43,6 +43,6 @@ pub use predictor::Predictor;
 pub use quantised::{QuantisedNetwork, QuantisedWeights};
 pub use schedule::{Pace, Plateau, Schedule};
 pub use text::{PARTS, layers_of};
-pub use train::{Begun, Training};
+pub use train::{Begun, Beside, Keep, Training};
 pub use trainer::{Rows, Settings, Trainer};
 pub use window::Window;

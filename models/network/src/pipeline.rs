@@ -247,13 +247,34 @@ impl Pipeline {
         }
         let design = encoder.encode_to(storage, dataset)?;
         let start = before.map(|before| (&before.engine, before.standing.as_ref()));
-        let made = Made { parameters, layers, start, width, context };
+        let model = |learnt| {
+            let (encoder, scales, task) = (encoder.clone(), scales.clone(), task.clone());
+            Self::learnt(learnt, parameters, encoder, scales, task, roles, context)
+        };
+        let keep = |learnt| match (&context.checkpoint, model(learnt).checkpoint()?) {
+            (Some(checkpoint), Some(bytes)) => (checkpoint.keep)(&bytes),
+            _ => Ok(()),
+        };
+        let made = Made { parameters, layers, start, width, keep: &keep, context };
         let goals = Goals { labels, numbers, weights };
         let learnt = match (&parameters.full_batch, parameters.precision) {
             (Some(full), _) => made.trained_at_once(full, design, &goals)?,
             (None, Precision::Single) => made.trained::<f32>(design, &goals)?,
             (None, Precision::Double) => made.trained::<f64>(design, &goals)?,
         };
+        Ok(model(learnt))
+    }
+
+    /// What was learnt, with all that is around it.
+    fn learnt(
+        learnt: Learnt,
+        parameters: &Parameters,
+        encoder: Encoder,
+        scales: Vec<Scale>,
+        task: Task,
+        roles: &Roles,
+        context: &Context<'_>,
+    ) -> Self {
         let Learnt { engine, standing, training, mut report } = learnt;
         report.warnings.splice(0..0, encoder.warnings());
         if let Some(Embedded { from, .. }) = parameters.embedding
@@ -271,7 +292,7 @@ impl Pipeline {
         let (target, parameters) =
             (roles.target_name().to_owned(), Parameters { training, ..parameters.clone() });
         let seed = context.seed;
-        Ok(Self { parameters, whole: false, encoder, engine, scales, target, task, seed, report, standing })
+        Self { parameters, whole: false, encoder, engine, scales, target, task, seed, report, standing }
     }
 
     /// Reads a model from its file.

@@ -87,6 +87,17 @@ pub struct Begun<T: Float> {
     pub standing: Option<Standing>,
 }
 
+/// What there is to a training besides what it learns from.
+pub struct Beside<'a, T: Float> {
+    /// Rows to stop early on.
+    pub held_out: Option<&'a Rows<'a, T>>,
+    /// Takes what there is after every so many epochs, from which training can go on; where rows are held out nothing is told.
+    pub keep: Option<(u64, Keep<'a, T>)>,
+}
+
+/// What takes a training that goes on. Where it fails [`Progress::warning`](tilewise_base::Progress::warning) tells it.
+pub type Keep<'a, T> = &'a dyn Fn(Fit<Begun<T>>) -> Result<()>;
+
 impl Training {
     /// Trains `network`. `held_out` are rows to stop early on. Key of all random numbers is the context's seed; the order of rows,
     /// drawn for each epoch, and the weights are the same at any number of threads. Ctrl-C keeps the epochs that are done.
@@ -104,7 +115,8 @@ impl Training {
         context: &Context<'_>,
     ) -> Result<Fit<Network<T>>> {
         let begun = Begun { network, standing: None };
-        let Fit { model, report } = self.go_on(begun, loss, class_weights, data, held_out, context)?;
+        let beside = Beside { held_out, keep: None };
+        let Fit { model, report } = self.go_on(begun, loss, class_weights, data, &beside, context)?;
         Ok(Fit { model: model.network, report })
     }
 
@@ -120,10 +132,11 @@ impl Training {
         loss: Loss,
         class_weights: Option<Vec<f64>>,
         data: &Rows<'_, T>,
-        held_out: Option<&Rows<'_, T>>,
+        beside: &Beside<'_, T>,
         context: &Context<'_>,
     ) -> Result<Fit<Begun<T>>> {
         let Begun { network, standing } = begun;
+        let Beside { held_out, keep } = *beside;
         let rows = data.x.rows();
         if !(self.learning_rate > 0.0 && self.learning_rate.is_finite()) {
             return Err(Error::parameter("learning_rate", self.learning_rate, "a number above 0 is"));
@@ -248,6 +261,19 @@ impl Training {
                 report.objective = watched;
             }
             least = least.min(watched);
+            if let (Some((every, keep)), None) = (keep, held_out)
+                && (epoch + 1).is_multiple_of(every.max(1))
+                && epoch + 1 < self.epochs
+                && !enough(waited)
+            {
+                let standing = Some(trainer.standing().after(&report, least, waited, &watch));
+                let stopped = format!("{} of {} epochs are done", epoch + 1, self.epochs);
+                let model = Begun { network: trainer.network().clone(), standing };
+                let kept = keep(Fit { model, report: FitReport { stopped, ..report.clone() } });
+                if let Err(error) = kept {
+                    context.progress.warning(&error.to_string());
+                }
+            }
         }
         let Some(network) = good else { return Err(Error::Cancelled) };
         if enough(waited) {
@@ -258,14 +284,7 @@ impl Training {
         }
         report.converged |= report.rounds == self.epochs && self.tolerance.is_none();
         let of_last = held_out.is_none().then(|| trainer.standing());
-        let standing = of_last.map(|at| Standing {
-            epochs: report.rounds,
-            last: report.objective,
-            least,
-            waited,
-            watched: watch.watched,
-            ..at
-        });
+        let standing = of_last.map(|at| at.after(&report, least, waited, &watch));
         Ok(Fit { model: Begun { network, standing }, report })
     }
 }

@@ -3,9 +3,9 @@
 use super::Parameters;
 use super::engine::Engine;
 use super::learned::{Learned, balanced};
-use crate::{Begun, FullBatch, Layer, Loss, Network, Standing, Training};
+use crate::{Begun, Beside, FullBatch, Keep, Layer, Loss, Network, Standing, Training};
 use tilewise_base::mapped::Plain;
-use tilewise_base::{Array, Context, Error, FitReport, Result, split};
+use tilewise_base::{Array, Context, Error, Fit, FitReport, Result, split};
 use tilewise_kernels::Float;
 
 /// Layers to be trained, and how.
@@ -15,6 +15,8 @@ pub(super) struct Made<'a> {
     /// Whose weights are the first ones, and where its training was; else weights are drawn.
     pub(super) start: Option<(&'a Engine, Option<&'a Standing>)>,
     pub(super) width: usize,
+    /// Takes what there is on the way.
+    pub(super) keep: &'a dyn Fn(Learnt) -> Result<()>,
     pub(super) context: &'a Context<'a>,
 }
 
@@ -42,6 +44,11 @@ impl Made<'_> {
         let storage = &context.storage;
         let (learned, network, loss, class_weights) = self.ready::<T>(design, goals)?;
         let classify = !learned.labels.is_empty();
+        if context.checkpoint.is_some() && parameters.validation > 0.0 {
+            let what =
+                "with checkpoints 0 is: a training whose best epoch counts does not go on from its last";
+            return Err(Error::parameter("validation_fraction", parameters.validation, what));
+        }
         let (train, held_out) = match parameters.validation > 0.0 {
             true => {
                 let strata = classify.then_some(&learned.labels[..]);
@@ -60,14 +67,16 @@ impl Made<'_> {
         let training = Training { batch: if cut { many } else { training.batch }, ..training.clone() };
         let standing = self.start.and_then(|(_, standing)| standing).cloned();
         let begun = Begun { network, standing };
-        let fit = training.go_on(begun, loss, class_weights, &rows, held_out.as_ref(), context)?;
-        let Begun { network, standing } = fit.model;
-        Ok(Learnt {
-            engine: Engine::of(&network, parameters.precision)?,
-            standing,
-            training,
-            report: fit.report,
-        })
+        let learnt = |fit: Fit<Begun<T>>| {
+            let (Begun { network, standing }, report) = (fit.model, fit.report);
+            let engine = Engine::of(&network, parameters.precision)?;
+            Ok(Learnt { engine, standing, training: training.clone(), report })
+        };
+        let kept = |fit| (self.keep)(learnt(fit)?);
+        let keep: Option<(u64, Keep<'_, T>)> =
+            context.checkpoint.as_ref().map(|checkpoint| (checkpoint.every, &kept as _));
+        let beside = Beside { held_out: held_out.as_ref(), keep };
+        learnt(training.go_on(begun, loss, class_weights, &rows, &beside, context)?)
     }
 
     /// As [`trained`](Self::trained), by all rows at once.
@@ -81,6 +90,11 @@ impl Made<'_> {
         if parameters.validation > 0.0 {
             let what = "lbfgs learns from all rows and holds none out; 0 is";
             return Err(Error::parameter("validation_fraction", parameters.validation, what));
+        }
+        if context.checkpoint.is_some() {
+            let what =
+                "with checkpoints any other is: lbfgs begins anew from weights, and keeps nothing on the way";
+            return Err(Error::parameter("optimiser", "lbfgs", what));
         }
         let (learned, network, loss, class_weights) = self.ready(design, goals)?;
         let fit = full.fit(network, loss, class_weights, &learned.rows(width)?, context)?;
