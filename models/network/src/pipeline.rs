@@ -247,11 +247,11 @@ impl Pipeline {
         }
         let design = encoder.encode_to(storage, dataset)?;
         let start = before.map(|before| (&before.engine, before.standing.as_ref()));
-        let model = |learnt| {
+        let model = |learnt: Learnt| {
             let (encoder, scales, task) = (encoder.clone(), scales.clone(), task.clone());
             Self::learnt(learnt, parameters, encoder, scales, task, roles, context)
         };
-        let keep = |learnt| match (&context.checkpoint, model(learnt).checkpoint()?) {
+        let keep = |learnt: Learnt| match (&context.checkpoint, model(learnt).checkpoint()?) {
             (Some(checkpoint), Some(bytes)) => (checkpoint.keep)(&bytes),
             _ => Ok(()),
         };

@@ -67,14 +67,14 @@ impl Made<'_> {
         let training = Training { batch: if cut { many } else { training.batch }, ..training.clone() };
         let standing = self.start.and_then(|(_, standing)| standing).cloned();
         let begun = Begun { network, standing };
-        let learnt = |fit: Fit<Begun<T>>| {
+        let learnt = |fit: Fit<Begun<T>>| -> Result<Learnt> {
             let (Begun { network, standing }, report) = (fit.model, fit.report);
             let engine = Engine::of(&network, parameters.precision)?;
             Ok(Learnt { engine, standing, training: training.clone(), report })
         };
-        let kept = |fit| (self.keep)(learnt(fit)?);
+        let kept = |fit: Fit<Begun<T>>| (self.keep)(learnt(fit)?);
         let keep: Option<(u64, Keep<'_, T>)> =
-            context.checkpoint.as_ref().map(|checkpoint| (checkpoint.every, &kept as _));
+            context.checkpoint.as_ref().map(|checkpoint| (checkpoint.every, &kept as Keep<'_, T>));
         let beside = Beside { held_out: held_out.as_ref(), keep };
         learnt(training.go_on(begun, loss, class_weights, &rows, &beside, context)?)
     }
