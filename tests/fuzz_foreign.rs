@@ -36,8 +36,21 @@ pub(crate) fn files() -> Vec<(String, Vec<u8>)> {
     paths.into_iter().map(named).collect()
 }
 
+/// Networks in files of ONNX: those of others, and ours of models of tables.
+fn networks() -> Vec<(String, Vec<u8>)> {
+    let rooms = Path::new(env!("CARGO_MANIFEST_DIR")).join("../models");
+    let folders =
+        ["network/tests/golden/imported", "any/tests/golden/network"].map(|folder| rooms.join(folder));
+    let files = folders.iter().flat_map(|folder| std::fs::read_dir(folder).unwrap());
+    let mut paths: Vec<PathBuf> = files.map(|entry| entry.unwrap().path()).collect();
+    paths.retain(|path| path.extension().is_some_and(|ending| ending == "onnx"));
+    paths.sort();
+    assert_eq!(paths.len(), 11);
+    paths.into_iter().map(|path| (path.display().to_string(), std::fs::read(&path).unwrap())).collect()
+}
+
 /// The file with a few places changed.
-fn mutant(bytes: &[u8], draw: &mut impl FnMut(usize) -> usize) -> Vec<u8> {
+fn mutant(bytes: &[u8], draw: &mut dyn FnMut(usize) -> usize) -> Vec<u8> {
     const TOKENS: [&[u8]; 24] = [
         b"-1",
         b"0",
@@ -99,6 +112,20 @@ fn mutant(bytes: &[u8], draw: &mut impl FnMut(usize) -> usize) -> Vec<u8> {
     bytes
 }
 
+/// As [`mutant`], for files of fields whose lengths stand before them: all stays where it is.
+fn flipped(bytes: &[u8], draw: &mut dyn FnMut(usize) -> usize) -> Vec<u8> {
+    let mut bytes = bytes.to_vec();
+    for _ in 0..1 + draw(3) {
+        let at = draw(bytes.len());
+        bytes[at] = match draw(3) {
+            0 => bytes[at] ^ 1 << draw(8),
+            1 => draw(256) as u8,
+            _ => [0, 1, 127, 128, 255][draw(5)],
+        };
+    }
+    bytes
+}
+
 fn answers_or_refuses(model: &dyn Model) {
     let (inputs, outputs) = (model.inputs().len(), model.outputs());
     let odd = [0.0, -0.0, 1.5, -2.0, 7.0, f64::NAN, f64::INFINITY, f64::NEG_INFINITY, 1e300, -1.0, 33.0];
@@ -124,7 +151,7 @@ fn answers_or_refuses(model: &dyn Model) {
 }
 
 /// Tries a mutant; whether it loaded.
-fn tried(bytes: &[u8]) -> bool {
+fn tried(bytes: &[u8], answers_or_refuses: fn(&dyn Model)) -> bool {
     let (loaded, most) = peak(|| load_bytes(bytes));
     let bound = LOADING_AT_LEAST + LOADING * bytes.len();
     assert!(most <= bound, "{most} bytes to load {}", bytes.len());
@@ -144,10 +171,26 @@ fn tried(bytes: &[u8]) -> bool {
 
 #[test]
 fn whatever_loads_of_mutated_foreign_files_predicts() {
+    try_all(&files(), mutant, answers_or_refuses);
+}
+
+/// Cells that are missing or too large are refused by networks.
+#[test]
+fn whatever_loads_of_mutated_networks_of_onnx_predicts() {
+    try_all(&networks(), flipped, |model| {
+        crate::hostile_files::answers_or_refuses(model);
+        let kept = model.to_bytes().unwrap();
+        assert_eq!(load_bytes(&kept).unwrap().to_bytes().unwrap(), kept);
+    });
+}
+
+type Mutate = fn(&[u8], &mut dyn FnMut(usize) -> usize) -> Vec<u8>;
+
+/// Tries mutants of all files in turn.
+fn try_all(files: &[(String, Vec<u8>)], mutant: Mutate, answers_or_refuses: fn(&dyn Model)) {
     let variable = |name| std::env::var(name).ok().map(|text| text.parse::<u64>().expect(name));
     let limit = variable("TILEWISE_FUZZ_SECONDS").map(Duration::from_secs);
     let first = variable("TILEWISE_FUZZ_FIRST").unwrap_or(0);
-    let files = files();
     let (mut read, mut i, start) = (0, first, Instant::now());
     while limit.map_or(i - first < FILES, |limit| start.elapsed() < limit) {
         let (name, bytes) = &files[(i % files.len() as u64) as usize];
@@ -159,7 +202,9 @@ fn whatever_loads_of_mutated_foreign_files_predicts() {
         };
         let mutant = mutant(bytes, &mut draw);
         // On one thread, where memory is counted.
-        let outcome = catch_unwind(AssertUnwindSafe(|| parallel::on_this_thread(|| tried(&mutant))));
+        let outcome = catch_unwind(AssertUnwindSafe(|| {
+            parallel::on_this_thread(|| tried(&mutant, answers_or_refuses))
+        }));
         let Ok(loaded) = outcome else { panic!("mutant {i}, of {name}") };
         read += u64::from(loaded);
         i += 1;

@@ -219,9 +219,12 @@ fn networks_of_onnx_are_used_as_any_model() {
     assert!(works(&["inspect", "--model", &small]).contains("weights of 8 bits"));
     let whole = folder.path("whole.onnx");
     works(&["export", "--model", &model, "--to", "onnx", "--out", &whole]);
-    fails(
-        &["predict", "--model", &whole, "--data", &data],
-        &["whole.onnx", "outputs [\"label\", \"probabilities\"]", "exported from"],
+    // That is read too, and answers the same.
+    assert_eq!(predicted(&whole), answers);
+    let told = works(&["inspect", "--model", &whole]);
+    assert!(
+        told.contains("one of 3 classes: 0, 1, 2") && told.contains("read from a file of ONNX"),
+        "{told}"
     );
     // Several numbers.
     let images = golden.join("images.onnx").display().to_string();
@@ -230,4 +233,35 @@ fn networks_of_onnx_are_used_as_any_model() {
     assert!(works(&["predict", "--model", &images, "--data", &zeros]).starts_with("y0,y1,y2\n"));
     let gone = folder.file("gone.csv", fs::read_to_string(&data).unwrap() + ",1,1,1,1,1,0\n");
     fails(&["predict", "--model", &model, "--data", &gone], &["gone.csv", "\"x0\"", "missing"]);
+}
+
+#[test]
+fn networks_are_trained_further() {
+    let folder = Folder::new("further");
+    let data = folder.file("people.csv", people(&["age", "job", "member", "price"]));
+    let (whole, more) = (folder.path("whole.safetensors"), folder.path("more.safetensors"));
+    let args = |settings: &[&str], out: &str| {
+        let args = ["train", "--model", "network", "--data", &data, "--target", "price", "-q", "--out", out];
+        let sets = settings.iter().flat_map(|setting| ["--set", setting]);
+        args.into_iter().chain(sets).map(String::from).collect::<Vec<String>>()
+    };
+    let run = |settings: &[&str], out: &str, further: &[&str]| {
+        let args = args(settings, out);
+        works(&args.iter().map(String::as_str).chain(further.iter().copied()).collect::<Vec<_>>())
+    };
+    let settings = ["epochs=6", "validation_fraction=0", "hidden=5"];
+    run(&settings, &whole, &[]);
+    // What is kept on the way is for going on; the last file has nothing of it.
+    run(&settings, &more, &["--checkpoint-every", "2"]);
+    assert!(fs::read(&whole).unwrap() == fs::read(&more).unwrap());
+    run(&["epochs=2", "hidden=5"], &more, &["--continue", &whole]);
+    assert!(works(&["inspect", "--model", &more]).contains("2 epochs are done"));
+    let refused = |settings: &[&str], further: &[&str], parts: &[&str]| {
+        let args = args(settings, &more);
+        fails(&args.iter().map(String::as_str).chain(further.iter().copied()).collect::<Vec<_>>(), parts);
+    };
+    refused(&["hidden=6"], &["--continue", &whole], &["other layers", "dense, 5 outputs"]);
+    refused(&[], &["--checkpoint-every", "2"], &["validation_fraction", "checkpoints"]);
+    refused(&["optimiser=lbfgs", "momentum=0.5"], &[], &["momentum", "lbfgs", "leave it out"]);
+    refused(&["max_evaluations=9"], &[], &["max_evaluations", "optimiser=lbfgs only"]);
 }

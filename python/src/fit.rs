@@ -13,7 +13,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
-use tilewise_base::{Context, Error, Progress, Roles};
+use tilewise_base::{Context, Error, ModelFile, Progress, Roles};
 use tilewise_kernels::parallel;
 use tilewise_models::Settings;
 
@@ -89,9 +89,10 @@ impl From<Parts> for Roles {
 /// Trains a model of a family. Returns it, and the exception that ended the fit early, if one did: KeyboardInterrupt, or what
 /// `callback(done, total, note)` raised. The model is then that of the rounds that were done, or None where none was. A
 /// callback that returns true ends the fit without an exception. Then come the losses after each round, of networks, and what a forest
-/// that is judged out of the bag predicts for its rows (rows x outputs in one list, NaN where every tree saw the row).
+/// that is judged out of the bag predicts for its rows (rows x outputs in one list, NaN where every tree saw the row). Training goes on from
+/// the model whose file, or checkpoint, has the bytes `earlier`, where there are some.
 #[pyfunction]
-#[pyo3(signature = (family, settings, table, parts, missing, seed, threads, callback=None))]
+#[pyo3(signature = (family, settings, table, parts, missing, seed, threads, callback=None, earlier=None))]
 #[expect(clippy::too_many_arguments, reason = "the arguments of a Python function")]
 pub(crate) fn fit<'py>(
     py: Python<'py>,
@@ -103,6 +104,7 @@ pub(crate) fn fit<'py>(
     seed: u64,
     threads: usize,
     callback: Option<Py<PyAny>>,
+    earlier: Option<&[u8]>,
 ) -> PyResult<Fitted<'py>> {
     let dataset = table.take()?;
     let settings = settings.iter().fold(Settings::default(), |all, (key, value)| all.with(key, value));
@@ -117,7 +119,13 @@ pub(crate) fn fit<'py>(
         let context = Context { seed, progress: &shown, cancel: &cancel, ..Context::default() };
         let train = || {
             Finite::of(missing).check(&dataset, &roles.inputs(&dataset)?)?;
-            let model = tilewise_models::train(family, &dataset, &roles, &settings, &context)?;
+            let model = match earlier {
+                Some(bytes) => {
+                    let file = ModelFile::parse(bytes)?;
+                    tilewise_models::continue_training(family, &file, &dataset, &roles, &settings, &context)?
+                }
+                None => tilewise_models::train(family, &dataset, &roles, &settings, &context)?,
+            };
             // Here, where nobody waits for a lock yet.
             model.prepare().map(|()| model)
         };

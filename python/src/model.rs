@@ -135,13 +135,23 @@ impl Model {
         Ok(PyBytes::new(py, &bytes))
     }
 
+    /// The bytes of its checkpoint, from which its training goes on; None where it has none.
+    fn checkpoint<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyBytes>>> {
+        let bytes = py.detach(|| guarded(|| self.model.checkpoint())).map_err(exception)?;
+        Ok(bytes.map(|bytes| PyBytes::new(py, &bytes)))
+    }
+
     /// Writes its file, whole or not at all.
     fn save(&self, py: Python<'_>, path: PathBuf) -> PyResult<()> {
         py.detach(|| guarded(|| replace::write(&path, &self.model.to_bytes()?))).map_err(exception)
     }
 
     fn __reduce__<'py>(&self, py: Python<'py>) -> PyResult<(Bound<'py, PyAny>, (Bound<'py, PyBytes>,))> {
-        Ok((py.get_type::<Self>().getattr("from_bytes")?, (self.to_bytes(py)?,)))
+        let bytes = match self.checkpoint(py)? {
+            Some(bytes) => bytes,
+            None => self.to_bytes(py)?,
+        };
+        Ok((py.get_type::<Self>().getattr("from_bytes")?, (bytes,)))
     }
 
     #[getter]

@@ -57,7 +57,7 @@ CASES = [
         tilewise.MLPClassifier((7,), solver="lbfgs", alpha=44.5, max_iter=9, random_state=3),
         "network",
         [
-            "task=classification", "hidden=7", "optimiser=lbfgs", "epochs=9", "weight_decay=0.25", "patience=10", "tolerance=0.0001",
+            "task=classification", "hidden=7", "optimiser=lbfgs", "epochs=9", "weight_decay=0.25", "tolerance=0.0001",
             "precision=double",
         ],  # fmt: skip
     ),
@@ -139,7 +139,7 @@ CHANGED = [
         (12, 7), "logistic", solver="sgd", alpha=0.01, batch_size=32, learning_rate="adaptive", max_iter=5, momentum=0.5,
         nesterovs_momentum=False, n_iter_no_change=3, random_state=5,
     ),
-    tilewise.MLPClassifier((7,), solver="lbfgs", alpha=0.5, max_iter=9, max_fun=12, tol=0.001, batch_size=178, random_state=5),
+    tilewise.MLPClassifier((7,), solver="lbfgs", alpha=0.5, max_iter=9, max_fun=12, tol=0.001, random_state=5),
     tilewise.MLPRegressor(
         hidden_layer_sizes=(), solver="adamw", learning_rate="cosine", max_iter=5, tol=0.0, early_stopping=True,
         validation_fraction=0.2, beta_1=0.8, beta_2=0.99, epsilon=1e-5, random_state=5,

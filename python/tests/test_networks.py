@@ -134,10 +134,10 @@ def test_limits_of_lbfgs_are_told():
         tilewise.MLPClassifier((6,), solver="lbfgs", dropout=0.1).fit(X, y)
 
 
-def test_what_scikit_learn_has_is_there_or_named_as_missing():
+def test_all_parameters_of_scikit_learn_are_there():
     for name in ("MLPClassifier", "MLPRegressor"):
         theirs = set(getattr(sklearn.neural_network, name)().get_params())
-        assert theirs - set(getattr(tilewise, name)().get_params()) == {"warm_start"}
+        assert theirs <= set(getattr(tilewise, name)().get_params())
     with pytest.raises(ValueError, match="hidden_layer_sizes is the second"):
         tilewise.MLPRegressor((20,)).fit(*load_diabetes(return_X_y=True))
     with pytest.raises(ValueError, match="squared_error.*poisson"):
@@ -240,6 +240,19 @@ def test_networks_of_onnx_are_loaded(tmp_path):
         model.predict(X)
     with pytest.raises(ValueError, match="NaN"):
         several.predict(np.full((1, 112), np.nan))
+    # What our export writes of a model of a table, with its names.
+    frame = load_iris(as_frame=True)
+    ours = tilewise.MLPClassifier((5,), "tanh", max_iter=3, precision="single", tol=None).fit(
+        frame.data, frame.target_names[frame.target.to_numpy()]
+    )
+    ours.save(tmp_path / "ours")
+    command("export", "--model", tmp_path / "ours", "--to", "onnx", "--out", tmp_path / "ours.onnx")
+    back = tilewise.load(tmp_path / "ours.onnx")
+    assert isinstance(back, tilewise.ImportedClassifier) and back.classes_.tolist() == ours.classes_.tolist()
+    assert back.feature_names_in_.tolist() == list(frame.data.columns)
+    assert np.array_equal(back.predict_proba(frame.data), ours.predict_proba(frame.data))
+    # It knows what to put where a number is missing.
+    assert np.isfinite(back.predict_proba(frame.data.iloc[:3].assign(**{frame.data.columns[1]: np.nan}))).all()
     (tmp_path / "cut.onnx").write_bytes((GOLDEN / "rows.onnx").read_bytes()[:300])
     with pytest.raises(ValueError, match="cut.onnx"):
         tilewise.load(tmp_path / "cut.onnx")

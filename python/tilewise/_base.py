@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import functools
+import json
 import os
+import sys
 import warnings
 from os import PathLike
 from typing import TYPE_CHECKING, Any, Callable
@@ -34,6 +36,14 @@ Setting = tuple[str, Callable[[Any], Any]]
 def same(value: Any) -> Any:
     """The value as it is."""
     return value
+
+
+def outside() -> int:
+    """The `stacklevel` of warnings that stand where the user's code calls this package."""
+    level, frame = 1, sys._getframe(1)
+    while frame.f_back is not None and frame.f_globals.get("__name__", "").startswith("tilewise."):
+        level, frame = level + 1, frame.f_back
+    return level
 
 
 #: Numbers that predictions read where they lie.
@@ -127,8 +137,11 @@ class TilewiseEstimator(BaseEstimator):
         sample_weight: NDArray[np.float64] | None = None,
         group: NDArray[np.float64] | None = None,
         several: int = 1,
+        earlier: bytes | None = None,
+        over: dict[str, Any] | None = None,
     ) -> None:
-        """Fits the columns of `X`, which were read, and what `targets` adds under the name it is given."""
+        """Fits the columns of `X`, which were read, and what `targets` adds under the name it is given; from the model whose file has the
+        bytes `earlier` on, where there are some, and with the settings `over` in place of those of the parameters."""
         names = _data.names_of(self)
         table = _data.table(X, names)
         taken = set(names)
@@ -153,7 +166,7 @@ class TilewiseEstimator(BaseEstimator):
             query = free("query")
             table.numbers(query, group)
         mean = 1.0 if sample_weight is None else float(sample_weight.mean())
-        settings = {key: text(value) for key, value in self._settings(len(X), mean).items()}
+        settings = {key: text(value) for key, value in (self._settings(len(X), mean) | (over or {})).items()}
         callback = getattr(self, "callback", None)
         if getattr(self, "verbose", 0):
             callback = telling(type(self).__name__, callback)
@@ -166,10 +179,11 @@ class TilewiseEstimator(BaseEstimator):
             self._seed(),
             threads(self.n_jobs),
             callback,
+            earlier,
         )
         if model is not None:
             self._keep(model)
-            self._hear(losses, out_of_bag.reshape(-1, len(model.outputs)))
+            self._hear(losses, out_of_bag.reshape(-1, len(model.outputs)), earlier is not None)
         if stopped is not None:
             # What was trained is there for whoever catches this.
             raise stopped
@@ -179,16 +193,21 @@ class TilewiseEstimator(BaseEstimator):
         kind = UserWarning if report["converged"] else ConvergenceWarning
         told = report["warnings"] or ([] if report["converged"] else [report["stopped"]])
         for warning in told:
-            warnings.warn(f"{type(self).__name__}: {warning}", kind, stacklevel=3)
+            warnings.warn(f"{type(self).__name__}: {warning}", kind, stacklevel=outside())
 
     def _keep(self, model: Model) -> None:
         """Takes a fitted model; subclasses add the attributes that users look at."""
         self._model = model
         self.n_iter_ = max(1, model.report["rounds"])
 
-    def _hear(self, losses: list[tuple[float, float | None]], out_of_bag: NDArray[np.float64]) -> None:
+    def _hear(self, losses: list[tuple[float, float | None]], out_of_bag: NDArray[np.float64], further: bool) -> None:
         """Takes what no model keeps: the losses after each round, of the rows that were learned from and of those held out, and what
-        a forest predicts for rows (rows x outputs) by the trees that did not see them; both are empty where nobody asked."""
+        a forest predicts for rows (rows x outputs) by the trees that did not see them; both are empty where nobody asked. `further` is
+        true where the fit went on from an earlier one."""
+
+    def _earlier(self) -> tuple[bytes, dict[str, Any]] | None:
+        """The file of the model that `fit` goes on from, and settings that are then others; of those that have `warm_start`."""
+        return None
 
     def _weights(self, sample_weight: Any, X: Any) -> NDArray[np.float64] | None:
         if sample_weight is None:
@@ -317,17 +336,29 @@ class Regressing(_Beside):
 
         Raises ValueError where they do not fit each other, a number is missing or infinite, or `y` is the same everywhere.
         """
+        self._learn(X, y, sample_weight, *(self._earlier() or ()))
+        return self
+
+    def _learn(
+        self,
+        X: Any,
+        y: ArrayLike,
+        sample_weight: ArrayLike | None,
+        earlier: bytes | None = None,
+        over: dict[str, Any] | None = None,
+    ) -> None:
+        """Fits, from an earlier model on where there is one (`_train`)."""
         if y is None:
             raise ValueError(
                 f"This {type(self).__name__} estimator requires y to be passed, but the target y is None"
             )
-        X = _data.read(self, X, reset=True)
+        X = _data.read(self, X, reset=earlier is None)
         name = named(y, "y")
         goals: NDArray[Any] = _check_y(y, multi_output=self._several, y_numeric=True, estimator=self)
         if not self._several or goals.ndim == 2 and goals.shape[1] == 1:
             goals = column_or_1d(goals, warn=True)
         check_consistent_length(X, goals)
-        if len(X) < 2:
+        if len(X) < 2 and earlier is None:
             raise ValueError("there is 1 sample (n_samples = 1); at least two are needed")
         columns = iter(_data.aligned(np.atleast_2d(goals.T), np.float64))
         weights = self._weights(sample_weight, X)
@@ -338,8 +369,9 @@ class Regressing(_Beside):
             target=name,
             sample_weight=weights,
             several=several,
+            earlier=earlier,
+            over=over,
         )
-        return self
 
     def predict(self, X: Any) -> NDArray[np.float64]:
         """The predicted number of each row, or numbers where there are several targets."""
@@ -371,6 +403,23 @@ def _classes(y: NDArray[Any]) -> tuple[NDArray[Any], NDArray[np.intp]]:
     return classes, places if occurs.all() else (np.cumsum(occurs) - 1)[places]
 
 
+def _whole(classes: NDArray[Any]) -> bool:
+    """Whether the command line would read them as whole numbers."""
+    return classes.dtype.kind in "iuf" and bool((classes == np.trunc(classes)).all() and np.abs(classes).max() < 2**53)
+
+
+def _texts(classes: NDArray[Any]) -> list[str]:
+    """What a model calls its classes."""
+    if classes.dtype.kind == "b":
+        return [str(c).lower() for c in classes]
+    if _whole(classes):
+        return [str(int(c)) for c in classes]
+    # Sorted by bytes there, and by value here: the order is made the same.
+    width = len(str(len(classes)))
+    texts = [str(c) for c in classes]
+    return texts if texts == sorted(set(texts)) else [f"{i:0{width}d}" for i in range(len(classes))]
+
+
 class Classifying(_Beside):
     """Fit and predict of classifiers."""
 
@@ -382,11 +431,25 @@ class Classifying(_Beside):
 
         Raises ValueError where they do not fit each other, a number is missing or infinite, or there is one class only.
         """
+        self._learn(X, y, sample_weight, *(self._earlier() or ()))
+        return self
+
+    def _learn(
+        self,
+        X: Any,
+        y: Any,
+        sample_weight: ArrayLike | None,
+        earlier: bytes | None = None,
+        over: dict[str, Any] | None = None,
+        told: NDArray[Any] | None = None,
+    ) -> None:
+        """Fits, from an earlier model on where there is one (`_train`); the classes are `told`, of which some need not occur, or else
+        those that occur."""
         if y is None:
             raise ValueError(
                 f"This {type(self).__name__} estimator requires y to be passed, but the target y is None"
             )
-        X = _data.read(self, X, reset=True)
+        X = _data.read(self, X, reset=earlier is None)
         name = named(y, "y")
         y = column_or_1d(y, warn=True)
         if y.dtype.kind == "f":
@@ -396,36 +459,46 @@ class Classifying(_Beside):
             check_classification_targets(y)
         check_consistent_length(X, y)
         classes, codes = _classes(y)
+        if told is not None:
+            if len(unknown := np.setdiff1d(classes, told)):
+                raise ValueError(
+                    f"`y` has classes not in `self.classes_`. `self.classes_` has {told}. 'y' has {classes}: {unknown} are new."
+                )
+            classes, codes = told, np.searchsorted(told, classes)[codes]
+            y = told[codes]
+        elif earlier is not None and not np.array_equal(self.classes_, classes):
+            raise ValueError(
+                "warm_start can only be used where `y` has the same classes as in the previous call to fit. Previously got "
+                f"{self.classes_}, `y` has {classes}"
+            )
         weights = self._weights(sample_weight, X)
         if isinstance(getattr(self, "class_weight", None), dict):
             of_rows = compute_sample_weight(self.class_weight, y)
             weights = of_rows if weights is None else weights * of_rows
         counted = np.arange(len(classes)) if weights is None else np.flatnonzero(np.bincount(codes[weights > 0]))
-        if len(counted) < 2:
+        if len(counted) < 2 and told is None:
             raise ValueError(
                 f"{type(self).__name__} needs samples of at least 2 classes; the data contains only one class: "
                 f"{classes[counted[0]] if len(counted) else None!r}"
             )
-        # A fit that ends early must not leave an older model beside these classes.
-        self.__dict__.pop("_model", None)
-        self.classes_ = classes
+        if earlier is None:
+            # A fit that ends early must not leave an older model beside these classes.
+            self.__dict__.pop("_model", None)
+            self.classes_ = classes
+        texts = _texts(classes)
+        if told is not None:
+            over = (over or {}) | {"classes": json.dumps(texts)}
 
         def add(table: Table, goal: str) -> None:
             """As the command line reads them, so that files are the same: whole numbers, booleans, text."""
             if y.dtype.kind == "b":
                 table.booleans(goal, y.astype(np.int8))
-            elif y.dtype.kind in "iuf" and (classes == np.trunc(classes)).all() and np.abs(classes).max() < 2**53:
+            elif _whole(classes):
                 table.numbers(goal, y.astype(np.float64))
             else:
-                # Sorted by bytes there, and by value here: the order is made the same.
-                width = len(str(len(classes)))
-                texts = [str(c) for c in classes]
-                if texts != sorted(set(texts)):
-                    texts = [f"{i:0{width}d}" for i in range(len(classes))]
                 table.categories(goal, codes.astype(np.uint32), texts)
 
-        self._train(X, add, target=name, sample_weight=weights)
-        return self
+        self._train(X, add, target=name, sample_weight=weights, earlier=earlier, over=over)
 
     def _settings(self, rows: int, weight: float) -> dict[str, Any]:
         settings = super()._settings(rows, weight)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any, NoReturn
 
 from sklearn.base import ClassifierMixin, RegressorMixin
@@ -20,8 +21,8 @@ class _Imported(TilewiseEstimator):
         self._model = model
         #: `lightgbm`, `xgboost`, `catboost` or `onnx`.
         self.library_ = "onnx" if model.kind == "network" else model.kind
-        # Networks have no answer for what is missing.
-        self._missing = self.library_ != "onnx"
+        # Networks have no answer for what is missing, unless it is a file of ours, which has what to put there.
+        self._missing = self.library_ != "onnx" or json.loads(model.metadata("encoder") or "{}").get("impute", False)
 
     def fit(self, X: Any, y: Any, sample_weight: Any = None) -> NoReturn:
         """Raises TypeError: it was trained elsewhere."""

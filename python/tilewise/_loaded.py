@@ -119,24 +119,28 @@ def _network(params: dict[str, Any], classifies: bool) -> dict[str, Any]:
         found |= {"max_fun": at_once["evaluations"], "tol": at_once["tolerance"], "max_iter": at_once["steps"]}
     elif "beta1" in optimiser:
         found |= {"beta_1": optimiser["beta1"], "beta_2": optimiser["beta2"], "epsilon": optimiser["epsilon"]}
+    if not at_once:
+        # What lbfgs has no use for stays as estimators have it.
+        found |= {
+            "shuffle": training.get("shuffle", True),
+            "power_t": training["schedule"].get("power", 0.5),
+            "batch_size": batch,
+            "learning_rate": "invscaling" if schedule == "inverse" else schedule.replace("_", "-"),
+            "learning_rate_init": training["learning_rate"],
+            "momentum": optimiser.get("momentum", 0.9) if solver == "sgd" else 0.9,
+            "nesterovs_momentum": optimiser.get("nesterov", True),
+            "n_iter_no_change": training["patience"],
+        }
     return {
         "tol": training["tolerance"],
-        "shuffle": training.get("shuffle", True),
-        "power_t": training["schedule"].get("power", 0.5),
         "precision": params.get("precision", "single"),
         "hidden_layer_sizes": tuple(params["hidden"]),
         "activation": "logistic" if function == "sigmoid" else function.replace("_", "-"),
         "solver": name,
         "alpha": decay if name in DECOUPLED else _shortest(decay * batch, lambda number: number / batch == decay),
-        "batch_size": batch,
-        "learning_rate": "invscaling" if schedule == "inverse" else schedule.replace("_", "-"),
-        "learning_rate_init": training["learning_rate"],
         "max_iter": training["epochs"],
-        "momentum": optimiser.get("momentum", 0.9) if solver == "sgd" else 0.9,
-        "nesterovs_momentum": optimiser.get("nesterov", True),
         "early_stopping": params["validation"] > 0.0,
         "validation_fraction": params["validation"] or 0.1,
-        "n_iter_no_change": training["patience"],
         "dropout": params["dropout"],
     } | found
 

@@ -6,8 +6,10 @@ import math
 from typing import Any, Callable, Sequence
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 from sklearn.base import ClassifierMixin, RegressorMixin
+from sklearn.utils.metaestimators import available_if
+from sklearn.utils.multiclass import unique_labels
 
 from ._base import Callback, Classifying, Regressing, Setting, TilewiseEstimator, same
 from ._native import Model
@@ -18,6 +20,10 @@ _SCHEDULES = {"adaptive": "plateau", "invscaling": "inverse"} | {name: name for 
 _SOLVERS = ("adam", "adamw", "sgd", "rmsprop", "adagrad", "lamb", "lbfgs")
 #: Of these the penalty is a decay beside the gradient, and no part of the loss.
 DECOUPLED = ("adamw", "lamb")
+#: What `tilewise train --set optimiser=lbfgs` has no use for.
+_OF_STEPS = (
+    "beta1", "beta2", "epsilon", "learning_rate", "momentum", "batch_size", "shuffle", "schedule", "power", "patience",
+)  # fmt: skip
 #: Rows of a step at most, where `batch_size` is "auto", as in scikit-learn.
 _BATCH = 200
 #: Rows up to which `precision="auto"` is double: fits of so few take no time worth saving.
@@ -92,6 +98,7 @@ class _MLP(TilewiseEstimator):
         max_fun: int = 15_000,
         dropout: float = 0.0,
         precision: str = "auto",
+        warm_start: bool = False,
         verbose: int = 0,
         n_jobs: int | None = None,
         callback: Callback | None = None,
@@ -119,6 +126,7 @@ class _MLP(TilewiseEstimator):
         self.max_fun = max_fun
         self.dropout = dropout
         self.precision = precision
+        self.warm_start = warm_start
         self.verbose = verbose
         self.n_jobs = n_jobs
         self.callback = callback
@@ -149,7 +157,43 @@ class _MLP(TilewiseEstimator):
         # scikit-learn divides the penalty by the weight of the rows of a step, here it is a decay of each step: where steps take some
         # rows each, by that of as many average ones.
         settings["weight_decay"] = self.alpha if self.solver in DECOUPLED else self.alpha / (batch * weight)
+        # As in scikit-learn a parameter that the solver has no use for is none.
+        for name in _OF_STEPS if at_once else ("max_evaluations",):
+            settings.pop(name, None)
         return settings
+
+    def _kept(self) -> dict[str, Any]:
+        """Settings of a fit that goes on: it stays in its precision."""
+        if self.precision != "auto":
+            return {}
+        return {"precision": "double" if self.coefs_[0].dtype == np.float64 else "single"}
+
+    def _earlier(self) -> tuple[bytes, dict[str, Any]] | None:
+        if not self.warm_start or "_model" not in self.__dict__:
+            return None
+        # Without what the optimiser kept, which begins anew, as in scikit-learn.
+        return self._model.to_bytes(), self._kept()
+
+    def _once(self) -> tuple[bytes | None, dict[str, Any]]:
+        """What `partial_fit` goes on from, and its settings: one epoch more."""
+        if self.early_stopping:
+            raise ValueError("partial_fit does not support early_stopping=True")
+        if self.learning_rate not in ("constant", "adaptive", "invscaling"):
+            raise ValueError(
+                f"learning_rate={self.learning_rate!r} depends on how many epochs there are to be, which partial_fit does not know; "
+                "'constant', 'adaptive' or 'invscaling' is accepted"
+            )
+        once = {"epochs": 1, "tolerance": "none"}
+        if "_model" not in self.__dict__:
+            return None, once
+        if (kept := self._model.checkpoint()) is None:
+            return self._model.to_bytes(), once | self._kept()
+        return kept, once | self._kept() | {"epochs": self._model.report["rounds"] + 1}
+
+    def _takes_steps(self) -> bool:
+        if self.solver == "lbfgs":
+            raise AttributeError("partial_fit is only available for stochastic optimizers. lbfgs is not stochastic.")
+        return True
 
     def _keep(self, model: Model) -> None:
         super()._keep(model)
@@ -166,13 +210,18 @@ class _MLP(TilewiseEstimator):
         self.n_outputs_ = len(self.intercepts_[-1])
         self.out_activation_ = "softmax" if model.task == "classification" else "identity"
 
-    def _hear(self, losses: list[tuple[float, float | None]], out_of_bag: NDArray[np.float64]) -> None:
-        self.loss_curve_ = [training for training, _ in losses]
+    def _hear(self, losses: list[tuple[float, float | None]], out_of_bag: NDArray[np.float64], further: bool) -> None:
+        # As in scikit-learn the epochs of the last fit are counted, and the losses and rows of all that it went on from.
+        self.n_iter_ = max(1, len(losses))
+        before, seen = (getattr(self, "loss_curve_", []), getattr(self, "t_", 0)) if further else ([], 0)
+        self.loss_curve_ = before + [training for training, _ in losses]
         # Without a round it is that of first weights, which lbfgs may find good enough.
-        self.loss_ = self.loss_curve_[-1] if losses else self._model.report["objective"]
+        self.loss_ = losses[-1][0] if losses else self._model.report["objective"]
         #: Rows that steps were made of; 0 of lbfgs, as in scikit-learn.
-        self.t_ = len(losses) * self._learned_from
+        self.t_ = seen + len(losses) * self._learned_from
         held_out = [loss for _, loss in losses if loss is not None]
+        if held_out and further:
+            held_out = (getattr(self, "validation_losses_", None) or []) + held_out
         #: Losses where scikit-learn has scores.
         self.validation_losses_ = held_out or None
         self.best_validation_loss_ = min(held_out) if held_out else None
@@ -182,6 +231,9 @@ class _MLP(TilewiseEstimator):
 
 class MLPClassifier(Classifying, ClassifierMixin, _MLP):
     """A network of dense layers for classes, with softmax cross-entropy.
+
+    With `warm_start` a fit begins with the weights of the last one; `partial_fit` also keeps what the optimiser does, which pickles hold
+    and `save` does not. Both keep the standardisation of the first rows.
 
     `callback(done, total, note)` hears of every epoch and ends training, keeping the weights, where it returns true; `verbose` prints
     some lines of it. A callback must not write to the arrays of the fit, which are read where they lie.
@@ -197,12 +249,39 @@ class MLPClassifier(Classifying, ClassifierMixin, _MLP):
     _family = "network"
     _fixed = {"task": "classification"}
 
+    @available_if(_MLP._takes_steps)  # type: ignore[untyped-decorator]
+    def partial_fit(self, X: Any, y: Any, sample_weight: ArrayLike | None = None, classes: ArrayLike | None = None) -> Any:
+        """Learns from these rows by one epoch of steps, going on with the optimiser of the last call or fit.
+
+        `classes` are all that any call will bring; the first one needs them, and rows of two of them need not be there. What standardises
+        inputs is that of the first rows, and so are the categories of tables.
+
+        Raises ValueError where a class is new, `classes` are others than at first, or columns are.
+        """
+        earlier, over = self._once()
+        if classes is not None:
+            told = unique_labels(classes)
+            if earlier is not None and not np.array_equal(told, self.classes_):
+                raise ValueError(
+                    f"`classes={classes!r}` is not the same as on last call to partial_fit, was: {self.classes_!r}"
+                )
+        elif earlier is None:
+            raise ValueError("classes must be passed on the first call to partial_fit.")
+        else:
+            told = self.classes_
+        if len(told) < 2:
+            raise ValueError(f"{type(self).__name__} needs at least 2 classes; classes has one: {told[0]!r}")
+        self._learn(X, y, sample_weight, earlier, over, told)
+        return self
+
 
 class MLPRegressor(Regressing, RegressorMixin, _MLP):
     """A network of dense layers for one number or several, standardised targets each.
 
     The loss is the mean over rows and targets of squared errors (scikit-learn's is half of that), or of Huber's with `loss="huber:1.5"`,
     which is linear beyond so many deviations. Of several targets (y of n x k) `predict` gives n x k numbers.
+
+    `warm_start` and `partial_fit` are as those of MLPClassifier; the standardisation of targets is kept too.
 
     >>> import numpy as np
     >>> from tilewise import MLPRegressor
@@ -215,6 +294,17 @@ class MLPRegressor(Regressing, RegressorMixin, _MLP):
     _several = True
     _family = "network"
     _fixed = {"task": "regression"}
+
+    @available_if(_MLP._takes_steps)  # type: ignore[untyped-decorator]
+    def partial_fit(self, X: Any, y: ArrayLike, sample_weight: ArrayLike | None = None) -> Any:
+        """Learns from these rows by one epoch of steps, going on with the optimiser of the last call or fit.
+
+        What standardises inputs and targets is that of the first rows, and so are the categories of tables.
+
+        Raises ValueError where columns are others than at first, and in the first call where `y` is the same everywhere.
+        """
+        self._learn(X, y, sample_weight, *self._once())
+        return self
 
     def __init__(
         self,
@@ -243,6 +333,7 @@ class MLPRegressor(Regressing, RegressorMixin, _MLP):
         max_fun: int = 15_000,
         dropout: float = 0.0,
         precision: str = "auto",
+        warm_start: bool = False,
         verbose: int = 0,
         n_jobs: int | None = None,
         callback: Callback | None = None,
@@ -271,6 +362,7 @@ class MLPRegressor(Regressing, RegressorMixin, _MLP):
             max_fun=max_fun,
             dropout=dropout,
             precision=precision,
+            warm_start=warm_start,
             verbose=verbose,
             n_jobs=n_jobs,
             callback=callback,

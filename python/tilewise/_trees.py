@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from sklearn.base import ClassifierMixin, RegressorMixin
 
 from . import _data
-from ._base import Callback, Classifying, Regressing, Setting, TilewiseEstimator, check_is_fitted, same
+from ._base import Callback, Classifying, Regressing, Setting, TilewiseEstimator, check_is_fitted, outside, same
 from ._native import Model
 
 _CRITERIA = {"squared_error": "squared", "absolute_error": "absolute", "log_loss": "entropy"}
@@ -109,7 +109,7 @@ class _Forest(_Trees):
             #: The accuracy, or R2, on rows that were out of the bag of some tree; weights of rows count.
             self.oob_score_ = math.nan if judged["score"] is None else judged["score"]
 
-    def _hear(self, losses: list[tuple[float, float | None]], out_of_bag: NDArray[np.float64]) -> None:
+    def _hear(self, losses: list[tuple[float, float | None]], out_of_bag: NDArray[np.float64], further: bool) -> None:
         if not self.oob_score:
             return
         classifies = hasattr(self, "classes_")
@@ -120,7 +120,7 @@ class _Forest(_Trees):
                 f"{type(self).__name__}: {unknown} of {len(out_of_bag)} rows were in the bag of every tree; of them there is no "
                 "out-of-bag prediction (NaN), and more trees leave fewer",
                 UserWarning,
-                stacklevel=4,
+                stacklevel=outside(),
             )
         setattr(self, "oob_decision_function_" if classifies else "oob_prediction_", predictions)
 

@@ -38,7 +38,8 @@ pub(crate) struct Train {
     #[arg(long, value_name = "COLUMN")]
     target: Vec<String>,
     /// Go on with the forest or the boosted trees in this file until there are --set trees=N trees or --set stages=N stages in all;
-    /// everything else must be as it was
+    /// everything else must be as it was. A network that --checkpoint-every wrote goes on until there are --set epochs=N in all; any other
+    /// begins with the weights of the file, and is trained for N epochs more by an optimiser that begins anew. Its rows may be others
     #[arg(long = "continue", value_name = "FILE")]
     continued: Option<PathBuf>,
     /// Print what inspect tells of the model: coefficients, and with --set errors=classical their standard errors
@@ -47,8 +48,8 @@ pub(crate) struct Train {
     /// Where the model goes; without it the model is only measured
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
-    /// Write the model of what is done to --out after every so many stages of boosted trees, so that --continue can go on from there
-    /// should this process be killed
+    /// Write the model of what is done to --out after every so many stages of boosted trees, or epochs of a network (with --set
+    /// validation_fraction=0), so that --continue can go on from there should this process be killed
     #[arg(long, value_name = "STAGES", requires = "out", value_parser = clap::value_parser!(u64).range(1..))]
     checkpoint_every: Option<u64>,
     /// Write a page (HTML) with pictures: losses of boosted trees by stage, importances of columns, where the model errs
@@ -151,6 +152,9 @@ Examples:
       --target income --out n.safetensors
   tilewise train --model network --set image=1x8x8 --set layers=conv16x3,norm,pool2,conv32x3,norm,pool2,64 \\
       --data digits.csv --target digit --set task=classification --out d.safetensors
+  tilewise train --model network --set epochs=5 --set learning_rate=0.0001 --continue d.safetensors \\
+      --data more-digits.csv --target digit --set task=classification --out d.safetensors \\
+      --set image=1x8x8 --set layers=conv16x3,norm,pool2,conv32x3,norm,pool2,64
   tilewise train --model isolation-forest --set contamination=0.01 --data log.csv \\
       --out odd.safetensors
   tilewise train --model gbdt --memory-limit 2G --temp-dir /scratch --data large.parquet \\

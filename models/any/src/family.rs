@@ -199,6 +199,18 @@ impl Family {
         Err(Error::parameter("model", self.name, what))
     }
 
+    /// Checks that there is something to learn, where it learns from targets.
+    fn check_values(&self, dataset: &Dataset, roles: &Roles, settings: &Settings) -> Result<()> {
+        if self.needs_target() {
+            let classify = self.classifies(dataset, roles, settings)?;
+            let weights = roles.weights(dataset)?;
+            for target in roles.needed_targets()? {
+                check_target(dataset, target, classify, weights.as_deref())?;
+            }
+        }
+        Ok(())
+    }
+
     /// Whether it can predict numbers (or classes, or find anomalies).
     pub fn serves(&self, purpose: Purpose) -> bool {
         self.purpose == purpose || self.purpose == Purpose::Either && purpose != Purpose::Anomaly
@@ -248,6 +260,9 @@ pub fn train(
     context: &Context<'_>,
 ) -> Result<Box<dyn Model>> {
     let family = checked(name, dataset, roles, settings, context)?;
+    if !network::tells_classes(settings) {
+        family.check_values(dataset, roles, settings)?;
+    }
     if let (Engine::Processes(workers), false) = (&context.engine, family.processes) {
         return in_processes(family, dataset, roles, settings, workers, context);
     }
@@ -259,7 +274,9 @@ pub fn train(
 }
 
 /// Goes on with the training of the model in `file`, which is of the family called `name`. Until there are as many trees,
-/// or stages, as the settings say. The model is the one that the same settings give at once.
+/// or stages, as the settings say. The model is the one that the same settings give at once. A network does so where the file is a
+/// checkpoint ([`Model::checkpoint`]), until there are as many epochs; else it begins with the weights of the file, and is trained for as many
+/// epochs more by an optimiser that begins anew. Its rows may be others.
 ///
 /// # Errors
 /// As [`train`], or when the family cannot, the file holds another one, or it was trained with other settings, on another table
@@ -289,7 +306,7 @@ pub fn continue_training(
     continued(file, dataset, roles, settings, context)
 }
 
-/// The family, if it accepts the settings, can be trained where it is to be, and there is something to learn.
+/// The family, if it accepts the settings, and can be trained where it is to be.
 fn checked(
     name: &str,
     dataset: &Dataset,
@@ -312,13 +329,6 @@ fn checked(
     family.check_event(roles)?;
     family.check_held_out(roles)?;
     roles.inputs(dataset)?;
-    if family.needs_target() {
-        let classify = family.classifies(dataset, roles, settings)?;
-        let weights = roles.weights(dataset)?;
-        for target in roles.needed_targets()? {
-            check_target(dataset, target, classify, weights.as_deref())?;
-        }
-    }
     Ok(family)
 }
 

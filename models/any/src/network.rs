@@ -3,6 +3,7 @@
 use crate::family::{TASK, task};
 use crate::linear::NOT_NEGATIVE;
 use crate::{Family, Format, Purpose, Setting, Settings};
+use std::collections::HashSet;
 use tilewise_base::{Error, Result};
 use tilewise_gbdt::export::Exported;
 use tilewise_network::pipeline::{Embedded, Parameters, Pipeline, Precision};
@@ -187,6 +188,12 @@ const HUBER: Setting = Setting {
     accepted: "a number above 0",
     doc: "of numbers: from how many deviations on the squared loss becomes linear",
 };
+const CLASSES: Setting = Setting {
+    key: "classes",
+    default: "auto",
+    accepted: "auto, or a list in JSON such as [\"no\",\"yes\"]",
+    doc: "the classes of the target, for rows that come later (train --continue) with some that these have not; auto is those that occur",
+};
 const INITIALISER: Setting = Setting {
     key: "initialiser",
     default: "auto",
@@ -201,6 +208,23 @@ const PRECISION: Setting = Setting {
     doc: "numbers of training, file and answers: of 32 bits, or of 64, which take twice the memory and time",
 };
 
+/// What only optimisers use that take steps of some rows each.
+const OF_STEPS: &[Setting] = &[
+    BETA1,
+    BETA2,
+    EPSILON,
+    LEARNING_RATE,
+    MOMENTUM,
+    BATCH_SIZE,
+    SHUFFLE,
+    ACCUMULATE,
+    SCHEDULE,
+    POWER,
+    WARM_UP,
+    CLIP,
+    PATIENCE,
+];
+
 pub(crate) static NETWORK: Family = Family {
     name: "network",
     summary: "a neural network of dense layers, or of images",
@@ -209,7 +233,7 @@ pub(crate) static NETWORK: Family = Family {
     processes: false,
     reads_rows: false,
     exact_pieces: false,
-    checkpoints: false,
+    checkpoints: true,
     survival: false,
     holds_out: false,
     settings: &[&[
@@ -240,6 +264,7 @@ pub(crate) static NETWORK: Family = Family {
         PATIENCE,
         TOLERANCE,
         LABEL_SMOOTHING,
+        CLASSES,
         CLASS_WEIGHT,
         HUBER,
         INITIALISER,
@@ -247,7 +272,11 @@ pub(crate) static NETWORK: Family = Family {
         TASK,
     ]],
     check: |settings| task(settings).and(parameters(settings)).map(|_| ()),
-    continued: None,
+    continued: Some(|file, dataset, roles, settings, context| {
+        let classify = NETWORK.classifies(dataset, roles, settings)?;
+        let before = Pipeline::from_file(file)?;
+        Ok(Box::new(before.continued(&parameters(settings)?, classify, dataset, roles, context)?))
+    }),
     train: |dataset, roles, settings, context| {
         let classify = NETWORK.classifies(dataset, roles, settings)?;
         Ok(Box::new(Pipeline::fit(&parameters(settings)?, classify, dataset, roles, context)?))
@@ -321,17 +350,13 @@ fn parameters(settings: &Settings) -> Result<Parameters> {
     };
     let weight_decay = finite(&WEIGHT_DECAY)?;
     let at_once = settings.get::<String>(&OPTIMISER)? == "lbfgs";
-    if at_once && let Some(setting) = [CLIP, ACCUMULATE, WARM_UP].iter().find(|s| settings.changes(s)) {
-        let value = settings.get::<String>(setting)?;
-        return Err(Error::parameter(setting.key, value, "lbfgs takes all rows at once, and has none"));
-    }
     let full_batch = FullBatch {
         steps: epochs,
         evaluations: whole(&EVALUATIONS)?,
         tolerance: tolerance.unwrap_or(FullBatch::default().tolerance),
         weight_decay,
     };
-    Ok(Parameters {
+    let parameters = Parameters {
         hidden: hidden(settings)?,
         body: body(settings, function, dropout)?,
         embedding: embedding(settings)?,
@@ -343,6 +368,7 @@ fn parameters(settings: &Settings) -> Result<Parameters> {
         huber: Some(positive(&HUBER)?).filter(|x| x.is_finite()),
         validation: if at_once && !settings.has(&VALIDATION) { 0.0 } else { share(&VALIDATION)? },
         full_batch: at_once.then_some(full_batch),
+        classes: classes(settings)?,
         precision: settings
             .word(&PRECISION, &[("single", Precision::Single), ("double", Precision::Double)])?,
         training: Training {
@@ -360,7 +386,18 @@ fn parameters(settings: &Settings) -> Result<Parameters> {
             patience: whole(&PATIENCE)?,
             tolerance,
         },
-    })
+    };
+    // Behind all words that are none.
+    let (unused, accepted): (&[Setting], _) = match at_once {
+        true => {
+            (OF_STEPS, "optimiser=lbfgs takes all rows at once and finds its steps by itself: leave it out")
+        }
+        false => (&[EVALUATIONS], "it is a parameter of optimiser=lbfgs only"),
+    };
+    if let Some(setting) = unused.iter().find(|setting| settings.changes(setting)) {
+        return Err(Error::parameter(setting.key, settings.get::<String>(setting)?, accepted));
+    }
+    Ok(parameters)
 }
 
 /// All layers but the last, where they are more than widths.
@@ -422,6 +459,26 @@ fn embedding(settings: &Settings) -> Result<Option<Embedded>> {
         }
         (from, width) => Ok(from.map(|from| Embedded { from, width })),
     }
+}
+
+/// Whether the settings tell classes, of which some may not occur.
+pub(crate) fn tells_classes(settings: &Settings) -> bool {
+    settings.changes(&CLASSES)
+}
+
+fn classes(settings: &Settings) -> Result<Option<Vec<String>>> {
+    let text: String = settings.get(&CLASSES)?;
+    if !tells_classes(settings) {
+        return Ok(None);
+    }
+    let refuse = |what: &str| Error::parameter(CLASSES.key, &text, what);
+    let found: Vec<String> =
+        serde_json::from_str(&text).map_err(|_| refuse(&format!("{} is", CLASSES.accepted)))?;
+    let different: HashSet<&String> = found.iter().collect();
+    if found.len() < 2 || different.len() < found.len() {
+        return Err(refuse("two or more are, each once"));
+    }
+    Ok(Some(found))
 }
 
 fn hidden(settings: &Settings) -> Result<Vec<usize>> {

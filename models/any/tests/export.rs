@@ -300,6 +300,19 @@ fn networks_differ_in_onnx_runtime_by_the_rounding_of_f32() {
             _ => 1.0,
         };
         assert_near(name, &ours, &theirs.predicted, |i, a| OF_LAYERS * (unit(i) + a.abs()));
+        // The file is read as the model, with its names.
+        let back = load(folder.join(format!("{name}.onnx"))).unwrap();
+        assert_eq!(
+            (back.inputs(), back.task(), back.targets()),
+            (model.inputs(), model.task(), model.targets())
+        );
+        let mut read = vec![0.0; rows * outputs];
+        back.predict(cells, None, MatMut::new(&mut read, rows, outputs).unwrap()).unwrap();
+        if name == "double" {
+            assert_near(name, &read, &ours, |i, a| OF_LAYERS * (unit(i) + a.abs()));
+        } else {
+            assert!(read == ours, "{name}");
+        }
         let Task::Classification { classes } = model.task() else { continue };
         for (shares, label) in ours.chunks(outputs).zip(case["onnx"]["label"].as_array().unwrap()) {
             let of_label = shares[classes.iter().position(|class| class == label).unwrap()];

@@ -16,6 +16,8 @@ use serde::{Deserialize, Serialize};
 use std::sync::atomic::{AtomicBool, Ordering};
 use tilewise_kernels::{MatRef, parallel, same};
 
+#[cfg(feature = "onnx")]
+mod imported;
 mod moments;
 #[cfg(feature = "onnx")]
 mod onnx;

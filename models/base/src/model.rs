@@ -146,6 +146,14 @@ pub trait Model: Any + Send + Sync {
     /// # Errors
     /// When the model cannot be stored.
     fn to_bytes(&self) -> Result<Vec<u8>>;
+    /// The bytes of a file like that of [`to_bytes`](Self::to_bytes) that also has what its training goes on from: what an optimiser keeps,
+    /// how many epochs are done. None where there is nothing of the kind, in all families but networks because their files have all.
+    ///
+    /// # Errors
+    /// As there.
+    fn checkpoint(&self) -> Result<Option<Vec<u8>>> {
+        Ok(None)
+    }
     /// Makes ready what predictions need, if it is not; else the first prediction does. For those who predict from many threads
     /// and do not want one to wait for another.
     ///

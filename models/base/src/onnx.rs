@@ -58,7 +58,7 @@ pub fn file(graph: Graph, version: Version<'_>, inputs: &[Field], targets: &[&st
             entry("tilewise.targets", serde_json::to_string(targets))?,
         ],
     };
-    Ok(model.encode_to_vec())
+    Ok(model.to_bytes())
 }
 
 /// What is said of the columns of the one tensor that files of tables read.
@@ -114,6 +114,13 @@ pub struct Model {
     /// What else is to be known.
     #[prost(message, repeated, tag = "14")]
     pub metadata_props: Vec<StringStringEntry>,
+}
+
+impl Model {
+    /// The bytes of the file.
+    pub fn to_bytes(&self) -> Vec<u8> {
+        self.encode_to_vec()
+    }
 }
 
 /// The version of the operators of a domain.
@@ -370,6 +377,14 @@ impl Tensor {
     /// When they are of another type, in another file, or not as many as the shape says; names the tensor.
     pub fn floats(&self) -> Result<(Vec<usize>, Vec<f32>)> {
         self.elements(FLOAT, "f32", &self.float_data, f32::from_le_bytes)
+    }
+
+    /// The same of `f64`, which stand as bytes.
+    ///
+    /// # Errors
+    /// As [`floats`](Self::floats).
+    pub fn doubles(&self) -> Result<(Vec<usize>, Vec<f64>)> {
+        self.elements(DOUBLE, "f64", &[], f64::from_le_bytes)
     }
 
     /// The same of `i64`.

@@ -13,11 +13,13 @@
 //! | `Identity`, `Dropout` | nothing |
 //!
 //! Nodes stand in the order of work, as the format demands, so a walk back comes to each once; a value that a sum adds to what was made
-//! of it is the one that was there first. Every other operator, and every attribute that is not known, is refused with its node.
+//! of it is the one that was there first. An embedding that we wrote is read as a whole (`exported.rs`). Every other operator, and every attribute that is not known, is refused with its node.
 
-mod nodes;
+pub(crate) mod nodes;
 
+use crate::exported::{Tables, check_nodes, check_numbers, tensors_of};
 use crate::network::Network;
+use crate::onnx::embedding;
 use crate::plan::Plan;
 use crate::{Function, Layer};
 use nodes::{Reader, refuse};
@@ -25,12 +27,11 @@ use std::collections::BTreeMap;
 use tilewise_base::onnx::{self, FLOAT, Graph, Node, ValueInfo};
 use tilewise_base::{Error, Result};
 
+/// Most numbers of a row in all layers, of a network in a file: 128 MiB of `f32`. A few hundred bytes tell of pooling of huge images.
+const MOST_NUMBERS: usize = 1 << 25;
+
 /// Most sums inside of each other.
 const DEEPEST: usize = 8;
-
-/// What is said of our own files that are not read.
-const OURS: &str = "the file was written by tilewise, whose models prepare columns and name classes in nodes that are not read: \
-    use the model file (.safetensors) that it was exported from";
 
 /// A network from a file of ONNX.
 #[derive(Clone, Debug)]
@@ -42,7 +43,7 @@ pub struct Imported {
 }
 
 /// A node, or several, as a layer.
-enum Part {
+pub(crate) enum Part {
     /// With the tensors that it learned, as PyTorch shapes them.
     Layer { node: String, layer: Layer, tensors: Vec<(&'static str, Vec<usize>, Vec<f32>)> },
     /// A sum.
@@ -54,19 +55,19 @@ enum Part {
 }
 
 /// What a layer learned, by its name.
-struct Held {
-    node: String,
-    shape: Vec<usize>,
-    data: Vec<f32>,
+pub(crate) struct Held {
+    pub(crate) node: String,
+    pub(crate) shape: Vec<usize>,
+    pub(crate) data: Vec<f32>,
 }
 
 /// What parts become.
 #[derive(Default)]
-struct Settled {
+pub(crate) struct Settled {
     /// Whether the last of them gives images.
     images: bool,
     /// What layers learned, by their names.
-    held: BTreeMap<String, Held>,
+    pub(crate) held: BTreeMap<String, Held>,
     /// Nodes that tell how many columns come out of the first so many layers.
     told: Vec<(String, usize, usize)>,
 }
@@ -89,16 +90,11 @@ impl Network<f32> {
     pub fn from_onnx(bytes: &[u8]) -> Result<Imported> {
         let file = onnx::parse(bytes)?;
         let Some(graph) = file.graph else { return Err(Error::Fit("the file of ONNX has no graph".into())) };
-        match Self::of_graph(&graph, bytes.len()) {
-            Err(Error::Fit(what)) if file.producer_name == onnx::PRODUCER => {
-                Err(Error::Fit(format!("{what}; {OURS}")))
-            }
-            read => read,
-        }
+        Self::of_graph(&graph, bytes.len())
     }
 
     /// Of a file of so many bytes.
-    fn of_graph(graph: &Graph, bytes: usize) -> Result<Imported> {
+    pub(crate) fn of_graph(graph: &Graph, bytes: usize) -> Result<Imported> {
         let Input { name, numbers: inputs, image, alone } = input(graph)?;
         let output = match &graph.output[..] {
             [only] => only.name.as_str(),
@@ -109,44 +105,81 @@ impl Network<f32> {
                 )));
             }
         };
-        let reader = Reader::new(graph, name, alone, bytes)?;
-        let mut softmax = false;
-        let parts = reader.chain(output, name, graph.node.len(), 0, &mut softmax)?;
         let (mut layers, mut settled) =
             (Vec::new(), Settled { images: image.is_some(), ..Settled::default() });
+        let mut start = name.to_owned();
         if let Some([channels, height, width]) = image {
             layers.push(Layer::image(channels, height, width));
+        } else {
+            // As we write an embedding, it is read: the same nodes must come of its numbers.
+            let tensors = tensors_of(graph);
+            let tables = Tables::read(&tensors)?;
+            if !tables.lookups.is_empty() {
+                // A file says cheaply that rows are long.
+                let others =
+                    tensors.get("0.others").map_or(Ok(0), |of| of.whole_numbers().map(|(_, n)| n.len()))?;
+                if inputs != others + tables.lookups.len() {
+                    let what = "its input has not as many columns as its tables of vectors and the others";
+                    return Err(Error::Fit(what.into()));
+                }
+                let mut ours = Graph::default();
+                start = embedding(&mut ours, &tables.lookups, inputs, "0", name);
+                check_numbers(&ours, &tensors)?;
+                check_nodes(&ours.node, &graph.node)?;
+                layers.push(Layer::Embedding { lookups: tables.lookups });
+                settled.held.extend(tables.held);
+            }
         }
+        let reader = Reader::new(graph, name, alone, bytes)?;
+        let mut softmax = false;
+        let parts = reader.chain(output, &start, graph.node.len(), 0, &mut softmax)?;
         settled.add(parts, "", &mut layers)?;
-        let Settled { images, mut held, told } = settled;
-        if images {
-            return Err(Error::Fit(format!(
-                "the output {output:?} holds images; a Flatten before it is accepted"
-            )));
-        }
-        let plan = Plan::new(inputs, &layers)?;
-        for (node, first, columns) in told {
-            let found = plan.before[first];
-            if found != columns {
-                let what = format!("makes rows of {columns} numbers where there are {found}");
-                return Err(Error::Fit(format!("{node}: {what}")));
-            }
-        }
-        // Every tensor's shape is compared before memory is taken for all of them.
-        for tensor in plan.tensors.iter().chain(&plan.running) {
-            let (needed, found) = (tensor.outside(), held.get(&tensor.name));
-            if let Some(Held { node, shape, .. }) = found.filter(|held| held.shape != needed) {
-                let what = format!("has {} of {shape:?} where its input needs {needed:?}", tensor.name);
-                return Err(Error::Fit(format!("{node}: {what}")));
-            }
-        }
-        let mut network = Self::zeros(inputs, &layers, plan);
-        network.set_tensors(|name, _| {
-            let held = held.remove(name).map(|held| held.data);
-            held.ok_or_else(|| Error::Fit(format!("no node has the numbers of {name}")))
-        })?;
-        Ok(Imported { network, softmax })
+        Ok(Imported { network: network_of(settled, inputs, &layers, output)?, softmax })
     }
+}
+
+/// The network of these layers, `output` being its result.
+pub(crate) fn network_of(
+    settled: Settled,
+    inputs: usize,
+    layers: &[Layer],
+    output: &str,
+) -> Result<Network<f32>> {
+    let Settled { images, mut held, told } = settled;
+    if images {
+        return Err(Error::Fit(format!(
+            "the output {output:?} holds images; a Flatten before it is accepted"
+        )));
+    }
+    let plan = Plan::new(inputs, layers)?;
+    if plan.slots_len(1) > MOST_NUMBERS {
+        let what = "a row has more than 33554432 numbers in all layers; a file with fewer is accepted";
+        return Err(Error::Fit(what.into()));
+    }
+    for (node, first, columns) in told {
+        let found = plan.before[first];
+        if found != columns {
+            let what = format!("makes rows of {columns} numbers where there are {found}");
+            return Err(Error::Fit(format!("{node}: {what}")));
+        }
+    }
+    // Every tensor's shape is compared before memory is taken for all of them.
+    for tensor in plan.tensors.iter().chain(&plan.running) {
+        let (needed, found) = (tensor.outside(), held.get(&tensor.name));
+        if let Some(Held { node, shape, .. }) = found.filter(|held| held.shape != needed) {
+            let what = format!("has {} of {shape:?} where its input needs {needed:?}", tensor.name);
+            return Err(Error::Fit(format!("{node}: {what}")));
+        }
+    }
+    // What is missing is told before memory is taken for all too.
+    if let Some(tensor) =
+        plan.tensors.iter().chain(&plan.running).find(|tensor| !held.contains_key(&tensor.name))
+    {
+        return Err(Error::Fit(format!("no node has the numbers of {}", tensor.name)));
+    }
+    let mut network = Network::zeros(inputs, layers, plan);
+    network.set_tensors(|name, _| Ok(held.remove(name).map_or_else(Vec::new, |held| held.data)))?;
+    Ok(network)
 }
 
 /// The only input.
@@ -196,7 +229,7 @@ fn input(graph: &Graph) -> Result<Input<'_>> {
 
 impl Settled {
     /// Makes layers of parts, behind those of `layers`, and names what they learned by their places, as `Sequential` does.
-    fn add(&mut self, parts: Vec<Part>, path: &str, layers: &mut Vec<Layer>) -> Result<()> {
+    pub(crate) fn add(&mut self, parts: Vec<Part>, path: &str, layers: &mut Vec<Layer>) -> Result<()> {
         for part in parts {
             let place = layers.len();
             let name = if path.is_empty() { format!("{place}") } else { format!("{path}.{place}") };
@@ -237,7 +270,7 @@ impl Settled {
 
 impl Reader<'_> {
     /// What is done from the value `start` to the value `value`, which nodes before number `before` make, so many sums inside.
-    fn chain(
+    pub(crate) fn chain(
         &self,
         value: &str,
         start: &str,

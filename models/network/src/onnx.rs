@@ -16,8 +16,9 @@
 //! | layer norm, batch norm | `LayerNormalization`, `BatchNormalization` |
 //! | residual | `Add` behind its layers |
 
-use crate::pipeline::Pipeline;
+use crate::pipeline::{Pipeline, Scale};
 use crate::{Function, Layer, Lookup, Network, Window};
+use std::collections::HashSet;
 use tilewise_base::onnx::{
     Attribute, COLUMNS, DOUBLE, Exported, FLOAT, Graph, INT64, LISTS, MODELS, Node, STRING, Tensor,
     ValueInfo, Version, file, note_categories,
@@ -26,6 +27,9 @@ use tilewise_base::{Error, Model, Result, Task};
 
 /// Operators of ONNX 1.12, the first that has layer norm, and those for models of ONNX 1.4.
 const VERSION: Version<'_> = Version { ir: 8, operators: &[(MODELS, 2), ("", 17)] };
+
+/// What our files of models of tables read.
+pub(crate) const CELLS: &str = "cells";
 
 /// Most bytes of weights: the format holds 2 GiB in all, of which names and nodes take less than this leaves.
 const MOST_BYTES: usize = (1 << 31) - (1 << 24);
@@ -129,10 +133,10 @@ fn layers(graph: &mut Graph, all: &[Layer], inputs: usize, path: &str, input: &s
 }
 
 /// Adds the vectors of categories behind the columns that have none.
-fn embedding(graph: &mut Graph, lookups: &[Lookup], inputs: usize, name: &str, x: &str) -> String {
+pub(crate) fn embedding(graph: &mut Graph, lookups: &[Lookup], inputs: usize, name: &str, x: &str) -> String {
     let of = |what: &str| format!("{name}.{what}");
-    let others: Vec<usize> =
-        (0..inputs).filter(|column| lookups.iter().all(|lookup| lookup.column != *column)).collect();
+    let looked_up: HashSet<usize> = lookups.iter().map(|lookup| lookup.column).collect();
+    let others: Vec<usize> = (0..inputs).filter(|column| !looked_up.contains(column)).collect();
     let mut parts = Vec::new();
     if !others.is_empty() {
         let others = graph.hold(Tensor::whole(&of("others"), &others));
@@ -199,6 +203,35 @@ fn function(graph: &mut Graph, function: Function, name: &str, x: &str) -> Strin
     graph.add(simple, &[x], Some(&last), vec![])
 }
 
+/// Adds what comes behind the layers: softmax and labels, or answers as they are outside.
+pub(crate) fn answered(graph: &mut Graph, answers: &str, task: &Task, scales: &[Scale]) {
+    if let Task::Classification { classes } = task {
+        let [label, probabilities] = ["label", "probabilities"];
+        graph.add("Softmax", &[answers], Some(probabilities), vec![Attribute::int("axis", 1)]);
+        let largest = vec![Attribute::int("axis", 1), Attribute::int("keepdims", 0)];
+        let number = graph.add("ArgMax", &[probabilities], None, largest);
+        let keys = Attribute::ints("keys_int64s", (0..classes.len() as i64).collect());
+        let names = vec![keys, Attribute::strings("values_strings", classes.iter().map(String::as_str))];
+        graph.node.push(Node::new("LabelEncoder", MODELS, &[&number], &[label], names));
+        graph.output.push(ValueInfo::rows(label, STRING, None));
+        graph.output.push(ValueInfo::rows(probabilities, FLOAT, Some(classes.len())));
+    } else {
+        // One number where all targets have the same, as the one target has.
+        let used = if scales.iter().all(|scale| *scale == scales[0]) { &scales[..1] } else { scales };
+        let shape = if used.len() == 1 { &[][..] } else { &[used.len()][..] };
+        let [means, deviations]: [Vec<f64>; 2] =
+            [used.iter().map(|s| s.mean).collect(), used.iter().map(|s| s.deviation).collect()];
+        let deviation = graph.hold(Tensor::f64("target.deviation", shape, &deviations));
+        let mean = graph.hold(Tensor::f64("target.mean", shape, &means));
+        let y = graph.add("Cast", &[answers], None, vec![Attribute::int("to", DOUBLE.into())]);
+        let y = graph.add("Mul", &[&y, &deviation], None, vec![]);
+        let y = graph.add("Add", &[&y, &mean], None, vec![]);
+        let prediction = "prediction";
+        graph.add("Cast", &[&y], Some(prediction), vec![Attribute::int("to", FLOAT.into())]);
+        graph.output.push(ValueInfo::rows(prediction, FLOAT, Some(task.outputs())));
+    }
+}
+
 impl Pipeline {
     /// The model as a file of ONNX (1.12), from cells to answers: `cells` (`f32`, rows x inputs, coded as in the files of trees: numbers as they are,
     /// booleans 0 or 1, missing ones NaN, categories by their place in the dictionary) become `label` and `probabilities`, or
@@ -208,7 +241,6 @@ impl Pipeline {
     /// # Errors
     /// When the weights take more than the 2 GiB that a file of ONNX holds, are of 8 bits, or one of 64 is too large for 32.
     pub fn to_onnx(&self) -> Result<Exported> {
-        const CELLS: &str = "cells";
         let Some(network) = self.rounded() else {
             let what = "its weights are of 8 bits, of which no file of ONNX is written; export the model that was quantised";
             return Err(Error::Fit(what.into()));
@@ -220,32 +252,7 @@ impl Pipeline {
         let encoded = self.encoder().onnx(&mut graph, CELLS);
         let answers = network.nodes(&mut graph, &encoded)?;
         graph.input.push(ValueInfo::rows(CELLS, FLOAT, Some(self.inputs().len())));
-        if let Task::Classification { classes } = self.task() {
-            let [label, probabilities] = ["label", "probabilities"];
-            graph.add("Softmax", &[&answers], Some(probabilities), vec![Attribute::int("axis", 1)]);
-            let largest = vec![Attribute::int("axis", 1), Attribute::int("keepdims", 0)];
-            let number = graph.add("ArgMax", &[probabilities], None, largest);
-            let keys = Attribute::ints("keys_int64s", (0..classes.len() as i64).collect());
-            let names = vec![keys, Attribute::strings("values_strings", classes.iter().map(String::as_str))];
-            graph.node.push(Node::new("LabelEncoder", MODELS, &[&number], &[label], names));
-            graph.output.push(ValueInfo::rows(label, STRING, None));
-            graph.output.push(ValueInfo::rows(probabilities, FLOAT, Some(classes.len())));
-        } else {
-            let scales = self.scales();
-            // One number where all targets have the same, as the one target has.
-            let used = if scales.iter().all(|scale| *scale == scales[0]) { &scales[..1] } else { scales };
-            let shape = if used.len() == 1 { &[][..] } else { &[used.len()][..] };
-            let [means, deviations]: [Vec<f64>; 2] =
-                [used.iter().map(|s| s.mean).collect(), used.iter().map(|s| s.deviation).collect()];
-            let deviation = graph.hold(Tensor::f64("target.deviation", shape, &deviations));
-            let mean = graph.hold(Tensor::f64("target.mean", shape, &means));
-            let y = graph.add("Cast", &[&answers], None, vec![Attribute::int("to", DOUBLE.into())]);
-            let y = graph.add("Mul", &[&y, &deviation], None, vec![]);
-            let y = graph.add("Add", &[&y, &mean], None, vec![]);
-            let prediction = "prediction";
-            graph.add("Cast", &[&y], Some(prediction), vec![Attribute::int("to", FLOAT.into())]);
-            graph.output.push(ValueInfo::rows(prediction, FLOAT, Some(self.outputs())));
-        }
+        answered(&mut graph, &answers, self.task(), self.scales());
         let bytes = file(graph, VERSION, self.inputs(), &self.targets())?;
         let mut notes = vec!["cells and answers are f32".to_owned(), COLUMNS.to_owned()];
         if self.network().is_none() {

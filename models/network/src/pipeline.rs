@@ -3,28 +3,28 @@
 //! Numbers are standardised, categories one-hot or embedded; targets of numbers are standardised inside, and answers are scaled back. Weights
 //! are `f32`, or `f64` where that is asked for ([`Precision`]).
 
+mod continued;
 mod engine;
 mod imported;
 mod learned;
+mod made;
 mod pixels;
 
 pub use imported::is_onnx;
 pub(crate) use learned::Scale;
 
 use crate::plan::Plan;
-use crate::{FullBatch, Function, Initialiser, Layer, Lookup, Loss, Network, Training, usual_width};
+use crate::{FullBatch, Function, Initialiser, Layer, Lookup, Network, Standing, Training, usual_width};
 use engine::Engine;
-use learned::{Learned, balanced};
+use made::{Goals, Learnt, Made};
 use pixels::{check_pixels, of_channels};
 use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
 use tilewise_base::encoder::{Encoder, Options};
-use tilewise_base::mapped::Plain;
 use tilewise_base::{
-    Array, Context, Dataset, Error, Field, FitReport, Kind, Model, ModelFile, Result, Roles, Task, roles,
-    split,
+    Context, Dataset, Error, Field, FitReport, Kind, Model, ModelFile, Result, Roles, Task, roles,
 };
-use tilewise_kernels::{Float, MatMut, MatRef, same, softmax};
+use tilewise_kernels::{MatMut, MatRef, same, softmax};
 
 /// The family's name.
 const KIND: &str = "network";
@@ -66,6 +66,32 @@ pub struct Parameters {
     /// What weights and layers are computed in.
     #[serde(default, skip_serializing_if = "Precision::is_single")]
     pub precision: Precision,
+    /// The classes of the target, in this order, where rows that come later may have some that these have not; else those that occur, sorted.
+    /// A model keeps them as its task.
+    #[serde(skip)]
+    pub classes: Option<Vec<String>>,
+}
+
+impl Default for Parameters {
+    /// One hidden layer of 100 with ReLU, a tenth of the rows held out, [`Training::default`].
+    fn default() -> Self {
+        Self {
+            hidden: vec![100],
+            embedding: None,
+            body: None,
+            function: Function::Relu,
+            dropout: 0.0,
+            initialiser: Initialiser::Auto,
+            label_smoothing: 0.0,
+            balanced: false,
+            huber: None,
+            validation: 0.1,
+            training: Training::default(),
+            full_batch: None,
+            precision: Precision::Single,
+            classes: None,
+        }
+    }
 }
 
 /// Numbers of training, of the file and of answers.
@@ -95,6 +121,14 @@ pub struct Embedded {
     pub width: Option<usize>,
 }
 
+/// What a file says of scales.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Scaled {
+    By(Scale),
+    Each(Vec<Scale>),
+}
+
 /// A trained network with the encoding of its inputs.
 pub struct Pipeline {
     parameters: Parameters,
@@ -109,6 +143,8 @@ pub struct Pipeline {
     /// Key of the random numbers it was trained with.
     seed: u64,
     report: FitReport,
+    /// Where its training ended; not in its file, only in its checkpoint.
+    standing: Option<Standing>,
 }
 
 impl Pipeline {
@@ -118,6 +154,17 @@ impl Pipeline {
     /// # Errors
     /// When a column or cell is not what its role needs (named), there is an offset, several targets are to be classes, or the fit fails.
     pub fn fit(
+        parameters: &Parameters,
+        classify: bool,
+        dataset: &Dataset,
+        roles: &Roles,
+        context: &Context<'_>,
+    ) -> Result<Self> {
+        Self::fit_from(None, parameters, classify, dataset, roles, context)
+    }
+
+    fn fit_from(
+        before: Option<&Self>,
         parameters: &Parameters,
         classify: bool,
         dataset: &Dataset,
@@ -136,7 +183,10 @@ impl Pipeline {
         let numbered = parameters.embedding.map(|embedded| embedded.from);
         let image = parameters.image();
         let options = Options { numbered, standardise: image.is_none(), ..Options::default() };
-        let mut encoder = Encoder::fit(dataset, &inputs, weights.as_deref(), options)?;
+        let mut encoder = match before {
+            Some(before) => before.same_inputs(&inputs)?.clone(),
+            None => Encoder::fit(dataset, &inputs, weights.as_deref(), options)?,
+        };
         let width = encoder.width();
         if width == 0 {
             return Err(Error::Fit("the inputs have no column with a value".into()));
@@ -144,20 +194,40 @@ impl Pipeline {
         let storage = &context.storage;
         if let Some(image) = image {
             check_pixels(image, encoder.inputs())?;
-            let by = of_channels(&encoder.encode_to(storage, dataset)?, width, image[0], weights.as_deref());
-            encoder = encoder.standardised_by(&by)?;
+            if before.is_none() {
+                let cells = encoder.encode_to(storage, dataset)?;
+                encoder =
+                    encoder.standardised_by(&of_channels(&cells, width, image[0], weights.as_deref()))?;
+            }
         }
         let (mut labels, mut numbers) = (Vec::new(), Vec::new());
         let (task, scales) = if classify {
-            let (found, classes) = roles::classes(dataset, roles.needed_target()?)?;
-            labels = found;
+            let target = roles.needed_target()?;
+            let told = match before.map(|before| &before.task) {
+                Some(Task::Classification { classes }) => Some(classes),
+                _ => parameters.classes.as_ref(),
+            };
+            let classes = match told {
+                Some(classes) => {
+                    labels = roles::codes(dataset, target, classes)?;
+                    classes.clone()
+                }
+                None => {
+                    let (found, classes) = roles::classes(dataset, target)?;
+                    labels = found;
+                    classes
+                }
+            };
             let scales = vec![Scale::NONE; classes.len()];
             (Task::Classification { classes }, scales)
         } else {
             let found: Result<Vec<_>> =
                 targets.iter().map(|target| roles::numbers(dataset, target)).collect();
             let found = found?;
-            let scales: Vec<Scale> = found.iter().map(|y| Scale::of(y, weights.as_deref())).collect();
+            let scales: Vec<Scale> = match before {
+                Some(before) if before.scales.len() == found.len() => before.scales.clone(),
+                _ => found.iter().map(|y| Scale::of(y, weights.as_deref())).collect(),
+            };
             numbers = vec![0.0; dataset.rows() * targets.len()];
             for (row, to) in numbers.chunks_exact_mut(targets.len()).enumerate() {
                 to.iter_mut()
@@ -171,14 +241,41 @@ impl Pipeline {
             };
             (task, scales)
         };
+        let layers = parameters.layers(&encoder, task.outputs());
+        if let Some(before) = before {
+            before.same_answers(&task, &layers)?;
+        }
         let design = encoder.encode_to(storage, dataset)?;
-        let made = Made { parameters, layers: parameters.layers(&encoder, task.outputs()), width, context };
+        let start = before.map(|before| (&before.engine, before.standing.as_ref()));
+        let model = |learnt: Learnt| {
+            let (encoder, scales, task) = (encoder.clone(), scales.clone(), task.clone());
+            Self::learnt(learnt, parameters, encoder, scales, task, roles, context)
+        };
+        let keep = |learnt: Learnt| match (&context.checkpoint, model(learnt).checkpoint()?) {
+            (Some(checkpoint), Some(bytes)) => (checkpoint.keep)(&bytes),
+            _ => Ok(()),
+        };
+        let made = Made { parameters, layers, start, width, keep: &keep, context };
         let goals = Goals { labels, numbers, weights };
-        let (engine, training, mut report) = match (&parameters.full_batch, parameters.precision) {
+        let learnt = match (&parameters.full_batch, parameters.precision) {
             (Some(full), _) => made.trained_at_once(full, design, &goals)?,
             (None, Precision::Single) => made.trained::<f32>(design, &goals)?,
             (None, Precision::Double) => made.trained::<f64>(design, &goals)?,
         };
+        Ok(model(learnt))
+    }
+
+    /// What was learnt, with all that is around it.
+    fn learnt(
+        learnt: Learnt,
+        parameters: &Parameters,
+        encoder: Encoder,
+        scales: Vec<Scale>,
+        task: Task,
+        roles: &Roles,
+        context: &Context<'_>,
+    ) -> Self {
+        let Learnt { engine, standing, training, mut report } = learnt;
         report.warnings.splice(0..0, encoder.warnings());
         if let Some(Embedded { from, .. }) = parameters.embedding
             && !encoder.inputs().iter().any(|field| categories(field) >= from)
@@ -195,7 +292,7 @@ impl Pipeline {
         let (target, parameters) =
             (roles.target_name().to_owned(), Parameters { training, ..parameters.clone() });
         let seed = context.seed;
-        Ok(Self { parameters, whole: false, encoder, engine, scales, target, task, seed, report })
+        Self { parameters, whole: false, encoder, engine, scales, target, task, seed, report, standing }
     }
 
     /// Reads a model from its file.
@@ -216,9 +313,13 @@ impl Pipeline {
         if encoder.width() == 0 {
             return Err(file.error("its inputs have no column with a value"));
         }
-        let scales: Vec<Scale> = match task.several() {
-            Some(_) if !whole => file.metadata("scale")?,
-            _ => vec![file.metadata("scale")?; outputs],
+        let scales: Vec<Scale> = match (file.metadata("scale")?, task.several()) {
+            (Scaled::Each(scales), Some(_)) => scales,
+            // Of files of ONNX once, whose outputs are no targets that were scaled.
+            (Scaled::By(scale), Some(_)) if whole => vec![scale; outputs],
+            (Scaled::By(scale), None) => vec![scale; outputs],
+            (Scaled::Each(_), None) => return Err(file.error("it has several scales of one target")),
+            (Scaled::By(_), Some(_)) => return Err(file.error("it has one scale of several targets")),
         };
         if scales.len() != outputs {
             return Err(file.error(format!("it has {} scales of {outputs} targets", scales.len())));
@@ -240,11 +341,33 @@ impl Pipeline {
         if !plan.answers(outputs) {
             return Err(file.error(format!("its layers do not give rows of {outputs} numbers")));
         }
+        let weights = plan.weights;
         let engine = Engine::load(file, inputs, &layers, plan)?;
+        let standing = Standing::of_file(file, parameters.precision == Precision::Single, weights)?;
         let (target, report) = (file.metadata("target")?, file.metadata("report")?);
         // Files of before it was kept have none.
         let seed = file.optional("seed")?.unwrap_or_default();
-        Ok(Self { parameters, whole, encoder, engine, scales, target, task, seed, report })
+        Ok(Self { parameters, whole, encoder, engine, scales, target, task, seed, report, standing })
+    }
+
+    /// What its file tells besides tensors.
+    fn metadata(&self) -> serde_json::Value {
+        let mut metadata = serde_json::json!({
+            "encoder": self.encoder,
+            "params": self.parameters,
+            "report": self.report,
+            "scale": self.scales[0],
+            "seed": self.seed,
+            "target": self.target,
+            "task": self.task,
+        });
+        if self.whole {
+            metadata["whole"] = true.into();
+        }
+        if self.task.several().is_some() {
+            metadata["scale"] = serde_json::json!(self.scales);
+        }
+        metadata
     }
 
     /// The network behind the encoder; nothing where its weights are of 8 bits, or of 64.
@@ -272,100 +395,6 @@ impl Pipeline {
     /// How cells become its inputs.
     pub fn encoder(&self) -> &Encoder {
         &self.encoder
-    }
-}
-
-/// Layers to be trained, and how.
-struct Made<'a> {
-    parameters: &'a Parameters,
-    layers: Vec<Layer>,
-    width: usize,
-    context: &'a Context<'a>,
-}
-
-/// What rows should be answered: classes, or rows x targets numbers, one after the other; and what they weigh.
-struct Goals {
-    labels: Vec<u32>,
-    numbers: Vec<f64>,
-    weights: Option<Vec<f64>>,
-}
-
-impl Made<'_> {
-    /// Layers that learned `goals` from `design`, computed in `T`; the training with the batch that was taken, and how it went.
-    fn trained<T: Float + Plain>(
-        &self,
-        design: Array<f64>,
-        goals: &Goals,
-    ) -> Result<(Engine, Training, FitReport)> {
-        let Self { parameters, context, width, .. } = *self;
-        let storage = &context.storage;
-        let (learned, network, loss, class_weights) = self.ready::<T>(design, goals)?;
-        let classify = !learned.labels.is_empty();
-        let (train, held_out) = match parameters.validation > 0.0 {
-            true => {
-                let strata = classify.then_some(&learned.labels[..]);
-                let rows = learned.x.len() / width;
-                let (train, test) = split::split(rows, parameters.validation, context.seed, strata)?;
-                let held_out = learned.take(&test, width, storage)?;
-                (learned.take(&train, width, storage)?, Some(held_out))
-            }
-            false => (learned, None),
-        };
-        let held_out = held_out.as_ref().map(|rows| rows.rows(width)).transpose()?;
-        let (rows, training) = (train.rows(width)?, &parameters.training);
-        // A default is no order: small tables are one batch, which is said.
-        let many = rows.x.rows();
-        let cut = training.batch == Training::default().batch && training.batch > many && many > 0;
-        let training = Training { batch: if cut { many } else { training.batch }, ..training.clone() };
-        let fit = training.fit(network, loss, class_weights, &rows, held_out.as_ref(), context)?;
-        Ok((Engine::of(&fit.model, parameters.precision)?, training, fit.report))
-    }
-
-    /// As [`trained`](Self::trained), by all rows at once.
-    fn trained_at_once(
-        &self,
-        full: &FullBatch,
-        design: Array<f64>,
-        goals: &Goals,
-    ) -> Result<(Engine, Training, FitReport)> {
-        let Self { parameters, context, width, .. } = *self;
-        if parameters.validation > 0.0 {
-            let what = "lbfgs learns from all rows and holds none out; 0 is";
-            return Err(Error::parameter("validation_fraction", parameters.validation, what));
-        }
-        let (learned, network, loss, class_weights) = self.ready(design, goals)?;
-        let fit = full.fit(network, loss, class_weights, &learned.rows(width)?, context)?;
-        // A step takes all rows, which the file tells.
-        let training = Training { batch: learned.x.len() / width, ..parameters.training.clone() };
-        Ok((Engine::of(&fit.model, parameters.precision)?, training, fit.report))
-    }
-
-    /// Rows, the network before it is trained, its loss, and weights of classes.
-    #[expect(clippy::type_complexity, reason = "four things that belong together, named above")]
-    fn ready<T: Float + Plain>(
-        &self,
-        design: Array<f64>,
-        goals: &Goals,
-    ) -> Result<(Learned<T>, Network<T>, Loss, Option<Vec<f64>>)> {
-        let Self { parameters, context, width, .. } = *self;
-        let storage = &context.storage;
-        let narrow = |all: &[f64]| -> Vec<T> { all.iter().map(|&x| T::from_f64(x)).collect() };
-        let learned = Learned {
-            x: storage.map(&design, |&x| T::from_f64(x))?,
-            labels: goals.labels.clone(),
-            numbers: narrow(&goals.numbers),
-            weights: goals.weights.as_deref().map(narrow),
-        };
-        drop(design);
-        let classify = !learned.labels.is_empty();
-        let loss = match (classify, parameters.huber) {
-            (true, _) => Loss::CrossEntropy { smoothing: parameters.label_smoothing },
-            (false, Some(delta)) => Loss::Huber { delta },
-            (false, None) => Loss::Squared,
-        };
-        let network = Network::<T>::new(width, &self.layers, parameters.initialiser, context.seed)?;
-        let class_weights = (classify && parameters.balanced).then(|| balanced(&learned, network.outputs()));
-        Ok((learned, network, loss, class_weights))
     }
 }
 
@@ -489,21 +518,15 @@ impl Model for Pipeline {
     }
 
     fn to_bytes(&self) -> Result<Vec<u8>> {
-        let mut metadata = serde_json::json!({
-            "encoder": self.encoder,
-            "params": self.parameters,
-            "report": self.report,
-            "scale": self.scales[0],
-            "seed": self.seed,
-            "target": self.target,
-            "task": self.task,
-        });
-        if self.whole {
-            metadata["whole"] = true.into();
-        } else if self.task.several().is_some() {
-            metadata["scale"] = serde_json::json!(self.scales);
-        }
-        self.engine.store(metadata).to_bytes()
+        self.engine.store(self.metadata()).to_bytes()
+    }
+
+    fn checkpoint(&self) -> Result<Option<Vec<u8>>> {
+        let Some(standing) = &self.standing else { return Ok(None) };
+        let mut metadata = self.metadata();
+        metadata["standing"] = serde_json::json!(standing);
+        let single = self.parameters.precision == Precision::Single;
+        standing.store(self.engine.store(metadata), single).to_bytes().map(Some)
     }
 
     /// As [`QuantisedNetwork::new`](crate::QuantisedNetwork::new) does; the report of the fit stays what it was.
@@ -526,6 +549,7 @@ impl Model for Pipeline {
             task: task.clone(),
             seed: *seed,
             report: report.clone(),
+            standing: None,
         }))
     }
 

@@ -111,27 +111,53 @@ impl Plateau {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Watch {
     plateau: Option<Plateau>,
-    least: f64,
+    pub(crate) watched: Watched,
+}
+
+/// What it has seen.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Watched {
+    /// Nothing before the first epoch.
+    least: Option<f64>,
     waited: u64,
-    pub(crate) factor: f64,
+    factor: f64,
+}
+
+impl Default for Watched {
+    fn default() -> Self {
+        Self { least: None, waited: 0, factor: 1.0 }
+    }
+}
+
+impl Watched {
+    /// Whether a training can have seen it.
+    pub(crate) fn is_usable(&self) -> bool {
+        self.least.is_none_or(f64::is_finite) && (0.0..=1.0).contains(&self.factor)
+    }
 }
 
 impl Watch {
     pub(crate) fn new(plateau: Option<Plateau>) -> Self {
-        Self { plateau, least: f64::INFINITY, waited: 0, factor: 1.0 }
+        Self { plateau, watched: Watched::default() }
+    }
+
+    /// What the learning rate is multiplied by.
+    pub(crate) fn factor(&self) -> f64 {
+        self.watched.factor
     }
 
     /// Hears the loss of an epoch. Smaller means by a ten thousandth at least, as in PyTorch.
     pub(crate) fn hear(&mut self, loss: f64) {
         let Some(Plateau { factor, patience }) = self.plateau else { return };
-        if loss < self.least - 1e-4 * self.least.abs().min(f64::MAX) || self.least.is_infinite() {
-            (self.least, self.waited) = (loss, 0);
+        let Watched { least, waited, factor: reached } = &mut self.watched;
+        if least.is_none_or(|least| loss < least - 1e-4 * least.abs()) {
+            (*least, *waited) = (Some(loss), 0);
             return;
         }
-        self.waited += 1;
-        if self.waited > patience {
-            self.factor *= factor;
-            self.waited = 0;
+        *waited += 1;
+        if *waited > patience {
+            *reached *= factor;
+            *waited = 0;
         }
     }
 }
@@ -191,7 +217,7 @@ mod tests {
             .into_iter()
             .map(|loss| {
                 watch.hear(loss);
-                watch.factor
+                watch.factor()
             })
             .collect();
         assert_eq!(factors, [1.0, 1.0, 1.0, 0.1, 0.1, 0.1, 0.1 * 0.1]);

@@ -2,7 +2,7 @@
 
 use crate::loss::Judged;
 use crate::schedule::Watch;
-use crate::{Loss, Network, Optimiser, Pace, Plateau, Rows, Schedule, Settings, Targets, Trainer};
+use crate::{Loss, Network, Optimiser, Pace, Plateau, Rows, Schedule, Settings, Standing, Targets, Trainer};
 use serde::{Deserialize, Serialize};
 use tilewise_base::{Context, Error, Fit, FitReport, Result};
 use tilewise_kernels::Float;
@@ -77,6 +77,27 @@ impl Default for Training {
     }
 }
 
+/// What a training begins with, and what it ends with.
+#[derive(Clone, Debug)]
+pub struct Begun<T: Float> {
+    /// The weights.
+    pub network: Network<T>,
+    /// What the next epoch depends on besides; without, an optimiser begins anew. A training gives none where the weights are not those of its
+    /// last epoch: rows were held out, or the loss was not finite.
+    pub standing: Option<Standing>,
+}
+
+/// What there is to a training besides what it learns from.
+pub struct Beside<'a, T: Float> {
+    /// Rows to stop early on.
+    pub held_out: Option<&'a Rows<'a, T>>,
+    /// Takes what there is after every so many epochs, from which training can go on; where rows are held out nothing is told.
+    pub keep: Option<(u64, Keep<'a, T>)>,
+}
+
+/// What takes a training that goes on. Where it fails [`Progress::warning`](tilewise_base::Progress::warning) tells it.
+pub type Keep<'a, T> = &'a dyn Fn(Fit<Begun<T>>) -> Result<()>;
+
 impl Training {
     /// Trains `network`. `held_out` are rows to stop early on. Key of all random numbers is the context's seed; the order of rows,
     /// drawn for each epoch, and the weights are the same at any number of threads. Ctrl-C keeps the epochs that are done.
@@ -93,6 +114,29 @@ impl Training {
         held_out: Option<&Rows<'_, T>>,
         context: &Context<'_>,
     ) -> Result<Fit<Network<T>>> {
+        let begun = Begun { network, standing: None };
+        let beside = Beside { held_out, keep: None };
+        let Fit { model, report } = self.go_on(begun, loss, class_weights, data, &beside, context)?;
+        Ok(Fit { model: model.network, report })
+    }
+
+    /// As [`fit`](Self::fit), from where another training ended. There are [`epochs`](Self::epochs) in all, those before counted: n epochs
+    /// that go on to n + m have the bits of n + m at once, where the rest of the training and the rows are the same and the schedule does not
+    /// depend on how many epochs there are to be. The rows, the learning rate and all else that the optimiser does not keep may be others.
+    ///
+    /// # Errors
+    /// As [`fit`](Self::fit); when what goes on is of another optimiser or has more epochs already, or rows are held out then.
+    pub fn go_on<T: Float>(
+        &self,
+        begun: Begun<T>,
+        loss: Loss,
+        class_weights: Option<Vec<f64>>,
+        data: &Rows<'_, T>,
+        beside: &Beside<'_, T>,
+        context: &Context<'_>,
+    ) -> Result<Fit<Begun<T>>> {
+        let Begun { network, standing } = begun;
+        let Beside { held_out, keep } = *beside;
         let rows = data.x.rows();
         if !(self.learning_rate > 0.0 && self.learning_rate.is_finite()) {
             return Err(Error::parameter("learning_rate", self.learning_rate, "a number above 0 is"));
@@ -133,17 +177,36 @@ impl Training {
             scheme: context.scheme,
         };
         let mut trainer = Trainer::new(network, settings.clone(), self.batch)?;
+        let mut watch = Watch::new(self.plateau);
+        let (mut first, mut least, mut waited) = (0, f64::INFINITY, 0);
+        let mut report =
+            FitReport { stopped: format!("{} epochs are done", self.epochs), ..FitReport::default() };
+        let mut good: Option<Network<T>> = None;
+        if let Some(before) = &standing {
+            trainer.stand(before)?;
+            if held_out.is_some() {
+                let what = "a training that goes on where another was holds no rows out";
+                return Err(Error::Fit(what.into()));
+            }
+            (first, least, waited) = (before.epochs, before.least, before.waited);
+            watch.watched = before.watched;
+            (report.rounds, report.objective) = (first, before.last);
+            good = Some(trainer.network().clone());
+            if first > self.epochs {
+                let accepted = format!("there were {first} already; as many or more are, counting these");
+                return Err(Error::parameter("epochs", self.epochs, accepted));
+            }
+        }
         // A last row by itself has no deviation.
         let lonely = trainer.needs_two() && rows % self.batch == 1;
         let used = if lonely { rows - 1 } else { rows };
         let of_step = self.batch.saturating_mul(self.accumulate);
         let per_epoch = used.div_ceil(of_step) as u64;
-        let mut watch = Watch::new(self.plateau);
-        let mut report =
-            FitReport { stopped: format!("{} epochs are done", self.epochs), ..FitReport::default() };
-        let mut good: Option<Network<T>> = None;
-        let (mut least, mut waited) = (f64::INFINITY, 0);
-        for epoch in 0..self.epochs {
+        let enough = |waited| waited >= self.patience && (held_out.is_some() || self.tolerance.is_some());
+        for epoch in first..self.epochs {
+            if enough(waited) {
+                break;
+            }
             if context.cancelled() {
                 report.stopped = "stopped by hand".into();
                 break;
@@ -156,7 +219,7 @@ impl Training {
             let (mut sum, mut failure) = (0.0, None);
             for batch in order[..used].chunks(of_step) {
                 let pace = Pace { step: trainer.steps(), per_epoch, epochs: self.epochs, rows: used as u64 };
-                let rate = self.learning_rate * self.schedule.factor(pace, self.warm_up) * watch.factor;
+                let rate = self.learning_rate * self.schedule.factor(pace, self.warm_up) * watch.factor();
                 match trainer.step_in_pieces(data, batch, rate) {
                     Ok(loss) => sum += loss * batch.len() as f64,
                     Err(error) => {
@@ -178,7 +241,7 @@ impl Training {
                 let Some(best) = good else { return Err(error) };
                 report.warnings.push(format!("{error}; the weights of the last good epoch are kept"));
                 report.stopped = "the loss is not finite".into();
-                return Ok(Fit { model: best, report });
+                return Ok(Fit { model: Begun { network: best, standing: None }, report });
             }
             report.rounds = epoch + 1;
             let note = match measured {
@@ -198,17 +261,31 @@ impl Training {
                 report.objective = watched;
             }
             least = least.min(watched);
-            if waited >= self.patience && (held_out.is_some() || self.tolerance.is_some()) {
-                let whose = if held_out.is_some() { "the loss on rows held out" } else { "the loss" };
-                let amount = if gain > 0.0 { format!(" by more than {gain}") } else { String::new() };
-                report.stopped = format!("{whose} has not become smaller{amount} for {waited} epochs");
-                report.converged = true;
-                break;
+            if let (Some((every, keep)), None) = (keep, held_out)
+                && (epoch + 1).is_multiple_of(every.max(1))
+                && epoch + 1 < self.epochs
+                && !enough(waited)
+            {
+                let standing = Some(trainer.standing().after(&report, least, waited, &watch));
+                let stopped = format!("{} of {} epochs are done", epoch + 1, self.epochs);
+                let model = Begun { network: trainer.network().clone(), standing };
+                let kept = keep(Fit { model, report: FitReport { stopped, ..report.clone() } });
+                if let Err(error) = kept {
+                    context.progress.warning(&error.to_string());
+                }
             }
         }
-        let Some(model) = good else { return Err(Error::Cancelled) };
+        let Some(network) = good else { return Err(Error::Cancelled) };
+        if enough(waited) {
+            let whose = if held_out.is_some() { "the loss on rows held out" } else { "the loss" };
+            let amount = if gain > 0.0 { format!(" by more than {gain}") } else { String::new() };
+            report.stopped = format!("{whose} has not become smaller{amount} for {waited} epochs");
+            report.converged = true;
+        }
         report.converged |= report.rounds == self.epochs && self.tolerance.is_none();
-        Ok(Fit { model, report })
+        let of_last = held_out.is_none().then(|| trainer.standing());
+        let standing = of_last.map(|at| at.after(&report, least, waited, &watch));
+        Ok(Fit { model: Begun { network, standing }, report })
     }
 }
 

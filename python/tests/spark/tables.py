@@ -49,7 +49,7 @@ def single(family, settings, table, label, inputs=INPUTS, weight=None, seed=0, g
     for name in [*inputs, label, *(name for name in (weight, group, held_out) if name)]:
         _arrow.add(columns, name, table.column(name))
     parts = {"targets": [label], "weight": weight, "offset": None, "group": group, "held_out": held_out}
-    model, stopped, *_ = _native.fit(family, settings, columns, parts, seed, 1)
+    model, stopped, *_ = _native.fit(family, settings, columns, parts, True, seed, 1)
     assert stopped is None
     return model
 

@@ -186,7 +186,7 @@ fn training_goes_on_where_it_was() {
         (refused("forest", &data.take(&(0..29).collect::<Vec<_>>()), &settings(12), 0), "table"),
         (
             refused("tree", &data, &Settings::default(), 0),
-            "cannot be continued; that of forest, extra-trees, gbdt can",
+            "cannot be continued; that of forest, extra-trees, gbdt, network can",
         ),
     ] {
         assert!(message.contains(part), "{part}: {message}");
@@ -205,9 +205,9 @@ fn training_goes_on_where_it_was() {
 #[test]
 fn models_on_the_way_are_of_families_that_have_them() {
     let (data, roles) = (table(), roles(Purpose::Regression));
-    let kept = std::sync::Mutex::new(Vec::new());
+    let kept_of = std::sync::Mutex::new(Vec::new());
     let keep = |bytes: &[u8]| {
-        kept.lock().unwrap().push(bytes.to_vec());
+        kept_of.lock().unwrap().push(bytes.to_vec());
         Ok(())
     };
     let checkpoint = Some(Checkpoint { every: 40, keep: &keep });
@@ -215,10 +215,36 @@ fn models_on_the_way_are_of_families_that_have_them() {
     let model = train("gbdt", &data, &roles, &Settings::default(), &context).unwrap();
     let stages = |model: &dyn Model| model.report().rounds;
     let kept: Vec<u64> =
-        kept.lock().unwrap().iter().map(|file| stages(&*load_bytes(file).unwrap())).collect();
+        kept_of.lock().unwrap().iter().map(|file| stages(&*load_bytes(file).unwrap())).collect();
     assert_eq!((kept, stages(&*model)), (vec![40, 80], 100));
+    // A network goes on from each to the model that there would have been.
+    kept_of.lock().unwrap().clear();
+    let settings =
+        |of: u64| Settings::default().with("epochs", of).with("validation_fraction", 0).with("hidden", 4);
+    let context = Context { checkpoint: Some(Checkpoint { every: 3, keep: &keep }), ..Context::default() };
+    let model = train("network", &data, &roles, &settings(8), &context).unwrap();
+    let (kept, whole) = (kept_of.lock().unwrap().clone(), model.to_bytes().unwrap());
+    let read: Vec<u64> = kept.iter().map(|file| stages(&*load_bytes(file).unwrap())).collect();
+    assert_eq!(read, [3, 6]);
+    let go_on = |file: &[u8], epochs: u64| {
+        let file = ModelFile::parse(file).unwrap();
+        continue_training("network", &file, &data, &roles, &settings(epochs), &Context::default()).unwrap()
+    };
+    assert!(kept.iter().all(|file| go_on(file, 8).to_bytes().unwrap() == whole));
+    // From the file of the model an optimiser begins anew.
+    assert_eq!(stages(&*go_on(&whole, 5)), 5);
+    for (settings, part) in [
+        (settings(8).with("validation_fraction", 0.1), "validation_fraction: 0.1"),
+        (Settings::default().with("optimiser", "lbfgs"), "optimiser: lbfgs"),
+    ] {
+        let told = train("network", &data, &roles, &settings, &context).err().unwrap().to_string();
+        assert!(told.contains(part) && told.contains("checkpoints"), "{told}");
+    }
     let message = train("forest", &data, &roles, &Settings::default(), &context).err().unwrap().to_string();
-    assert!(message.contains("model: forest") && message.contains("checkpoints are for gbdt"), "{message}");
+    assert!(
+        message.contains("model: forest") && message.contains("checkpoints are for gbdt, network"),
+        "{message}"
+    );
 }
 
 #[test]

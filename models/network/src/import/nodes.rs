@@ -15,7 +15,7 @@ const OPERATORS: &str = "Gemm, MatMul, Add, Conv, MaxPool, AveragePool, BatchNor
 const NEAR: f64 = 1e-6;
 
 /// Nodes, and who makes which value.
-pub(super) struct Reader<'a> {
+pub(crate) struct Reader<'a> {
     pub(super) nodes: &'a [Node],
     /// The number of the node that makes a value.
     pub(super) made: HashMap<&'a str, usize>,
@@ -126,7 +126,7 @@ impl<'a> Reader<'a> {
     ///
     /// # Errors
     /// When a value is there or made twice, or a node is of another domain.
-    pub(super) fn new(graph: &'a Graph, input: &'a str, alone: bool, bytes: usize) -> Result<Self> {
+    pub(crate) fn new(graph: &'a Graph, input: &'a str, alone: bool, bytes: usize) -> Result<Self> {
         let mut held: HashMap<&str, &Tensor> = HashMap::new();
         for tensor in &graph.initializer {
             if held.insert(&tensor.name, tensor).is_some() {

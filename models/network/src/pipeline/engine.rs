@@ -40,6 +40,19 @@ impl Engine {
         Ok(Self::Bytes(QuantisedNetwork::within(network, x, context)?))
     }
 
+    /// The network, in another type.
+    pub(super) fn network<T: Float>(&self) -> Result<Network<T>> {
+        match self {
+            Self::Floats(predictor) => Ok(predictor.network().cast()),
+            Self::Doubles(predictor) => Ok(predictor.network().cast()),
+            Self::Bytes(_) => {
+                let what = "the model to go on with has weights of 8 bits, which are for answers alone; the one that was \
+                            quantised is accepted";
+                Err(Error::Fit(what.into()))
+            }
+        }
+    }
+
     /// Reads the tensors of these layers, of which `plan` was made.
     pub(super) fn load(file: &ModelFile<'_>, inputs: usize, layers: &[Layer], plan: Plan) -> Result<Self> {
         let refuse = |e: Error| file.error(e.to_string());

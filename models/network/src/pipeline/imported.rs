@@ -1,8 +1,10 @@
-//! Models from files of ONNX: networks that get their rows as they are.
+//! Models from files of ONNX: those that we wrote of models of tables, and networks that get their rows as they are.
 
 use super::{Engine, Parameters, Pipeline, Precision, Scale};
-use crate::{Function, Imported, Initialiser, Network, Training};
+use crate::exported::{Exported, is_of_a_table};
+use crate::{Imported, Network};
 use tilewise_base::encoder::Encoder;
+use tilewise_base::onnx;
 use tilewise_base::{Error, FitReport, Result, Task};
 
 /// Most columns of rows and of answers, each of which gets a name.
@@ -20,7 +22,9 @@ pub fn is_onnx(bytes: &[u8]) -> bool {
 }
 
 impl Pipeline {
-    /// Reads a network from a file of ONNX ([`Network::from_onnx`]); `file` is what errors call it. Its inputs are numbers called x0, x1 and so
+    /// Reads a model from a file of ONNX; `file` is what errors call it. One that [`Pipeline::to_onnx`] wrote comes back with its inputs, their
+    /// categories, its target and its classes, and gives the same answers, to the last bit where its weights were of 32 bits; how it was
+    /// trained the file does not tell. Any other is a network ([`Network::from_onnx`]). Its inputs are numbers called x0, x1 and so
     /// on, none of which may be missing. A softmax at the end makes its answers probabilities of the classes 0, 1 and so on; without, one output is a
     /// number, and several are the numbers y0, y1 and so on.
     ///
@@ -28,7 +32,15 @@ impl Pipeline {
     /// When it is none, or holds what is not read (names the node), or has more than 262,144 inputs or outputs.
     pub fn from_onnx(bytes: &[u8], file: &str) -> Result<Self> {
         let refuse = |what: String| Error::ModelFile { file: file.to_owned(), what };
-        let Imported { network, softmax } = Network::from_onnx(bytes).map_err(|e| refuse(e.to_string()))?;
+        let told = |e: Error| refuse(e.to_string());
+        let model = onnx::parse(bytes).map_err(told)?;
+        if is_of_a_table(&model) {
+            let Exported { encoder, network, scales, task, target } =
+                Exported::read(model, bytes.len()).map_err(told)?;
+            return Self::whole(&network, encoder, scales, task, target);
+        }
+        let Some(graph) = model.graph else { return Err(refuse("has no graph".to_owned())) };
+        let Imported { network, softmax } = Network::of_graph(&graph, bytes.len()).map_err(told)?;
         let (inputs, outputs) = (network.inputs(), network.outputs());
         if inputs.max(outputs) > MOST_COLUMNS {
             return Err(refuse(format!(
@@ -41,6 +53,18 @@ impl Pipeline {
             (false, 1) => Task::Regression,
             (false, _) => Task::Outputs { names: (0..outputs).map(|i| format!("y{i}")).collect() },
         };
+        let encoder = Encoder::plain((0..inputs).map(|i| format!("x{i}")), false)?;
+        Self::whole(&network, encoder, vec![Scale::NONE; outputs], task, String::new())
+    }
+
+    /// Of all layers and what is around them.
+    fn whole(
+        network: &Network<f32>,
+        encoder: Encoder,
+        scales: Vec<Scale>,
+        task: Task,
+        target: String,
+    ) -> Result<Self> {
         let report = FitReport {
             converged: true,
             stopped: "read from a file of ONNX".to_owned(),
@@ -52,29 +76,21 @@ impl Pipeline {
         // Of a training that is not known.
         let parameters = Parameters {
             hidden: Vec::new(),
-            embedding: None,
             body: Some(network.layers().to_vec()),
-            function: Function::Relu,
-            dropout: 0.0,
-            initialiser: Initialiser::Auto,
-            label_smoothing: 0.0,
-            balanced: false,
-            huber: None,
             validation: 0.0,
-            training: Training::default(),
-            full_batch: None,
-            precision: Precision::Single,
+            ..Parameters::default()
         };
         Ok(Self {
             parameters,
-            encoder: Encoder::plain((0..inputs).map(|i| format!("x{i}")), false)?,
+            encoder,
             whole: true,
-            engine: Engine::of(&network, Precision::Single)?,
-            scales: vec![Scale::NONE; outputs],
-            target: String::new(),
+            engine: Engine::of(network, Precision::Single)?,
+            scales,
+            target,
             task,
             seed: 0,
             report,
+            standing: None,
         })
     }
 }

@@ -15,7 +15,7 @@ pub(crate) struct Scale {
 
 impl Scale {
     /// Of what is no number.
-    pub(super) const NONE: Self = Self { mean: 0.0, deviation: 1.0 };
+    pub(crate) const NONE: Self = Self { mean: 0.0, deviation: 1.0 };
 
     /// Mean and deviation of `y`, weighted; a target that is constant has deviation 1.
     pub(super) fn of(y: &[f64], weights: Option<&[f64]>) -> Self {
@@ -29,7 +29,7 @@ impl Scale {
     }
 
     /// Whether answers can be scaled by it.
-    pub(super) fn is_usable(&self) -> bool {
+    pub(crate) fn is_usable(&self) -> bool {
         self.mean.is_finite() && self.deviation.is_finite() && self.deviation > 0.0
     }
 

@@ -8,7 +8,7 @@ use tilewise_base::encoder::Encoder;
 use tilewise_base::{Column, Context, Dataset, Error, Model, ModelFile, Progress, Roles, predict_dataset};
 use tilewise_kernels::{MatRef, Quantisation, dequantise, min_max, parallel, quantise};
 use tilewise_network::naive::{DenseOfBytes, Images, answer_of_bytes, convolution};
-use tilewise_network::pipeline::{Embedded, Parameters, Pipeline, Precision};
+use tilewise_network::pipeline::{Embedded, Parameters, Pipeline};
 use tilewise_network::{
     Function, Initialiser, Layer, Network, QuantisedNetwork, QuantisedWeights, Training, Window,
 };
@@ -216,17 +216,9 @@ fn fitted(target: &str, embedding: Option<usize>) -> Pipeline {
     let parameters = Parameters {
         hidden: vec![40, 30],
         embedding: embedding.map(|from| Embedded { from, width: None }),
-        body: None,
-        function: Function::Relu,
-        dropout: 0.0,
-        initialiser: Initialiser::Auto,
-        label_smoothing: 0.0,
-        balanced: false,
-        huber: None,
         validation: 0.0,
-        full_batch: None,
         training: Training { epochs: 20, batch: 20, learning_rate: 0.01, ..Training::default() },
-        precision: Precision::Single,
+        ..Parameters::default()
     };
     let other = if target == "y" { "class" } else { "y" };
     let roles = Roles { ignore: vec![other.into()], ..Roles::target(target) };

@@ -5,24 +5,16 @@ use tilewise_base::model_file::Writer;
 use tilewise_base::{Column, Context, Dataset, Model, ModelFile, Roles, Task, predict_dataset};
 use tilewise_kernels::random::Philox;
 use tilewise_network::pipeline::{Parameters, Pipeline, Precision};
-use tilewise_network::{Function, Initialiser, Optimiser, Training};
+use tilewise_network::{Function, Optimiser, Training};
 
-const ROWS: usize = 60;
+pub(crate) const ROWS: usize = 60;
 
 /// What a step is when all rows are in it: momentum on a quadratic loses a share of the distance with each, so these leave rounding.
-fn parameters(hidden: Vec<usize>, precision: Precision, rows: usize) -> Parameters {
+pub(crate) fn parameters(hidden: Vec<usize>, precision: Precision, rows: usize) -> Parameters {
     Parameters {
         hidden,
-        embedding: None,
-        body: None,
         function: Function::Tanh,
-        dropout: 0.0,
-        initialiser: Initialiser::Auto,
-        label_smoothing: 0.0,
-        balanced: false,
-        huber: None,
         validation: 0.0,
-        full_batch: None,
         precision,
         training: Training {
             epochs: 400,
@@ -31,16 +23,17 @@ fn parameters(hidden: Vec<usize>, precision: Precision, rows: usize) -> Paramete
             learning_rate: 0.3,
             ..Training::default()
         },
+        ..Parameters::default()
     }
 }
 
-fn named(columns: Vec<(&str, Vec<f64>)>) -> Dataset {
+pub(crate) fn named(columns: Vec<(&str, Vec<f64>)>) -> Dataset {
     let numbers = |(name, numbers): (&str, Vec<f64>)| (name.to_owned(), Column::F64(numbers.into()));
     Dataset::new(columns.into_iter().map(numbers).collect()).unwrap()
 }
 
 /// Two inputs, weights, and three targets: of large, of small range, and one that the inputs say nothing of.
-fn columns() -> Vec<(&'static str, Vec<f64>)> {
+pub(crate) fn columns() -> Vec<(&'static str, Vec<f64>)> {
     let (a, b, noise) = (normal(ROWS, 1), normal(ROWS, 2), normal(ROWS, 3));
     let of = |f: &dyn Fn(usize) -> f64| (0..ROWS).map(f).collect::<Vec<_>>();
     let large = of(&|i| 4000.0 + 700.0 * a[i] - 90.0 * b[i] + 300.0 * noise[i]);
@@ -50,9 +43,9 @@ fn columns() -> Vec<(&'static str, Vec<f64>)> {
     vec![("a", a), ("b", b), ("large", large), ("small", small), ("nothing", nothing), ("w", weights)]
 }
 
-const TARGETS: [&str; 3] = ["large", "small", "nothing"];
+pub(crate) const TARGETS: [&str; 3] = ["large", "small", "nothing"];
 
-fn roles(targets: &[&str], weight: bool) -> Roles {
+pub(crate) fn roles(targets: &[&str], weight: bool) -> Roles {
     let ignore = TARGETS.iter().filter(|name| !targets.contains(name)).map(|name| name.to_string());
     Roles {
         targets: targets.iter().map(|name| name.to_string()).collect(),
@@ -62,7 +55,7 @@ fn roles(targets: &[&str], weight: bool) -> Roles {
     }
 }
 
-fn fit(parameters: &Parameters, data: &Dataset, roles: &Roles) -> Pipeline {
+pub(crate) fn fit(parameters: &Parameters, data: &Dataset, roles: &Roles) -> Pipeline {
     Pipeline::fit(parameters, false, data, roles, &Context { seed: 3, ..Context::default() }).unwrap()
 }
 
