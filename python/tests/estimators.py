@@ -10,6 +10,7 @@ REGRESSORS = [
     tilewise.PoissonRegressor(),
     tilewise.GammaRegressor(),
     tilewise.TweedieRegressor(),
+    tilewise.HuberRegressor(),
     tilewise.DecisionTreeRegressor(),
     tilewise.RandomForestRegressor(n_estimators=5),
     tilewise.ExtraTreesRegressor(n_estimators=5),

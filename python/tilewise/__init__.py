@@ -18,6 +18,7 @@ from ._isolation import IsolationForest
 from ._linear import (
     ElasticNet,
     GammaRegressor,
+    HuberRegressor,
     Lasso,
     LinearRegression,
     LogisticRegression,
@@ -49,6 +50,7 @@ __all__ = [
     "GammaRegressor",
     "HistGradientBoostingClassifier",
     "HistGradientBoostingRegressor",
+    "HuberRegressor",
     "ImportedClassifier",
     "ImportedRegressor",
     "IsolationForest",
@@ -79,6 +81,7 @@ _BY_FAMILY: dict[str, tuple[type[Any], type[Any]]] = {
     "poisson": (PoissonRegressor, PoissonRegressor),
     "gamma": (GammaRegressor, GammaRegressor),
     "tweedie": (TweedieRegressor, TweedieRegressor),
+    "huber": (HuberRegressor, HuberRegressor),
     "logistic": (LogisticRegression, LogisticRegression),
     "tree": (DecisionTreeRegressor, DecisionTreeClassifier),
     "forest": (RandomForestRegressor, RandomForestClassifier),

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import math
 from typing import Any
 
+import numpy as np
 from sklearn.base import ClassifierMixin, RegressorMixin
 
 from ._base import Classifying, Regressing, Scoring, TilewiseEstimator, same
@@ -267,3 +269,60 @@ class TweedieRegressor(_Generalised):
     ) -> None:
         super().__init__(alpha=alpha, fit_intercept=fit_intercept, max_iter=max_iter, tol=tol, n_jobs=n_jobs)
         self.power = power
+
+
+class HuberRegressor(Regressing, RegressorMixin, _Linear):
+    """Robust regression by Huber's loss, with the scale of the residuals: of those beyond `epsilon` scales each pulls as hard as one there.
+
+    `alpha` is scikit-learn's, of the penalty alpha |w|^2 beside the sum of losses; `tol` the largest entry of the gradient, per unit of
+    weight, at which the fit has converged. `scale_` is the scale, and `outliers_` tells of each training row whether it is beyond. `epsilon`
+    is above 1.
+
+    >>> from tilewise import HuberRegressor
+    >>> X = [[0.0], [1.0], [2.0], [3.0], [4.0], [5.0]]
+    >>> model = HuberRegressor(alpha=0.0).fit(X, [0.1, 0.9, 2.1, 2.9, 4.1, 90.0])
+    >>> model.coef_.round(1).tolist(), model.outliers_.tolist()
+    ([1.0], [False, False, False, False, False, True])
+    """
+
+    _family = "huber"
+    _parameters = {
+        "epsilon": ("epsilon", same),
+        "alpha": ("alpha", same),
+        "fit_intercept": ("intercept", same),
+        "max_iter": ("max_rounds", same),
+        "tol": ("tolerance", same),
+    }
+
+    def __init__(
+        self,
+        *,
+        epsilon: float = 1.35,
+        max_iter: int = 100,
+        alpha: float = 0.0001,
+        fit_intercept: bool = True,
+        tol: float = 1e-8,
+        n_jobs: int | None = None,
+    ) -> None:
+        self.epsilon = epsilon
+        self.max_iter = max_iter
+        self.alpha = alpha
+        self.fit_intercept = fit_intercept
+        self.tol = tol
+        self.n_jobs = n_jobs
+
+    def _settings(self, rows: int, weight: float) -> dict[str, Any]:
+        settings = super()._settings(rows, weight)
+        # The mean loss is minimised, not the sum.
+        settings["alpha"] = self.alpha / (rows * weight)
+        return settings
+
+    def _keep(self, model: Model) -> None:
+        super()._keep(model)
+        self.scale_ = float(json.loads(model.metadata("residuals") or "{}").get("scale", 1.0))
+
+    def fit(self, X: Any, y: Any, sample_weight: Any = None) -> HuberRegressor:
+        super().fit(X, y, sample_weight)
+        beyond = np.abs(np.asarray(y, dtype=float).ravel() - self.predict(X))
+        self.outliers_ = beyond > self.epsilon * self.scale_
+        return self

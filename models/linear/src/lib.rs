@@ -28,7 +28,7 @@ pub use deviance::Distribution;
 pub use elastic_net::{Alphas, Choice, ElasticNet, ElasticNetSolver, PathStep};
 pub use generalised::Generalised;
 pub use gradient_descent::{DescentLoss, GradientDescent};
-pub use huber::Huber;
+pub use huber::{Huber, Residuals};
 pub use inference::{Coefficient, Errors, Inference};
 pub use least_squares::LeastSquares;
 pub use logistic::{ClassWeights, Logistic, LogisticSolver};

@@ -12,7 +12,7 @@ use crate::{
 };
 use tilewise_base::sparse::Order;
 use tilewise_base::{Context, Error, Fit, FitReport, Result, Sparse, SparseRef};
-use tilewise_kernels::{MatRef, dot, same, sum};
+use tilewise_kernels::{dot, same, sum};
 
 mod by_rows;
 mod descent;
@@ -117,25 +117,10 @@ impl Generalised {
 }
 
 impl Huber {
-    /// Fits the rows of `x` to the numbers `y`. Cells that are not zero are copied.
-    ///
-    /// # Errors
-    /// When a parameter is out of range, shapes do not fit, there are no rows or features, no row has a weight, or a number is NaN or
-    /// infinite (named by row and feature).
-    pub fn fit<T: Element>(
-        &self,
-        x: MatRef<'_, T>,
-        y: &[f64],
-        rows: Rows<'_>,
-        context: &Context<'_>,
-    ) -> Result<Fit<LinearModel>> {
-        self.fit_sparse(Sparse::of_dense(x)?.view(), y, rows, context)
-    }
-
     /// As [`fit`](Self::fit), of a sparse matrix.
     ///
     /// # Errors
-    /// As there.
+    /// As there; when the scale is to be found too.
     pub fn fit_sparse<T: Element>(
         &self,
         x: SparseRef<'_, T>,
@@ -143,13 +128,10 @@ impl Huber {
         rows: Rows<'_>,
         context: &Context<'_>,
     ) -> Result<Fit<LinearModel>> {
-        if !(self.threshold.is_finite() && self.threshold > 0.0) {
-            return Err(Error::parameter("threshold", self.threshold, "expected a finite number above 0"));
-        }
-        check_not_negative("alpha", self.alpha)?;
-        check_not_negative("tolerance", self.tolerance)?;
-        if !(0.0..=1.0).contains(&self.l1_ratio) {
-            return Err(Error::parameter("l1_ratio", self.l1_ratio, "expected a number from 0 to 1"));
+        self.check()?;
+        if self.joint_scale {
+            let what = "the scale of sparse rows is given; expected false";
+            return Err(Error::parameter("joint_scale", true, what));
         }
         let data = Data::new(x, y, rows, Loss::Huber(self.threshold), self.intercept)?;
         let problem = Problem {

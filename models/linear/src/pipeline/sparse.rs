@@ -40,6 +40,13 @@ impl Pipeline {
                 }
                 (params.fit_sparse(x, &table.target, rows, context)?, Task::Regression)
             }
+            Estimator::Huber(params) if params.joint_scale => {
+                let what = "sparse tables take a number above 0; no scale is found there";
+                return Err(Error::parameter("scale", "joint", what));
+            }
+            Estimator::Huber(params) => {
+                (params.fit_sparse(x, &table.target, rows, context)?, Task::Regression)
+            }
             Estimator::Logistic(params) => {
                 let target = Dataset::new(vec![(TARGET.into(), Column::F64(table.target.clone().into()))])?;
                 let (y, classes) = several_classes(&target, TARGET)?;
@@ -64,6 +71,7 @@ impl Pipeline {
             task,
             report: fit.report,
             inference: None,
+            residuals: None,
         })
     }
 
