@@ -60,7 +60,7 @@ impl Model {
         let inside = match self.model.kind() {
             "gbdt" => Inside::Boosted(Box::new(BoostedModel::from_file(&file)?)),
             "linear" | "ridge" | "logistic" | "lasso" | "elastic-net" | "poisson" | "gamma" | "tweedie"
-            | "huber" => Inside::Linear(Box::new(Pipeline::from_file(&file)?)),
+            | "huber" | "quantile" => Inside::Linear(Box::new(Pipeline::from_file(&file)?)),
             _ => Inside::Other,
         };
         Ok(self.inside.get_or_init(|| inside))

@@ -23,6 +23,7 @@ from ._linear import (
     LinearRegression,
     LogisticRegression,
     PoissonRegressor,
+    QuantileRegressor,
     Ridge,
     TweedieRegressor,
 )
@@ -60,6 +61,7 @@ __all__ = [
     "MLPClassifier",
     "MLPRegressor",
     "PoissonRegressor",
+    "QuantileRegressor",
     "RandomForestClassifier",
     "RandomForestRegressor",
     "Ridge",
@@ -82,6 +84,7 @@ _BY_FAMILY: dict[str, tuple[type[Any], type[Any]]] = {
     "gamma": (GammaRegressor, GammaRegressor),
     "tweedie": (TweedieRegressor, TweedieRegressor),
     "huber": (HuberRegressor, HuberRegressor),
+    "quantile": (QuantileRegressor, QuantileRegressor),
     "logistic": (LogisticRegression, LogisticRegression),
     "tree": (DecisionTreeRegressor, DecisionTreeClassifier),
     "forest": (RandomForestRegressor, RandomForestClassifier),

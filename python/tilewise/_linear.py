@@ -279,10 +279,10 @@ class HuberRegressor(Regressing, RegressorMixin, _Linear):
     is above 1.
 
     >>> from tilewise import HuberRegressor
-    >>> X = [[0.0], [1.0], [2.0], [3.0], [4.0], [5.0]]
-    >>> model = HuberRegressor(alpha=0.0).fit(X, [0.1, 0.9, 2.1, 2.9, 4.1, 90.0])
+    >>> X = [[0.0], [1.0], [2.0], [3.0], [4.0], [5.0], [6.0], [7.0]]
+    >>> model = HuberRegressor(epsilon=2.0, alpha=0.0).fit(X, [1.1, 2.9, 5.1, 6.9, 9.1, 10.9, 13.1, 90.0])
     >>> model.coef_.round(1).tolist(), model.outliers_.tolist()
-    ([1.0], [False, False, False, False, False, True])
+    ([2.0], [False, False, False, False, False, False, False, True])
     """
 
     _family = "huber"
@@ -326,3 +326,43 @@ class HuberRegressor(Regressing, RegressorMixin, _Linear):
         beyond = np.abs(np.asarray(y, dtype=float).ravel() - self.predict(X))
         self.outliers_ = beyond > self.epsilon * self.scale_
         return self
+
+
+class QuantileRegressor(Regressing, RegressorMixin, _Linear):
+    """The plane with a share `quantile` of the rows below it, with the penalty alpha |w| beside the mean pinball loss.
+
+    `tol` is the duality gap at which the fit has converged, as a share of the loss of the target about its mean. Where one plane is best it
+    goes through as many rows as it has coefficients that are not zero; where several are as good, one of them is found, not
+    always that of scikit-learn.
+
+    >>> from tilewise import QuantileRegressor
+    >>> model = QuantileRegressor(alpha=0.0).fit([[0.0], [1.0], [2.0], [3.0], [4.0]], [1.0, 3.0, 5.0, 7.0, 90.0])
+    >>> model.predict([[5.0]]).round(6)
+    array([11.])
+    """
+
+    _family = "quantile"
+    _parameters = {
+        "quantile": ("quantile", same),
+        "alpha": ("alpha", same),
+        "fit_intercept": ("intercept", same),
+        "max_iter": ("max_rounds", same),
+        "tol": ("tolerance", same),
+    }
+
+    def __init__(
+        self,
+        *,
+        quantile: float = 0.5,
+        alpha: float = 1.0,
+        fit_intercept: bool = True,
+        max_iter: int = 200,
+        tol: float = 1e-8,
+        n_jobs: int | None = None,
+    ) -> None:
+        self.quantile = quantile
+        self.alpha = alpha
+        self.fit_intercept = fit_intercept
+        self.max_iter = max_iter
+        self.tol = tol
+        self.n_jobs = n_jobs

@@ -154,7 +154,7 @@ def _short(number: float) -> str:
 def _linear(kind: str, params: dict[str, Any]) -> dict[str, Any]:
     names = {
         "intercept": "fit_intercept", "max_rounds": "max_iter", "tolerance": "tol", "l1_ratio": "l1_ratio", "alpha": "alpha",
-        "positive": "positive",
+        "positive": "positive", "quantile": "quantile",
     }  # fmt: skip
     found = {name: params[key] for key, name in names.items() if key in params}
     if kind == "ridge":

@@ -93,6 +93,7 @@ pub static FAMILIES: &[&Family] = &[
     &generalised::GAMMA,
     &generalised::TWEEDIE,
     &robust::HUBER,
+    &robust::QUANTILE,
     &tree::TREE,
     &forest::FOREST,
     &forest::EXTRA_TREES,

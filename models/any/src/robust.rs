@@ -1,10 +1,10 @@
-//! Regression that rows far out do not bend: what `--set` accepts for it.
+//! Regression that rows far out do not bend, by Huber's loss and of quantiles: what `--set` accepts for it.
 
 use crate::linear::{COMMON, NOT_NEGATIVE, common, fit, in_pieces, limits, linear_family};
 use crate::{Family, Purpose, Setting, Settings};
 use tilewise_base::{Error, Result};
-use tilewise_linear::Huber;
 use tilewise_linear::pipeline::Estimator;
+use tilewise_linear::{Huber, Quantile};
 
 /// The word that asks for the scale to be found.
 const JOINT: &str = "joint";
@@ -56,6 +56,46 @@ pub(crate) static HUBER: Family = linear_family(
     Some(|settings, inputs, roles, _| in_pieces("huber", &huber(settings)?, settings, inputs, roles)),
 );
 
+const QUANTILE_OF: Setting = Setting {
+    key: "quantile",
+    default: "0.5",
+    accepted: "a number between 0 and 1",
+    doc: "share of the rows below what is predicted; 0.5 is the median",
+};
+const SIZE: Setting = Setting {
+    doc: "weight of the penalty |w|, which makes coefficients zero, beside the mean pinball loss; 0 for none",
+    ..ALPHA
+};
+const GAP: Setting = Setting {
+    doc: "duality gap at which the fit has converged, as a share of the loss without inputs",
+    ..TOLERANCE
+};
+const ROUNDS: Setting = Setting {
+    default: "200",
+    doc: "rounds of the interior point method after which the fit ends",
+    ..MAX_ROUNDS
+};
+
+pub(crate) static QUANTILE: Family = linear_family(
+    "quantile",
+    "the plane with a share of the rows below it: medians and other quantiles",
+    Purpose::Regression,
+    &[&[QUANTILE_OF, SIZE, GAP, ROUNDS], COMMON],
+    |settings| quantile(settings).map(|_| ()),
+    |dataset, roles, settings, context| {
+        fit("quantile", &quantile(settings)?, dataset, roles, settings, context)
+    },
+    None,
+);
+
+fn quantile(settings: &Settings) -> Result<Estimator> {
+    let (intercept, _) = common(settings)?;
+    let quantile = settings.number(&QUANTILE_OF, |x| x > 0.0 && x < 1.0)?;
+    let alpha = settings.number(&SIZE, |x| x >= 0.0 && x.is_finite())?;
+    let (tolerance, max_rounds) = limits(settings, &GAP, &ROUNDS)?;
+    Ok(Estimator::Quantile(Quantile { quantile, alpha, intercept, tolerance, max_rounds }))
+}
+
 pub(crate) fn huber(settings: &Settings) -> Result<Estimator> {
     let (intercept, _) = common(settings)?;
     let joint_scale = settings.get::<String>(&SCALE)? == JOINT;
@@ -89,6 +129,11 @@ mod tests {
         };
         refused(&Settings::default().with("epsilon", 0.9), ["epsilon", "with scale=joint above 1"]);
         refused(&Settings::default().with("scale", 0), ["scale", "joint or a number above 0"]);
+        let given = Settings::default().with("quantile", 0.9).with("alpha", 0.1).with("intercept", false);
+        let params = Quantile { quantile: 0.9, alpha: 0.1, intercept: false, ..Quantile::default() };
+        assert_eq!(quantile(&given).unwrap(), Estimator::Quantile(params));
+        let message = QUANTILE.check(&Settings::default().with("quantile", 1)).unwrap_err().to_string();
+        assert!(message.contains("a number between 0 and 1"), "{message}");
         refused(&Settings::default().with("l1_ratio", 0.5), ["l1_ratio", "no penalty to share"]);
     }
 }

@@ -5,7 +5,7 @@
 
 use crate::{
     Chunk, DescentLoss, ElasticNet, Generalised, GradientDescent, Huber, Inference, LeastSquares,
-    LinearModel, Link, Logistic, Residuals, Rows,
+    LinearModel, Link, Logistic, Quantile, Residuals, Rows,
 };
 use serde::{Deserialize, Serialize};
 use std::ops::Range;
@@ -50,6 +50,8 @@ pub enum Estimator {
     Generalised(Generalised),
     /// Robust regression.
     Huber(Huber),
+    /// Quantile regression.
+    Quantile(Quantile),
     /// Logistic and multinomial regression.
     Logistic(Logistic),
     /// Plain gradient descent on the objective of either, with two classes at most.
@@ -149,6 +151,10 @@ impl Pipeline {
                 residuals = Some(told);
                 (fit, Task::Regression)
             }
+            Estimator::Quantile(params) => {
+                let y = roles::numbers(dataset, target)?;
+                (params.fit(x, &y, rows, context)?, Task::Regression)
+            }
             Estimator::GradientDescent(params) if params.loss == DescentLoss::Squared => {
                 let y = roles::numbers(dataset, target)?;
                 (params.fit(x, &y, rows, context)?, Task::Regression)
@@ -189,7 +195,8 @@ impl Pipeline {
             Estimator::LeastSquares(_)
             | Estimator::ElasticNet { .. }
             | Estimator::Generalised(_)
-            | Estimator::Huber(_) => false,
+            | Estimator::Huber(_)
+            | Estimator::Quantile(_) => false,
             Estimator::Logistic(_) => true,
             Estimator::GradientDescent(params) => params.loss == DescentLoss::Logistic,
         };

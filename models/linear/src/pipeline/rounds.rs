@@ -137,7 +137,9 @@ impl PipelineTrainer {
             }
             Estimator::Generalised(params) => Solver::Generalised(params.trainer(width)?),
             Estimator::Huber(params) => Solver::Huber(params.trainer(width)?),
-            Estimator::ElasticNet { .. } | Estimator::GradientDescent(_) => return Err(not_a_sum()),
+            Estimator::ElasticNet { .. } | Estimator::Quantile(_) | Estimator::GradientDescent(_) => {
+                return Err(not_a_sum());
+            }
         };
         let classes = seen.classes().unwrap_or_default().to_vec();
         let encoding = Box::new(Encoding { roles: self.roles.clone(), encoder, answers, classes });
@@ -188,7 +190,7 @@ impl Pipeline {
 
 pub(super) fn not_a_sum() -> Error {
     Error::Fit(
-        "coordinate descent and gradient descent need all rows in one memory; least squares, ridge, logistic, Huber's, \
+        "coordinate descent, gradient descent and quantiles need all rows in one memory; least squares, ridge, logistic, Huber's, \
          Poisson, gamma and Tweedie regression are fitted to a table in pieces"
             .into(),
     )

@@ -56,6 +56,10 @@ impl Pipeline {
                 }
                 (params.fit_sparse(x, &y, rows, context)?, Task::Classification { classes })
             }
+            Estimator::Quantile(_) => {
+                let what = "it reads dense rows; of sparse ones least squares, likelihoods and Huber's loss are fitted";
+                return Err(Error::parameter("model", "quantile", what));
+            }
             Estimator::GradientDescent(_) => {
                 let what = "plain descent reads dense rows; sparse tables take auto";
                 return Err(Error::parameter("solver", "gradient-descent", what));
