@@ -282,7 +282,7 @@ class HuberRegressor(Regressing, RegressorMixin, _Linear):
     >>> X = [[0.0], [1.0], [2.0], [3.0], [4.0], [5.0], [6.0], [7.0]]
     >>> model = HuberRegressor(epsilon=2.0, alpha=0.0).fit(X, [1.1, 2.9, 5.1, 6.9, 9.1, 10.9, 13.1, 90.0])
     >>> model.coef_.round(1).tolist(), model.outliers_.tolist()
-    ([2.0], [False, False, False, False, False, False, False, True])
+    ([2.1], [False, False, False, False, False, False, False, True])
     """
 
     _family = "huber"

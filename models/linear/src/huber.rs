@@ -32,6 +32,9 @@ use tilewise_kernels::{MatRef, sum};
 /// Columns beyond which a Hessian of all of them (32 MiB for each piece of rows that is worked on) is not made where it can be avoided.
 const WIDE: usize = 2048;
 
+/// Columns whose Hessian takes half a gigabyte.
+const MOST_COLUMNS: usize = 8192;
+
 /// Gradient at which steps begin to become Newton's, as a share of the largest that a row can give.
 const NEAR: f64 = 0.25;
 
@@ -92,7 +95,7 @@ impl Huber {
     ///
     /// # Errors
     /// When a parameter is out of range, shapes do not fit, there are no rows or features, no row has a weight, or a number is NaN or
-    /// infinite (named by row and feature); when the fit was cancelled before its first round was done.
+    /// infinite (named by row and feature); when there are more than 8192 features and the scale is to be found; when the fit was cancelled before its first round was done.
     pub fn fit<T: Element>(
         &self,
         x: MatRef<'_, T>,
@@ -127,10 +130,16 @@ impl Huber {
     /// The fit as rounds, for data in several chunks.
     ///
     /// # Errors
-    /// When a parameter is out of range or there are no features.
+    /// When a parameter is out of range, or there are no features or more than 8192.
     pub fn trainer<T: Element>(&self, features: usize) -> Result<HuberTrainer<T>> {
         self.check()?;
         check_shape(1, features)?;
+        if features > MOST_COLUMNS {
+            let what = format!(
+                "{features} features are too many: Newton's method factors a Hessian of all, of {MOST_COLUMNS} at most"
+            );
+            return Err(Error::Fit(what));
+        }
         Ok(HuberTrainer {
             params: self.clone(),
             features,

@@ -24,6 +24,9 @@ mod vertex;
 
 use lines::Lines;
 
+/// Columns whose Gram matrix, of which each leaf of rows that is worked on has one, takes half a gigabyte.
+const MOST_COLUMNS: usize = 8192;
+
 /// Gap of a vertex that is taken though the solver told a smaller one: rounding, as a share of the objective at the start.
 const EXACT: f64 = 1e-13;
 
@@ -56,7 +59,7 @@ impl Quantile {
     /// Memory for some ten numbers for each row, and for (features + 1)^2 numbers in each leaf of rows that is worked on.
     ///
     /// # Errors
-    /// When a parameter is out of range, shapes do not fit, there are no rows or features, no row has a weight, or a number is NaN or
+    /// When a parameter is out of range, shapes do not fit, there are no rows or features, or more than 8192 features, no row has a weight, or a number is NaN or
     /// infinite (named by row and feature); when the fit was cancelled before its first round was done.
     pub fn fit<T: Element>(
         &self,
@@ -67,6 +70,13 @@ impl Quantile {
     ) -> Result<Fit<LinearModel>> {
         self.check()?;
         check_shape(x.rows(), x.cols())?;
+        if x.cols() > MOST_COLUMNS {
+            let what = format!(
+                "{} features are too many: quantile regression factors a matrix of all, of {MOST_COLUMNS} at most",
+                x.cols()
+            );
+            return Err(Error::Fit(what));
+        }
         let chunk = Chunk { x, y, rows, first_row: 0 };
         chunk.check()?;
         if let Some(i) = y.iter().position(|y| !y.is_finite()) {

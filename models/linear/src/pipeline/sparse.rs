@@ -12,7 +12,8 @@ impl Pipeline {
     /// As [`fit`](Self::fit), of all inputs of a sparse table, none of which is standardised.
     ///
     /// # Errors
-    /// As there; when the estimator is plain gradient descent, or a penalty is to be chosen by cross-validation.
+    /// As there; when the estimator is plain gradient descent or quantile regression, a penalty is to be chosen by cross-validation, a
+    /// scale of residuals to be found, or coefficients of more than two classes to be zeros.
     pub fn fit_sparse(
         kind: &str,
         estimator: &Estimator,
@@ -50,9 +51,9 @@ impl Pipeline {
             Estimator::Logistic(params) => {
                 let target = Dataset::new(vec![(TARGET.into(), Column::F64(table.target.clone().into()))])?;
                 let (y, classes) = several_classes(&target, TARGET)?;
-                if classes.len() > 2 {
-                    let what = format!("has {} classes; sparse tables take two", classes.len());
-                    return Err(Error::column(TARGET, what));
+                if classes.len() > 2 && params.l1 > 0.0 {
+                    let what = format!("with {} classes sparse tables take 0", classes.len());
+                    return Err(Error::parameter("l1_ratio", "given", what));
                 }
                 (params.fit_sparse(x, &y, rows, context)?, Task::Classification { classes })
             }

@@ -264,6 +264,10 @@ fn what_is_not_accepted_is_named() {
     let refused =
         joint.fit_sparse(sparse.view(), &[1.0, 2.0], Rows::default(), &Context::default()).unwrap_err();
     assert!(refused.to_string().contains("joint_scale"), "{refused}");
+    let wide = vec![1.0; 2 * 8193];
+    let wide = MatRef::new(&wide, 2, 8193).unwrap();
+    let refused = joint.fit(wide, &[1.0, 2.0], Rows::default(), &Context::default()).unwrap_err();
+    assert!(refused.to_string().contains("8193 features"), "{refused}");
     assert!(error(Huber { alpha: f64::NAN, ..Default::default() }, &[1.0, 2.0]).contains("alpha"));
     assert!(error(Huber::default(), &[1.0, f64::INFINITY]).contains("row 1: the target"));
 }

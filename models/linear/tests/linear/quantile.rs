@@ -317,6 +317,11 @@ fn what_is_not_accepted_is_named() {
     assert!(error(Quantile { alpha: -1.0, ..of(0.5) }, &[1.0, 2.0], None).contains("alpha"));
     assert!(error(of(0.5), &[1.0, f64::NAN], None).contains("row 1: the target"));
     assert!(error(of(0.5), &[1.0, 2.0], Some(&[0.0, 0.0])).contains("all weights are zero"));
+    let wide = vec![1.0; 2 * 8193];
+    let wide = MatRef::new(&wide, 2, 8193).unwrap();
+    let refused =
+        of(0.5).fit(wide, &[1.0, 2.0], Rows::default(), &Context::default()).unwrap_err().to_string();
+    assert!(refused.contains("8193 features"), "{refused}");
     let x = MatRef::new(&[1.0, f64::INFINITY], 2, 1).unwrap();
     let refused = of(0.5).fit(x, &[1.0, 2.0], Rows::default(), &Context::default()).unwrap_err().to_string();
     assert!(refused.contains("row 1, feature 0"), "{refused}");
