@@ -16,7 +16,7 @@ const SLACK: usize = 16 * 1024;
 
 fn models() -> Vec<(&'static str, Vec<u8>)> {
     // Without a target for those that need none.
-    let cases: [(_, _, _, &[&str]); 17] = [
+    let cases: [(_, _, _, &[&str]); 19] = [
         ("linear", "diabetes", Some("progression"), &[]),
         ("logistic", "breast_cancer", Some("diagnosis"), &[]),
         ("logistic", "digits", Some("digit"), &[]),
@@ -33,6 +33,8 @@ fn models() -> Vec<(&'static str, Vec<u8>)> {
         ("network", "diabetes", Some("progression"), &["epochs=2", "hidden=7", "activation=gelu"]),
         ("network", "iris", Some("sepal_length"), &["epochs=1", "hidden=5", "embedding=2"]),
         ("network", "iris", Some("sepal_length,petal_width"), &["epochs=1", "hidden=4", "precision=double"]),
+        ("huber", "diabetes", Some("progression"), &[]),
+        ("quantile", "diabetes", Some("progression"), &["alpha=0.1"]),
         ("network", "digits", Some("digit"), &["epochs=1", "image=1x8x8", "layers=conv2x3,norm,pool2,4"]),
     ];
     let model = |(family, data, target, settings): (&str, _, Option<&str>, _)| {

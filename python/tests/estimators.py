@@ -10,6 +10,8 @@ REGRESSORS = [
     tilewise.PoissonRegressor(),
     tilewise.GammaRegressor(),
     tilewise.TweedieRegressor(),
+    tilewise.HuberRegressor(),
+    tilewise.QuantileRegressor(alpha=0.01),
     tilewise.DecisionTreeRegressor(),
     tilewise.RandomForestRegressor(n_estimators=5),
     tilewise.ExtraTreesRegressor(n_estimators=5),

@@ -21,7 +21,7 @@ from sklearn.datasets import load_breast_cancer, load_diabetes, load_iris
 from sklearn.ensemble import StackingClassifier
 from sklearn.exceptions import ConvergenceWarning, NotFittedError
 from sklearn.inspection import permutation_importance
-from sklearn.linear_model import LogisticRegression, PoissonRegressor, Ridge
+from sklearn.linear_model import HuberRegressor, LogisticRegression, PoissonRegressor, QuantileRegressor, Ridge
 from sklearn.model_selection import GridSearchCV, cross_val_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
@@ -45,6 +45,37 @@ def test_penalties_are_those_of_scikit_learn(ours, theirs):
     ours.fit(X, y), theirs.fit(X, y)
     assert np.allclose(ours.coef_, theirs.coef_, rtol=1e-5, atol=1e-7)
     assert np.isclose(ours.intercept_, theirs.intercept_, rtol=1e-6)
+
+
+@pytest.mark.parametrize("parameters", [{}, {"epsilon": 1.9, "alpha": 3.0, "fit_intercept": False}])
+@pytest.mark.parametrize("weighted", [False, True])
+def test_huber_regression_is_that_of_scikit_learn(parameters, weighted):
+    X, y = load_diabetes(return_X_y=True)
+    X, y = 10 * X, y / 100
+    y[::40] += 30.0
+    weights = 1.0 + np.arange(len(y)) % 3 if weighted else None
+    ours = tilewise.HuberRegressor(**parameters).fit(X, y, weights)
+    theirs = HuberRegressor(**parameters, tol=1e-9, max_iter=100_000).fit(X, y, weights)
+    # L-BFGS stops at changes of 1e-9 or so.
+    assert np.isclose(ours.scale_, theirs.scale_, rtol=1e-4)
+    assert np.allclose(ours.coef_, theirs.coef_, atol=1e-3) and np.isclose(ours.intercept_, theirs.intercept_, atol=1e-3)
+    assert np.array_equal(ours.outliers_, theirs.outliers_) and 11 < ours.outliers_.sum() < 300
+
+
+@pytest.mark.parametrize("quantile, alpha, intercept", [(0.5, 0.0, True), (0.9, 0.01, True), (0.2, 0.003, False)])
+@pytest.mark.parametrize("weighted", [False, True])
+def test_quantile_regression_is_that_of_scikit_learn(quantile, alpha, intercept, weighted):
+    X, y = load_diabetes(return_X_y=True)
+    X, y = 10 * X, y / 100
+    weights = 1.0 + np.arange(len(y)) % 3 if weighted else None
+    parameters = {"quantile": quantile, "alpha": alpha, "fit_intercept": intercept}
+    ours = tilewise.QuantileRegressor(**parameters).fit(X, y, weights)
+    theirs = QuantileRegressor(**parameters).fit(X, y, weights)
+    assert np.allclose(ours.coef_, theirs.coef_, atol=1e-6) and np.isclose(ours.intercept_, theirs.intercept_, atol=1e-6)
+    assert np.array_equal(ours.coef_ == 0.0, np.abs(theirs.coef_) < 1e-12)
+    # As many rows are met as there are coefficients.
+    met = np.abs(y - ours.predict(X)) < 1e-9
+    assert met.sum() == np.count_nonzero(ours.coef_) + intercept
 
 
 @pytest.mark.parametrize("name, parameters", [("LinearRegression", {}), ("Ridge", {"alpha": 3.0}), ("Lasso", {"alpha": 0.02})])

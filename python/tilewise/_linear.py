@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import math
 from typing import Any
 
+import numpy as np
 from sklearn.base import ClassifierMixin, RegressorMixin
 
 from ._base import Classifying, Regressing, Scoring, TilewiseEstimator, same
@@ -267,3 +269,100 @@ class TweedieRegressor(_Generalised):
     ) -> None:
         super().__init__(alpha=alpha, fit_intercept=fit_intercept, max_iter=max_iter, tol=tol, n_jobs=n_jobs)
         self.power = power
+
+
+class HuberRegressor(Regressing, RegressorMixin, _Linear):
+    """Robust regression by Huber's loss, with the scale of the residuals: of those beyond `epsilon` scales each pulls as hard as one there.
+
+    `alpha` is scikit-learn's, of the penalty alpha |w|^2 beside the sum of losses; `tol` the largest entry of the gradient, per unit of
+    weight, at which the fit has converged. `scale_` is the scale, and `outliers_` tells of each training row whether it is beyond. `epsilon`
+    is above 1.
+
+    >>> from tilewise import HuberRegressor
+    >>> X = [[0.0], [1.0], [2.0], [3.0], [4.0], [5.0], [6.0], [7.0]]
+    >>> model = HuberRegressor(epsilon=2.0, alpha=0.0).fit(X, [1.1, 2.9, 5.1, 6.9, 9.1, 10.9, 13.1, 90.0])
+    >>> model.coef_.round(1).tolist(), model.outliers_.tolist()
+    ([2.1], [False, False, False, False, False, False, False, True])
+    """
+
+    _family = "huber"
+    _parameters = {
+        "epsilon": ("epsilon", same),
+        "alpha": ("alpha", same),
+        "fit_intercept": ("intercept", same),
+        "max_iter": ("max_rounds", same),
+        "tol": ("tolerance", same),
+    }
+
+    def __init__(
+        self,
+        *,
+        epsilon: float = 1.35,
+        max_iter: int = 100,
+        alpha: float = 0.0001,
+        fit_intercept: bool = True,
+        tol: float = 1e-8,
+        n_jobs: int | None = None,
+    ) -> None:
+        self.epsilon = epsilon
+        self.max_iter = max_iter
+        self.alpha = alpha
+        self.fit_intercept = fit_intercept
+        self.tol = tol
+        self.n_jobs = n_jobs
+
+    def _settings(self, rows: int, weight: float) -> dict[str, Any]:
+        settings = super()._settings(rows, weight)
+        # The mean loss is minimised, not the sum.
+        settings["alpha"] = self.alpha / (rows * weight)
+        return settings
+
+    def _keep(self, model: Model) -> None:
+        super()._keep(model)
+        self.scale_ = float(json.loads(model.metadata("residuals") or "{}").get("scale", 1.0))
+
+    def fit(self, X: Any, y: Any, sample_weight: Any = None) -> HuberRegressor:
+        super().fit(X, y, sample_weight)
+        beyond = np.abs(np.asarray(y, dtype=float).ravel() - self.predict(X))
+        self.outliers_ = beyond > self.epsilon * self.scale_
+        return self
+
+
+class QuantileRegressor(Regressing, RegressorMixin, _Linear):
+    """The plane with a share `quantile` of the rows below it, with the penalty alpha |w| beside the mean pinball loss.
+
+    `tol` is the duality gap at which the fit has converged, as a share of the loss of the target about its mean. Where one plane is best it
+    goes through as many rows as it has coefficients that are not zero; where several are as good, one of them is found, not
+    always that of scikit-learn.
+
+    >>> from tilewise import QuantileRegressor
+    >>> model = QuantileRegressor(alpha=0.0).fit([[0.0], [1.0], [2.0], [3.0], [4.0]], [1.0, 3.0, 5.0, 7.0, 90.0])
+    >>> model.predict([[5.0]]).round(6)
+    array([11.])
+    """
+
+    _family = "quantile"
+    _parameters = {
+        "quantile": ("quantile", same),
+        "alpha": ("alpha", same),
+        "fit_intercept": ("intercept", same),
+        "max_iter": ("max_rounds", same),
+        "tol": ("tolerance", same),
+    }
+
+    def __init__(
+        self,
+        *,
+        quantile: float = 0.5,
+        alpha: float = 1.0,
+        fit_intercept: bool = True,
+        max_iter: int = 200,
+        tol: float = 1e-8,
+        n_jobs: int | None = None,
+    ) -> None:
+        self.quantile = quantile
+        self.alpha = alpha
+        self.fit_intercept = fit_intercept
+        self.max_iter = max_iter
+        self.tol = tol
+        self.n_jobs = n_jobs

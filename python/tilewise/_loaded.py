@@ -47,7 +47,12 @@ def parameters(model: Model, classifies: bool) -> dict[str, Any]:
             "contamination": "auto" if share is None else share,
         }
     if "estimator" in params:
-        return _linear(model.kind, params)
+        found = _linear(model.kind, params)
+        if model.kind == "huber":
+            weight = json.loads(model.metadata("residuals") or "{}").get("weight", 1.0)
+            # A power of ten comes back as it was.
+            found["alpha"] = _shortest(params["alpha"] * weight, lambda number: number / weight == params["alpha"])
+        return found
     if model.kind == "network":
         return _network(params, classifies) | {"random_state": json.loads(model.metadata("seed") or "null")}
     found = _tree(params.get("tree", params), classifies)
@@ -82,8 +87,8 @@ def _inexpressible(model: Model, params: dict[str, Any]) -> dict[str, Any]:
         lost = other(params, {} if model.kind == "logistic" else {"l1": 0.0, "solver": "auto"})
         if params["estimator"] == "gradient_descent":
             lost["solver"] = "gradient-descent"
-        if model.kind in ("poisson", "gamma", "tweedie"):
-            lost |= other(params, {"l1_ratio": 0.0})
+        if model.kind in ("poisson", "gamma", "tweedie", "huber"):
+            lost |= other(params, {"l1_ratio": 0.0, "joint_scale": True})
         encoder = json.loads(model.metadata("encoder") or "{}")
         # It changes what a penalty means; without one the solution is the same.
         if any(params.get(name) for name in ("alpha", "l1", "l2")) and (encoder.get("standardise") or params.get("standardise")):
@@ -153,7 +158,7 @@ def _short(number: float) -> str:
 def _linear(kind: str, params: dict[str, Any]) -> dict[str, Any]:
     names = {
         "intercept": "fit_intercept", "max_rounds": "max_iter", "tolerance": "tol", "l1_ratio": "l1_ratio", "alpha": "alpha",
-        "positive": "positive",
+        "positive": "positive", "quantile": "quantile",
     }  # fmt: skip
     found = {name: params[key] for key, name in names.items() if key in params}
     if kind == "ridge":
@@ -163,6 +168,8 @@ def _linear(kind: str, params: dict[str, Any]) -> dict[str, Any]:
         found |= _shared(params.get("l1", 0.0), params["l2"])
         found["solver"] = params.get("solver", "auto")
         found["class_weight"] = "balanced" if params.get("class_weights") == "balanced" else None
+    elif kind == "huber":
+        found["epsilon"] = params["threshold"]
     elif kind == "tweedie":
         found["power"] = params["distribution"]["tweedie"]
     return found

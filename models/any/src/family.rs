@@ -2,7 +2,9 @@
 
 use crate::pieces::Pieces;
 use crate::pieces::processes::{self as pieces, train as in_processes};
-use crate::{Setting, Settings, elastic_net, forest, gbdt, generalised, isolation, linear, network, tree};
+use crate::{
+    Setting, Settings, elastic_net, forest, gbdt, generalised, isolation, linear, network, robust, tree,
+};
 use std::io::Read;
 use std::path::Path;
 use tilewise_base::pool;
@@ -90,6 +92,8 @@ pub static FAMILIES: &[&Family] = &[
     &generalised::POISSON,
     &generalised::GAMMA,
     &generalised::TWEEDIE,
+    &robust::HUBER,
+    &robust::QUANTILE,
     &tree::TREE,
     &forest::FOREST,
     &forest::EXTRA_TREES,

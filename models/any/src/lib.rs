@@ -24,6 +24,7 @@ mod isolation;
 mod linear;
 mod network;
 mod pieces;
+mod robust;
 mod settings;
 pub mod space;
 mod sparse;

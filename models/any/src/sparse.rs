@@ -1,7 +1,7 @@
 //! Training on sparse tables, which linear families can.
 
 use crate::family::{check_target, family};
-use crate::{Settings, elastic_net, generalised, linear};
+use crate::{Settings, elastic_net, generalised, linear, robust};
 use tilewise_base::{Column, Context, Dataset, Error, Model, Result, SparseTable};
 use tilewise_linear::pipeline::{Estimator, Pipeline};
 
@@ -9,7 +9,7 @@ use tilewise_linear::pipeline::{Estimator, Pipeline};
 type Says = fn(&Settings) -> Result<Estimator>;
 
 /// The families that can.
-const ABLE: [(&str, Says); 8] = [
+const ABLE: [(&str, Says); 9] = [
     ("linear", |settings| linear::squares(settings, 0.0)),
     ("ridge", linear::ridge),
     ("logistic", linear::logistic),
@@ -18,6 +18,7 @@ const ABLE: [(&str, Says); 8] = [
     ("poisson", generalised::poisson),
     ("gamma", generalised::gamma),
     ("tweedie", generalised::tweedie),
+    ("huber", robust::huber),
 ];
 
 /// Whether the family called `name` learns from sparse tables.

@@ -155,7 +155,7 @@ fn rankings_and_rows_held_out_are_the_bytes_of_threads() {
 const CHUNKING: f64 = 1e-9;
 
 fn linear_models_do_not_depend_on_the_number_of_workers() {
-    for (family, target) in [("ridge", "y"), ("logistic", "class"), ("poisson", "y")] {
+    for (family, target) in [("ridge", "y"), ("logistic", "class"), ("poisson", "y"), ("huber", "y")] {
         let of = |count: usize| {
             let context = Context { engine: engine(count, &[]), ..Context::default() };
             fit(family, target, "", &context).unwrap()

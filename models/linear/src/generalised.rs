@@ -266,8 +266,11 @@ impl<T: Element> GeneralisedTrainer<T> {
                 return Err(Error::Fit("targets or offsets are so large that means overflow".into()));
             }
         }
-        let solver = Newton::new(start, self.params.tolerance, self.params.max_rounds.max(1))
-            .with_corners(self.params.alpha * self.params.l1_ratio, p + 1);
+        let solver = Newton::new(start, self.params.tolerance, self.params.max_rounds.max(1)).with_corners(
+            self.params.alpha * self.params.l1_ratio,
+            p + 1,
+            1,
+        );
         let constant = constant / moments.weight;
         let centre = if self.params.intercept { moments.mean } else { vec![0.0; p] };
         Ok(Problem { solver, centre, deviation, weight: moments.weight, constant })

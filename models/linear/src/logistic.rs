@@ -415,7 +415,7 @@ impl<T: Element> LogisticTrainer<T> {
         let start = vec![0.0; self.predictors * (p + 1)];
         let (tolerance, rounds) = (self.params.tolerance, self.params.max_rounds.max(1));
         let solver: Box<dyn Solver + Send> = if rounds_of_lbfgs == 0 {
-            Box::new(Newton::new(start, tolerance, rounds).with_corners(self.params.l1 / weight, p + 1))
+            Box::new(Newton::new(start, tolerance, rounds).with_corners(self.params.l1 / weight, p + 1, 1))
         } else {
             Box::new(Lbfgs::new(start, tolerance, rounds))
         };

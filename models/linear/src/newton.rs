@@ -13,6 +13,7 @@ use crate::cholesky::Cholesky;
 use crate::elastic_net::design::Products;
 use crate::elastic_net::penalty::Penalty;
 use crate::elastic_net::working_set;
+use crate::optimality::residual;
 use tilewise_base::Result;
 use tilewise_base::solver::{Accepted, Evaluation, Outcome, Solver, rounding, sufficient};
 use tilewise_kernels::{axpy, dot};
@@ -40,11 +41,12 @@ pub(crate) struct Newton {
     corners: Option<Corners>,
 }
 
-/// The penalty l1 |b|_1 of all coordinates but the last of every `per_predictor`, which are intercepts.
+/// The penalty l1 |b|_1 of all coordinates but the last `free` of every `per_predictor`: intercepts, a scale.
 #[derive(Clone, Copy)]
 struct Corners {
     l1: f64,
     per_predictor: usize,
+    free: usize,
 }
 
 impl Newton {
@@ -71,9 +73,9 @@ impl Newton {
     }
 
     /// Expects `l1` times the sum of all coefficients' sizes in values, and its part in `norm`; gradients are without. Of every
-    /// `per_predictor` coordinates the last one is an intercept, without penalty.
-    pub(crate) fn with_corners(mut self, l1: f64, per_predictor: usize) -> Self {
-        self.corners = (l1 > 0.0).then_some(Corners { l1, per_predictor });
+    /// `per_predictor` coordinates the last `free` have no penalty.
+    pub(crate) fn with_corners(mut self, l1: f64, per_predictor: usize, free: usize) -> Self {
+        self.corners = (l1 > 0.0).then_some(Corners { l1, per_predictor, free });
         self
     }
 
@@ -129,7 +131,7 @@ impl Solver for Newton {
         if let Some(base) = &self.accepted {
             let slope = self.step * self.slope;
             let tiny = -slope <= rounding(base.value);
-            let better = sufficient(base.value, e.value, slope)
+            let better = slope < 0.0 && sufficient(base.value, e.value, slope)
                 || tiny && e.value <= base.value + rounding(base.value) && e.norm < 0.5 * base.norm;
             if !better && tiny {
                 return Ok(Some(Outcome::precision(base.norm)));
@@ -181,8 +183,8 @@ impl Newton {
     ) -> Result<bool> {
         let Some(base) = &self.accepted else { return Ok(false) };
         let n = gradient.len();
-        let is_intercept = |i: &usize| i % corners.per_predictor == corners.per_predictor - 1;
-        let (free, bound): (Vec<usize>, Vec<usize>) = (0..n).partition(is_intercept);
+        let is_free = |i: &usize| i % corners.per_predictor >= corners.per_predictor - corners.free;
+        let (free, bound): (Vec<usize>, Vec<usize>) = (0..n).partition(is_free);
         let (k, p) = (free.len(), bound.len());
         let curvature = |i: usize, j: usize| hessian[i.max(j) * n + i.min(j)];
         // Intercepts are at their minimum for any coefficients: F^-1 of their block of the Hessian takes them out.
@@ -209,6 +211,9 @@ impl Newton {
         let b: Vec<f64> = bound.iter().map(|&j| base.point[j]).collect();
         // H b - g is the pull at zero. The square of a target that fits it may be too large: the gap is then, by little.
         let mut pull: Vec<f64> = (0..p).map(|i| with_free(i, &of_free) - gradient[bound[i]]).collect();
+        // What the best coefficient alone would gain, twice: in the units of the objective, whatever those of the gradient.
+        let gains = (0..p).map(|i| residual(-pull[i], b[i], corners.l1).powi(2) / model[i * (p + 1)]);
+        let gain = gains.filter(|gain| gain.is_finite()).fold(0.0, f64::max);
         let mut bent = vec![0.0; p];
         for (row, b) in model.chunks_exact(p).zip(&b) {
             axpy(*b, row, &mut bent)?;
@@ -217,10 +222,11 @@ impl Newton {
         pull.iter_mut().zip(&bent).for_each(|(pull, bent)| *pull += bent);
         let square = 10.0 * (curved + dot(&pull, &b)?.abs() + base.value.abs());
         let products = Products::given(model, pull, square);
-        // A quadratic model is worth no more exactness than the step will have: a tenth of the residual, squared as the gap is.
+        // A quadratic model is worth no more exactness than the step will have: a tenth of the residual, squared as the gap is, or of
+        // what can be gained where curvatures are large.
         let (penalty, scale) =
             (Penalty { l1: corners.l1, l2: 0.0, positive: false }, base.value.abs().max(1e-300));
-        let enough = (1e-2 * norm * norm).min(1e-3 * scale).max(1e-20 * scale);
+        let enough = (1e-2 * (norm * norm).min(gain)).min(1e-3 * scale).max(1e-20 * scale);
         let solution = working_set::solve(&products, penalty, b.clone(), enough, 100, &mut |_, _| true)?;
         self.direction.clear();
         self.direction.resize(n, 0.0);
@@ -233,6 +239,10 @@ impl Newton {
         let sizes = |b: &[f64]| b.iter().map(|b| b.abs()).sum::<f64>();
         self.slope =
             dot(gradient, &self.direction)? + corners.l1 * (sizes(&solution.coefficients) - sizes(&b));
+        // A gain below rounding is as good as none: the gradient at the end of the step decides.
+        if self.slope <= rounding(base.value) {
+            self.slope = self.slope.min(0.0);
+        }
         Ok(self.direction.iter().all(|d| d.is_finite()) && self.slope <= 0.0)
     }
 

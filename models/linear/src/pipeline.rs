@@ -4,8 +4,8 @@
 //! answer does not depend on how many come with it, or on threads.
 
 use crate::{
-    Chunk, DescentLoss, ElasticNet, Element, Generalised, GradientDescent, Inference, LeastSquares,
-    LinearModel, Link, Logistic, Rows,
+    Chunk, DescentLoss, ElasticNet, Element, Generalised, GradientDescent, Huber, Inference, LeastSquares,
+    LinearModel, Link, Logistic, Quantile, Residuals, Rows,
 };
 use serde::{Deserialize, Serialize};
 use std::ops::Range;
@@ -49,6 +49,10 @@ pub enum Estimator {
     },
     /// Poisson, gamma and Tweedie regression.
     Generalised(Generalised),
+    /// Robust regression.
+    Huber(Huber),
+    /// Quantile regression.
+    Quantile(Quantile),
     /// Logistic and multinomial regression.
     Logistic(Logistic),
     /// Plain gradient descent on the objective of either, with two classes at most.
@@ -67,6 +71,7 @@ pub struct Pipeline {
     task: Task,
     report: FitReport,
     inference: Option<Inference>,
+    residuals: Option<Residuals>,
 }
 
 impl Pipeline {
@@ -128,7 +133,7 @@ impl Pipeline {
             return Self::assembled(kind, estimator.clone(), encoder, fitted, roles, task);
         }
         let target = roles.needed_target()?;
-        let mut estimator = estimator.clone();
+        let (mut estimator, mut residuals) = (estimator.clone(), None);
         let (fit, task) = match &mut estimator {
             Estimator::LeastSquares(params) => {
                 let y = roles::numbers(dataset, target)?;
@@ -159,6 +164,16 @@ impl Pipeline {
                 }
                 (params.fit(x, &y, rows, context)?, Task::Regression)
             }
+            Estimator::Huber(params) => {
+                let y = roles::numbers(dataset, target)?;
+                let (fit, told) = params.fit_scaled(x, &y, rows, context)?;
+                residuals = Some(told);
+                (fit, Task::Regression)
+            }
+            Estimator::Quantile(params) => {
+                let y = roles::numbers(dataset, target)?;
+                (params.fit(x, &y, rows, context)?, Task::Regression)
+            }
             Estimator::GradientDescent(params) if params.loss == DescentLoss::Squared => {
                 let y = roles::numbers(dataset, target)?;
                 (params.fit(x, &y, rows, context)?, Task::Regression)
@@ -180,7 +195,8 @@ impl Pipeline {
                 (params.fit(x, &y, rows, context)?, Task::Classification { classes })
             }
         };
-        Self::assembled(kind, estimator, encoder, (fit.model, fit.report), roles, task)
+        let fitted = Self::assembled(kind, estimator, encoder, (fit.model, fit.report), roles, task)?;
+        Ok(Self { residuals, ..fitted })
     }
 
     /// Reads a model from its file.
@@ -195,7 +211,11 @@ impl Pipeline {
         }
         let task: Task = file.metadata("task")?;
         let classifies = match &estimator {
-            Estimator::LeastSquares(_) | Estimator::ElasticNet { .. } | Estimator::Generalised(_) => false,
+            Estimator::LeastSquares(_)
+            | Estimator::ElasticNet { .. }
+            | Estimator::Generalised(_)
+            | Estimator::Huber(_)
+            | Estimator::Quantile(_) => false,
             Estimator::Logistic(_) => true,
             Estimator::GradientDescent(params) => params.loss == DescentLoss::Logistic,
         };
@@ -226,7 +246,16 @@ impl Pipeline {
         if !inference.as_ref().is_none_or(coefficients) {
             return Err(file.error("it judges another number of coefficients than it has"));
         }
-        Ok(Self { kind, estimator, encoder, model, target, offset, task, report, inference })
+        let residuals: Option<Residuals> = file.optional("residuals")?;
+        if residuals.is_some_and(|r| !(r.scale > 0.0 && r.scale.is_finite() && r.weight > 0.0)) {
+            return Err(file.error("the scale of its residuals is not a number above 0"));
+        }
+        Ok(Self { kind, estimator, encoder, model, target, offset, task, report, inference, residuals })
+    }
+
+    /// What a robust fit told of its residuals.
+    pub fn residuals(&self) -> Option<Residuals> {
+        self.residuals
     }
 
     /// The model behind the encoder.
@@ -363,6 +392,9 @@ impl Model for Pipeline {
         if let Some(inference) = &self.inference {
             let what = |e| Error::Fit(format!("standard errors could not be stored: {e}"));
             metadata["inference"] = serde_json::to_value(inference).map_err(what)?;
+        }
+        if let Some(residuals) = &self.residuals {
+            metadata["residuals"] = serde_json::json!(residuals);
         }
         if let Some(offset) = &self.offset {
             metadata["offset"] = offset.as_str().into();

@@ -12,7 +12,7 @@ use crate::{
 };
 use tilewise_base::sparse::Order;
 use tilewise_base::{Context, Error, Fit, FitReport, Result, Sparse, SparseRef};
-use tilewise_kernels::{MatRef, dot, same, sum};
+use tilewise_kernels::{dot, same, sum};
 
 mod by_rows;
 mod descent;
@@ -117,25 +117,10 @@ impl Generalised {
 }
 
 impl Huber {
-    /// Fits the rows of `x` to the numbers `y`. Cells that are not zero are copied.
-    ///
-    /// # Errors
-    /// When a parameter is out of range, shapes do not fit, there are no rows or features, no row has a weight, or a number is NaN or
-    /// infinite (named by row and feature).
-    pub fn fit<T: Element>(
-        &self,
-        x: MatRef<'_, T>,
-        y: &[f64],
-        rows: Rows<'_>,
-        context: &Context<'_>,
-    ) -> Result<Fit<LinearModel>> {
-        self.fit_sparse(Sparse::of_dense(x)?.view(), y, rows, context)
-    }
-
     /// As [`fit`](Self::fit), of a sparse matrix.
     ///
     /// # Errors
-    /// As there.
+    /// As there; when the scale is to be found too.
     pub fn fit_sparse<T: Element>(
         &self,
         x: SparseRef<'_, T>,
@@ -143,13 +128,10 @@ impl Huber {
         rows: Rows<'_>,
         context: &Context<'_>,
     ) -> Result<Fit<LinearModel>> {
-        if !(self.threshold.is_finite() && self.threshold > 0.0) {
-            return Err(Error::parameter("threshold", self.threshold, "expected a finite number above 0"));
-        }
-        check_not_negative("alpha", self.alpha)?;
-        check_not_negative("tolerance", self.tolerance)?;
-        if !(0.0..=1.0).contains(&self.l1_ratio) {
-            return Err(Error::parameter("l1_ratio", self.l1_ratio, "expected a number from 0 to 1"));
+        self.check()?;
+        if self.joint_scale {
+            let what = "the scale of sparse rows is given; expected false";
+            return Err(Error::parameter("joint_scale", true, what));
         }
         let data = Data::new(x, y, rows, Loss::Huber(self.threshold), self.intercept)?;
         let problem = Problem {
@@ -165,10 +147,11 @@ impl Huber {
 const PRODUCTS_PER_ROUND: u64 = 20;
 
 impl Logistic {
-    /// As [`fit`](Self::fit), of a sparse matrix and two classes.
+    /// As [`fit`](Self::fit), of a sparse matrix.
     ///
     /// # Errors
-    /// As there; when there are more classes, or `solver` is not `Auto`: the penalty decides how sparse problems are solved.
+    /// As there; when there are more classes than two and `l1` is not 0, or `solver` is not `Auto`: the penalty decides how sparse
+    /// problems are solved.
     pub fn fit_sparse<T: Element>(
         &self,
         x: SparseRef<'_, T>,
@@ -180,21 +163,25 @@ impl Logistic {
             let what = "the penalty decides how a sparse problem is solved; auto is";
             return Err(Error::parameter("solver", "given", what));
         }
-        self.check(2)?;
-        if let Some(i) = y.iter().position(|&y| y > 1) {
-            let what =
-                format!("row {i}: class {} is not accepted; sparse rows are of two classes, 0 and 1", y[i]);
-            return Err(Error::Fit(what));
+        let classes = y.iter().max().map_or(0, |&c| c as usize + 1).max(2);
+        if classes > y.len().max(2) {
+            // Before anything of their number is allocated.
+            return Err(first_without_row(y));
         }
-        let mut totals = [0.0; 2];
+        self.check(classes)?;
+        if classes > 2 && self.l1 > 0.0 {
+            let what = "sparse rows of more than two classes have no coefficients made zero; expected 0";
+            return Err(Error::parameter("l1", self.l1, what));
+        }
+        let mut totals = vec![0.0; classes];
         for (i, &y) in y.iter().enumerate() {
             totals[y as usize] += rows.weights.and_then(|w| w.get(i).copied()).unwrap_or(1.0);
         }
         let weight: f64 = totals.iter().sum();
-        let factors = match &self.class_weights {
+        let factors: Option<Vec<f64>> = match &self.class_weights {
             ClassWeights::Ones => None,
-            ClassWeights::Balanced => Some(totals.map(|t| weight / (2.0 * t))),
-            ClassWeights::Given(given) => Some([given[0], given[1]]),
+            ClassWeights::Balanced => Some(totals.iter().map(|t| weight / (classes as f64 * t)).collect()),
+            ClassWeights::Given(given) => Some(given.clone()),
         };
         let weights: Option<Vec<f64>> = factors.map(|factors| {
             let own = |i: usize| rows.weights.and_then(|w| w.get(i).copied()).unwrap_or(1.0);
@@ -208,11 +195,15 @@ impl Logistic {
             let what = if totals.iter().all(|t| *t == 0.0) {
                 "all weights are zero; at least one row must count".to_owned()
             } else {
-                format!("class {empty} has no row of positive weight; both classes need one")
+                format!("class {empty} has no row of positive weight; every class needs one")
             };
             return Err(Error::Fit(what));
         }
-        let data = Data::new(x, &numbers, weighted, Loss::Binomial, self.intercept)?;
+        let (loss, link) = match classes {
+            2 => (Loss::Binomial, Link::Logit),
+            _ => (Loss::Softmax(classes), Link::Softmax),
+        };
+        let data = Data::new(x, &numbers, weighted, loss, self.intercept)?;
         let problem = Problem {
             l1: self.l1 / data.weight,
             l2: self.l2 / data.weight,
@@ -220,8 +211,16 @@ impl Logistic {
             max_rounds: self.max_rounds.saturating_mul(PRODUCTS_PER_ROUND),
             ..data.problem
         };
-        solve(&problem, x, Link::Logit, context)
+        solve(&problem, x, link, context)
     }
+}
+
+/// The error of fewer rows than classes.
+fn first_without_row(y: &[u32]) -> Error {
+    let mut seen = vec![false; y.len()];
+    y.iter().for_each(|&c| seen.get_mut(c as usize).into_iter().for_each(|seen| *seen = true));
+    let empty = seen.iter().position(|seen| !seen).unwrap_or(y.len());
+    Error::Fit(format!("class {empty} has no row of positive weight; every class needs one"))
 }
 
 /// A problem without penalty, and what else its rows tell.
@@ -301,7 +300,7 @@ impl<'a> Data<'a> {
         let start = match loss {
             Loss::Squared | Loss::Huber(_) => target_mean,
             Loss::Deviance(_) => start(y, &shares, rows.offset, intercept)?,
-            Loss::Binomial => 0.0,
+            Loss::Binomial | Loss::Softmax(_) => 0.0,
         };
         let problem = Problem {
             answers: Answers { loss, y: y.to_vec(), shares },
@@ -343,7 +342,7 @@ fn start(y: &[f64], shares: &[f64], offset: Option<&[f64]>, intercept: bool) -> 
 /// Of each column the mean and the mean square.
 fn moments<T: Element>(x: SparseRef<'_, T>, shares: &[f64]) -> (Vec<f64>, Vec<f64>) {
     if x.order() == Order::Rows {
-        return ByRows::new(x).sums_and_squares(shares, shares);
+        return ByRows::new(x, 1).sums_and_squares(shares, shares);
     }
     let of = |j: usize| {
         let (rows, values) = x.line(j);
@@ -376,10 +375,12 @@ fn solve<T: Element>(
     };
     let solved = match wanted {
         Order::Columns => descent::solve(problem, x, &mut go_on)?,
-        Order::Rows => newton_cg::solve(problem, &mut ByRows::new(x), &mut go_on)?,
+        Order::Rows => {
+            newton_cg::solve(problem, &mut ByRows::new(x, problem.answers.loss.predictors()), &mut go_on)?
+        }
     };
-    let Solved { coefficients, intercept, value, optimality, rounds, outcome } = solved;
-    if coefficients.iter().chain([&intercept, &value]).any(|w| !w.is_finite()) {
+    let Solved { coefficients, intercepts, value, optimality, rounds, outcome } = solved;
+    if coefficients.iter().chain(&intercepts).chain([&value]).any(|w| !w.is_finite()) {
         return Err(Error::Fit("the solution overflows; scale the features or the target".into()));
     }
     let report = FitReport {
@@ -390,5 +391,5 @@ fn solve<T: Element>(
         rounds,
         warnings: outcome.warning.into_iter().collect(),
     };
-    Ok(Fit { model: LinearModel { coefficients, intercepts: vec![intercept], link }, report })
+    Ok(Fit { model: LinearModel { coefficients, intercepts, link }, report })
 }

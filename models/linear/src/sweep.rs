@@ -11,7 +11,10 @@ use tilewise_kernels::{MatMut, MatRef, axpy, centred_sums, gram, parallel, sum};
 
 mod binomial;
 mod deviance;
+mod huber;
 mod multinomial;
+
+pub(crate) use huber::Robust;
 
 /// The point at which sums are wanted.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -65,6 +68,14 @@ impl Sweep {
             .unwrap_or_else(|| Err(Error::Fit("there are no rows; a fit needs at least one".into())))
     }
 
+    /// The same for residuals by Huber's loss.
+    pub(crate) fn of_residuals<T: Element>(chunk: &Chunk<'_, T, f64>, at: &Robust) -> Result<Self> {
+        let (n, p) = (chunk.x.rows(), chunk.x.cols());
+        let map = |range: Range<usize>| huber::leaf(chunk, at, range);
+        parallel::map_reduce(n, leaf_rows(p, 2 * p), map, |a, b| Ok(a?.merge(&b?)))
+            .unwrap_or_else(|| Err(Error::Fit("there are no rows; a fit needs at least one".into())))
+    }
+
     fn new(predictors: usize, features: usize, hessian: bool) -> Self {
         let order = predictors * (features + 1);
         let hessian = vec![0.0; if hessian { order * order } else { 0 }];
@@ -73,7 +84,7 @@ impl Sweep {
 
     /// The Hessian of one linear predictor: rows x with `centre` taken off, each times its curvature, and the intercept's behind them.
     fn bend(&mut self, x: MatRef<'_, f64>, centre: &[f64], curvature: &[f64]) -> Result<()> {
-        let (p, order) = (x.cols(), x.cols() + 1);
+        let (p, order) = (x.cols(), self.gradient.len());
         let features = MatMut::with_strides(&mut self.hessian, 0, p, p, order as isize, 1)?;
         gram(x, Some(curvature), Some(centre), features)?;
         let last = &mut self.hessian[p * order..];

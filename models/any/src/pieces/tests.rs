@@ -174,7 +174,7 @@ fn families_that_are_trained_on_pieces_give_their_model() {
         tried.push(family.name);
     }
     std::fs::remove_dir_all(&folder).unwrap();
-    let linear = ["linear", "ridge", "logistic", "poisson", "gamma", "tweedie"];
+    let linear = ["linear", "ridge", "logistic", "poisson", "gamma", "tweedie", "huber"];
     assert_eq!(tried, [&linear[..], &["tree", "forest", "extra-trees", "gbdt"]].concat());
 }
 

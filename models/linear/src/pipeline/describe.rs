@@ -44,6 +44,11 @@ pub(super) fn describe(pipeline: &Pipeline) -> String {
             let _ = writeln!(text, "  {name:width$}  {:>14}  {:>14}", short(*w), short(unit));
         }
     }
+    if let (Some(residuals), super::Estimator::Huber(params)) = (pipeline.residuals, &pipeline.estimator) {
+        let beyond = short(residuals.scale * params.threshold);
+        let scale = short(residuals.scale);
+        text += &format!("residuals\n  scale {scale}; those beyond {beyond} pull no harder than there\n");
+    }
     if let Some(inference) = &pipeline.inference {
         let title = format!("{} of {}, per unit of the inputs", pipeline.kind, pipeline.target);
         text += &format!("\n{}", inference.table(&title, &names));

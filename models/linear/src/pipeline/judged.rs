@@ -51,6 +51,9 @@ impl Pipeline {
             Estimator::Logistic(_) => {
                 return refused("standard errors are those of models without penalty: C=inf");
             }
+            Estimator::Huber(_) | Estimator::Quantile(_) => {
+                return refused("they are told of least squares and likelihoods only");
+            }
             Estimator::GradientDescent(_) => return refused("they are told of fits by the other solvers"),
         };
         let (origin, per_unit) = self.units();

@@ -8,8 +8,9 @@
 
 use super::{Estimator, Pipeline, categories};
 use crate::rows::Chunk;
-use crate::{Rows, generalised, least_squares, logistic};
+use crate::{Rows, generalised, huber, least_squares, logistic};
 use generalised::GeneralisedTrainer;
+use huber::HuberTrainer;
 use least_squares::LeastSquaresTrainer;
 use logistic::LogisticTrainer;
 use serde::{Deserialize, Serialize};
@@ -46,6 +47,7 @@ enum Solving {
     LeastSquares(least_squares::Request),
     Logistic(logistic::Request),
     Generalised(generalised::Request),
+    Huber(huber::Request),
 }
 
 /// What a piece answers.
@@ -58,6 +60,7 @@ enum Answer {
     LeastSquares(least_squares::Partial),
     Logistic(logistic::Partial),
     Generalised(generalised::Partial),
+    Huber(huber::Partial),
     Failed(String),
 }
 
@@ -75,6 +78,7 @@ enum Solver {
     LeastSquares(LeastSquaresTrainer<f64>),
     Logistic(LogisticTrainer<f64>),
     Generalised(GeneralisedTrainer<f64>),
+    Huber(HuberTrainer<f64>),
 }
 
 enum Stage {
@@ -132,7 +136,10 @@ impl PipelineTrainer {
                 Solver::Logistic(params.trainer(width, seen.classes().map_or(0, <[String]>::len))?)
             }
             Estimator::Generalised(params) => Solver::Generalised(params.trainer(width)?),
-            Estimator::ElasticNet { .. } | Estimator::GradientDescent(_) => return Err(not_a_sum()),
+            Estimator::Huber(params) => Solver::Huber(params.trainer(width)?),
+            Estimator::ElasticNet { .. } | Estimator::Quantile(_) | Estimator::GradientDescent(_) => {
+                return Err(not_a_sum());
+            }
         };
         let classes = seen.classes().unwrap_or_default().to_vec();
         let encoding = Box::new(Encoding { roles: self.roles.clone(), encoder, answers, classes });
@@ -146,14 +153,21 @@ impl PipelineTrainer {
     /// When it was stopped before it had a solution.
     pub fn finish(self) -> Result<Pipeline> {
         let Stage::Solver { encoding, solver, .. } = self.stage else { return Err(Error::Cancelled) };
+        let mut residuals = None;
         let Fit { model, report } = match *solver {
+            Solver::Huber(trainer) => {
+                let (fit, told) = trainer.finish()?;
+                residuals = Some(told);
+                fit
+            }
             Solver::LeastSquares(trainer) => trainer.finish()?,
             Solver::Logistic(trainer) => trainer.finish()?,
             Solver::Generalised(trainer) => trainer.finish()?,
         };
         let Encoding { roles, encoder, classes, .. } = *encoding;
         let task = if classes.is_empty() { Task::Regression } else { Task::Classification { classes } };
-        Pipeline::assembled(&self.kind, self.estimator, encoder, (model, report), &roles, task)
+        let fitted = Pipeline::assembled(&self.kind, self.estimator, encoder, (model, report), &roles, task)?;
+        Ok(Pipeline { residuals, ..fitted })
     }
 }
 
@@ -169,15 +183,15 @@ impl Pipeline {
     ) -> Result<Self> {
         report.warnings.splice(0..0, encoder.warnings());
         let (kind, target) = (kind.to_owned(), roles.target_name().to_owned());
-        let (offset, inference) = (roles.offset.clone(), None);
-        Ok(Self { kind, estimator, encoder, model, target, offset, task, report, inference })
+        let (offset, inference, residuals) = (roles.offset.clone(), None, None);
+        Ok(Self { kind, estimator, encoder, model, target, offset, task, report, inference, residuals })
     }
 }
 
 pub(super) fn not_a_sum() -> Error {
     Error::Fit(
-        "coordinate descent and gradient descent need all rows in one memory; least squares, ridge, logistic, Poisson, gamma \
-         and Tweedie regression are fitted to a table in pieces"
+        "coordinate descent, gradient descent and quantiles need all rows in one memory; least squares, ridge, logistic, Huber's, \
+         Poisson, gamma and Tweedie regression are fitted to a table in pieces"
             .into(),
     )
 }
@@ -202,6 +216,7 @@ impl Rounds for PipelineTrainer {
                     Solver::LeastSquares(trainer) => Solving::LeastSquares(trainer.request()?),
                     Solver::Logistic(trainer) => Solving::Logistic(trainer.request()?),
                     Solver::Generalised(trainer) => Solving::Generalised(trainer.request()?),
+                    Solver::Huber(trainer) => Solving::Huber(trainer.request()?),
                 };
                 Ask::Solver { encoding: bytes.clone(), ask }
             }
@@ -239,6 +254,10 @@ impl Rounds for PipelineTrainer {
                         let chunk = design.chunk(design.numbers()?)?;
                         Answer::Generalised(GeneralisedTrainer::partial(ask, &chunk)?)
                     }
+                    Solving::Huber(ask) => {
+                        let chunk = design.chunk(design.numbers()?)?;
+                        Answer::Huber(HuberTrainer::partial(ask, &chunk)?)
+                    }
                     Solving::Logistic(ask) => {
                         let classes = part.numbers::<u32>("class")?;
                         Answer::Logistic(LogisticTrainer::partial(ask, &design.chunk(&classes)?)?)
@@ -266,6 +285,7 @@ impl Rounds for PipelineTrainer {
             (Answer::Generalised(a), Answer::Generalised(b)) => {
                 Answer::Generalised(GeneralisedTrainer::<f64>::merge(a, b))
             }
+            (Answer::Huber(a), Answer::Huber(b)) => Answer::Huber(HuberTrainer::<f64>::merge(a, b)),
             (Answer::Failed(e), _) | (_, Answer::Failed(e)) => Answer::Failed(e),
             _ => Answer::Failed("pieces of the table answered different requests".into()),
         })
@@ -294,6 +314,7 @@ impl Rounds for PipelineTrainer {
                     (Solver::Generalised(trainer), Answer::Generalised(partial)) => {
                         trainer.advance(partial)?
                     }
+                    (Solver::Huber(trainer), Answer::Huber(partial)) => trainer.advance(partial)?,
                     (_, Answer::Failed(e)) => return Err(Error::Fit(e)),
                     _ => return Err(Error::Fit("an answer came that was not asked for".into())),
                 }
@@ -313,6 +334,7 @@ impl Rounds for PipelineTrainer {
                 Solver::LeastSquares(trainer) => trainer.note(),
                 Solver::Logistic(trainer) => trainer.note(),
                 Solver::Generalised(trainer) => trainer.note(),
+                Solver::Huber(trainer) => trainer.note(),
             },
             Stage::Failed => "failed".into(),
         }
@@ -325,6 +347,7 @@ impl Rounds for PipelineTrainer {
                 Solver::LeastSquares(trainer) => 2 + trainer.at_most(),
                 Solver::Logistic(trainer) => trainer.at_most().saturating_add(2),
                 Solver::Generalised(trainer) => trainer.at_most().saturating_add(2),
+                Solver::Huber(trainer) => trainer.at_most().saturating_add(2),
             },
             // Not known before there is a solver.
             Stage::Encoder(..) | Stage::Failed => 0,

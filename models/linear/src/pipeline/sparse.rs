@@ -12,7 +12,8 @@ impl Pipeline {
     /// As [`fit`](Self::fit), of all inputs of a sparse table, none of which is standardised.
     ///
     /// # Errors
-    /// As there; when the estimator is plain gradient descent, or a penalty is to be chosen by cross-validation.
+    /// As there; when the estimator is plain gradient descent or quantile regression, a penalty is to be chosen by cross-validation, a
+    /// scale of residuals to be found, or coefficients of more than two classes to be zeros.
     pub fn fit_sparse(
         kind: &str,
         estimator: &Estimator,
@@ -40,14 +41,25 @@ impl Pipeline {
                 }
                 (params.fit_sparse(x, &table.target, rows, context)?, Task::Regression)
             }
+            Estimator::Huber(params) if params.joint_scale => {
+                let what = "sparse tables take a number above 0; no scale is found there";
+                return Err(Error::parameter("scale", "joint", what));
+            }
+            Estimator::Huber(params) => {
+                (params.fit_sparse(x, &table.target, rows, context)?, Task::Regression)
+            }
             Estimator::Logistic(params) => {
                 let target = Dataset::new(vec![(TARGET.into(), Column::F64(table.target.clone().into()))])?;
                 let (y, classes) = several_classes(&target, TARGET)?;
-                if classes.len() > 2 {
-                    let what = format!("has {} classes; sparse tables take two", classes.len());
-                    return Err(Error::column(TARGET, what));
+                if classes.len() > 2 && params.l1 > 0.0 {
+                    let what = format!("with {} classes sparse tables take 0", classes.len());
+                    return Err(Error::parameter("l1_ratio", "given", what));
                 }
                 (params.fit_sparse(x, &y, rows, context)?, Task::Classification { classes })
+            }
+            Estimator::Quantile(_) => {
+                let what = "it reads dense rows; of sparse ones least squares, likelihoods and Huber's loss are fitted";
+                return Err(Error::parameter("model", "quantile", what));
             }
             Estimator::GradientDescent(_) => {
                 let what = "plain descent reads dense rows; sparse tables take auto";
@@ -64,6 +76,7 @@ impl Pipeline {
             task,
             report: fit.report,
             inference: None,
+            residuals: None,
         })
     }
 

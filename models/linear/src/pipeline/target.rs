@@ -21,10 +21,12 @@ pub(super) enum Answers {
 impl Answers {
     pub(super) fn of(estimator: &Estimator) -> Result<Self> {
         match estimator {
-            Estimator::LeastSquares(_) => Ok(Self::Numbers),
+            Estimator::LeastSquares(_) | Estimator::Huber(_) => Ok(Self::Numbers),
             Estimator::Logistic(_) => Ok(Self::Classes),
             Estimator::Generalised(params) => Ok(Self::Positive(params.distribution)),
-            Estimator::ElasticNet { .. } | Estimator::GradientDescent(_) => Err(not_a_sum()),
+            Estimator::ElasticNet { .. } | Estimator::Quantile(_) | Estimator::GradientDescent(_) => {
+                Err(not_a_sum())
+            }
         }
     }
 

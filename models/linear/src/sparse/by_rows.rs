@@ -1,5 +1,6 @@
 //! Products with a sparse matrix by rows: both sides of a Hessian's product in one sweep.
 
+use super::loss::Losses;
 use std::ops::Range;
 use tilewise_base::SparseRef;
 use tilewise_kernels::{Float, parallel};
@@ -16,27 +17,30 @@ const LEAST: usize = 1 << 14;
 /// Columns whose sums over leaves are added up together.
 const STEP: usize = 1 << 12;
 
-/// Sums over the rows of a leaf, a number for each column.
+/// Sums over the rows of a leaf, a number for each column and predictor: those of a column one after the other.
 struct Leaf {
     rows: Range<usize>,
     sums: Vec<f64>,
     /// As long where it is wanted.
     squares: Vec<f64>,
-    /// Sum of what rows are multiplied by.
-    total: f64,
+    /// Sums of what rows are multiplied by, one for each predictor.
+    totals: Vec<f64>,
 }
 
 /// A matrix by rows, with room for sums over its rows. Rows are cut into leaves by how many cells they have, so that sums have the same
 /// bits at any number of threads.
 pub(crate) struct ByRows<'a, T> {
     x: SparseRef<'a, T>,
+    /// Linear predictors of a row.
+    predictors: usize,
     leaves: Vec<Leaf>,
 }
 
 impl<'a, T: Float> ByRows<'a, T> {
-    pub(crate) fn new(x: SparseRef<'a, T>) -> Self {
+    /// With so many linear predictors for each row.
+    pub(crate) fn new(x: SparseRef<'a, T>, predictors: usize) -> Self {
         let (starts, stored) = (x.starts(), x.stored());
-        let count = (stored / (PER_COLUMN * x.cols()).max(LEAST)).clamp(1, LEAVES);
+        let count = (stored / (PER_COLUMN * x.cols() * predictors).max(LEAST)).clamp(1, LEAVES);
         // Rows where the next share of the cells is full.
         let mut ends: Vec<usize> = (1..count)
             .map(|k| starts.partition_point(|&s| (s as u128) * (count as u128) < (k * stored) as u128))
@@ -46,10 +50,11 @@ impl<'a, T: Float> ByRows<'a, T> {
         let mut first = 0;
         let leaf = |end: usize| {
             let rows = std::mem::replace(&mut first, end)..end;
-            Leaf { rows, sums: vec![0.0; x.cols()], squares: Vec::new(), total: 0.0 }
+            let (sums, totals) = (vec![0.0; x.cols() * predictors], vec![0.0; predictors]);
+            Leaf { rows, sums, squares: Vec::new(), totals }
         };
         let leaves = ends.into_iter().map(leaf).collect();
-        Self { x, leaves }
+        Self { x, predictors, leaves }
     }
 
     pub(crate) fn view(&self) -> SparseRef<'a, T> {
@@ -58,10 +63,10 @@ impl<'a, T: Float> ByRows<'a, T> {
 
     /// X^T r.
     pub(crate) fn transposed(&mut self, r: &[f64]) -> Vec<f64> {
-        let x = self.x;
+        let (x, k) = (self.x, self.predictors);
         self.sweep(|leaf| {
             for i in leaf.rows.clone() {
-                add(x.line(i), r[i], &mut leaf.sums);
+                add_all(x.line(i), &r[i * k..(i + 1) * k], &mut leaf.sums);
             }
         });
         self.merged(|leaf| &leaf.sums)
@@ -69,48 +74,80 @@ impl<'a, T: Float> ByRows<'a, T> {
 
     /// Of each column the sums of r x and of d x^2.
     pub(crate) fn sums_and_squares(&mut self, r: &[f64], d: &[f64]) -> (Vec<f64>, Vec<f64>) {
-        let x = self.x;
+        let (x, k) = (self.x, self.predictors);
         self.sweep(|leaf| {
             leaf.squares.clear();
             leaf.squares.resize(leaf.sums.len(), 0.0);
             for i in leaf.rows.clone() {
                 let (indices, values) = x.line(i);
-                let (r, d) = (r[i], d[i]);
+                let (r, d) = (&r[i * k..(i + 1) * k], &d[i * k..(i + 1) * k]);
+                if let ([r], [d]) = (r, d) {
+                    for (&j, x) in indices.iter().zip(values) {
+                        let (x, j) = (x.to_f64(), j as usize);
+                        leaf.sums[j] += r * x;
+                        leaf.squares[j] += d * x * x;
+                    }
+                    continue;
+                }
                 for (&j, x) in indices.iter().zip(values) {
-                    let (x, j) = (x.to_f64(), j as usize);
-                    leaf.sums[j] += r * x;
-                    leaf.squares[j] += d * x * x;
+                    let (x, at) = (x.to_f64(), j as usize * k);
+                    let sums = leaf.sums[at..at + k].iter_mut().zip(&mut leaf.squares[at..at + k]);
+                    for ((sum, square), (r, d)) in sums.zip(r.iter().zip(d)) {
+                        *sum += r * x;
+                        *square += d * x * x;
+                    }
                 }
             }
         });
         (self.merged(|leaf| &leaf.sums), self.merged(|leaf| &leaf.squares))
     }
 
-    /// With z = X v + shift into `z`: X^T (d z), and the sum of d z.
-    pub(crate) fn bend(&mut self, v: &[f64], shift: f64, d: &[f64], z: &mut [f64]) -> (Vec<f64>, f64) {
-        let x = self.x;
+    /// With z = X v + shift into `z`: X^T (H z) and the sums of H z, H being a row's Hessian times its share of the weight.
+    pub(crate) fn bend(
+        &mut self,
+        v: &[f64],
+        shift: &[f64],
+        losses: &Losses,
+        shares: &[f64],
+        z: &mut [f64],
+    ) -> (Vec<f64>, Vec<f64>) {
+        let (x, k) = (self.x, self.predictors);
         let mut rest = z;
         let mut parts: Vec<(&mut Leaf, &mut [f64])> = Vec::with_capacity(self.leaves.len());
         for leaf in &mut self.leaves {
-            let (own, others) = rest.split_at_mut(leaf.rows.len());
+            let (own, others) = rest.split_at_mut(leaf.rows.len() * k);
             rest = others;
             parts.push((leaf, own));
         }
         parallel::for_each_chunk_mut(&mut parts, 1, |_, parts| {
             for (leaf, z) in parts {
                 leaf.sums.fill(0.0);
-                leaf.total = 0.0;
-                for (i, z) in leaf.rows.clone().zip(z.iter_mut()) {
+                leaf.totals.fill(0.0);
+                let mut bent = vec![0.0; k];
+                for (i, z) in leaf.rows.clone().zip(z.chunks_exact_mut(k)) {
                     let line = x.line(i);
-                    *z = inner(line, v) + shift;
-                    let bent = d[i] * *z;
-                    leaf.total += bent;
-                    add(line, bent, &mut leaf.sums);
+                    if let [z] = z {
+                        *z = inner(line, v) + shift[0];
+                        bent[0] = losses.curvature[i] * *z;
+                    } else {
+                        z.copy_from_slice(shift);
+                        inner_all(line, v, z);
+                        let chances = &losses.chances[i * k..(i + 1) * k];
+                        let mean: f64 = chances.iter().zip(&*z).map(|(p, z)| p * z).sum();
+                        for (bent, (p, z)) in bent.iter_mut().zip(chances.iter().zip(&*z)) {
+                            *bent = shares[i] * p * (z - mean);
+                        }
+                    }
+                    leaf.totals.iter_mut().zip(&bent).for_each(|(total, bent)| *total += bent);
+                    add_all(line, &bent, &mut leaf.sums);
                 }
             }
         });
-        let total = self.leaves.iter().map(|leaf| leaf.total).sum();
-        (self.merged(|leaf| &leaf.sums), total)
+        let mut totals = vec![0.0; k];
+        for leaf in &self.leaves {
+            totals.iter_mut().zip(&leaf.totals).for_each(|(total, own)| *total += own);
+        }
+        (self.merged(|leaf| &leaf.sums), totals)
     }
 
     fn sweep(&mut self, f: impl Fn(&mut Leaf) + Sync) {
@@ -124,7 +161,7 @@ impl<'a, T: Float> ByRows<'a, T> {
 
     /// The sums of all leaves, one after the other.
     fn merged(&self, which: impl Fn(&Leaf) -> &Vec<f64> + Sync) -> Vec<f64> {
-        let mut out = vec![0.0; self.x.cols()];
+        let mut out = vec![0.0; self.x.cols() * self.predictors];
         parallel::for_each_chunk_mut(&mut out, STEP, |piece, out| {
             for leaf in &self.leaves {
                 let sums = &which(leaf)[piece * STEP..piece * STEP + out.len()];
@@ -167,11 +204,27 @@ pub(crate) fn inner<T: Float>((indices, values): (&[u32], &[T]), v: &[f64]) -> f
     sum
 }
 
-/// Adds `factor` times a row.
+/// Adds the products of a row with several vectors, whose numbers for a column lie one after the other.
 #[inline]
-fn add<T: Float>((indices, values): (&[u32], &[T]), factor: f64, sums: &mut [f64]) {
+fn inner_all<T: Float>((indices, values): (&[u32], &[T]), v: &[f64], z: &mut [f64]) {
     for (&j, x) in indices.iter().zip(values) {
-        sums[j as usize] += factor * x.to_f64();
+        let (x, at) = (x.to_f64(), j as usize * z.len());
+        z.iter_mut().zip(&v[at..]).for_each(|(z, v)| *z += x * v);
+    }
+}
+
+/// Adds a row times each of some factors.
+#[inline]
+fn add_all<T: Float>((indices, values): (&[u32], &[T]), factors: &[f64], sums: &mut [f64]) {
+    if let [factor] = factors {
+        for (&j, x) in indices.iter().zip(values) {
+            sums[j as usize] += factor * x.to_f64();
+        }
+        return;
+    }
+    for (&j, x) in indices.iter().zip(values) {
+        let (x, at) = (x.to_f64(), j as usize * factors.len());
+        sums[at..].iter_mut().zip(factors).for_each(|(sum, factor)| *sum += factor * x);
     }
 }
 
@@ -199,10 +252,11 @@ mod tests {
         };
         let run = |threads| {
             parallel::with_threads(threads, || {
-                let mut by_rows = ByRows::new(matrix.view());
+                let mut by_rows = ByRows::new(matrix.view(), 1);
                 assert!(by_rows.leaves.len() > 3);
                 let mut own = vec![0.0; rows];
-                let bent = by_rows.bend(&v, 0.25, &d, &mut own);
+                let losses = Losses { curvature: d.clone(), ..Losses::default() };
+                let bent = by_rows.bend(&v, &[0.25], &losses, &[], &mut own);
                 (
                     products(matrix.view(), &v),
                     by_rows.transposed(&d),
@@ -221,6 +275,6 @@ mod tests {
         assert!(near(&transposed, &of(&|i, x| d[i] * x)) && sums == transposed);
         assert!(near(&squares, &of(&|i, x| z[i] * x * x)));
         assert!(near(&bent, &of(&|i, x| d[i] * z[i] * x)));
-        assert!((total - d.iter().zip(&z).map(|(d, z)| d * z).sum::<f64>()).abs() < 1e-6);
+        assert!((total[0] - d.iter().zip(&z).map(|(d, z)| d * z).sum::<f64>()).abs() < 1e-6);
     }
 }

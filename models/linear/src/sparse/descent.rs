@@ -89,7 +89,8 @@ pub(crate) fn solve<T: Float>(problem: &Problem<'_>, x: SparseRef<'_, T>, go_on:
         };
         if let Some(outcome) = outcome {
             let intercept = if problem.intercept { at.intercept } else { 0.0 };
-            return Ok(Solved { coefficients: at.b, intercept, value, optimality, rounds, outcome });
+            let intercepts = vec![intercept];
+            return Ok(Solved { coefficients: at.b, intercepts, value, optimality, rounds, outcome });
         }
         let set = choose(problem, &at.b, &far);
         descend(problem, x, &set, &mut at, SHARE * norm)?;

@@ -2,7 +2,7 @@
 
 use crate::deviance::Distribution;
 use tilewise_base::Result;
-use tilewise_kernels::{exp, parallel, sum};
+use tilewise_kernels::{MatMut, MatRef, exp, log_softmax, parallel, sum};
 
 /// Rows of a piece of work, whatever the number of threads: sums are cut here. Some ten microseconds of exponentials.
 const PIECE: usize = 4096;
@@ -14,6 +14,8 @@ pub(crate) enum Loss {
     Squared,
     /// ln(1 + e^z) - y z, y being 0 or 1.
     Binomial,
+    /// ln(sum of e^z_k) - z_y of so many linear predictors z_k, y being the number of one of them.
+    Softmax(usize),
     /// (z - y)^2 / 2 up to this distance, as steep as there beyond.
     Huber(f64),
     /// Half the deviance, the mean being e^z.
@@ -25,7 +27,17 @@ pub(crate) enum Loss {
 pub(crate) struct Losses {
     pub(crate) value: f64,
     pub(crate) slope: Vec<f64>,
+    /// Of several predictors the diagonal of their Hessian.
     pub(crate) curvature: Vec<f64>,
+    /// Of several predictors e^z_k over their sum.
+    pub(crate) chances: Vec<f64>,
+}
+
+impl Loss {
+    /// Linear predictors of a row, one after the other in all that is told of rows.
+    pub(crate) fn predictors(self) -> usize {
+        if let Self::Softmax(classes) = self { classes } else { 1 }
+    }
 }
 
 /// The rows' answers.
@@ -40,8 +52,12 @@ pub(crate) struct Answers {
 impl Answers {
     /// Losses at the linear predictors `z`.
     pub(crate) fn at(&self, z: &[f64]) -> Result<Losses> {
+        if let Loss::Softmax(classes) = self.loss {
+            return self.of_classes(z, classes);
+        }
         let n = z.len();
-        let mut out = Losses { value: 0.0, slope: vec![0.0; n], curvature: vec![0.0; n] };
+        let (slope, curvature) = (vec![0.0; n], vec![0.0; n]);
+        let mut out = Losses { slope, curvature, ..Losses::default() };
         let mut pieces: Vec<(&mut [f64], &mut [f64], Result<f64>)> = out
             .slope
             .chunks_mut(PIECE)
@@ -105,6 +121,8 @@ impl Answers {
                     *curvature = if r.abs() > threshold { threshold / r.abs() } else { 1.0 };
                 }
             }
+            // Of a piece by itself.
+            Loss::Softmax(_) => {}
             Loss::Deviance(distribution) => {
                 let mut scratch = vec![0.0; z.len()];
                 distribution.losses(y, &mut losses, slope, curvature, &mut scratch)?;
@@ -121,8 +139,61 @@ impl Answers {
         Ok(sum(&losses))
     }
 
+    /// As [`at`](Self::at), of softmax.
+    fn of_classes(&self, z: &[f64], classes: usize) -> Result<Losses> {
+        let rows = self.y.len();
+        let of = |piece: usize| -> Result<Losses> {
+            let rows = piece * PIECE..rows.min((piece + 1) * PIECE);
+            let z = &z[rows.start * classes..rows.end * classes];
+            let (mut logs, mut chances) = (vec![0.0; z.len()], vec![0.0; z.len()]);
+            let view = MatRef::new(z, rows.len(), classes)?;
+            log_softmax(view, MatMut::new(&mut logs, rows.len(), classes)?)?;
+            exp(&logs, &mut chances)?;
+            let (mut slope, mut curvature) = (chances.clone(), chances.clone());
+            let mut losses = Vec::with_capacity(rows.len());
+            let lines = slope.chunks_exact_mut(classes).zip(curvature.chunks_exact_mut(classes));
+            for (((slope, curvature), logs), i) in lines.zip(logs.chunks_exact(classes)).zip(rows) {
+                let (share, y) = (self.shares[i], self.y[i] as usize);
+                // A row without weight has no say, even where its loss overflows.
+                losses.push(if share == 0.0 { 0.0 } else { -share * logs[y] });
+                curvature.iter_mut().for_each(|c| *c *= share * (1.0 - *c));
+                // 1 - chance as the sum of the others, which does not cancel.
+                slope[y] = 0.0;
+                slope[y] = -slope.iter().sum::<f64>();
+                slope.iter_mut().for_each(|s| *s *= share);
+            }
+            Ok(Losses { value: sum(&losses), slope, curvature, chances })
+        };
+        let mut out = Losses::default();
+        for vector in [&mut out.slope, &mut out.curvature, &mut out.chances] {
+            vector.reserve_exact(z.len());
+        }
+        let mut values = Vec::new();
+        for piece in parallel::map(rows.div_ceil(PIECE), of) {
+            let piece = piece?;
+            values.push(piece.value);
+            out.slope.extend(piece.slope);
+            out.curvature.extend(piece.curvature);
+            out.chances.extend(piece.chances);
+        }
+        out.value = sum(&values);
+        Ok(out)
+    }
+
     /// The smallest margin by which a row that counts is on its own side, its offset apart.
     pub(crate) fn margin(&self, z: &[f64], offset: Option<&[f64]>) -> f64 {
+        if let Loss::Softmax(classes) = self.loss {
+            // An offset is that of all classes.
+            let margin = |i: usize| {
+                let (z, own) = (&z[i * classes..(i + 1) * classes], self.y[i] as usize);
+                let others = (0..classes).filter(|k| *k != own).map(|k| z[k]);
+                z[own] - others.fold(f64::NEG_INFINITY, f64::max)
+            };
+            return (0..self.y.len())
+                .filter(|&i| self.shares[i] > 0.0)
+                .map(margin)
+                .fold(f64::INFINITY, f64::min);
+        }
         let margin = |i: usize| {
             let z = z[i] - offset.map_or(0.0, |o| o[i]);
             if self.y[i] > 0.5 { z } else { -z }

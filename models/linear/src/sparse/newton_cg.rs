@@ -7,7 +7,7 @@
 //! not depend on them; conjugate gradients are preconditioned by the Hessian's diagonal (Hsia, Chiang, Lin, 2018).
 
 use super::by_rows::ByRows;
-use super::loss::Loss;
+use super::loss::{Loss, Losses};
 use super::problem::{GoOn, Problem, Solved, interrupted};
 use tilewise_base::solver::{Outcome, rounding, sufficient};
 use tilewise_base::{Error, Result};
@@ -37,11 +37,12 @@ const MOVING: f64 = 0.3;
 /// Loss at which separated classes are left alone, as for dense rows.
 const SEPARATED_LOSS: f64 = 1e-6;
 
-/// A point: coefficients and the intercept of centred columns.
+/// A point: coefficients and the intercepts of centred columns. Where a row has several linear predictors, their coefficients of a column lie
+/// one after the other.
 #[derive(Clone)]
 struct Step {
     b: Vec<f64>,
-    intercept: f64,
+    intercepts: Vec<f64>,
     /// What it makes of the rows' predictors.
     z: Vec<f64>,
 }
@@ -51,11 +52,14 @@ pub(crate) fn solve<T: Float>(
     x: &mut ByRows<'_, T>,
     go_on: GoOn<'_>,
 ) -> Result<Solved> {
-    let (n, p) = (x.view().rows(), x.view().cols());
-    let centre = if problem.intercept { problem.mean.clone() } else { vec![0.0; p] };
-    let mut b = vec![0.0; p];
-    let mut intercept = problem.start;
-    let mut z: Vec<f64> = (0..n).map(|i| intercept + problem.offset(i)).collect();
+    let (n, k) = (x.view().rows(), problem.answers.loss.predictors());
+    // A number for each coefficient.
+    let each = |of: &[f64]| of.iter().flat_map(|x| std::iter::repeat_n(*x, k)).collect::<Vec<f64>>();
+    let deviation = each(&problem.deviation);
+    let centre = if problem.intercept { each(&problem.mean) } else { vec![0.0; deviation.len()] };
+    let mut b = vec![0.0; deviation.len()];
+    let mut intercepts = vec![problem.start; k];
+    let mut z: Vec<f64> = (0..n * k).map(|at| problem.start + problem.offset(at / k)).collect();
     let mut losses = problem.answers.at(&z)?;
     let (mut square, mut rounds, mut first, mut moved) = (0.0, 0, None, 0.0f64);
     let value_of = |loss: f64, square: f64| loss + 0.5 * problem.l2 * square;
@@ -63,21 +67,34 @@ pub(crate) fn solve<T: Float>(
         let value = value_of(losses.value, square);
         let (mut gradient, mut diagonal) = x.sums_and_squares(&losses.slope, &losses.curvature);
         rounds += 1;
-        let slope = if problem.intercept { sum(&losses.slope) } else { 0.0 };
-        let bend = sum(&losses.curvature);
-        let (mut norm, mut optimality) = (slope.abs(), slope.abs());
-        for j in 0..p {
+        let slopes = if problem.intercept { totals(&losses.slope, k) } else { vec![0.0; k] };
+        let bends = totals(&losses.curvature, k);
+        let mut norm = slopes.iter().fold(0.0f64, |m, s| m.max(s.abs()));
+        let mut optimality = norm;
+        for j in 0..b.len() {
             let raw = gradient[j] + problem.l2 * b[j];
-            gradient[j] = raw - centre[j] * slope;
+            gradient[j] = raw - centre[j] * slopes[j % k];
             optimality = optimality.max(raw.abs());
-            norm = norm.max((gradient[j] / problem.deviation[j]).abs());
-            let about_mean = diagonal[j] - centre[j] * centre[j] * bend;
+            norm = norm.max((gradient[j] / deviation[j]).abs());
+            let about_mean = diagonal[j] - centre[j] * centre[j] * bends[j % k];
             diagonal[j] = about_mean.max(DIAGONAL * diagonal[j]) + problem.l2;
         }
         let end = |outcome: Outcome, b: Vec<f64>, rounds: u64| {
-            let shift = dot(&b, &centre)?;
-            let intercept = if problem.intercept { intercept - shift } else { 0.0 };
-            Ok(Solved { coefficients: b, intercept, value, optimality, rounds, outcome })
+            let shifts = shifts(&b, &centre, k)?;
+            let mut intercepts = match problem.intercept {
+                true => intercepts.iter().zip(shifts).map(|(a, shift)| a - shift).collect(),
+                false => vec![0.0; k],
+            };
+            let mut coefficients: Vec<f64> =
+                (0..k).flat_map(|k_th| b.iter().skip(k_th).step_by(k)).copied().collect();
+            if k > 1 {
+                // What all classes have in common tells them not apart: of all answers that are as good the one of least norm.
+                about_mean(&mut intercepts, k);
+                if problem.l2 == 0.0 {
+                    about_mean(&mut coefficients, k);
+                }
+            }
+            Ok(Solved { coefficients, intercepts, value, optimality, rounds, outcome })
         };
         if problem.may_separate()
             && value <= SEPARATED_LOSS
@@ -88,7 +105,8 @@ pub(crate) fn solve<T: Float>(
         if norm <= problem.tolerance {
             let mut outcome = Outcome::converged(norm, problem.tolerance);
             // Where losses have no minimum; least squares are solved by one step, however long.
-            let endless = matches!(problem.answers.loss, Loss::Binomial | Loss::Deviance(_));
+            let endless =
+                matches!(problem.answers.loss, Loss::Binomial | Loss::Softmax(_) | Loss::Deviance(_));
             outcome.warning = (endless && moved > MOVING && problem.l2 == 0.0).then(still_moving);
             return end(outcome, b, rounds);
         }
@@ -108,10 +126,10 @@ pub(crate) fn solve<T: Float>(
         let exact = problem.answers.loss == Loss::Squared;
         let share = if exact { fine } else { (norm / norm_at_start).sqrt().min(ROUGH).max(fine) };
         let most = PRODUCTS.min(problem.max_rounds - rounds);
-        let curved = Curved { problem, d: &losses.curvature, bend, centre: &centre, diagonal: &diagonal };
-        let (step, products) = curved.step(x, &gradient, slope, share, most)?;
+        let curved = Curved { problem, losses: &losses, bends: &bends, centre: &centre, diagonal: &diagonal };
+        let (step, products) = curved.step(x, &gradient, &slopes, share, most)?;
         rounds += products;
-        let along = dot(&gradient, &step.b)? + slope * step.intercept;
+        let along = dot(&gradient, &step.b)? + inner(&slopes, &step.intercepts);
         let (mixed, long) = (dot(&b, &step.b)?, dot(&step.b, &step.b)?);
         let mut length = 1.0;
         let mut trial = z.clone();
@@ -135,31 +153,63 @@ pub(crate) fn solve<T: Float>(
         if tiny {
             // One more step at most: if the gradient does not fall it is exact to rounding.
             let mut after = x.transposed(&there.slope);
-            let slope = if problem.intercept { sum(&there.slope) } else { 0.0 };
-            let mut less = slope.abs();
+            let slopes = if problem.intercept { totals(&there.slope, k) } else { vec![0.0; k] };
+            let mut less = slopes.iter().fold(0.0f64, |m, s| m.max(s.abs()));
             for (j, g) in after.iter_mut().enumerate() {
                 let b = b[j] + length * step.b[j];
-                less = less.max(((*g + problem.l2 * b - centre[j] * slope) / problem.deviation[j]).abs());
+                less = less.max(((*g + problem.l2 * b - centre[j] * slopes[j % k]) / deviation[j]).abs());
             }
             rounds += 1;
             if less >= FALLING * norm {
                 return end(Outcome::precision(norm), b, rounds);
             }
         }
-        moved = step.b.iter().zip(&problem.deviation).fold(0.0f64, |m, (d, s)| m.max((length * d * s).abs()));
+        moved = step.b.iter().zip(&deviation).fold(0.0f64, |m, (d, s)| m.max((length * d * s).abs()));
         axpy(length, &step.b, &mut b)?;
-        intercept += length * step.intercept;
+        intercepts.iter_mut().zip(&step.intercepts).for_each(|(a, step)| *a += length * step);
         square = dot(&b, &b)?;
         (z, losses) = (trial, there);
+    }
+}
+
+/// The sums of rows' numbers, for each of `k` linear predictors.
+fn totals(of_rows: &[f64], k: usize) -> Vec<f64> {
+    if k == 1 {
+        return vec![sum(of_rows)];
+    }
+    let of = |k_th: usize| sum(&of_rows.iter().skip(k_th).step_by(k).copied().collect::<Vec<f64>>());
+    (0..k).map(of).collect()
+}
+
+/// What coefficients make of the centre, for each of `k` linear predictors.
+fn shifts(b: &[f64], centre: &[f64], k: usize) -> Result<Vec<f64>> {
+    if k == 1 {
+        return Ok(vec![dot(b, centre)?]);
+    }
+    let products: Vec<f64> = b.iter().zip(centre).map(|(b, c)| b * c).collect();
+    Ok(totals(&products, k))
+}
+
+/// The product of a few numbers.
+fn inner(a: &[f64], b: &[f64]) -> f64 {
+    a.iter().zip(b).map(|(a, b)| a * b).sum()
+}
+
+/// Takes off what `k` rows have in common.
+fn about_mean(rows: &mut [f64], k: usize) {
+    let width = rows.len() / k;
+    for j in 0..width {
+        let mean = rows.iter().skip(j).step_by(width).sum::<f64>() / k as f64;
+        rows.iter_mut().skip(j).step_by(width).for_each(|x| *x -= mean);
     }
 }
 
 /// The quadratic model at a point.
 struct Curved<'a, 'b> {
     problem: &'a Problem<'b>,
-    /// Curvatures of the rows, and their sum.
-    d: &'a [f64],
-    bend: f64,
+    losses: &'a Losses,
+    /// Sums of the rows' curvatures, for each linear predictor.
+    bends: &'a [f64],
     centre: &'a [f64],
     diagonal: &'a [f64],
 }
@@ -171,47 +221,52 @@ impl Curved<'_, '_> {
         &self,
         x: &mut ByRows<'_, T>,
         gradient: &[f64],
-        slope: f64,
+        slopes: &[f64],
         share: f64,
         most: u64,
     ) -> Result<(Step, u64)> {
-        let (n, p) = (self.d.len(), gradient.len());
-        let per_bend = if self.problem.intercept && self.bend > 0.0 { 1.0 / self.bend } else { 0.0 };
+        let (n, p, k) = (self.losses.slope.len(), gradient.len(), slopes.len());
+        let per_bend = |bend: &f64| if self.problem.intercept && *bend > 0.0 { 1.0 / bend } else { 0.0 };
+        let per_bend: Vec<f64> = self.bends.iter().map(per_bend).collect();
         let per_diagonal: Vec<f64> =
             self.diagonal.iter().map(|d| if *d > 0.0 { 1.0 / d } else { 0.0 }).collect();
-        let mut step = Step { b: vec![0.0; p], intercept: 0.0, z: vec![0.0; n] };
+        let mut step = Step { b: vec![0.0; p], intercepts: vec![0.0; k], z: vec![0.0; n] };
         let mut r: Vec<f64> = gradient.iter().map(|g| -g).collect();
-        let mut r_last = -slope;
+        let mut r_last: Vec<f64> = slopes.iter().map(|s| -s).collect();
         let scaled = |r: &[f64]| r.iter().zip(&per_diagonal).map(|(r, d)| r * d).collect::<Vec<f64>>();
         let mut scaled_r = scaled(&r);
-        let mut along = Step { b: scaled_r.clone(), intercept: r_last * per_bend, z: vec![0.0; n] };
-        let mut square = dot(&r, &scaled_r)? + r_last * r_last * per_bend;
+        let scaled_last = |r: &[f64]| r.iter().zip(&per_bend).map(|(r, d)| r * d).collect::<Vec<f64>>();
+        let mut along = Step { b: scaled_r.clone(), intercepts: scaled_last(&r_last), z: vec![0.0; n] };
+        let mut square = dot(&r, &scaled_r)? + inner(&r_last, &along.intercepts);
         let enough = square * share * share;
         let mut products = 0;
         while square > enough && products < most {
-            let shift = along.intercept - dot(&along.b, self.centre)?;
-            let (mut bent, total) = x.bend(&along.b, shift, self.d, &mut along.z);
+            let shifts = shifts(&along.b, self.centre, k)?;
+            let shift: Vec<f64> = along.intercepts.iter().zip(shifts).map(|(a, shift)| a - shift).collect();
+            let shares = &self.problem.answers.shares;
+            let (mut bent, totals) = x.bend(&along.b, &shift, self.losses, shares, &mut along.z);
             products += 1;
             for (j, bent) in bent.iter_mut().enumerate() {
-                *bent += self.problem.l2 * along.b[j] - self.centre[j] * total;
+                *bent += self.problem.l2 * along.b[j] - self.centre[j] * totals[j % k];
             }
-            let bent_last = if self.problem.intercept { total } else { 0.0 };
-            let curvature = dot(&along.b, &bent)? + along.intercept * bent_last;
+            let bent_last = if self.problem.intercept { totals } else { vec![0.0; k] };
+            let curvature = dot(&along.b, &bent)? + inner(&along.intercepts, &bent_last);
             if !(curvature > 0.0 && curvature.is_finite()) {
                 break;
             }
             let length = square / curvature;
             axpy(length, &along.b, &mut step.b)?;
             axpy(length, &along.z, &mut step.z)?;
-            step.intercept += length * along.intercept;
+            step.intercepts.iter_mut().zip(&along.intercepts).for_each(|(a, along)| *a += length * along);
             axpy(-length, &bent, &mut r)?;
-            r_last -= length * bent_last;
+            r_last.iter_mut().zip(&bent_last).for_each(|(r, bent)| *r -= length * bent);
             scaled_r = scaled(&r);
-            let next = dot(&r, &scaled_r)? + r_last * r_last * per_bend;
+            let last = scaled_last(&r_last);
+            let next = dot(&r, &scaled_r)? + inner(&r_last, &last);
             let keep = next / square;
             square = next;
             along.b.iter_mut().zip(&scaled_r).for_each(|(along, r)| *along = r + keep * *along);
-            along.intercept = r_last * per_bend + keep * along.intercept;
+            along.intercepts.iter_mut().zip(&last).for_each(|(along, r)| *along = r + keep * *along);
         }
         Ok((step, products))
     }

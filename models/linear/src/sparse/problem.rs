@@ -29,21 +29,22 @@ impl Problem<'_> {
         self.offset.map_or(0.0, |offset| offset[row])
     }
 
-    /// Whether separated classes would send coefficients to infinity.
     /// With the penalty alpha (l1_ratio |b| + (1 - l1_ratio) b^2 / 2).
     pub(crate) fn penalised(self, alpha: f64, l1_ratio: f64) -> Self {
         Self { l1: alpha * l1_ratio, l2: alpha * (1.0 - l1_ratio), ..self }
     }
 
+    /// Whether separated classes would send coefficients to infinity.
     pub(crate) fn may_separate(&self) -> bool {
-        self.answers.loss == Loss::Binomial && self.l1 == 0.0 && self.l2 == 0.0
+        matches!(self.answers.loss, Loss::Binomial | Loss::Softmax(_)) && self.l1 == 0.0 && self.l2 == 0.0
     }
 }
 
 /// Where a solver ended.
 pub(crate) struct Solved {
+    /// One row for each linear predictor.
     pub(crate) coefficients: Vec<f64>,
-    pub(crate) intercept: f64,
+    pub(crate) intercepts: Vec<f64>,
     pub(crate) value: f64,
     /// The largest gradient entry in the units of the columns, or the duality gap where that was asked for.
     pub(crate) optimality: f64,

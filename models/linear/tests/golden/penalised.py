@@ -87,6 +87,34 @@ def huber(x, labels, epsilon, alpha):
     }
 
 
+def huber_joint(x, labels, epsilon, alpha, weights=None):
+    """The scale too, by Newton's steps on both from where L-BFGS ends."""
+    y = np.array([float(v) for v in labels])
+    w = np.ones(len(y)) if weights is None else np.array(weights)
+    model = HuberRegressor(epsilon=epsilon, alpha=alpha, tol=1e-12, max_iter=1_000_000).fit(x, y, sample_weight=weights)
+    full = np.column_stack([x, np.ones(len(x))])
+    penalty = np.append(np.full(x.shape[1], 2 * alpha), 0.0)
+    b, s = np.append(model.coef_, model.intercept_), model.scale_
+    for _ in range(50):
+        u = (full @ b - y) / s
+        inside = np.abs(u) < epsilon
+        of_scale = w.sum() - w @ np.minimum(u**2, epsilon**2)
+        gradient = np.append(2 * (w * np.clip(u, -epsilon, epsilon)) @ full + penalty * b, of_scale)
+        rows = np.column_stack([full, -u])[inside]
+        hessian = 2 / s * (w[inside, None] * rows).T @ rows + np.diag(np.append(penalty, 0.0))
+        step = np.linalg.solve(hessian, gradient)
+        b, s = b - step[:-1], s - step[-1]
+    assert np.abs(gradient).max() < 1e-9 and abs(s / model.scale_ - 1) < 1e-3, (gradient, s, model.scale_)
+    assert np.abs(b[:-1] - model.coef_).max() < 0.05, b[:-1] - model.coef_
+    return {
+        "epsilon": epsilon,
+        "alpha": alpha,
+        "scale": float(s),
+        "coefficients": b[:-1].tolist(),
+        "intercepts": [float(b[-1])],
+    }
+
+
 breast, diagnosis = load("breast_cancer")
 iris, species = load("iris")
 diabetes, progression = load("diabetes")
@@ -99,6 +127,10 @@ golden = {
     "positive_lasso_diabetes": positive(StandardScaler().fit_transform(diabetes), progression, 1.0, 1.0),
     "positive_elastic_net_diabetes": positive(StandardScaler().fit_transform(diabetes), progression, 0.1, 0.5),
     "huber_diabetes": huber(StandardScaler().fit_transform(diabetes), progression, 1.35, 1.0),
+    "huber_joint_diabetes": huber_joint(StandardScaler().fit_transform(diabetes), progression, 1.35, 1.0),
+    "huber_joint_weighted": huber_joint(
+        StandardScaler().fit_transform(diabetes), progression, 1.1, 1e-4, [1.0 + i % 3 for i in range(len(diabetes))]
+    ),
     "elastic_net_iris": logistic(iris, species, 0.3, 0.5),
 }
 pathlib.Path(__file__).with_name("penalised.json").write_text(json.dumps(golden, indent=1) + "\n")

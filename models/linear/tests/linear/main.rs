@@ -13,5 +13,6 @@ mod nist;
 mod penalised;
 mod pieces;
 mod pipeline;
+mod quantile;
 mod sparse;
 mod support;

@@ -8,7 +8,7 @@ use tilewise_base::{Column, Context, Dataset, InBytes, MISSING_CODE, Model, Mode
 use tilewise_kernels::random::Philox;
 use tilewise_linear::pipeline::rounds::{PipelineTrainer, partial};
 use tilewise_linear::pipeline::{Estimator, Pipeline};
-use tilewise_linear::{ClassWeights, Distribution, ElasticNet, Generalised, LeastSquares, Logistic};
+use tilewise_linear::{ClassWeights, Distribution, ElasticNet, Generalised, Huber, LeastSquares, Logistic};
 
 /// Sums are merged at other places: rounding, relative to the largest number of a model.
 const CHUNKING: f64 = 1e-9;
@@ -131,7 +131,9 @@ fn estimators() -> Vec<(Estimator, Roles)> {
         Estimator::Logistic(Logistic { class_weights, tolerance: 1e-10, ..Logistic::default() })
     };
     let poisson = Generalised { distribution: Distribution::Poisson, alpha: 1e-3, ..Generalised::default() };
+    let huber = Huber { threshold: 1.35, joint_scale: true, tolerance: 1e-10, ..Huber::default() };
     vec![
+        (Estimator::Huber(huber), roles("score")),
         (Estimator::LeastSquares(LeastSquares::default()), roles("score")),
         (Estimator::LeastSquares(LeastSquares { l2: 2.0, intercept: false }), Roles::target("score")),
         (logistic(ClassWeights::Ones), roles("grade")),

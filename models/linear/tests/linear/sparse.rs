@@ -1,11 +1,13 @@
 //! Sparse matrices: fits and predictions are those of the dense rows, residuals those of loops, and threads change no bit.
 
-use crate::penalised::recomputed;
+use crate::penalised::{classes, recomputed};
 use crate::support::normal;
 use proptest::prelude::*;
 use tilewise_base::{Context, Fit, Sparse, SparseRef};
 use tilewise_kernels::{MatMut, MatRef, parallel};
-use tilewise_linear::{Distribution, ElasticNet, Generalised, LeastSquares, LinearModel, Logistic, Rows};
+use tilewise_linear::{
+    ClassWeights, Distribution, ElasticNet, Generalised, LeastSquares, LinearModel, Logistic, Rows,
+};
 
 /// How far objectives of sparse and dense fits may be apart: both are within the tolerance of the minimum, and the objective is flat there.
 const OBJECTIVES: f64 = 1e-11;
@@ -114,6 +116,41 @@ proptest! {
         prop_assert!((fit.report.optimality - residual).abs() < 1e-11, "{:?} {residual:e}", fit.report);
     }
 
+    /// More classes than two: chances are those of dense rows, coefficients too, as the penalty makes them one.
+    #[test]
+    fn softmax_is_that_of_dense_rows(
+        count in 3usize..6, rows in 60usize..200, cols in 1usize..16, one_of in 1u64..5, spread: bool, weighted: bool,
+        seed in 0u64..400, l2 in 0.05f64..3.0, intercept: bool, balanced: bool,
+    ) {
+        let data = Data::new(rows, cols, one_of, spread, seed);
+        let y = classes(&data.dense, cols, count, seed);
+        let class_weights = if balanced { ClassWeights::Balanced } else { ClassWeights::Ones };
+        let params = Logistic { l2, intercept, class_weights, tolerance: 1e-9, ..Default::default() };
+        let (extra, context) = (Rows { offset: None, ..data.rows(weighted) }, Context::default());
+        let dense = params.fit(data.view(), &y, extra, &context).unwrap();
+        for order in [data.matrix.clone(), data.matrix.view().turned()] {
+            let fit = params.fit_sparse(order.view(), &y, extra, &context).unwrap();
+            prop_assert!(fit.report.converged && fit.report.warnings.is_empty(), "{:?}", fit.report);
+            let (a, b) = (fit.report.objective, dense.report.objective);
+            prop_assert!((a - b).abs() <= OBJECTIVES * (1.0 + b), "{:?} {:?}", fit.report, dense.report);
+            prop_assert_eq!(fit.model.intercepts.len(), count);
+            prop_assert!(fit.model.intercepts.iter().sum::<f64>().abs() < 1e-9);
+            if !balanced {
+                let (objective, residual) = recomputed(&params, &fit.model, &data.dense, &y, extra);
+                prop_assert!((a - objective).abs() < 1e-12 * (1.0 + objective));
+                prop_assert!((fit.report.optimality - residual).abs() < 1e-10, "{:?} {residual:e}", fit.report);
+            }
+            let chances = |model: &LinearModel| {
+                let mut out = vec![0.0; rows * count];
+                model.predict(data.view(), None, MatMut::new(&mut out, rows, count).unwrap()).unwrap();
+                out
+            };
+            for (a, b) in chances(&fit.model).iter().zip(chances(&dense.model)) {
+                prop_assert!((a - b).abs() < PREDICTORS, "{a} {b}");
+            }
+        }
+    }
+
     #[test]
     fn log_linear_models_are_those_of_dense_rows(
         which in 0usize..3, rows in 40usize..160, cols in 1usize..16, one_of in 1u64..5, weighted: bool, seed in 0u64..400,
@@ -173,6 +210,47 @@ fn same_bits_at_any_thread_count_and_predictions_of_dense_rows() {
 }
 
 #[test]
+fn softmax_has_the_same_bits_at_any_thread_count_and_a_model_without_penalty() {
+    let data = Data::new(6000, 30, 3, false, 2);
+    let y = classes(&data.dense, 30, 4, 5);
+    let context = Context::default();
+    for l2 in [0.0, 1.0] {
+        let params = Logistic { l2, ..Default::default() };
+        let run = |threads| {
+            parallel::with_threads(threads, || {
+                params.fit_sparse(data.matrix.view(), &y, Rows::default(), &context).unwrap()
+            })
+        };
+        let one = run(1);
+        assert!(one.report.converged && one.report.warnings.is_empty(), "{:?}", one.report);
+        for threads in [2, 5] {
+            let many = run(threads);
+            assert_eq!((&one.model, &one.report), (&many.model, &many.report));
+        }
+        let dense = params.fit(data.view(), &y, Rows::default(), &context).unwrap();
+        assert!((dense.report.objective - one.report.objective).abs() < OBJECTIVES);
+        // Classes have nothing in common, where there is a penalty up to the gradient that is left: a share of 1e-8 of 6000 rows for each.
+        let common = if l2 == 0.0 { 1e-12 } else { 4.0 * 1e-8 * 6000.0 };
+        for j in 0..30 {
+            let sum: f64 = (0..4).map(|k| one.model.coefficients[k * 30 + j]).sum();
+            assert!(sum.abs() < common, "{sum:e}");
+        }
+        let (mut sparse, mut of_dense) = (vec![0.0; 24_000], vec![0.0; 24_000]);
+        one.model
+            .predict_sparse(data.matrix.view(), None, MatMut::new(&mut sparse, 6000, 4).unwrap())
+            .unwrap();
+        one.model.predict(data.view(), None, MatMut::new(&mut of_dense, 6000, 4).unwrap()).unwrap();
+        assert!(sparse.iter().zip(&of_dense).all(|(a, b)| (a - b).abs() < 1e-14));
+    }
+    // One column that tells three classes apart.
+    let cells = vec![-2.0, -1.5, 0.1, -0.1, 1.5, 2.0];
+    let matrix = Sparse::by_rows(6, 1, (0..=6).collect(), vec![0; 6], cells).unwrap();
+    let params = Logistic { l2: 0.0, ..Default::default() };
+    let fit = params.fit_sparse(matrix.view(), &[0, 0, 1, 1, 2, 2], Rows::default(), &context).unwrap();
+    assert!(!fit.report.converged && fit.report.warnings[0].contains("separate"), "{:?}", fit.report);
+}
+
+#[test]
 fn single_precision_cells_are_read_as_they_are() {
     let data = Data::new(300, 12, 2, false, 3);
     let cells: Vec<f32> = data.dense.iter().map(|x| *x as f32).collect();
@@ -218,7 +296,12 @@ fn what_cannot_be_fitted_is_named() {
     let (fine, plain) = (vec![1.0, 2.0, 3.0], Logistic::default());
     for (message, words) in [
         (error(vec![1.0, f64::NAN, 3.0], &[0, 1, 1], &plain, None), "row 1, feature 1: NaN"),
-        (error(fine.clone(), &[0, 1, 2], &plain, None), "class 2"),
+        (error(fine.clone(), &[0, 2, 2], &plain, None), "class 1 has no row"),
+        (error(fine.clone(), &[0, 1, 9], &plain, None), "class 2 has no row"),
+        (
+            error(fine.clone(), &[0, 1, 2], &Logistic { l1: 0.1, ..plain.clone() }, None),
+            "more than two classes",
+        ),
         (error(fine.clone(), &[1, 1, 1], &plain, None), "class 0 has no row"),
         (error(fine.clone(), &[0, 1, 1], &plain, Some(&[0.0; 3])), "all weights are zero"),
         (error(fine.clone(), &[0, 1, 1], &plain, Some(&[1.0, -1.0, 0.0])), "row 1: the weight"),

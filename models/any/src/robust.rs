@@ -1,0 +1,139 @@
+//! Regression that rows far out do not bend, by Huber's loss and of quantiles: what `--set` accepts for it.
+
+use crate::linear::{COMMON, NOT_NEGATIVE, common, fit, in_pieces, limits, linear_family};
+use crate::{Family, Purpose, Setting, Settings};
+use tilewise_base::{Error, Result};
+use tilewise_linear::pipeline::Estimator;
+use tilewise_linear::{Huber, Quantile};
+
+/// The word that asks for the scale to be found.
+const JOINT: &str = "joint";
+
+const EPSILON: Setting = Setting {
+    key: "epsilon",
+    default: "1.35",
+    accepted: "a number above 0 (with scale=joint above 1)",
+    doc: "residuals of more than so many scales pull no harder than there",
+};
+const SCALE: Setting = Setting {
+    key: "scale",
+    default: JOINT,
+    accepted: "joint or a number above 0",
+    doc: "scale of the residuals, in the units of the target; joint finds it with the coefficients",
+};
+const ALPHA: Setting = Setting {
+    key: "alpha",
+    default: "0",
+    accepted: NOT_NEGATIVE,
+    doc: "weight of the penalty, beside the mean loss; 0 for none",
+};
+const L1_RATIO: Setting = Setting {
+    key: "l1_ratio",
+    default: "0",
+    accepted: "a number from 0 to 1",
+    doc: "share of |w| in the penalty, which makes coefficients zero; the rest is |w|^2 / 2",
+};
+const TOLERANCE: Setting = Setting {
+    key: "tolerance",
+    default: "1e-8",
+    accepted: NOT_NEGATIVE,
+    doc: "largest entry of the gradient, per unit of weight, at which the fit has converged",
+};
+const MAX_ROUNDS: Setting = Setting {
+    key: "max_rounds",
+    default: "1000",
+    accepted: "a whole number above 0",
+    doc: "passes over the data after which the fit ends",
+};
+
+pub(crate) static HUBER: Family = linear_family(
+    "huber",
+    "robust regression: rows far out pull no harder than others",
+    Purpose::Regression,
+    &[&[EPSILON, SCALE, ALPHA, L1_RATIO, TOLERANCE, MAX_ROUNDS], COMMON],
+    |settings| huber(settings).map(|_| ()),
+    |dataset, roles, settings, context| fit("huber", &huber(settings)?, dataset, roles, settings, context),
+    Some(|settings, inputs, roles, _| in_pieces("huber", &huber(settings)?, settings, inputs, roles)),
+);
+
+const QUANTILE_OF: Setting = Setting {
+    key: "quantile",
+    default: "0.5",
+    accepted: "a number between 0 and 1",
+    doc: "share of the rows below what is predicted; 0.5 is the median",
+};
+const SIZE: Setting = Setting {
+    doc: "weight of the penalty |w|, which makes coefficients zero, beside the mean pinball loss; 0 for none",
+    ..ALPHA
+};
+const GAP: Setting = Setting {
+    doc: "duality gap at which the fit has converged, as a share of the loss without inputs",
+    ..TOLERANCE
+};
+const ROUNDS: Setting = Setting {
+    default: "200",
+    doc: "rounds of the interior point method after which the fit ends",
+    ..MAX_ROUNDS
+};
+
+pub(crate) static QUANTILE: Family = linear_family(
+    "quantile",
+    "the plane with a share of the rows below it: medians and other quantiles",
+    Purpose::Regression,
+    &[&[QUANTILE_OF, SIZE, GAP, ROUNDS], COMMON],
+    |settings| quantile(settings).map(|_| ()),
+    |dataset, roles, settings, context| {
+        fit("quantile", &quantile(settings)?, dataset, roles, settings, context)
+    },
+    None,
+);
+
+fn quantile(settings: &Settings) -> Result<Estimator> {
+    let (intercept, _) = common(settings)?;
+    let quantile = settings.number(&QUANTILE_OF, |x| x > 0.0 && x < 1.0)?;
+    let alpha = settings.number(&SIZE, |x| x >= 0.0 && x.is_finite())?;
+    let (tolerance, max_rounds) = limits(settings, &GAP, &ROUNDS)?;
+    Ok(Estimator::Quantile(Quantile { quantile, alpha, intercept, tolerance, max_rounds }))
+}
+
+pub(crate) fn huber(settings: &Settings) -> Result<Estimator> {
+    let (intercept, _) = common(settings)?;
+    let joint_scale = settings.get::<String>(&SCALE)? == JOINT;
+    let scale = if joint_scale { 1.0 } else { settings.number(&SCALE, |x| x > 0.0 && x.is_finite())? };
+    let least = if joint_scale { 1.0 } else { 0.0 };
+    let threshold = scale * settings.number(&EPSILON, |x| x > least && x.is_finite())?;
+    let alpha = settings.number(&ALPHA, |x| x >= 0.0 && x.is_finite())?;
+    let l1_ratio = settings.number(&L1_RATIO, |x| (0.0..=1.0).contains(&x))?;
+    if alpha == 0.0 && l1_ratio > 0.0 {
+        return Err(Error::parameter(L1_RATIO.key, l1_ratio, "with alpha=0 there is no penalty to share"));
+    }
+    let (tolerance, max_rounds) = limits(settings, &TOLERANCE, &MAX_ROUNDS)?;
+    Ok(Estimator::Huber(Huber { threshold, joint_scale, alpha, l1_ratio, intercept, tolerance, max_rounds }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn settings_become_parameters() {
+        let params = Huber { threshold: 1.35, joint_scale: true, max_rounds: 1000, ..Huber::default() };
+        assert_eq!(huber(&Settings::default()).unwrap(), Estimator::Huber(params.clone()));
+        let given =
+            Settings::default().with("scale", 4).with("epsilon", 0.5).with("alpha", 0.1).with("l1_ratio", 1);
+        let params = Huber { threshold: 2.0, joint_scale: false, alpha: 0.1, l1_ratio: 1.0, ..params };
+        assert_eq!(huber(&given).unwrap(), Estimator::Huber(params));
+        let refused = |settings: &Settings, words: [&str; 2]| {
+            let message = HUBER.check(settings).unwrap_err().to_string();
+            assert!(words.iter().all(|word| message.contains(word)), "{message}");
+        };
+        refused(&Settings::default().with("epsilon", 0.9), ["epsilon", "with scale=joint above 1"]);
+        refused(&Settings::default().with("scale", 0), ["scale", "joint or a number above 0"]);
+        let given = Settings::default().with("quantile", 0.9).with("alpha", 0.1).with("intercept", false);
+        let params = Quantile { quantile: 0.9, alpha: 0.1, intercept: false, ..Quantile::default() };
+        assert_eq!(quantile(&given).unwrap(), Estimator::Quantile(params));
+        let message = QUANTILE.check(&Settings::default().with("quantile", 1)).unwrap_err().to_string();
+        assert!(message.contains("a number between 0 and 1"), "{message}");
+        refused(&Settings::default().with("l1_ratio", 0.5), ["l1_ratio", "no penalty to share"]);
+    }
+}
