@@ -235,7 +235,7 @@ class TilewiseEstimator(BaseEstimator):
         ):
             return X
         if type(X) is not np.ndarray:
-            found = _data.few_numbers(X, getattr(self, "feature_names_in_", np.empty(0)).tolist())
+            found = _data.few_numbers(X, list(getattr(self, "feature_names_in_", ())))
             if found is not None:
                 return found
         X = _data.read(self, X, reset=False)

@@ -25,7 +25,7 @@ const ALPHA: Setting = Setting {
     key: "alpha",
     default: "0",
     accepted: NOT_NEGATIVE,
-    doc: "weight of the penalty, beside the mean loss; 0 for none",
+    doc: "weight of the penalty, beside the mean loss in scales of the residuals; 0 for none",
 };
 const L1_RATIO: Setting = Setting {
     key: "l1_ratio",
@@ -102,7 +102,8 @@ pub(crate) fn huber(settings: &Settings) -> Result<Estimator> {
     let scale = if joint_scale { 1.0 } else { settings.number(&SCALE, |x| x > 0.0 && x.is_finite())? };
     let least = if joint_scale { 1.0 } else { 0.0 };
     let threshold = scale * settings.number(&EPSILON, |x| x > least && x.is_finite())?;
-    let alpha = settings.number(&ALPHA, |x| x >= 0.0 && x.is_finite())?;
+    // The loss of a given scale is in units of the target, that of one which is found times the scale.
+    let alpha = scale * settings.number(&ALPHA, |x| x >= 0.0 && x.is_finite())?;
     let l1_ratio = settings.number(&L1_RATIO, |x| (0.0..=1.0).contains(&x))?;
     if alpha == 0.0 && l1_ratio > 0.0 {
         return Err(Error::parameter(L1_RATIO.key, l1_ratio, "with alpha=0 there is no penalty to share"));
@@ -121,7 +122,7 @@ mod tests {
         assert_eq!(huber(&Settings::default()).unwrap(), Estimator::Huber(params.clone()));
         let given =
             Settings::default().with("scale", 4).with("epsilon", 0.5).with("alpha", 0.1).with("l1_ratio", 1);
-        let params = Huber { threshold: 2.0, joint_scale: false, alpha: 0.1, l1_ratio: 1.0, ..params };
+        let params = Huber { threshold: 2.0, joint_scale: false, alpha: 0.4, l1_ratio: 1.0, ..params };
         assert_eq!(huber(&given).unwrap(), Estimator::Huber(params));
         let refused = |settings: &Settings, words: [&str; 2]| {
             let message = HUBER.check(settings).unwrap_err().to_string();

@@ -21,9 +21,8 @@ fn settings(family: &Family) -> Vec<Settings> {
     if has("impute") && family.reads_rows {
         let plain = Settings::default().with("standardise", "false");
         let as_they_are = plain.clone().with("impute", "false");
-        if has("parallel") {
-            let descent = as_they_are.clone().with("solver", "gradient-descent");
-            tried.extend(["tasks", "rows"].map(|scheme| descent.clone().with("parallel", scheme)));
+        if has("step") {
+            tried.push(as_they_are.clone().with("solver", "gradient-descent"));
         }
         tried.extend([as_they_are, plain]);
     }

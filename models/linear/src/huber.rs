@@ -38,8 +38,11 @@ const MOST_COLUMNS: usize = 8192;
 /// Gradient at which steps begin to become Newton's, as a share of the largest that a row can give.
 const NEAR: f64 = 0.25;
 
-/// The least scale, as a share of the root mean square of the targets: residuals of less are mostly rounding.
+/// The least scale, as a share of the targets' deviation: what is this much smaller counts as an exact fit.
 const LEAST_SCALE: f64 = 1e-8;
+
+/// The same as a share of the root mean square of the targets: residuals of less are mostly rounding.
+const ROUNDING: f64 = 64.0 * f64::EPSILON;
 
 /// What a step leaves of the scale at least.
 const LEAST_SHARE: f64 = 0.1;
@@ -315,11 +318,15 @@ impl<T: Element> HuberTrainer<T> {
                 "targets are so large that their squares overflow; scale them down".into(),
             ));
         }
-        let least_scale = LEAST_SCALE * if square > 0.0 { square.sqrt() } else { 1.0 };
+        let around = if params.intercept { spread } else { square };
+        let least_scale = match (LEAST_SCALE * around.sqrt()).max(ROUNDING * square.sqrt()) {
+            0.0 => LEAST_SCALE,
+            least => least,
+        };
         let mut start = vec![0.0; p + 2];
         start[p] = if params.intercept { moments.target_mean } else { 0.0 };
         start[p + 1] = match params.joint_scale {
-            true => (if params.intercept { spread } else { square }).sqrt().max(least_scale),
+            true => around.sqrt().max(least_scale),
             false => 1.0,
         };
         let solver = Newton::new(start, params.tolerance, params.max_rounds.max(1)).with_corners(
@@ -382,7 +389,7 @@ impl<T: Element> HuberTrainer<T> {
 
     /// Takes an evaluation, and goes on to the next point that rows are to be asked about.
     fn go_on(&mut self, problem: &mut Problem, evaluation: Evaluation) -> Result<Option<Outcome>> {
-        let mut outcome = problem.solver.advance(evaluation)?;
+        let outcome = problem.solver.advance(evaluation)?;
         let scale_at = self.features + 1;
         let Some(best) = problem.solver.accepted() else { return Ok(outcome) };
         (self.report.objective, self.report.optimality) = (best.value, best.optimality);
@@ -391,15 +398,8 @@ impl<T: Element> HuberTrainer<T> {
         let scale = best.point[scale_at];
         let least = if scale > problem.least_scale / LEAST_SHARE { LEAST_SHARE * scale } else { f64::MIN };
         while outcome.is_none() && problem.solver.point()[scale_at] < least {
-            // Half the step: no need to ask rows.
-            let refused = Evaluation {
-                value: f64::INFINITY,
-                gradient: vec![0.0; self.features + 2],
-                hessian: Vec::new(),
-                norm: f64::INFINITY,
-                optimality: f64::INFINITY,
-            };
-            outcome = problem.solver.advance(refused)?;
+            // No need to ask rows.
+            problem.solver.shorten();
         }
         Ok(outcome)
     }

@@ -173,6 +173,12 @@ impl Solver for Newton {
 }
 
 impl Newton {
+    /// Halves the step to a point that rows were not asked about.
+    pub(crate) fn shorten(&mut self) {
+        self.step *= 0.5;
+        self.go();
+    }
+
     /// The step to the minimum of the quadratic model with its penalty.
     fn solve_with_corners(
         &mut self,

@@ -99,8 +99,9 @@ impl Pipeline {
         }
         let rows = Rows { weights: weights.as_deref(), offset: offset.as_deref() };
         let (count, width) = (dataset.rows(), encoder.width());
-        // In single precision it is read as it is too; fits widen blocks of it.
-        if let Some(Numbers::F32(design)) = encoder.lying(dataset) {
+        // In single precision it is read as it is too; fits widen blocks of it, but gradient descent, which computes in the type of its rows.
+        let widens = !matches!(estimator, Estimator::GradientDescent(_));
+        if let Some(Numbers::F32(design)) = encoder.lying(dataset).filter(|_| widens) {
             let given = Given { x: MatRef::new(design, count, width)?, rows, dataset, roles, context };
             return Self::fit_rows(kind, estimator, encoder, given);
         }

@@ -46,8 +46,11 @@ pub(super) fn describe(pipeline: &Pipeline) -> String {
     }
     if let (Some(residuals), super::Estimator::Huber(params)) = (pipeline.residuals, &pipeline.estimator) {
         let beyond = short(residuals.scale * params.threshold);
-        let scale = short(residuals.scale);
-        text += &format!("residuals\n  scale {scale}; those beyond {beyond} pull no harder than there\n");
+        let scale = match params.joint_scale {
+            true => format!("scale {}; ", short(residuals.scale)),
+            false => String::new(),
+        };
+        text += &format!("residuals\n  {scale}those beyond {beyond} pull no harder than there\n");
     }
     if let Some(inference) = &pipeline.inference {
         let title = format!("{} of {}, per unit of the inputs", pipeline.kind, pipeline.target);

@@ -16,7 +16,8 @@ const LOOKED_AT: usize = 4;
 /// What a line has left of its size where it depends on others.
 const DEPENDENT: f64 = 1e-8;
 
-/// How far a dual number may be out of its bounds, as a share of them: it is put back, and what that changes is in the gap.
+/// How far a dual number may be out of its bounds, as a share of them: it is put back, and what that changes is in the gap, or of a
+/// penalty's, whose coefficient is 0 here, beside it.
 const OUTSIDE: f64 = 1e-6;
 
 /// How near a line is that counts as met beside those that make the vertex: its dual number stays where it was.
@@ -70,19 +71,24 @@ fn move_there<T: Element>(lines: &mut Lines<'_, T>) -> Result<Option<f64>> {
     let mut duals: Vec<f64> = lines.all.iter().map(Line::dual).collect();
     let Sums { first, .. } = lines.sums(None, &duals, &duals)?;
     let wanted: Vec<f64> = first[..order].iter().map(|s| -s).collect();
+    let (value, mut unseen) = (lines.value().unwrap_or(f64::INFINITY), 0.0);
     for (&i, dual) in basis.iter().zip(factor.solve_transposed(&wanted)) {
         let line = &mut lines.all[i];
         let width = line.upper + line.lower;
         if dual > line.upper + OUTSIDE * width || dual < -line.lower - OUTSIDE * width {
             return Ok(None);
         }
-        let dual = dual.clamp(-line.lower, line.upper);
+        let (wanted, dual) = (dual, dual.clamp(-line.lower, line.upper));
+        if i >= n {
+            // Of no plane that is better is this penalty larger than the value here.
+            unseen += (wanted - dual).abs() * value / line.upper;
+        }
         (line.to_upper, line.to_lower) = (line.upper - dual, line.lower + dual);
         duals[i] = dual;
     }
     let Sums { first: left, .. } = lines.sums(None, &duals, &duals)?;
     let (bound, doubt) = lines.bound(&left);
-    Ok(lines.value().map(|value| (value - bound).max(0.0) + doubt))
+    Ok(lines.value().map(|value| (value - bound).max(0.0) + doubt + unseen))
 }
 
 /// As many lines as there are coefficients, those of largest curvature that do not depend on each other.

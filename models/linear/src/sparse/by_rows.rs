@@ -135,7 +135,7 @@ impl<'a, T: Float> ByRows<'a, T> {
                         let chances = &losses.chances[i * k..(i + 1) * k];
                         let mean: f64 = chances.iter().zip(&*z).map(|(p, z)| p * z).sum();
                         for (bent, (p, z)) in bent.iter_mut().zip(chances.iter().zip(&*z)) {
-                            *bent = shares[i] * p * (z - mean);
+                            *bent = if shares[i] == 0.0 { 0.0 } else { shares[i] * p * (z - mean) };
                         }
                     }
                     leaf.totals.iter_mut().zip(&bent).for_each(|(total, bent)| *total += bent);

@@ -154,8 +154,14 @@ impl Answers {
             let lines = slope.chunks_exact_mut(classes).zip(curvature.chunks_exact_mut(classes));
             for (((slope, curvature), logs), i) in lines.zip(logs.chunks_exact(classes)).zip(rows) {
                 let (share, y) = (self.shares[i], self.y[i] as usize);
-                // A row without weight has no say, even where its loss overflows.
-                losses.push(if share == 0.0 { 0.0 } else { -share * logs[y] });
+                if share == 0.0 {
+                    // A row without weight has no say, even where its loss overflows.
+                    losses.push(0.0);
+                    slope.fill(0.0);
+                    curvature.fill(0.0);
+                    continue;
+                }
+                losses.push(-share * logs[y]);
                 curvature.iter_mut().for_each(|c| *c *= share * (1.0 - *c));
                 // 1 - chance as the sum of the others, which does not cancel.
                 slope[y] = 0.0;

@@ -127,7 +127,8 @@ pub(crate) fn solve<T: Float>(
         let share = if exact { fine } else { (norm / norm_at_start).sqrt().min(ROUGH).max(fine) };
         let most = PRODUCTS.min(problem.max_rounds - rounds);
         let curved = Curved { problem, losses: &losses, bends: &bends, centre: &centre, diagonal: &diagonal };
-        let (step, products) = curved.step(x, &gradient, &slopes, share, most)?;
+        let mut still = |products: u64| go_on(rounds + products, value, norm);
+        let (step, products) = curved.step(x, &gradient, &slopes, share, most, &mut still)?;
         rounds += products;
         let along = dot(&gradient, &step.b)? + inner(&slopes, &step.intercepts);
         let (mixed, long) = (dot(&b, &step.b)?, dot(&step.b, &step.b)?);
@@ -224,6 +225,7 @@ impl Curved<'_, '_> {
         slopes: &[f64],
         share: f64,
         most: u64,
+        still: &mut dyn FnMut(u64) -> bool,
     ) -> Result<(Step, u64)> {
         let (n, p, k) = (self.losses.slope.len(), gradient.len(), slopes.len());
         let per_bend = |bend: &f64| if self.problem.intercept && *bend > 0.0 { 1.0 / bend } else { 0.0 };
@@ -240,7 +242,8 @@ impl Curved<'_, '_> {
         let mut square = dot(&r, &scaled_r)? + inner(&r_last, &along.intercepts);
         let enough = square * share * share;
         let mut products = 0;
-        while square > enough && products < most {
+        // Of a step that is cut short the objective falls too.
+        while square > enough && products < most && (products == 0 || still(products)) {
             let shifts = shifts(&along.b, self.centre, k)?;
             let shift: Vec<f64> = along.intercepts.iter().zip(shifts).map(|(a, shift)| a - shift).collect();
             let shares = &self.problem.answers.shares;

@@ -271,3 +271,29 @@ fn what_is_not_accepted_is_named() {
     assert!(error(Huber { alpha: f64::NAN, ..Default::default() }, &[1.0, 2.0]).contains("alpha"));
     assert!(error(Huber::default(), &[1.0, f64::INFINITY]).contains("row 1: the target"));
 }
+
+/// Times in seconds have errors that are nothing beside their size.
+#[test]
+fn what_targets_are_counted_from_changes_the_intercept_alone() {
+    let (rows, cols) = (400, 3);
+    let x = normal(rows, cols, 41);
+    let noise = normal(rows, 1, 42);
+    let y = |from: f64| -> Vec<f64> {
+        let out = |i: usize| if i.is_multiple_of(5) { 15.0 } else { 0.0 };
+        (0..rows).map(|i| x[i * cols] + noise[i] + out(i) + from).collect()
+    };
+    let params = Huber { threshold: 1.35, joint_scale: true, ..Huber::default() };
+    let fit = |from: f64| {
+        let view = MatRef::new(&x, rows, cols).unwrap();
+        params.fit_scaled(view, &y(from), Rows::default(), &Context::default()).unwrap()
+    };
+    let from = 1.7e9;
+    let ((near, near_scale), (far, far_scale)) = (fit(0.0), fit(from));
+    assert!(near.report.converged && far.report.converged, "{:?} {:?}", near.report, far.report);
+    // Targets are rounded to 2.4e-7.
+    assert!((near_scale.scale - far_scale.scale).abs() < 1e-5, "{near_scale:?} {far_scale:?}");
+    assert!((near.model.intercepts[0] + from - far.model.intercepts[0]).abs() < 1e-5);
+    for (a, b) in near.model.coefficients.iter().zip(&far.model.coefficients) {
+        assert!((a - b).abs() < 1e-5, "{a} {b}");
+    }
+}
