@@ -386,6 +386,9 @@ def test_small_tables_of_numbers_are_answered_as_large_ones(monkeypatch):
             assert all((one == model.predict(table)).all() for one, table in zip(small, tables))
         with pytest.raises(ValueError, match="feature names"):
             model.predict(X[X.columns[::-1]])
+        if "f" in X and X.f.dtype == bool:
+            with pytest.raises(ValueError, match="boolean"):
+                model.predict(X.assign(f=2.0))
         with pytest.raises(ValueError, match='^row 2, column "b": Input X contains infinity'):
             model.predict(X.assign(b=[0.0, np.inf] * 25))
 

@@ -151,3 +151,35 @@ def test_files_are_trained_further(tmp_path):
     full = tilewise.MLPClassifier((4,), "tanh", solver="lbfgs", alpha=1.0, max_iter=2000, warm_start=True).fit(X, y)
     steps, found = full.n_iter_, answers(full, X)
     assert full.fit(X, y).n_iter_ == 1 < steps and np.array_equal(answers(full, X), found)
+
+
+def test_classes_of_a_file_keep_its_order(tmp_path):
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(90, 2))
+    X[:, 0] += np.arange(90) % 3 * 8.0
+    names = np.array(["1", "2", "10"])[np.arange(90) % 3]
+    made = tilewise.MLPClassifier(max_iter=30, random_state=0).fit(X, names)
+    made.save(tmp_path / "m.safetensors")
+    loaded = tilewise.load(tmp_path / "m.safetensors")
+    numbers = names.astype(int)
+    for classes in (None, [1, 2, 10]):
+        for _ in range(20):
+            loaded.partial_fit(X, numbers, classes=classes)
+        assert (loaded.predict(X) == numbers).mean() > 0.9
+
+
+def test_targets_of_a_file_keep_their_names(tmp_path):
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(60, 2))
+    made = tilewise.MLPRegressor(max_iter=5, random_state=0).fit(X, X)
+    made.save(tmp_path / "m.safetensors")
+    loaded = tilewise.load(tmp_path / "m.safetensors")
+    assert loaded.partial_fit(X, X).predict(X).shape == (60, 2)
+
+
+def test_another_way_of_falling_rates_is_refused():
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(60, 2))
+    model = tilewise.MLPRegressor(learning_rate="adaptive", solver="sgd", random_state=0).partial_fit(X, X[:, 0])
+    with pytest.raises(ValueError, match="plateau"):
+        model.set_params(learning_rate="constant").partial_fit(X, X[:, 0])

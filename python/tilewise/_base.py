@@ -154,7 +154,9 @@ class TilewiseEstimator(BaseEstimator):
 
         goals: list[str] = []
         if targets is not None:
-            goals = [free(target if several == 1 else f"{target}{i}") for i in range(several)]
+            # A model that is trained further keeps its names of several.
+            numbered = self._model.outputs if earlier is not None and several > 1 else [f"{target}{i}" for i in range(several)]
+            goals = [free(name) for name in ([target] if several == 1 else numbered)]
             for goal in goals:
                 targets(table, goal)
         weight = None
@@ -234,7 +236,7 @@ class TilewiseEstimator(BaseEstimator):
             and "feature_names_in_" not in self.__dict__
         ):
             return X
-        if type(X) is not np.ndarray:
+        if type(X) is not np.ndarray and all(kind == "numeric" for _, kind in self._model.inputs):
             found = _data.few_numbers(X, list(getattr(self, "feature_names_in_", ())))
             if found is not None:
                 return found
@@ -464,7 +466,9 @@ class Classifying(_Beside):
                 raise ValueError(
                     f"`y` has classes not in `self.classes_`. `self.classes_` has {told}. 'y' has {classes}: {unknown} are new."
                 )
-            classes, codes = told, np.searchsorted(told, classes)[codes]
+            # Those of a file are in its order, which is that of their texts.
+            order = np.argsort(told)
+            classes, codes = told, order[np.searchsorted(told, classes, sorter=order)][codes]
             y = told[codes]
         elif earlier is not None and not np.array_equal(self.classes_, classes):
             raise ValueError(

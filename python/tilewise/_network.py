@@ -254,17 +254,20 @@ class MLPClassifier(Classifying, ClassifierMixin, _MLP):
         """Learns from these rows by one epoch of steps, going on with the optimiser of the last call or fit.
 
         `classes` are all that any call will bring; the first one needs them, and rows of two of them need not be there. What standardises
-        inputs is that of the first rows, and so are the categories of tables.
+        inputs is that of the first rows, and so are the categories of tables. `learning_rate="invscaling"` counts rows as if each call before
+        had brought as many.
 
         Raises ValueError where a class is new, `classes` are others than at first, or columns are.
         """
         earlier, over = self._once()
         if classes is not None:
             told = unique_labels(classes)
-            if earlier is not None and not np.array_equal(told, self.classes_):
-                raise ValueError(
-                    f"`classes={classes!r}` is not the same as on last call to partial_fit, was: {self.classes_!r}"
-                )
+            if earlier is not None:
+                if not np.array_equal(told, np.sort(self.classes_)):
+                    raise ValueError(
+                        f"`classes={classes!r}` is not the same as on last call to partial_fit, was: {self.classes_!r}"
+                    )
+                told = self.classes_
         elif earlier is None:
             raise ValueError("classes must be passed on the first call to partial_fit.")
         else:

@@ -41,6 +41,13 @@ impl Standing {
         self.epochs
     }
 
+    /// Whether a file may hold it: squares of gradients may have come to be infinite where the weights have not.
+    pub(crate) fn is_finite(&self) -> bool {
+        self.first.iter().chain(&self.second).all(|x| x.is_finite())
+            && self.last.is_finite()
+            && self.least.is_finite()
+    }
+
     /// The same after the epochs of a report.
     pub(crate) fn after(self, report: &FitReport, least: f64, waited: u64, watch: &Watch) -> Self {
         let (epochs, last) = (report.rounds, report.objective);

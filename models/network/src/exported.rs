@@ -8,7 +8,7 @@ use crate::import::{Held, Settled, network_of};
 use crate::onnx::{CELLS, answered, embedding};
 use crate::pipeline::Scale;
 use crate::{Layer, Lookup, Network};
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use tilewise_base::encoder::Encoder;
 use tilewise_base::onnx::{FLOAT, Graph, Model, Node, PRODUCER, Tensor, ValueInfo};
 use tilewise_base::{Error, Field, Result, Task};
@@ -83,9 +83,12 @@ impl Exported {
                 let texts = names.map(|names| &names.strings[..]).unwrap_or_default().iter();
                 let classes: Option<Vec<String>> =
                     texts.map(|text| String::from_utf8(text.clone()).ok()).collect();
-                let classes = classes.filter(|classes| classes.len() >= 2);
-                let classes =
-                    classes.ok_or_else(|| Error::Fit("it does not name two classes or more".into()))?;
+                let each_once = |classes: &Vec<String>| {
+                    classes.len() >= 2 && classes.iter().collect::<HashSet<_>>().len() == classes.len()
+                };
+                let classes = classes.filter(each_once);
+                let classes = classes
+                    .ok_or_else(|| Error::Fit("it does not name two classes or more, each once".into()))?;
                 let scales = vec![Scale::NONE; classes.len()];
                 (Task::Classification { classes }, scales)
             }

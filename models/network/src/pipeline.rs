@@ -408,11 +408,13 @@ impl Parameters {
                 "for numbers it is, and the target holds classes; leave it out",
             ));
         }
-        if !classify && (self.label_smoothing > 0.0 || self.balanced) {
-            let (name, value) = match self.balanced {
-                true => ("class_weight", "balanced".into()),
-                false => ("label_smoothing", self.label_smoothing.to_string()),
-            };
+        let of_classes = match &self.classes {
+            _ if self.balanced => Some(("class_weight", "balanced".into())),
+            Some(classes) => Some(("classes", classes.join(", "))),
+            None if self.label_smoothing > 0.0 => Some(("label_smoothing", self.label_smoothing.to_string())),
+            None => None,
+        };
+        if let Some((name, value)) = of_classes.filter(|_| !classify) {
             return Err(Error::parameter(
                 name,
                 value,

@@ -1,7 +1,7 @@
 //! Models of tables that go on from their weights, with the preparation that they have.
 
 use super::{Parameters, Pipeline};
-use crate::{Layer, Schedule};
+use crate::{Layer, Plateau, Schedule};
 use tilewise_base::encoder::Encoder;
 use tilewise_base::{Context, Dataset, Error, Result, Roles, Task};
 
@@ -51,6 +51,11 @@ impl Pipeline {
         }
         if ours.schedule != theirs.schedule {
             return differ("schedule", format!("{:?}", ours.schedule), format!("{:?}", theirs.schedule));
+        }
+        if ours.plateau != theirs.plateau {
+            let told =
+                |plateau: Option<Plateau>| plateau.map_or("none".into(), |plateau| format!("{plateau:?}"));
+            return differ("plateau", told(ours.plateau), told(theirs.plateau));
         }
         let by_epochs = matches!(ours.schedule, Schedule::Cosine | Schedule::OneCycle);
         if by_epochs && ours.epochs != theirs.epochs {

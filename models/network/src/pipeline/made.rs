@@ -70,6 +70,7 @@ impl Made<'_> {
         let learnt = |fit: Fit<Begun<T>>| -> Result<Learnt> {
             let (Begun { network, standing }, report) = (fit.model, fit.report);
             let engine = Engine::of(&network, parameters.precision)?;
+            let standing = standing.filter(Standing::is_finite);
             Ok(Learnt { engine, standing, training: training.clone(), report })
         };
         let kept = |fit: Fit<Begun<T>>| (self.keep)(learnt(fit)?);
