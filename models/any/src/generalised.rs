@@ -1,22 +1,20 @@
 //! Poisson, gamma and Tweedie regression: what `--set` accepts for them.
 
-use crate::linear::{CLASSICAL, COMMON, NOT_NEGATIVE, check, common, fit, in_pieces, limits, linear_family};
+use crate::linear::{
+    CLASSICAL, COMMON, L1_RATIO, MAX_ROUNDS, NOT_NEGATIVE, TOLERANCE, check, common, fit, in_pieces, limits,
+    linear_family,
+};
 use crate::{Family, Purpose, Setting, Settings};
 use tilewise_base::{Error, Result};
 use tilewise_linear::pipeline::Estimator;
 use tilewise_linear::{Distribution, Generalised};
 
+const NEWTON_ROUNDS: Setting = Setting { default: "100", ..MAX_ROUNDS };
 const ALPHA: Setting = Setting {
     key: "alpha",
     default: "1e-4",
     accepted: NOT_NEGATIVE,
     doc: "weight of the penalty, beside half the mean deviance; 0 for none",
-};
-const L1_RATIO: Setting = Setting {
-    key: "l1_ratio",
-    default: "0",
-    accepted: "a number from 0 to 1",
-    doc: "share of |w| in the penalty, which makes coefficients zero; the rest is |w|^2 / 2",
 };
 const POWER: Setting = Setting {
     key: "power",
@@ -24,19 +22,7 @@ const POWER: Setting = Setting {
     accepted: "a number between 1 and 2",
     doc: "the variance is proportional to so high a power of the mean",
 };
-const TOLERANCE: Setting = Setting {
-    key: "tolerance",
-    default: "1e-8",
-    accepted: NOT_NEGATIVE,
-    doc: "largest entry of the gradient, per unit of weight, at which the fit has converged",
-};
-const MAX_ROUNDS: Setting = Setting {
-    key: "max_rounds",
-    default: "100",
-    accepted: "a whole number above 0",
-    doc: "passes over the data after which the fit ends",
-};
-const SHARED: &[Setting] = &[ALPHA, L1_RATIO, CLASSICAL, TOLERANCE, MAX_ROUNDS];
+const SHARED: &[Setting] = &[ALPHA, L1_RATIO, CLASSICAL, TOLERANCE, NEWTON_ROUNDS];
 
 pub(crate) static POISSON: Family = linear_family(
     "poisson",
@@ -92,7 +78,7 @@ fn estimator(settings: &Settings, distribution: Distribution) -> Result<Estimato
     if alpha == 0.0 && l1_ratio > 0.0 {
         return Err(Error::parameter(L1_RATIO.key, l1_ratio, "with alpha=0 there is no penalty to share"));
     }
-    let (tolerance, max_rounds) = limits(settings, &TOLERANCE, &MAX_ROUNDS)?;
+    let (tolerance, max_rounds) = limits(settings, &TOLERANCE, &NEWTON_ROUNDS)?;
     Ok(Estimator::Generalised(Generalised {
         distribution,
         alpha,

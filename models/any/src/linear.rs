@@ -54,7 +54,7 @@ const C: Setting = Setting {
     accepted: "a number above 0, or inf for no penalty",
     doc: "inverse weight of the penalty: |w|^2 / (2 C), unless l1_ratio is above 0",
 };
-const L1_RATIO: Setting = Setting {
+pub(crate) const L1_RATIO: Setting = Setting {
     key: "l1_ratio",
     default: "0",
     accepted: "a number from 0 to 1",
@@ -81,13 +81,13 @@ const STEP: Setting = Setting {
     accepted: "auto or a number above 0",
     doc: "step of gradient-descent per unit of weight; auto is one over the largest curvature",
 };
-const TOLERANCE: Setting = Setting {
+pub(crate) const TOLERANCE: Setting = Setting {
     key: "tolerance",
     default: "1e-8",
     accepted: NOT_NEGATIVE,
     doc: "largest entry of the gradient, per unit of weight, at which the fit has converged",
 };
-const MAX_ROUNDS: Setting = Setting {
+pub(crate) const MAX_ROUNDS: Setting = Setting {
     key: "max_rounds",
     default: "1000",
     accepted: "a whole number above 0",

@@ -1,6 +1,8 @@
 //! Regression that rows far out do not bend, by Huber's loss and of quantiles: what `--set` accepts for it.
 
-use crate::linear::{COMMON, NOT_NEGATIVE, common, fit, in_pieces, limits, linear_family};
+use crate::linear::{
+    COMMON, L1_RATIO, MAX_ROUNDS, NOT_NEGATIVE, TOLERANCE, common, fit, in_pieces, limits, linear_family,
+};
 use crate::{Family, Purpose, Setting, Settings};
 use tilewise_base::{Error, Result};
 use tilewise_linear::pipeline::Estimator;
@@ -26,24 +28,6 @@ const ALPHA: Setting = Setting {
     default: "0",
     accepted: NOT_NEGATIVE,
     doc: "weight of the penalty, beside the mean loss in scales of the residuals; 0 for none",
-};
-const L1_RATIO: Setting = Setting {
-    key: "l1_ratio",
-    default: "0",
-    accepted: "a number from 0 to 1",
-    doc: "share of |w| in the penalty, which makes coefficients zero; the rest is |w|^2 / 2",
-};
-const TOLERANCE: Setting = Setting {
-    key: "tolerance",
-    default: "1e-8",
-    accepted: NOT_NEGATIVE,
-    doc: "largest entry of the gradient, per unit of weight, at which the fit has converged",
-};
-const MAX_ROUNDS: Setting = Setting {
-    key: "max_rounds",
-    default: "1000",
-    accepted: "a whole number above 0",
-    doc: "passes over the data after which the fit ends",
 };
 
 pub(crate) static HUBER: Family = linear_family(
