@@ -9,7 +9,8 @@
 //!    Without penalty, indicator columns of categories depend on each other by design, which is allowed for
 //!    (`categories.rs`).
 //! 2. when the smallest pivot is below `REFINE_BELOW`, one pass computes the true residual and the factor corrects
-//!    the solution by it (iterative refinement), another checks.
+//!    the solution by it (iterative refinement). Gradient and loss after a correction d follow from those before it, to the rounding of
+//!    G d, which d makes small: another pass told the same (ridge of 16,000 x 13: 0.60 ms with it, 0.48 without).
 //! 3. when the pivot is below `SINGULAR_BELOW`, or rows are fewer than columns, one pass reduces the centred rows to
 //!    their triangle (`qr.rs`). Where every column has a part that those before it do not explain, beyond max(rows, columns) times
 //!    machine epsilon, it is solved and corrected once by the true residual (Bjorck, "Numerical methods for least squares problems",
@@ -126,24 +127,31 @@ enum Stage {
         gram: bool,
     },
     Triangle,
-    /// The true residual is wanted; so many corrections may follow.
-    Residual {
-        corrections: u32,
-    },
+    /// The true residual is wanted, for a correction where there is a factor.
+    Residual,
     Done,
 }
 
 /// What solves for the coefficients of centred features.
 enum Factor {
-    Cholesky(Cholesky),
+    /// The factor and what it is of, row-major; zeros on the diagonal of columns left out.
+    Cholesky(Cholesky, Vec<f64>),
     Triangle(Upper),
 }
 
 impl Factor {
     fn solve(&self, b: &mut [f64]) {
         match self {
-            Self::Cholesky(factor) => factor.solve(b),
+            Self::Cholesky(factor, _) => factor.solve(b),
             Self::Triangle(upper) => upper.solve(b),
+        }
+    }
+
+    /// The factored matrix times `d`, which `solve` made.
+    fn times(&self, d: &[f64]) -> Result<Vec<f64>> {
+        match self {
+            Self::Cholesky(_, gram) => gram.chunks_exact(d.len()).map(|row| Ok(dot(row, d)?)).collect(),
+            Self::Triangle(upper) => Ok(upper.square_times(d)),
         }
     }
 }
@@ -174,7 +182,7 @@ impl<T: Element> rounds::Rounds for LeastSquaresTrainer<T> {
                 let (mean, target_mean) = self.centre();
                 Ask::Triangle { mean, target_mean }
             }
-            Stage::Residual { .. } => {
+            Stage::Residual => {
                 let (mean, target_mean) = self.centre();
                 Ask::Residual { coefficients: self.solution.clone(), mean, target_mean }
             }
@@ -232,13 +240,15 @@ impl<T: Element> rounds::Rounds for LeastSquaresTrainer<T> {
         match self.stage {
             Stage::Triangle => "means".into(),
             // Solved from the triangle: the residual has yet to tell the loss.
-            Stage::Residual { .. } if self.factor.is_none() => "orthogonal factorisation".into(),
+            Stage::Residual if !matches!(self.factor, Some(Factor::Cholesky(..))) => {
+                "orthogonal factorisation".into()
+            }
             _ => format!("loss {:.6}", self.report.objective),
         }
     }
 
     fn at_most(&self) -> u64 {
-        4
+        3
     }
 }
 
@@ -325,8 +335,8 @@ impl<T: Element> LeastSquaresTrainer<T> {
         }
         self.categories.shorten(&mut self.solution);
         if factor.smallest_pivot < REFINE_BELOW {
-            self.stage = Stage::Residual { corrections: 1 };
-            self.factor = Some(Factor::Cholesky(factor));
+            self.stage = Stage::Residual;
+            self.factor = Some(Factor::Cholesky(factor, gram));
         } else {
             self.done("solved by Cholesky factorisation");
         }
@@ -351,7 +361,7 @@ impl<T: Element> LeastSquaresTrainer<T> {
             if let Some(upper) = Upper::new(&stack, p, cutoff) {
                 self.solution = upper.solve_last(&stack);
                 self.factor = Some(Factor::Triangle(upper));
-                self.stage = Stage::Residual { corrections: 1 };
+                self.stage = Stage::Residual;
                 return Ok(());
             }
             let (solution, rank) = crate::jacobi::minimum_norm(&mut stack.data, p, stack.cols, cutoff)?;
@@ -359,36 +369,35 @@ impl<T: Element> LeastSquaresTrainer<T> {
             rank
         };
         self.warn_of_rank(rank);
-        self.stage = Stage::Residual { corrections: 0 };
+        self.stage = Stage::Residual;
         Ok(())
     }
 
     fn correct(&mut self, residual: &Residual) -> Result<()> {
         let (l2, weight) = (self.params.l2, self.moments.weight);
-        let penalty: f64 = self.solution.iter().map(|w| w * w).sum::<f64>() * l2;
+        let mut penalised = residual.square + self.solution.iter().map(|w| w * w).sum::<f64>() * l2;
         let mut gradient = residual.gradient.clone();
         axpy(l2, &self.solution, &mut gradient)?;
+        if let Some(factor) = &self.factor {
+            let mut step: Vec<f64> = gradient.iter().map(|g| -g).collect();
+            factor.solve(&mut step);
+            axpy(1.0, &step, &mut self.solution)?;
+            let change = factor.times(&step)?;
+            penalised += 2.0 * dot(&gradient, &step)? + dot(&change, &step)?;
+            axpy(1.0, &change, &mut gradient)?;
+            self.categories.shorten(&mut self.solution);
+        }
         let slope = if self.params.intercept { residual.sum } else { 0.0 };
-        self.report.objective = (residual.square + penalty) / weight;
+        self.report.objective = penalised.max(0.0) / weight;
         // In the features as they are.
         let (mean, _) = self.centre();
         let raw = gradient.iter().zip(&mean).map(|(g, m)| (g + slope * m).abs());
         self.report.optimality = raw.fold(slope.abs(), f64::max) * 2.0 / weight;
-        match (&self.stage, &self.factor) {
-            (Stage::Residual { corrections: 1.. }, Some(factor)) => {
-                factor.solve(&mut gradient);
-                axpy(-1.0, &gradient, &mut self.solution)?;
-                self.categories.shorten(&mut self.solution);
-                self.stage = Stage::Residual { corrections: 0 };
-            }
-            (_, Some(Factor::Cholesky(_))) => {
-                self.done("solved by Cholesky factorisation and one refinement")
-            }
-            (_, Some(Factor::Triangle(_))) => {
-                self.done("solved by orthogonal factorisation and one refinement")
-            }
-            _ => self.done("solved by orthogonal factorisation"),
-        }
+        self.done(match self.factor {
+            Some(Factor::Cholesky(..)) => "solved by Cholesky factorisation and one refinement",
+            Some(Factor::Triangle(_)) => "solved by orthogonal factorisation and one refinement",
+            None => "solved by orthogonal factorisation",
+        });
         Ok(())
     }
 
@@ -417,9 +426,7 @@ impl<T: Element> LeastSquaresTrainer<T> {
     pub fn finish(mut self) -> Result<Fit<LinearModel>> {
         match self.stage {
             Stage::Done => {}
-            Stage::Residual { .. } => {
-                self.report.stopped = "interrupted before the check of the solution".into()
-            }
+            Stage::Residual => self.report.stopped = "interrupted before the check of the solution".into(),
             Stage::Moments { .. } | Stage::Triangle => return Err(Error::Cancelled),
         }
         let intercepts = vec![self.intercept()];

@@ -200,6 +200,16 @@ impl Upper {
         self.back(b);
     }
 
+    /// R^T R d.
+    pub(crate) fn square_times(&self, d: &[f64]) -> Vec<f64> {
+        let mut product = vec![0.0; self.order];
+        for (i, row) in self.data.chunks_exact(self.order).enumerate() {
+            let x = dot(&row[i..], &d[i..]);
+            product[i..].iter_mut().zip(&row[i..]).for_each(|(p, r)| *p += r * x);
+        }
+        product
+    }
+
     fn back(&self, b: &mut [f64]) {
         for i in (0..self.order).rev() {
             let row = &self.data[i * self.order..(i + 1) * self.order];
