@@ -35,6 +35,11 @@ CASES = [
         ["task=classification", "trees=7", "max_features=sqrt", "criterion=gini"],
     ),
     (
+        tilewise.RandomForestClassifier(n_estimators=7, max_samples=0.3, random_state=3),
+        "forest",
+        ["task=classification", "trees=7", "max_features=sqrt", "criterion=gini", "max_samples=0.3"],
+    ),
+    (
         tilewise.HistGradientBoostingRegressor(max_iter=8, random_state=3),
         "gbdt",
         ["task=regression", "stages=8", "l2=0", "loss=squared"],
@@ -125,7 +130,8 @@ CHANGED = [
     tilewise.RandomForestClassifier(n_estimators=7, bootstrap=False, max_features=3, random_state=5),
     tilewise.RandomForestClassifier(n_estimators=7, oob_score=True, random_state=5),
     tilewise.RandomForestRegressor(n_estimators=7, criterion="poisson", max_features="third", random_state=5),
-    tilewise.ExtraTreesRegressor(n_estimators=7, bootstrap=True, max_depth=5),
+    tilewise.ExtraTreesRegressor(n_estimators=7, bootstrap=True, max_depth=5, max_samples=50),
+    tilewise.ExtraTreesClassifier(n_estimators=7, bootstrap=True, max_samples=0.5),
     tilewise.HistGradientBoostingRegressor(
         "quantile", quantile=0.3, learning_rate=0.2, max_iter=12, max_leaf_nodes=None, max_depth=4, min_samples_leaf=7,
         l2_regularization=0.5, max_features=0.5, max_bins=63, early_stopping=True, n_iter_no_change=3,

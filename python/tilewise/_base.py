@@ -143,7 +143,7 @@ class TilewiseEstimator(BaseEstimator):
         """Fits the columns of `X`, which were read, and what `targets` adds under the name it is given; from the model whose file has the
         bytes `earlier` on, where there are some, and with the settings `over` in place of those of the parameters."""
         names = _data.names_of(self)
-        table = _data.table(X, names)
+        table = self._table(X, names)
         taken = set(names)
 
         def free(name: str) -> str:
@@ -197,6 +197,10 @@ class TilewiseEstimator(BaseEstimator):
         for warning in told:
             warnings.warn(f"{type(self).__name__}: {warning}", kind, stacklevel=outside())
 
+    def _table(self, X: Any, names: list[str]) -> Table:
+        """The columns of `X`, which was read."""
+        return _data.table(X, names)
+
     def _keep(self, model: Model) -> None:
         """Takes a fitted model; subclasses add the attributes that users look at."""
         self._model = model
@@ -244,7 +248,7 @@ class TilewiseEstimator(BaseEstimator):
         if isinstance(X, np.ndarray):
             return X
         names = [name for name, _ in self._model.inputs]
-        return _data.table(X, names)
+        return self._table(X, names)
 
     def _predict(self, X: Any) -> NDArray[np.float64]:
         return self._model.predict(self._rows(X), self._missing, threads(self.n_jobs))

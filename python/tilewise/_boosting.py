@@ -13,7 +13,7 @@ from sklearn.utils.validation import _check_y, check_consistent_length, column_o
 
 from . import _data
 from ._base import Callback, Classifying, Regressing, Scoring, Setting, check_is_fitted, named, same, threads
-from ._native import Model
+from ._native import Model, Table
 from ._trees import _CLASSES, _Trees, features
 
 _LOSSES = {
@@ -73,8 +73,66 @@ def interactions(names: list[str], groups: Sequence[Sequence[int]] | str) -> str
     return ";".join(",".join(names[place] for place in group) for group in several)
 
 
+_CATEGORICAL = (
+    "categorical_features must be 'from_dtype', None, or the places or names of columns or a mask of them"
+)
+
+
+def coded(X: Any, names: list[str], asked: Any) -> NDArray[np.bool_] | None:
+    """Of which columns of `X` numbers are categories: those of `asked` (`categorical_features`), but for those that a table has as text or
+    categories. None where there is none."""
+    by_type = np.zeros(len(names), dtype=bool)
+    if not isinstance(X, np.ndarray):
+        by_type[:] = [_data.is_text(kind) for kind in X.schema.values()]
+    found = np.zeros(len(names), dtype=bool)
+    if asked is None:
+        if by_type.any():
+            name = names[int(by_type.argmax())]
+            raise ValueError(f"column {name!r} holds text or categories, and categorical_features is None; 'from_dtype' takes them as they are")
+    elif not (isinstance(asked, str) and asked == "from_dtype"):
+        chosen = np.asarray(asked)
+        if chosen.ndim != 1 or chosen.dtype.kind not in "biuUO" and len(chosen):
+            raise ValueError(f"{_CATEGORICAL}, got {asked!r}")
+        if chosen.dtype.kind == "b":
+            if len(chosen) != len(names):
+                raise ValueError(f"categorical_features is a mask of {len(chosen)} columns, and X has {len(names)}")
+            found |= chosen
+        else:
+            for which in chosen.tolist():
+                if isinstance(which, str) and which in names:
+                    found[names.index(which)] = True
+                elif isinstance(which, int) and 0 <= which < len(names):
+                    found[which] = True
+                else:
+                    raise ValueError(
+                        f"categorical_features names {which!r}; a column is accepted: a place from 0 to {len(names) - 1}, or one of "
+                        f"{', '.join(map(repr, names[:20]))}{' ...' if len(names) > 20 else ''}"
+                    )
+    found &= ~by_type
+    return found if found.any() else None
+
+
 class _Boosting(_Trees):
     _shares = ("min_samples_leaf",)
+    _counted = "max_iter"
+    #: Which columns are categories, as text or numbers; None where none is.
+    is_categorical_: NDArray[np.bool_] | None
+    #: Of which columns numbers are.
+    _coded: NDArray[np.bool_] | None = None
+
+    def _train(self, X: Any, *given: Any, **named: Any) -> None:
+        self._coded = coded(X, _data.names_of(self), getattr(self, "categorical_features", "from_dtype"))
+        super()._train(X, *given, **named)
+
+    def _table(self, X: Any, names: list[str]) -> Table:
+        return _data.table(X, names, self._coded)
+
+    def _rows(self, X: Any) -> NDArray[Any] | Table:
+        check_is_fitted(self)
+        if self._coded is None:
+            return super()._rows(X)
+        names = [name for name, _ in self._model.inputs]
+        return self._table(_data.read(self, X, reset=False), names)
 
     def _settings(self, rows: int, weight: float) -> dict[str, Any]:
         settings = super()._settings(rows, weight)
@@ -98,6 +156,8 @@ class _Boosting(_Trees):
     def _keep(self, model: Model) -> None:
         super()._keep(model)
         self.n_iter_ = model.stages
+        told = np.array([kind == "categorical" for _, kind in model.inputs])
+        self.is_categorical_ = told if told.any() else None
         self.validation_loss_ = np.array(model.validation)
 
     def _staged(self, X: Any) -> Iterator[NDArray[np.float64]]:
@@ -111,7 +171,10 @@ class HistGradientBoostingClassifier(Scoring, Classifying, ClassifierMixin, _Boo
 
     `callback(done, total, note)` hears of every round and ends training, keeping the model, where it returns true; `verbose` prints
     some lines of it. A callback must not write to the arrays of the fit, which are read where they lie. `interaction_cst` is groups of
-    columns that may meet on a path of a tree, "pairwise" or "no_interactions".
+    columns that may meet on a path of a tree, "pairwise" or "no_interactions". `categorical_features` names columns whose numbers are
+    categories, by place, by name or as a mask, negative ones missing; text and categories of tables are categories anyway
+    (`"from_dtype"`), and refused with None. With `warm_start` a fit goes on where the last one ended, up to a larger `max_iter`: to the model of
+    as many at once, so rows and other parameters have to be the same.
 
     >>> import numpy as np
     >>> from tilewise import HistGradientBoostingClassifier
@@ -137,8 +200,10 @@ class HistGradientBoostingClassifier(Scoring, Classifying, ClassifierMixin, _Boo
         l2_regularization: float = 0.0,
         max_features: float = 1.0,
         max_bins: int = 255,
+        categorical_features: ArrayLike | str | None = "from_dtype",
         monotonic_cst: Sequence[int] | dict[str, int] | None = None,
         interaction_cst: Sequence[Sequence[int]] | str | None = None,
+        warm_start: bool = False,
         early_stopping: bool | str = "auto",
         validation_fraction: float = 0.1,
         n_iter_no_change: int = 10,
@@ -157,8 +222,10 @@ class HistGradientBoostingClassifier(Scoring, Classifying, ClassifierMixin, _Boo
         self.l2_regularization = l2_regularization
         self.max_features = max_features
         self.max_bins = max_bins
+        self.categorical_features = categorical_features
         self.monotonic_cst = monotonic_cst
         self.interaction_cst = interaction_cst
+        self.warm_start = warm_start
         self.early_stopping = early_stopping
         self.validation_fraction = validation_fraction
         self.n_iter_no_change = n_iter_no_change
@@ -181,7 +248,7 @@ class HistGradientBoostingClassifier(Scoring, Classifying, ClassifierMixin, _Boo
 class HistGradientBoostingRegressor(Regressing, RegressorMixin, _Boosting):
     """Gradient boosted trees for numbers; the losses are those of scikit-learn, and ours by their names (`huber:1.5`).
 
-    `callback`, `verbose` and `interaction_cst` as in `HistGradientBoostingClassifier`.
+    `callback`, `verbose`, `interaction_cst`, `categorical_features` and `warm_start` as in `HistGradientBoostingClassifier`.
 
     >>> import numpy as np
     >>> from tilewise import HistGradientBoostingRegressor
@@ -208,8 +275,10 @@ class HistGradientBoostingRegressor(Regressing, RegressorMixin, _Boosting):
         l2_regularization: float = 0.0,
         max_features: float = 1.0,
         max_bins: int = 255,
+        categorical_features: ArrayLike | str | None = "from_dtype",
         monotonic_cst: Sequence[int] | dict[str, int] | None = None,
         interaction_cst: Sequence[Sequence[int]] | str | None = None,
+        warm_start: bool = False,
         early_stopping: bool | str = "auto",
         validation_fraction: float = 0.1,
         n_iter_no_change: int = 10,
@@ -228,8 +297,10 @@ class HistGradientBoostingRegressor(Regressing, RegressorMixin, _Boosting):
         self.l2_regularization = l2_regularization
         self.max_features = max_features
         self.max_bins = max_bins
+        self.categorical_features = categorical_features
         self.monotonic_cst = monotonic_cst
         self.interaction_cst = interaction_cst
+        self.warm_start = warm_start
         self.early_stopping = early_stopping
         self.validation_fraction = validation_fraction
         self.n_iter_no_change = n_iter_no_change

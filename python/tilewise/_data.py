@@ -64,16 +64,41 @@ def names_of(estimator: Any) -> list[str]:
     return [f"x{i}" for i in range(estimator.n_features_in_)] if names is None else [str(name) for name in names]
 
 
-def table(X: np.ndarray | nw.DataFrame, names: list[str]) -> Table:
+def table(X: np.ndarray | nw.DataFrame, names: list[str], categorical: np.ndarray | None = None) -> Table:
     """The columns of `X` under `names`: where they lie if the numbers of each follow each other, else copies. Whether numbers are finite is
-    checked by whoever reads them."""
+    checked by whoever reads them. Numbers of columns of the mask `categorical` are categories."""
     columns = Table()
     if isinstance(X, np.ndarray):
-        columns.matrix(names, X)
+        if categorical is None:
+            columns.matrix(names, X)
+            return columns
+        for name, numbers, is_category in zip(names, X.T, categorical):
+            if is_category:
+                columns.categories(name, *coded(name, numbers))
+            else:
+                columns.numbers(name, aligned(numbers))
         return columns
-    for name, series in zip(names, X.iter_columns()):
-        add(columns, name, series)
+    masked = [False] * len(names) if categorical is None else categorical
+    for name, series, is_category in zip(names, X.iter_columns(), masked):
+        if is_category and series.dtype.is_numeric():
+            columns.categories(name, *coded(name, numbers_of(series)))
+        else:
+            add(columns, name, series)
     return columns
+
+
+def is_text(kind: Any) -> bool:
+    """Whether columns of a type of narwhals are categories by their type."""
+    return kind in (nw.String, nw.Categorical, nw.Enum)
+
+
+def coded(name: str, numbers: np.ndarray) -> tuple[np.ndarray, list[str]]:
+    """Codes and dictionary of numbers that are categories; NaN and negative ones are missing, as scikit-learn has it."""
+    values, found = np.unique(numbers, return_inverse=True)
+    if np.isinf(values).any():
+        row = int(np.flatnonzero(np.isinf(numbers))[0])
+        raise ValueError(f"column {name!r}, row {row}: Input X contains infinity, which is no category; finite numbers are accepted")
+    return sorted_codes(found, [None if not x >= 0 else int(x) if x.is_integer() and x < 2**53 else x for x in values.tolist()])
 
 
 def numbers_of(series: nw.Series) -> np.ndarray:
@@ -98,7 +123,7 @@ def add(columns: Table, name: str, series: nw.Series) -> None:
         columns.booleans(name, found.astype(np.int8))
     elif kind.is_numeric():
         columns.numbers(name, numbers_of(series))
-    elif kind in (nw.String, nw.Categorical, nw.Enum):
+    elif is_text(kind):
         columns.categories(name, *sorted_codes(*places(series)))
     else:
         raise ValueError(

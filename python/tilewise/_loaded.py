@@ -60,11 +60,12 @@ def parameters(model: Model, classifies: bool) -> dict[str, Any]:
         if (text := model.metadata(key)) is not None:
             found[name] = json.loads(text)
     if model.kind in ("forest", "extra-trees"):
-        drawn = params["max_features"]
+        drawn, samples = params["max_features"], params.get("max_samples", "all")
         usual = "sqrt" if classifies else "third"
         found |= {
             "n_estimators": params["trees"],
             "bootstrap": params["bootstrap"],
+            "max_samples": None if samples == "all" else next(iter(samples.values())),
             "oob_score": params.get("out_of_bag", False),
             "max_features": usual if drawn is None else _features(drawn),
         }

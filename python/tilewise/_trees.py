@@ -53,6 +53,21 @@ class _Trees(TilewiseEstimator):
             settings["monotone"] = monotone(_data.names_of(self), self.monotonic_cst)
         return settings
 
+    #: What counts the rounds of a fit, of those that have `warm_start`.
+    _counted = ""
+
+    def _earlier(self) -> tuple[bytes, dict[str, Any]] | None:
+        if not getattr(self, "warm_start", False) or "_model" not in self.__dict__:
+            return None
+        asked = getattr(self, self._counted)
+        if self.n_iter_ == asked:
+            warnings.warn(
+                f"{type(self).__name__}: warm_start without a larger {self._counted} than {asked} adds no trees",
+                UserWarning,
+                stacklevel=outside(),
+            )
+        return self._model.to_bytes(), {}
+
     @property
     def feature_importances_(self) -> NDArray[np.float64]:
         """The share of each input in what all splits gained."""
@@ -71,7 +86,12 @@ _GROWING: dict[str, Setting] = {
     "max_bins": ("max_bins", same),
 }
 _TREE: dict[str, Setting] = {**_GROWING, "splitter": ("splitter", same)}
-_FOREST: dict[str, Setting] = {**_GROWING, "n_estimators": ("trees", same), "bootstrap": ("bootstrap", same)}
+_FOREST: dict[str, Setting] = {
+    **_GROWING,
+    "n_estimators": ("trees", same),
+    "bootstrap": ("bootstrap", same),
+    "max_samples": ("max_samples", same),
+}
 _CLASSES: dict[str, Setting] = {"class_weight": ("class_weight", same)}
 
 
@@ -88,6 +108,8 @@ class _Single(_Trees):
 
 
 class _Forest(_Trees):
+    _counted = "n_estimators"
+
     def _settings(self, rows: int, weight: float) -> dict[str, Any]:
         if not isinstance(self.oob_score, (bool, np.bool_)):
             raise ValueError(
@@ -228,7 +250,9 @@ class RandomForestClassifier(Classifying, ClassifierMixin, _Forest):
     """A random forest for classes; a row's probabilities are the mean of those of its leaves.
 
     With `oob_score` `oob_score_` is the accuracy on the training rows when each is predicted by the trees that were grown without it,
-    and `oob_decision_function_` has these predictions, NaN where every tree saw the row. `callback(done, total, note)` hears of every
+    and `oob_decision_function_` has these predictions, NaN where every tree saw the row. `max_samples` is the number of rows drawn for a
+    tree, or their share. With `warm_start` a fit keeps the trees of the last one, and grows those that a larger `n_estimators` asks for: the
+    forest of as many at once, so rows and other parameters have to be the same. `callback(done, total, note)` hears of every
     tree and ends training, keeping those that have grown, where it returns true; `verbose` prints some lines of it. A callback must not
     write to the arrays of the fit, which are read where they lie.
 
@@ -265,6 +289,8 @@ class RandomForestClassifier(Classifying, ClassifierMixin, _Forest):
         ccp_alpha: float = 0.0,
         monotonic_cst: Sequence[int] | dict[str, int] | None = None,
         max_bins: int | str = 255,
+        max_samples: int | float | None = None,
+        warm_start: bool = False,
         callback: Callback | None = None,
     ) -> None:
         self.n_estimators = n_estimators
@@ -285,7 +311,10 @@ class RandomForestClassifier(Classifying, ClassifierMixin, _Forest):
         self.ccp_alpha = ccp_alpha
         self.monotonic_cst = monotonic_cst
         self.max_bins = max_bins
+        self.max_samples = max_samples
+        self.warm_start = warm_start
         self.callback = callback
+
 
 class RandomForestRegressor(Regressing, RegressorMixin, _Forest):
     """A random forest for numbers, of several targets together. As in scikit-learn each node looks at all columns.
@@ -327,6 +356,8 @@ class RandomForestRegressor(Regressing, RegressorMixin, _Forest):
         ccp_alpha: float = 0.0,
         monotonic_cst: Sequence[int] | dict[str, int] | None = None,
         max_bins: int | str = 255,
+        max_samples: int | float | None = None,
+        warm_start: bool = False,
         callback: Callback | None = None,
     ) -> None:
         self.n_estimators = n_estimators
@@ -346,7 +377,10 @@ class RandomForestRegressor(Regressing, RegressorMixin, _Forest):
         self.ccp_alpha = ccp_alpha
         self.monotonic_cst = monotonic_cst
         self.max_bins = max_bins
+        self.max_samples = max_samples
+        self.warm_start = warm_start
         self.callback = callback
+
 
 class ExtraTreesClassifier(RandomForestClassifier):
     """Extremely randomised trees for classes: columns are divided at drawn places, and each tree sees all rows.
@@ -380,6 +414,8 @@ class ExtraTreesClassifier(RandomForestClassifier):
         ccp_alpha: float = 0.0,
         monotonic_cst: Sequence[int] | dict[str, int] | None = None,
         max_bins: int | str = 255,
+        max_samples: int | float | None = None,
+        warm_start: bool = False,
         callback: Callback | None = None,
     ) -> None:
         super().__init__(
@@ -387,7 +423,7 @@ class ExtraTreesClassifier(RandomForestClassifier):
             min_samples_leaf=min_samples_leaf, min_weight_fraction_leaf=min_weight_fraction_leaf,
             max_features=max_features, max_leaf_nodes=max_leaf_nodes, min_impurity_decrease=min_impurity_decrease,
             bootstrap=bootstrap, oob_score=oob_score, n_jobs=n_jobs, random_state=random_state, verbose=verbose, class_weight=class_weight, ccp_alpha=ccp_alpha,
-            monotonic_cst=monotonic_cst, max_bins=max_bins, callback=callback,
+            monotonic_cst=monotonic_cst, max_bins=max_bins, max_samples=max_samples, warm_start=warm_start, callback=callback,
         )
 
 
@@ -422,11 +458,14 @@ class ExtraTreesRegressor(RandomForestRegressor):
         ccp_alpha: float = 0.0,
         monotonic_cst: Sequence[int] | dict[str, int] | None = None,
         max_bins: int | str = 255,
+        max_samples: int | float | None = None,
+        warm_start: bool = False,
         callback: Callback | None = None,
     ) -> None:
         super().__init__(
             n_estimators, criterion=criterion, max_depth=max_depth, min_samples_split=min_samples_split,
             min_samples_leaf=min_samples_leaf, min_weight_fraction_leaf=min_weight_fraction_leaf,
             max_features=max_features, max_leaf_nodes=max_leaf_nodes, min_impurity_decrease=min_impurity_decrease,
-            bootstrap=bootstrap, oob_score=oob_score, n_jobs=n_jobs, random_state=random_state, verbose=verbose, ccp_alpha=ccp_alpha, monotonic_cst=monotonic_cst, max_bins=max_bins,
+            bootstrap=bootstrap, oob_score=oob_score, n_jobs=n_jobs, random_state=random_state, verbose=verbose, ccp_alpha=ccp_alpha,
+            monotonic_cst=monotonic_cst, max_bins=max_bins, max_samples=max_samples, warm_start=warm_start, callback=callback,
         )

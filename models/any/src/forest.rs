@@ -5,7 +5,7 @@ use crate::pieces::{self, Named};
 use crate::{Family, Purpose, Setting, Settings, constraints, export, tree};
 use tilewise_base::metric::check_quantiles;
 use tilewise_base::{Context, Dataset, Error, InBytes, Model, ModelFile, Result, Roles};
-use tilewise_forest::{ForestModel, RandomForest};
+use tilewise_forest::{ForestModel, MaxSamples, RandomForest};
 use tilewise_tree::rounds::pieces::PiecesTrainer;
 use tilewise_tree::{DecisionTree, MaxBins, MaxFeatures, Splitter};
 
@@ -15,7 +15,13 @@ const BOOTSTRAP: Setting = Setting {
     key: "bootstrap",
     default: "true",
     accepted: "true or false",
-    doc: "whether each tree gets as many rows as there are, drawn with replacement; else all",
+    doc: "whether each tree gets rows that are drawn with replacement; else all",
+};
+const MAX_SAMPLES: Setting = Setting {
+    key: "max_samples",
+    default: "all",
+    accepted: "all, a whole number above 0 or a share above 0 and at most 1.0 such as 0.5",
+    doc: "rows drawn for each tree, with bootstrap; all is as many as there are",
 };
 const OUT_OF_BAG: Setting = Setting {
     key: "out_of_bag",
@@ -48,7 +54,7 @@ pub(crate) static FOREST: Family = Family {
     checkpoints: false,
     survival: false,
     holds_out: false,
-    settings: &[&[TREES, BOOTSTRAP, OUT_OF_BAG, MAX_FEATURES, QUANTILES], tree::GROWING],
+    settings: &[&[TREES, BOOTSTRAP, MAX_SAMPLES, OUT_OF_BAG, MAX_FEATURES, QUANTILES], tree::GROWING],
     check: |settings| params(settings, Splitter::Best).and(task(settings)).map(|_| ()),
     train: |dataset, roles, settings, context| fit(Splitter::Best, dataset, roles, settings, context),
     continued: Some(|file, dataset, roles, settings, context| {
@@ -65,7 +71,10 @@ const BOOTSTRAP_OF_EXTRA_TREES: Setting = Setting { default: "false", ..BOOTSTRA
 pub(crate) static EXTRA_TREES: Family = Family {
     name: "extra-trees",
     summary: "a forest of trees that divide columns at drawn places (extremely randomised trees)",
-    settings: &[&[TREES, BOOTSTRAP_OF_EXTRA_TREES, OUT_OF_BAG, MAX_FEATURES, QUANTILES], tree::GROWING],
+    settings: &[
+        &[TREES, BOOTSTRAP_OF_EXTRA_TREES, MAX_SAMPLES, OUT_OF_BAG, MAX_FEATURES, QUANTILES],
+        tree::GROWING,
+    ],
     check: |settings| params(settings, Splitter::Random).and(task(settings)).map(|_| ()),
     train: |dataset, roles, settings, context| fit(Splitter::Random, dataset, roles, settings, context),
     continued: Some(|file, dataset, roles, settings, context| {
@@ -89,6 +98,7 @@ fn params(settings: &Settings, splitter: Splitter) -> Result<(RandomForest, MaxB
     let params = RandomForest {
         trees: trees as usize,
         bootstrap: truth(&bootstrap)?,
+        max_samples: max_samples(settings)?,
         max_features: tree::max_features(settings, &MAX_FEATURES)?,
         out_of_bag: truth(&OUT_OF_BAG)?,
         quantiles: quantiles(settings)?,
@@ -96,6 +106,16 @@ fn params(settings: &Settings, splitter: Splitter) -> Result<(RandomForest, MaxB
     };
     params.check()?;
     Ok((params, bins))
+}
+
+fn max_samples(settings: &Settings) -> Result<MaxSamples> {
+    let word: String = settings.get(&MAX_SAMPLES)?;
+    match (word.parse::<u64>(), word.parse::<f64>()) {
+        _ if word == "all" => Ok(MaxSamples::All),
+        (Ok(count), _) if count > 0 => Ok(MaxSamples::Count(count)),
+        (Err(_), Ok(share)) if share > 0.0 && share <= 1.0 => Ok(MaxSamples::Share(share)),
+        _ => Err(Error::parameter(MAX_SAMPLES.key, word, format!("{} is", MAX_SAMPLES.accepted))),
+    }
 }
 
 fn quantiles(settings: &Settings) -> Result<Vec<f64>> {

@@ -59,10 +59,11 @@ fn different(ours: &RandomForest, theirs: &RandomForest) -> Result<Option<(Strin
 
 fn first(name: &str, ours: &Value, theirs: &Value) -> Option<(String, Value, Value)> {
     match (ours, theirs) {
-        (Value::Object(ours), Value::Object(theirs)) if name != "max_features" => ours
-            .iter()
-            .filter(|(name, _)| !FREE.contains(&name.as_str()))
-            .find_map(|(name, ours)| first(name, ours, theirs.get(name).unwrap_or(&Value::Null))),
+        (Value::Object(ours), Value::Object(theirs)) if !["max_features", "max_samples"].contains(&name) => {
+            ours.iter()
+                .filter(|(name, _)| !FREE.contains(&name.as_str()))
+                .find_map(|(name, ours)| first(name, ours, theirs.get(name).unwrap_or(&Value::Null)))
+        }
         _ if ours == theirs => None,
         _ => Some((name.to_owned(), ours.clone(), theirs.clone())),
     }

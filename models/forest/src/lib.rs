@@ -14,5 +14,5 @@ mod shuffled;
 pub use forest::Forest;
 pub use isolation::{Isolation, IsolationForest, IsolationModel, mean_path};
 pub use out_of_bag::OutOfBag;
-pub use parameters::RandomForest;
+pub use parameters::{MaxSamples, RandomForest};
 pub use pipeline::ForestModel;

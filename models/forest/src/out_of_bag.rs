@@ -1,5 +1,6 @@
 //! Which rows a tree is grown on, and how the others judge it.
 
+use crate::MaxSamples;
 use serde::{Deserialize, Serialize};
 use tilewise_base::{Error, Result};
 use tilewise_kernels::parallel;
@@ -11,7 +12,9 @@ pub(crate) struct Bootstrap<'a> {
     table: &'a BinnedTable,
     seed: u64,
     draws: u64,
-    /// The sum of weights up to each counted row, in draws; empty where all rows are as likely.
+    /// Draws of all rows: a draw falls between 0 and this.
+    all: u64,
+    /// The sum of weights up to each counted row, in draws of all; empty where all rows are as likely.
     sums: Vec<f64>,
 }
 
@@ -35,15 +38,15 @@ pub(crate) fn words_of_rows(seed: u64, tree: u32, draws: u64, mut see: impl FnMu
 const ROWS: u64 = Philox::purpose("rows of a tree");
 
 impl<'a> Bootstrap<'a> {
-    /// As many draws as rows that have a weight, or as their weights sum to, where these are whole and not too large: a
+    /// Of as many draws as rows that have a weight, or as their weights sum to, where these are whole and not too large: a
     /// forest on rows of weight 2 is then that on the same rows twice, side by side.
-    pub(crate) fn new(table: &'a BinnedTable, seed: u64) -> Result<Self> {
+    pub(crate) fn new(table: &'a BinnedTable, seed: u64, samples: MaxSamples) -> Result<Self> {
         let counted = table.counted();
         let weights: Vec<f64> = counted.iter().map(|&row| table.weight(row as usize)).collect();
         let total: f64 = weights.iter().sum();
         let repeated = table.has_whole_weights() && total <= REPEATED * counted.len() as f64;
-        let draws = if repeated { total } else { counted.len() as f64 };
-        let scale = draws / total;
+        let all = if repeated { total } else { counted.len() as f64 };
+        let scale = all / total;
         let sums = if weights.iter().all(|weight| *weight == 1.0) {
             Vec::new()
         } else {
@@ -53,27 +56,28 @@ impl<'a> Bootstrap<'a> {
             };
             weights.into_iter().scan(0.0, running).collect()
         };
-        if draws >= (1_u64 << 32) as f64 {
-            return Err(Error::Fit(format!("{draws} rows are too many to be drawn; up to 2^32 - 1 can be")));
+        if all >= (1_u64 << 32) as f64 {
+            return Err(Error::Fit(format!("{all} rows are too many to be drawn; up to 2^32 - 1 can be")));
         }
-        Ok(Self { table, seed, draws: draws as u64, sums })
+        let all = all as u64;
+        Ok(Self { table, seed, draws: samples.of(all)?, all, sums })
     }
 
     /// How often tree `tree` gets each row of the table.
     pub(crate) fn counts(&self, tree: usize) -> Vec<u32> {
         let counted = self.table.counted();
         let mut counts = vec![0; self.table.rows()];
-        let all = counted.len() == counts.len();
+        let every = counted.len() == counts.len();
         words_of_rows(self.seed, tree as u32, self.draws, |bits| {
-            // The bias is below draws / 2^64.
+            // The bias is below rows / 2^64.
             let place = if self.sums.is_empty() {
-                ((u128::from(bits) * u128::from(self.draws)) >> 64) as usize
+                ((u128::from(bits) * u128::from(self.all)) >> 64) as usize
             } else {
-                let at = (bits >> 11) as f64 / (1_u64 << 53) as f64 * self.draws as f64;
+                let at = (bits >> 11) as f64 / (1_u64 << 53) as f64 * self.all as f64;
                 self.sums.partition_point(|sum| *sum <= at).min(counted.len() - 1)
             };
             // Where all rows count, a row's place is its number.
-            counts[if all { place } else { counted[place] as usize }] += 1;
+            counts[if every { place } else { counted[place] as usize }] += 1;
         });
         counts
     }
@@ -196,7 +200,7 @@ mod tests {
         };
         let weights: Vec<f64> = (0..200).map(weights).collect();
         let table = table(&weights);
-        let bootstrap = Bootstrap::new(&table, 1).unwrap();
+        let bootstrap = Bootstrap::new(&table, 1, MaxSamples::All).unwrap();
         let mut sums = vec![0; 200];
         for tree in 0..500 {
             let counts = bootstrap.counts(tree);
@@ -213,11 +217,27 @@ mod tests {
     fn whole_weights_are_repeated_rows() {
         let repeated = table(&[1.0; 6]);
         let weighted = table(&[2.0, 0.0, 3.0, 1.0]);
-        let (a, b) = (Bootstrap::new(&repeated, 5).unwrap(), Bootstrap::new(&weighted, 5).unwrap());
-        for tree in 0..20 {
-            let (a, b) = (a.counts(tree), b.counts(tree));
-            assert_eq!(b, [a[0] + a[1], 0, a[2] + a[3] + a[4], a[5]]);
+        for (samples, drawn) in [
+            (MaxSamples::All, 6),
+            (MaxSamples::Count(4), 4),
+            // 4.5: to the even one, as scikit-learn rounds.
+            (MaxSamples::Share(0.75), 4),
+            (MaxSamples::Share(0.01), 1),
+        ] {
+            let of = |table| Bootstrap::new(table, 5, samples).unwrap();
+            let (a, b) = (of(&repeated), of(&weighted));
+            let mut sums = [0; 6];
+            for tree in 0..600 {
+                let (a, b) = (a.counts(tree), b.counts(tree));
+                assert_eq!(b, [a[0] + a[1], 0, a[2] + a[3] + a[4], a[5]]);
+                assert_eq!(a.iter().sum::<u32>(), drawn);
+                sums.iter_mut().zip(a).for_each(|(sum, count)| *sum += count);
+            }
+            // 100 for each draw, whose standard error is below 10: fewer draws fall among all rows too.
+            assert!(sums.iter().all(|sum| sum.abs_diff(100 * drawn) < 50 * drawn), "{samples:?}: {sums:?}");
         }
+        let message = Bootstrap::new(&weighted, 5, MaxSamples::Count(7)).err().unwrap().to_string();
+        assert!(message.contains("max_samples: 7") && message.contains("6 rows"), "{message}");
     }
 
     #[test]

@@ -31,8 +31,11 @@ use tilewise_tree::{Answers, BinnedTable, DecisionTree, Draw, MaxFeatures, Tree}
 pub struct RandomForest {
     /// How many trees.
     pub trees: usize,
-    /// Whether each tree gets as many rows as there are, drawn with replacement; else all of them.
+    /// Whether each tree gets rows drawn with replacement; else all of them.
     pub bootstrap: bool,
+    /// How many rows are drawn for a tree, with `bootstrap`.
+    #[serde(default)]
+    pub max_samples: MaxSamples,
     /// Features that each node looks at; `None` for the square root of their number for classes and a third for numbers.
     pub max_features: Option<MaxFeatures>,
     /// Whether to ask about every row the trees that were grown without it. Takes a fraction of the time of training.
@@ -52,10 +55,68 @@ impl Default for RandomForest {
         Self {
             trees: 100,
             bootstrap: true,
+            max_samples: MaxSamples::All,
             max_features: None,
             out_of_bag: false,
             quantiles: Vec::new(),
             tree,
+        }
+    }
+}
+
+/// How many rows are drawn for a tree.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum MaxSamples {
+    /// As many as there are.
+    #[default]
+    All,
+    /// So many.
+    Count(u64),
+    /// This share of them, above 0 and at most 1, rounded to the nearest, one at least.
+    Share(f64),
+}
+
+impl MaxSamples {
+    /// How many of `rows` that there are: of those that have a weight, or repetitions of them where weights are whole.
+    ///
+    /// # Errors
+    /// When it is more than there are.
+    pub(crate) fn of(self, rows: u64) -> Result<u64> {
+        match self {
+            Self::All => Ok(rows),
+            Self::Count(count) if count > rows => Err(Error::parameter(
+                "max_samples",
+                count,
+                format!("there are {rows} rows to draw from; as many or fewer are"),
+            )),
+            Self::Count(count) => Ok(count),
+            Self::Share(share) => Ok(((rows as f64 * share).round_ties_even() as u64).clamp(1, rows.max(1))),
+        }
+    }
+
+    fn check(self, bootstrap: bool) -> Result<()> {
+        match self {
+            Self::All => Ok(()),
+            _ if !bootstrap => {
+                let what = "only all is where rows are not drawn (bootstrap is false)";
+                Err(Error::parameter("max_samples", self.told(), what))
+            }
+            Self::Count(count) if count > 0 => Ok(()),
+            Self::Share(share) if share > 0.0 && share <= 1.0 => Ok(()),
+            _ => Err(Error::parameter(
+                "max_samples",
+                self.told(),
+                "a number above 0 or a share above 0 and at most 1 is",
+            )),
+        }
+    }
+
+    fn told(self) -> String {
+        match self {
+            Self::All => "all".into(),
+            Self::Count(count) => count.to_string(),
+            Self::Share(share) => share.to_string(),
         }
     }
 }
@@ -85,7 +146,8 @@ impl<'a> Growing<'a> {
         answers: &'a Answers,
         seed: u64,
     ) -> Result<Self> {
-        let bootstrap = forest.bootstrap.then(|| Bootstrap::new(table, seed)).transpose()?;
+        let bootstrap =
+            forest.bootstrap.then(|| Bootstrap::new(table, seed, forest.max_samples)).transpose()?;
         Ok(Self { table, answers, tree: forest.tree_of(answers), seed, bootstrap })
     }
 
@@ -312,6 +374,7 @@ impl RandomForest {
             let what = "only false is where rows are not drawn (bootstrap is false)";
             return Err(Error::parameter("out_of_bag", true, what));
         }
+        self.max_samples.check(self.bootstrap)?;
         if !self.quantiles.is_empty() {
             check_quantiles(&self.quantiles)?;
         }

@@ -74,9 +74,11 @@ enum Step {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 struct Draws {
     count: u64,
+    /// Draws of all rows: a draw falls between 0 and this.
+    all: u64,
     /// Whether all rows that count are as likely.
     equal: bool,
-    /// Draws for a weight of 1.
+    /// Draws of all rows for a weight of 1.
     scale: f64,
     /// For each chunk that has such rows its first row, how many such rows are before it, and their weight; and how many there are.
     before: Vec<(u64, u64, f64)>,
@@ -256,13 +258,14 @@ impl ForestTrainer {
                 weight += of_rows;
             }
             let repeated = self.outline.has_whole_weights() && weight <= REPEATED * counted as f64;
-            let count = if repeated { weight } else { counted as f64 };
-            if count >= (1_u64 << 31) as f64 {
+            let all = if repeated { weight } else { counted as f64 };
+            if all >= (1_u64 << 31) as f64 {
                 let most = (1_u64 << 31) - 1;
-                return Err(Error::Fit(format!("{count} rows were drawn for a tree; 1 to {most} can be")));
+                return Err(Error::Fit(format!("{all} rows were drawn for a tree; 1 to {most} can be")));
             }
-            let (equal, scale) = (begun.ones, count / weight);
-            self.draws = Some(Draws { count: count as u64, equal, scale, before, counted });
+            let (equal, scale, all) = (begun.ones, all / weight, all as u64);
+            let count = self.params.max_samples.of(all)?;
+            self.draws = Some(Draws { count, all, equal, scale, before, counted });
         }
         self.begin_batch()
     }

@@ -26,7 +26,7 @@ impl Forest {
         if table.fingerprint(answers)? != self.origin.table {
             return Err(Error::Fit("the table is not the one that the forest was grown on".into()));
         }
-        let bootstrap = Bootstrap::new(table, self.origin.seed)?;
+        let bootstrap = Bootstrap::new(table, self.origin.seed, self.origin.params.max_samples)?;
         let keys = Philox::new(self.origin.seed, SHUFFLES);
         let of_tree = |i: usize| {
             let (tree, number) = (&self.trees[i], self.numbers[i]);

@@ -22,7 +22,12 @@ fn problem(rows: usize, seed: u64) -> (Vec<f64>, Vec<f64>, Vec<f64>) {
 /// The number that trees count row `i` by, for every tree.
 fn counts(table: &BinnedTable, params: &RandomForest, tree: usize) -> Vec<u128> {
     match params.bootstrap {
-        true => Bootstrap::new(table, 0).unwrap().counts(tree).into_iter().map(u128::from).collect(),
+        true => Bootstrap::new(table, 0, params.max_samples)
+            .unwrap()
+            .counts(tree)
+            .into_iter()
+            .map(u128::from)
+            .collect(),
         false => (0..table.rows()).map(|row| table.weight(row) as u128).collect(),
     }
 }

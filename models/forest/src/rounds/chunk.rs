@@ -109,7 +109,7 @@ impl<'a> ForestChunk<'a> {
             .checked_add(counted.len() as u64)
             .filter(|end| *end <= draws.counted)
             .ok_or_else(unknown)?;
-        // The weight of all rows up to each, in draws.
+        // The weight of all rows up to each, in draws of all.
         let least = weight * draws.scale;
         let sums: Vec<f64> = if draws.equal {
             Vec::new()
@@ -122,13 +122,13 @@ impl<'a> ForestChunk<'a> {
         };
         words_of_rows(seed, tree, draws.count, |bits| {
             if draws.equal {
-                let place = ((u128::from(bits) * u128::from(draws.count)) >> 64) as u64;
+                let place = ((u128::from(bits) * u128::from(draws.all)) >> 64) as u64;
                 if (start..end).contains(&place) {
                     counts[counted[(place - start) as usize] as usize] += 1;
                 }
                 return;
             }
-            let at = (bits >> 11) as f64 / (1_u64 << 53) as f64 * draws.count as f64;
+            let at = (bits >> 11) as f64 / (1_u64 << 53) as f64 * draws.all as f64;
             let place = sums.partition_point(|sum| *sum <= at);
             let is_last = end == draws.counted;
             if (start == 0 || least <= at) && (place < counted.len() || is_last) {

@@ -1,6 +1,7 @@
 //! The forest of rounds is that of the trainer in memory: over any chunks, through bytes, and when chunks forget.
 
 use super::*;
+use crate::MaxSamples;
 use proptest::prelude::*;
 use tilewise_base::{Context, rounds};
 use tilewise_tree::rounds::{BinningTrainer, RawChunk};
@@ -118,6 +119,7 @@ proptest! {
         (min_samples_leaf, min_weight_fraction_leaf) in prop::sample::select(vec![(1, 0.0), (2, 0.0), (3, 0.0), (1, 0.1)]),
         columns_by_tree in prop::sample::select(vec![1.0, 0.5]),
         max_features in prop::sample::select(vec![None, Some(MaxFeatures::All)]),
+        max_samples in prop::sample::select(vec![MaxSamples::All, MaxSamples::Share(0.4), MaxSamples::Count(3)]),
         splitter in prop::sample::select(vec![Splitter::Best, Splitter::Random]),
         poisson: bool,
         together in prop::sample::select(vec![1_usize, 2, TREES]),
@@ -131,7 +133,8 @@ proptest! {
             criterion, growth, max_depth, max_leaves, min_samples_leaf, min_weight_fraction_leaf, columns_by_tree, splitter,
             ..DecisionTree::default()
         };
-        let params = RandomForest { trees: 3, bootstrap, max_features, tree, ..RandomForest::default() };
+        let max_samples = if bootstrap { max_samples } else { MaxSamples::All };
+        let params = RandomForest { trees: 3, bootstrap, max_samples, max_features, tree, ..RandomForest::default() };
         let rows = problem.codes.len();
         let mut ends: Vec<usize> = (1..=count).map(|i| i * rows / count).collect();
         if small {

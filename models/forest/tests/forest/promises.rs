@@ -4,7 +4,7 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Barrier, Mutex};
 use tilewise_base::{Column, Context, Dataset, Model, ModelFile, Progress, Roles, predict_dataset};
-use tilewise_forest::{Forest, ForestModel, RandomForest};
+use tilewise_forest::{Forest, ForestModel, MaxSamples, RandomForest};
 use tilewise_kernels::random::Philox;
 use tilewise_kernels::{MatMut, MatRef, parallel};
 use tilewise_tree::{Answers, BinnedTable, Criterion, DecisionTree, MaxBins, MaxFeatures};
@@ -454,6 +454,13 @@ fn what_cannot_be_fitted_is_refused() {
             message(RandomForest { max_features: Some(features), ..sound.clone() }).contains("max_features")
         );
     }
+    for samples in
+        [MaxSamples::Count(0), MaxSamples::Count(41), MaxSamples::Share(0.0), MaxSamples::Share(f64::NAN)]
+    {
+        assert!(message(RandomForest { max_samples: samples, ..sound.clone() }).contains("max_samples"));
+    }
+    let not_drawn = RandomForest { bootstrap: false, max_samples: MaxSamples::Count(3), ..sound.clone() };
+    assert!(message(not_drawn).contains("bootstrap is false"));
     assert!(sound.fit_classes(&table, &c[1..], 3, &Context::default()).is_err());
     assert!(sound.fit_numbers(&table, &[f64::NAN; 40], &Context::default()).is_err());
 }
