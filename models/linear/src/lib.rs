@@ -22,6 +22,7 @@ pub mod quantile;
 mod residual;
 mod rows;
 mod sparse;
+mod stages;
 mod sweep;
 
 pub use block::Element;
