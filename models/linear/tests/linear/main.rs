@@ -1,5 +1,6 @@
 //! Least squares, ridge and logistic regression against independent answers.
 
+mod bounds;
 mod elastic_net;
 mod extremes;
 mod generalised;
