@@ -6,6 +6,7 @@ mod extremes;
 mod generalised;
 mod golden_numbers;
 mod gradient_descent;
+mod group_lasso;
 mod huber;
 mod inference;
 mod least_squares;
