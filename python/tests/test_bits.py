@@ -119,6 +119,8 @@ CHANGED = [
     tilewise.LogisticRegression(C=np.inf, fit_intercept=False),
     tilewise.LogisticRegression(C=0.3, l1_ratio=0.2, solver="newton-cholesky"),
     tilewise.ElasticNet(alpha=0.03, positive=True),
+    tilewise.LinearRegression(positive=True),
+    tilewise.Ridge(alpha=0.3, positive=True),
     tilewise.DecisionTreeClassifier(
         criterion="entropy", max_depth=4, min_samples_split=5, min_samples_leaf=3, class_weight="balanced", max_bins=31
     ),

@@ -34,7 +34,8 @@ class _Linear(TilewiseEstimator):
 
 
 class LinearRegression(Regressing, RegressorMixin, _Linear):
-    """Least squares; of several solutions the one of least norm.
+    """Least squares; of several solutions the one of least norm. With `positive` no coefficient is below 0 (and of several solutions one is
+    found).
 
     `coef_` has a number for each column; categories of a table are a column each, named in `coefficient_names_`.
 
@@ -46,15 +47,16 @@ class LinearRegression(Regressing, RegressorMixin, _Linear):
 
     _several = True
     _family = "linear"
-    _parameters = {"fit_intercept": ("intercept", same)}
+    _parameters = {"fit_intercept": ("intercept", same), "positive": ("positive", same)}
 
-    def __init__(self, *, fit_intercept: bool = True, n_jobs: int | None = None) -> None:
+    def __init__(self, *, fit_intercept: bool = True, positive: bool = False, n_jobs: int | None = None) -> None:
         self.fit_intercept = fit_intercept
+        self.positive = positive
         self.n_jobs = n_jobs
 
 
 class Ridge(Regressing, RegressorMixin, _Linear):
-    """Least squares with the penalty alpha |w|^2, in closed form.
+    """Least squares with the penalty alpha |w|^2, in closed form. With `positive` no coefficient is below 0.
 
     >>> from tilewise import Ridge
     >>> Ridge(alpha=2.0).fit([[-1.0], [1.0]], [-3.0, 3.0]).coef_
@@ -63,11 +65,14 @@ class Ridge(Regressing, RegressorMixin, _Linear):
 
     _several = True
     _family = "ridge"
-    _parameters = {"alpha": ("alpha", same), "fit_intercept": ("intercept", same)}
+    _parameters = {"alpha": ("alpha", same), "fit_intercept": ("intercept", same), "positive": ("positive", same)}
 
-    def __init__(self, alpha: float = 1.0, *, fit_intercept: bool = True, n_jobs: int | None = None) -> None:
+    def __init__(
+        self, alpha: float = 1.0, *, fit_intercept: bool = True, positive: bool = False, n_jobs: int | None = None
+    ) -> None:
         self.alpha = alpha
         self.fit_intercept = fit_intercept
+        self.positive = positive
         self.n_jobs = n_jobs
 
 

@@ -86,6 +86,7 @@ def _inexpressible(model: Model, params: dict[str, Any]) -> dict[str, Any]:
 
     if "estimator" in params:
         lost = other(params, {} if model.kind == "logistic" else {"l1": 0.0, "solver": "auto"})
+        lost |= {name: params[name] for name in ("lower", "upper") if params.get(name) not in (None, 0.0 if name == "lower" else None)}
         if params["estimator"] == "gradient_descent":
             lost["solver"] = "gradient-descent"
         if model.kind in ("poisson", "gamma", "tweedie", "huber"):
@@ -162,6 +163,8 @@ def _linear(kind: str, params: dict[str, Any]) -> dict[str, Any]:
         "positive": "positive", "quantile": "quantile",
     }  # fmt: skip
     found = {name: params[key] for key, name in names.items() if key in params}
+    if kind in ("linear", "ridge"):
+        found["positive"] = params.get("lower") == 0.0
     if kind == "ridge":
         found["alpha"] = params["l2"]
     elif kind == "logistic":

@@ -1,6 +1,6 @@
 //! Lasso and elastic net: what `--set` accepts for them.
 
-use crate::linear::{COMMON, NOT_NEGATIVE, common, fit, learns_several, limits, linear_family};
+use crate::linear::{COMMON, NOT_NEGATIVE, POSITIVE, common, fit, learns_several, limits, linear_family};
 use crate::{Family, Purpose, Setting, Settings};
 use tilewise_base::{Error, Result};
 use tilewise_linear::pipeline::{Estimator, Search};
@@ -50,12 +50,6 @@ const SOLVER: Setting = Setting {
     default: "auto",
     accepted: "auto, gram or working-set",
     doc: "coordinate descent on products of all columns, or on a copy of the columns; auto goes by shape",
-};
-const POSITIVE: Setting = Setting {
-    key: "positive",
-    default: "false",
-    accepted: "true or false",
-    doc: "no coefficient is below 0",
 };
 const TOLERANCE: Setting = Setting {
     key: "tolerance",

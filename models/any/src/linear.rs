@@ -104,6 +104,22 @@ const DESCENT_TOLERANCE: Setting = Setting {
 const DESCENT_ROUNDS: Setting = Setting { doc: "rounds after which gradient-descent ends", ..MAX_ROUNDS };
 const CLOSED: &[Setting] = &[CLOSED_OR_DESCENT, STEP, DESCENT_TOLERANCE, DESCENT_ROUNDS];
 
+pub(crate) const POSITIVE: Setting =
+    Setting { key: "positive", default: "false", accepted: BOOLEAN, doc: "no coefficient is below 0" };
+const LOWER: Setting = Setting {
+    key: "lower",
+    default: "none",
+    accepted: "none or a number",
+    doc: "no coefficient is below this; those of standardised columns are meant",
+};
+const UPPER: Setting = Setting {
+    key: "upper",
+    default: "none",
+    accepted: "none or a number that is not below lower",
+    doc: "no coefficient is above this",
+};
+const BOUNDS: &[Setting] = &[POSITIVE, LOWER, UPPER];
+
 /// A linear family: what all of them have in common.
 pub(crate) const fn linear_family(
     name: &'static str,
@@ -144,7 +160,7 @@ pub(crate) static LINEAR: Family = learns_several(linear_family(
     "linear",
     "least squares; of several solutions the one of least norm",
     Purpose::Regression,
-    &[&[ERRORS], CLOSED, COMMON],
+    &[&[ERRORS], BOUNDS, CLOSED, COMMON],
     |settings| check(settings, &squares(settings, 0.0)?, &ERRORS),
     |dataset, roles, settings, context| {
         fit("linear", &squares(settings, 0.0)?, dataset, roles, settings, context)
@@ -156,7 +172,7 @@ pub(crate) static RIDGE: Family = learns_several(linear_family(
     "ridge",
     "least squares with a penalty on the size of coefficients",
     Purpose::Regression,
-    &[&[ALPHA], CLOSED, COMMON],
+    &[&[ALPHA], BOUNDS, CLOSED, COMMON],
     |settings| ridge(settings).map(|_| ()),
     |dataset, roles, settings, context| fit("ridge", &ridge(settings)?, dataset, roles, settings, context),
     Some(|settings, inputs, roles, _| in_pieces("ridge", &ridge(settings)?, settings, inputs, roles)),
@@ -198,6 +214,9 @@ pub(crate) fn check(settings: &Settings, estimator: &Estimator, setting: &Settin
         (_, Estimator::Logistic(params)) if params.class_weights != ClassWeights::Ones => {
             refused("it needs class_weight=none")
         }
+        (_, Estimator::LeastSquares(params)) if params.lower.or(params.upper).is_some() => {
+            refused("it needs coefficients without bounds")
+        }
         (_, Estimator::GradientDescent(_)) => refused("it needs another solver than gradient-descent"),
         _ => Ok(()),
     }
@@ -220,7 +239,12 @@ pub(crate) fn squares(settings: &Settings, l2: f64) -> Result<Estimator> {
     let descends = settings.word(&CLOSED_OR_DESCENT, &[("auto", false), (DESCENT, true)])?;
     let (tolerance, max_rounds) = limits(settings, &DESCENT_TOLERANCE, &DESCENT_ROUNDS)?;
     let step = step(settings)?;
+    let (lower, upper) = bounds(settings)?;
     if descends {
+        if let Some(s) = BOUNDS.iter().find(|s| settings.changes(s)) {
+            let what = format!("with solver={DESCENT} only {} is: plain descent knows no bounds", s.default);
+            return Err(Error::parameter(s.key, settings.get::<String>(s)?, what));
+        }
         let loss = DescentLoss::Squared;
         return Ok(Estimator::GradientDescent(GradientDescent {
             loss,
@@ -232,7 +256,36 @@ pub(crate) fn squares(settings: &Settings, l2: f64) -> Result<Estimator> {
         }));
     }
     only_descent(settings, &[STEP, DESCENT_TOLERANCE, DESCENT_ROUNDS])?;
-    Ok(Estimator::LeastSquares(LeastSquares { l2, intercept }))
+    Ok(Estimator::LeastSquares(LeastSquares { l2, intercept, lower, upper }))
+}
+
+/// What no coefficient is below, and above.
+fn bounds(settings: &Settings) -> Result<(Option<f64>, Option<f64>)> {
+    let bound = |setting: &Setting| match settings.changes(setting) {
+        true => settings.number(setting, f64::is_finite).map(Some),
+        false => Ok(None),
+    };
+    let (lower, upper) = (bound(&LOWER)?, bound(&UPPER)?);
+    if settings.get(&POSITIVE)? {
+        if let Some(lower) = lower {
+            return Err(Error::parameter(
+                LOWER.key,
+                lower,
+                "with positive=true it is 0: leave one of them out",
+            ));
+        }
+        return checked_bounds(Some(0.0), upper);
+    }
+    checked_bounds(lower, upper)
+}
+
+fn checked_bounds(lower: Option<f64>, upper: Option<f64>) -> Result<(Option<f64>, Option<f64>)> {
+    match (lower, upper) {
+        (Some(lower), Some(upper)) if lower > upper => {
+            Err(Error::parameter(UPPER.key, upper, format!("{} is, and lower is {lower}", UPPER.accepted)))
+        }
+        bounds => Ok(bounds),
+    }
 }
 
 pub(crate) fn logistic(settings: &Settings) -> Result<Estimator> {
@@ -364,6 +417,27 @@ mod tests {
         let logistic_params =
             GradientDescent { loss: DescentLoss::Logistic, l2: 0.5, tolerance: 1e-8, ..params };
         assert_eq!(logistic(&descent.with("C", 2)).unwrap(), Estimator::GradientDescent(logistic_params));
+    }
+
+    #[test]
+    fn coefficients_have_bounds() {
+        let given = Settings::default().with("lower", -0.5).with("upper", 2);
+        let params = LeastSquares { lower: Some(-0.5), upper: Some(2.0), ..Default::default() };
+        assert_eq!(squares(&given, 0.0).unwrap(), Estimator::LeastSquares(params));
+        let positive = Settings::default().with("positive", true);
+        let params = LeastSquares { l2: 1.0, lower: Some(0.0), ..Default::default() };
+        assert_eq!(ridge(&positive).unwrap(), Estimator::LeastSquares(params));
+        for (settings, word) in [
+            (positive.clone().with("lower", 1), "positive=true"),
+            (positive.clone().with("upper", -1), "not below lower"),
+            (positive.clone().with("solver", DESCENT), "positive"),
+            (positive.with("errors", "classical"), "without bounds"),
+            (Settings::default().with("lower", "inf"), "none or a number"),
+            (Settings::default().with("upper", "much"), "none or a number"),
+        ] {
+            let message = LINEAR.check(&settings).unwrap_err().to_string();
+            assert!(message.contains(word), "{message}");
+        }
     }
 
     #[test]

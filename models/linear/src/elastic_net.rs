@@ -167,7 +167,7 @@ impl ElasticNet {
 }
 
 /// What can be wrong with rows before they are read.
-fn check_rows<T: Element>(chunk: &Chunk<'_, T, f64>) -> Result<()> {
+pub(crate) fn check_rows<T: Element>(chunk: &Chunk<'_, T, f64>) -> Result<()> {
     check_shape(chunk.x.rows(), chunk.x.cols())?;
     chunk.check()?;
     match chunk.y.iter().position(|y| !y.is_finite()) {
@@ -177,7 +177,7 @@ fn check_rows<T: Element>(chunk: &Chunk<'_, T, f64>) -> Result<()> {
 }
 
 /// Targets with their offsets taken off.
-fn targets<T>(chunk: &Chunk<'_, T, f64>, rows: Range<usize>) -> Vec<f64> {
+pub(crate) fn targets<T>(chunk: &Chunk<'_, T, f64>, rows: Range<usize>) -> Vec<f64> {
     let mut targets = chunk.y[rows.clone()].to_vec();
     if let Some(offset) = chunk.rows.offset {
         targets.iter_mut().zip(&offset[rows]).for_each(|(y, o)| *y -= o);
@@ -259,7 +259,7 @@ impl Problem<'_> {
 }
 
 /// What is told of a fit.
-fn report(solution: &Solution, enough: f64, max_rounds: u64) -> FitReport {
+pub(crate) fn report(solution: &Solution, enough: f64, max_rounds: u64) -> FitReport {
     let Certificate { objective, gap, .. } = solution.certificate;
     let (gap, converged) = (gap.max(0.0), solution.stop == Stop::Converged);
     let stopped = match solution.stop {

@@ -14,13 +14,14 @@ use crate::moments::{Moments, Second};
 use crate::newton::Newton;
 use crate::optimality::residual;
 use crate::rows::{check_not_negative, check_shape};
+use crate::stages::{Partial, Stage, Staged, Stages};
 use crate::sweep::{Point, Sweep, totals};
 use crate::{Chunk, LinearModel, Link, Rows};
 use serde::{Deserialize, Serialize};
 use std::marker::PhantomData;
 use tilewise_base::rounds;
-use tilewise_base::solver::{Evaluation, Solver};
-use tilewise_base::{Context, Error, Fit, FitReport, Result};
+use tilewise_base::solver::{Accepted, Evaluation, Outcome, Solver};
+use tilewise_base::{Context, Error, Fit, Result};
 use tilewise_kernels::MatRef;
 
 /// Parameters of a generalised linear model with the logarithm as link.
@@ -82,13 +83,7 @@ impl Generalised {
     pub fn trainer<T: Element>(&self, features: usize) -> Result<GeneralisedTrainer<T>> {
         self.check()?;
         check_shape(1, features)?;
-        Ok(GeneralisedTrainer {
-            params: self.clone(),
-            features,
-            stage: Stage::Start,
-            report: FitReport::default(),
-            element: PhantomData,
-        })
+        Ok(GeneralisedTrainer { params: self.clone(), features, stages: Stages::new(), element: PhantomData })
     }
 
     pub(crate) fn check(&self) -> Result<()> {
@@ -112,25 +107,8 @@ enum Ask {
     Sweep(Distribution, Point),
 }
 
-/// What a chunk answers.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct Partial(Answer);
-
-#[derive(Clone, Debug, Serialize, Deserialize)]
-enum Answer {
-    Moments { moments: Moments, totals: [f64; 3] },
-    Sweep(Sweep),
-    Failed(String),
-}
-
-enum Stage {
-    Start,
-    Solve(Problem),
-    Done(Problem),
-}
-
 /// The objective in the coordinates of the solver, which sees centred features.
-struct Problem {
+pub(crate) struct Problem {
     solver: Newton,
     centre: Vec<f64>,
     deviation: Vec<f64>,
@@ -143,8 +121,7 @@ struct Problem {
 pub struct GeneralisedTrainer<T> {
     params: Generalised,
     features: usize,
-    stage: Stage,
-    report: FitReport,
+    stages: Stages<Problem>,
     element: PhantomData<fn(T)>,
 }
 
@@ -155,7 +132,7 @@ impl<T: Element> rounds::Rounds for GeneralisedTrainer<T> {
 
     fn request(&self) -> Option<Request> {
         let distribution = self.params.distribution;
-        match &self.stage {
+        match &self.stages.stage {
             Stage::Start => Some(Request(Ask::Moments(distribution))),
             Stage::Solve(problem) => {
                 let (coefficients, intercept) = problem.model(problem.solver.point());
@@ -178,65 +155,24 @@ impl<T: Element> rounds::Rounds for GeneralisedTrainer<T> {
                     return Err(Error::Fit(format!("row {}: the target {what}", chunk.first_row + i)));
                 }
                 let moments = Moments::of(chunk, Second::Squares, |rows| vec![0.0; rows.len()])?;
-                Ok(Partial(Answer::Moments { moments, totals: totals(chunk, *distribution)? }))
+                Ok(Partial::moments(moments, totals(chunk, *distribution)?.to_vec()))
             }
             Ask::Sweep(distribution, point) => {
-                Ok(Partial(Answer::Sweep(Sweep::of_numbers(chunk, point, *distribution)?)))
+                Ok(Partial::sweep(Sweep::of_numbers(chunk, point, *distribution)?))
             }
         }
     }
 
     fn merge(left: Partial, right: Partial) -> Partial {
-        Partial(match (left.0, right.0) {
-            (Answer::Moments { moments, totals: a }, Answer::Moments { moments: other, totals: b }) => {
-                let totals = [a[0] + b[0], a[1] + b[1], a[2] + b[2]];
-                Answer::Moments { moments: moments.merge(other), totals }
-            }
-            (Answer::Sweep(a), Answer::Sweep(b)) => Answer::Sweep(a.merge(&b)),
-            (Answer::Failed(e), _) | (_, Answer::Failed(e)) => Answer::Failed(e),
-            _ => Answer::Failed("chunks answered different requests".into()),
-        })
+        left.merge(right)
     }
 
     fn advance(&mut self, partial: Partial) -> Result<()> {
-        self.report.rounds += 1;
-        match (partial.0, std::mem::replace(&mut self.stage, Stage::Start)) {
-            (Answer::Moments { moments, totals }, _) => {
-                self.stage = Stage::Solve(self.start(moments, totals)?);
-                Ok(())
-            }
-            (Answer::Sweep(sweep), Stage::Solve(mut problem)) => {
-                let trial = problem.solver.point().to_vec();
-                let evaluation = self.evaluate(&problem, &trial, sweep);
-                let first = problem.solver.accepted().is_none();
-                if first && !evaluation.value.is_finite() {
-                    return Err(Error::Fit("targets or offsets are so large that means overflow".into()));
-                }
-                let outcome = problem.solver.advance(evaluation)?;
-                if let Some(best) = problem.solver.accepted() {
-                    (self.report.objective, self.report.optimality) = (best.value, best.optimality);
-                }
-                self.stage = match outcome {
-                    None => Stage::Solve(problem),
-                    Some(outcome) => {
-                        self.report.converged = outcome.converged;
-                        self.report.stopped = outcome.stopped;
-                        self.report.warnings.extend(outcome.warning);
-                        Stage::Done(problem)
-                    }
-                };
-                Ok(())
-            }
-            (Answer::Failed(e), _) => Err(Error::Fit(e)),
-            _ => Err(Error::Fit("an answer came that was not asked for".into())),
-        }
+        self.go_on(partial)
     }
 
     fn note(&self) -> String {
-        match &self.stage {
-            Stage::Solve(problem) if problem.solver.accepted().is_none() => "means and deviations".into(),
-            _ => format!("loss {:.6}, gradient {:.1e}", self.report.objective, self.report.optimality),
-        }
+        self.stages.note(Self::best)
     }
 
     fn at_most(&self) -> u64 {
@@ -245,9 +181,18 @@ impl<T: Element> rounds::Rounds for GeneralisedTrainer<T> {
     }
 }
 
-impl<T: Element> GeneralisedTrainer<T> {
+impl<T: Element> Staged for GeneralisedTrainer<T> {
+    type Problem = Problem;
+
+    fn stages(&mut self) -> &mut Stages<Problem> {
+        &mut self.stages
+    }
+
     /// Sets up the solver at the model without features.
-    fn start(&self, moments: Moments, [target, exposure, constant]: [f64; 3]) -> Result<Problem> {
+    fn start(&self, moments: Moments, totals: &[f64]) -> Result<Problem> {
+        let &[target, exposure, constant] = totals else {
+            return Err(Error::Fit("an answer has not the sums that were asked for".into()));
+        };
         if moments.weight <= 0.0 {
             return Err(Error::Fit("all weights are zero; at least one row must count".into()));
         }
@@ -276,6 +221,21 @@ impl<T: Element> GeneralisedTrainer<T> {
         Ok(Problem { solver, centre, deviation, weight: moments.weight, constant })
     }
 
+    fn step(&self, problem: &mut Problem, sweep: Sweep, _: u64) -> Result<Option<Outcome>> {
+        let trial = problem.solver.point().to_vec();
+        let evaluation = self.evaluate(problem, &trial, sweep);
+        if problem.solver.accepted().is_none() && !evaluation.value.is_finite() {
+            return Err(Error::Fit("targets or offsets are so large that means overflow".into()));
+        }
+        problem.solver.advance(evaluation)
+    }
+
+    fn best(problem: &Problem) -> Option<&Accepted> {
+        problem.solver.accepted()
+    }
+}
+
+impl<T: Element> GeneralisedTrainer<T> {
     /// Objective, gradient and Hessian per unit of weight in the solver's coordinates; |b|_1 is in the objective alone.
     fn evaluate(&self, problem: &Problem, point: &[f64], sweep: Sweep) -> Evaluation {
         let (p, params) = (self.features, &self.params);
@@ -310,23 +270,15 @@ impl<T: Element> GeneralisedTrainer<T> {
     ///
     /// # Errors
     /// When it was stopped before its first round was done.
-    pub fn finish(mut self) -> Result<Fit<LinearModel>> {
-        let problem = match self.stage {
-            Stage::Start => return Err(Error::Cancelled),
-            Stage::Solve(problem) => {
-                self.report.stopped = "interrupted".into();
-                self.report.warnings.push("did not converge: the fit was interrupted".into());
-                problem
-            }
-            Stage::Done(problem) => problem,
-        };
+    pub fn finish(self) -> Result<Fit<LinearModel>> {
+        let (problem, report) = self.stages.finish()?;
         let best = problem.solver.accepted().ok_or(Error::Cancelled)?;
         let (coefficients, intercept) = problem.model(&best.point);
         if coefficients.iter().chain([&intercept]).any(|w| !w.is_finite()) || !best.value.is_finite() {
             return Err(Error::Fit("the solution overflows; scale the features".into()));
         }
         let model = LinearModel { coefficients, intercepts: vec![intercept], link: Link::Log };
-        Ok(Fit { model, report: self.report })
+        Ok(Fit { model, report })
     }
 }
 

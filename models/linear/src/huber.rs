@@ -21,12 +21,13 @@ use crate::moments::{Moments, Second};
 use crate::newton::Newton;
 use crate::optimality::residual;
 use crate::rows::{check_not_negative, check_shape};
+use crate::stages::{Partial, Stage, Staged, Stages};
 use crate::sweep::{Robust, Sweep};
 use crate::{Chunk, Element, LinearModel, Link, Rows};
 use serde::{Deserialize, Serialize};
 use std::marker::PhantomData;
-use tilewise_base::solver::{Evaluation, Outcome, Solver};
-use tilewise_base::{Context, Error, Fit, FitReport, Result, Sparse, rounds};
+use tilewise_base::solver::{Accepted, Evaluation, Outcome, Solver};
+use tilewise_base::{Context, Error, Fit, Result, Sparse, rounds};
 use tilewise_kernels::{MatRef, sum};
 
 /// Columns beyond which a Hessian of all of them (32 MiB for each piece of rows that is worked on) is not made where it can be avoided.
@@ -143,13 +144,7 @@ impl Huber {
             );
             return Err(Error::Fit(what));
         }
-        Ok(HuberTrainer {
-            params: self.clone(),
-            features,
-            stage: Stage::Start,
-            report: FitReport::default(),
-            element: PhantomData,
-        })
+        Ok(HuberTrainer { params: self.clone(), features, stages: Stages::new(), element: PhantomData })
     }
 
     pub(crate) fn check(&self) -> Result<()> {
@@ -179,25 +174,8 @@ enum Ask {
     Sweep(Robust),
 }
 
-/// What a chunk answers.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct Partial(Answer);
-
-#[derive(Clone, Debug, Serialize, Deserialize)]
-enum Answer {
-    Moments(Moments),
-    Sweep(Sweep),
-    Failed(String),
-}
-
-enum Stage {
-    Start,
-    Solve(Problem),
-    Done(Problem),
-}
-
 /// The objective in the coordinates of the solver: coefficients, the intercept of centred features, the scale.
-struct Problem {
+pub(crate) struct Problem {
     solver: Newton,
     centre: Vec<f64>,
     deviation: Vec<f64>,
@@ -211,8 +189,7 @@ struct Problem {
 pub struct HuberTrainer<T> {
     params: Huber,
     features: usize,
-    stage: Stage,
-    report: FitReport,
+    stages: Stages<Problem>,
     element: PhantomData<fn(T)>,
 }
 
@@ -222,7 +199,7 @@ impl<T: Element> rounds::Rounds for HuberTrainer<T> {
     type Partial = Partial;
 
     fn request(&self) -> Option<Request> {
-        match &self.stage {
+        match &self.stages.stage {
             Stage::Start => Some(Request(Ask::Moments)),
             Stage::Solve(problem) => {
                 let (coefficients, intercept, scale) = problem.model(problem.solver.point());
@@ -244,56 +221,22 @@ impl<T: Element> rounds::Rounds for HuberTrainer<T> {
                 }
                 let targets = |i: usize| chunk.y[i] - chunk.offset(i);
                 let moments = Moments::of(chunk, Second::Squares, |rows| rows.map(targets).collect())?;
-                Ok(Partial(Answer::Moments(moments)))
+                Ok(Partial::moments(moments, Vec::new()))
             }
-            Ask::Sweep(at) => Ok(Partial(Answer::Sweep(Sweep::of_residuals(chunk, at)?))),
+            Ask::Sweep(at) => Ok(Partial::sweep(Sweep::of_residuals(chunk, at)?)),
         }
     }
 
     fn merge(left: Partial, right: Partial) -> Partial {
-        Partial(match (left.0, right.0) {
-            (Answer::Moments(a), Answer::Moments(b)) => Answer::Moments(a.merge(b)),
-            (Answer::Sweep(a), Answer::Sweep(b)) => Answer::Sweep(a.merge(&b)),
-            (Answer::Failed(e), _) | (_, Answer::Failed(e)) => Answer::Failed(e),
-            _ => Answer::Failed("chunks answered different requests".into()),
-        })
+        left.merge(right)
     }
 
     fn advance(&mut self, partial: Partial) -> Result<()> {
-        self.report.rounds += 1;
-        match (partial.0, std::mem::replace(&mut self.stage, Stage::Start)) {
-            (Answer::Moments(moments), _) => {
-                self.stage = Stage::Solve(self.start(moments)?);
-                Ok(())
-            }
-            (Answer::Sweep(sweep), Stage::Solve(mut problem)) => {
-                let trial = problem.solver.point().to_vec();
-                let evaluation = self.evaluate(&problem, &trial, sweep);
-                if problem.solver.accepted().is_none() && !evaluation.value.is_finite() {
-                    return Err(Error::Fit("targets or offsets are so large that losses overflow".into()));
-                }
-                let outcome = self.go_on(&mut problem, evaluation)?;
-                self.stage = match outcome {
-                    None => Stage::Solve(problem),
-                    Some(outcome) => {
-                        self.report.converged = outcome.converged;
-                        self.report.stopped = outcome.stopped;
-                        self.report.warnings.extend(outcome.warning);
-                        Stage::Done(problem)
-                    }
-                };
-                Ok(())
-            }
-            (Answer::Failed(e), _) => Err(Error::Fit(e)),
-            _ => Err(Error::Fit("an answer came that was not asked for".into())),
-        }
+        self.go_on(partial)
     }
 
     fn note(&self) -> String {
-        match &self.stage {
-            Stage::Solve(problem) if problem.solver.accepted().is_none() => "means and deviations".into(),
-            _ => format!("loss {:.6}, gradient {:.1e}", self.report.objective, self.report.optimality),
-        }
+        self.stages.note(Self::best)
     }
 
     fn at_most(&self) -> u64 {
@@ -302,9 +245,15 @@ impl<T: Element> rounds::Rounds for HuberTrainer<T> {
     }
 }
 
-impl<T: Element> HuberTrainer<T> {
+impl<T: Element> Staged for HuberTrainer<T> {
+    type Problem = Problem;
+
+    fn stages(&mut self) -> &mut Stages<Problem> {
+        &mut self.stages
+    }
+
     /// Sets up the solver at the model without features.
-    fn start(&self, moments: Moments) -> Result<Problem> {
+    fn start(&self, moments: Moments, _: &[f64]) -> Result<Problem> {
         if moments.weight <= 0.0 {
             return Err(Error::Fit("all weights are zero; at least one row must count".into()));
         }
@@ -338,6 +287,33 @@ impl<T: Element> HuberTrainer<T> {
         Ok(Problem { solver, centre, deviation, weight: moments.weight, fade: 1.0, least_scale })
     }
 
+    /// Goes on to the next point that rows are to be asked about.
+    fn step(&self, problem: &mut Problem, sweep: Sweep, _: u64) -> Result<Option<Outcome>> {
+        let trial = problem.solver.point().to_vec();
+        let evaluation = self.evaluate(problem, &trial, sweep);
+        if problem.solver.accepted().is_none() && !evaluation.value.is_finite() {
+            return Err(Error::Fit("targets or offsets are so large that losses overflow".into()));
+        }
+        let outcome = problem.solver.advance(evaluation)?;
+        let scale_at = self.features + 1;
+        let Some(best) = problem.solver.accepted() else { return Ok(outcome) };
+        let largest = if self.params.joint_scale { 1.0 } else { self.params.threshold };
+        problem.fade = (best.norm / (NEAR * largest)).min(1.0);
+        let scale = best.point[scale_at];
+        let least = if scale > problem.least_scale / LEAST_SHARE { LEAST_SHARE * scale } else { f64::MIN };
+        while outcome.is_none() && problem.solver.point()[scale_at] < least {
+            // No need to ask rows.
+            problem.solver.shorten();
+        }
+        Ok(outcome)
+    }
+
+    fn best(problem: &Problem) -> Option<&Accepted> {
+        problem.solver.accepted()
+    }
+}
+
+impl<T: Element> HuberTrainer<T> {
     /// Objective, gradient and Hessian per unit of weight in the solver's coordinates; |b|_1 is in the objective alone.
     fn evaluate(&self, problem: &Problem, point: &[f64], sweep: Sweep) -> Evaluation {
         let (p, params) = (self.features, &self.params);
@@ -387,37 +363,12 @@ impl<T: Element> HuberTrainer<T> {
         Evaluation { value, gradient, hessian, norm, optimality }
     }
 
-    /// Takes an evaluation, and goes on to the next point that rows are to be asked about.
-    fn go_on(&mut self, problem: &mut Problem, evaluation: Evaluation) -> Result<Option<Outcome>> {
-        let outcome = problem.solver.advance(evaluation)?;
-        let scale_at = self.features + 1;
-        let Some(best) = problem.solver.accepted() else { return Ok(outcome) };
-        (self.report.objective, self.report.optimality) = (best.value, best.optimality);
-        let largest = if self.params.joint_scale { 1.0 } else { self.params.threshold };
-        problem.fade = (best.norm / (NEAR * largest)).min(1.0);
-        let scale = best.point[scale_at];
-        let least = if scale > problem.least_scale / LEAST_SHARE { LEAST_SHARE * scale } else { f64::MIN };
-        while outcome.is_none() && problem.solver.point()[scale_at] < least {
-            // No need to ask rows.
-            problem.solver.shorten();
-        }
-        Ok(outcome)
-    }
-
     /// The model, how it went, and what it tells of the residuals.
     ///
     /// # Errors
     /// When it was stopped before its first round was done.
-    pub fn finish(mut self) -> Result<(Fit<LinearModel>, Residuals)> {
-        let problem = match self.stage {
-            Stage::Start => return Err(Error::Cancelled),
-            Stage::Solve(problem) => {
-                self.report.stopped = "interrupted".into();
-                self.report.warnings.push("did not converge: the fit was interrupted".into());
-                problem
-            }
-            Stage::Done(problem) => problem,
-        };
+    pub fn finish(self) -> Result<(Fit<LinearModel>, Residuals)> {
+        let (problem, mut report) = self.stages.finish()?;
         let best = problem.solver.accepted().ok_or(Error::Cancelled)?;
         let (coefficients, intercept, scale) = problem.model(&best.point);
         if coefficients.iter().chain([&intercept]).any(|w| !w.is_finite()) || !best.value.is_finite() {
@@ -425,11 +376,11 @@ impl<T: Element> HuberTrainer<T> {
         }
         if self.params.joint_scale && scale <= problem.least_scale {
             let what = "so many rows fit so well that the scale of the residuals is not told from zero";
-            self.report.warnings.push(what.into());
+            report.warnings.push(what.into());
         }
         let model = LinearModel { coefficients, intercepts: vec![intercept], link: Link::Identity };
         let weight = problem.weight;
-        Ok((Fit { model, report: self.report }, Residuals { scale, weight }))
+        Ok((Fit { model, report }, Residuals { scale, weight }))
     }
 }
 

@@ -16,6 +16,10 @@
 //!    machine epsilon, it is solved and corrected once by the true residual (Bjorck, "Numerical methods for least squares problems",
 //!    1996, section 6.6.5); otherwise one-sided Jacobi rotations give the minimum-norm solution with the same cutoff, as NumPy's `lstsq`. Fewer rows than columns, if
 //!    independent, are solved by the Cholesky factor of their own inner products instead.
+//!
+//! With bounds on the coefficients the first pass is solved by coordinate descent (`bounded.rs`); a second one tells the true residual, by
+//! which coefficients between the bounds are refined where 2. says so. `optimality` is then what a minimum asks still of any coefficient: a
+//! gradient that pushes against a bound counts as none. Of several solutions one is found, not always the shortest.
 
 use crate::block::leaf_rows;
 use crate::categories::Categories;
@@ -31,6 +35,10 @@ use std::ops::Range;
 use tilewise_base::rounds;
 use tilewise_base::{Context, Error, Fit, FitReport, Result};
 use tilewise_kernels::{MatMut, MatRef, axpy, dot, gemv, parallel, syrk};
+
+mod bounded;
+
+use bounded::{Bounds, Solved};
 
 /// Below this smallest pivot of the scaled Gram matrix the solution is refined by its true residual: normal equations
 /// lose about 1 / pivot of relative accuracy. At 1e-5 Wampler's polynomials kept six digits, where QR keeps nine.
@@ -49,19 +57,26 @@ pub struct LeastSquares {
     pub l2: f64,
     /// Whether to fit an intercept.
     pub intercept: bool,
+    /// No coefficient is below this; 0 makes it non-negative least squares. The intercept has no bounds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lower: Option<f64>,
+    /// No coefficient is above this, which is not below `lower`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub upper: Option<f64>,
 }
 
 impl Default for LeastSquares {
+    /// No penalty, an intercept, no bounds.
     fn default() -> Self {
-        Self { l2: 0.0, intercept: true }
+        Self { l2: 0.0, intercept: true, lower: None, upper: None }
     }
 }
 
 impl LeastSquares {
-    /// Fits the rows of `x` to the numbers `y`.
+    /// Fits the rows of `x` to the numbers `y`. With bounds memory is needed for features^2 numbers, however few rows there are.
     ///
     /// # Errors
-    /// When shapes do not fit, there are no rows or features, or a number is NaN or infinite (named by row and
+    /// When a parameter is out of range, shapes do not fit, there are no rows or features, or a number is NaN or infinite (named by row and
     /// feature); when the fit was cancelled before it had a solution.
     pub fn fit<T: Element>(
         &self,
@@ -83,9 +98,12 @@ impl LeastSquares {
     pub fn trainer<T: Element>(&self, features: usize, rows: usize) -> Result<LeastSquaresTrainer<T>> {
         check_not_negative("l2", self.l2)?;
         check_shape(rows, features)?;
-        let wide = features > rows && (self.l2 == 0.0 || features > WIDE_PRIMAL);
+        let bounds = Bounds::new(self.lower, self.upper)?;
+        let wide = bounds.is_none() && features > rows && (self.l2 == 0.0 || features > WIDE_PRIMAL);
         Ok(LeastSquaresTrainer {
             params: self.clone(),
+            bounds,
+            met: true,
             features,
             rows,
             categories: Categories::default(),
@@ -96,6 +114,13 @@ impl LeastSquares {
             report: FitReport::default(),
             element: PhantomData,
         })
+    }
+}
+
+impl LeastSquares {
+    /// Whether coefficients have bounds.
+    pub(crate) fn is_bounded(&self) -> bool {
+        self.lower.is_some() || self.upper.is_some()
     }
 }
 
@@ -159,6 +184,9 @@ impl Factor {
 /// Least squares as rounds.
 pub struct LeastSquaresTrainer<T> {
     params: LeastSquares,
+    bounds: Option<Bounds>,
+    /// Whether coordinate descent came as near as it was to; other methods always do.
+    met: bool,
     features: usize,
     rows: usize,
     categories: Categories,
@@ -240,6 +268,7 @@ impl<T: Element> rounds::Rounds for LeastSquaresTrainer<T> {
         match self.stage {
             Stage::Triangle => "means".into(),
             // Solved from the triangle: the residual has yet to tell the loss.
+            Stage::Residual if self.bounds.is_some() => "coordinate descent".into(),
             Stage::Residual if !matches!(self.factor, Some(Factor::Cholesky(..))) => {
                 "orthogonal factorisation".into()
             }
@@ -311,6 +340,9 @@ impl<T: Element> LeastSquaresTrainer<T> {
                 *d += self.params.l2;
             }
         }
+        if let Some(bounds) = self.bounds {
+            return self.solve_bounded(gram, &cross, target_square, bounds);
+        }
         if self.params.l2 == 0.0 {
             // A diagonal of zero leaves a column out.
             self.categories.leave_out(&m.mean, &idle).into_iter().for_each(|j| gram[j * p + j] = 0.0);
@@ -340,6 +372,32 @@ impl<T: Element> LeastSquaresTrainer<T> {
         } else {
             self.done("solved by Cholesky factorisation");
         }
+        Ok(())
+    }
+
+    fn solve_bounded(
+        &mut self,
+        mut gram: Vec<f64>,
+        cross: &[f64],
+        target_square: f64,
+        bounds: Bounds,
+    ) -> Result<()> {
+        let p = self.features;
+        let Solved { coefficients, free, worst, enough, sweeps } =
+            bounded::solve(&gram, cross, target_square.sqrt(), bounds)?;
+        self.solution = coefficients;
+        self.met = worst <= enough;
+        if !self.met {
+            self.report.warnings.push(format!(
+                "did not converge: after {sweeps} sweeps the gradient of a coefficient, in units of its column's length, is {worst:.1e} and \
+                 above the tolerance {enough:.1e}"
+            ));
+        }
+        // Those at their bounds stay there.
+        (0..p).filter(|&j| !free[j]).for_each(|j| gram[j * p + j] = 0.0);
+        let factor = Cholesky::new(&gram, p, SINGULAR_BELOW)?.filter(|f| f.smallest_pivot < REFINE_BELOW);
+        self.stage = Stage::Residual;
+        self.factor = factor.map(|factor| Factor::Cholesky(factor, gram));
         Ok(())
     }
 
@@ -381,7 +439,13 @@ impl<T: Element> LeastSquaresTrainer<T> {
         if let Some(factor) = &self.factor {
             let mut step: Vec<f64> = gradient.iter().map(|g| -g).collect();
             factor.solve(&mut step);
-            axpy(1.0, &step, &mut self.solution)?;
+            for (step, b) in step.iter_mut().zip(&mut self.solution) {
+                let corrected = *b + *step;
+                let corrected = self.bounds.map_or(corrected, |bounds| bounds.clamp(corrected));
+                // With what rounding and bounds left of it.
+                *step = corrected - *b;
+                *b = corrected;
+            }
             let change = factor.times(&step)?;
             penalised += 2.0 * dot(&gradient, &step)? + dot(&change, &step)?;
             axpy(1.0, &change, &mut gradient)?;
@@ -391,9 +455,13 @@ impl<T: Element> LeastSquaresTrainer<T> {
         self.report.objective = penalised.max(0.0) / weight;
         // In the features as they are.
         let (mean, _) = self.centre();
-        let raw = gradient.iter().zip(&mean).map(|(g, m)| (g + slope * m).abs());
+        let raw = gradient.iter().zip(&mean).zip(&self.solution).map(|((g, m), b)| {
+            let raw = g + slope * m;
+            self.bounds.map_or(raw.abs(), |bounds| bounds.residual(raw, *b))
+        });
         self.report.optimality = raw.fold(slope.abs(), f64::max) * 2.0 / weight;
         self.done(match self.factor {
+            _ if self.bounds.is_some() => "solved by coordinate descent between the bounds",
             Some(Factor::Cholesky(..)) => "solved by Cholesky factorisation and one refinement",
             Some(Factor::Triangle(_)) => "solved by orthogonal factorisation and one refinement",
             None => "solved by orthogonal factorisation",
@@ -414,7 +482,7 @@ impl<T: Element> LeastSquaresTrainer<T> {
     }
 
     fn done(&mut self, how: &str) {
-        self.report.converged = true;
+        self.report.converged = self.met;
         self.report.stopped = how.into();
         self.stage = Stage::Done;
     }

@@ -22,13 +22,14 @@ use crate::moments::{Moments, Second};
 use crate::newton::Newton;
 use crate::optimality::residual;
 use crate::rows::{check_not_negative, check_shape};
+use crate::stages::{Partial, Stage, Staged, Stages};
 use crate::sweep::{Point, Sweep};
 use crate::{Chunk, LinearModel, Link, Rows};
 use serde::{Deserialize, Serialize};
 use std::marker::PhantomData;
 use tilewise_base::rounds;
 use tilewise_base::solver::{Accepted, Evaluation, Outcome, Solver};
-use tilewise_base::{Context, Error, Fit, FitReport, Lbfgs, Result, Sparse};
+use tilewise_base::{Context, Error, Fit, Lbfgs, Result, Sparse};
 use tilewise_kernels::{MatRef, same};
 
 mod choice;
@@ -172,8 +173,7 @@ impl Logistic {
             features,
             classes,
             predictors,
-            stage: Stage::Start,
-            report: FitReport::default(),
+            stages: Stages::new(),
             element: PhantomData,
         })
     }
@@ -219,26 +219,9 @@ enum Ask {
     Sweep(Point),
 }
 
-/// What a chunk answers.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct Partial(Answer);
-
-#[derive(Clone, Debug, Serialize, Deserialize)]
-enum Answer {
-    Moments { moments: Moments, classes: Vec<f64> },
-    Sweep(Sweep),
-    Failed(String),
-}
-
-enum Stage {
-    Start,
-    Solve(Problem),
-    Done(Problem),
-}
-
 /// The objective in the coordinates u that the solver sees: b_j = u_j / scale_j, and the intercept is that of centred
 /// features.
-struct Problem {
+pub(crate) struct Problem {
     solver: Box<dyn Solver + Send>,
     /// Rounds after which Newton's method takes over.
     rounds_of_lbfgs: u64,
@@ -259,8 +242,7 @@ pub struct LogisticTrainer<T> {
     features: usize,
     classes: usize,
     predictors: usize,
-    stage: Stage,
-    report: FitReport,
+    stages: Stages<Problem>,
     element: PhantomData<fn(T)>,
 }
 
@@ -270,7 +252,7 @@ impl<T: Element> rounds::Rounds for LogisticTrainer<T> {
     type Partial = Partial;
 
     fn request(&self) -> Option<Request> {
-        match &self.stage {
+        match &self.stages.stage {
             Stage::Start => {
                 Some(Request(Ask::Moments { classes: self.classes, offset: self.predictors == 1 }))
             }
@@ -305,72 +287,22 @@ impl<T: Element> rounds::Rounds for LogisticTrainer<T> {
                 let mut totals = vec![0.0; *classes];
                 chunk.y.iter().enumerate().for_each(|(i, &y)| totals[y as usize] += chunk.weight(i));
                 let moments = Moments::of(chunk, Second::Squares, |rows| vec![0.0; rows.len()])?;
-                Ok(Partial(Answer::Moments { moments, classes: totals }))
+                Ok(Partial::moments(moments, totals))
             }
-            Ask::Sweep(point) => Ok(Partial(Answer::Sweep(Sweep::of(chunk, point)?))),
+            Ask::Sweep(point) => Ok(Partial::sweep(Sweep::of(chunk, point)?)),
         }
     }
 
     fn merge(left: Partial, right: Partial) -> Partial {
-        Partial(match (left.0, right.0) {
-            (Answer::Moments { moments, mut classes }, Answer::Moments { moments: other, classes: more }) => {
-                classes.iter_mut().zip(more).for_each(|(a, b)| *a += b);
-                Answer::Moments { moments: moments.merge(other), classes }
-            }
-            (Answer::Sweep(a), Answer::Sweep(b)) => Answer::Sweep(a.merge(&b)),
-            (Answer::Failed(e), _) | (_, Answer::Failed(e)) => Answer::Failed(e),
-            _ => Answer::Failed("chunks answered different requests".into()),
-        })
+        left.merge(right)
     }
 
     fn advance(&mut self, partial: Partial) -> Result<()> {
-        self.report.rounds += 1;
-        match (partial.0, std::mem::replace(&mut self.stage, Stage::Start)) {
-            (Answer::Moments { moments, classes }, _) => {
-                self.stage = Stage::Solve(self.start(moments, &classes)?);
-                Ok(())
-            }
-            (Answer::Sweep(sweep), Stage::Solve(mut problem)) => {
-                let outcome = self.step(&mut problem, sweep)?;
-                if let Some(best) = problem.solver.accepted() {
-                    (self.report.objective, self.report.optimality) = (best.value, best.optimality);
-                }
-                // One round was for the moments.
-                let sweeps = self.report.rounds - 1;
-                let rounds_left = sweeps < self.params.max_rounds;
-                let in_tolerance = problem.solver.accepted().is_some_and(|b| b.norm <= self.params.tolerance);
-                self.stage = match outcome {
-                    None if sweeps == problem.rounds_of_lbfgs => {
-                        problem.turn_to_newton(&self.params, sweeps);
-                        Stage::Solve(problem)
-                    }
-                    None => Stage::Solve(problem),
-                    // L-BFGS gave up.
-                    Some(_) if !in_tolerance && rounds_left && problem.newton_follows() => {
-                        problem.turn_to_newton(&self.params, sweeps);
-                        Stage::Solve(problem)
-                    }
-                    Some(outcome) => {
-                        self.report.converged = outcome.converged;
-                        self.report.stopped = outcome.stopped;
-                        self.report.warnings.extend(outcome.warning);
-                        Stage::Done(problem)
-                    }
-                };
-                Ok(())
-            }
-            (Answer::Failed(e), _) => Err(Error::Fit(e)),
-            _ => Err(Error::Fit("an answer came that was not asked for".into())),
-        }
+        self.go_on(partial)
     }
 
     fn note(&self) -> String {
-        match &self.stage {
-            Stage::Solve(problem) if problem.solver.accepted().or(problem.before.as_ref()).is_none() => {
-                "means and deviations".into()
-            }
-            _ => format!("loss {:.6}, gradient {:.1e}", self.report.objective, self.report.optimality),
-        }
+        self.stages.note(Self::best)
     }
 
     fn at_most(&self) -> u64 {
@@ -379,7 +311,13 @@ impl<T: Element> rounds::Rounds for LogisticTrainer<T> {
     }
 }
 
-impl<T: Element> LogisticTrainer<T> {
+impl<T: Element> Staged for LogisticTrainer<T> {
+    type Problem = Problem;
+
+    fn stages(&mut self) -> &mut Stages<Problem> {
+        &mut self.stages
+    }
+
     /// Sets up the solver, knowing means, deviations and the weight of each class.
     fn start(&self, moments: Moments, classes: &[f64]) -> Result<Problem> {
         let (p, k) = (self.features, classes.len() as f64);
@@ -434,8 +372,29 @@ impl<T: Element> LogisticTrainer<T> {
         })
     }
 
+    fn step(&self, problem: &mut Problem, sweep: Sweep, sweeps: u64) -> Result<Option<Outcome>> {
+        let outcome = self.pass_on(problem, sweep)?;
+        let in_tolerance = problem.solver.accepted().is_some_and(|b| b.norm <= self.params.tolerance);
+        // Or L-BFGS gave up.
+        let turns = match outcome {
+            None => sweeps == problem.rounds_of_lbfgs,
+            Some(_) => !in_tolerance && sweeps < self.params.max_rounds && problem.newton_follows(),
+        };
+        if turns {
+            problem.turn_to_newton(&self.params, sweeps);
+            return Ok(None);
+        }
+        Ok(outcome)
+    }
+
+    fn best(problem: &Problem) -> Option<&Accepted> {
+        problem.solver.accepted().or(problem.before.as_ref())
+    }
+}
+
+impl<T: Element> LogisticTrainer<T> {
     /// Passes the objective at the solver's point on to the solver.
-    fn step(&self, problem: &mut Problem, sweep: Sweep) -> Result<Option<Outcome>> {
+    fn pass_on(&self, problem: &mut Problem, sweep: Sweep) -> Result<Option<Outcome>> {
         let trial = problem.solver.point().to_vec();
         let margin = sweep.margin;
         let evaluation = self.evaluate(problem, &trial, sweep);
@@ -526,17 +485,9 @@ impl<T: Element> LogisticTrainer<T> {
     ///
     /// # Errors
     /// When it was stopped before its first round was done.
-    pub fn finish(mut self) -> Result<Fit<LinearModel>> {
-        let problem = match self.stage {
-            Stage::Start => return Err(Error::Cancelled),
-            Stage::Solve(problem) => {
-                self.report.stopped = "interrupted".into();
-                self.report.warnings.push("did not converge: the fit was interrupted".into());
-                problem
-            }
-            Stage::Done(problem) => problem,
-        };
-        let best = problem.solver.accepted().or(problem.before.as_ref()).ok_or(Error::Cancelled)?;
+    pub fn finish(self) -> Result<Fit<LinearModel>> {
+        let (problem, report) = self.stages.finish()?;
+        let best = Self::best(&problem).ok_or(Error::Cancelled)?;
         let (coefficients, mut intercepts) = problem.model(&best.point, self.predictors);
         if self.predictors > 1 && self.params.intercept {
             // What rounding made of a sum of zero.
@@ -547,7 +498,7 @@ impl<T: Element> LogisticTrainer<T> {
             return Err(Error::Fit("the solution overflows; scale the features".into()));
         }
         let link = if self.predictors == 1 { Link::Logit } else { Link::Softmax };
-        Ok(Fit { model: LinearModel { coefficients, intercepts, link }, report: self.report })
+        Ok(Fit { model: LinearModel { coefficients, intercepts, link }, report })
     }
 }
 

@@ -36,7 +36,7 @@ impl LeastSquares {
     /// short where each column is measured by its own size: not the one of least norm that dense rows give.
     ///
     /// # Errors
-    /// As there.
+    /// As there; when coefficients have bounds.
     pub fn fit_sparse<T: Element>(
         &self,
         x: SparseRef<'_, T>,
@@ -45,6 +45,12 @@ impl LeastSquares {
         context: &Context<'_>,
     ) -> Result<Fit<LinearModel>> {
         check_not_negative("l2", self.l2)?;
+        for (name, bound) in [("lower", self.lower), ("upper", self.upper)] {
+            if let Some(bound) = bound {
+                let what = "coefficients of sparse columns have no bounds; expected none";
+                return Err(Error::parameter(name, bound, what));
+            }
+        }
         let data = Data::new(x, y, rows, Loss::Squared, self.intercept)?;
         let tolerance = SQUARES.0 * data.target_square.sqrt();
         let l2 = self.l2 / data.weight;

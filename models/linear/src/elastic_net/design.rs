@@ -67,6 +67,12 @@ impl Products {
         Ok(Self { gram, squares, cross, target_square: target_square * per_weight })
     }
 
+    /// Products of column `j` with all.
+    pub(crate) fn row(&self, j: usize) -> &[f64] {
+        let p = self.cross.len();
+        &self.gram[j * p..(j + 1) * p]
+    }
+
     /// From sums that are already per unit of weight.
     pub(crate) fn given(gram: Vec<f64>, cross: Vec<f64>, target_square: f64) -> Self {
         let p = cross.len();

@@ -12,7 +12,7 @@ impl Pipeline {
     /// Where inputs have categories, coefficients are those of least norm, and so are their errors.
     ///
     /// # Errors
-    /// When the model has a penalty, class weights or more than two classes, or was fitted by gradient descent; when there are no
+    /// When the model has a penalty, class weights, bounds or more than two classes, or was fitted by gradient descent; when there are no
     /// more rows than coefficients; when robust errors are asked of another model than least squares.
     pub fn judged(mut self, errors: Errors, dataset: &Dataset, roles: &Roles) -> Result<Self> {
         let target = roles.needed_target()?;
@@ -26,6 +26,9 @@ impl Pipeline {
             return refused("robust ones are told of least squares only; classical is accepted");
         }
         let (inference, intercept) = match &self.estimator {
+            Estimator::LeastSquares(params) if params.is_bounded() => {
+                return refused("they are told of coefficients without bounds");
+            }
             Estimator::LeastSquares(params) if params.l2 == 0.0 => {
                 let y = roles::numbers(dataset, target)?;
                 let of = Inference::least_squares(&self.model, x, &y, rows, params.intercept, errors)?;

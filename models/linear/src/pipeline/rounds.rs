@@ -8,7 +8,7 @@
 
 use super::{Estimator, Pipeline, categories};
 use crate::rows::Chunk;
-use crate::{Rows, generalised, huber, least_squares, logistic};
+use crate::{Rows, generalised, huber, least_squares, logistic, stages};
 use generalised::GeneralisedTrainer;
 use huber::HuberTrainer;
 use least_squares::LeastSquaresTrainer;
@@ -58,9 +58,8 @@ pub struct Partial(Answer);
 enum Answer {
     Encoder(encoder::rounds::Partial, Option<SeenTarget>),
     LeastSquares(least_squares::Partial),
-    Logistic(logistic::Partial),
-    Generalised(generalised::Partial),
-    Huber(huber::Partial),
+    /// Of the others: all are sums of one kind.
+    Staged(stages::Partial),
     Failed(String),
 }
 
@@ -252,15 +251,15 @@ impl Rounds for PipelineTrainer {
                     }
                     Solving::Generalised(ask) => {
                         let chunk = design.chunk(design.numbers()?)?;
-                        Answer::Generalised(GeneralisedTrainer::partial(ask, &chunk)?)
+                        Answer::Staged(GeneralisedTrainer::partial(ask, &chunk)?)
                     }
                     Solving::Huber(ask) => {
                         let chunk = design.chunk(design.numbers()?)?;
-                        Answer::Huber(HuberTrainer::partial(ask, &chunk)?)
+                        Answer::Staged(HuberTrainer::partial(ask, &chunk)?)
                     }
                     Solving::Logistic(ask) => {
                         let classes = part.numbers::<u32>("class")?;
-                        Answer::Logistic(LogisticTrainer::partial(ask, &design.chunk(&classes)?)?)
+                        Answer::Staged(LogisticTrainer::partial(ask, &design.chunk(&classes)?)?)
                     }
                 }))
             }
@@ -279,13 +278,7 @@ impl Rounds for PipelineTrainer {
             (Answer::LeastSquares(a), Answer::LeastSquares(b)) => {
                 Answer::LeastSquares(LeastSquaresTrainer::<f64>::merge(a, b))
             }
-            (Answer::Logistic(a), Answer::Logistic(b)) => {
-                Answer::Logistic(LogisticTrainer::<f64>::merge(a, b))
-            }
-            (Answer::Generalised(a), Answer::Generalised(b)) => {
-                Answer::Generalised(GeneralisedTrainer::<f64>::merge(a, b))
-            }
-            (Answer::Huber(a), Answer::Huber(b)) => Answer::Huber(HuberTrainer::<f64>::merge(a, b)),
+            (Answer::Staged(a), Answer::Staged(b)) => Answer::Staged(a.merge(b)),
             (Answer::Failed(e), _) | (_, Answer::Failed(e)) => Answer::Failed(e),
             _ => Answer::Failed("pieces of the table answered different requests".into()),
         })
@@ -310,11 +303,9 @@ impl Rounds for PipelineTrainer {
                     (Solver::LeastSquares(trainer), Answer::LeastSquares(partial)) => {
                         trainer.advance(partial)?
                     }
-                    (Solver::Logistic(trainer), Answer::Logistic(partial)) => trainer.advance(partial)?,
-                    (Solver::Generalised(trainer), Answer::Generalised(partial)) => {
-                        trainer.advance(partial)?
-                    }
-                    (Solver::Huber(trainer), Answer::Huber(partial)) => trainer.advance(partial)?,
+                    (Solver::Logistic(trainer), Answer::Staged(partial)) => trainer.advance(partial)?,
+                    (Solver::Generalised(trainer), Answer::Staged(partial)) => trainer.advance(partial)?,
+                    (Solver::Huber(trainer), Answer::Staged(partial)) => trainer.advance(partial)?,
                     (_, Answer::Failed(e)) => return Err(Error::Fit(e)),
                     _ => return Err(Error::Fit("an answer came that was not asked for".into())),
                 }

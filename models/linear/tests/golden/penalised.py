@@ -1,5 +1,5 @@
 """Writes penalised.json: logistic regression with penalties that make coefficients zero, by scikit-learn, converged to KKT residuals
-of 1e-8 per row and below; and lasso and elastic net whose coefficients cannot be negative, and regression by Huber's loss.
+of 1e-8 per row and below; and lasso, elastic net, least squares and ridge whose coefficients cannot be negative, and regression by Huber's loss.
 
     python penalised.py ../../../../cli/data
 
@@ -14,7 +14,7 @@ import warnings
 
 import numpy as np
 import sklearn
-from sklearn.linear_model import ElasticNet, HuberRegressor, LogisticRegression
+from sklearn.linear_model import ElasticNet, HuberRegressor, LinearRegression, LogisticRegression, Ridge
 from sklearn.preprocessing import StandardScaler
 
 FOLDER = pathlib.Path(sys.argv[1])
@@ -63,6 +63,16 @@ def positive(x, labels, alpha, l1_ratio):
         "coefficients": model.coef_.tolist(),
         "intercepts": [float(model.intercept_)],
     }
+
+
+def positive_squares(x, labels, alpha):
+    y = np.array([float(v) for v in labels])
+    model = Ridge(alpha=alpha, positive=True, tol=1e-14, max_iter=1_000_000) if alpha else LinearRegression(positive=True)
+    model.fit(x, y)
+    pull = (x - x.mean(axis=0)).T @ (y - model.predict(x)) - alpha * model.coef_
+    far = np.where(model.coef_ == 0, np.maximum(pull, 0), np.abs(pull)).max() / len(x)
+    assert (model.coef_ >= 0).all() and far < 1e-5, far
+    return {"alpha": alpha, "coefficients": model.coef_.tolist(), "intercepts": [float(model.intercept_)]}
 
 
 def huber(x, labels, epsilon, alpha):
@@ -126,6 +136,8 @@ golden = {
     "l1_iris": logistic(iris, species, 0.5, 1.0),
     "positive_lasso_diabetes": positive(StandardScaler().fit_transform(diabetes), progression, 1.0, 1.0),
     "positive_elastic_net_diabetes": positive(StandardScaler().fit_transform(diabetes), progression, 0.1, 0.5),
+    "positive_least_squares_diabetes": positive_squares(StandardScaler().fit_transform(diabetes), progression, 0.0),
+    "positive_ridge_diabetes": positive_squares(StandardScaler().fit_transform(diabetes), progression, 30.0),
     "huber_diabetes": huber(StandardScaler().fit_transform(diabetes), progression, 1.35, 1.0),
     "huber_joint_diabetes": huber_joint(StandardScaler().fit_transform(diabetes), progression, 1.35, 1.0),
     "huber_joint_weighted": huber_joint(

@@ -24,7 +24,7 @@ fn least_squares_and_ridge() {
         if head > 0 {
             table = table.head(head);
         }
-        let fit = LeastSquares { l2, intercept }
+        let fit = LeastSquares { l2, intercept, ..Default::default() }
             .fit(table.view(), &table.numbers(), Rows::default(), &Context::default())
             .unwrap();
         assert_golden(case, &fit.model, TOLERANCE);
@@ -53,7 +53,7 @@ fn gradient_descent_reaches_the_closed_form() {
     let table = table.standardised();
     let (x, y, context) = (table.view(), table.numbers(), Context::default());
     for l2 in [0.0, 1.0] {
-        let closed = LeastSquares { l2, intercept: true }.fit(x, &y, Rows::default(), &context).unwrap();
+        let closed = LeastSquares { l2, ..Default::default() }.fit(x, &y, Rows::default(), &context).unwrap();
         let params = GradientDescent { l2, tolerance: 1e-9, max_rounds: 20_000, ..Default::default() };
         for scheme in [Scheme::Rows, Scheme::Tasks] {
             let fit = params.fit(x, &y, Rows::default(), &Context { scheme, ..Default::default() }).unwrap();

@@ -35,7 +35,8 @@ fn reaches_the_minimum_of_the_solvers() {
     let (context, view) = (Context::default(), MatRef::new(&x, n, p).unwrap());
     for intercept in [true, false] {
         let l2 = 3.0;
-        let squared = LeastSquares { l2, intercept }.fit(view, &y, rows, &context).unwrap();
+        let squared =
+            LeastSquares { l2, intercept, ..Default::default() }.fit(view, &y, rows, &context).unwrap();
         let codes: Vec<u32> = classes.iter().map(|c| *c as u32).collect();
         let params = Logistic { l2, intercept, tolerance: 1e-12, ..Default::default() };
         let logistic = params.fit(view, &codes, rows, &context).unwrap();

@@ -53,7 +53,7 @@ fn report_tells_what_loops_recompute() {
     let w: Vec<f64> = normal(n, 1, 4).iter().map(|x| x.abs()).collect();
     for l2 in [0.0, 0.5] {
         for intercept in [true, false] {
-            let params = LeastSquares { l2, intercept };
+            let params = LeastSquares { l2, intercept, ..Default::default() };
             let rows = Rows { weights: Some(&w), offset: Some(&offset) };
             let fit = fit(&params, &x, p, &y, rows);
             let (objective, optimality) = recomputed(&params, &fit.model, &x, &y, &w, &offset);
@@ -153,7 +153,7 @@ fn wide_problems_are_met_exactly_whatever_the_weights() {
     let (x, y) = (normal(n, p, 12), normal(n, 1, 13));
     let weights: Vec<f64> = (1..=n).map(|i| i as f64).collect();
     for intercept in [true, false] {
-        let params = LeastSquares { l2: 0.0, intercept };
+        let params = LeastSquares { intercept, ..Default::default() };
         let a = fit(&params, &x, p, &y, Rows::default());
         let b = fit(&params, &x, p, &y, Rows { weights: Some(&weights), offset: None });
         assert!(a.report.objective < 1e-25 && b.report.objective < 1e-25);
@@ -186,7 +186,7 @@ fn bad_input_is_named() {
     assert!(error(&[f64::NAN, 2.0], 1, &[1.0, 2.0], weighted(&[0.0, 1.0])).contains("row 0, feature 0"));
     assert!(error(&[1e300, -1e300], 1, &[1.0, 2.0], none).contains("overflow"));
     let x = MatRef::new(&[1.0], 1, 1).unwrap();
-    let bad = LeastSquares { l2: -1.0, intercept: true }.fit(x, &[1.0], none, &context);
+    let bad = LeastSquares { l2: -1.0, ..Default::default() }.fit(x, &[1.0], none, &context);
     assert!(bad.unwrap_err().to_string().contains("parameter l2"));
     // One row: the mean.
     let fit = LeastSquares::default().fit(x, &[4.0], none, &context).unwrap();
@@ -205,7 +205,7 @@ proptest! {
         let repeated = |v: &[f64], width: usize| -> Vec<f64> {
             counts.iter().enumerate().flat_map(|(i, &c)| v[i * width..(i + 1) * width].repeat(c)).collect()
         };
-        let params = LeastSquares { l2, intercept: true };
+        let params = LeastSquares { l2, ..Default::default() };
         let a = fit(&params, &x, p, &y, Rows { weights: Some(&weights), offset: None });
         let b = fit(&params, &repeated(&x, p), p, &repeated(&y, 1), Rows::default());
         for (a, b) in a.model.coefficients.iter().zip(&b.model.coefficients) {
@@ -239,7 +239,7 @@ fn categories_take_the_minimum_norm_without_a_warning() {
     {
         let (x, y) = with_categories(n, gaps);
         let rows = Rows { weights: weighted.then_some(&weights[..]), offset: None };
-        let params = LeastSquares { l2: 0.0, intercept };
+        let params = LeastSquares { intercept, ..Default::default() };
         let plain = fit(&params, &x, p, &y, rows);
         let chunk = Chunk { x: MatRef::new(&x, n, p).unwrap(), y: &y, rows, first_row: 0 };
         let mut trainer = params.trainer::<f64>(p, n).unwrap().categories(vec![1..5, 6..10]).unwrap();

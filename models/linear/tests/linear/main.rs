@@ -1,10 +1,12 @@
 //! Least squares, ridge and logistic regression against independent answers.
 
+mod bounds;
 mod elastic_net;
 mod extremes;
 mod generalised;
 mod golden_numbers;
 mod gradient_descent;
+mod group_lasso;
 mod huber;
 mod inference;
 mod least_squares;

@@ -135,7 +135,11 @@ fn estimators() -> Vec<(Estimator, Roles)> {
     vec![
         (Estimator::Huber(huber), roles("score")),
         (Estimator::LeastSquares(LeastSquares::default()), roles("score")),
-        (Estimator::LeastSquares(LeastSquares { l2: 2.0, intercept: false }), Roles::target("score")),
+        (
+            Estimator::LeastSquares(LeastSquares { l2: 2.0, intercept: false, ..Default::default() }),
+            Roles::target("score"),
+        ),
+        (Estimator::LeastSquares(LeastSquares { lower: Some(0.0), ..Default::default() }), roles("score")),
         (logistic(ClassWeights::Ones), roles("grade")),
         (logistic(ClassWeights::Balanced), roles("species")),
         (Estimator::Generalised(poisson), Roles { offset: Some("offset".into()), ..roles("count") }),

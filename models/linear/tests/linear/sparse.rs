@@ -172,7 +172,7 @@ proptest! {
     ) {
         let data = Data::new(rows, cols, one_of, spread, seed);
         let (extra, context) = (data.rows(weighted), Context::default());
-        let params = LeastSquares { l2, intercept };
+        let params = LeastSquares { l2, intercept, ..Default::default() };
         let dense = params.fit(data.view(), &data.score, extra, &context).unwrap();
         data.agree(&dense, |x| params.fit_sparse(x, &data.score, extra, &context).unwrap(), false)?;
         let params = ElasticNet { alpha, l1_ratio, intercept, tolerance: 1e-11, ..Default::default() };

@@ -1,0 +1,365 @@
+//! Group lasso and sparse group lasso: least squares with a penalty by which groups of columns come in or stay out together.
+//!
+//! Minimises sum of w_i (y_i - offset_i - x_i b - a)^2 / (2 sum of w) + alpha (l1_ratio |b|_1 + (1 - l1_ratio) sum of sqrt(p_g) |b_g|),
+//! |b_g| being the length of the coefficients of a group of p_g columns (Yuan, Lin, "Model selection and estimation in regression with grouped
+//! variables", 2006; with l1_ratio between 0 and 1 Simon, Friedman, Hastie, Tibshirani, "A sparse-group lasso", 2013). The intercept a is not
+//! penalised. With l1_ratio 1, or groups of one column each, this is [`ElasticNet`](crate::ElasticNet) with l1_ratio 1. The report's
+//! `objective` is this, and `optimality` its duality gap: the objective is at most so far above its minimum.
+//!
+//! Method: one pass over the rows gathers the products of all columns (memory for columns^2 numbers). Then block coordinate descent: a group
+//! whose pull the penalty holds is zero at once, others take proximal gradient steps; once sweeps leave the same coefficients at zero, Newton's
+//! step for all others, where it lowers the objective. The gap is that of the residual, shrunk until no group of X^T r is beyond the
+//! penalty, which makes it a dual point.
+
+use crate::cholesky::Cholesky;
+use crate::elastic_net::design::{Design, Products, no_weight};
+use crate::elastic_net::penalty::Certificate;
+use crate::elastic_net::working_set::{Solution, Stop};
+use crate::elastic_net::{check_rows, report, targets};
+use crate::moments::{Moments, Second};
+use crate::rows::check_not_negative;
+use crate::{Chunk, Element, LinearModel, Link, Rows};
+use serde::{Deserialize, Serialize};
+use tilewise_base::{Context, Error, Fit, Result};
+use tilewise_kernels::{MatRef, axpy, dot};
+
+/// Sweeps between two looks at the gap, and proximal steps of a group in a sweep.
+const SWEEPS: usize = 10;
+const STEPS: usize = 3;
+
+/// Looks without progress after which what is left is rounding.
+const PATIENCE: u32 = 20;
+
+/// Halvings of Newton's step, and bisections for the dual point.
+const HALVINGS: u32 = 8;
+const BISECTIONS: u32 = 60;
+
+/// Smallest pivot with which Newton's step is solved, and the share of the diagonal that is added where it is smaller.
+const SINGULAR_BELOW: f64 = 1e-12;
+const REGULAR: f64 = 1e-8;
+
+/// Parameters of group lasso and sparse group lasso.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct GroupLasso {
+    /// Weight of the penalty, above 0.
+    pub alpha: f64,
+    /// Share of |b|_1 in the penalty, from 0 (groups alone) to 1 (lasso).
+    pub l1_ratio: f64,
+    /// Columns that come in or stay out together, by their places from 0; no column is in two groups. A column of none is a group of its own.
+    pub groups: Vec<Vec<usize>>,
+    /// Whether to fit an intercept.
+    pub intercept: bool,
+    /// The fit has converged when the duality gap is at most this share of the objective of zero coefficients.
+    pub tolerance: f64,
+    /// Looks at the gap after which the fit ends with a warning.
+    pub max_rounds: u64,
+}
+
+impl Default for GroupLasso {
+    fn default() -> Self {
+        Self {
+            alpha: 1.0,
+            l1_ratio: 0.0,
+            groups: Vec::new(),
+            intercept: true,
+            tolerance: 1e-8,
+            max_rounds: 1000,
+        }
+    }
+}
+
+impl GroupLasso {
+    /// Fits the rows of `x` to the numbers `y`.
+    ///
+    /// # Errors
+    /// When a parameter is out of range, a group is empty, names a column that is not there or one twice; shapes do not fit, there are no rows
+    /// or features, no row has a weight, or a number is NaN or infinite (named by row and feature).
+    pub fn fit<T: Element>(
+        &self,
+        x: MatRef<'_, T>,
+        y: &[f64],
+        rows: Rows<'_>,
+        context: &Context<'_>,
+    ) -> Result<Fit<LinearModel>> {
+        self.check()?;
+        let chunk = Chunk { x, y, rows, first_row: 0 };
+        check_rows(&chunk)?;
+        let all = self.all_groups(x.cols())?;
+        let moments = Moments::of(&chunk, Second::Gram, |rows| targets(&chunk, rows))?;
+        if moments.weight <= 0.0 {
+            return Err(no_weight());
+        }
+        let problem = Problem::new(self, &moments, all)?;
+        let enough = self.tolerance * 0.5 * problem.products.target_square();
+        let mut go_on = |round, certificate: &Certificate| {
+            let note = format!("loss {:.6}, gap {:.1e}", certificate.objective, certificate.gap);
+            context.progress.round(round, self.max_rounds, &note);
+            !context.cancelled()
+        };
+        let solution = problem.solve(enough, self.max_rounds, &mut go_on)?;
+        let report = report(&solution, enough, self.max_rounds);
+        let coefficients = solution.coefficients;
+        let shift = dot(&coefficients, &moments.mean)?;
+        let intercept = if self.intercept { moments.target_mean - shift } else { 0.0 };
+        if coefficients.iter().chain([&intercept]).any(|b| !b.is_finite()) {
+            return Err(Error::Fit("the solution overflows; scale the features or the target".into()));
+        }
+        let model = LinearModel { coefficients, intercepts: vec![intercept], link: Link::Identity };
+        Ok(Fit { model, report })
+    }
+
+    fn check(&self) -> Result<()> {
+        if !(self.alpha.is_finite() && self.alpha > 0.0) {
+            let accepted = "expected a finite number above 0; LeastSquares has no penalty";
+            return Err(Error::parameter("alpha", self.alpha, accepted));
+        }
+        if !(0.0..=1.0).contains(&self.l1_ratio) {
+            return Err(Error::parameter("l1_ratio", self.l1_ratio, "expected a number from 0 to 1"));
+        }
+        check_not_negative("tolerance", self.tolerance)
+    }
+
+    /// The groups, and a group for each column of none.
+    fn all_groups(&self, columns: usize) -> Result<Vec<Vec<usize>>> {
+        let mut named = vec![false; columns];
+        for group in &self.groups {
+            if group.is_empty() {
+                return Err(Error::parameter(
+                    "groups",
+                    "an empty one",
+                    "expected one column at least in each",
+                ));
+            }
+            for &j in group {
+                let Some(named) = named.get_mut(j) else {
+                    let accepted = format!("expected the place of a column, from 0 to {}", columns - 1);
+                    return Err(Error::parameter("groups", j, accepted));
+                };
+                if std::mem::replace(named, true) {
+                    return Err(Error::parameter("groups", j, "expected each column once"));
+                }
+            }
+        }
+        let alone = (0..columns).filter(|&j| !named[j]).map(|j| vec![j]);
+        Ok(self.groups.iter().cloned().chain(alone).collect())
+    }
+}
+
+/// A group's columns but constant ones, and its penalty.
+struct Group {
+    columns: Vec<usize>,
+    /// Of |b_g|.
+    weight: f64,
+    /// Not below the largest curvature of any direction.
+    steepest: f64,
+}
+
+/// The objective, per unit of weight.
+struct Problem {
+    products: Products,
+    groups: Vec<Group>,
+    l1: f64,
+}
+
+/// What is beyond `by` of each, as a length.
+fn beyond(values: impl Iterator<Item = f64>, by: f64) -> f64 {
+    values.map(|v| (v.abs() - by).max(0.0).powi(2)).sum::<f64>().sqrt()
+}
+
+fn length(values: impl Iterator<Item = f64>) -> f64 {
+    beyond(values, 0.0)
+}
+
+impl Problem {
+    fn new(params: &GroupLasso, moments: &Moments, all: Vec<Vec<usize>>) -> Result<Self> {
+        let products = Products::new(moments, params.intercept, &vec![1.0; moments.mean.len()])?;
+        let (alpha, l1) = (params.alpha, params.alpha * params.l1_ratio);
+        let group = |all: Vec<usize>| {
+            let weight = alpha * (1.0 - params.l1_ratio) * (all.len() as f64).sqrt();
+            let columns: Vec<usize> = all.into_iter().filter(|&j| products.squares()[j] > 0.0).collect();
+            let row = |j: usize| columns.iter().map(move |&k| (j, k)).map(|(j, k)| products.row(j)[k]);
+            let of_rows = columns.iter().map(|&j| row(j).map(f64::abs).sum::<f64>()).fold(0.0, f64::max);
+            // Both are bounds of the largest eigenvalue.
+            let steepest = of_rows.min(length(columns.iter().flat_map(|&j| row(j))));
+            Group { weight, steepest, columns: columns.clone() }
+        };
+        let groups = all.into_iter().map(group).filter(|g| !g.columns.is_empty()).collect();
+        Ok(Self { groups, products, l1 })
+    }
+
+    fn penalty(&self, b: &[f64]) -> f64 {
+        let of = |g: &Group| {
+            let size: f64 = g.columns.iter().map(|&j| b[j].abs()).sum();
+            self.l1 * size + g.weight * length(g.columns.iter().map(|&j| b[j]))
+        };
+        self.groups.iter().map(of).sum()
+    }
+
+    /// The largest factor up to 1 by which X^T r of a group is within the penalty.
+    fn shrink(&self, group: &Group, pulls: &[f64]) -> f64 {
+        let within = |s: f64| beyond(group.columns.iter().map(|&j| s * pulls[j]), self.l1) <= group.weight;
+        if within(1.0) {
+            return 1.0;
+        }
+        let (mut low, mut high) = (0.0, 1.0);
+        for _ in 0..BISECTIONS {
+            let middle = 0.5 * (low + high);
+            if within(middle) { low = middle } else { high = middle }
+        }
+        low
+    }
+
+    /// At `b` with X^T r, |r|^2 and r y.
+    fn certificate(&self, b: &[f64], pulls: &[f64], square: f64, target: f64) -> Certificate {
+        let objective = 0.5 * square + self.penalty(b);
+        let longest = self.groups.iter().map(|g| self.shrink(g, pulls)).fold(1.0, f64::min);
+        let shrink = if square > 0.0 { (target / square).clamp(-longest, longest) } else { longest };
+        let gap = objective - shrink * (target - 0.5 * shrink * square);
+        Certificate { objective, gap, shrink, radius: (2.0 * gap.max(0.0)).sqrt() }
+    }
+
+    /// Each group towards its minimum, the others as they are. Whether a coefficient became or ceased to be zero.
+    fn sweep(&self, b: &mut [f64], pulls: &mut [f64]) -> Result<bool> {
+        let mut changed = false;
+        for group in &self.groups {
+            let columns = &group.columns;
+            let before: Vec<f64> = columns.iter().map(|&j| b[j]).collect();
+            let product = |j: usize, of: &[f64]| -> f64 {
+                columns.iter().zip(of).map(|(&k, b)| self.products.row(j)[k] * b).sum()
+            };
+            // What pulls where the group is zero.
+            let alone: Vec<f64> = columns.iter().map(|&j| pulls[j] + product(j, &before)).collect();
+            let mut now = before.clone();
+            if beyond(alone.iter().copied(), self.l1) <= group.weight {
+                now.fill(0.0);
+            } else {
+                for _ in 0..STEPS {
+                    let steps: Vec<f64> =
+                        columns.iter().zip(&alone).map(|(&j, pull)| pull - product(j, &now)).collect();
+                    now.iter_mut().zip(steps).for_each(|(b, step)| *b += step / group.steepest);
+                    self.hold(group, &mut now);
+                }
+            }
+            for ((&j, before), now) in columns.iter().zip(before).zip(now) {
+                if now != before {
+                    b[j] = now;
+                    changed |= (now == 0.0) != (before == 0.0);
+                    axpy(before - now, self.products.row(j), pulls)?;
+                }
+            }
+        }
+        Ok(changed)
+    }
+
+    /// The penalty's proximal operator for a step of 1 / steepest.
+    fn hold(&self, group: &Group, b: &mut [f64]) {
+        let (by, weight) = (self.l1 / group.steepest, group.weight / group.steepest);
+        b.iter_mut().for_each(|b| *b = (b.abs() - by).max(0.0).copysign(*b));
+        let length = length(b.iter().copied());
+        let factor = if length > weight { 1.0 - weight / length } else { 0.0 };
+        // Zeros have no sign.
+        b.iter_mut().for_each(|b| *b = if factor > 0.0 && *b != 0.0 { *b * factor } else { 0.0 });
+    }
+
+    /// Newton's step of the coefficients that are not zero, if it, or a part of it, lowers the objective.
+    fn newton(&self, b: &mut Vec<f64>, pulls: &[f64]) -> Result<()> {
+        let (mut face, mut slope, mut bends) = (Vec::new(), Vec::new(), Vec::new());
+        for group in &self.groups {
+            let length = length(group.columns.iter().map(|&j| b[j]));
+            let own: Vec<usize> = group.columns.iter().copied().filter(|&j| b[j] != 0.0).collect();
+            slope.extend(
+                own.iter().map(|&j| pulls[j] - self.l1.copysign(b[j]) - group.weight * b[j] / length),
+            );
+            bends.extend(own.iter().map(|_| (face.len()..face.len() + own.len(), group.weight, length)));
+            face.extend(own);
+        }
+        let order = face.len();
+        if order == 0 {
+            return Ok(());
+        }
+        let mut matrix = Vec::with_capacity(order * order);
+        for (place, (&j, (own, weight, length))) in face.iter().zip(&bends).enumerate() {
+            matrix.extend(face.iter().map(|&k| self.products.row(j)[k]));
+            let row = &mut matrix[place * order..];
+            own.clone().for_each(|k| row[k] -= weight * b[j] * b[face[k]] / length.powi(3));
+            row[place] += weight / length;
+        }
+        let mut factor = Cholesky::new(&matrix, order, SINGULAR_BELOW)?;
+        if factor.is_none() {
+            (0..order).for_each(|k| matrix[k * (order + 1)] *= 1.0 + REGULAR);
+            factor = Cholesky::new(&matrix, order, SINGULAR_BELOW)?;
+        }
+        let Some(factor) = factor else { return Ok(()) };
+        factor.solve(&mut slope);
+        if slope.iter().any(|d| !d.is_finite()) {
+            return Ok(());
+        }
+        let mut share = 1.0;
+        for _ in 0..HALVINGS {
+            let mut candidate = b.clone();
+            for (&j, d) in face.iter().zip(&slope) {
+                let after = b[j] + share * d;
+                candidate[j] = if self.l1 > 0.0 && after * b[j] < 0.0 { 0.0 } else { after };
+            }
+            if self.change(b, pulls, &candidate)? < 0.0 {
+                *b = candidate;
+                return Ok(());
+            }
+            share *= 0.5;
+        }
+        Ok(())
+    }
+
+    /// By how much the objective changes, without the cancellation of two of them.
+    fn change(&self, from: &[f64], pulls: &[f64], to: &[f64]) -> Result<f64> {
+        let step: Vec<f64> = to.iter().zip(from).map(|(to, from)| to - from).collect();
+        let mut bent = vec![0.0; step.len()];
+        for (j, d) in step.iter().enumerate().filter(|(_, d)| **d != 0.0) {
+            axpy(*d, self.products.row(j), &mut bent)?;
+        }
+        Ok(0.5 * dot(&step, &bent)? - dot(&step, pulls)? + (self.penalty(to) - self.penalty(from)))
+    }
+
+    /// From zero until the gap is at most `enough`. `go_on` hears of every look, and ends it by false.
+    fn solve(
+        &self,
+        enough: f64,
+        max_rounds: u64,
+        go_on: &mut dyn FnMut(u64, &Certificate) -> bool,
+    ) -> Result<Solution> {
+        let p = self.products.squares().len();
+        let (mut b, mut pulls) = (vec![0.0; p], vec![0.0; p]);
+        let (mut rounds, mut idle, mut best, mut before) = (0u64, 0, f64::INFINITY, f64::INFINITY);
+        loop {
+            let (square, target) = self.products.correlate(&b, &[], &mut pulls)?;
+            let certificate = self.certificate(&b, &pulls, square, target);
+            rounds += 1;
+            let told = go_on(rounds, &certificate);
+            let falls = certificate.gap < 0.9 * best
+                || before - certificate.objective > 1e-13 * certificate.objective.abs();
+            idle = if falls { 0 } else { idle + 1 };
+            (best, before) = (best.min(certificate.gap), certificate.objective);
+            let stop = if certificate.gap <= enough {
+                Some(Stop::Converged)
+            } else if idle >= PATIENCE {
+                Some(Stop::Rounding)
+            } else if rounds >= max_rounds {
+                Some(Stop::Rounds)
+            } else if !told {
+                Some(Stop::Cancelled)
+            } else {
+                None
+            };
+            if let Some(stop) = stop {
+                return Ok(Solution { coefficients: b, certificate, rounds, stop });
+            }
+            let mut settled = true;
+            for _ in 0..SWEEPS {
+                settled = !self.sweep(&mut b, &mut pulls)?;
+            }
+            if settled || rounds.is_power_of_two() {
+                self.newton(&mut b, &pulls)?;
+            }
+        }
+    }
+}
