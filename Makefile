@@ -16,6 +16,8 @@ CARGO ?= cargo
 HOST := x86_64-unknown-linux-gnu
 DEEP_CASES ?= 5000
 FUZZ_SECONDS ?= 600
+# Views of the matrices of other crates, which are half a minute to build. Of the whole workspace, as that shares what all others need.
+VIEWS := tilewise-kernels/ndarray,tilewise-kernels/faer
 
 .PHONY: check test test-python test-spark test-triton wheel test-wheel test-deep test-fuzz test-valgrind test-asan test-inlined test-arm64 bench report
 
@@ -28,7 +30,7 @@ check:
 # Cargo builds every binary before it runs the first test, so the end-to-end tests need not build theirs.
 test:
 	TILEWISE_BUILT=1 $(CARGO) test --workspace
-	$(CARGO) test -p tilewise-kernels --all-features --test foreign
+	$(CARGO) test --workspace --features $(VIEWS) --test views
 	scripts/test-python-and-spark
 
 # After the tests of the workspace, of which the module shares the built dependencies.

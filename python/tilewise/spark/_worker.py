@@ -1,5 +1,6 @@
 """What runs in the Python processes of executors. In a module that can be imported, so that what is opened stays open from round
-to round: functions that are sent along would start with nothing each time.
+to round: functions that are sent along would start with nothing each time. Nor has it any need of scikit-learn, which takes each process
+a second to import.
 
 Every function reads its whole input. One that does not costs the worker, and with it all that it had open.
 """
@@ -245,3 +246,16 @@ def predict(model: bytes, features: list[str], array: bool, columns: tuple[pa.Ar
     if array and width != len(loaded.inputs):
         raise ValueError(f"arrays of features have {width} numbers, and the model was fitted on {len(loaded.inputs)}")
     return loaded.predict(table, True, context.cpus() if context else 1)
+
+
+def numbers(answers: np.ndarray) -> pa.Array:
+    """Predicted numbers as Spark takes them."""
+    return pa.StructArray.from_arrays([pa.array(answers[:, 0])], names=["prediction"])
+
+
+def labels(shares: np.ndarray, classes: pa.Array) -> pa.Array:
+    """The most likely class of each row, of equals the first, and the probabilities of all."""
+    likeliest = classes.take(pa.array(shares.argmax(axis=1)))
+    offsets = np.arange(len(shares) + 1, dtype=np.int32) * shares.shape[1]
+    arrays = pa.ListArray.from_arrays(pa.array(offsets, pa.int32()), pa.array(shares.reshape(-1)))
+    return pa.StructArray.from_arrays([likeliest, arrays], names=["prediction", "probability"])
