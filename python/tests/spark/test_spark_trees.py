@@ -6,6 +6,7 @@ import signal
 import subprocess
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import tilewise
@@ -77,6 +78,21 @@ def test_any_division_of_rows_gives_the_bytes_of_one_machine(spark, estimator, l
     for rows in (frame.coalesce(1), frame.repartitionByRange(4, "key"), frame.repartition(7, F.col("key") % 4)):
         model = estimator.fit(rows)
         assert model.to_bytes() == want
+
+
+def test_cuts_of_a_sample_are_those_of_one_machine(spark, tmp_path):
+    """Above 200,000 rows they are taken from those that a function of their numbers chooses."""
+    count = 210_000
+    x, z = np.random.default_rng(6).random((2, count))
+    table = pa.table({"x": x, "z": z, "y": x * z, "key": np.arange(count)})
+    for i in range(3):
+        pq.write_table(table.slice(70_000 * i, 70_000), tmp_path / f"{i}.parquet")
+    estimator = SparkDecisionTreeRegressor(features_col=["x", "z"], label_col="y", row_id_col="key", max_depth=5)
+    settings = [tuple(word.split("=")) for word in "task=regression criterion=squared max_depth=5".split()]
+    want = single("tree", settings, table, "y", ["x", "z"]).to_bytes()
+    rows = spark.read.parquet(str(tmp_path))
+    for divided in (rows, rows.repartition(4, F.col("key") % 3)):
+        assert estimator.fit(divided).to_bytes() == want
 
 
 def test_rows_without_numbers_are_told_of_and_fit_the_same_each_time(spark):

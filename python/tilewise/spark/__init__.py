@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from ._linear import (
         SparkClassificationModel,
         SparkGammaRegressor,
+        SparkHuberRegressor,
         SparkLinearRegression,
         SparkLogisticRegression,
         SparkPoissonRegressor,
@@ -46,6 +47,7 @@ else:
     _LINEAR = [
         "SparkClassificationModel",
         "SparkGammaRegressor",
+        "SparkHuberRegressor",
         "SparkLinearRegression",
         "SparkLogisticRegression",
         "SparkPoissonRegressor",
@@ -71,6 +73,7 @@ __all__ = [
     "SparkGBDTRanker",
     "SparkGBDTRegressor",
     "SparkGammaRegressor",
+    "SparkHuberRegressor",
     "SparkLinearRegression",
     "SparkLogisticRegression",
     "SparkPoissonRegressor",
