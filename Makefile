@@ -4,6 +4,7 @@
 #   make test        all tests
 #   make test-python tests of the Python package, in an environment of their own (a part of make test)
 #   make test-spark  tests of the Python package on a cluster of Spark, if there is Java (a part of make test)
+#   make test-views  views of matrices of faer and ndarray (a part of make test)
 #   make test-triton Triton's own client, and the protocol's document, both from PyPI, against the server
 #   make wheel       the Python package as a wheel, in target/wheels
 #   make test-wheel  builds it, installs it where there is no compiler, and fits and loads every estimator (a part of make test-deep)
@@ -17,7 +18,7 @@ HOST := x86_64-unknown-linux-gnu
 DEEP_CASES ?= 5000
 FUZZ_SECONDS ?= 600
 
-.PHONY: check test test-python test-spark test-triton wheel test-wheel test-deep test-fuzz test-valgrind test-asan test-inlined test-arm64 bench report
+.PHONY: check test test-python test-spark test-views test-triton wheel test-wheel test-deep test-fuzz test-valgrind test-asan test-inlined test-arm64 bench report
 
 check:
 	$(CARGO) fmt --all --check
@@ -28,8 +29,7 @@ check:
 # Cargo builds every binary before it runs the first test, so the end-to-end tests need not build theirs.
 test:
 	TILEWISE_BUILT=1 $(CARGO) test --workspace
-	$(CARGO) test -p tilewise-kernels --all-features --test foreign
-	scripts/test-python-and-spark
+	scripts/test-others
 
 # After the tests of the workspace, of which the module shares the built dependencies.
 test-python:
@@ -37,6 +37,10 @@ test-python:
 
 test-spark:
 	scripts/test-spark
+
+# Views of matrices of other crates. Of the whole workspace, as the dependencies then are built as they are for its tests.
+test-views:
+	$(CARGO) test --workspace --features tilewise-kernels/ndarray,tilewise-kernels/faer --test views
 
 test-triton:
 	scripts/test-triton

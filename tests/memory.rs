@@ -124,6 +124,37 @@ fn quantised_networks_do_not_depend_on_the_limit() {
     assert_eq!(fs::read_dir(&temp).unwrap().count(), 0);
 }
 
+/// Above 200,000 rows cuts are taken from a sample, of the same rows wherever they lie.
+#[test]
+fn cuts_of_a_sample_do_not_depend_on_where_rows_lie() {
+    let folder = Folder::new("memory-sampled");
+    let [data, model, temp] = ["t.csv", "m.safetensors", "temp"].map(|name| folder.path(name));
+    fs::create_dir_all(&temp).unwrap();
+    let random = Philox::new(6, Philox::purpose("more rows than a sample has"));
+    let row = |row: u64| {
+        let [x, z] = [0, 1].map(|i| random.below(2 * row + i, 1 << 20) as f64 / 1024.0);
+        format!("{x},{z},{}\n", x * z)
+    };
+    let rows: Vec<String> = (0..210_000).map(row).collect();
+    let write = |count: usize| fs::write(&data, format!("x,z,y\n{}", rows[..count].concat())).unwrap();
+    let trained = |seed: &str, more: &[&str]| {
+        let train = ["train", "--quiet", "--model", "tree", "--set", "max_depth=5", "--seed", seed];
+        works(&[&train[..], &["--data", &data, "--target", "y", "--out", &model], more].concat());
+        (fs::read(&model).unwrap(), works(&["inspect", "--text", "--model", &model]))
+    };
+    write(rows.len());
+    let expected = trained("1", &[]);
+    let limit = ["--memory-limit", "1", "--temp-dir", &temp];
+    let processes = ["--engine", "processes", "--threads", "2"];
+    for more in [&limit[..], &processes, &[limit, processes].concat()[..]] {
+        assert!(trained("1", more).0 == expected.0, "{more:?}");
+    }
+    // Another sample has other cuts; where all rows are taken, there is none.
+    assert_ne!(trained("2", &[]).1, expected.1);
+    write(200_000);
+    assert_eq!(trained("2", &[]).1, trained("1", &[]).1);
+}
+
 /// How many bytes a command says it wrote to files: `written: 1.5 MB to files that are mapped ...`.
 fn in_files(command: &[&str], limit: &[&str]) -> Option<f64> {
     let output = tilewise(&[command, limit].concat());

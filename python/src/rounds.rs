@@ -121,12 +121,6 @@ impl Piece {
         Ok(Self { table })
     }
 
-    /// Removes the file and what was derived from it.
-    #[staticmethod]
-    fn remove(path: PathBuf) -> PyResult<()> {
-        StoredTable::remove(&path).map_err(exception)
-    }
-
     #[getter]
     fn rows(&self) -> usize {
         self.table.rows()

@@ -7,13 +7,16 @@ import os
 import signal
 import sys
 
+from cluster import QUICK
 from pyspark.sql import SparkSession
 from test_spark_checkpoint import ESTIMATOR
 from test_spark_losses import AtRound
 
 if __name__ == "__main__":
     source, folder, rounds = sys.argv[1:]
-    spark = SparkSession.builder.master("local[2]").config("spark.ui.enabled", "false").getOrCreate()
+    builder = SparkSession.builder.master("local[2]").config("spark.ui.enabled", "false")
+    builder = builder.config("spark.driver.extraJavaOptions", QUICK).config("spark.python.unix.domain.socket.enabled", "true")
+    spark = builder.getOrCreate()
     java = spark.sparkContext._gateway.proc.pid
 
     def killed():

@@ -167,5 +167,7 @@ def settings(cluster):
         "spark.executor.extraJavaOptions": QUICK,
         "spark.executorEnv.PYTHONPATH": os.environ.get("PYTHONPATH", ""),
         "spark.sql.shuffle.partitions": "2",
+        # How long a task waits for the executor that had its rows, where this is gone; three seconds else.
+        "spark.locality.wait": "300ms",
         "spark.sql.warehouse.dir": str(cluster.folder / "warehouse"),
     }

@@ -99,7 +99,7 @@ def test_labels_that_most_partitions_lack_are_learned(spark):
     assert_same_model(model.native, single("logistic", [("tolerance", "1e-10")], table, "word"))
     assert model.classes == ["low", "middle", "top"]
     for estimator, family, words in (
-        (SparkGBDTClassifier(**NUMBERED, max_iter=2), "gbdt", "task=classification stages=2 l2=0"),
+        (SparkGBDTClassifier(**NUMBERED, max_iter=2, max_leaf_nodes=4), "gbdt", "task=classification stages=2 max_leaves=4 l2=0"),
         (
             SparkRandomForestClassifier(**NUMBERED, n_estimators=2, max_depth=4),
             "forest",

@@ -53,8 +53,8 @@ def test_models_are_the_bytes_of_those_through_spark(spark, folder, small_splits
     for estimator in (
         SparkLogisticRegression(**columns),
         # Without numbers of rows subsamples go by partitions.
-        SparkGBDTClassifier(**columns, max_iter=2, subsample=0.5),
-        SparkGBDTClassifier(**columns, max_iter=2, subsample=0.5, row_id_col="key"),
+        SparkGBDTClassifier(**columns, max_iter=2, max_leaf_nodes=4, subsample=0.5),
+        SparkGBDTClassifier(**columns, max_iter=2, max_leaf_nodes=4, subsample=0.5, row_id_col="key"),
     ):
         with caplog.at_level("INFO", "tilewise.spark"):
             directly = estimator.fit(frame).to_bytes()

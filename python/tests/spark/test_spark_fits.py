@@ -11,6 +11,7 @@ from pyspark.sql import functions as F
 from tables import INPUTS, answers, assert_same_model, mixed, single
 from tilewise.spark import (
     SparkGammaRegressor,
+    SparkHuberRegressor,
     SparkLinearRegression,
     SparkLogisticRegression,
     SparkPoissonRegressor,
@@ -18,12 +19,14 @@ from tilewise.spark import (
     SparkTweedieRegressor,
 )
 
+HUBER = [("epsilon", "1.2"), ("alpha", "0.01"), ("tolerance", "1e-10")]
 CASES = [
     (SparkLinearRegression(), "score", "linear", []),
     (SparkRidge(alpha=2.0, fit_intercept=False, weight_col="weight"), "score", "ridge", [("alpha", "2"), ("intercept", "false")]),
     (SparkLogisticRegression(C=0.5, tol=1e-10, weight_col="weight"), "passed", "logistic", [("C", "0.5"), ("tolerance", "1e-10")]),
     (SparkLogisticRegression(class_weight="balanced", tol=1e-10), "word", "logistic", [("class_weight", "balanced"), ("tolerance", "1e-10")]),
     (SparkPoissonRegressor(alpha=0.01), "count", "poisson", [("alpha", "0.01")]),
+    (SparkHuberRegressor(epsilon=1.2, alpha=0.01, tol=1e-10, weight_col="weight"), "score", "huber", HUBER),
 ]
 
 

@@ -12,14 +12,14 @@ from test_spark_losses import AtRound
 from test_spark_trees import python_workers
 from tilewise.spark import SparkGBDTClassifier
 
-ESTIMATOR = SparkGBDTClassifier(features_col=INPUTS, label_col="passed", row_id_col="key", max_iter=4, max_leaf_nodes=6)
+ESTIMATOR = SparkGBDTClassifier(features_col=INPUTS, label_col="passed", row_id_col="key", max_iter=3, max_leaf_nodes=6)
 #: In `make test-deep`.
 TRIALS = 20
 
 
 @pytest.fixture(scope="module")
 def want():
-    settings = [("task", "classification"), ("stages", "4"), ("max_leaves", "6"), ("l2", "0")]
+    settings = [("task", "classification"), ("stages", "3"), ("max_leaves", "6"), ("l2", "0")]
     return single("gbdt", settings, mixed(), "passed").to_bytes()
 
 

@@ -60,15 +60,64 @@ def test_an_executor_that_is_killed_costs_its_work_alone(rows, spark_cluster):
     expected = ESTIMATOR.fit(rows).to_bytes()
     before = spark_cluster.executors()
     assert len(before) == 2
+    assert stored(spark_cluster) == []
     with AtRound(3, lambda: os.kill(before[0], signal.SIGKILL)):
         assert ESTIMATOR.fit(rows).to_bytes() == expected
     spark_cluster.wait("another executor", lambda: len(spark_cluster.executors()) == 2)
     assert spark_cluster.executors() != before
+    # What the one that is gone had stored goes with the next fit, if not before.
+    assert ESTIMATOR.fit(rows).to_bytes() == expected
+    assert stored(spark_cluster) == []
+
+
+@pytest.mark.parametrize("directly", [True, False])
+def test_fits_that_fail_leave_no_files(spark, spark_cluster, tmp_path, request, directly):
+    for i in range(4):
+        pq.write_table(mixed().slice(150 * i, 150), tmp_path / f"{i}.parquet")
+    largest = "spark.sql.files.maxPartitionBytes"
+    before = spark.conf.get(largest)
+    spark.conf.set(largest, str(max(path.stat().st_size for path in tmp_path.iterdir())))
+    request.addfinalizer(lambda: spark.conf.set(largest, before))
+    frame = spark.read.parquet(str(tmp_path))
+    assert frame.rdd.getNumPartitions() == 4
+    estimator = ESTIMATOR.copy({ESTIMATOR.read_directly: directly})
+    seen = []
+
+    def stop():
+        seen.extend(stored(spark_cluster))
+        raise KeyboardInterrupt
+
+    with AtRound(3, stop), pytest.raises(KeyboardInterrupt):
+        estimator.fit(frame)
+    assert seen and stored(spark_cluster) == []
+    # One task fails again and again, where others have stored their rows.
+    last = tmp_path / "3.parquet"
+    last.write_bytes(last.read_bytes()[:-100])
+    with pytest.raises(OSError, match="3.parquet"):
+        estimator.fit(frame)
+    assert stored(spark_cluster) == []
+
+
+def test_what_is_left_of_fits_that_are_over_goes_with_the_next(rows, spark_cluster, monkeypatch):
+    """Also what a process that was killed had begun to write, and what is in the folder of an executor that is gone."""
+    monkeypatch.setattr(_rounds.Partitions, "_forget", lambda self: None)
+    ESTIMATOR.fit(rows)
+    left = stored(spark_cluster)
+    assert len(left) >= 4
+    begun = left[0].with_name(f".{left[0].name}.123.0.tmp")
+    beside = left[0].parent.with_name("blockmgr-gone")
+    beside.mkdir()
+    for path in (begun, beside / left[0].name):
+        path.write_bytes(b"")
+    monkeypatch.undo()
+    ESTIMATOR.fit(rows)
+    assert stored(spark_cluster) == []
+    assert not begun.exists()
+    beside.rmdir()
 
 
 def test_rows_whose_files_are_gone_are_stored_again(rows, spark_cluster):
     expected = ESTIMATOR.fit(rows).to_bytes()
-    # Of an executor that was killed files stay until the application ends.
     before, found = stored(spark_cluster), []
 
     def remove():

@@ -26,9 +26,9 @@ def marked(rows=600):
 def test_rows_held_out_by_a_column_are_those_of_one_machine(spark, label, task):
     kind = SparkGBDTClassifier if task == "classification" else SparkGBDTRegressor
     stopping = {"early_stopping": True, "n_iter_no_change": 2, "validation_indicator_col": "out"}
-    estimator = kind(**NUMBERED, label_col=label, weight_col="weight", max_iter=8, learning_rate=0.8, max_leaf_nodes=8, **stopping)
+    estimator = kind(**NUMBERED, label_col=label, weight_col="weight", max_iter=8, learning_rate=0.8, max_leaf_nodes=4, **stopping)
     loss = "loss=squared " if task == "regression" else ""
-    words = f"{loss}task={task} stages=8 learning_rate=0.8 max_leaves=8 early_stopping=2 l2=0"
+    words = f"{loss}task={task} stages=8 learning_rate=0.8 max_leaves=4 early_stopping=2 l2=0"
     settings = [tuple(word.split("=")) for word in words.split()]
     table = marked()
     want = single("gbdt", settings, table, label, weight="weight", held_out="out")

@@ -7,8 +7,8 @@ from pyspark.sql import functions as F
 from tables import INPUTS, answers, mixed, single
 from tilewise.spark import SparkGBDTRanker
 
-RANKER = SparkGBDTRanker(features_col=INPUTS, label_col="grade", qid_col="query", row_id_col="key", max_iter=3, max_leaf_nodes=6)
-SETTINGS = [("task", "regression"), ("loss", "lambda_rank"), ("stages", "3"), ("max_leaves", "6"), ("l2", "0")]
+RANKER = SparkGBDTRanker(features_col=INPUTS, label_col="grade", qid_col="query", row_id_col="key", max_iter=3, max_leaf_nodes=4)
+SETTINGS = [("task", "regression"), ("loss", "lambda_rank"), ("stages", "3"), ("max_leaves", "4"), ("l2", "0")]
 
 
 def ranked(rows=600):

@@ -6,6 +6,7 @@ import signal
 import subprocess
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import tilewise
@@ -26,22 +27,22 @@ from tilewise.spark import (
 NUMBERED = {"features_col": INPUTS, "row_id_col": "key"}
 CASES = [
     (
-        SparkGBDTClassifier(max_iter=2, max_leaf_nodes=7, weight_col="weight", random_state=3),
+        SparkGBDTClassifier(max_iter=2, max_leaf_nodes=5, weight_col="weight", random_state=3),
         "word",
         "gbdt",
-        "task=classification stages=2 max_leaves=7 l2=0",
+        "task=classification stages=2 max_leaves=5 l2=0",
     ),
     (
-        SparkGBDTRegressor(max_iter=5, max_leaf_nodes=None, max_depth=3, subsample=0.8, monotonic_cst={"a": 1}),
+        SparkGBDTRegressor(max_iter=3, max_leaf_nodes=None, max_depth=3, subsample=0.8, monotonic_cst={"a": 1}),
         "score",
         "gbdt",
-        "task=regression loss=squared stages=5 max_leaves=none max_depth=3 subsample=0.8 monotone=a:up l2=0",
+        "task=regression loss=squared stages=3 max_leaves=none max_depth=3 subsample=0.8 monotone=a:up l2=0",
     ),
     (
-        SparkGBDTRegressor(loss="poisson", max_iter=6, max_leaf_nodes=5, early_stopping=True, n_iter_no_change=2),
+        SparkGBDTRegressor(loss="poisson", max_iter=6, max_leaf_nodes=4, early_stopping=True, n_iter_no_change=2),
         "count",
         "gbdt",
-        "task=regression loss=poisson stages=6 max_leaves=5 early_stopping=2 l2=0",
+        "task=regression loss=poisson stages=6 max_leaves=4 early_stopping=2 l2=0",
     ),
     (SparkRandomForestClassifier(n_estimators=6), "passed", "forest", "task=classification criterion=gini trees=6 max_features=sqrt"),
     (
@@ -79,9 +80,24 @@ def test_any_division_of_rows_gives_the_bytes_of_one_machine(spark, estimator, l
         assert model.to_bytes() == want
 
 
+def test_cuts_of_a_sample_are_those_of_one_machine(spark, tmp_path):
+    """Above 200,000 rows they are taken from those that a function of their numbers chooses."""
+    count = 210_000
+    x, z = np.random.default_rng(6).random((2, count))
+    table = pa.table({"x": x, "z": z, "y": x * z, "key": np.arange(count)})
+    for i in range(3):
+        pq.write_table(table.slice(70_000 * i, 70_000), tmp_path / f"{i}.parquet")
+    estimator = SparkDecisionTreeRegressor(features_col=["x", "z"], label_col="y", row_id_col="key", max_depth=5)
+    settings = [tuple(word.split("=")) for word in "task=regression criterion=squared max_depth=5".split()]
+    want = single("tree", settings, table, "y", ["x", "z"]).to_bytes()
+    rows = spark.read.parquet(str(tmp_path))
+    for divided in (rows, rows.repartition(4, F.col("key") % 3)):
+        assert estimator.fit(divided).to_bytes() == want
+
+
 def test_rows_without_numbers_are_told_of_and_fit_the_same_each_time(spark):
     frame = spark.createDataFrame(mixed()).repartition(3, "key")
-    estimator = SparkGBDTClassifier(features_col=INPUTS, label_col="passed", max_iter=3)
+    estimator = SparkGBDTClassifier(features_col=INPUTS, label_col="passed", max_iter=2, max_leaf_nodes=6)
     with pytest.warns(UserWarning, match="without row_id_col"):
         # In whatever order a partition has its rows.
         orders = frame, frame.sortWithinPartitions(F.desc("key"))
@@ -196,8 +212,8 @@ def test_constructors_say_what_they_take():
 
 
 def test_balanced_classes_are_those_of_one_machine(spark):
-    estimator = SparkGBDTClassifier(**NUMBERED, label_col="word", max_iter=2, class_weight="balanced")
-    want = expected(estimator, "word", "gbdt", "task=classification stages=2 class_weight=balanced l2=0")
+    estimator = SparkGBDTClassifier(**NUMBERED, label_col="word", max_iter=2, max_leaf_nodes=5, class_weight="balanced")
+    want = expected(estimator, "word", "gbdt", "task=classification stages=2 max_leaves=5 class_weight=balanced l2=0")
     assert estimator.fit(spark.createDataFrame(mixed()).orderBy(F.desc("key"))).to_bytes() == want
 
 
@@ -229,8 +245,8 @@ def python_workers(executor):
 
 @pytest.mark.parametrize("what", ["executor", "python worker", "files"])
 def test_what_is_killed_costs_its_work_alone(files, spark_cluster, what):
-    estimator = SparkGBDTClassifier(**NUMBERED, label_col="passed", max_iter=4, max_leaf_nodes=6)
-    settings = "task=classification stages=4 max_leaves=6 l2=0"
+    estimator = SparkGBDTClassifier(**NUMBERED, label_col="passed", max_iter=3, max_leaf_nodes=6)
+    settings = "task=classification stages=3 max_leaves=6 l2=0"
     want = expected(estimator, "passed", "gbdt", settings)
     spark_cluster.wait("two executors", lambda: len(spark_cluster.executors()) == 2)
     before = stored(spark_cluster)

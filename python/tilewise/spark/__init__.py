@@ -6,6 +6,9 @@ machine: `model.save_file(path)` writes what `tilewise serve`, `tilewise predict
 
 from __future__ import annotations
 
+import importlib
+from typing import TYPE_CHECKING, Any
+
 _NEEDED = "tilewise.spark needs pyspark 4.1 or later, pandas below 3 and pyarrow: pip install 'pyspark>=4.1,<5' 'pandas<3' pyarrow"
 
 try:
@@ -15,27 +18,50 @@ except ImportError as error:
     raise ImportError(f"{_NEEDED} ({error})") from error
 del pyspark, _of_4_1
 
-from ._linear import (  # noqa: E402
-    SparkClassificationModel,
-    SparkGammaRegressor,
-    SparkLinearRegression,
-    SparkLogisticRegression,
-    SparkPoissonRegressor,
-    SparkRegressionModel,
-    SparkRidge,
-    SparkTweedieRegressor,
-)
-from ._trees import (  # noqa: E402
-    SparkDecisionTreeClassifier,
-    SparkDecisionTreeRegressor,
-    SparkExtraTreesClassifier,
-    SparkExtraTreesRegressor,
-    SparkGBDTClassifier,
-    SparkGBDTRanker,
-    SparkGBDTRegressor,
-    SparkRandomForestClassifier,
-    SparkRandomForestRegressor,
-)
+if TYPE_CHECKING:
+    from ._linear import (
+        SparkClassificationModel,
+        SparkGammaRegressor,
+        SparkHuberRegressor,
+        SparkLinearRegression,
+        SparkLogisticRegression,
+        SparkPoissonRegressor,
+        SparkRegressionModel,
+        SparkRidge,
+        SparkTweedieRegressor,
+    )
+    from ._trees import (
+        SparkDecisionTreeClassifier,
+        SparkDecisionTreeRegressor,
+        SparkExtraTreesClassifier,
+        SparkExtraTreesRegressor,
+        SparkGBDTClassifier,
+        SparkGBDTRanker,
+        SparkGBDTRegressor,
+        SparkRandomForestClassifier,
+        SparkRandomForestRegressor,
+    )
+
+else:
+    #: Where names of this module are. What executors import needs none of them, nor scikit-learn.
+    _LINEAR = [
+        "SparkClassificationModel",
+        "SparkGammaRegressor",
+        "SparkHuberRegressor",
+        "SparkLinearRegression",
+        "SparkLogisticRegression",
+        "SparkPoissonRegressor",
+        "SparkRegressionModel",
+        "SparkRidge",
+        "SparkTweedieRegressor",
+    ]
+
+    def __getattr__(name: str) -> Any:
+        if name not in __all__:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        value = globals()[name] = getattr(importlib.import_module("._linear" if name in _LINEAR else "._trees", __name__), name)
+        return value
+
 
 __all__ = [
     "SparkClassificationModel",
@@ -47,6 +73,7 @@ __all__ = [
     "SparkGBDTRanker",
     "SparkGBDTRegressor",
     "SparkGammaRegressor",
+    "SparkHuberRegressor",
     "SparkLinearRegression",
     "SparkLogisticRegression",
     "SparkPoissonRegressor",
@@ -56,3 +83,7 @@ __all__ = [
     "SparkRidge",
     "SparkTweedieRegressor",
 ]
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -313,7 +313,7 @@ class Fitted(Model, Columns, MLWritable, MLReadable):
         return result.withColumns(self._columns(F.col(f"`{predicted}`"))).drop(predicted)
 
     def _answers(self) -> Any:
-        return numbers
+        return _worker.numbers
 
     def _columns(self, predicted: Any) -> dict[str, Any]:
         return {self.getOrDefault(self.prediction_col): predicted["prediction"]}
@@ -353,26 +353,13 @@ class FittedClasses(Fitted):
         classes = pa.array(self.classes)
 
         def answers(shares: np.ndarray) -> pa.Array:
-            return labels(shares, classes)
+            return _worker.labels(shares, classes)
 
         return answers
 
     def _columns(self, predicted: Any) -> dict[str, Any]:
         shares = array_to_vector(predicted["probability"])
         return {**super()._columns(predicted), self.getOrDefault(self.probability_col): shares}
-
-
-def numbers(answers: np.ndarray) -> pa.Array:
-    """Predicted numbers as Spark takes them."""
-    return pa.StructArray.from_arrays([pa.array(answers[:, 0])], names=["prediction"])
-
-
-def labels(shares: np.ndarray, classes: pa.Array) -> pa.Array:
-    """The most likely class of each row, of equals the first, and the probabilities of all."""
-    likeliest = classes.take(pa.array(shares.argmax(axis=1)))
-    offsets = np.arange(len(shares) + 1, dtype=np.int32) * shares.shape[1]
-    arrays = pa.ListArray.from_arrays(pa.array(offsets, pa.int32()), pa.array(shares.reshape(-1)))
-    return pa.StructArray.from_arrays([likeliest, arrays], names=["prediction", "probability"])
 
 
 class _Writer(MLWriter):

@@ -91,3 +91,18 @@ class SparkTweedieRegressor(_Generalised):
     _single = single.TweedieRegressor
     power = _param("power", "the variance is proportional to so high a power of the mean", _to_float)
     _DEFAULTS = {**_Generalised._DEFAULTS, "power": 1.5}
+
+
+class SparkHuberRegressor(_Linear):
+    """Robust regression by Huber's loss, with the scale of the residuals: of those beyond `epsilon` scales each pulls as hard as one there.
+
+    `alpha` stands beside the mean of losses, as on the command line; that of `HuberRegressor` of a single machine beside their sum. The model
+    of `tilewise train --model huber`.
+    """
+
+    _single = single.HuberRegressor
+    epsilon = _param("epsilon", "scales of the residuals beyond which a row pulls no harder, above 1", _to_float)
+    alpha = _param("alpha", "weight of the penalty, beside the mean loss in scales of the residuals", _to_float)
+    max_iter = _param("max_iter", "rounds after which the fit ends", _to_int)
+    tol = _param("tol", "largest entry of the gradient, per unit of weight, at which the fit has converged", _to_float)
+    _DEFAULTS = {**_Linear._DEFAULTS, "epsilon": 1.35, "alpha": 0.0, "max_iter": 1000, "tol": 1e-8}

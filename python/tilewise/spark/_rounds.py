@@ -7,6 +7,7 @@ is sent. When an executor is lost its tokens are lost with it, and Spark makes t
 
 from __future__ import annotations
 
+import collections
 import contextlib
 import functools
 import logging
@@ -27,6 +28,10 @@ from . import _files, _worker
 from ._checkpoint import Checkpoint
 
 log = logging.getLogger("tilewise.spark")
+
+#: The last fits that are over, by the names of their files. The next ones remove what is left of them: a task may have been at work when
+#: its fit failed, and an executor have been busy, or not yet in the place of another, when files were removed.
+_over: collections.deque[str] = collections.deque(maxlen=32)
 
 #: How often partitions whose files are gone are stored again before the fit gives up.
 REBUILDS = 3
@@ -58,7 +63,7 @@ class Partitions:
         division: Division = Division(),
     ) -> None:
         self._division = division
-        self._plan = _worker.Plan(uuid.uuid4().hex, features, array, others, numbers)
+        self._plan = _worker.Plan(uuid.uuid4().hex, features, array, others, numbers, tuple(_over))
         self._rows = rows.select(*[f"`{name}`" for name in features + others + ([numbers] if numbers else [])])
         #: The parts of files that partitions are, where tasks read these themselves.
         self._splits = _files.splits(self._rows) if directly else None
@@ -67,7 +72,6 @@ class Partitions:
         if self._splits is not None:
             log.info("tasks read %d parts of files themselves", sum(map(len, self._splits)))
         self._known: dict[int, dict] = {}
-        self._stored = False
         self._tokens: DataFrame | None = None
         try:
             self._build()
@@ -103,7 +107,6 @@ class Partitions:
 
     def _build(self) -> None:
         self._tokens = self._built().persist()
-        self._stored = True
         # Of the tokens where Spark has RDDs: an empty job over them took 33 ms, and 54 ms over a table, which is planned anew each
         # time. Spark Connect has none.
         self._rdd = None if is_remote() else self._tokens.rdd
@@ -227,16 +230,19 @@ class Partitions:
         """Removes what was stored, where it can be reached."""
         if self._tokens is None:
             return
+        _over.append(self._plan.name)
         try:
             self._forget()
         except Exception as error:  # noqa: BLE001
-            log.warning("stored rows could not be removed, they go with their executors: %s", error)
+            log.warning("stored rows could not be removed; the next fit removes them, or they go with their executors: %s", error)
         self._tokens = None
 
     def _forget(self) -> None:
-        if self._stored:
-            self._tokens.mapInArrow(_worker.forget, _worker.ANSWER_DDL).toArrow()
+        """A job of as many tasks as there are cores, of which every executor that has nothing else to do gets some. None over the
+        tokens: one whose executor is gone, or whose rows cannot be read, would be made again for this."""
         self._tokens.unpersist()
+        forget = functools.partial(_worker.forget, name=self._plan.name)
+        self._rows.sparkSession.range(1 << 20).mapInArrow(forget, _worker.ANSWER_DDL).toArrow()
 
     def __enter__(self) -> Partitions:
         return self

@@ -1,13 +1,16 @@
 """What runs in the Python processes of executors. In a module that can be imported, so that what is opened stays open from round
-to round: functions that are sent along would start with nothing each time.
+to round: functions that are sent along would start with nothing each time. Nor has it any need of scikit-learn, which takes each process
+a second to import.
 
 Every function reads its whole input. One that does not costs the worker, and with it all that it had open.
 """
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import gc
+import glob
 import os
 import socket
 import tempfile
@@ -62,6 +65,8 @@ class Plan:
     others: list[str]
     #: The column that numbers rows, if there is one.
     numbers: str | None = None
+    #: Names of fits that are over, of which files may be left.
+    over: tuple[str, ...] = ()
 
 
 _open: dict[str, _native.Piece] = {}
@@ -163,6 +168,7 @@ def _stored(rows: pa.Table, plan: Plan) -> dict:
     """Stores rows, at least one; the token."""
     token = _token()
     partition, count = token["partition"], rows.num_rows
+    _remove(plan.over)
     _prune()
     try:
         if plan.numbers is not None:
@@ -215,14 +221,30 @@ def answer_tokens(tokens: Iterable[Any], request: bytes) -> Iterator[dict]:
         yield told
 
 
-def forget(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-    """Removes what was stored."""
+def forget(batches: Iterable[pa.RecordBatch], name: str) -> Iterator[pa.RecordBatch]:
+    """Removes what a fit stored where this executor can reach it."""
+    for _ in batches:
+        pass
+    _remove([name])
     _prune()
-    for token in _tokens(batches):
-        _open.pop(token["path"], None)
-        if os.path.exists(token["path"]):
-            _native.Piece.remove(token["path"])
     yield pa.RecordBatch.from_pylist([], schema=ANSWER)
+
+
+def _remove(names: Iterable[str]) -> None:
+    """Removes all files of these fits, those that a process was about to write when it was killed too: from the folders of this executor,
+    and from those beside them, as a worker has them one after the other where executors are killed."""
+    begin = tuple(f"tilewise-{name}-" for name in names)
+    if not begin:
+        return
+    own = [folder for folder in os.environ.get("SPARK_LOCAL_DIRS", "").split(",") if folder] or [_own_folder()]
+    beside = [path for folder in own for path in glob.glob(os.path.join(glob.escape(os.path.dirname(folder)), "blockmgr-*"))]
+    for folder in {*own, *beside}:
+        # Somebody else may remove them at the same time, or a folder be of somebody else.
+        with contextlib.suppress(OSError):
+            for file in os.listdir(folder):
+                if file.removeprefix(".").startswith(begin):
+                    with contextlib.suppress(FileNotFoundError):
+                        os.unlink(os.path.join(folder, file))
 
 
 _models: dict[bytes, _native.Model] = {}
@@ -245,3 +267,16 @@ def predict(model: bytes, features: list[str], array: bool, columns: tuple[pa.Ar
     if array and width != len(loaded.inputs):
         raise ValueError(f"arrays of features have {width} numbers, and the model was fitted on {len(loaded.inputs)}")
     return loaded.predict(table, True, context.cpus() if context else 1)
+
+
+def numbers(answers: np.ndarray) -> pa.Array:
+    """Predicted numbers as Spark takes them."""
+    return pa.StructArray.from_arrays([pa.array(answers[:, 0])], names=["prediction"])
+
+
+def labels(shares: np.ndarray, classes: pa.Array) -> pa.Array:
+    """The most likely class of each row, of equals the first, and the probabilities of all."""
+    likeliest = classes.take(pa.array(shares.argmax(axis=1)))
+    offsets = np.arange(len(shares) + 1, dtype=np.int32) * shares.shape[1]
+    arrays = pa.ListArray.from_arrays(pa.array(offsets, pa.int32()), pa.array(shares.reshape(-1)))
+    return pa.StructArray.from_arrays([likeliest, arrays], names=["prediction", "probability"])
