@@ -4,6 +4,8 @@ import logging
 import os
 import random
 import signal
+import subprocess
+import sys
 import warnings
 
 import pyarrow.parquet as pq
@@ -56,22 +58,28 @@ def stored(cluster):
     return sorted((cluster.folder / "local").rglob("tilewise-*"))
 
 
-def test_an_executor_that_is_killed_costs_its_work_alone(rows, spark_cluster):
+@pytest.fixture()
+def files(spark_cluster):
+    """What fits have stored since the test began. Of a worker JVM that another test killed there may be something left."""
+    before = set(stored(spark_cluster))
+    return lambda: [path for path in stored(spark_cluster) if path not in before]
+
+
+def test_an_executor_that_is_killed_costs_its_work_alone(rows, spark_cluster, files):
     expected = ESTIMATOR.fit(rows).to_bytes()
     before = spark_cluster.executors()
     assert len(before) == 2
-    assert stored(spark_cluster) == []
     with AtRound(3, lambda: os.kill(before[0], signal.SIGKILL)):
         assert ESTIMATOR.fit(rows).to_bytes() == expected
     spark_cluster.wait("another executor", lambda: len(spark_cluster.executors()) == 2)
     assert spark_cluster.executors() != before
     # What the one that is gone had stored goes with the next fit, if not before.
     assert ESTIMATOR.fit(rows).to_bytes() == expected
-    assert stored(spark_cluster) == []
+    assert files() == []
 
 
 @pytest.mark.parametrize("directly", [True, False])
-def test_fits_that_fail_leave_no_files(spark, spark_cluster, tmp_path, request, directly):
+def test_fits_that_fail_leave_no_files(spark, files, tmp_path, request, directly):
     for i in range(4):
         pq.write_table(mixed().slice(150 * i, 150), tmp_path / f"{i}.parquet")
     largest = "spark.sql.files.maxPartitionBytes"
@@ -84,25 +92,25 @@ def test_fits_that_fail_leave_no_files(spark, spark_cluster, tmp_path, request, 
     seen = []
 
     def stop():
-        seen.extend(stored(spark_cluster))
+        seen.extend(files())
         raise KeyboardInterrupt
 
     with AtRound(3, stop), pytest.raises(KeyboardInterrupt):
         estimator.fit(frame)
-    assert seen and stored(spark_cluster) == []
+    assert seen and files() == []
     # One task fails again and again, where others have stored their rows.
     last = tmp_path / "3.parquet"
     last.write_bytes(last.read_bytes()[:-100])
     with pytest.raises(OSError, match="3.parquet"):
         estimator.fit(frame)
-    assert stored(spark_cluster) == []
+    assert files() == []
 
 
-def test_what_is_left_of_fits_that_are_over_goes_with_the_next(rows, spark_cluster, monkeypatch):
+def test_what_is_left_of_fits_that_are_over_goes_with_the_next(rows, files, monkeypatch):
     """Also what a process that was killed had begun to write, and what is in the folder of an executor that is gone."""
     monkeypatch.setattr(_rounds.Partitions, "_forget", lambda self: None)
     ESTIMATOR.fit(rows)
-    left = stored(spark_cluster)
+    left = files()
     assert len(left) >= 4
     begun = left[0].with_name(f".{left[0].name}.123.0.tmp")
     beside = left[0].parent.with_name("blockmgr-gone")
@@ -111,17 +119,17 @@ def test_what_is_left_of_fits_that_are_over_goes_with_the_next(rows, spark_clust
         path.write_bytes(b"")
     monkeypatch.undo()
     ESTIMATOR.fit(rows)
-    assert stored(spark_cluster) == []
+    assert files() == []
     assert not begun.exists()
     beside.rmdir()
 
 
-def test_rows_whose_files_are_gone_are_stored_again(rows, spark_cluster):
+def test_rows_whose_files_are_gone_are_stored_again(rows, files):
     expected = ESTIMATOR.fit(rows).to_bytes()
-    before, found = stored(spark_cluster), []
+    found = []
 
     def remove():
-        found.extend(path for path in stored(spark_cluster) if path not in before)
+        found.extend(files())
         for path in found:
             path.unlink()
 
@@ -129,21 +137,19 @@ def test_rows_whose_files_are_gone_are_stored_again(rows, spark_cluster):
     with AtRound(4, remove):
         assert ESTIMATOR.fit(rows).to_bytes() == expected
     assert len(found) == 8
-    assert stored(spark_cluster) == before
+    assert files() == []
 
 
-def test_a_source_that_gives_other_rows_is_refused(rows, spark_cluster):
+def test_a_source_that_gives_other_rows_is_refused(rows, files):
     other = rows.withColumn("a", F.udf(lambda: random.random(), "double").asNondeterministic()())
-    before = stored(spark_cluster)
 
     def remove():
-        for path in stored(spark_cluster):
-            if path not in before:
-                path.unlink()
+        for path in files():
+            path.unlink()
 
     with AtRound(3, remove), pytest.raises(RuntimeError, match="its rows are not what they were"):
         ESTIMATOR.fit(other)
-    assert stored(spark_cluster) == before
+    assert files() == []
 
 
 def test_slow_settings_are_told(spark, rows):
@@ -168,3 +174,9 @@ def test_executors_without_the_package_are_told_of(spark):
 
     with pytest.raises(RuntimeError, match="executors have no package 'tilewise'"):
         _rounds.collected(Broken())
+
+
+def test_what_executors_import_has_no_scikit_learn():
+    """It takes a second of each Python process; all names are there for those who ask for them."""
+    words = "import sys, tilewise.spark._worker, tilewise.spark as all; assert 'sklearn' not in sys.modules; [getattr(all, x) for x in all.__all__]"
+    subprocess.run([sys.executable, "-P", "-c", words], check=True, timeout=60)
