@@ -15,6 +15,7 @@ const CASES: [(&str, &str, &str, &str, f64); 23] = [
     ("lasso", "diabetes", "progression", "R2", 0.3),
     ("elastic-net", "digits", "digit", "R2", 0.4),
     ("poisson", "diabetes", "progression", "R2", 0.3),
+    ("group-lasso", "diabetes", "progression", "R2", 0.3),
     ("huber", "diabetes", "progression", "R2", 0.3),
     ("quantile", "diabetes", "progression", "R2", 0.3),
     ("gamma", "diabetes", "progression", "R2", 0.2),

@@ -51,13 +51,13 @@ const SOLVER: Setting = Setting {
     accepted: "auto, gram or working-set",
     doc: "coordinate descent on products of all columns, or on a copy of the columns; auto goes by shape",
 };
-const TOLERANCE: Setting = Setting {
+pub(crate) const TOLERANCE: Setting = Setting {
     key: "tolerance",
     default: "1e-8",
     accepted: NOT_NEGATIVE,
     doc: "duality gap at which the fit has converged, as a share of half the target's variance",
 };
-const MAX_ROUNDS: Setting = Setting {
+pub(crate) const MAX_ROUNDS: Setting = Setting {
     key: "max_rounds",
     default: "1000",
     accepted: "a whole number above 0",
