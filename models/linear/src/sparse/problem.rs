@@ -21,6 +21,8 @@ pub(crate) struct Problem<'a> {
     /// The duality gap that is small enough, in place of it.
     pub(crate) gap: Option<f64>,
     pub(crate) max_rounds: u64,
+    /// Whether SAGA is to minimise it.
+    pub(crate) saga: bool,
 }
 
 impl Problem<'_> {
