@@ -7,8 +7,8 @@
 
 use crate::rows::{check_not_negative, check_shape};
 use crate::{
-    ClassWeights, ElasticNet, Element, Generalised, Huber, LeastSquares, LinearModel, Link, Logistic,
-    LogisticSolver, Rows,
+    ClassWeights, ElasticNet, ElasticNetSolver, Element, Generalised, Huber, LeastSquares, LinearModel, Link,
+    Logistic, LogisticSolver, Rows,
 };
 use tilewise_base::sparse::Order;
 use tilewise_base::{Context, Error, Fit, FitReport, Result, Sparse, SparseRef};
@@ -65,7 +65,7 @@ impl LeastSquares {
 }
 
 impl ElasticNet {
-    /// As [`fit`](Self::fit), of a sparse matrix; `solver` plays no part.
+    /// As [`fit`](Self::fit), of a sparse matrix, by working sets of columns or, where `solver` says so, SAGA.
     ///
     /// # Errors
     /// As there; when columns are to be standardised, or coefficients not negative.
@@ -78,17 +78,18 @@ impl ElasticNet {
     ) -> Result<Fit<LinearModel>> {
         self.check()?;
         if self.standardise {
-            let what = "sparse columns keep their scales; expected false";
+            let what = "sparse columns, and those of SAGA, keep their scales; expected false";
             return Err(Error::parameter("standardise", true, what));
         }
         if self.positive {
-            let what = "coefficients of sparse columns have any sign; expected false";
+            let what = "coefficients of sparse columns, and those of SAGA, have any sign; expected false";
             return Err(Error::parameter("positive", true, what));
         }
         let data = Data::new(x, y, rows, Loss::Squared, self.intercept)?;
         let problem = Problem {
             gap: Some(self.tolerance * 0.5 * data.target_square),
             max_rounds: self.max_rounds,
+            saga: self.solver == ElasticNetSolver::Saga,
             ..data.problem.penalised(self.alpha, self.l1_ratio)
         };
         solve(&problem, x, Link::Identity, context)

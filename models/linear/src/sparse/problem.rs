@@ -36,6 +36,15 @@ impl Problem<'_> {
         Self { l1: alpha * l1_ratio, l2: alpha * (1.0 - l1_ratio), ..self }
     }
 
+    /// That the fit has converged, by its gap where that was asked for.
+    pub(crate) fn met(&self, norm: f64, optimality: f64) -> Option<Outcome> {
+        let Some(gap) = self.gap else {
+            return (norm <= self.tolerance).then(|| Outcome::converged(norm, self.tolerance));
+        };
+        let stopped = format!("duality gap {optimality:.1e} is within the tolerance {gap:.1e}");
+        (optimality <= gap).then_some(Outcome { converged: true, stopped, warning: None })
+    }
+
     /// Whether separated classes would send coefficients to infinity.
     pub(crate) fn may_separate(&self) -> bool {
         matches!(self.answers.loss, Loss::Binomial | Loss::Softmax(_)) && self.l1 == 0.0 && self.l2 == 0.0

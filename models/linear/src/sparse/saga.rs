@@ -8,6 +8,7 @@
 //! is reported does not depend on what was drawn. Rows are drawn by a fixed seed, and one after the other: threads change no bit.
 
 use super::by_rows::{ByRows, inner};
+use super::descent::gap;
 use super::loss::Loss;
 use super::newton_cg::{SEPARATED_LOSS, separated};
 use super::problem::{GoOn, Problem, Solved, interrupted};
@@ -17,7 +18,7 @@ use tilewise_base::{Error, Result};
 use tilewise_kernels::random::Philox;
 use tilewise_kernels::{Float, sum};
 
-/// Rounds without a gradient that is a tenth smaller after which what is left is rounding.
+/// Rounds without a gradient, or gap, that is a tenth smaller after which what is left is rounding.
 const PATIENCE: u32 = 100;
 
 /// Derivative by z of a loss with one linear predictor and bounded curvature, and the bound. Callers have no others.
@@ -115,8 +116,15 @@ pub(crate) fn solve<T: Float>(
     let mut now = 0u64;
     loop {
         let b: Vec<f64> = u.iter().zip(&scale).map(|(u, s)| u / s).collect();
-        let z: Vec<f64> = (0..n).map(|i| inner(x.line(i), &b) + intercept + problem.offset(i)).collect();
-        let losses = problem.answers.at(&z)?;
+        let mut z: Vec<f64> = (0..n).map(|i| inner(x.line(i), &b) + intercept + problem.offset(i)).collect();
+        let mut losses = problem.answers.at(&z)?;
+        if problem.gap.is_some() && problem.intercept {
+            // The gap is that of the best intercept, which of squares is known.
+            let shift = sum(&losses.slope);
+            intercept -= shift;
+            z.iter_mut().for_each(|z| *z -= shift);
+            losses = problem.answers.at(&z)?;
+        }
         let gradient = by.transposed(&losses.slope);
         let of_penalty: f64 = b.iter().map(|b| problem.l1 * b.abs() + 0.5 * problem.l2 * b * b).sum();
         let value = losses.value + of_penalty;
@@ -128,15 +136,20 @@ pub(crate) fn solve<T: Float>(
             optimality = optimality.max(far);
             norm = norm.max(far / problem.deviation[j]);
         }
-        idle = if norm < 0.9 * best { 0 } else { idle + 1 };
-        best = best.min(norm);
+        if problem.gap.is_some() {
+            optimality = gap(problem, &b, &losses, &gradient);
+        }
+        let left = if problem.gap.is_some() { optimality } else { norm };
+        idle = if left < 0.9 * best { 0 } else { idle + 1 };
+        best = best.min(left);
+        let met = problem.met(norm, optimality);
         let apart = problem.may_separate()
             && value <= SEPARATED_LOSS
             && problem.answers.margin(&z, problem.offset) > 0.0;
         let outcome = if apart {
             Some(separated())
-        } else if norm <= problem.tolerance {
-            Some(Outcome::converged(norm, problem.tolerance))
+        } else if met.is_some() {
+            met
         } else if idle >= PATIENCE || !value.is_finite() || !norm.is_finite() {
             Some(Outcome::stuck(norm))
         } else if rounds >= problem.max_rounds {

@@ -5,7 +5,7 @@ use crate::support::normal;
 use proptest::prelude::*;
 use tilewise_base::{Context, Sparse};
 use tilewise_kernels::{MatRef, parallel};
-use tilewise_linear::{ClassWeights, Logistic, LogisticSolver, Rows};
+use tilewise_linear::{Alphas, ClassWeights, ElasticNet, ElasticNetSolver, Logistic, LogisticSolver, Rows};
 
 fn saga() -> Logistic {
     Logistic { solver: LogisticSolver::Saga, ..Default::default() }
@@ -63,6 +63,79 @@ fn the_minimum_of_newtons_method() {
                 assert!((a - b).abs() < 1e-7 && (*a == 0.0) == (*b == 0.0), "{a} {b}");
             }
         }
+    }
+}
+
+/// Objective and duality gap by loops; the gap with the residual as it is, which is a dual point where |b|^2 is penalised: what is beyond
+/// l1 in a column counts squared over 2 l2.
+fn squared(params: &ElasticNet, x: &[f64], y: &[f64], w: &[f64], b: &[f64], a: f64) -> (f64, f64) {
+    let (p, total) = (b.len(), w.iter().sum::<f64>());
+    let (l1, l2) = (params.alpha * params.l1_ratio, params.alpha * (1.0 - params.l1_ratio));
+    let r: Vec<f64> = y
+        .iter()
+        .zip(x.chunks_exact(p))
+        .map(|(y, row)| y - a - row.iter().zip(b).map(|(x, b)| x * b).sum::<f64>())
+        .collect();
+    let mean = |of: &dyn Fn(usize) -> f64| (0..y.len()).map(|i| w[i] * of(i)).sum::<f64>() / total;
+    let middle = if params.intercept { mean(&|i| y[i]) } else { 0.0 };
+    let square = mean(&|i| r[i] * r[i]);
+    let penalty: f64 = b.iter().map(|b| l1 * b.abs() + 0.5 * l2 * b * b).sum();
+    let beyond = |j: usize| (mean(&|i| r[i] * x[i * p + j]).abs() - l1).max(0.0).powi(2) / (2.0 * l2);
+    let bound = mean(&|i| r[i] * (y[i] - middle)) - 0.5 * square - (0..p).map(beyond).sum::<f64>();
+    let objective = 0.5 * square + penalty;
+    (objective, objective - bound)
+}
+
+#[test]
+fn squares_reach_their_gap() {
+    let (rows, cols) = (300, 6);
+    for (seed, sparse) in [(1, false), (2, true)] {
+        let mut x = normal(rows, cols, seed);
+        if sparse {
+            x.iter_mut().filter(|x| x.abs() < 1.0).for_each(|x| *x = 0.0);
+        }
+        let noise = normal(rows, 1, seed + 10);
+        let y: Vec<f64> = (0..rows).map(|i| 2.0 * x[i * cols] - x[i * cols + 1] + noise[i] + 5.0).collect();
+        let w: Vec<f64> = (0..rows).map(|i| (i % 3) as f64).collect();
+        let (view, of_rows) =
+            (MatRef::new(&x, rows, cols).unwrap(), Rows { weights: Some(&w), offset: None });
+        for l1_ratio in [0.0, 0.5, 1.0] {
+            for intercept in [true, false] {
+                let solver = ElasticNetSolver::Saga;
+                let params = ElasticNet {
+                    alpha: 0.2,
+                    l1_ratio,
+                    intercept,
+                    solver,
+                    tolerance: 1e-10,
+                    ..Default::default()
+                };
+                let fit = params.fit(view, &y, of_rows, &Context::default()).unwrap();
+                assert!(fit.report.converged, "{l1_ratio} {intercept}: {:?}", fit.report);
+                let (b, a) = (&fit.model.coefficients, fit.model.intercepts[0]);
+                let (objective, gap) = squared(&params, &x, &y, &w, b, a);
+                assert!((objective - fit.report.objective).abs() < 1e-11 * objective);
+                if l1_ratio < 1.0 {
+                    assert!(
+                        fit.report.optimality <= gap + 1e-12 * objective && gap < 1e-7,
+                        "{gap:e} {:?}",
+                        fit.report
+                    );
+                }
+                let gram = ElasticNet { solver: ElasticNetSolver::Gram, ..params.clone() };
+                let other = gram.fit(view, &y, of_rows, &Context::default()).unwrap();
+                assert!((objective - other.report.objective).abs() < 1e-9 * objective);
+                for (a, b) in b.iter().zip(&other.model.coefficients) {
+                    assert!((a - b).abs() < 1e-4, "{a} {b}");
+                }
+            }
+        }
+        let params = ElasticNet { solver: ElasticNetSolver::Saga, ..Default::default() };
+        let path = params.path(view, &y, of_rows, &Alphas::default(), &Context::default());
+        assert!(path.unwrap_err().to_string().contains("one penalty"));
+        let positive = ElasticNet { positive: true, ..params };
+        let message = positive.fit(view, &y, of_rows, &Context::default()).unwrap_err().to_string();
+        assert!(message.contains("positive") && message.contains("SAGA"), "{message}");
     }
 }
 
