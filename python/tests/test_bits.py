@@ -113,7 +113,6 @@ CHANGED = [
     tilewise.LogisticRegression(C=0.3, class_weight="balanced", max_iter=77, tol=1e-6),
     tilewise.LogisticRegression(C=np.inf, fit_intercept=False),
     tilewise.LogisticRegression(C=0.3, l1_ratio=0.2, solver="newton-cholesky"),
-    tilewise.LogisticRegression(C=0.3, l1_ratio=0.2, solver="saga", tol=1e-6),
     tilewise.ElasticNet(alpha=0.03, positive=True),
     tilewise.LinearRegression(positive=True),
     tilewise.Ridge(alpha=0.3, positive=True),

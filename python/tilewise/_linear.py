@@ -158,6 +158,8 @@ class LogisticRegression(Scoring, Classifying, ClassifierMixin, _Linear):
     >>> from tilewise import LogisticRegression
     >>> LogisticRegression().fit([[0.0], [1.0], [2.0], [3.0]], ["a", "a", "b", "b"]).predict([[0.5], [2.5]]).tolist()
     ['a', 'b']
+    >>> LogisticRegression(solver="saga").fit([[0.0], [1.0], [2.0], [3.0]], ["a", "a", "b", "b"]).predict([[0.5], [2.5]]).tolist()
+    ['a', 'b']
     """
 
     _family = "logistic"
