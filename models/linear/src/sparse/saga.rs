@@ -19,7 +19,7 @@ use tilewise_kernels::random::Philox;
 use tilewise_kernels::{Float, sum};
 
 /// Rounds without a gradient, or gap, that is a tenth smaller after which what is left is rounding.
-const PATIENCE: u32 = 100;
+const PATIENCE: u32 = 1000;
 
 /// Derivative by z of a loss with one linear predictor and bounded curvature, and the bound. Callers have no others.
 fn slope(loss: Loss, z: f64, y: f64) -> f64 {
