@@ -8,13 +8,14 @@ use tilewise_data::{ReadOptions, push_number, read, write_csv};
 use tilewise_kernels::random::Philox;
 
 /// Family, data set, target (empty for none), the measure and the bound it has to beat on held-out rows.
-const CASES: [(&str, &str, &str, &str, f64); 23] = [
+const CASES: [(&str, &str, &str, &str, f64); 24] = [
     ("linear", "diabetes", "progression", "R2", 0.3),
     ("ridge", "diabetes", "progression", "R2", 0.3),
     ("ridge", "digits", "digit", "R2", 0.4),
     ("lasso", "diabetes", "progression", "R2", 0.3),
     ("elastic-net", "digits", "digit", "R2", 0.4),
     ("poisson", "diabetes", "progression", "R2", 0.3),
+    ("group-lasso", "diabetes", "progression", "R2", 0.3),
     ("huber", "diabetes", "progression", "R2", 0.3),
     ("quantile", "diabetes", "progression", "R2", 0.3),
     ("gamma", "diabetes", "progression", "R2", 0.2),

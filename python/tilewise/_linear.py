@@ -13,7 +13,7 @@ from ._base import Classifying, Regressing, Scoring, TilewiseEstimator, same
 from ._native import Model
 
 _FIXED = {"standardise": False, "impute": False}
-_SOLVERS = ("auto", "lbfgs", "newton-cholesky")
+_SOLVERS = ("auto", "lbfgs", "newton-cholesky", "saga")
 
 
 def _solver(name: str) -> str:
@@ -151,12 +151,14 @@ class LogisticRegression(Scoring, Classifying, ClassifierMixin, _Linear):
     """Logistic regression with the penalty |w|^2 / (2 C); multinomial for more than two classes. C = inf is none, whatever
     `l1_ratio`.
 
-    `l1_ratio` is the share of |w| / C in the penalty, which makes coefficients zero; `solver` is "auto", "newton-cholesky", or for
-    penalties without such a share (`l1_ratio=0`) "lbfgs".
+    `l1_ratio` is the share of |w| / C in the penalty, which makes coefficients zero; `solver` is "auto", "newton-cholesky", for
+    penalties without such a share (`l1_ratio=0`) "lbfgs", or of two classes "saga", whose `max_iter` counts as many steps as there are rows.
     `tol` is the largest entry of the gradient, per unit of weight, at which the fit has converged.
 
     >>> from tilewise import LogisticRegression
     >>> LogisticRegression().fit([[0.0], [1.0], [2.0], [3.0]], ["a", "a", "b", "b"]).predict([[0.5], [2.5]]).tolist()
+    ['a', 'b']
+    >>> LogisticRegression(solver="saga").fit([[0.0], [1.0], [2.0], [3.0]], ["a", "a", "b", "b"]).predict([[0.5], [2.5]]).tolist()
     ['a', 'b']
     """
 

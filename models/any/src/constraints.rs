@@ -47,11 +47,16 @@ fn interactions(settings: &Settings) -> Result<Vec<Vec<String>>> {
     if [INTERACTIONS.default, ALONE].contains(&text.as_str()) {
         return Ok(Vec::new());
     }
+    groups(&INTERACTIONS, &text)
+}
+
+/// Groups of two names or more.
+pub(crate) fn groups(setting: &Setting, text: &str) -> Result<Vec<Vec<String>>> {
     let group = |word: &str| {
         let names: Vec<String> = word.split(',').map(str::to_owned).collect();
         let is_repeated = |i: usize| names[..i].contains(&names[i]);
         if names.len() < 2 || (0..names.len()).any(is_repeated) {
-            return Err(refused(&INTERACTIONS, word));
+            return Err(refused(setting, word));
         }
         Ok(names)
     };

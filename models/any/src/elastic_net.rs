@@ -48,16 +48,16 @@ const CHOOSE: Setting = Setting {
 const SOLVER: Setting = Setting {
     key: "solver",
     default: "auto",
-    accepted: "auto, gram or working-set",
-    doc: "coordinate descent on products of all columns, or on a copy of the columns; auto goes by shape",
+    accepted: "auto, gram, working-set or saga",
+    doc: "coordinate descent on products of all columns, or on a copy of the columns; auto goes by shape; saga draws single rows",
 };
-const TOLERANCE: Setting = Setting {
+pub(crate) const TOLERANCE: Setting = Setting {
     key: "tolerance",
     default: "1e-8",
     accepted: NOT_NEGATIVE,
     doc: "duality gap at which the fit has converged, as a share of half the target's variance",
 };
-const MAX_ROUNDS: Setting = Setting {
+pub(crate) const MAX_ROUNDS: Setting = Setting {
     key: "max_rounds",
     default: "1000",
     accepted: "a whole number above 0",
@@ -112,6 +112,7 @@ fn estimator(settings: &Settings, l1_ratio: f64) -> Result<Estimator> {
         ("auto", ElasticNetSolver::Auto),
         ("gram", ElasticNetSolver::Gram),
         ("working-set", ElasticNetSolver::WorkingSet),
+        ("saga", ElasticNetSolver::Saga),
     ];
     let solver = settings.word(&SOLVER, &solvers)?;
     let (tolerance, max_rounds) = limits(settings, &TOLERANCE, &MAX_ROUNDS)?;
@@ -128,6 +129,9 @@ fn estimator(settings: &Settings, l1_ratio: f64) -> Result<Estimator> {
         return Err(Error::parameter(s.key, value, "it is a parameter of alpha=cv only"));
     }
     let (standardise, positive) = (false, settings.get(&POSITIVE)?);
+    if solver == ElasticNetSolver::Saga && (chosen || positive) {
+        return Err(Error::parameter(SOLVER.key, "saga", "it takes a number as alpha, and positive=false"));
+    }
     let params =
         ElasticNet { alpha, l1_ratio, intercept, standardise, positive, solver, tolerance, max_rounds };
     Ok(Estimator::ElasticNet { params, search: chosen.then_some(search) })
@@ -165,6 +169,7 @@ mod tests {
         };
         refused(&Settings::default().with("alpha", 1).with("folds", 7), ["folds", "alpha=cv only"]);
         refused(&Settings::default().with("l1_ratio", 0), ["l1_ratio", "above 0"]);
+        refused(&Settings::default().with("solver", "saga"), ["solver", "a number as alpha"]);
         refused(&Settings::default().with("alpha", 0), ["alpha", "cv or a number above 0"]);
         assert!(LASSO.check(&Settings::default().with("l1_ratio", 0.5)).is_err());
     }

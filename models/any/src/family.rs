@@ -3,7 +3,8 @@
 use crate::pieces::Pieces;
 use crate::pieces::processes::{self as pieces, train as in_processes};
 use crate::{
-    Setting, Settings, elastic_net, forest, gbdt, generalised, isolation, linear, network, robust, tree,
+    Setting, Settings, elastic_net, forest, gbdt, generalised, group_lasso, isolation, linear, network,
+    robust, tree,
 };
 use std::io::Read;
 use std::path::Path;
@@ -89,6 +90,7 @@ pub static FAMILIES: &[&Family] = &[
     &linear::LOGISTIC,
     &elastic_net::LASSO,
     &elastic_net::ELASTIC_NET,
+    &group_lasso::GROUP_LASSO,
     &generalised::POISSON,
     &generalised::GAMMA,
     &generalised::TWEEDIE,

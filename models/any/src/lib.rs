@@ -20,6 +20,7 @@ mod family;
 mod forest;
 mod gbdt;
 mod generalised;
+mod group_lasso;
 mod isolation;
 mod linear;
 mod network;

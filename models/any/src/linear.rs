@@ -72,7 +72,7 @@ const DESCENT: &str = "gradient-descent";
 const SOLVER: Setting = Setting {
     key: "solver",
     default: "auto",
-    accepted: "auto, newton-cholesky, lbfgs or (two classes) gradient-descent",
+    accepted: "auto, newton-cholesky, lbfgs or (two classes) saga or gradient-descent",
     doc: "how the objective is minimised; --parallel says how gradient-descent divides its work",
 };
 const STEP: Setting = Setting {
@@ -303,6 +303,7 @@ pub(crate) fn logistic(settings: &Settings) -> Result<Estimator> {
         ("auto", Some(LogisticSolver::Auto)),
         ("newton-cholesky", Some(LogisticSolver::NewtonCholesky)),
         ("lbfgs", Some(LogisticSolver::Lbfgs)),
+        ("saga", Some(LogisticSolver::Saga)),
         (DESCENT, None),
     ];
     let solver = settings.word(&SOLVER, &solvers)?;

@@ -14,7 +14,7 @@ use crate::rows::{check_not_negative, check_shape};
 use crate::{Chunk, Element, LinearModel, Link, Rows};
 use serde::{Deserialize, Serialize};
 use std::ops::Range;
-use tilewise_base::{Context, Error, Fit, FitReport, Result};
+use tilewise_base::{Context, Error, Fit, FitReport, Result, Sparse};
 use tilewise_kernels::MatRef;
 
 mod choice;
@@ -52,6 +52,9 @@ pub enum ElasticNetSolver {
     /// Products of those columns only that may count. A path and cross-validation copy all columns, once; a single fit leaves rows
     /// where they lie.
     WorkingSet,
+    /// Steps by single rows that are drawn (`sparse/saga.rs`), for very many rows where columns are scaled alike; else the others are faster.
+    /// One fit, without `standardise` and `positive`, of rows in memory; dense rows are copied. A round is as many steps as there are rows.
+    Saga,
 }
 
 /// Parameters of lasso and elastic net.
@@ -111,6 +114,9 @@ impl ElasticNet {
         rows: Rows<'_>,
         context: &Context<'_>,
     ) -> Result<Fit<LinearModel>> {
+        if self.solver == ElasticNetSolver::Saga {
+            return self.fit_sparse(Sparse::of_dense(x)?.view(), y, rows, context);
+        }
         self.check()?;
         let problem = self.problem(&Chunk { x, y, rows, first_row: 0 }, false)?;
         let start = vec![0.0; x.cols()];
@@ -144,13 +150,17 @@ impl ElasticNet {
         match self.solver {
             ElasticNetSolver::Auto => features <= rows.min(if many { PRODUCTS_OF_MANY } else { PRODUCTS }),
             ElasticNetSolver::Gram => true,
-            ElasticNetSolver::WorkingSet => false,
+            ElasticNetSolver::WorkingSet | ElasticNetSolver::Saga => false,
         }
     }
 
     /// Reads the rows.
     fn problem<'a, T: Element>(&self, chunk: &Chunk<'a, T, f64>, many: bool) -> Result<Problem<'a>> {
         check_rows(chunk)?;
+        if self.solver == ElasticNetSolver::Saga {
+            let what = "it fits one penalty; auto, gram and working-set fit many on the same rows";
+            return Err(Error::parameter("solver", "saga", what));
+        }
         let (n, p) = (chunk.x.rows(), chunk.x.cols());
         if self.gathers(n, p, many) {
             let moments = Moments::of(chunk, Second::Gram, |rows| targets(chunk, rows))?;

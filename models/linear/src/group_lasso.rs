@@ -69,7 +69,8 @@ impl Default for GroupLasso {
 }
 
 impl GroupLasso {
-    /// Fits the rows of `x` to the numbers `y`.
+    /// Fits the rows of `x` to the numbers `y`. Groups of columns whose scales differ by many powers of ten converge slowly, and warn where
+    /// that takes too long: scale the columns.
     ///
     /// # Errors
     /// When a parameter is out of range, a group is empty, names a column that is not there or one twice; shapes do not fit, there are no rows

@@ -52,6 +52,9 @@ pub enum LogisticSolver {
     NewtonCholesky,
     /// Limited-memory BFGS; many cheap rounds.
     Lbfgs,
+    /// Steps by single rows that are drawn, of two classes in one memory, with either penalty (`sparse/saga.rs`). For very many rows where
+    /// columns are scaled alike; else the others are faster. A round is as many steps as there are rows. Dense rows are copied.
+    Saga,
 }
 
 /// Factors on the weights of rows by their class.
@@ -133,7 +136,8 @@ impl Logistic {
             });
             return Err(no_row(seen.iter().position(|seen| !seen).unwrap_or(y.len())));
         }
-        if self.l1 > 0.0 && classes == 2 && x.cols() >= CORNERS_ORDER {
+        let saga = self.solver == LogisticSolver::Saga;
+        if saga || self.l1 > 0.0 && classes == 2 && x.cols() >= CORNERS_ORDER {
             // Too many for a Hessian: columns one behind the other, of which few are looked at often.
             return self.fit_sparse(Sparse::of_dense(x)?.view(), y, rows, context);
         }
@@ -163,6 +167,10 @@ impl Logistic {
                  two classes of rows in memory may have more"
             );
             return Err(Error::parameter("l1", self.l1, what));
+        }
+        if self.solver == LogisticSolver::Saga {
+            let what = "it draws single rows, which are to be in one memory; auto, newton-cholesky and lbfgs take chunks";
+            return Err(Error::parameter("solver", "saga", what));
         }
         if self.l1 > 0.0 && self.solver == LogisticSolver::Lbfgs {
             let what = "L-BFGS takes smooth penalties only; auto and newton-cholesky take l1";

@@ -4,21 +4,21 @@
 //! answer does not depend on how many come with it, or on threads.
 
 use crate::{
-    Chunk, DescentLoss, ElasticNet, Element, Generalised, GradientDescent, Huber, Inference, LeastSquares,
-    LinearModel, Link, Logistic, Quantile, Residuals, Rows,
+    Chunk, DescentLoss, ElasticNet, Element, Generalised, GradientDescent, GroupLasso, Huber, Inference,
+    LeastSquares, LinearModel, Link, Logistic, Quantile, Residuals, Rows,
 };
 use serde::{Deserialize, Serialize};
-use std::ops::Range;
 use tilewise_base::by_rows::Numbers;
 use tilewise_base::encoder::{Encoder, Options};
 use tilewise_base::model_file::Writer;
 use tilewise_base::rounds::run;
 use tilewise_base::{
-    Context, Dataset, Error, Field, Fit, FitReport, Kind, Model, ModelFile, Result, Roles, SparseRef, Task,
+    Context, Dataset, Error, Field, Fit, FitReport, Model, ModelFile, Result, Roles, SparseRef, Task,
     predict_rows, roles,
 };
 use tilewise_kernels::{MatMut, MatRef, same};
 
+mod columns;
 mod describe;
 mod judged;
 pub mod rounds;
@@ -28,6 +28,8 @@ mod sparse;
 mod target;
 
 pub use search::Search;
+
+use columns::categories;
 
 /// Columns of an encoded row that fit the stack; wider rows take a vector per call.
 const STACK: usize = 128;
@@ -46,6 +48,14 @@ pub enum Estimator {
         /// Choose that weight by cross-validation. The file of a fitted model does not tell.
         #[serde(skip)]
         search: Option<Search>,
+    },
+    /// Group lasso and sparse group lasso.
+    GroupLasso {
+        /// With the groups of encoded columns, where it is fitted.
+        #[serde(flatten)]
+        params: GroupLasso,
+        /// Inputs that are a group, by their names; others are groups of their own, with all columns that they are encoded as.
+        inputs: Vec<Vec<String>>,
     },
     /// Poisson, gamma and Tweedie regression.
     Generalised(Generalised),
@@ -156,6 +166,11 @@ impl Pipeline {
                 }
                 (fit, Task::Regression)
             }
+            Estimator::GroupLasso { params, inputs } => {
+                params.groups = columns::groups(&encoder, inputs)?;
+                let y = roles::numbers(dataset, target)?;
+                (params.fit(x, &y, rows, context)?, Task::Regression)
+            }
             Estimator::Generalised(params) => {
                 let y = roles::numbers(dataset, target)?;
                 let wrong =
@@ -214,6 +229,7 @@ impl Pipeline {
         let classifies = match &estimator {
             Estimator::LeastSquares(_)
             | Estimator::ElasticNet { .. }
+            | Estimator::GroupLasso { .. }
             | Estimator::Generalised(_)
             | Estimator::Huber(_)
             | Estimator::Quantile(_) => false,
@@ -313,23 +329,6 @@ fn squares<T: Element>(
     let mut trainer = params.trainer(x.cols(), x.rows())?.categories(categories(encoder))?;
     run(&mut trainer, &Chunk { x, y, rows, first_row: 0 }, context)?;
     trainer.finish()
-}
-
-/// The columns of each category in an encoded row.
-fn categories(encoder: &Encoder) -> Vec<Range<usize>> {
-    let mut next = 0;
-    let mut groups = Vec::new();
-    for field in encoder.inputs() {
-        let first = next;
-        match &field.kind {
-            Kind::Categorical { dictionary } => {
-                next += dictionary.len();
-                groups.push(first..next);
-            }
-            Kind::Numeric | Kind::Boolean => next += 1,
-        }
-    }
-    groups
 }
 
 /// Class numbers and names of a target that has at least two.

@@ -7,8 +7,8 @@
 
 use crate::rows::{check_not_negative, check_shape};
 use crate::{
-    ClassWeights, ElasticNet, Element, Generalised, Huber, LeastSquares, LinearModel, Link, Logistic,
-    LogisticSolver, Rows,
+    ClassWeights, ElasticNet, ElasticNetSolver, Element, Generalised, Huber, LeastSquares, LinearModel, Link,
+    Logistic, LogisticSolver, Rows,
 };
 use tilewise_base::sparse::Order;
 use tilewise_base::{Context, Error, Fit, FitReport, Result, Sparse, SparseRef};
@@ -19,6 +19,7 @@ mod descent;
 mod loss;
 mod newton_cg;
 mod problem;
+mod saga;
 
 use by_rows::ByRows;
 pub(crate) use by_rows::inner;
@@ -64,7 +65,7 @@ impl LeastSquares {
 }
 
 impl ElasticNet {
-    /// As [`fit`](Self::fit), of a sparse matrix; `solver` plays no part.
+    /// As [`fit`](Self::fit), of a sparse matrix, by working sets of columns or, where `solver` says so, SAGA.
     ///
     /// # Errors
     /// As there; when columns are to be standardised, or coefficients not negative.
@@ -77,17 +78,18 @@ impl ElasticNet {
     ) -> Result<Fit<LinearModel>> {
         self.check()?;
         if self.standardise {
-            let what = "sparse columns keep their scales; expected false";
+            let what = "sparse columns, and those of SAGA, keep their scales; expected false";
             return Err(Error::parameter("standardise", true, what));
         }
         if self.positive {
-            let what = "coefficients of sparse columns have any sign; expected false";
+            let what = "coefficients of sparse columns, and those of SAGA, have any sign; expected false";
             return Err(Error::parameter("positive", true, what));
         }
         let data = Data::new(x, y, rows, Loss::Squared, self.intercept)?;
         let problem = Problem {
             gap: Some(self.tolerance * 0.5 * data.target_square),
             max_rounds: self.max_rounds,
+            saga: self.solver == ElasticNetSolver::Saga,
             ..data.problem.penalised(self.alpha, self.l1_ratio)
         };
         solve(&problem, x, Link::Identity, context)
@@ -156,8 +158,8 @@ impl Logistic {
     /// As [`fit`](Self::fit), of a sparse matrix.
     ///
     /// # Errors
-    /// As there; when there are more classes than two and `l1` is not 0, or `solver` is not `Auto`: the penalty decides how sparse
-    /// problems are solved.
+    /// As there; when there are more classes than two and `l1` is not 0 or `solver` is `Saga`, or `solver` is neither that nor `Auto`: the
+    /// penalty decides how sparse problems are solved.
     pub fn fit_sparse<T: Element>(
         &self,
         x: SparseRef<'_, T>,
@@ -165,8 +167,9 @@ impl Logistic {
         rows: Rows<'_>,
         context: &Context<'_>,
     ) -> Result<Fit<LinearModel>> {
-        if self.solver != LogisticSolver::Auto {
-            let what = "the penalty decides how a sparse problem is solved; auto is";
+        let saga = self.solver == LogisticSolver::Saga;
+        if !saga && self.solver != LogisticSolver::Auto {
+            let what = "the penalty decides how a sparse problem is solved; auto and saga are";
             return Err(Error::parameter("solver", "given", what));
         }
         let classes = y.iter().max().map_or(0, |&c| c as usize + 1).max(2);
@@ -175,6 +178,9 @@ impl Logistic {
             return Err(first_without_row(y));
         }
         self.check(classes)?;
+        if classes > 2 && saga {
+            return Err(Error::parameter("solver", "saga", "it takes two classes; auto takes more"));
+        }
         if classes > 2 && self.l1 > 0.0 {
             let what = "sparse rows of more than two classes have no coefficients made zero; expected 0";
             return Err(Error::parameter("l1", self.l1, what));
@@ -214,7 +220,12 @@ impl Logistic {
             l1: self.l1 / data.weight,
             l2: self.l2 / data.weight,
             tolerance: self.tolerance,
-            max_rounds: self.max_rounds.saturating_mul(PRODUCTS_PER_ROUND),
+            max_rounds: if saga {
+                self.max_rounds
+            } else {
+                self.max_rounds.saturating_mul(PRODUCTS_PER_ROUND)
+            },
+            saga,
             ..data.problem
         };
         solve(&problem, x, link, context)
@@ -320,6 +331,7 @@ impl<'a> Data<'a> {
             tolerance: 0.0,
             gap: None,
             max_rounds: 0,
+            saga: false,
         };
         Ok(Self { problem, weight, target_square })
     }
@@ -366,7 +378,8 @@ fn solve<T: Element>(
     link: Link,
     context: &Context<'_>,
 ) -> Result<Fit<LinearModel>> {
-    let wanted = if problem.l1 > 0.0 || problem.gap.is_some() { Order::Columns } else { Order::Rows };
+    let by_columns = !problem.saga && (problem.l1 > 0.0 || problem.gap.is_some());
+    let wanted = if by_columns { Order::Columns } else { Order::Rows };
     let turned: Sparse<T>;
     let x = if x.order() == wanted {
         x
@@ -381,6 +394,7 @@ fn solve<T: Element>(
     };
     let solved = match wanted {
         Order::Columns => descent::solve(problem, x, &mut go_on)?,
+        Order::Rows if problem.saga => saga::solve(problem, &mut ByRows::new(x, 1), &mut go_on)?,
         Order::Rows => {
             newton_cg::solve(problem, &mut ByRows::new(x, problem.answers.loss.predictors()), &mut go_on)?
         }

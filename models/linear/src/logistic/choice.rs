@@ -37,7 +37,8 @@ impl Logistic {
             LogisticSolver::Auto if self.tolerance > PENALTY_SHARE * self.l2 / weight => 0,
             // Half of the rounds at most, so that Newton's method has as many.
             LogisticSolver::Auto => patience(columns / predictors).min(self.max_rounds / 2),
-            LogisticSolver::NewtonCholesky => 0,
+            // SAGA has no trainer.
+            LogisticSolver::NewtonCholesky | LogisticSolver::Saga => 0,
             LogisticSolver::Lbfgs => u64::MAX,
         }
     }

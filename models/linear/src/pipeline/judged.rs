@@ -47,7 +47,9 @@ impl Pipeline {
                 }
                 (Inference::logistic(&self.model, x, &y, rows, params.intercept)?, params.intercept)
             }
-            Estimator::LeastSquares(_) | Estimator::ElasticNet { .. } => return refused(penalised),
+            Estimator::LeastSquares(_) | Estimator::ElasticNet { .. } | Estimator::GroupLasso { .. } => {
+                return refused(penalised);
+            }
             Estimator::Generalised(_) => {
                 return refused("standard errors are those of models without penalty: alpha=0");
             }

@@ -6,7 +6,8 @@
 //!
 //! The model is that of [`Pipeline::fit`] up to the rounding of sums; of one piece its bits.
 
-use super::{Estimator, Pipeline, categories};
+use super::columns::categories;
+use super::{Estimator, Pipeline};
 use crate::rows::Chunk;
 use crate::{Rows, generalised, huber, least_squares, logistic, stages};
 use generalised::GeneralisedTrainer;
@@ -136,7 +137,10 @@ impl PipelineTrainer {
             }
             Estimator::Generalised(params) => Solver::Generalised(params.trainer(width)?),
             Estimator::Huber(params) => Solver::Huber(params.trainer(width)?),
-            Estimator::ElasticNet { .. } | Estimator::Quantile(_) | Estimator::GradientDescent(_) => {
+            Estimator::ElasticNet { .. }
+            | Estimator::GroupLasso { .. }
+            | Estimator::Quantile(_)
+            | Estimator::GradientDescent(_) => {
                 return Err(not_a_sum());
             }
         };

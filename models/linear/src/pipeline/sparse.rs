@@ -12,7 +12,7 @@ impl Pipeline {
     /// As [`fit`](Self::fit), of all inputs of a sparse table, none of which is standardised.
     ///
     /// # Errors
-    /// As there; when the estimator is plain gradient descent or quantile regression, a penalty is to be chosen by cross-validation, a
+    /// As there; when the estimator is plain gradient descent, quantile regression or group lasso, a penalty is to be chosen by cross-validation, a
     /// scale of residuals to be found, or coefficients of more than two classes to be zeros.
     pub fn fit_sparse(
         kind: &str,
@@ -57,9 +57,9 @@ impl Pipeline {
                 }
                 (params.fit_sparse(x, &y, rows, context)?, Task::Classification { classes })
             }
-            Estimator::Quantile(_) => {
+            Estimator::Quantile(_) | Estimator::GroupLasso { .. } => {
                 let what = "it reads dense rows; of sparse ones least squares, likelihoods and Huber's loss are fitted";
-                return Err(Error::parameter("model", "quantile", what));
+                return Err(Error::parameter("model", kind, what));
             }
             Estimator::GradientDescent(_) => {
                 let what = "plain descent reads dense rows; sparse tables take auto";

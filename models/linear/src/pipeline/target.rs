@@ -24,9 +24,10 @@ impl Answers {
             Estimator::LeastSquares(_) | Estimator::Huber(_) => Ok(Self::Numbers),
             Estimator::Logistic(_) => Ok(Self::Classes),
             Estimator::Generalised(params) => Ok(Self::Positive(params.distribution)),
-            Estimator::ElasticNet { .. } | Estimator::Quantile(_) | Estimator::GradientDescent(_) => {
-                Err(not_a_sum())
-            }
+            Estimator::ElasticNet { .. }
+            | Estimator::GroupLasso { .. }
+            | Estimator::Quantile(_)
+            | Estimator::GradientDescent(_) => Err(not_a_sum()),
         }
     }
 

@@ -60,21 +60,14 @@ pub(crate) fn solve<T: Float>(problem: &Problem<'_>, x: SparseRef<'_, T>, go_on:
             })
             .collect();
         if problem.gap.is_some() {
-            optimality = gap(problem, &at, &gradient)?;
+            optimality = gap(problem, &at.b, &at.losses, &gradient);
         }
         let falls = optimality < 0.9 * best || before - value > 1e-13 * value.abs();
         idle = if falls { 0 } else { idle + 1 };
         (best, before) = (best.min(optimality), value);
-        let done = problem.gap.map_or(norm <= problem.tolerance, |gap| optimality <= gap);
-        let outcome = if done {
-            Some(match problem.gap {
-                None => Outcome::converged(norm, problem.tolerance),
-                Some(gap) => Outcome {
-                    converged: true,
-                    stopped: format!("duality gap {optimality:.1e} is within the tolerance {gap:.1e}"),
-                    warning: None,
-                },
-            })
+        let met = problem.met(norm, optimality);
+        let outcome = if met.is_some() {
+            met
         } else if idle >= PATIENCE || !value.is_finite() || !norm.is_finite() {
             Some(Outcome::stuck(norm))
         } else if rounds >= problem.max_rounds {
@@ -102,15 +95,15 @@ fn penalty_of(problem: &Problem<'_>, b: &[f64]) -> f64 {
 }
 
 /// The duality gap of least squares, of columns and target centred.
-fn gap(problem: &Problem<'_>, at: &State, gradient: &[f64]) -> Result<f64> {
+pub(super) fn gap(problem: &Problem<'_>, b: &[f64], losses: &Losses, gradient: &[f64]) -> f64 {
     let penalty = Penalty { l1: problem.l1, l2: problem.l2, positive: false };
     let correlations: Vec<f64> = gradient.iter().map(|g| -g).collect();
     // Slopes are share x (prediction - target); the target counts from the start, its mean where there is an intercept.
-    let square = 2.0 * at.losses.value;
-    let target: f64 = (0..at.z.len())
-        .map(|i| -at.losses.slope[i] * (problem.answers.y[i] - problem.offset(i) - problem.start))
+    let square = 2.0 * losses.value;
+    let target: f64 = (0..losses.slope.len())
+        .map(|i| -losses.slope[i] * (problem.answers.y[i] - problem.offset(i) - problem.start))
         .sum();
-    Ok(penalty.certificate(&at.b, &correlations, square, target).gap.max(0.0))
+    penalty.certificate(b, &correlations, square, target).gap.max(0.0)
 }
 
 /// Columns with a coefficient, and as many more of those that are furthest from zero being right for them.

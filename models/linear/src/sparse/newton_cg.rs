@@ -35,7 +35,7 @@ const DIAGONAL: f64 = 1e-2;
 const MOVING: f64 = 0.3;
 
 /// Loss at which separated classes are left alone, as for dense rows.
-const SEPARATED_LOSS: f64 = 1e-6;
+pub(super) const SEPARATED_LOSS: f64 = 1e-6;
 
 /// A point: coefficients and the intercepts of centred columns. Where a row has several linear predictors, their coefficients of a column lie
 /// one after the other.
@@ -275,7 +275,7 @@ impl Curved<'_, '_> {
     }
 }
 
-fn separated() -> Outcome {
+pub(super) fn separated() -> Outcome {
     let stopped = "the features separate the classes perfectly".to_owned();
     let warning = format!(
         "{stopped}: without penalty the coefficients would grow without bound, these are where the fit was stopped; use l2 > 0"

@@ -21,6 +21,8 @@ pub(crate) struct Problem<'a> {
     /// The duality gap that is small enough, in place of it.
     pub(crate) gap: Option<f64>,
     pub(crate) max_rounds: u64,
+    /// Whether SAGA is to minimise it.
+    pub(crate) saga: bool,
 }
 
 impl Problem<'_> {
@@ -32,6 +34,15 @@ impl Problem<'_> {
     /// With the penalty alpha (l1_ratio |b| + (1 - l1_ratio) b^2 / 2).
     pub(crate) fn penalised(self, alpha: f64, l1_ratio: f64) -> Self {
         Self { l1: alpha * l1_ratio, l2: alpha * (1.0 - l1_ratio), ..self }
+    }
+
+    /// That the fit has converged, by its gap where that was asked for.
+    pub(crate) fn met(&self, norm: f64, optimality: f64) -> Option<Outcome> {
+        let Some(gap) = self.gap else {
+            return (norm <= self.tolerance).then(|| Outcome::converged(norm, self.tolerance));
+        };
+        let stopped = format!("duality gap {optimality:.1e} is within the tolerance {gap:.1e}");
+        (optimality <= gap).then_some(Outcome { converged: true, stopped, warning: None })
     }
 
     /// Whether separated classes would send coefficients to infinity.

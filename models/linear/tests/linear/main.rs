@@ -16,5 +16,6 @@ mod penalised;
 mod pieces;
 mod pipeline;
 mod quantile;
+mod saga;
 mod sparse;
 mod support;

@@ -1,0 +1,231 @@
+//! SAGA: steps along the gradient of one drawn row at a time, corrected by the remembered gradients of all rows so that they settle at the
+//! minimum without ever smaller steps (Defazio, Bach, Lacoste-Julien, "SAGA: a fast incremental gradient method with support for non-strongly
+//! convex composite objectives", 2014). Memory for a number for each row and a few for each column.
+//!
+//! A step reads the cells that its row stores: what it does to all other columns is the same map over and over, so it is made up for when
+//! a row has the column again (Schmidt, Le Roux, Bach, "Minimizing finite sums with the stochastic average gradient", 2017). Columns are scaled
+//! to a largest cell of 1. After every n steps one pass over the rows tells the objective and its true gradient, by which the fit ends: what
+//! is reported does not depend on what was drawn. Rows are drawn by a fixed seed, and one after the other: threads change no bit.
+
+use super::by_rows::{ByRows, inner};
+use super::descent::gap;
+use super::loss::Loss;
+use super::newton_cg::{SEPARATED_LOSS, separated};
+use super::problem::{GoOn, Problem, Solved, interrupted};
+use crate::optimality::residual;
+use tilewise_base::solver::Outcome;
+use tilewise_base::{Error, Result};
+use tilewise_kernels::random::Philox;
+use tilewise_kernels::{Float, sum};
+
+/// Rounds without a gradient, or gap, that is a tenth smaller after which what is left is rounding.
+const PATIENCE: u32 = 1000;
+
+/// Derivative by z of a loss with one linear predictor and bounded curvature, and the bound. Callers have no others.
+fn slope(loss: Loss, z: f64, y: f64) -> f64 {
+    match loss {
+        Loss::Squared => z - y,
+        Loss::Huber(threshold) => (z - y).clamp(-threshold, threshold),
+        Loss::Binomial => {
+            let side = if y > 0.5 { 1.0 } else { -1.0 };
+            -side / (1.0 + (side * z).exp())
+        }
+        Loss::Softmax(_) | Loss::Deviance(_) => f64::NAN,
+    }
+}
+
+fn steepest(loss: Loss) -> f64 {
+    if loss == Loss::Binomial { 0.25 } else { 1.0 }
+}
+
+/// One coefficient's part of a step: along a slope, then towards zero by l1 |u| + l2 u^2 / 2.
+#[derive(Clone, Copy)]
+struct Map {
+    step: f64,
+    l1: f64,
+    l2: f64,
+}
+
+impl Map {
+    fn apply(self, u: f64, slope: f64) -> f64 {
+        let moved = u - self.step * slope;
+        let beyond = moved.abs() - self.step * self.l1;
+        if beyond > 0.0 { beyond.copysign(moved) / (1.0 + self.step * self.l2) } else { 0.0 }
+    }
+
+    /// The same so many times. While the sign stays every one is u -> a (u - c), which many are at once.
+    fn repeat(self, mut u: f64, slope: f64, mut times: u64) -> f64 {
+        let a = 1.0 / (1.0 + self.step * self.l2);
+        while times > 0 {
+            if u == 0.0 && slope.abs() <= self.l1 {
+                return 0.0;
+            }
+            let sign = if u == 0.0 { -slope.signum() } else { u.signum() };
+            let (power, sum) = if a < 1.0 {
+                let power = a.powi(times.min(i32::MAX as u64) as i32);
+                (power, a * (1.0 - power) / (1.0 - a))
+            } else {
+                (1.0, times as f64)
+            };
+            let end = power * u - sum * self.step * (slope + sign * self.l1);
+            if end * sign > 0.0 {
+                return end;
+            }
+            u = self.apply(u, slope);
+            times -= 1;
+        }
+        u
+    }
+}
+
+/// Minimises over the rows of `by`; losses have one linear predictor.
+pub(crate) fn solve<T: Float>(
+    problem: &Problem<'_>,
+    by: &mut ByRows<'_, T>,
+    go_on: GoOn<'_>,
+) -> Result<Solved> {
+    let x = by.view();
+    let (n, p, loss) = (x.rows(), x.cols(), problem.answers.loss);
+    let mut scale = vec![0.0f64; p];
+    for i in 0..n {
+        let (columns, values) = x.line(i);
+        columns.iter().zip(values).for_each(|(&j, x)| {
+            let scale = &mut scale[j as usize];
+            *scale = scale.max(x.to_f64().abs());
+        });
+    }
+    scale.iter_mut().filter(|s| **s == 0.0).for_each(|s| *s = 1.0);
+    let count = n as f64;
+    let of_intercept = if problem.intercept { 1.0 } else { 0.0 };
+    let curvature = |i: usize| {
+        let (columns, values) = x.line(i);
+        let square: f64 =
+            columns.iter().zip(values).map(|(&j, x)| (x.to_f64() / scale[j as usize]).powi(2)).sum();
+        count * problem.answers.shares[i] * steepest(loss) * (square + of_intercept)
+    };
+    let most = (0..n).map(curvature).fold(0.0, f64::max);
+    let step = if most > 0.0 { 1.0 / (3.0 * most) } else { 1.0 };
+    let maps: Vec<Map> =
+        scale.iter().map(|s| Map { step, l1: problem.l1 / s, l2: problem.l2 / (s * s) }).collect();
+    let draw = Philox::new(0, Philox::purpose("saga"));
+
+    let (mut u, mut intercept) = (vec![0.0f64; p], problem.start);
+    // Slopes of the rows, by which their gradients are remembered, and until when each coefficient's steps are done.
+    let (mut stored, mut done) = (Vec::new(), vec![0u64; p]);
+    let (mut rounds, mut idle, mut best) = (0u64, 0, f64::INFINITY);
+    let mut now = 0u64;
+    loop {
+        let b: Vec<f64> = u.iter().zip(&scale).map(|(u, s)| u / s).collect();
+        let mut z: Vec<f64> = (0..n).map(|i| inner(x.line(i), &b) + intercept + problem.offset(i)).collect();
+        let mut losses = problem.answers.at(&z)?;
+        if problem.gap.is_some() && problem.intercept {
+            // The gap is that of the best intercept, which of squares is known.
+            let shift = sum(&losses.slope);
+            intercept -= shift;
+            z.iter_mut().for_each(|z| *z -= shift);
+            losses = problem.answers.at(&z)?;
+        }
+        let gradient = by.transposed(&losses.slope);
+        let of_penalty: f64 = b.iter().map(|b| problem.l1 * b.abs() + 0.5 * problem.l2 * b * b).sum();
+        let value = losses.value + of_penalty;
+        let slope_of_intercept = if problem.intercept { sum(&losses.slope) } else { 0.0 };
+        rounds += 1;
+        let (mut norm, mut optimality) = (slope_of_intercept.abs(), slope_of_intercept.abs());
+        for j in 0..p {
+            let far = residual(gradient[j] + problem.l2 * b[j], b[j], problem.l1);
+            optimality = optimality.max(far);
+            norm = norm.max(far / problem.deviation[j]);
+        }
+        if problem.gap.is_some() {
+            optimality = gap(problem, &b, &losses, &gradient);
+        }
+        let left = if problem.gap.is_some() { optimality } else { norm };
+        idle = if left < 0.9 * best { 0 } else { idle + 1 };
+        best = best.min(left);
+        let met = problem.met(norm, optimality);
+        let apart = problem.may_separate()
+            && value <= SEPARATED_LOSS
+            && problem.answers.margin(&z, problem.offset) > 0.0;
+        let outcome = if apart {
+            Some(separated())
+        } else if met.is_some() {
+            met
+        } else if idle >= PATIENCE || !value.is_finite() || !norm.is_finite() {
+            Some(Outcome::stuck(norm))
+        } else if rounds >= problem.max_rounds {
+            Some(Outcome::out_of_rounds(rounds, norm, problem.tolerance))
+        } else if !go_on(rounds, value, norm) {
+            if rounds == 1 {
+                return Err(Error::Cancelled);
+            }
+            Some(interrupted())
+        } else {
+            None
+        };
+        if let Some(outcome) = outcome {
+            let intercepts = vec![if problem.intercept { intercept } else { 0.0 }];
+            return Ok(Solved { coefficients: b, intercepts, value, optimality, rounds, outcome });
+        }
+        if stored.is_empty() {
+            stored = losses.slope.iter().map(|s| count * s).collect();
+        }
+        // Anew: what the steps of a round left of rounding would stay.
+        let shares: Vec<f64> = stored.iter().map(|s| s / count).collect();
+        let mut average = by.transposed(&shares);
+        average.iter_mut().zip(&scale).for_each(|(a, s)| *a /= s);
+        let mut average_of_intercept = sum(&shares);
+        for _ in 0..n {
+            let i = draw.below(now, n as u64) as usize;
+            let (columns, values) = x.line(i);
+            let mut z = intercept + problem.offset(i);
+            for (&j, x) in columns.iter().zip(values) {
+                let j = j as usize;
+                u[j] = maps[j].repeat(u[j], average[j], now - done[j]);
+                z += u[j] * (x.to_f64() / scale[j]);
+            }
+            let share = problem.answers.shares[i];
+            // A row without weight has no say, even where its slope is none.
+            let slope = if share > 0.0 { count * share * slope(loss, z, problem.answers.y[i]) } else { 0.0 };
+            let change = slope - std::mem::replace(&mut stored[i], slope);
+            now += 1;
+            for (&j, x) in columns.iter().zip(values) {
+                let j = j as usize;
+                let of_row = change * (x.to_f64() / scale[j]);
+                u[j] = maps[j].apply(u[j], of_row + average[j]);
+                average[j] += of_row / count;
+                done[j] = now;
+            }
+            if problem.intercept {
+                intercept -= step * (change + average_of_intercept);
+                average_of_intercept += change / count;
+            }
+        }
+        for j in 0..p {
+            u[j] = maps[j].repeat(u[j], average[j], now - std::mem::replace(&mut done[j], now));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Many steps at once are those steps, also where the sign changes on the way.
+    #[test]
+    fn repeated_steps_are_steps() {
+        for l1 in [0.0, 0.3, 2.0] {
+            for l2 in [0.0, 0.5] {
+                let map = Map { step: 0.05, l1, l2 };
+                for (u, slope) in [(1.0, 0.2), (1.0, 5.0), (-2.0, -1.5), (0.0, 1.0), (0.0, -0.1), (0.4, -3.0)]
+                {
+                    let mut one = u;
+                    for times in 1..200 {
+                        one = map.apply(one, slope);
+                        let many = map.repeat(u, slope, times);
+                        assert!((one - many).abs() < 1e-12, "{one} {many}: {u} {slope} {l1} {l2} {times}");
+                    }
+                }
+            }
+        }
+    }
+}
