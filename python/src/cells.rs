@@ -6,7 +6,7 @@ use std::ops::Range;
 use std::sync::{Mutex, PoisonError};
 use tilewise_base::by_rows::Unusual;
 use tilewise_base::cells::{BLOCK_ROWS, Binder};
-use tilewise_base::{Column, Dataset, Error, Kind, Model, Result};
+use tilewise_base::{Column, Dataset, Error, Kind, MISSING_CODE, Model, Result};
 use tilewise_kernels::{MatMut, MatRef, parallel};
 
 /// Cells that are answered on the calling thread: what a wake-up of others would not pay for. The server's bound is the same.
@@ -134,6 +134,16 @@ impl Finite {
         found.infinite || self == Self::All && found.missing
     }
 
+    /// The first row of a column without a category, where all must have one, as predictions need it.
+    fn lacks(self, column: &Column) -> Option<usize> {
+        match column {
+            Column::Categorical { codes, .. } if self == Self::All => {
+                codes.iter().position(|&code| code == MISSING_CODE)
+            }
+            _ => None,
+        }
+    }
+
     /// The error for a number that is refused, in the words that scikit-learn has for it.
     fn error(x: f64, row: usize, column: &str) -> Error {
         let what = if x.is_nan() {
@@ -153,8 +163,13 @@ impl Finite {
             return Ok(());
         }
         let columns: Vec<&Column> = inputs.iter().map(|name| dataset.column(name)).collect::<Result<_>>()?;
-        let refused = parallel::map(columns.len(), |at| self.refuses(columns[at].unusual()));
+        let refused = parallel::map(columns.len(), |at| {
+            self.refuses(columns[at].unusual()) || self.lacks(columns[at]).is_some()
+        });
         let Some(at) = refused.iter().position(|&refused| refused) else { return Ok(()) };
+        if let Some(row) = self.lacks(columns[at]) {
+            return Err(Self::error(f64::NAN, row, &inputs[at]));
+        }
         let mut cells = (0..columns[at].len()).map(|row| (row, columns[at].cell(row)));
         let found = cells.find(|(_, x)| self.refuses(Unusual::of(&[*x])));
         found.map_or(Ok(()), |(row, x)| Err(Self::error(x, row, &inputs[at])))

@@ -9,7 +9,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict};
 use std::any::Any;
 use std::path::PathBuf;
-use tilewise_base::{Dataset, Error, ModelFile, Outline, Result, Task, replace};
+use tilewise_base::{Dataset, Error, Kind, ModelFile, Outline, Result, Task, replace};
 use tilewise_gbdt::BoostedModel;
 use tilewise_kernels::{MatMut, MatRef};
 use tilewise_linear::pipeline::Pipeline;
@@ -192,6 +192,14 @@ impl Model {
     #[getter]
     fn inputs(&self) -> Vec<(String, &'static str)> {
         self.model.inputs().iter().map(|field| (field.name.clone(), field.kind.name())).collect()
+    }
+
+    /// The categories of an input; none where it has none.
+    fn categories(&self, input: usize) -> Vec<String> {
+        match self.model.inputs().get(input).map(|field| &field.kind) {
+            Some(Kind::Categorical { dictionary }) => dictionary.clone(),
+            _ => Vec::new(),
+        }
     }
 
     /// How the fit went.

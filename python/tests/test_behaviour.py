@@ -4,6 +4,8 @@ import decimal
 import multiprocessing
 import os
 import signal
+import subprocess
+import sys
 import threading
 import time
 
@@ -417,3 +419,46 @@ def test_errors_tell_row_and_column():
     with pytest.warns(ConvergenceWarning):
         tilewise.LogisticRegression(max_iter=1).fit(*cancer())
     assert tilewise.DecisionTreeClassifier().fit(NAN, Y3).predict(NAN).shape == (10,)
+
+
+def test_categories_that_are_missing_are_refused_by_fits_as_by_predictions():
+    table = pd.DataFrame({"k": ["u", "v", None] * 20, "x": np.arange(60.0)})
+    y = np.arange(60.0) % 7
+    for kind in (tilewise.LinearRegression, tilewise.Ridge, tilewise.MLPRegressor):
+        with pytest.raises(ValueError, match='row 3, column "k": Input X contains NaN'):
+            kind().fit(table, y)
+    tilewise.DecisionTreeRegressor().fit(table, y).predict(table)
+
+
+def test_columns_of_objects_that_are_numbers_are_numbers():
+    table = pd.DataFrame({"a": np.arange(40.0), "b": np.arange(40) % 3})
+    y = np.arange(40.0) % 5
+    objects = table.astype(object)
+    objects.loc[3, "a"] = None
+    plain = table.copy()
+    plain.loc[3, "a"] = np.nan
+    ours = tilewise.DecisionTreeRegressor()
+    assert np.array_equal(ours.fit(objects, y).predict(objects), ours.fit(plain, y).predict(plain))
+    objects["b"] = [[1]] * 40
+    with pytest.raises(ValueError, match="column 'b' holds Object"):
+        ours.fit(objects, y)
+
+
+def test_what_parameters_take_is_told():
+    X, y = np.arange(80.0).reshape(20, 4), np.arange(20.0) % 7
+    for parameters, told in (
+        ({"monotonic_cst": [2, 0, 0, 0]}, "monotonic_cst must be -1, 0 or 1 for each column, got 2"),
+        ({"monotonic_cst": [1]}, "monotonic_cst has 1 entries, and X 4 columns"),
+        ({"n_jobs": "2"}, "n_jobs must be a whole number or None, got '2'"),
+    ):
+        with pytest.raises(ValueError, match=told):
+            tilewise.DecisionTreeRegressor(**parameters).fit(X, y)
+    shares = [tilewise.IsolationForest(max_samples=samples).fit(X) for samples in (0.5, 10)]
+    assert shares[0]._model.to_bytes() == shares[1]._model.to_bytes()
+
+
+def test_nothing_of_scikit_learn_is_imported_before_it_is_needed():
+    """By processes of executors; and every name is there, with its type for checkers."""
+    code = "import sys, tilewise; assert 'sklearn' not in sys.modules; [getattr(tilewise, name) for name in tilewise.__all__]; assert 'sklearn' in sys.modules; print(len(tilewise.__all__), sorted(set(tilewise.__all__) - set(dir(tilewise))))"
+    told = subprocess.run([sys.executable, "-P", "-c", code], capture_output=True, text=True, check=False)
+    assert told.stdout.split(" ", 1)[1].strip() == "[]" and int(told.stdout.split()[0]) > 25, told.stderr

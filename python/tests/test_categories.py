@@ -34,8 +34,8 @@ def test_codes_of_an_array_are_the_categories_of_a_table():
     expected = model().fit(texts, y)
     fits = [model(categorical_features=which).fit(X, y) for which in ([1], np.array([False, True]), (np.int64(1),))]
     fits += [model(categorical_features=["x1"]).fit(table, y) for table in (pd.DataFrame(X, columns=["x0", "x1"]), pl.DataFrame(X, schema=["x0", "x1"]))]
-    fits.append(model(categorical_features=[1]).fit(np.asfortranarray(X.astype(np.float32).astype(float)), y))
-    for fit in fits[:-1]:
+    fits.append(model(categorical_features=np.array([False, True], dtype=object)).fit(np.asfortranarray(X), y))
+    for fit in fits:
         assert contents(fit) == contents(expected)
         assert fit.is_categorical_.tolist() == [False, True]
     assert contents(fits[0]) != contents(model().fit(X, y)) and model().fit(X, y).is_categorical_ is None
@@ -67,12 +67,14 @@ def test_missing_and_unseen_codes_and_a_file(tmp_path):
     negative = np.where(np.isnan(X), -1.0, X)
     assert contents(model(categorical_features=[1]).fit(np.where(X == -1.0, 0.0, negative), y)) == contents(fit)
     fit.save(tmp_path / "m")
-    # A file does not tell whether categories were numbers: they come as text.
+    # A file has texts; where all are what numbers are called these may come as numbers too.
     loaded = tilewise.load(tmp_path / "m")
     table = pd.DataFrame({"x0": X[:, 0], "x1": [None if np.isnan(x) else str(int(x)) for x in X[:, 1]]})
-    assert np.array_equal(loaded.predict(table), fit.predict(X)) and loaded.is_categorical_.tolist() == [False, True]
-    with pytest.raises(ValueError, match="holds categories"):
-        loaded.predict(X)
+    assert np.array_equal(loaded.predict(X), fit.predict(X)) and loaded.is_categorical_.tolist() == [False, True]
+    assert np.array_equal(tilewise.HistGradientBoostingRegressor(max_iter=30).fit(table, y).predict(table), fit.predict(X))
+    assert loaded.get_params()["categorical_features"] == ["x1"]
+    more = loaded.set_params(warm_start=True, max_iter=40).fit(X, y)
+    assert contents(more) == contents(model(categorical_features=[1]).set_params(max_iter=40).fit(X, y))
     again = pickle.loads(pickle.dumps(fit))
     assert np.array_equal(again.predict(X), fit.predict(X))
     assert np.isfinite(fit.predict([[0.0, 999.0], [0.0, np.nan]])).all()
@@ -96,7 +98,8 @@ def test_classes_and_fractions():
         ([-1], "names -1"),
         (["x9"], "names 'x9'"),
         ([True], "a mask of 1 columns, and X has 2"),
-        ([0.5], "must be 'from_dtype'"),
+        ([0.5], "names 0.5"),
+        ([True, "x1"], "names True"),
         ("x1", "must be 'from_dtype'"),
         ([[1]], "must be 'from_dtype'"),
         ({1}, "must be 'from_dtype'"),
@@ -108,7 +111,39 @@ def test_what_is_no_column_is_refused(asked, told):
         model(categorical_features=asked).fit(X, y)
 
 
+def test_numbers_of_one_value_are_one_category():
+    """Of any type, as in scikit-learn."""
+    X, y = problem(400, 8)
+    X[:, 1] = X[:, 1] / 4 + 0.1
+    # The column x0 of a table is the same in both; only the type of the codes differs.
+    tables = [pd.DataFrame({"x0": X[:, 0], "x1": X[:, 1].astype(kind)}) for kind in (np.float32, float)]
+    fits = [model(categorical_features=["x1"]).fit(table, y) for table in tables]
+    assert contents(fits[0]) == contents(fits[1])
+    assert np.array_equal(fits[0].predict(tables[1]), fits[1].predict(tables[0]))
+    whole = pd.Series([1, 2, 3] * 20)
+    for kind in (tilewise.HistGradientBoostingRegressor, tilewise.DecisionTreeRegressor):
+        fit = kind().fit(pd.DataFrame({"k": whole.astype(float).astype("category")}), whole % 3)
+        assert np.array_equal(fit.predict(pd.DataFrame({"k": whole.astype("category")})), fit.predict(pd.DataFrame({"k": whole.astype(str)})))
+        assert fit.score(pd.DataFrame({"k": whole.astype("category")}), whole % 3) > 0.9
+
+
+def test_a_fit_that_is_refused_leaves_the_model():
+    X, y = problem(200)
+    broken = X.copy()
+    broken[3, 0] = np.inf
+    for first, second in (([1], "from_dtype"), ("from_dtype", [1])):
+        fit = model(categorical_features=first).fit(X, y)
+        before = fit.predict(X)
+        with pytest.raises(ValueError, match="infinity"):
+            fit.set_params(categorical_features=second).fit(broken, y)
+        assert np.array_equal(fit.predict(X), before)
+
+
 def test_what_is_no_category_is_refused():
+    large = pd.DataFrame({"id": [2**53, 2**53 + 1] * 30})
+    with pytest.raises(ValueError, match="column 'id', row 0: .*numbers below 2.53 are accepted, or text"):
+        model(categorical_features=["id"]).fit(large, np.arange(60) % 2)
+
     X, y = problem(50)
     fit = model(categorical_features=[1]).fit(X, y)
     broken = X.copy()

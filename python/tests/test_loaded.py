@@ -23,6 +23,8 @@ GBDT = {
 class File:
     """A model as far as its parameters are concerned."""
 
+    inputs = ()
+
     def __init__(self, kind, params, **others):
         self.kind, self._held = kind, {"params": params, **others}
 

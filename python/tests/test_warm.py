@@ -1,6 +1,7 @@
 """`warm_start` of forests and boosting: the model of as many trees at once, from a fit that was finished, stopped or loaded."""
 
 import numpy as np
+import pandas as pd
 import pytest
 import tilewise
 from sklearn.base import clone, is_classifier
@@ -62,10 +63,35 @@ def test_what_cannot_go_on_is_told(model, count):
         warm.set_params(**{count: 4}).fit(X, y)
     with pytest.raises(ValueError, match="features"):
         warm.set_params(**{count: 7}).fit(X[:, 1:], y)
+    answers = warm.predict(X)
     # What was refused left the model as it was; without warm_start a fit begins anew.
-    assert contents(warm) == before
+    assert contents(warm) == before and len(answers) == len(X)
     assert contents(warm.set_params(warm_start=False, **{count: 4}).fit(X, y)) != before
     if is_classifier(model):
         warm.set_params(warm_start=True, **{count: 9})
         with pytest.raises(ValueError, match="same classes"):
             warm.fit(X, np.array(["a", "b", "c"])[y])
+
+
+def test_names_and_random_states_of_fits_that_go_on(tmp_path):
+    X, y = load_diabetes(return_X_y=True)
+    make = tilewise.RandomForestRegressor
+    once = make(n_estimators=6, random_state=3).fit(X, pd.Series(y, name="price"))
+    for later in (y, pd.Series(y, name="cost")):
+        warm = make(n_estimators=3, random_state=3, warm_start=True).fit(X, pd.Series(y, name="price"))
+        assert contents(warm.set_params(n_estimators=6).fit(X, later)) == contents(once)
+    warm = make(n_estimators=3, random_state=np.random.RandomState(0), warm_start=True).fit(X, y)
+    seed = int(np.random.RandomState(0).randint(2**31 - 1))
+    assert contents(warm.set_params(n_estimators=6).fit(X, y)) == contents(make(n_estimators=6, random_state=seed).fit(X, y))
+    several = make(n_estimators=3, warm_start=True).fit(X, np.column_stack([y, -y]))
+    with pytest.raises(ValueError, match="y has 3 targets, and the model to go on with 2"):
+        several.set_params(n_estimators=4).fit(X, np.column_stack([y, -y, y]))
+    with pytest.raises(ValueError, match="y has 1 targets, and the model to go on with 2"):
+        several.fit(X, y)
+    # Text that looks like numbers is numbers in what is loaded.
+    X, y = load_wine(return_X_y=True)
+    labels = np.array(["10", "9", "8"])[y]
+    forest = tilewise.RandomForestClassifier(n_estimators=3, random_state=0).fit(X, labels)
+    forest.save(tmp_path / "m")
+    loaded = tilewise.load(tmp_path / "m").set_params(warm_start=True, n_estimators=6).fit(X, labels)
+    assert contents(loaded) == contents(tilewise.RandomForestClassifier(n_estimators=6, random_state=0).fit(X, labels))

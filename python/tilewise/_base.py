@@ -61,6 +61,8 @@ def threads(n_jobs: int | None) -> int:
     if n_jobs is None:
         limit = os.environ.get("OMP_NUM_THREADS", "")
         return int(limit) if limit.isdigit() and int(limit) > 0 else _processors()
+    if not isinstance(n_jobs, (int, np.integer)):
+        raise ValueError(f"n_jobs must be a whole number or None, got {n_jobs!r}")
     if n_jobs == 0:
         raise ValueError("n_jobs == 0 has no meaning; a number of threads, -1 for all processors or None is accepted")
     return int(n_jobs) if n_jobs > 0 else max(1, _processors() + 1 + int(n_jobs))
@@ -117,8 +119,8 @@ class TilewiseEstimator(BaseEstimator):
                 settings[key] = value(given)
         return settings
 
-    def _seed(self) -> int:
-        """`random_state` as a key of random numbers. None is 0: fits can be repeated."""
+    def _seed(self, further: bool = False) -> int:
+        """`random_state` as a key of random numbers. None is 0: fits can be repeated. `further` is true where a fit goes on."""
         state = getattr(self, "random_state", None)
         if state is None:
             return 0
@@ -156,6 +158,9 @@ class TilewiseEstimator(BaseEstimator):
         if targets is not None:
             # A model that is trained further keeps its names of several.
             numbered = self._model.outputs if earlier is not None and several > 1 else [f"{target}{i}" for i in range(several)]
+            if earlier is not None and several == 1:
+                # What it called its target, which this `y` need not be called.
+                target = json.loads(self._model.metadata("target") or "null") or target
             goals = [free(name) for name in ([target] if several == 1 else numbered)]
             for goal in goals:
                 targets(table, goal)
@@ -178,7 +183,7 @@ class TilewiseEstimator(BaseEstimator):
             table,
             {"targets": goals, "weight": weight, "offset": None, "group": query, "held_out": None},
             self._missing,
-            self._seed(),
+            self._seed(earlier is not None),
             threads(self.n_jobs),
             callback,
             earlier,
@@ -369,6 +374,8 @@ class Regressing(_Beside):
         columns = iter(_data.aligned(np.atleast_2d(goals.T), np.float64))
         weights = self._weights(sample_weight, X)
         several = 1 if goals.ndim == 1 else goals.shape[1]
+        if earlier is not None and several != len(self._model.outputs):
+            raise ValueError(f"y has {several} targets, and the model to go on with {len(self._model.outputs)}")
         self._train(
             X,
             lambda table, goal: table.numbers(goal, next(columns)),
@@ -474,7 +481,8 @@ class Classifying(_Beside):
             order = np.argsort(told)
             classes, codes = told, order[np.searchsorted(told, classes, sorter=order)][codes]
             y = told[codes]
-        elif earlier is not None and not np.array_equal(self.classes_, classes):
+        elif earlier is not None and not np.array_equal(self.classes_, classes) and _texts(classes) != self._model.outputs:
+            # Of a file text that looks like numbers has become numbers.
             raise ValueError(
                 "warm_start can only be used where `y` has the same classes as in the previous call to fit. Previously got "
                 f"{self.classes_}, `y` has {classes}"

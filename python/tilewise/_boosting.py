@@ -78,36 +78,39 @@ _CATEGORICAL = (
 )
 
 
-def coded(X: Any, names: list[str], asked: Any) -> NDArray[np.bool_] | None:
+def mask_of(X: Any, names: list[str], asked: Any) -> NDArray[np.bool_] | None:
     """Of which columns of `X` numbers are categories: those of `asked` (`categorical_features`), but for those that a table has as text or
     categories. None where there is none."""
     by_type = np.zeros(len(names), dtype=bool)
     if not isinstance(X, np.ndarray):
         by_type[:] = [_data.is_text(kind) for kind in X.schema.values()]
-    found = np.zeros(len(names), dtype=bool)
     if asked is None:
         if by_type.any():
             name = names[int(by_type.argmax())]
             raise ValueError(f"column {name!r} holds text or categories, and categorical_features is None; 'from_dtype' takes them as they are")
-    elif not (isinstance(asked, str) and asked == "from_dtype"):
-        chosen = np.asarray(asked)
-        if chosen.ndim != 1 or chosen.dtype.kind not in "biuUO" and len(chosen):
-            raise ValueError(f"{_CATEGORICAL}, got {asked!r}")
-        if chosen.dtype.kind == "b":
-            if len(chosen) != len(names):
-                raise ValueError(f"categorical_features is a mask of {len(chosen)} columns, and X has {len(names)}")
-            found |= chosen
-        else:
-            for which in chosen.tolist():
-                if isinstance(which, str) and which in names:
-                    found[names.index(which)] = True
-                elif isinstance(which, int) and 0 <= which < len(names):
-                    found[which] = True
-                else:
-                    raise ValueError(
-                        f"categorical_features names {which!r}; a column is accepted: a place from 0 to {len(names) - 1}, or one of "
-                        f"{', '.join(map(repr, names[:20]))}{' ...' if len(names) > 20 else ''}"
-                    )
+        return None
+    if isinstance(asked, str) and asked == "from_dtype":
+        return None
+    chosen = np.asarray(asked, dtype=object)
+    if chosen.ndim != 1:
+        raise ValueError(f"{_CATEGORICAL}, got {asked!r}")
+    found = np.zeros(len(names), dtype=bool)
+    if len(chosen) and all(isinstance(which, (bool, np.bool_)) for which in chosen):
+        if len(chosen) != len(names):
+            raise ValueError(f"categorical_features is a mask of {len(chosen)} columns, and X has {len(names)}")
+        found[:] = chosen.astype(bool)
+    else:
+        for which in chosen:
+            try:
+                place = names.index(which) if isinstance(which, str) else _place(which)
+            except (TypeError, ValueError):
+                place = -1
+            if not 0 <= place < len(names):
+                raise ValueError(
+                    f"categorical_features names {which!r}; a column is accepted: a place from 0 to {len(names) - 1}, or one of "
+                    f"{', '.join(map(repr, names[:20]))}{' ...' if len(names) > 20 else ''}"
+                )
+            found[place] = True
     found &= ~by_type
     return found if found.any() else None
 
@@ -121,8 +124,14 @@ class _Boosting(_Trees):
     _coded: NDArray[np.bool_] | None = None
 
     def _train(self, X: Any, *given: Any, **named: Any) -> None:
-        self._coded = coded(X, _data.names_of(self), getattr(self, "categorical_features", "from_dtype"))
-        super()._train(X, *given, **named)
+        model, before = self.__dict__.get("_model"), self._coded
+        self._coded = mask_of(X, _data.names_of(self), getattr(self, "categorical_features", "from_dtype"))
+        try:
+            super()._train(X, *given, **named)
+        finally:
+            # A model that stays goes with what it was fitted with.
+            if self.__dict__.get("_model") is model:
+                self._coded = before
 
     def _table(self, X: Any, names: list[str]) -> Table:
         return _data.table(X, names, self._coded)
@@ -156,13 +165,14 @@ class _Boosting(_Trees):
     def _keep(self, model: Model) -> None:
         super()._keep(model)
         self.n_iter_ = model.stages
-        told = np.array([kind == "categorical" for _, kind in model.inputs])
+        told = np.array([kind == "categorical" for _, kind in model.inputs], dtype=bool)
         self.is_categorical_ = told if told.any() else None
         self.validation_loss_ = np.array(model.validation)
 
     def _staged(self, X: Any) -> Iterator[NDArray[np.float64]]:
         check_is_fitted(self)
         for stages in range(1, self.n_iter_ + 1):
+            # A table is read once.
             yield self._model.first_stages(stages).predict(self._rows(X), self._missing, threads(self.n_jobs))
 
 

@@ -93,12 +93,27 @@ def is_text(kind: Any) -> bool:
 
 
 def coded(name: str, numbers: np.ndarray) -> tuple[np.ndarray, list[str]]:
-    """Codes and dictionary of numbers that are categories; NaN and negative ones are missing, as scikit-learn has it."""
+    """Codes and dictionary of numbers that are categories; NaN and negative ones are missing, as scikit-learn has it. Fractions are called by
+    their shortest text, which is the same for 0.1 of either precision."""
     values, found = np.unique(numbers, return_inverse=True)
-    if np.isinf(values).any():
-        row = int(np.flatnonzero(np.isinf(numbers))[0])
-        raise ValueError(f"column {name!r}, row {row}: Input X contains infinity, which is no category; finite numbers are accepted")
-    return sorted_codes(found, [None if not x >= 0 else int(x) if x.is_integer() and x < 2**53 else x for x in values.tolist()])
+    if (values >= 2**53).any():
+        row = int(np.flatnonzero(numbers >= 2**53)[0])
+        what = "infinity" if np.isinf(numbers[row]) else f"{numbers[row]:g}, beside which doubles have no other whole numbers"
+        raise ValueError(f"column {name!r}, row {row}: Input X contains {what}, as a category; numbers below 2^53 are accepted, or text")
+    return sorted_codes(found, [x if x >= 0 else None for x in values])
+
+
+def called(value: Any) -> str:
+    """What a category is called: 3 and 3.0 are the same one."""
+    return str(int(value)) if isinstance(value, (float, np.floating)) and value.is_integer() else str(value)
+
+
+def are_numbers(dictionary: list[str]) -> bool:
+    """Whether categories are what numbers are called."""
+    try:
+        return all(called(float(text)) == text and float(text) >= 0 for text in dictionary)
+    except ValueError:
+        return False
 
 
 def numbers_of(series: nw.Series) -> np.ndarray:
@@ -110,6 +125,14 @@ def numbers_of(series: nw.Series) -> np.ndarray:
     # Some keep what is missing as objects, which need not compare.
     missing = series.is_null().to_list()
     return np.array([np.nan if gone else x for gone, x in zip(missing, series.to_list())], dtype=kind)
+
+
+def objects(series: nw.Series) -> np.ndarray | None:
+    """A column of objects that are numbers, of which None is missing; else None."""
+    values = series.to_list()
+    if not all(value is None or isinstance(value, (int, float, np.number)) and not isinstance(value, bool) for value in values):
+        return None
+    return np.array([np.nan if value is None else value for value in values], dtype=np.float64)
 
 
 def add(columns: Table, name: str, series: nw.Series) -> None:
@@ -125,6 +148,8 @@ def add(columns: Table, name: str, series: nw.Series) -> None:
         columns.numbers(name, numbers_of(series))
     elif is_text(kind):
         columns.categories(name, *sorted_codes(*places(series)))
+    elif kind == nw.Object and (numbers := objects(series)) is not None:
+        columns.numbers(name, numbers)
     else:
         raise ValueError(
             f"column {name!r} holds {kind}; numbers, text, categories and booleans are accepted"
@@ -163,10 +188,10 @@ def sorted_codes(found: np.ndarray, values: list[Any]) -> tuple[np.ndarray, list
     occurs = np.zeros(len(values) + 1, dtype=bool)
     occurs[found] = True
     there = [i for i, value in enumerate(values) if occurs[i] and value is not None and value == value]
-    dictionary = sorted({str(values[i]) for i in there})
+    dictionary = sorted({called(values[i]) for i in there})
     place = {text: i for i, text in enumerate(dictionary)}
     # The last is what -1 means.
     codes = np.full(len(values) + 1, MISSING_CODE, dtype=np.uint32)
     for i in there:
-        codes[i] = place[str(values[i])]
+        codes[i] = place[called(values[i])]
     return codes[found], dictionary

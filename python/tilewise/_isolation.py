@@ -26,7 +26,6 @@ class IsolationForest(OutlierMixin, TilewiseEstimator):
     _missing = True
     _parameters = {
         "n_estimators": ("trees", same),
-        "max_samples": ("subsample", lambda rows: 256 if rows == "auto" else rows),
         "contamination": ("contamination", lambda share: "none" if share == "auto" else share),
     }
 
@@ -34,7 +33,7 @@ class IsolationForest(OutlierMixin, TilewiseEstimator):
         self,
         *,
         n_estimators: int = 100,
-        max_samples: int | str = "auto",
+        max_samples: int | float | str = "auto",
         contamination: float | str = "auto",
         n_jobs: int | None = None,
         random_state: Any = None,
@@ -44,6 +43,13 @@ class IsolationForest(OutlierMixin, TilewiseEstimator):
         self.contamination = contamination
         self.n_jobs = n_jobs
         self.random_state = random_state
+
+    def _settings(self, rows: int, weight: float) -> dict[str, Any]:
+        count = 256 if isinstance(self.max_samples, str) and self.max_samples == "auto" else self.max_samples
+        if isinstance(count, float) and 0.0 < count <= 1.0:
+            # A share.
+            count = max(2, int(count * rows))
+        return super()._settings(rows, weight) | {"subsample": count}
 
     def fit(self, X: Any, y: Any = None, sample_weight: ArrayLike | None = None) -> IsolationForest:
         """Learns what rows look like; `y` is not looked at."""

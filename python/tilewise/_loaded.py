@@ -10,6 +10,7 @@ from typing import Any, Callable
 
 import numpy as np
 
+from . import _data
 from ._base import TilewiseEstimator
 from ._boosting import GBDTRanker, HistGradientBoostingClassifier, HistGradientBoostingRegressor
 from ._imported import ImportedClassifier, ImportedRegressor
@@ -67,6 +68,7 @@ _BY_FAMILY: dict[str, tuple[type[Any], type[Any]]] = {
     "extra-trees": (ExtraTreesRegressor, ExtraTreesClassifier),
     "gbdt": (HistGradientBoostingRegressor, HistGradientBoostingClassifier),
     "network": (MLPRegressor, MLPClassifier),
+    "group-lasso": (ImportedRegressor, ImportedRegressor),
     "isolation-forest": (IsolationForest, IsolationForest),
     "lightgbm": (ImportedRegressor, ImportedClassifier),
     "xgboost": (ImportedRegressor, ImportedClassifier),
@@ -114,6 +116,8 @@ def load(path: str | PathLike[str]) -> Any:
     if classifies:
         estimator.classes_ = _classes(model.outputs)
     estimator._keep(model)
+    if "categorical_features" in told:
+        estimator._coded = np.array(_coded(model))
     return estimator
 
 
@@ -179,11 +183,19 @@ def parameters(model: Model, classifies: bool) -> dict[str, Any]:
         }
     elif model.kind == "gbdt":
         found |= _boosting(params, classifies)
+        if numbers := [name for (name, _), coded in zip(model.inputs, _coded(model)) if coded]:
+            found["categorical_features"] = numbers
         if groups := params["tree"].get("interactions"):
             # What a file has in no group is alone; what a parameter has in none is together.
             used = {place for group in groups for place in group}
             found["interaction_cst"] = groups + [[place] for place in range(len(model.inputs)) if place not in used]
     return found
+
+
+def _coded(model: Model) -> list[bool]:
+    """Of which inputs the categories are what numbers are called."""
+    kinds = (kind for _, kind in model.inputs)
+    return [kind == "categorical" and _data.are_numbers(model.categories(at)) for at, kind in enumerate(kinds)]
 
 
 def _inexpressible(model: Model, params: dict[str, Any]) -> dict[str, Any]:

@@ -30,8 +30,12 @@ def features(count: int | float | str) -> int | float | str:
 
 def monotone(names: list[str], constraints: Sequence[int] | dict[str, int]) -> str:
     """`monotonic_cst` (-1, 0, 1 for each column, or by name) as `--set monotone`."""
-    pairs = constraints.items() if isinstance(constraints, dict) else zip(names, constraints, strict=True)
+    if not isinstance(constraints, dict) and len(constraints) != len(names):
+        raise ValueError(f"monotonic_cst has {len(constraints)} entries, and X {len(names)} columns")
+    pairs = list(constraints.items() if isinstance(constraints, dict) else zip(names, constraints))
     word = {1: "up", -1: "down"}
+    if wrong := [sign for _, sign in pairs if sign not in (-1, 0, 1)]:
+        raise ValueError(f"monotonic_cst must be -1, 0 or 1 for each column, got {wrong[0]!r}")
     asked = [f"{name}:{word[sign]}" for name, sign in pairs if sign]
     return ",".join(asked) or "none"
 
@@ -67,6 +71,12 @@ class _Trees(TilewiseEstimator):
                 stacklevel=outside(),
             )
         return self._model.to_bytes(), {}
+
+    def _seed(self, further: bool = False) -> int:
+        # Random states that are no numbers would draw another.
+        if further and not isinstance(self.random_state, (int, np.integer, type(None))):
+            return int(json.loads(self._model.metadata("seed") or "0"))
+        return super()._seed(further)
 
     @property
     def feature_importances_(self) -> NDArray[np.float64]:

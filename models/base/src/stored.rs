@@ -261,22 +261,6 @@ impl StoredTable {
         *last = Some((name, Arc::clone(&made) as Arc<dyn Any + Send + Sync>));
         Ok(Some(made))
     }
-
-    /// Removes the table and what was derived from it. What is mapped stays until it is dropped.
-    ///
-    /// # Errors
-    /// When the system refuses.
-    pub fn remove(path: &Path) -> Result<()> {
-        let failed = |e| Error::io(path, e);
-        let (Some(folder), Some(stem)) = (path.parent(), path.file_stem()) else { return Ok(()) };
-        for entry in std::fs::read_dir(folder).map_err(failed)?.flatten() {
-            let found = entry.path();
-            if found.file_stem() == Some(stem) {
-                std::fs::remove_file(found).map_err(failed)?;
-            }
-        }
-        Ok(())
-    }
 }
 
 /// The numbers of rows, in the order of the hashes of their cells. Rows that are equal may stand in any order.
@@ -487,9 +471,10 @@ mod tests {
         assert_eq!((sums(&stored, 1), sums(&stored, 1), made.get()), (vec![3.0, 1.0], vec![3.0, 1.0], 1));
         assert_eq!((sums(&StoredTable::open(&path).unwrap(), 1), made.get()), (vec![3.0, 1.0], 1));
         assert_eq!((sums(&stored, 2), made.get()), (vec![3.0, 2.0], 2));
-        std::fs::write(folder.join("rows_of_others.part"), b"").unwrap();
-        StoredTable::remove(&path).unwrap();
-        assert_eq!(std::fs::read_dir(&folder).unwrap().count(), 1);
+        // Whoever stored it removes it, with what was derived from it.
+        for file in std::fs::read_dir(&folder).unwrap() {
+            std::fs::remove_file(file.unwrap().path()).unwrap();
+        }
         assert_eq!(stored.dataset().unwrap(), table());
         assert_eq!((sums(&stored, 1), made.get()), (vec![3.0, 1.0], 3));
         std::fs::remove_dir_all(&folder).unwrap();

@@ -393,9 +393,27 @@ impl<T: Element> LeastSquaresTrainer<T> {
                  above the tolerance {enough:.1e}"
             ));
         }
+        // Until the true residual tells.
+        let mut slopes = vec![0.0; p];
+        for ((slope, row), c) in slopes.iter_mut().zip(gram.chunks_exact(p)).zip(cross) {
+            *slope = dot(row, &self.solution)? - c;
+        }
+        let weight = self.moments.weight;
+        let penalised = target_square - dot(cross, &self.solution)? + dot(&slopes, &self.solution)?;
+        self.report.objective = penalised.max(0.0) / weight;
+        let far = slopes.iter().zip(&self.solution).map(|(slope, b)| bounds.residual(*slope, *b));
+        self.report.optimality = far.fold(0.0, f64::max) * 2.0 / weight;
         // Those at their bounds stay there.
         (0..p).filter(|&j| !free[j]).for_each(|j| gram[j * p + j] = 0.0);
-        let factor = Cholesky::new(&gram, p, SINGULAR_BELOW)?.filter(|f| f.smallest_pivot < REFINE_BELOW);
+        let factor = Cholesky::new(&gram, p, SINGULAR_BELOW)?;
+        if factor.is_none() {
+            self.report.warnings.push(
+                "columns whose coefficients are between the bounds depend on each other, or nearly: other coefficients fit as well, or better by \
+                 less than the rounding of products of columns"
+                    .into(),
+            );
+        }
+        let factor = factor.filter(|f| f.smallest_pivot < REFINE_BELOW);
         self.stage = Stage::Residual;
         self.factor = factor.map(|factor| Factor::Cholesky(factor, gram));
         Ok(())
@@ -494,7 +512,14 @@ impl<T: Element> LeastSquaresTrainer<T> {
     pub fn finish(mut self) -> Result<Fit<LinearModel>> {
         match self.stage {
             Stage::Done => {}
-            Stage::Residual => self.report.stopped = "interrupted before the check of the solution".into(),
+            Stage::Residual => {
+                self.report.stopped = "interrupted before the check of the solution".into();
+                self.report.warnings.push(format!("did not converge: {}", self.report.stopped));
+                if self.bounds.is_none() && !matches!(self.factor, Some(Factor::Cholesky(..))) {
+                    // Solved from the triangle, which does not tell them.
+                    (self.report.objective, self.report.optimality) = (f64::NAN, f64::NAN);
+                }
+            }
             Stage::Moments { .. } | Stage::Triangle => return Err(Error::Cancelled),
         }
         let intercepts = vec![self.intercept()];

@@ -1,7 +1,7 @@
 //! Fits of sparse matrices, of which only the stored cells are read.
 //!
 //! Objectives, parameters and reports are those of dense rows. Smooth ones are minimised by Newton's method with conjugate gradients
-//! over the rows (`newton_cg.rs`), those with |b|_1 by coordinate descent on working sets of columns (`descent.rs`). A matrix that lies
+//! over the rows (`newton_cg.rs`), those with |b|_1 by coordinate descent on working sets of columns (`descent.rs`), either by SAGA (`saga.rs`) where asked for. A matrix that lies
 //! the other way is turned first, which takes memory for another copy. Intercepts do not make anything dense. Sums are cut by where the
 //! stored cells lie, so that threads change no bit; dense fits of the same rows agree within what tolerances leave.
 

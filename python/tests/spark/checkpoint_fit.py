@@ -15,6 +15,8 @@ from test_spark_losses import AtRound
 if __name__ == "__main__":
     source, folder, rounds = sys.argv[1:]
     builder = SparkSession.builder.master("local[2]").config("spark.ui.enabled", "false")
+    # Nobody removes what stays there when it is killed.
+    builder = builder.config("spark.local.dir", folder + "-local")
     builder = builder.config("spark.driver.extraJavaOptions", QUICK).config("spark.python.unix.domain.socket.enabled", "true")
     spark = builder.getOrCreate()
     java = spark.sparkContext._gateway.proc.pid

@@ -33,6 +33,9 @@ log = logging.getLogger("tilewise.spark")
 #: its fit failed, and an executor have been busy, or not yet in the place of another, when files were removed.
 _over: collections.deque[str] = collections.deque(maxlen=32)
 
+#: Tasks for each partition of the job that removes files of a fit that failed.
+TASKS = 4
+
 #: How often partitions whose files are gone are stored again before the fit gives up.
 REBUILDS = 3
 
@@ -226,29 +229,34 @@ class Partitions:
         with told():
             return self._rdd.mapPartitions(functools.partial(_worker.answer_tokens, request=request)).collect()
 
-    def close(self) -> None:
-        """Removes what was stored, where it can be reached."""
+    def close(self, whole: bool = False) -> None:
+        """Removes what was stored, where it can be reached; `whole` where nothing went wrong."""
         if self._tokens is None:
             return
         _over.append(self._plan.name)
         try:
-            self._forget()
+            self._forget(whole)
         except Exception as error:  # noqa: BLE001
             log.warning("stored rows could not be removed; the next fit removes them, or they go with their executors: %s", error)
         self._tokens = None
 
-    def _forget(self) -> None:
-        """A job of as many tasks as there are cores, of which every executor that has nothing else to do gets some. None over the
-        tokens: one whose executor is gone, or whose rows cannot be read, would be made again for this."""
-        self._tokens.unpersist()
-        forget = functools.partial(_worker.forget, name=self._plan.name)
-        self._rows.sparkSession.range(1 << 20).mapInArrow(forget, _worker.ANSWER_DDL).toArrow()
+    def _forget(self, whole: bool = False) -> None:
+        """A job over the tokens, which goes where the files are, if the fit is `whole`. Else one of more tasks than there are partitions, of which
+        every executor that has nothing else to do gets some: a token whose executor is gone, or whose rows cannot be read, would be
+        made again for this."""
+        forget = functools.partial(_worker.forget, names=(*_over, self._plan.name))
+        tasks = TASKS * max(len(self._known), 1)
+        where = self._tokens if whole else self._rows.sparkSession.range(0, tasks, 1, tasks)
+        try:
+            where.mapInArrow(forget, _worker.ANSWER_DDL).toArrow()
+        finally:
+            self._tokens.unpersist()
 
     def __enter__(self) -> Partitions:
         return self
 
-    def __exit__(self, *_: object) -> None:
-        self.close()
+    def __exit__(self, kind: object, *_: object) -> None:
+        self.close(whole=kind is None)
 
 
 def refused(partition: int, error: str | None) -> None:

@@ -221,11 +221,11 @@ def answer_tokens(tokens: Iterable[Any], request: bytes) -> Iterator[dict]:
         yield told
 
 
-def forget(batches: Iterable[pa.RecordBatch], name: str) -> Iterator[pa.RecordBatch]:
-    """Removes what a fit stored where this executor can reach it."""
+def forget(batches: Iterable[pa.RecordBatch], names: tuple[str, ...]) -> Iterator[pa.RecordBatch]:
+    """Removes what these fits stored where this executor can reach it."""
     for _ in batches:
         pass
-    _remove([name])
+    _remove(names)
     _prune()
     yield pa.RecordBatch.from_pylist([], schema=ANSWER)
 

@@ -63,7 +63,7 @@ fn workers_come_and_go_under_load() {
             // Each round sees some requests.
             let (seen, begin) = (total.load(Ordering::Relaxed), Instant::now());
             while total.load(Ordering::Relaxed) < seen + 100 {
-                assert!(begin.elapsed() < Duration::from_secs(20));
+                assert!(begin.elapsed() < Duration::from_secs(120));
                 std::thread::sleep(Duration::from_millis(1));
             }
             // The last stays.
@@ -88,7 +88,7 @@ fn workers_come_and_go_under_load() {
     let begin = Instant::now();
     let open = || Client::connect(address).get("/metrics").body.contains("\ntilewise_connections_open 2\n");
     while !open() {
-        assert!(begin.elapsed() < Duration::from_secs(20));
+        assert!(begin.elapsed() < Duration::from_secs(120));
     }
     assert_eq!(idle.iter_mut().filter_map(|client| client.try_post("/predict", ROW).ok()).count(), 1);
     server.drain();

@@ -17,7 +17,7 @@ const SWEEPS: u64 = 10;
 
 /// Looks without progress after which what is left is rounding, and looks at most.
 const PATIENCE: u32 = 100;
-const LOOKS: u64 = 10_000;
+const LOOKS: u64 = 1000;
 
 /// What the minimum may still ask of a coefficient in units of its column's length, as a share of the lengths of the target and of the
 /// largest summand of the prediction.
@@ -200,11 +200,10 @@ pub(super) fn solve(gram: &[f64], cross: &[f64], target: f64, bounds: Bounds) ->
     let products = Products { gram, cross, bounds };
     let mut b = vec![bounds.clamp(0.0); cross.len()];
     let mut pulls = products.pulls(&b)?;
-    let (mut best, mut idle, mut look) = (f64::INFINITY, 0, 0u64);
+    let (mut mark, mut idle, mut look) = (f64::INFINITY, 0, 0u64);
     loop {
         let (worst, enough) = products.far(&b, &pulls, target);
-        idle = if worst < 0.9 * best { 0 } else { idle + 1 };
-        best = best.min(worst);
+        (mark, idle) = if worst < 0.9 * mark { (worst, 0) } else { (mark, idle + 1) };
         if worst <= enough || idle >= PATIENCE || look >= LOOKS || !worst.is_finite() {
             let free = b.iter().map(|b| bounds.is_between(*b)).collect();
             return Ok(Solved { coefficients: b, free, worst, enough, sweeps: look * SWEEPS });

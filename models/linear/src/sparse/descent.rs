@@ -11,7 +11,7 @@ use super::loss::{Loss, Losses};
 use super::problem::{GoOn, Problem, Solved, interrupted};
 use crate::elastic_net::penalty::Penalty;
 use crate::optimality::residual;
-use tilewise_base::solver::{Outcome, rounding, sufficient};
+use tilewise_base::solver::{rounding, sufficient};
 use tilewise_base::{Error, Result, SparseRef};
 use tilewise_kernels::{Float, sum};
 
@@ -69,9 +69,9 @@ pub(crate) fn solve<T: Float>(problem: &Problem<'_>, x: SparseRef<'_, T>, go_on:
         let outcome = if met.is_some() {
             met
         } else if idle >= PATIENCE || !value.is_finite() || !norm.is_finite() {
-            Some(Outcome::stuck(norm))
+            Some(problem.unmet("no step lowers the objective".into(), norm, optimality))
         } else if rounds >= problem.max_rounds {
-            Some(Outcome::out_of_rounds(rounds, norm, problem.tolerance))
+            Some(problem.unmet(format!("the limit of {rounds} rounds was reached"), norm, optimality))
         } else if !go_on(rounds, value, norm) {
             if rounds == 1 {
                 return Err(Error::Cancelled);

@@ -45,6 +45,17 @@ impl Problem<'_> {
         (optimality <= gap).then_some(Outcome { converged: true, stopped, warning: None })
     }
 
+    /// That it has not, by what `met` looks at.
+    pub(crate) fn unmet(&self, stopped: String, norm: f64, optimality: f64) -> Outcome {
+        let (what, left, enough) = match self.gap {
+            Some(gap) => ("duality gap", optimality, gap),
+            None => ("gradient", norm, self.tolerance),
+        };
+        let warning =
+            format!("did not converge: {stopped}; {what} {left:.1e} is above the tolerance {enough:.1e}");
+        Outcome { converged: false, stopped, warning: Some(warning) }
+    }
+
     /// Whether separated classes would send coefficients to infinity.
     pub(crate) fn may_separate(&self) -> bool {
         matches!(self.answers.loss, Loss::Binomial | Loss::Softmax(_)) && self.l1 == 0.0 && self.l2 == 0.0

@@ -13,13 +13,12 @@ use super::loss::Loss;
 use super::newton_cg::{SEPARATED_LOSS, separated};
 use super::problem::{GoOn, Problem, Solved, interrupted};
 use crate::optimality::residual;
-use tilewise_base::solver::Outcome;
 use tilewise_base::{Error, Result};
 use tilewise_kernels::random::Philox;
 use tilewise_kernels::{Float, sum};
 
 /// Rounds without a gradient, or gap, that is a tenth smaller after which what is left is rounding.
-const PATIENCE: u32 = 1000;
+const PATIENCE: u32 = 100;
 
 /// Derivative by z of a loss with one linear predictor and bounded curvature, and the bound. Callers have no others.
 fn slope(loss: Loss, z: f64, y: f64) -> f64 {
@@ -71,8 +70,13 @@ impl Map {
             if end * sign > 0.0 {
                 return end;
             }
-            u = self.apply(u, slope);
-            times -= 1;
+            if times == 1 {
+                return self.apply(u, slope);
+            }
+            // It goes one way, so the last step before the sign changes is found by halves.
+            let half = times / 2;
+            u = self.repeat(u, slope, half);
+            times -= half;
         }
         u
     }
@@ -87,7 +91,8 @@ pub(crate) fn solve<T: Float>(
     let x = by.view();
     let (n, p, loss) = (x.rows(), x.cols(), problem.answers.loss);
     let mut scale = vec![0.0f64; p];
-    for i in 0..n {
+    // Rows without weight have no say.
+    for i in (0..n).filter(|&i| problem.answers.shares[i] > 0.0) {
         let (columns, values) = x.line(i);
         columns.iter().zip(values).for_each(|(&j, x)| {
             let scale = &mut scale[j as usize];
@@ -112,7 +117,7 @@ pub(crate) fn solve<T: Float>(
     let (mut u, mut intercept) = (vec![0.0f64; p], problem.start);
     // Slopes of the rows, by which their gradients are remembered, and until when each coefficient's steps are done.
     let (mut stored, mut done) = (Vec::new(), vec![0u64; p]);
-    let (mut rounds, mut idle, mut best) = (0u64, 0, f64::INFINITY);
+    let (mut rounds, mut idle, mut mark) = (0u64, 0, f64::INFINITY);
     let mut now = 0u64;
     loop {
         let b: Vec<f64> = u.iter().zip(&scale).map(|(u, s)| u / s).collect();
@@ -132,16 +137,17 @@ pub(crate) fn solve<T: Float>(
         rounds += 1;
         let (mut norm, mut optimality) = (slope_of_intercept.abs(), slope_of_intercept.abs());
         for j in 0..p {
-            let far = residual(gradient[j] + problem.l2 * b[j], b[j], problem.l1);
-            optimality = optimality.max(far);
-            norm = norm.max(far / problem.deviation[j]);
+            let slope = gradient[j] + problem.l2 * b[j];
+            optimality = optimality.max(residual(slope, b[j], problem.l1));
+            // Of columns about their means, as for the other solvers.
+            let about = slope - problem.mean[j] * slope_of_intercept;
+            norm = norm.max(residual(about, b[j], problem.l1) / problem.deviation[j]);
         }
         if problem.gap.is_some() {
             optimality = gap(problem, &b, &losses, &gradient);
         }
         let left = if problem.gap.is_some() { optimality } else { norm };
-        idle = if left < 0.9 * best { 0 } else { idle + 1 };
-        best = best.min(left);
+        (mark, idle) = if left < 0.9 * mark { (left, 0) } else { (mark, idle + 1) };
         let met = problem.met(norm, optimality);
         let apart = problem.may_separate()
             && value <= SEPARATED_LOSS
@@ -151,9 +157,9 @@ pub(crate) fn solve<T: Float>(
         } else if met.is_some() {
             met
         } else if idle >= PATIENCE || !value.is_finite() || !norm.is_finite() {
-            Some(Outcome::stuck(norm))
+            Some(problem.unmet(format!("{PATIENCE} rounds made it no better"), norm, optimality))
         } else if rounds >= problem.max_rounds {
-            Some(Outcome::out_of_rounds(rounds, norm, problem.tolerance))
+            Some(problem.unmet(format!("the limit of {rounds} rounds was reached"), norm, optimality))
         } else if !go_on(rounds, value, norm) {
             if rounds == 1 {
                 return Err(Error::Cancelled);

@@ -137,7 +137,9 @@ proptest! {
         let data = Data::new(rows, cols, seed, scaled);
         let params = LeastSquares { l2, intercept, lower, upper };
         let fit = data.fit(&params);
-        prop_assert!(fit.report.converged && fit.report.warnings.is_empty(), "{:?}", fit.report);
+        // Some columns are the same.
+        let told = fit.report.warnings.iter().all(|warning| warning.contains("depend on each other"));
+        prop_assert!(fit.report.converged && told, "{:?}", fit.report);
         let (worst, length) = far(&data, &params, &fit.model);
         prop_assert!(worst <= 1e-8 * length, "{worst:e} of {length:e}: {:?}", fit.report);
         let total: f64 = data.weights.iter().sum();
