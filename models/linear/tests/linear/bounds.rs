@@ -256,3 +256,25 @@ fn what_is_no_bound_is_refused() {
         assert!(words.iter().all(|w| message.contains(w)), "{message}");
     }
 }
+
+/// More columns than rows, on two scales: most steps end at a bound, and the next one has to begin there.
+#[test]
+fn few_rows_of_columns_on_two_scales_arrive() {
+    let (rows, cols) = (5, 12);
+    for seed in 0..60 {
+        let mut x = normal(rows, cols, 2 * seed);
+        let larger = normal(1, cols, 2 * seed + 1);
+        x.iter_mut()
+            .enumerate()
+            .for_each(|(at, x)| *x = *x * if larger[at % cols] > 0.0 { 100.0 } else { 1.0 } + 5.0);
+        let truth = normal(cols, 1, seed + 1000);
+        let y: Vec<f64> =
+            x.chunks_exact(cols).map(|row| row.iter().zip(&truth).map(|(x, b)| x * b).sum()).collect();
+        for l2 in [1e-3, 1.0, 100.0] {
+            let params = LeastSquares { l2, lower: Some(0.0), ..Default::default() };
+            let view = MatRef::new(&x, rows, cols).unwrap();
+            let fit = params.fit(view, &y, Rows::default(), &Context::default()).unwrap();
+            assert!(fit.report.converged, "{seed} {l2}: {:?}", fit.report);
+        }
+    }
+}
