@@ -108,7 +108,7 @@ def test_fits_that_fail_leave_no_files(spark, files, tmp_path, request, directly
 
 def test_what_is_left_of_fits_that_are_over_goes_with_the_next(rows, files, monkeypatch):
     """Also what a process that was killed had begun to write, and what is in the folder of an executor that is gone."""
-    monkeypatch.setattr(_rounds.Partitions, "_forget", lambda self: None)
+    monkeypatch.setattr(_rounds.Partitions, "_forget", lambda *_: None)
     ESTIMATOR.fit(rows)
     left = files()
     assert len(left) >= 4

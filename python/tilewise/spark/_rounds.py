@@ -241,14 +241,14 @@ class Partitions:
         self._tokens = None
 
     def _forget(self, whole: bool = False) -> None:
-        """A job over the tokens, which goes where the files are, if the fit is `whole`. Else one of more tasks than there are partitions, of which
-        every executor that has nothing else to do gets some: a token whose executor is gone, or whose rows cannot be read, would be
-        made again for this."""
+        """A job of more tasks than there are partitions, of which every executor that has nothing else to do gets some; before it, if the fit is
+        `whole`, one over the tokens, which goes where the files are. Else a token whose executor is gone, or whose rows cannot be read,
+        would be made again for this."""
         forget = functools.partial(_worker.forget, names=(*_over, self._plan.name))
         tasks = TASKS * max(len(self._known), 1)
-        where = self._tokens if whole else self._rows.sparkSession.range(0, tasks, 1, tasks)
         try:
-            where.mapInArrow(forget, _worker.ANSWER_DDL).toArrow()
+            for where in [self._tokens] * whole + [self._rows.sparkSession.range(0, tasks, 1, tasks)]:
+                where.mapInArrow(forget, _worker.ANSWER_DDL).toArrow()
         finally:
             self._tokens.unpersist()
 
