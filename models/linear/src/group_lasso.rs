@@ -14,7 +14,7 @@
 use crate::cholesky::Cholesky;
 use crate::elastic_net::design::{Design, Products, no_weight};
 use crate::elastic_net::penalty::Certificate;
-use crate::elastic_net::working_set::{Solution, Stop};
+use crate::elastic_net::working_set::{Progress, Solution};
 use crate::elastic_net::{check_rows, report, targets};
 use crate::moments::{Moments, Second};
 use crate::rows::check_not_negative;
@@ -27,14 +27,14 @@ use tilewise_kernels::{MatRef, axpy, dot};
 const SWEEPS: usize = 10;
 const STEPS: usize = 3;
 
-/// Newton's steps for the length of a group.
-const LENGTHS: usize = 50;
-
 /// Looks without progress after which what is left is rounding.
 const PATIENCE: u32 = 20;
 
+/// Newton's steps for the length of a group.
+const LENGTHS: usize = 50;
+
 /// Halvings of Newton's step: where columns depend on each other it is up to 1 / `REGULAR` too long along what tells them apart; with 8
-/// one of ten such problems crept. And bisections for the dual point.
+/// steps were refused where 40 brought them through. And bisections for the dual point.
 const HALVINGS: u32 = 40;
 const BISECTIONS: u32 = 60;
 
@@ -183,8 +183,8 @@ impl Problem {
             let weight = alpha * (1.0 - params.l1_ratio) * (all.len() as f64).sqrt();
             let columns: Vec<usize> = all.into_iter().filter(|&j| products.squares()[j] > 0.0).collect();
             let row = |j: usize| columns.iter().map(move |&k| (j, k)).map(|(j, k)| products.row(j)[k]);
-            // The difference is diagonally dominant. One number for all columns would be that of the largest: of columns that differ by 1e6
-            // in scale small ones took 1e12 steps.
+            // The difference is diagonally dominant. One number for all columns would be that of the largest, beside which
+            // columns of a small scale hardly move.
             let steepest = columns.iter().map(|&j| row(j).map(f64::abs).sum()).collect();
             Group { weight, steepest, columns: columns.clone() }
         };
@@ -350,27 +350,13 @@ impl Problem {
     ) -> Result<Solution> {
         let p = self.products.squares().len();
         let (mut b, mut pulls) = (vec![0.0; p], vec![0.0; p]);
-        let (mut rounds, mut idle, mut mark, mut before) = (0u64, 0, f64::INFINITY, f64::INFINITY);
+        let (mut rounds, mut progress) = (0u64, Progress::new(PATIENCE));
         loop {
             let (square, target) = self.products.correlate(&b, &[], &mut pulls)?;
             let certificate = self.certificate(&b, &pulls, square, target);
             rounds += 1;
             let told = go_on(rounds, &certificate);
-            let falls = certificate.gap < 0.9 * mark
-                || before - certificate.objective > 1e-13 * certificate.objective.abs();
-            (mark, idle) = if falls { (mark.min(certificate.gap), 0) } else { (mark, idle + 1) };
-            before = certificate.objective;
-            let stop = if certificate.gap <= enough {
-                Some(Stop::Converged)
-            } else if idle >= PATIENCE {
-                Some(Stop::Rounding)
-            } else if rounds >= max_rounds {
-                Some(Stop::Rounds)
-            } else if !told {
-                Some(Stop::Cancelled)
-            } else {
-                None
-            };
+            let stop = progress.stop(&certificate, enough, (rounds, max_rounds), told);
             if let Some(stop) = stop {
                 return Ok(Solution { coefficients: b, certificate, rounds, stop });
             }

@@ -34,6 +34,46 @@ pub(crate) enum Stop {
     Cancelled,
 }
 
+/// Whether looks at the gap find it smaller, or the objective: each may stand still while the other falls.
+pub(crate) struct Progress {
+    gap: f64,
+    objective: f64,
+    /// Looks since.
+    pub(crate) idle: u32,
+    patience: u32,
+}
+
+impl Progress {
+    /// Before the first look; after `patience` without progress what is left is rounding.
+    pub(crate) fn new(patience: u32) -> Self {
+        Self { gap: f64::INFINITY, objective: f64::INFINITY, idle: 0, patience }
+    }
+
+    /// Why to end after so many of the rounds that there may be, if so; `told` is false where somebody wants that.
+    pub(crate) fn stop(
+        &mut self,
+        at: &Certificate,
+        enough: f64,
+        (rounds, most): (u64, u64),
+        told: bool,
+    ) -> Option<Stop> {
+        let falls = at.gap < 0.9 * self.gap || self.objective - at.objective > 1e-13 * at.objective.abs();
+        self.idle = if falls { 0 } else { self.idle + 1 };
+        (self.gap, self.objective) = (self.gap.min(at.gap), at.objective);
+        if at.gap <= enough {
+            Some(Stop::Converged)
+        } else if self.idle >= self.patience {
+            Some(Stop::Rounding)
+        } else if rounds >= most {
+            Some(Stop::Rounds)
+        } else if !told {
+            Some(Stop::Cancelled)
+        } else {
+            None
+        }
+    }
+}
+
 /// Where the outer loop ended.
 #[derive(Clone, Debug)]
 pub(crate) struct Solution {
@@ -59,36 +99,18 @@ pub(crate) fn solve(
     // Columns that screening has left; all are looked at again before the end.
     let mut alive = varying.clone();
     let mut screens = penalty.l1 > 0.0;
-    let (mut correlations, mut rounds, mut idle) = (vec![0.0; b.len()], 0, 0);
-    let mut best = f64::INFINITY;
-    let mut before = f64::INFINITY;
+    let (mut correlations, mut rounds, mut progress) = (vec![0.0; b.len()], 0, Progress::new(PATIENCE));
     loop {
         let (square, target) = design.correlate(&b, &alive, &mut correlations)?;
         let of = |values: &[f64]| alive.iter().map(|&j| values[j]).collect::<Vec<f64>>();
         let certificate = penalty.certificate(&of(&b), &of(&correlations), square, target);
         rounds += 1;
         let told = go_on(rounds, &certificate);
-        // The objective may stand still while the gap falls, and the other way round.
-        let falls = certificate.gap < 0.9 * best
-            || before - certificate.objective > 1e-13 * certificate.objective.abs();
-        idle = if falls { 0 } else { idle + 1 };
-        best = best.min(certificate.gap);
-        before = certificate.objective;
-        let stop = if certificate.gap <= enough {
-            Some(Stop::Converged)
-        } else if idle >= PATIENCE {
-            Some(Stop::Rounding)
-        } else if rounds >= max_rounds {
-            Some(Stop::Rounds)
-        } else if !told {
-            Some(Stop::Cancelled)
-        } else {
-            None
-        };
+        let stop = progress.stop(&certificate, enough, (rounds, max_rounds), told);
         if let Some(stop) = stop {
             if alive.len() < varying.len() {
                 // What the caller is told holds for all columns.
-                (alive, screens, idle) = (varying.clone(), false, 0);
+                (alive, screens, progress.idle) = (varying.clone(), false, 0);
                 if stop == Stop::Converged || stop == Stop::Rounding {
                     continue;
                 }

@@ -8,11 +8,11 @@
 
 use super::by_rows::{inner, products};
 use super::loss::{Loss, Losses};
-use super::problem::{GoOn, Problem, Solved, interrupted};
+use super::problem::{GoOn, Problem, Solved};
 use crate::elastic_net::penalty::Penalty;
 use crate::optimality::residual;
 use tilewise_base::solver::{rounding, sufficient};
-use tilewise_base::{Error, Result, SparseRef};
+use tilewise_base::{Result, SparseRef};
 use tilewise_kernels::{Float, sum};
 
 /// Columns of the first set.
@@ -68,17 +68,10 @@ pub(crate) fn solve<T: Float>(problem: &Problem<'_>, x: SparseRef<'_, T>, go_on:
         let met = problem.met(norm, optimality);
         let outcome = if met.is_some() {
             met
-        } else if idle >= PATIENCE || !value.is_finite() || !norm.is_finite() {
-            Some(problem.unmet("no step lowers the objective".into(), norm, optimality))
-        } else if rounds >= problem.max_rounds {
-            Some(problem.unmet(format!("the limit of {rounds} rounds was reached"), norm, optimality))
-        } else if !go_on(rounds, value, norm) {
-            if rounds == 1 {
-                return Err(Error::Cancelled);
-            }
-            Some(interrupted())
         } else {
-            None
+            let stuck = idle >= PATIENCE || !value.is_finite() || !norm.is_finite();
+            let why = stuck.then(|| "no step lowers the objective".into());
+            problem.ended(why, (rounds, value, norm, optimality), go_on)?
         };
         if let Some(outcome) = outcome {
             let intercept = if problem.intercept { at.intercept } else { 0.0 };

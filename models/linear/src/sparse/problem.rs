@@ -2,6 +2,7 @@
 
 use super::loss::{Answers, Loss};
 use tilewise_base::solver::Outcome;
+use tilewise_base::{Error, Result};
 
 /// Sum of share_i loss_i(x_i b + a + offset_i) + l1 |b|_1 + l2 |b|^2 / 2.
 pub(crate) struct Problem<'a> {
@@ -54,6 +55,26 @@ impl Problem<'_> {
         let warning =
             format!("did not converge: {stopped}; {what} {left:.1e} is above the tolerance {enough:.1e}");
         Outcome { converged: false, stopped, warning: Some(warning) }
+    }
+
+    /// How it ended that did not converge: `stuck`, if so, out of rounds, or by `go_on`.
+    ///
+    /// # Errors
+    /// When that was before there is an answer.
+    pub(crate) fn ended(
+        &self,
+        stuck: Option<String>,
+        (rounds, value, norm, optimality): (u64, f64, f64, f64),
+        go_on: GoOn<'_>,
+    ) -> Result<Option<Outcome>> {
+        let limit = || format!("the limit of {rounds} rounds was reached");
+        if let Some(stopped) = stuck.or_else(|| (rounds >= self.max_rounds).then(limit)) {
+            return Ok(Some(self.unmet(stopped, norm, optimality)));
+        }
+        if go_on(rounds, value, norm) {
+            return Ok(None);
+        }
+        if rounds == 1 { Err(Error::Cancelled) } else { Ok(Some(interrupted())) }
     }
 
     /// Whether separated classes would send coefficients to infinity.

@@ -11,9 +11,9 @@ use super::by_rows::{ByRows, inner};
 use super::descent::gap;
 use super::loss::Loss;
 use super::newton_cg::{SEPARATED_LOSS, separated};
-use super::problem::{GoOn, Problem, Solved, interrupted};
+use super::problem::{GoOn, Problem, Solved};
 use crate::optimality::residual;
-use tilewise_base::{Error, Result};
+use tilewise_base::Result;
 use tilewise_kernels::random::Philox;
 use tilewise_kernels::{Float, sum};
 
@@ -156,17 +156,10 @@ pub(crate) fn solve<T: Float>(
             Some(separated())
         } else if met.is_some() {
             met
-        } else if idle >= PATIENCE || !value.is_finite() || !norm.is_finite() {
-            Some(problem.unmet(format!("{PATIENCE} rounds made it no better"), norm, optimality))
-        } else if rounds >= problem.max_rounds {
-            Some(problem.unmet(format!("the limit of {rounds} rounds was reached"), norm, optimality))
-        } else if !go_on(rounds, value, norm) {
-            if rounds == 1 {
-                return Err(Error::Cancelled);
-            }
-            Some(interrupted())
         } else {
-            None
+            let stuck = idle >= PATIENCE || !value.is_finite() || !norm.is_finite();
+            let why = stuck.then(|| format!("{PATIENCE} rounds made it no better"));
+            problem.ended(why, (rounds, value, norm, optimality), go_on)?
         };
         if let Some(outcome) = outcome {
             let intercepts = vec![if problem.intercept { intercept } else { 0.0 }];

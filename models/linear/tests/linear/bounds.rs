@@ -1,6 +1,6 @@
 //! Least squares with coefficients between bounds: what a minimum asks, recomputed by loops; a naive twin; scikit-learn's numbers.
 
-use crate::support::{load, normal};
+use crate::support::{dependent, load, normal};
 use proptest::prelude::*;
 use tilewise_base::rounds::run_through_bytes;
 use tilewise_base::{Context, Fit, FitReport};
@@ -19,15 +19,8 @@ struct Data {
 impl Data {
     /// Column 1 repeats column 0, the third is constant, scales run over twelve powers of ten; a quarter of the rows has no weight.
     fn new(rows: usize, cols: usize, seed: u64, scaled: bool) -> Self {
-        let mut x = normal(rows, cols, 3 * seed);
         let scale = |j: usize| if scaled { 10f64.powi((j * 5 % 13) as i32 - 6) } else { 1.0 };
-        for row in x.chunks_exact_mut(cols) {
-            if cols > 2 {
-                row[1] = row[0];
-                row[2] = 3.0;
-            }
-            row.iter_mut().enumerate().for_each(|(j, x)| *x = scale(j) * (*x + 0.5));
-        }
+        let x = dependent(rows, cols, 3 * seed, scale);
         let noise = normal(rows, 1, 3 * seed + 1);
         let signal =
             |i: usize| (0..cols).map(|j| x[i * cols + j] / scale(j) * [1.0, -1.0, 0.2][j % 3]).sum::<f64>();

@@ -1,6 +1,6 @@
 //! Group lasso and sparse group lasso: the duality gap recomputed by loops, a naive twin, closed form, the lasso as a special case.
 
-use crate::support::normal;
+use crate::support::{dependent, normal};
 use proptest::prelude::*;
 use tilewise_base::{Context, Fit};
 use tilewise_kernels::{MatRef, parallel};
@@ -23,15 +23,8 @@ struct Data {
 impl Data {
     /// Column 1 repeats column 0, the third is constant; a quarter of the rows has no weight.
     fn new(rows: usize, cols: usize, seed: u64, scaled: bool) -> Self {
-        let mut x = normal(rows, cols, 3 * seed);
         let scale = |j: usize| if scaled { 10f64.powi((j * 5 % 7) as i32 - 3) } else { 1.0 };
-        for row in x.chunks_exact_mut(cols) {
-            if cols > 2 {
-                row[1] = row[0];
-                row[2] = 3.0;
-            }
-            row.iter_mut().enumerate().for_each(|(j, x)| *x = scale(j) * (*x + 0.5));
-        }
+        let x = dependent(rows, cols, 3 * seed, scale);
         let noise = normal(rows, 1, 3 * seed + 1);
         let signal = |i: usize| (0..cols.min(5)).map(|j| x[i * cols + j] / scale(j)).sum::<f64>();
         let y = (0..rows).map(|i| signal(i) + 0.3 * noise[i] + 10.0).collect();

@@ -82,3 +82,16 @@ pub(crate) fn normal(rows: usize, cols: usize, seed: u64) -> Vec<f64> {
     let random = Philox::new(seed, Philox::purpose("linear tests"));
     (0..(rows * cols) as u64).map(|i| random.normal(i)).collect()
 }
+
+/// Columns of which the second repeats the first and the third is constant, on these scales.
+pub(crate) fn dependent(rows: usize, cols: usize, seed: u64, scale: impl Fn(usize) -> f64) -> Vec<f64> {
+    let mut x = normal(rows, cols, seed);
+    for row in x.chunks_exact_mut(cols) {
+        if cols > 2 {
+            row[1] = row[0];
+            row[2] = 3.0;
+        }
+        row.iter_mut().enumerate().for_each(|(j, x)| *x = scale(j) * (*x + 0.5));
+    }
+    x
+}
