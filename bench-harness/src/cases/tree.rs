@@ -419,7 +419,7 @@ impl Predict {
         let (tests, of) = (Tests::default, || (nodes.clone(), roots.clone()));
         Self {
             way,
-            plain: Trees::new(of().0, of().1, tests(), features, values.clone()).expect("trees"),
+            plain: Trees::new(of().0.into(), of().1, tests(), features, values.clone()).expect("trees"),
             coded: CodedTrees::new(codes, of().1, tests(), coder.clone(), values.clone()).expect("trees"),
             masked: MaskedTrees::new((0..trees).map(masks), coder.clone(), values.clone()).expect("trees"),
             nodes,

@@ -1,10 +1,10 @@
 //! Binned columns and lists of rows.
 
+use super::Shared;
 use crate::matrix::{below, same};
 use crate::{ShapeError, parallel};
 use std::fmt::Debug;
 use std::ops::Range;
-use std::sync::Arc;
 
 mod sealed {
     pub trait Sealed {}
@@ -182,26 +182,10 @@ impl<'a, B: Bin> Bins<'a, B> {
     }
 }
 
-/// Memory that bins are read from for as long as it lives: of this process, or mapped from a file that others read too.
-///
-/// # Safety
-/// `all` must give the same elements each time: kernels rely on bins that were checked once.
-pub unsafe trait Memory<B>: Debug + Send + Sync {
-    /// All elements.
-    fn all(&self) -> &[B];
-}
-
-// SAFETY: nobody changes a vector that is shared, and numbers have no interior that could change.
-unsafe impl<B: Bin> Memory<B> for Vec<B> {
-    fn all(&self) -> &[B] {
-        self
-    }
-}
-
 /// [`Bins`] that own their memory, or share it with their clones and whoever else holds it.
 #[derive(Clone, Debug)]
 pub struct OwnedBins<B> {
-    data: Arc<dyn Memory<B>>,
+    data: Shared<B>,
     rows: usize,
     offsets: Vec<usize>,
     row_major: bool,
@@ -213,32 +197,32 @@ impl<B: Bin> OwnedBins<B> {
     /// # Errors
     /// As there.
     pub fn row_major(data: Vec<B>, rows: usize, offsets: Vec<usize>) -> Result<Self, ShapeError> {
-        Self::shared(Arc::new(data), rows, offsets, true)
+        Self::shared(data.into(), rows, offsets, true)
     }
     /// As [`Bins::column_major`].
     ///
     /// # Errors
     /// As there.
     pub fn column_major(data: Vec<B>, rows: usize, offsets: Vec<usize>) -> Result<Self, ShapeError> {
-        Self::shared(Arc::new(data), rows, offsets, false)
+        Self::shared(data.into(), rows, offsets, false)
     }
     /// As [`Bins::row_major`] if `row_major`, else as [`Bins::column_major`], of memory that is used where it is.
     ///
     /// # Errors
     /// As there.
     pub fn shared(
-        data: Arc<dyn Memory<B>>,
+        data: Shared<B>,
         rows: usize,
         offsets: Vec<usize>,
         row_major: bool,
     ) -> Result<Self, ShapeError> {
-        Bins::new(data.all(), rows, &offsets, row_major)?;
+        Bins::new(&data, rows, &offsets, row_major)?;
         Ok(Self { data, rows, offsets, row_major })
     }
     /// A view of them; nothing is checked again.
     pub fn get(&self) -> Bins<'_, B> {
         let Self { data, rows, offsets, row_major } = self;
-        Bins { data: data.all(), rows: *rows, offsets, row_major: *row_major }
+        Bins { data, rows: *rows, offsets, row_major: *row_major }
     }
 }
 

@@ -275,7 +275,7 @@ impl CodedTrees {
     ) -> Result<Self, ShapeError> {
         // A leaf reads the first column.
         let columns = coder.columns().max(1);
-        let trees = Trees::new(nodes, roots, tests, columns, values)?;
+        let trees = Trees::new(nodes.into(), roots, tests, columns, values)?;
         let tops = Top::of_all(&trees)?;
         Ok(Self { trees, coder, tops })
     }

@@ -1,14 +1,14 @@
 //! Trees over numbers as they come.
 
+use super::Shared;
 use super::walk::{Cells, LEAF, Layout, MISSING, Tests, Trees, Visit, sealed::Sealed};
 use crate::matrix::{below, same};
 use crate::{Float, MatRef, ShapeError, parallel};
-use std::sync::Arc;
 
 /// A node whose test reads numbers. 16 bytes, four to a cache line.
 ///
 /// Thresholds are f64 for f32 cells too: these are widened, which is exact.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
 #[repr(C)]
 pub struct Node {
     /// Values up to it go left. In tests of sets, the bits of the set's number.
@@ -45,6 +45,14 @@ impl Node {
     pub fn leaf(value: usize) -> Result<Self, ShapeError> {
         below("a value", LEAF as usize, value)?;
         Ok(Self { threshold: 0.0, column: 0, next: value as u32 | LEAF })
+    }
+    /// Its 16 bytes as two numbers, the threshold's bits first: how files hold it.
+    pub fn words(self) -> [u64; 2] {
+        [self.threshold.to_bits(), u64::from(self.column) | u64::from(self.next) << 32]
+    }
+    /// A node of such numbers, whatever they are: [`Trees::new`] sees whether it is one.
+    pub fn of_words([threshold, rest]: [u64; 2]) -> Self {
+        Self { threshold: f64::from_bits(threshold), column: rest as u32, next: (rest >> 32) as u32 }
     }
     /// What it was made of.
     pub fn parts(self) -> Parts {
@@ -122,7 +130,7 @@ impl<T: Float> Visit<T> for Node {
 /// What leaves say: vectors of the same length, shared by those who hold it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Values {
-    numbers: Arc<[f64]>,
+    numbers: Shared<f64>,
     outputs: usize,
 }
 
@@ -131,10 +139,11 @@ impl Values {
     ///
     /// # Errors
     /// When `outputs` is 0 or does not divide their number.
-    pub fn new(numbers: Vec<f64>, outputs: usize) -> Result<Self, ShapeError> {
+    pub fn new(numbers: impl Into<Shared<f64>>, outputs: usize) -> Result<Self, ShapeError> {
+        let numbers = numbers.into();
         let rest = numbers.len().checked_rem(outputs).unwrap_or(1);
         same("numbers beyond the last value", 0, rest)?;
-        Ok(Self { numbers: numbers.into(), outputs })
+        Ok(Self { numbers, outputs })
     }
     /// Number of vectors.
     pub fn len(&self) -> usize {
@@ -214,7 +223,7 @@ pub(super) fn fits<T: Copy>(
 /// use tilewise_kernels::{MatRef, tree::{Node, Tests, Trees, Values, predict}};
 /// let nodes = vec![Node::up_to(0, 0.5, false, 1)?, Node::leaf(0)?, Node::leaf(1)?];
 /// let values = Values::new(vec![-1.0, 3.0], 1)?;
-/// let trees = Trees::new(nodes, vec![0], Tests::default(), 1, values)?;
+/// let trees = Trees::new(nodes.into(), vec![0], Tests::default(), 1, values)?;
 /// let mut out = [0.0; 3];
 /// predict(&trees, MatRef::new(&[0.5, 0.75, f32::NAN], 3, 1)?, &mut out)?;
 /// assert_eq!(out, [-1.0, 3.0, 3.0]);

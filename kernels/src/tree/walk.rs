@@ -6,8 +6,8 @@
 //! trees of 64 leaves, on a busy machine, Zen 5: walkers that wait for each other 2.2, a list of rows that is made shorter
 //! level by level 1.3, this 0.95. Trees of 1,000 leaves: 2.7, 3.2 and more, 1.5.)
 
-use super::Categories;
 use super::nodes::Values;
+use super::{Categories, Shared};
 use crate::ShapeError;
 use crate::matrix::{below, same};
 use crate::scratch::AnyBits;
@@ -43,7 +43,7 @@ pub(super) mod sealed {
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Tests {
     /// Sets of bins that go left, the first in the lowest bit of the first word; bit [`MISSING`] says where missing values go.
-    pub sets: Vec<[u64; 4]>,
+    pub sets: Shared<[u64; 4]>,
     /// For each column the bins of its categories, `None` for numbers. May be shorter than there are columns. Read by
     /// [`super::Node`] alone: codes are bins.
     pub bins: Vec<Option<Categories>>,
@@ -63,7 +63,7 @@ impl Tests {
 /// Trees whose nodes were checked: every child exists and stands after its parent, so a walk ends.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Trees<N> {
-    pub(super) nodes: Vec<N>,
+    pub(super) nodes: Shared<N>,
     pub(super) roots: Vec<u32>,
     pub(super) tests: Tests,
     pub(super) columns: usize,
@@ -76,7 +76,7 @@ impl<N: Layout> Trees<N> {
     /// # Errors
     /// When a root, child, column, set or value does not exist, or a child does not stand after its parent.
     pub fn new(
-        nodes: Vec<N>,
+        nodes: Shared<N>,
         roots: Vec<u32>,
         tests: Tests,
         columns: usize,
@@ -102,6 +102,38 @@ impl<N: Layout> Trees<N> {
         Ok(Self { nodes, roots, tests, columns, values })
     }
 
+    /// Some of these trees, in this order, where they are: nothing is copied or checked again. O(trees).
+    ///
+    /// # Errors
+    /// When there is no such tree.
+    pub fn some(&self, trees: impl IntoIterator<Item = usize>) -> Result<Self, ShapeError> {
+        let root = |tree| below("a tree", self.len(), tree).map(|()| self.roots[tree]);
+        let roots = trees.into_iter().map(root).collect::<Result<_, _>>()?;
+        let Self { nodes, tests, columns, values, .. } = self;
+        Ok(Self {
+            nodes: nodes.clone(),
+            roots,
+            tests: tests.clone(),
+            columns: *columns,
+            values: values.clone(),
+        })
+    }
+
+    /// All nodes, those of the first tree in front.
+    pub fn nodes(&self) -> &[N] {
+        &self.nodes
+    }
+
+    /// What nodes refer to.
+    pub fn tests(&self) -> &Tests {
+        &self.tests
+    }
+
+    /// What leaves say.
+    pub fn values(&self) -> &Values {
+        &self.values
+    }
+
     /// Cells of a row.
     pub fn columns(&self) -> usize {
         self.columns
@@ -117,7 +149,7 @@ impl<N: Layout> Trees<N> {
         self.roots.is_empty()
     }
 
-    /// Steps down all trees, about: those down trees whose leaves are all as deep.
+    /// Steps down all trees, about: those down trees whose leaves are all as deep. Of [`some`](Self::some) trees too many.
     pub(super) fn steps(&self) -> usize {
         let leaves = (self.nodes.len() / 2).checked_div(self.len()).unwrap_or(0);
         self.len() * (leaves.max(1).ilog2() as usize + 1)

@@ -28,7 +28,8 @@ impl Grown {
             at += 1;
             stream.below(at, n as u64) as usize
         };
-        let mut tests = Tests { sets: vec![], bins: vec![None; columns] };
+        let mut tests = Tests { bins: vec![None; columns], ..Tests::default() };
+        let mut all_sets = vec![];
         if sets {
             // Two categories share a bin, one is not known: missing, or a bin of its own.
             let bins = Categories::from(vec![0, 1, 2, 2, MISSING, 3, 254]);
@@ -48,8 +49,8 @@ impl Grown {
                     let (column, left) = (below(columns), end - 2);
                     if sets && column == columns - 1 {
                         let set = [below(16) as u64, 0, 0, (below(8) as u64) << 61];
-                        tests.sets.push(set);
-                        Parts::InSet { column, set: tests.sets.len() - 1, left }
+                        all_sets.push(set);
+                        Parts::InSet { column, set: all_sets.len() - 1, left }
                     } else {
                         let threshold = [f64::INFINITY, (below(25) as f64 - 12.0) / 3.0][below(9).min(1)];
                         cuts[column].push(threshold);
@@ -66,8 +67,9 @@ impl Grown {
             cuts.sort_by(f64::total_cmp);
             cuts.dedup();
         }
-        let numbers = (0..values.max(1) * outputs).map(|_| (below(2001) as f64 - 1000.0) / 7.0).collect();
-        let values = Values::new(numbers, outputs).unwrap();
+        tests.sets = all_sets.into();
+        let numbers = (0..values.max(1) * outputs).map(|_| (below(2001) as f64 - 1000.0) / 7.0);
+        let values = Values::new(numbers.collect::<Vec<_>>(), outputs).unwrap();
         Self { parts, roots, tests, columns, values, cuts }
     }
 
@@ -84,7 +86,7 @@ impl Grown {
 
     fn plain(&self) -> Trees<Node> {
         let (tests, values) = (self.tests.clone(), self.values.clone());
-        Trees::new(self.nodes(), self.roots.clone(), tests, self.columns, values).unwrap()
+        Trees::new(self.nodes().into(), self.roots.clone(), tests, self.columns, values).unwrap()
     }
 
     /// `more` cuts that no test needs make codes longer.
@@ -188,6 +190,12 @@ impl Grown {
         };
         let plain = self.plain();
         agrees("nodes", &|out| predict(&plain, x, out));
+        let last: Vec<usize> = (0..self.roots.len()).rev().step_by(2).collect();
+        let roots: Vec<u32> = last.iter().map(|&tree| self.roots[tree]).collect();
+        let [mut some, mut of_roots] = [(); 2].map(|()| before.clone());
+        predict(&plain.some(last).unwrap(), x, &mut some).unwrap();
+        naive::tree::predict(&self.nodes(), &roots, &self.tests, &self.values, x, &mut of_roots);
+        assert!(some == of_roots, "some trees, {} x {}", x.rows(), x.cols());
         let coded = self.coded(more);
         agrees("codes", &|out| predict_coded(&coded, x, out));
         if self.tests.sets.is_empty() {
@@ -270,7 +278,7 @@ fn what_is_not_a_tree_is_refused() {
     let split = |column, left| Node::up_to(column, 0.0, false, left).unwrap();
     let leaf = |value| Node::leaf(value).unwrap();
     let new = |nodes: &[Node], roots: &[u32]| {
-        Trees::new(nodes.to_vec(), roots.to_vec(), Tests::default(), 2, values.clone())
+        Trees::new(nodes.to_vec().into(), roots.to_vec(), Tests::default(), 2, values.clone())
     };
     assert!(new(&[split(1, 1), leaf(0), leaf(2)], &[0, 2]).is_ok() && new(&[], &[]).is_ok());
     for (nodes, root) in [
@@ -313,6 +321,8 @@ fn what_is_not_a_tree_is_refused() {
     assert!(masked(vec![test(0, 2), test(0, 1)], vec![0; 3]).is_ok());
 
     let trees = new(&[split(1, 1), leaf(0), leaf(2)], &[0]).unwrap();
+    assert!(trees.some([0, 0]).is_ok() && trees.some([1]).is_err());
+    assert!(trees.nodes().iter().all(|node| Node::of_words(node.words()) == *node));
     let x = |len| MatRef::new(&[0.0; 4][..len], 2, len / 2).unwrap();
     assert!(predict(&trees, x(4), &mut [0.0; 4]).is_ok() && predict(&trees, x(4), &mut [0.0; 2]).is_err());
     assert!(predict(&trees, x(2), &mut [0.0; 4]).is_err());

@@ -383,6 +383,7 @@ pub fn load(path: impl AsRef<Path>) -> Result<Box<dyn Model>> {
 }
 
 /// Whose model a file is.
+#[derive(Clone, Copy, PartialEq)]
 enum Owner {
     Tilewise,
     /// Another library for boosted trees.
@@ -447,6 +448,21 @@ pub fn export(path: impl AsRef<Path>, format: Format) -> Result<Exported> {
         return Err(file.error(what));
     };
     exported(&file, format)
+}
+
+/// The model in the file at `path`, which stays there: the trees of ensembles are read where the file is mapped, in pages that all
+/// processes share that map it. What is small beside these is read, as networks are, whose weights are packed again for their products, and
+/// isolation forests. Batches take the way of single rows: see [`Engine`](tilewise_tree::Engine).
+///
+/// # Errors
+/// As [`load`], when somebody may write to the file (`chmod a-w`), when it belongs to neither this user nor root, or is not one of ours.
+pub fn map(path: impl AsRef<Path>) -> Result<Box<dyn Model>> {
+    let path = path.as_ref();
+    if owner(path)? != Owner::Tilewise {
+        let what = "is another library's; model files of Tilewise are mapped".into();
+        return Err(Error::ModelFile { file: path.display().to_string(), what });
+    }
+    open(&ModelFile::map(path)?)
 }
 
 /// Bytes that tell whose file it is.

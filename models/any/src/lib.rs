@@ -34,7 +34,7 @@ mod tune;
 
 pub use cross::{CrossValidation, FoldScores, cross_validate, mean_and_error};
 pub use family::{
-    FAMILIES, Family, Purpose, begin, continue_training, export, family, load, load_bytes, train, work,
+    FAMILIES, Family, Purpose, begin, continue_training, export, family, load, load_bytes, map, train, work,
 };
 pub use pieces::{piece, trainer};
 pub use settings::{Setting, Settings};

@@ -1,7 +1,6 @@
 //! Memory mapped from a file: read where it lies, and shared by every process that maps it. The only unsafe code of this
 //! crate.
 
-use crate::Array;
 use memmap2::{Mmap, MmapMut};
 use std::fmt::Debug;
 use std::fs::File;
@@ -11,7 +10,7 @@ use std::ops::{Deref, DerefMut, Range};
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::sync::Arc;
-use tilewise_kernels::tree::{Bin, Derivatives, Memory, Packed};
+use tilewise_kernels::tree::{Derivatives, Node, Packed};
 
 /// The bytes of a file, or some of them. Clones share the mapping.
 #[derive(Clone, Debug)]
@@ -37,25 +36,25 @@ impl Mapped {
         Ok(Self { map: Arc::new(map), range })
     }
 
-    /// Maps a file that stays where it is: one that [`crate::replace::Replacement::commit_read_only`] made.
+    /// Maps a file that stays where it is, and as it is: this user's or root's, which nobody may write to, as
+    /// [`crate::replace::Replacement::commit_read_only`] makes them.
     ///
     /// # Errors
     /// When there is none, the system refuses, or the file can be written to: then it is not one of these, or no longer.
     pub(crate) fn read_only(path: &Path) -> io::Result<Self> {
         let file = File::open(path)?;
         let about = file.metadata()?;
-        if about.uid() != rustix::process::geteuid().as_raw() {
-            return Err(io::Error::other("is another user's; only files that this one stored are mapped"));
+        if ![0, rustix::process::geteuid().as_raw()].contains(&about.uid()) {
+            return Err(io::Error::other("is another user's; only this user's and root's files are mapped"));
         }
         if about.mode() & 0o222 != 0 {
-            return Err(io::Error::other(
-                "can be written to; only files that were stored read-only are mapped",
-            ));
+            return Err(io::Error::other("can be written to; only read-only files are mapped (chmod a-w)"));
         }
         // SAFETY: what is mapped must not change. Nothing the system offers makes sure of that for a file with a name; it rests
-        // on how such files are used. This crate writes one aside, takes away the permission to write, and gives it its name by
+        // on how such files are used. Whoever asks for a file to be mapped has taken away the permission to write to it, which says
+        // that it stays as it is. This crate writes one aside, takes away the permission to write, and gives it its name by
         // `rename`, after which no code of this crate opens it to write: a file that takes its name later is another one, and
-        // one that is removed stays as it is for whoever has mapped it. The caller keeps it in a folder that is its own. Who
+        // one that is removed stays as it is for whoever has mapped it. Who
         // gives himself the permission and changes the file while it is mapped breaks this, as who changes a library that a
         // program has loaded.
         let map = unsafe { Mmap::map(&file)? };
@@ -63,11 +62,17 @@ impl Mapped {
         Ok(Self { map: Arc::new(map), range })
     }
 
-    /// These bytes as numbers of eight bytes each, where they lie; `None` as in [`two_byte_numbers`](Self::two_byte_numbers).
-    pub fn doubles(&self) -> Option<&[f64]> {
-        let aligned = self.as_ptr().addr().is_multiple_of(align_of::<f64>());
-        let whole = self.len().is_multiple_of(size_of::<f64>());
+    /// These bytes as numbers, where they lie; `None` where they do not start at a multiple of what such numbers are aligned to, where
+    /// a part of a number is left over, or on machines that keep numbers the other way round than files do.
+    pub fn as_numbers<T: Plain>(&self) -> Option<&[T]> {
+        let aligned = self.as_ptr().addr().is_multiple_of(align_of::<T>());
+        let whole = self.len().is_multiple_of(size_of::<T>());
         (cfg!(target_endian = "little") && aligned && whole).then(|| numbers_of(self))
+    }
+
+    /// As [`as_numbers`](Self::as_numbers), to be kept.
+    pub fn numbers<T: Plain>(self) -> Option<Numbers<T>> {
+        self.as_numbers::<T>().is_some().then_some(Numbers(self, PhantomData))
     }
 
     /// Some of these bytes; `None` where they end earlier.
@@ -76,40 +81,22 @@ impl Mapped {
         let range = self.range.start + range.start..self.range.start + range.end;
         Some(Self { map: Arc::clone(&self.map), range })
     }
-
-    /// These bytes as numbers of two bytes each; `None` where they do not start at an even address, where half a number is left
-    /// over, or on machines that keep numbers the other way round than files do.
-    pub fn two_byte_numbers(self) -> Option<TwoByteNumbers> {
-        let start = self.as_ptr().addr();
-        let fits = start.is_multiple_of(align_of::<u16>()) && self.len().is_multiple_of(size_of::<u16>());
-        (cfg!(target_endian = "little") && fits).then_some(TwoByteNumbers(self))
-    }
 }
 
-/// Bytes of a file as numbers of two bytes each, where they lie.
+/// Bytes of a file as numbers, where they lie.
 #[derive(Clone, Debug)]
-pub struct TwoByteNumbers(Mapped);
+pub struct Numbers<T>(Mapped, PhantomData<T>);
+
+impl<T: Plain> AsRef<[T]> for Numbers<T> {
+    fn as_ref(&self) -> &[T] {
+        numbers_of(&self.0)
+    }
+}
 
 impl Deref for Mapped {
     type Target = [u8];
     fn deref(&self) -> &[u8] {
         &self.map[self.range.clone()]
-    }
-}
-
-// SAFETY: a mapping does not move, and what is mapped does not change (see `Mapped::new` and `Mapped::read_only`).
-unsafe impl Memory<u8> for Mapped {
-    fn all(&self) -> &[u8] {
-        self
-    }
-}
-
-// SAFETY: as above.
-unsafe impl Memory<u16> for TwoByteNumbers {
-    fn all(&self) -> &[u16] {
-        // SAFETY: any two bytes are a number.
-        let (_, numbers, _) = unsafe { self.0.align_to::<u16>() };
-        numbers
     }
 }
 
@@ -136,8 +123,8 @@ macro_rules! plain {
     )* };
 }
 plain!(u8, u16, u32, u64, i64, f32, f64);
-// One 64-bit number, and two of 32 bits one after the other.
-plain!(Packed, Derivatives);
+// One 64-bit number, two of 32 bits one after the other, one of 64 bits and two of 32.
+plain!(Packed, Derivatives, Node, [u64; 4]);
 
 /// The bytes of numbers, where they lie.
 pub(crate) fn bytes_of<T: Plain>(numbers: &[T]) -> &[u8] {
@@ -207,11 +194,4 @@ fn numbers_of<T: Plain>(map: &[u8]) -> &[T] {
     // SAFETY: any bytes are a plain number.
     let (_, numbers, _) = unsafe { map.align_to::<T>() };
     numbers
-}
-
-// SAFETY: nobody can change the elements of an `Array`, which is a vector that is shared or a mapping that is filled; neither moves them.
-unsafe impl<B: Bin + Plain> Memory<B> for Array<B> {
-    fn all(&self) -> &[B] {
-        self
-    }
 }

@@ -13,13 +13,15 @@
 //! against people: whoever can write the file can also write its checksum. What is read is therefore checked again
 //! (offsets against the file's length, shapes against what the model expects).
 
-use crate::{Error, Result, replace};
+use crate::mapped::Mapped;
+use crate::part::Number;
+use crate::{Array, Error, Result, replace};
 use safetensors::{Dtype, SafeTensors, View};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 use std::borrow::Cow;
 use std::collections::BTreeMap;
-use std::ops::Range;
+use std::ops::{Deref, Range};
 use std::path::Path;
 use xxhash_rust::xxh3::xxh3_128;
 
@@ -95,6 +97,13 @@ impl Writer {
     #[must_use]
     pub fn tensor_u32(self, name: &str, shape: &[usize], data: &[u32]) -> Self {
         self.tensor(name, Dtype::U32, shape, data.iter().flat_map(|x| x.to_le_bytes()).collect())
+    }
+
+    /// Adds a tensor of `u64`, a row for each of `records`: what [`ModelFile::records`] reads. They have a multiple of 8 bytes.
+    #[must_use]
+    pub fn records<T: Number>(self, name: &str, records: &[T]) -> Self {
+        let shape = [records.len(), size_of::<T>() / size_of::<u64>()];
+        self.tensor(name, Dtype::U64, &shape, T::bytes(records))
     }
 
     /// Adds a row-major tensor of `i8`.
@@ -189,11 +198,27 @@ fn canonical(value: &Value, out: &mut String) {
 
 /// A model file that was read and found whole.
 pub struct ModelFile<'a> {
-    bytes: Cow<'a, [u8]>,
+    bytes: Bytes<'a>,
     file: String,
     kind: String,
     metadata: serde_json::Map<String, Value>,
     tensors: BTreeMap<String, (Dtype, Vec<usize>, Range<usize>)>,
+}
+
+/// Where a file is.
+enum Bytes<'a> {
+    Memory(Cow<'a, [u8]>),
+    Mapped(Mapped),
+}
+
+impl Deref for Bytes<'_> {
+    type Target = [u8];
+    fn deref(&self) -> &[u8] {
+        match self {
+            Self::Memory(bytes) => bytes,
+            Self::Mapped(bytes) => bytes,
+        }
+    }
 }
 
 impl<'a> ModelFile<'a> {
@@ -202,7 +227,7 @@ impl<'a> ModelFile<'a> {
     /// # Errors
     /// When they are not a model file, damaged in any bit, cut, or of a later version.
     pub fn parse(bytes: &'a [u8]) -> Result<Self> {
-        Self::read(Cow::Borrowed(bytes), "the model".into())
+        Self::read(Bytes::Memory(Cow::Borrowed(bytes)), "the model".into())
     }
 
     /// Reads a file. Memory: the file once, and its header taken apart.
@@ -211,16 +236,30 @@ impl<'a> ModelFile<'a> {
     /// As [`parse`](Self::parse), or when the file cannot be read.
     pub fn load(path: impl AsRef<Path>) -> Result<ModelFile<'static>> {
         let path = path.as_ref();
-        let io = |e| Error::io(path, e);
-        // A device or pipe may never end.
-        if !std::fs::metadata(path).map_err(io)?.is_file() {
-            let what = "is not a regular file; a model file is expected".into();
-            return Err(Error::ModelFile { file: path.display().to_string(), what });
-        }
-        ModelFile::read(Cow::Owned(std::fs::read(path).map_err(io)?), path.display().to_string())
+        is_file(path)?;
+        let bytes = std::fs::read(path).map_err(|e| Error::io(path, e))?;
+        ModelFile::read(Bytes::Memory(Cow::Owned(bytes)), path.display().to_string())
     }
 
-    fn read(bytes: Cow<'a, [u8]>, file: String) -> Result<Self> {
+    /// Maps a file: what [`array_f64`](Self::array_f64) and its like give lies where it is, in pages that all processes share which map
+    /// the file. It is read once, to see that it is whole.
+    ///
+    /// # Errors
+    /// As [`load`](Self::load), and when somebody may write to the file, or it belongs to neither this user nor root: what is mapped must
+    /// not change. A new file that takes its name by `rename`, as [`Writer::save`] has it, is another one.
+    pub fn map(path: impl AsRef<Path>) -> Result<ModelFile<'static>> {
+        let path = path.as_ref();
+        is_file(path)?;
+        let bytes = Mapped::read_only(path).map_err(|e| Error::io(path, e))?;
+        ModelFile::read(Bytes::Mapped(bytes), path.display().to_string())
+    }
+
+    /// Whether it is mapped.
+    pub fn is_mapped(&self) -> bool {
+        matches!(self.bytes, Bytes::Mapped(_))
+    }
+
+    fn read(bytes: Bytes<'a>, file: String) -> Result<Self> {
         let (kind, metadata, tensors) = match take_apart(&bytes) {
             Ok(parts) => parts,
             Err(what) => return Err(Error::ModelFile { file, what }),
@@ -317,15 +356,64 @@ impl<'a> ModelFile<'a> {
         Ok(self.tensor(name, Dtype::U8, shape)?.to_vec())
     }
 
+    /// As [`tensor_f64`](Self::tensor_f64), where it lies in a file that is mapped.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn array_f64(&self, name: &str, shape: &[usize]) -> Result<Array<f64>> {
+        self.array(name, Dtype::F64, shape)
+    }
+
+    /// As [`tensor_u32`](Self::tensor_u32), where it lies in a file that is mapped.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn array_u32(&self, name: &str, shape: &[usize]) -> Result<Array<u32>> {
+        self.array(name, Dtype::U32, shape)
+    }
+
+    /// So many records, which [`Writer::records`] wrote, where they lie in a file that is mapped.
+    ///
+    /// # Errors
+    /// When there is no such tensor, or its type or shape differ.
+    pub fn records<T: Number>(&self, name: &str, count: usize) -> Result<Array<T>> {
+        self.array(name, Dtype::U64, &[count, size_of::<T>() / size_of::<u64>()])
+    }
+
+    fn array<T: Number>(&self, name: &str, dtype: Dtype, shape: &[usize]) -> Result<Array<T>> {
+        let range = self.range(name, dtype, shape)?;
+        let mapped = match &self.bytes {
+            Bytes::Mapped(bytes) => bytes.part(range.clone()).and_then(Mapped::numbers),
+            Bytes::Memory(_) => None,
+        };
+        Ok(match mapped {
+            Some(numbers) => Array::shared(numbers),
+            None => self.bytes[range].chunks_exact(size_of::<T>()).map(T::read).collect(),
+        })
+    }
+
     fn tensor(&self, name: &str, dtype: Dtype, shape: &[usize]) -> Result<&[u8]> {
+        self.range(name, dtype, shape).map(|range| &self.bytes[range])
+    }
+
+    fn range(&self, name: &str, dtype: Dtype, shape: &[usize]) -> Result<Range<usize>> {
         self.shape(name)?;
         match self.tensors.get(name) {
-            Some((d, s, range)) if *d == dtype && s == shape => Ok(&self.bytes[range.clone()]),
+            Some((d, s, range)) if *d == dtype && s == shape => Ok(range.clone()),
             Some((d, s, _)) => Err(self
                 .error(format!("tensor {name:?} is {d:?} {s:?} where the model needs {dtype:?} {shape:?}"))),
             None => Err(self.error(format!("there is no tensor {name:?}"))),
         }
     }
+}
+
+/// A device or pipe may never end.
+fn is_file(path: &Path) -> Result<()> {
+    if std::fs::metadata(path).map_err(|e| Error::io(path, e))?.is_file() {
+        return Ok(());
+    }
+    let what = "is not a regular file; a model file is expected".into();
+    Err(Error::ModelFile { file: path.display().to_string(), what })
 }
 
 fn numbers<const N: usize, T>(bytes: &[u8], number: impl Fn([u8; N]) -> T) -> Vec<T> {

@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use std::borrow::Cow;
 use std::io::Write;
 use std::ops::Range;
+use tilewise_kernels::tree::{Node, Shared};
 
 const MAGIC: &[u8] = b"TWPART01";
 /// Where sections start: at multiples of a cache line.
@@ -139,6 +140,17 @@ impl Part {
         self.numbers_of(name, 0..end)
     }
 
+    /// A section of such numbers, where it lies, or copied on machines that keep them the other way round.
+    ///
+    /// # Errors
+    /// As [`Part::numbers`].
+    pub fn shared<N: Number>(&self, name: &str) -> Result<Shared<N>> {
+        match self.section(name)?.numbers::<N>() {
+            Some(numbers) => Ok(Shared::new(numbers)),
+            None => Ok(Shared::new(self.numbers::<N>(name)?)),
+        }
+    }
+
     /// The numbers of a section at these places, copied.
     ///
     /// # Errors
@@ -178,7 +190,26 @@ macro_rules! numbers {
         }
     )* };
 }
-numbers!(u16, u32, f32, f64);
+numbers!(u8, u16, u32, u64, f32, f64);
+
+impl Number for Node {
+    fn read(bytes: &[u8]) -> Self {
+        let (first, second) = bytes.split_at(8);
+        Self::of_words([u64::read(first), u64::read(second)])
+    }
+    fn bytes(all: &[Self]) -> Vec<u8> {
+        all.iter().flat_map(|node| u64::bytes(&node.words())).collect()
+    }
+}
+
+impl Number for [u64; 4] {
+    fn read(bytes: &[u8]) -> Self {
+        std::array::from_fn(|word| u64::read(&bytes[8 * word..]))
+    }
+    fn bytes(all: &[Self]) -> Vec<u8> {
+        all.iter().flat_map(|words| u64::bytes(words)).collect()
+    }
+}
 
 #[cfg(test)]
 mod tests {

@@ -7,9 +7,9 @@
 //! instead of 3.93 on two threads, Zen 5. LightGBM bundles columns of which at most one is not 0 in a row, up to some conflicts: Ke et al., *LightGBM*, NeurIPS 2017,
 //! section 4. Combinations need no such rule: 40 columns of a category are 40 combinations, 8 flags 256.)
 
-use crate::codes::{Code, memory};
+use crate::codes::Code;
 use tilewise_base::{Result, Storage};
-use tilewise_kernels::tree::{Bins, Cell, OwnedBins};
+use tilewise_kernels::tree::{Bins, Cell, OwnedBins, Shared};
 
 /// Columns of more bins stay alone.
 const FEW: usize = 16;
@@ -202,7 +202,7 @@ impl<B: Code> Bundles<B> {
                 Some(*sum)
             });
             let offsets = std::iter::once(0).chain(ends).collect();
-            tiles.push(OwnedBins::shared(memory(tile.finish()?), rows, offsets, true)?);
+            tiles.push(OwnedBins::shared(Shared::new(tile.finish()?), rows, offsets, true)?);
         }
         Ok(Some(Self { tiles, list }))
     }

@@ -4,19 +4,17 @@
 //! one kind throughout: of two bytes as soon as one of its columns needs them.
 
 use crate::bundles::Bundles;
-use std::borrow::Cow;
 use std::sync::{Arc, OnceLock};
-use tilewise_base::mapped::Plain;
-use tilewise_base::part::{Number, Part};
-use tilewise_base::{Array, Result, Storage};
+use tilewise_base::Storage;
+use tilewise_base::part::Number;
 use tilewise_kernels::parallel;
-use tilewise_kernels::tree::{Bin, Bins, Memory, OwnedBins};
+use tilewise_kernels::tree::{Bin, Bins, OwnedBins};
 
 /// Bytes of a row of a tile: a cache line.
 const LINE: usize = 64;
 
 /// The number of a bin.
-pub(crate) trait Code: Bin + Plain {
+pub(crate) trait Code: Bin + Number {
     /// Features of a tile, whose rows are a cache line each.
     const TILE: usize = LINE / size_of::<Self>();
     /// A node has a histogram if its rows are at least one in so many of the cells of a feature. (Of two bytes, seconds for one tree of
@@ -25,10 +23,6 @@ pub(crate) trait Code: Bin + Plain {
     const HISTOGRAM_FROM: usize;
     /// A set of bins.
     type Marks: Marks;
-    /// Such numbers of a part file, where they lie.
-    fn mapped(part: &Part, name: &str) -> Result<Arc<dyn Memory<Self>>>;
-    /// Such numbers as a part file holds them.
-    fn bytes(codes: &[Self]) -> Cow<'_, [u8]>;
     /// These numbers, where each is a byte.
     fn one_byte(codes: &[Self]) -> Option<&[u8]>;
 }
@@ -36,12 +30,6 @@ pub(crate) trait Code: Bin + Plain {
 impl Code for u8 {
     const HISTOGRAM_FROM: usize = 4;
     type Marks = [u64; 4];
-    fn mapped(part: &Part, name: &str) -> Result<Arc<dyn Memory<Self>>> {
-        Ok(Arc::new(part.section(name)?))
-    }
-    fn bytes(codes: &[Self]) -> Cow<'_, [u8]> {
-        Cow::Borrowed(codes)
-    }
     fn one_byte(codes: &[Self]) -> Option<&[u8]> {
         Some(codes)
     }
@@ -50,23 +38,9 @@ impl Code for u8 {
 impl Code for u16 {
     const HISTOGRAM_FROM: usize = 1;
     type Marks = WideMarks;
-    fn mapped(part: &Part, name: &str) -> Result<Arc<dyn Memory<Self>>> {
-        match part.section(name)?.two_byte_numbers() {
-            Some(numbers) => Ok(Arc::new(numbers)),
-            None => Ok(Arc::new(part.numbers::<Self>(name)?)),
-        }
-    }
-    fn bytes(codes: &[Self]) -> Cow<'_, [u8]> {
-        Cow::Owned(<Self as Number>::bytes(codes))
-    }
     fn one_byte(_: &[Self]) -> Option<&[u8]> {
         None
     }
-}
-
-/// Numbers to be read for as long as they live; a vector that nobody else has as itself, which is read with one step less.
-pub(crate) fn memory<B: Code>(numbers: Array<B>) -> Arc<dyn Memory<B>> {
-    if numbers.is_in_file() { Arc::new(numbers) } else { Arc::new(numbers.into_vec()) }
 }
 
 /// A set of bins, which is gone through in ascending order.

@@ -89,11 +89,16 @@ const STEPS_PER_FEATURE: usize = 3;
 const MASKS_TO: usize = 256;
 
 impl Compiled {
-    /// Compiles trees over the same inputs with as many outputs each, for the engines that suit their shape. O(nodes).
+    /// Compiles trees over the same inputs with as many outputs each, for the engines that suit their shape. O(nodes). Trees of a file
+    /// that is mapped are read where they are, by [`Engine::Nodes`]: the others need tables of their own.
     ///
     /// # Errors
     /// When there is no tree, trees differ in their inputs or outputs, or there are 2^31 nodes or more.
     pub fn new(trees: &[Tree]) -> Result<Self> {
+        if let Some(nodes) = stored(trees)? {
+            let (many, outputs) = (None, nodes.values().outputs());
+            return Ok(Self { trees: trees.len(), outputs, nodes, many, many_from: MANY });
+        }
         let plans = Plans::new(trees);
         let nodes = nodes(trees, &plans)?;
         let leaves = trees.iter().map(Tree::leaves);
@@ -285,15 +290,39 @@ impl Plans {
     }
 
     fn values(&self, outputs: usize) -> Result<Values, ShapeError> {
-        Values::new(self.of.iter().flat_map(|plan| &plan.values).copied().collect(), outputs)
+        let numbers: Vec<f64> = self.of.iter().flat_map(|plan| &plan.values).copied().collect();
+        Values::new(numbers, outputs)
     }
 }
 
+/// The bit of missing values in the last word of a set.
+const LAST: u64 = 1 << (MISSING % 64);
+
 /// The set with what is said of missing values.
 fn with_missing(mut set: [u64; 4], missing_left: bool) -> [u64; 4] {
-    const LAST: u64 = 1 << (MISSING % 64);
     set[3] = set[3] & !LAST | if missing_left { LAST } else { 0 };
     set
+}
+
+/// The set without that, and what it says.
+pub(crate) fn without_missing(mut set: [u64; 4]) -> ([u64; 4], bool) {
+    let missing_left = set[3] & LAST != 0;
+    set[3] &= !LAST;
+    (set, missing_left)
+}
+
+/// Trees as prediction reads them, and as a file holds them.
+pub(crate) fn laid_out(trees: &[Tree]) -> Result<Trees<Node>> {
+    nodes(trees, &Plans::new(trees))
+}
+
+/// Trees that lie in one file, where they are.
+fn stored(trees: &[Tree]) -> Result<Option<Trees<Node>>> {
+    let Some((file, _)) = trees.first().and_then(|tree| tree.nodes.place()) else { return Ok(None) };
+    let number =
+        |tree: &Tree| tree.nodes.place().filter(|(of, _)| Arc::ptr_eq(of, file)).map(|(_, number)| number);
+    let Some(numbers) = trees.iter().map(number).collect::<Option<Vec<_>>>() else { return Ok(None) };
+    Ok(Some(file.trees.some(numbers)?))
 }
 
 /// What all forms share.
@@ -347,17 +376,13 @@ fn lay_out<N: Clone + Send>(
 
 fn nodes(trees: &[Tree], plans: &Plans) -> Result<Trees<Node>> {
     let inputs = inputs(trees)?;
-    let bins = |input: &Input| match input {
-        Input::Number => None,
-        Input::Category(bins) => Some(bins.clone()),
-    };
     let split = |node: &crate::Node, set: usize, left: usize| match node.test {
         Some(Test::UpTo(threshold)) => Node::up_to(node.feature as usize, threshold, node.missing_left, left),
         _ => Node::in_set(node.feature as usize, set, left),
     };
     let (nodes, roots, sets, values) = lay_out(trees, plans, Node::leaf, split)?;
-    let tests = Tests { sets, bins: inputs.iter().map(bins).collect() };
-    Ok(Trees::new(nodes, roots, tests, inputs.len(), values)?)
+    let tests = Tests { sets: sets.into(), bins: Input::bins(inputs) };
+    Ok(Trees::new(nodes.into(), roots, tests, inputs.len(), values)?)
 }
 
 /// The thresholds of all trees, by feature, in ascending order, and how cells become codes; `None` where they cannot.
@@ -414,7 +439,7 @@ fn codes(trees: &[Tree], plans: &Plans) -> Option<Many> {
         }
     };
     let (nodes, roots, sets, values) = lay_out(trees, plans, CodeNode::leaf, split).ok()?;
-    let tests = Tests { sets, ..Tests::default() };
+    let tests = Tests { sets: sets.into(), ..Tests::default() };
     CodedTrees::new(nodes, roots, tests, coder, values).ok().map(Many::Codes)
 }
 

@@ -10,6 +10,7 @@ mod counts;
 mod cuts;
 mod fingerprint;
 mod grow;
+mod kept;
 mod local;
 mod max_bins;
 #[cfg(test)]

@@ -70,7 +70,7 @@ fn write_as<B: Code>(
         outputs,
     };
     let (columns, tiles) =
-        (B::bytes(codes.columns().data()), codes.tiles().map(|tile| B::bytes(tile.data())));
+        (B::lying(codes.columns().data()), codes.tiles().map(|tile| B::lying(tile.data())));
     let tiles: Vec<_> = tiles.enumerate().map(|(number, tile)| (tile_name(number), tile)).collect();
     let mut sections: Vec<(&str, &[u8])> = vec![("columns", &columns), (name, &y)];
     sections.extend(tiles.iter().map(|(name, tile)| (name.as_str(), tile.as_ref())));
@@ -167,7 +167,7 @@ fn is_wide(offsets: &[usize], missing: &[bool]) -> bool {
 /// The bins, where they lie.
 fn codes<B: Code>(part: &Part, rows: usize, offsets: &[usize]) -> Result<Codes<B>> {
     let bins = |name: &str, offsets: Vec<usize>, row_major| -> Result<OwnedBins<B>> {
-        Ok(OwnedBins::shared(B::mapped(part, name)?, rows, offsets, row_major)?)
+        Ok(OwnedBins::shared(part.shared::<B>(name)?, rows, offsets, row_major)?)
     };
     let columns = bins("columns", offsets.to_vec(), false)?;
     let features = offsets.len() - 1;

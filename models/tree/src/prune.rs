@@ -212,7 +212,7 @@ impl<'a> Branches<'a> {
                 next.push((node.left as usize, None));
             }
         }
-        Tree { inputs: Arc::clone(&self.tree.inputs), nodes: rest }
+        Tree { inputs: Arc::clone(&self.tree.inputs), nodes: rest.into() }
     }
 }
 

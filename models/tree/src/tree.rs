@@ -4,6 +4,7 @@ use crate::arena::{Arena, Split};
 use crate::codes::{Code, of_codes};
 use crate::cuts::UNKNOWN;
 use crate::grow::Left;
+use crate::kept::Kept;
 use crate::nodes::Nodes;
 use crate::table::{BinnedTable, Binning};
 use crate::target::Target;
@@ -72,6 +73,15 @@ impl Input {
         let behind = bins.iter().filter(|&&bin| bin != UNKNOWN).max().map_or(0, |bin| bin + 1);
         let unknown = if unseen == Unseen::Majority { behind } else { MISSING };
         Self::Category(Categories::from(bins.to_vec()).with_unknown(unknown))
+    }
+
+    /// The bins of categories, none for numbers.
+    pub(crate) fn bins(inputs: &[Self]) -> Vec<Option<Categories>> {
+        let bins = |input: &Self| match input {
+            Self::Number => None,
+            Self::Category(bins) => Some(bins.clone()),
+        };
+        inputs.iter().map(bins).collect()
     }
 
     /// All of a model's under a policy.
@@ -157,7 +167,7 @@ impl Node {
 pub struct Tree {
     /// The same for all trees of a model.
     pub(crate) inputs: Arc<[Input]>,
-    pub(crate) nodes: Arena,
+    pub(crate) nodes: Kept,
 }
 
 /// A tree on its way between processes: what it reads is known at both ends and stays there.
@@ -173,13 +183,13 @@ impl BareTree {
         let bad = |what: String| Error::Fit(format!("a tree that came from elsewhere is none: {what}"));
         let inputs = table.inputs(unseen);
         self.0.check(inputs).map_err(bad)?;
-        Ok(Tree { inputs: Arc::clone(inputs), nodes: self.0 })
+        Ok(Tree { inputs: Arc::clone(inputs), nodes: self.0.into() })
     }
 }
 
 impl From<Tree> for BareTree {
     fn from(tree: Tree) -> Self {
-        Self(tree.nodes)
+        Self(tree.nodes.into_arena())
     }
 }
 
@@ -217,7 +227,7 @@ impl Tree {
             next.push((right, Some(place)));
             next.push((left, None));
         }
-        Self { inputs: Arc::clone(table.inputs(unseen)), nodes }
+        Self { inputs: Arc::clone(table.inputs(unseen)), nodes: nodes.into() }
     }
 
     /// A tree of nodes that were made elsewhere, which read `inputs`; `values` is nodes x `outputs`, what each node would predict as
@@ -237,14 +247,16 @@ impl Tree {
         let nodes = Arena::of_nodes(nodes, Values::Numbers { outputs, numbers: values, weights })
             .and_then(|arena| arena.check(&inputs).map(|()| arena))
             .map_err(Error::Fit)?;
-        Ok(Self { inputs, nodes })
+        Ok(Self { inputs, nodes: nodes.into() })
     }
 
     /// The same tree with a number and a weight for each node.
     pub(crate) fn with_values(mut self, numbers: Vec<f64>, weights: Vec<f64>) -> Result<Self> {
         let values = Values::Numbers { outputs: 1, numbers, weights };
         values.fit(self.len()).map_err(Error::Fit)?;
-        self.nodes.values = values;
+        let mut nodes = self.nodes.into_arena();
+        nodes.values = values;
+        self.nodes = nodes.into();
         Ok(self)
     }
 
@@ -273,7 +285,7 @@ impl Tree {
 
     /// Numbers that it predicts for a row.
     pub fn outputs(&self) -> usize {
-        self.nodes.values.outputs()
+        self.nodes.outputs()
     }
 
     /// How its inputs are read.
@@ -307,7 +319,7 @@ impl Tree {
 
     /// Number of leaves.
     pub fn leaves(&self) -> usize {
-        self.nodes.splits.len() + 1
+        self.len() / 2 + 1
     }
 
     /// Splits on the longest way from the root to a leaf.

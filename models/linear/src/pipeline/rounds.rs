@@ -421,7 +421,7 @@ impl Design {
 }
 
 fn doubles(bytes: &Mapped) -> Result<&[f64]> {
-    bytes.doubles().ok_or_else(unaligned)
+    bytes.as_numbers().ok_or_else(unaligned)
 }
 
 fn unaligned() -> Error {

@@ -10,7 +10,7 @@
 //! are zeros and ones, which it is fast at; 40 were wanted.
 
 use super::{Binning, Cells};
-use crate::codes::{Code, Codes, Stored, memory};
+use crate::codes::{Code, Codes, Stored};
 use crate::cuts::{self, Ordered, UNKNOWN, Values};
 use crate::max_bins::{MOST_BINS, MaxBins};
 use crate::table::cells::Numbers;
@@ -18,7 +18,7 @@ use crate::weights::Weights;
 use std::ops::Range;
 use std::sync::{Mutex, PoisonError};
 use tilewise_base::{Array, Error, Result, Storage};
-use tilewise_kernels::tree::{Binner, OwnedBins};
+use tilewise_kernels::tree::{Binner, OwnedBins, Shared};
 use tilewise_kernels::{Float, f32_up_to, parallel};
 
 /// Columns that are to be binned.
@@ -403,7 +403,7 @@ impl<B> Block<'_, B> {
 
 /// The bins of these columns, by rows or by columns.
 fn bins<B: Code>(data: Array<B>, rows: usize, plans: &[Plan], row_major: bool) -> Result<OwnedBins<B>> {
-    Ok(OwnedBins::shared(memory(data), rows, offsets(plans), row_major)?)
+    Ok(OwnedBins::shared(Shared::new(data), rows, offsets(plans), row_major)?)
 }
 
 /// Where the cells of each column start in a histogram, and where the last end.
