@@ -1,9 +1,10 @@
 """A model behind Flask, for gunicorn:
 
+    chmod a-w m.safetensors
     TILEWISE_MODEL=m.safetensors gunicorn -w 4 -b 127.0.0.1:4000 wsgi:app
 
-`gunicorn.conf.py` beside this file has gunicorn read the model once, before the workers fork: they share its pages, as nobody writes to
-them. The switch to the server of Tilewise is one line,
+Each worker maps the file, whose pages are in memory once. One that can be written to might change under them, so it is read by each
+worker for itself. The switch to the server of Tilewise is one line,
 
     tilewise serve m.safetensors --bind 127.0.0.1:4000
 
@@ -20,7 +21,9 @@ import tilewise
 from flask import Flask, jsonify, request
 
 app = Flask(__name__)
-model = tilewise.load(os.environ.get("TILEWISE_MODEL", "m.safetensors"))
+path = os.environ.get("TILEWISE_MODEL", "m.safetensors")
+is_read_only = os.stat(path).st_mode & 0o222 == 0
+model = tilewise.load(path, mmap_mode="r" if is_read_only else None)
 # A request is small: a worker answers it by itself.
 model.n_jobs = 1
 # Where training had no names they are those that the model's file has.

@@ -122,10 +122,12 @@ impl Model {
         model.map(Self::new).map_err(exception)
     }
 
-    /// The model in a file.
+    /// The model in a file, which is mapped where `mapped` says so.
     #[staticmethod]
-    fn load(py: Python<'_>, path: PathBuf) -> PyResult<Self> {
-        let model = py.detach(|| guarded(|| ready(tilewise_models::load(path)?)));
+    #[pyo3(signature = (path, mapped=false))]
+    fn load(py: Python<'_>, path: PathBuf, mapped: bool) -> PyResult<Self> {
+        let read = || if mapped { tilewise_models::map(&path) } else { tilewise_models::load(&path) };
+        let model = py.detach(|| guarded(|| ready(read()?)));
         model.map(Self::new).map_err(exception)
     }
 
@@ -217,8 +219,8 @@ impl Model {
 
     /// What its file has under a key, as JSON; None where it has none.
     fn metadata(&self, key: &str) -> PyResult<Option<String>> {
-        let bytes = self.model.to_bytes().map_err(exception)?;
-        Ok(ModelFile::parse(&bytes).map_err(exception)?.metadata_text(key))
+        let all = self.model.metadata().map_err(exception)?;
+        Ok(all.get(key).map(ToString::to_string))
     }
 
     /// Names and numbers of the tensors of floats, or of signed bytes, in its file: the weights of a network.

@@ -3,6 +3,7 @@
 import decimal
 import multiprocessing
 import os
+import pickle
 import signal
 import subprocess
 import sys
@@ -160,6 +161,20 @@ def test_joblib_gets_the_same_answers_everywhere():
     model = tilewise.RandomForestClassifier(n_estimators=10).fit(X, y)
     parts = joblib.Parallel(n_jobs=2)(joblib.delayed(model.predict_proba)(X) for _ in range(4))
     assert all(np.array_equal(part, model.predict_proba(X)) for part in parts)
+
+
+def _unpickled_after_fork(pickled):
+    model = pickle.loads(pickled)
+    return pickle.dumps(model), model.predict_proba(cancer()[0]).sum()
+
+
+@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
+def test_a_fork_of_a_process_that_wrote_and_read_models_does_so_too():
+    model = tilewise.RandomForestClassifier(n_estimators=20, random_state=0).fit(*cancer())
+    pickled = pickle.dumps(model)
+    expected = _unpickled_after_fork(pickled)
+    with multiprocessing.get_context("fork").Pool(2) as pool:
+        assert pool.map_async(_unpickled_after_fork, [pickled] * 3).get(timeout=60) == [expected] * 3
 
 
 def _fit_after_fork(seed):

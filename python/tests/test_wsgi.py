@@ -115,6 +115,10 @@ def memory(pid):
     return total["Private_Clean"] + total["Private_Dirty"], total["Pss"]
 
 
+def has_mapped(pid, name):
+    return name in Path(f"/proc/{pid}/maps").read_text()
+
+
 def asked(server, rows):
     """Private and proportional memory of the workers, once each has most likely answered."""
     for _ in range(10 * WORKERS):
@@ -126,7 +130,7 @@ def asked(server, rows):
 
 @pytest.fixture(scope="module")
 def models(tmp_path_factory):
-    """A forest of 54 MB and one of next to nothing."""
+    """A forest of 64 MB and one of next to nothing."""
     folder = tmp_path_factory.mktemp("models")
     rng = np.random.default_rng(0)
     X = rng.normal(size=(20_000, 4))
@@ -135,6 +139,7 @@ def models(tmp_path_factory):
     small = tilewise.ExtraTreesRegressor(n_estimators=1, max_depth=2, random_state=0).fit(X, y)
     large.save(folder / "large.safetensors")
     small.save(folder / "small.safetensors")
+    (folder / "large.safetensors").chmod(0o444)
     return folder, large, X[:3]
 
 
@@ -146,6 +151,9 @@ def test_four_workers_hold_one_copy_of_the_model(models):
         without = asked(server, rows.tolist())
     with Gunicorn(folder / "large.safetensors") as server:
         assert server.ask(rows.tolist()) == {"predictions": model.predict(rows).tolist()}
+        # Each maps it for itself: none has it from the one that forked them.
+        assert not has_mapped(server.master.pid, "large.safetensors")
+        until("all have", lambda: all(has_mapped(pid, "large.safetensors") for pid in server.workers()))
         with_model = asked(server, rows.tolist())
     private, proportional = (with_model - without).mean(axis=0)
     # What is a worker's own because of the model, and its share of the model beside four others: the rest is shared.

@@ -76,7 +76,7 @@ _BY_FAMILY: dict[str, tuple[type[Any], type[Any]]] = {
 }
 
 
-def load(path: str | PathLike[str]) -> Any:
+def load(path: str | PathLike[str], mmap_mode: str | None = None) -> Any:
     """The fitted estimator of a model file, whoever trained it: this package, the command line, a program in Rust; or of one that
     LightGBM (text), XGBoost (JSON, UBJSON) or CatBoost (JSON) saved, which predicts and explains but cannot be fitted, or of a network
     in a file of ONNX, which predicts.
@@ -87,6 +87,12 @@ def load(path: str | PathLike[str]) -> Any:
     weights of classes by name are in no file, nor is the random state of a single tree or an isolation forest; `alpha` of a network that
     was fitted with weights of rows is what it was divided by their mean.
 
+    With `mmap_mode="r"` the file is mapped, as joblib and NumPy have it: the trees of an ensemble are read where they lie, in pages that all
+    processes share that map the file, and are put into memory when somebody asks for more than predictions (`describe`, `shap_values`,
+    pictures, a further fit). Nobody may write to such a file (`chmod a-w`), which belongs to this user or root; `save` gives its name to a new
+    one, and leaves the old one to whoever has mapped it. Many rows at once take longer than of a model that is read, whose trees have
+    tables made for them. Linear models, networks and isolation forests are read as without it.
+
     >>> import tempfile, pathlib, tilewise
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     path = pathlib.Path(folder, "m.safetensors")
@@ -94,7 +100,9 @@ def load(path: str | PathLike[str]) -> Any:
     ...     tilewise.load(path)
     Ridge(alpha=0.5)
     """
-    model = Model.load(path)
+    if mmap_mode not in (None, "r"):
+        raise ValueError(f"mmap_mode is {mmap_mode!r}; None or 'r' is accepted")
+    model = Model.load(path, mmap_mode == "r")
     if model.kind not in _BY_FAMILY:
         raise ValueError(f"{path}: no estimator is there for a model of kind {model.kind!r}")
     classifies = model.task == "classification"

@@ -99,6 +99,15 @@ fn mapped_models_are_those_that_are_read() {
             assert_eq!(bits(&*mapped), bits(&*read), "{family} {target} {rows}");
         }
         assert_eq!(mapped.describe(), read.describe());
+        // The file has besides what its writer adds.
+        let told = ModelFile::load(&path).unwrap().all_metadata();
+        let said = mapped.metadata().unwrap();
+        assert!(said.as_object().unwrap().iter().all(|(key, said)| *said == told[key]), "{said} {told}");
+        assert!(
+            told.as_object().unwrap().keys().all(|key| !said[key].is_null()
+                || told[key].is_null()
+                || ["format", "kind"].contains(&&**key))
+        );
         assert!(mapped.to_bytes().unwrap() == fs::read(&path).unwrap(), "{family} {target}");
         fs::remove_file(&path).unwrap();
     }

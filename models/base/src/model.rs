@@ -1,6 +1,6 @@
 //! What every fitted model can do, whatever its family.
 
-use crate::{Context, Dataset, Error, Field, FitReport, Kind, Outline, Result, SparseRef, Unseen};
+use crate::{Context, Dataset, Error, Field, FitReport, Kind, ModelFile, Outline, Result, SparseRef, Unseen};
 use serde::{Deserialize, Serialize};
 use std::any::Any;
 use tilewise_kernels::{MatMut, MatRef};
@@ -146,6 +146,13 @@ pub trait Model: Any + Send + Sync {
     /// # Errors
     /// When the model cannot be stored.
     fn to_bytes(&self) -> Result<Vec<u8>>;
+    /// What its file says beside numbers: a JSON object.
+    ///
+    /// # Errors
+    /// When the model cannot be stored.
+    fn metadata(&self) -> Result<serde_json::Value> {
+        Ok(ModelFile::parse(&self.to_bytes()?)?.all_metadata())
+    }
     /// The bytes of a file like that of [`to_bytes`](Self::to_bytes) that also has what its training goes on from: what an optimiser keeps,
     /// how many epochs are done. None where there is nothing of the kind, in all families but networks because their files have all.
     ///

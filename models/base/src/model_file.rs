@@ -287,9 +287,9 @@ impl<'a> ModelFile<'a> {
         T::deserialize(value).map_err(|e| self.error(format!("the metadata's {key:?} is not valid: {e}")))
     }
 
-    /// The metadata under `key` as JSON, or `None` when there is none.
-    pub fn metadata_text(&self, key: &str) -> Option<String> {
-        self.metadata.get(key).map(ToString::to_string)
+    /// All metadata: a JSON object.
+    pub fn all_metadata(&self) -> Value {
+        Value::Object(self.metadata.clone())
     }
 
     /// The metadata under `key`, or `None` when there is none.

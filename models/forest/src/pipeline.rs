@@ -253,10 +253,19 @@ impl Model for ForestModel {
     }
 
     fn to_bytes(&self) -> Result<Vec<u8>> {
-        let Forest { trees, numbers, origin, answers, out_of_bag } = &self.forest;
+        let Forest { trees, answers, .. } = &self.forest;
+        let writer = stored::writer(self.kind(), self.metadata()?, trees)?;
+        match answers {
+            Some(answers) => answers.write(trees, writer)?.to_bytes(),
+            None => writer.to_bytes(),
+        }
+    }
+
+    fn metadata(&self) -> Result<serde_json::Value> {
+        let Forest { trees, numbers, origin, out_of_bag, .. } = &self.forest;
         // Trees that were all grown are numbered by their places.
         let stopped = trees.len() < origin.params.trees;
-        let metadata = serde_json::json!({
+        Ok(serde_json::json!({
             "bins": trees.first().map_or(&[][..], |tree| tree.inputs()),
             "inputs": self.inputs,
             "max_bins": self.max_bins,
@@ -268,12 +277,7 @@ impl Model for ForestModel {
             "table": hex(origin.table),
             "target": self.target,
             "task": self.task,
-        });
-        let writer = stored::writer(self.kind(), metadata, trees)?;
-        match answers {
-            Some(answers) => answers.write(trees, writer)?.to_bytes(),
-            None => writer.to_bytes(),
-        }
+        }))
     }
 
     fn describe(&self) -> String {

@@ -290,14 +290,18 @@ impl Model for BoostedModel {
     }
 
     fn to_bytes(&self) -> Result<Vec<u8>> {
-        let (ensemble, origin) = (self.ensemble(), &self.boosted.origin);
-        let stages = self.boosted.stages();
-        let trees: Vec<_> = (0..stages)
+        let ensemble = self.ensemble();
+        let trees: Vec<_> = (0..self.boosted.stages())
             .flat_map(|stage| (0..ensemble.scores()).map(move |score| ensemble.trees(score)[stage].clone()))
             .collect();
-        let metadata = serde_json::json!({
+        stored::to_bytes(self.kind(), self.metadata()?, &trees)
+    }
+
+    fn metadata(&self) -> Result<serde_json::Value> {
+        let (ensemble, origin) = (self.ensemble(), &self.boosted.origin);
+        Ok(serde_json::json!({
             "base": ensemble.base(),
-            "bins": trees.first().map_or(&[][..], |tree| tree.inputs()),
+            "bins": ensemble.trees(0).first().map_or(&[][..], |tree| tree.inputs()),
             "inputs": self.inputs,
             "max_bins": self.max_bins,
             "offset": self.offset,
@@ -308,8 +312,7 @@ impl Model for BoostedModel {
             "target": self.target,
             "task": self.task,
             "validation": self.boosted.validation,
-        });
-        stored::to_bytes(self.kind(), metadata, &trees)
+        }))
     }
 
     fn describe(&self) -> String {

@@ -17,7 +17,7 @@ enum Lies {
 }
 
 impl Kept {
-    /// Tree `number` of a file, each of which was read before to see that it can be.
+    /// Tree `number` of a file, which was checked.
     pub(crate) fn stored(trees: &Arc<StoredTrees>, number: usize) -> Self {
         Self(Lies::Stored { trees: Arc::clone(trees), number, read: Arc::default() })
     }
@@ -66,10 +66,7 @@ impl Deref for Kept {
     fn deref(&self) -> &Arena {
         match &self.0 {
             Lies::Here(arena) => arena,
-            Lies::Stored { trees, number, read } => read.get_or_init(|| match trees.arena(*number) {
-                Ok(arena) => arena,
-                Err(what) => unreachable!("the file of a model was changed while it was mapped: {what}"),
-            }),
+            Lies::Stored { trees, number, read } => read.get_or_init(|| trees.arena(*number)),
         }
     }
 }

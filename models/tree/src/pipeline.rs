@@ -133,7 +133,11 @@ impl Model for TreeModel {
     }
 
     fn to_bytes(&self) -> Result<Vec<u8>> {
-        let metadata = serde_json::json!({
+        stored::to_bytes("tree", self.metadata()?, std::slice::from_ref(&self.tree))
+    }
+
+    fn metadata(&self) -> Result<serde_json::Value> {
+        Ok(serde_json::json!({
             "bins": *self.tree.inputs,
             "inputs": self.inputs,
             "max_bins": self.max_bins,
@@ -141,8 +145,7 @@ impl Model for TreeModel {
             "report": self.report,
             "target": self.target,
             "task": self.task,
-        });
-        stored::to_bytes("tree", metadata, std::slice::from_ref(&self.tree))
+        }))
     }
 
     /// Importances, then the tree as text, its first 200 nodes.

@@ -16,7 +16,7 @@
 
 use crate::Criterion;
 use crate::arena::Arena;
-use crate::compiled::laid_out;
+use crate::compiled::{laid_out, without_missing};
 use crate::cuts::UNKNOWN;
 use crate::kept::Kept;
 use crate::max_bins::MOST_CATEGORIES;
@@ -126,15 +126,13 @@ pub fn from_file(
             .collect());
     }
     let stored = StoredTrees::new(file, &inputs, outputs)?;
-    let bad = |number: usize, what: String| file.error(format!("tree {number}: {what}"));
-    let read = |number: usize| stored.arena(number).and_then(|arena| arena.check(&inputs).map(|()| arena));
-    if !file.is_mapped() {
-        let trees = (0..stored.len()).map(|number| read(number).map_err(|what| bad(number, what)));
-        return trees.map(|arena| arena.map(|arena| tree(arena.into()))).collect();
+    let checked = parallel::map(stored.len(), |number| stored.check(number, &inputs));
+    for (number, checked) in checked.into_iter().enumerate() {
+        checked.map_err(|what| file.error(format!("tree {number}: {what}")))?;
     }
-    // Read once, to be checked, and not kept.
-    let checked = parallel::map(stored.len(), |number| read(number).map(|_| ()));
-    checked.into_iter().enumerate().try_for_each(|(number, read)| read.map_err(|what| bad(number, what)))?;
+    if !file.is_mapped() {
+        return Ok((0..stored.len()).map(|number| tree(stored.arena(number).into())).collect());
+    }
     let stored = Arc::new(stored);
     Ok((0..stored.len()).map(|number| tree(Kept::stored(&stored, number))).collect())
 }
@@ -219,73 +217,120 @@ impl StoredTrees {
         self.trees.values().outputs()
     }
 
-    /// A tree. O(its nodes).
+    /// Nodes of a tree, each before those below it, left before right: the place of its numbers, itself, and the node whose right child it
+    /// is, if it is one. Nodes must stand breadth first.
+    fn walk(&self, tree: usize) -> impl Iterator<Item = (usize, Parts, Option<u32>)> + '_ {
+        let start = self.starts[tree] as usize;
+        let (mut next, mut here) = (vec![(start, None)], 0);
+        std::iter::from_fn(move || {
+            let (at, parent) = next.pop()?;
+            let node = self.trees.nodes()[at].parts();
+            if let Parts::UpTo { left, .. } | Parts::InSet { left, .. } = node {
+                next.extend([(left + 1, Some(here)), (left, None)]);
+            }
+            here += 1;
+            Some((start + here as usize - 1, node, parent))
+        })
+    }
+
+    /// Splits of all trees before one: each tree has a leaf more than splits.
+    fn splits_before(&self, tree: usize) -> usize {
+        (self.starts[tree] as usize - tree) / 2
+    }
+
+    /// What a leaf predicts.
+    fn leaf(&self, value: usize) -> &[f64] {
+        let values = self.trees.values();
+        &values.numbers()[value * values.outputs()..][..values.outputs()]
+    }
+
+    /// That a tree is one whose tests fit the inputs, and whose numbers are some. O(its nodes) time, O(its depth) memory.
     ///
     /// # Errors
-    /// When its nodes do not stand where their parents say, a set is not there or a leaf predicts something else than its node says.
-    pub(crate) fn arena(&self, tree: usize) -> Result<Arena, String> {
+    /// When it is none.
+    fn check(&self, tree: usize, inputs: &[Input]) -> Result<(), String> {
         let (start, end) = (self.starts[tree] as usize, self.starts[tree + 1] as usize);
-        let nodes = &self.trees.nodes()[start..end];
-        breadth_first(nodes, start)?;
-        let outputs = self.outputs();
+        breadth_first(&self.trees.nodes()[start..end], start)?;
+        let splits = self.splits_before(tree)..self.splits_before(tree + 1);
+        if let Some(gain) = self.gains[splits.clone()].iter().find(|gain| !gain.is_finite()) {
+            return Err(format!("the gain of a split is {gain}"));
+        }
+        let is_weight = |weight: f64| weight.is_finite() && weight >= 0.0;
+        let of_outputs = splits.start * self.outputs()..splits.end * self.outputs();
+        if let StoredValues::Numbers { of_splits, weights } = &self.values {
+            if let Some(number) = of_splits[of_outputs].iter().find(|number| !number.is_finite()) {
+                return Err(format!("a split predicts {number}, which is not finite"));
+            }
+            if let Some(weight) = weights[start..end].iter().find(|weight| !is_weight(**weight)) {
+                return Err(format!("a node weighs {weight}"));
+            }
+        }
+        for (place, node, _) in self.walk(tree) {
+            let at = place - start;
+            let fits = match node {
+                Parts::UpTo { column, threshold, .. } => {
+                    inputs[column] == Input::Number && !threshold.is_nan()
+                }
+                Parts::InSet { column, .. } => inputs[column] != Input::Number,
+                Parts::Leaf { value } => self.leaf(value).iter().all(|number| number.is_finite()),
+            };
+            if !fits {
+                return Err(format!(
+                    "node {at} tests what its input has not, or predicts what is not finite"
+                ));
+            }
+            let StoredValues::Shares { classes, units } = &self.values else { continue };
+            let weights = &classes[place * self.outputs()..][..self.outputs()];
+            let all = weights.iter().map(|&weight| u64::from(weight)).sum::<u64>() as f64;
+            if !(all > 0.0 && is_weight(all * units[tree])) {
+                return Err(format!("the classes of node {at} weigh {all} times {}", units[tree]));
+            }
+            let Parts::Leaf { value } = node else { continue };
+            let shares = weights.iter().map(|&weight| (f64::from(weight) / all).to_bits());
+            if !shares.eq(self.leaf(value).iter().map(|number| number.to_bits())) {
+                return Err(format!("node {at} does not predict the shares of its classes"));
+            }
+        }
+        Ok(())
+    }
+
+    /// A tree, which was checked. O(its nodes).
+    pub(crate) fn arena(&self, tree: usize) -> Arena {
+        let (outputs, count) = (self.outputs(), self.nodes_of(tree));
         let values = match &self.values {
-            StoredValues::Shares { classes, units } => Values::Shares {
-                classes: outputs,
-                weights: classes[start * outputs..end * outputs].iter().copied().collect(),
-                unit: units[tree],
-            },
+            StoredValues::Shares { units, .. } => Values::shares(outputs, units[tree]),
             StoredValues::Numbers { .. } => Values::numbers(outputs),
         };
-        let mut arena = Arena::new(values.of_none(), nodes.len());
-        let is_shares = matches!(values, Values::Shares { .. });
-        if is_shares {
-            arena.values = values;
-        }
-        // Each tree before this one has a leaf more than splits.
-        let mut split_of_file = (start - tree) / 2;
-        let mut next = vec![(0, None)];
-        while let Some((at, parent)) = next.pop() {
-            let place = start + arena.len();
-            let rows = self.rows[place];
-            let (column, test, missing_left, left) = match nodes[at].parts() {
-                Parts::UpTo { column, threshold, missing_left, left } => {
-                    (column, Test::UpTo(threshold), missing_left, left)
+        let mut arena = Arena::new(values, count);
+        let mut split_of_file = self.splits_before(tree);
+        for (place, node, parent) in self.walk(tree) {
+            let (split, leaf) = match node {
+                Parts::UpTo { column, threshold, missing_left, .. } => {
+                    (Some((column, Test::UpTo(threshold), missing_left)), &[][..])
                 }
-                Parts::InSet { column, set, left } => {
-                    let set = self.trees.tests().sets.get(set).ok_or("a split has no set")?;
-                    let (set, missing_left) = crate::compiled::without_missing(*set);
-                    (column, Test::Bins(set), missing_left, left)
+                Parts::InSet { column, set, .. } => {
+                    let (set, missing_left) = without_missing(self.trees.tests().sets[set]);
+                    (Some((column, Test::Bins(set), missing_left)), &[][..])
                 }
-                Parts::Leaf { value } => {
-                    let here = arena.push(parent, rows, None) as usize;
-                    let numbers = &self.trees.values().numbers()[value * outputs..][..outputs];
-                    match &self.values {
-                        StoredValues::Numbers { weights, .. } => {
-                            arena.values.push_numbers(weights[place], numbers.iter().copied());
-                        }
-                        StoredValues::Shares { .. } => {
-                            let bits = arena.values.of(here).map(f64::to_bits);
-                            if !bits.eq(numbers.iter().map(|number| number.to_bits())) {
-                                return Err(format!(
-                                    "leaf {here} does not predict the shares of its classes"
-                                ));
-                            }
-                        }
-                    }
-                    continue;
-                }
+                Parts::Leaf { value } => (None, self.leaf(value)),
             };
-            let split = (column as u32, test, missing_left, self.gains[split_of_file]);
-            let here = arena.push(parent, rows, Some(split));
-            if let StoredValues::Numbers { of_splits, weights } = &self.values {
-                let numbers = &of_splits[split_of_file * outputs..][..outputs];
-                arena.values.push_numbers(weights[place], numbers.iter().copied());
+            match &self.values {
+                StoredValues::Shares { classes, .. } => {
+                    arena.values.push_shares(classes[place * outputs..][..outputs].iter().copied());
+                }
+                StoredValues::Numbers { of_splits, weights } => {
+                    let numbers =
+                        if split.is_some() { &of_splits[split_of_file * outputs..][..outputs] } else { leaf };
+                    arena.values.push_numbers(weights[place], numbers.iter().copied());
+                }
             }
-            split_of_file += 1;
-            next.push((left - start + 1, Some(here)));
-            next.push((left - start, None));
+            let split = split.map(|(column, test, missing_left)| {
+                split_of_file += 1;
+                (column as u32, test, missing_left, self.gains[split_of_file - 1])
+            });
+            arena.push(parent, self.rows[place], split);
         }
-        Ok(arena)
+        arena
     }
 }
 
@@ -336,3 +381,6 @@ fn check_inputs(fields: &[Field], inputs: &[Input]) -> Result<(), String> {
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests;

@@ -138,17 +138,19 @@ impl Model for IsolationModel {
     }
 
     fn to_bytes(&self) -> Result<Vec<u8>> {
-        let trees = &self.forest.trees;
-        let metadata = serde_json::json!({
-            "bins": trees.first().map_or(&[][..], |tree| tree.inputs()),
+        stored::to_bytes("isolation-forest", self.metadata()?, &self.forest.trees)
+    }
+
+    fn metadata(&self) -> Result<serde_json::Value> {
+        Ok(serde_json::json!({
+            "bins": self.forest.trees.first().map_or(&[][..], |tree| tree.inputs()),
             "inputs": self.inputs,
             "params": self.params,
             "report": self.report,
             "sampled": self.forest.sampled,
             "target": self.target,
             "task": self.task,
-        });
-        stored::to_bytes("isolation-forest", metadata, trees)
+        }))
     }
 
     /// Trees, and how often each column divides a node.
