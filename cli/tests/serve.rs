@@ -167,6 +167,31 @@ fn the_line_to_try_holds_the_offset() {
 }
 
 #[test]
+fn files_that_nobody_may_write_to_are_mapped() {
+    use std::os::unix::fs::PermissionsExt;
+    let folder = folder("mapped");
+    let path = |name: &str| folder.join(name).to_str().unwrap().to_owned();
+    let _ = std::fs::remove_file(path("m.safetensors"));
+    trained(&folder);
+    let (data, model) = (path("train.csv"), path("m.safetensors"));
+    tilewise(&["train", "--model", "forest", "--data", &data, "--target", "price", "--out", &model]);
+    let asked = ["serve", "--check-config", "--mmap", &model];
+    let refused = Command::new(TILEWISE).args(asked).output().unwrap();
+    let told = String::from_utf8_lossy(&refused.stderr);
+    assert!(!refused.status.success() && told.contains("chmod a-w"), "{told}");
+    let row = r#"{"size": 2.5, "colour": "red", "old": true}"#;
+    let read = Server::start(&[&model]).post("/predict", row).0;
+    std::fs::set_permissions(&model, std::fs::Permissions::from_mode(0o444)).unwrap();
+    let server = Server::start(&[&model, "--mmap"]);
+    assert_eq!(server.post("/predict", row).0, read);
+    #[cfg(target_os = "linux")]
+    {
+        let maps = std::fs::read_to_string(format!("/proc/{}/maps", server.child.id())).unwrap();
+        assert!(maps.contains("m.safetensors"), "{maps}");
+    }
+}
+
+#[test]
 fn several_models_and_what_is_refused() {
     let folder = folder("several");
     let (model, _) = trained(&folder);

@@ -52,6 +52,10 @@ pub(crate) struct Serve {
     /// Carry out requests to load and unload models (POST /v2/repository/models/NAME/load)
     #[arg(long)]
     admin: bool,
+    /// Map files of Tilewise's models, which nobody may write to (chmod a-w), in place of reading them: processes share their trees, and
+    /// large batches take longer
+    #[arg(long)]
+    mmap: bool,
     /// Address to listen on: HOST:PORT, HOST or :PORT; port 0 takes a free one; unix:PATH; fd://0 for a socket as standard input
     #[arg(short, long, value_name = "ADDRESS", default_value = "127.0.0.1:8000")]
     bind: String,
@@ -141,7 +145,11 @@ impl Serve {
             signals: true,
             ..Config::default()
         };
-        let loader = |path: &Path| tilewise_models::load(path).map(Arc::from).map_err(|e| e.to_string());
+        let is_mapped = self.mmap;
+        let loader = move |path: &Path| {
+            let model = if is_mapped { tilewise_models::map(path) } else { tilewise_models::load(path) };
+            model.map(Arc::from).map_err(|e| e.to_string())
+        };
         let named = |argument: &String| {
             let (name, path) = name_and_path(argument);
             (name, PathBuf::from(path))

@@ -13,13 +13,13 @@ pub(crate) struct Kept(Lies);
 #[derive(Clone, Debug)]
 enum Lies {
     Here(Arena),
-    Stored { trees: Arc<StoredTrees>, number: usize, read: Arc<OnceLock<Arena>> },
+    Stored { trees: Arc<StoredTrees>, number: usize, read: OnceLock<Arena> },
 }
 
 impl Kept {
     /// Tree `number` of a file, which was checked.
     pub(crate) fn stored(trees: &Arc<StoredTrees>, number: usize) -> Self {
-        Self(Lies::Stored { trees: Arc::clone(trees), number, read: Arc::default() })
+        Self(Lies::Stored { trees: Arc::clone(trees), number, read: OnceLock::new() })
     }
 
     /// The file and the tree's number in it, if it lies in one.
