@@ -17,6 +17,7 @@ use crate::elastic_net::penalty::Certificate;
 use crate::elastic_net::working_set::{Progress, Solution};
 use crate::elastic_net::{check_rows, report, targets};
 use crate::moments::{Moments, Second};
+use crate::optimality::change_of_quadratic;
 use crate::rows::check_not_negative;
 use crate::{Chunk, Element, LinearModel, Link, Rows};
 use serde::{Deserialize, Serialize};
@@ -331,14 +332,10 @@ impl Problem {
         Ok(())
     }
 
-    /// By how much the objective changes, without the cancellation of two of them.
+    /// By how much the objective changes.
     fn change(&self, from: &[f64], pulls: &[f64], to: &[f64]) -> Result<f64> {
-        let step: Vec<f64> = to.iter().zip(from).map(|(to, from)| to - from).collect();
-        let mut bent = vec![0.0; step.len()];
-        for (j, d) in step.iter().enumerate().filter(|(_, d)| **d != 0.0) {
-            axpy(*d, self.products.row(j), &mut bent)?;
-        }
-        Ok(0.5 * dot(&step, &bent)? - dot(&step, pulls)? + (self.penalty(to) - self.penalty(from)))
+        let of_squares = change_of_quadratic(|j| self.products.row(j), from, pulls, to)?;
+        Ok(of_squares + (self.penalty(to) - self.penalty(from)))
     }
 
     /// From zero until the gap is at most `enough`. `go_on` hears of every look, and ends it by false.

@@ -16,6 +16,7 @@ use tilewise_kernels::{dot, same, sum};
 
 mod by_rows;
 mod descent;
+mod drawing;
 mod loss;
 mod newton_cg;
 mod problem;

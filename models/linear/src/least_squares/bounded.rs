@@ -8,9 +8,10 @@
 
 use super::SINGULAR_BELOW;
 use crate::cholesky::Cholesky;
+use crate::optimality::change_of_quadratic;
 use serde::{Deserialize, Serialize};
 use tilewise_base::{Error, Result};
-use tilewise_kernels::{axpy, dot};
+use tilewise_kernels::axpy;
 
 /// Sweeps between two looks at what the minimum asks.
 const SWEEPS: u64 = 10;
@@ -177,22 +178,12 @@ impl Products<'_> {
             short.clone_from(&cut);
         }
         for (candidate, ends_at_first) in [(cut, false), (short, first < 1.0)] {
-            if self.change(b, pulls, &candidate)? < 0.0 {
+            if change_of_quadratic(|j| self.row(j), b, pulls, &candidate)? < 0.0 {
                 *b = candidate;
                 return Ok(ends_at_first);
             }
         }
         Ok(false)
-    }
-
-    /// By how much the objective changes, without the cancellation of two of them.
-    fn change(&self, from: &[f64], pulls: &[f64], to: &[f64]) -> Result<f64> {
-        let step: Vec<f64> = to.iter().zip(from).map(|(to, from)| to - from).collect();
-        let mut bent = vec![0.0; step.len()];
-        for (j, d) in step.iter().enumerate().filter(|(_, d)| **d != 0.0) {
-            axpy(*d, self.row(j), &mut bent)?;
-        }
-        Ok(0.5 * dot(&step, &bent)? - dot(&step, pulls)?)
     }
 }
 
