@@ -9,6 +9,17 @@ pub(crate) fn residual(slope: f64, b: f64, l1: f64) -> f64 {
     if b == 0.0 { (slope.abs() - l1).max(0.0) } else { (slope + l1.copysign(b)).abs() }
 }
 
+/// The same of points that are only near a minimum, where a coefficient is hardly ever exactly zero: how far a proximal gradient step of this
+/// length would move it, per length. It goes to 0 as b does where zero is right, and is [`residual`] at zero and far from it.
+pub(crate) fn residual_nearby(slope: f64, b: f64, l1: f64, length: f64) -> f64 {
+    if b == 0.0 || l1 == 0.0 {
+        return residual(slope, b, l1);
+    }
+    let moved = b - length * slope;
+    let left = (moved.abs() - length * l1).max(0.0).copysign(moved);
+    (b - left).abs() / length
+}
+
 /// By how much b G b / 2 - c b changes from one point, where c - G b is `pulls`, to another, without the cancellation of two values: it is
 /// d G d / 2 - d (c - G b) of the step d. `row` gives the rows of G.
 pub(crate) fn change_of_quadratic<'a>(

@@ -13,36 +13,18 @@
 //! evenly, and at least 1 / (6 mean of L) (Schmidt, Babanezhad, Ahmed, Defazio, Clifton, Sarkar, "Non-uniform stochastic average gradient
 //! method for training conditional random fields", 2015). Rows without curvature have a constant gradient and are not drawn.
 
-use super::by_rows::{ByRows, inner};
+use super::by_rows::ByRows;
 use super::descent::gap;
 use super::drawing::Drawing;
-use super::loss::Loss;
+use super::look::Look;
 use super::newton_cg::{SEPARATED_LOSS, separated};
 use super::problem::{GoOn, Problem, Solved};
-use crate::optimality::residual;
 use tilewise_base::Result;
 use tilewise_kernels::random::Philox;
 use tilewise_kernels::{Float, sum};
 
 /// Rounds without a gradient, or gap, that is a tenth smaller after which what is left is rounding.
 const PATIENCE: u32 = 100;
-
-/// Derivative by z of a loss with one linear predictor and bounded curvature, and the bound. Callers have no others.
-fn slope(loss: Loss, z: f64, y: f64) -> f64 {
-    match loss {
-        Loss::Squared => z - y,
-        Loss::Huber(threshold) => (z - y).clamp(-threshold, threshold),
-        Loss::Binomial => {
-            let side = if y > 0.5 { 1.0 } else { -1.0 };
-            -side / (1.0 + (side * z).exp())
-        }
-        Loss::Softmax(_) | Loss::Deviance(_) => f64::NAN,
-    }
-}
-
-fn steepest(loss: Loss) -> f64 {
-    if loss == Loss::Binomial { 0.25 } else { 1.0 }
-}
 
 /// One coefficient's part of a step: along a slope, then towards zero by l1 |u| + l2 u^2 / 2.
 #[derive(Clone, Copy)]
@@ -130,7 +112,7 @@ fn solve_by<T: Float>(
         let (columns, values) = x.line(i);
         let square: f64 =
             columns.iter().zip(values).map(|(&j, x)| (x.to_f64() / scale[j as usize]).powi(2)).sum();
-        count * problem.answers.shares[i] * steepest(loss) * (square + of_intercept)
+        count * problem.answers.shares[i] * loss.steepest() * (square + of_intercept)
     };
     let curvatures: Vec<f64> = (0..n).map(curvature).collect();
     let weights = importance(&curvatures);
@@ -152,28 +134,16 @@ fn solve_by<T: Float>(
     let mut now = 0u64;
     loop {
         let b: Vec<f64> = u.iter().zip(&scale).map(|(u, s)| u / s).collect();
-        let mut z: Vec<f64> = (0..n).map(|i| inner(x.line(i), &b) + intercept + problem.offset(i)).collect();
-        let mut losses = problem.answers.at(&z)?;
-        if problem.gap.is_some() && problem.intercept {
+        let look = if problem.gap.is_some() && problem.intercept {
             // The gap is that of the best intercept, which of squares is known.
-            let shift = sum(&losses.slope);
-            intercept -= shift;
-            z.iter_mut().for_each(|z| *z -= shift);
-            losses = problem.answers.at(&z)?;
-        }
-        let gradient = by.transposed(&losses.slope);
-        let of_penalty: f64 = b.iter().map(|b| problem.l1 * b.abs() + 0.5 * problem.l2 * b * b).sum();
-        let value = losses.value + of_penalty;
-        let slope_of_intercept = if problem.intercept { sum(&losses.slope) } else { 0.0 };
+            let (look, shift) = Look::at_best_intercept(problem, by, &b, intercept)?;
+            intercept += shift;
+            look
+        } else {
+            Look::at(problem, by, &b, intercept)?
+        };
+        let Look { z, losses, gradient, value, norm, mut optimality } = look;
         rounds += 1;
-        let (mut norm, mut optimality) = (slope_of_intercept.abs(), slope_of_intercept.abs());
-        for j in 0..p {
-            let slope = gradient[j] + problem.l2 * b[j];
-            optimality = optimality.max(residual(slope, b[j], problem.l1));
-            // Of columns about their means, as for the other solvers.
-            let about = slope - problem.mean[j] * slope_of_intercept;
-            norm = norm.max(residual(about, b[j], problem.l1) / problem.deviation[j]);
-        }
         if problem.gap.is_some() {
             optimality = gap(problem, &b, &losses, &gradient);
         }
@@ -216,7 +186,7 @@ fn solve_by<T: Float>(
             }
             let share = problem.answers.shares[i];
             // A row without weight has no say, even where its slope is none.
-            let slope = if share > 0.0 { count * share * slope(loss, z, problem.answers.y[i]) } else { 0.0 };
+            let slope = if share > 0.0 { count * share * loss.slope(z, problem.answers.y[i]) } else { 0.0 };
             let change = slope - std::mem::replace(&mut stored[i], slope);
             now += 1;
             for (&j, x) in columns.iter().zip(values) {
@@ -240,6 +210,7 @@ fn solve_by<T: Float>(
 #[cfg(test)]
 mod tests {
     use super::super::Data;
+    use super::super::loss::Loss;
     use super::*;
     use crate::Rows;
     use tilewise_base::Sparse;
