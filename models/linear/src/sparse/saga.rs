@@ -7,7 +7,7 @@
 //! to a largest cell of 1. After every n steps one pass over the rows tells the objective and its true gradient, by which the fit ends: what
 //! is reported does not depend on what was drawn. Rows are drawn by a fixed seed, and one after the other: threads change no bit.
 //!
-//! A row is drawn with the chance q_i = 1 / (2 n) + L_i / (2 sum of L), L_i being the largest curvature of its loss: steep ones more often.
+//! A row is drawn with the chance q_i = 1 / (2 n) + L_i / (2 sum of L) of n rows, L_i being the largest curvature of its loss.
 //! So that a step is right on average, the difference of a row's gradients counts 1 / (n q_i) times in it, the mean of the remembered
 //! ones once, and the step is 1 / (3 max of L_i / (n q_i)). That is never shorter than 1 / (3 max of L_i), with which rows were to be drawn
 //! evenly, and at least 1 / (6 mean of L) (Schmidt, Babanezhad, Ahmed, Defazio, Clifton, Sarkar, "Non-uniform stochastic average gradient
