@@ -97,8 +97,13 @@ pub(crate) fn mixed(settings: &Settings) -> Result<Estimator> {
     estimator(settings, settings.number(&L1_RATIO, |x| (0.0..=1.0).contains(&x))?)
 }
 
-/// How alpha=cv chooses, where it is; else what only that has is refused. `alphas` declares how many are compared.
-pub(crate) fn search(settings: &Settings, alphas: Setting, chosen: bool) -> Result<Option<Search>> {
+/// How alpha=cv chooses, where it is; else what only that has is refused. `alphas` and `ratio` declare which are
+/// compared.
+pub(crate) fn search(
+    settings: &Settings,
+    [alphas, ratio]: [Setting; 2],
+    chosen: bool,
+) -> Result<Option<Search>> {
     let whole = |setting: &Setting, least: f64| {
         settings.number(setting, |x| x >= least && x.fract() == 0.0 && x <= 1e6).map(|x| x as usize)
     };
@@ -106,11 +111,11 @@ pub(crate) fn search(settings: &Settings, alphas: Setting, chosen: bool) -> Resu
         folds: whole(&FOLDS, 2.0)?,
         alphas: Alphas::Falling {
             count: whole(&alphas, 1.0)?,
-            ratio: settings.number(&ALPHA_RATIO, |x| x > 0.0 && x <= 1.0)?,
+            ratio: settings.number(&ratio, |x| x > 0.0 && x <= 1.0)?,
         },
         one_standard_error: settings.word(&CHOOSE, &[("least", false), ("one-standard-error", true)])?,
     };
-    let unused = [alphas, ALPHA_RATIO, FOLDS, CHOOSE].into_iter().find(|s| !chosen && settings.changes(s));
+    let unused = [alphas, ratio, FOLDS, CHOOSE].into_iter().find(|s| !chosen && settings.changes(s));
     if let Some(s) = unused {
         let value = settings.get::<String>(&s)?;
         return Err(Error::parameter(s.key, value, "it is a parameter of alpha=cv only"));
@@ -132,7 +137,7 @@ fn estimator(settings: &Settings, l1_ratio: f64) -> Result<Estimator> {
     let (tolerance, max_rounds) = limits(settings, &TOLERANCE, &MAX_ROUNDS)?;
     let chosen = settings.get::<String>(&ALPHA)? == CV;
     let alpha = if chosen { 1.0 } else { settings.number(&ALPHA, |x| x > 0.0 && x.is_finite())? };
-    let search = search(settings, ALPHAS, chosen)?;
+    let search = search(settings, [ALPHAS, ALPHA_RATIO], chosen)?;
     if chosen && l1_ratio == 0.0 {
         let accepted =
             "with alpha=cv a number above 0 is: without |w| no penalty makes all coefficients zero";

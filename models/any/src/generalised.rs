@@ -1,6 +1,6 @@
 //! Poisson, gamma and Tweedie regression: what `--set` accepts for them.
 
-use crate::elastic_net::{self, ALPHA_RATIO, CHOOSE, CV, FOLDS, search};
+use crate::elastic_net::{self, CHOOSE, CV, FOLDS, search};
 use crate::linear::{
     CLASSICAL, COMMON, L1_RATIO, MAX_ROUNDS, TOLERANCE, check, common, fit, in_pieces, limits, linear_family,
 };
@@ -18,6 +18,8 @@ const ALPHA: Setting = Setting {
 };
 /// Each of them is a fit from the beginning.
 pub(crate) const ALPHAS: Setting = Setting { default: "20", ..elastic_net::ALPHAS };
+/// Without |w|, the default, the first is far from where it tells.
+const ALPHA_RATIO: Setting = Setting { default: "1e-4", ..elastic_net::ALPHA_RATIO };
 const POWER: Setting = Setting {
     key: "power",
     default: "1.5",
@@ -91,7 +93,7 @@ fn estimator(settings: &Settings, distribution: Distribution) -> Result<Estimato
         tolerance,
         max_rounds,
     });
-    Ok(match search(settings, ALPHAS, chosen)? {
+    Ok(match search(settings, [ALPHAS, ALPHA_RATIO], chosen)? {
         Some(search) => Estimator::Searched { of: Box::new(of), search },
         None => of,
     })

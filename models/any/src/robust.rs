@@ -85,7 +85,7 @@ fn quantile(settings: &Settings) -> Result<Estimator> {
     let chosen = settings.get::<String>(&SIZE)? == CV;
     let alpha = if chosen { 1.0 } else { settings.number(&SIZE, |x| x >= 0.0 && x.is_finite())? };
     let of = Estimator::Quantile(Quantile { quantile, alpha, intercept, tolerance, max_rounds });
-    Ok(match search(settings, ALPHAS, chosen)? {
+    Ok(match search(settings, [ALPHAS, ALPHA_RATIO], chosen)? {
         Some(search) => Estimator::Searched { of: Box::new(of), search },
         None => of,
     })

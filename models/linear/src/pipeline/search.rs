@@ -104,8 +104,9 @@ impl Search {
     }
 }
 
-/// Where falling weights begin whose penalty has little or nothing of |b|_1: with so much of it, as glmnet does.
-const LEAST_SHARE: f64 = 1e-3;
+/// Falling weights whose penalty has less of |b|_1, or nothing, begin where they would with so much of it. With glmnet's 0.001 the least
+/// error of Poisson regression of diabetes was that of the last weight, a thousandth of the first.
+const LEAST_SHARE: f64 = 0.1;
 
 /// The error that decides.
 fn measure(of: &Estimator) -> &'static str {
