@@ -64,7 +64,7 @@ fn table() -> Dataset {
 /// A file of every kind of model.
 fn models() -> Vec<(String, Vec<u8>)> {
     let trees: &[&str] = &["trees=4", "max_leaves=12"];
-    let cases: [(&str, &str, &[&str]); 32] = [
+    let cases: [(&str, &str, &[&str]); 34] = [
         ("network", "y", &["epochs=2", "hidden=5"]),
         ("network", "class", &["epochs=2", "hidden=6,4", "dropout=0.2", "activation=leaky-relu"]),
         ("network", "class", &["epochs=1", "hidden=4", "embedding=3", "embedding_width=2"]),
@@ -77,6 +77,8 @@ fn models() -> Vec<(String, Vec<u8>)> {
         ("elastic-net", "y", &["alphas=5", "folds=3"]),
         ("tweedie", "z", &["alpha=0.1"]),
         ("group-lasso", "y", &["alpha=0.01"]),
+        ("group-lasso", "z", &["alpha=0.01", "loss=poisson"]),
+        ("huber", "y", &["scale=1", "solver=sgd", "max_rounds=2"]),
         ("huber", "y", &["alpha=0.1"]),
         ("quantile", "y", &["quantile=0.8", "alpha=0.01"]),
         ("logistic", "class", &[]),

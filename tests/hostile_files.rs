@@ -16,7 +16,7 @@ const SLACK: usize = 16 * 1024;
 
 fn models() -> Vec<(&'static str, Vec<u8>)> {
     // Without a target for those that need none.
-    let cases: [(_, _, _, &[&str]); 20] = [
+    let cases: [(_, _, _, &[&str]); 23] = [
         ("linear", "diabetes", Some("progression"), &[]),
         ("logistic", "breast_cancer", Some("diagnosis"), &[]),
         ("logistic", "digits", Some("digit"), &[]),
@@ -35,6 +35,9 @@ fn models() -> Vec<(&'static str, Vec<u8>)> {
         ("network", "iris", Some("sepal_length,petal_width"), &["epochs=1", "hidden=4", "precision=double"]),
         ("huber", "diabetes", Some("progression"), &[]),
         ("group-lasso", "diabetes", Some("progression"), &["groups=bmi,bp"]),
+        ("group-lasso", "breast_cancer", Some("diagnosis"), &["groups=mean_radius,mean_area"]),
+        ("ridge", "diabetes", Some("progression"), &["lower=bmi:0", "upper=bp:3,bmi:9"]),
+        ("logistic", "breast_cancer", Some("diagnosis"), &["solver=sgd", "max_rounds=3"]),
         ("quantile", "diabetes", Some("progression"), &["alpha=0.1"]),
         ("network", "digits", Some("digit"), &["epochs=1", "image=1x8x8", "layers=conv2x3,norm,pool2,4"]),
     ];

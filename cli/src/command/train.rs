@@ -127,7 +127,9 @@ Examples:
   tilewise train --model lasso --data wide.csv --target y --out sparse.safetensors
   tilewise train --model elastic-net --set alpha=0.1 --set l1_ratio=0.9 --data wide.csv --target y
   tilewise train --model linear --set positive=true --data spectra.csv --target y
+  tilewise train --model ridge --set lower=age:0 --set upper=debt:0 --data risks.csv --target loss
   tilewise train --model group-lasso --set 'groups=age,height;debt,income' --data wide.csv --target y
+  tilewise train --model ridge --set solver=sgd --data long.csv --target y
   tilewise train --model logistic --set l1_ratio=1 --data words.svm --target target --out words.safetensors
   tilewise train --model poisson --data claims.csv --target claims --offset log_exposure --out c.safetensors
   tilewise train --model tree --set max_depth=5 --data adult.csv --target income --out t.safetensors

@@ -1,6 +1,6 @@
 //! Cross-validation: a model of any family is trained on the rows of each fold and measured on those it has not seen.
 
-use crate::{Family, Settings, family, train};
+use crate::{Family, Settings, family, robust, train};
 use tilewise_base::fit::Silent;
 use tilewise_base::metric::{Score, Truth, baseline, summary};
 use tilewise_base::{
@@ -9,6 +9,7 @@ use tilewise_base::{
 };
 use tilewise_gbdt::Loss;
 use tilewise_kernels::parallel;
+use tilewise_linear::pipeline::{Estimator, Pipeline};
 
 /// Bytes of copied rows that fits may hold at the same time. Tables small against it are trained on by as many threads as there
 /// are, a fit each; of larger ones fewer at a time, so that memory does not grow with the number of threads.
@@ -233,7 +234,7 @@ impl<'a> Lesson<'a> {
             ..Context::default()
         };
         let model = train(self.family.name, training, self.roles, settings, &context)?;
-        let truth = self.truth(model.task(), training, rows)?;
+        let truth = self.truth(&Self::task(&*model), training, rows)?;
         let plain = baseline(&truth, self.roles.weights(training)?.as_deref());
         Ok((model, plain))
     }
@@ -248,13 +249,24 @@ impl<'a> Lesson<'a> {
         }
     }
 
+    /// What a model's answers are measured as: those of quantile regression as quantiles, not as the means of numbers.
+    fn task(model: &dyn Model) -> Task {
+        let any: &dyn std::any::Any = model;
+        match any.downcast_ref::<Pipeline>().map(Pipeline::estimator) {
+            Some(Estimator::Quantile(params)) => Task::Quantiles { quantiles: vec![params.quantile] },
+            _ => model.task().clone(),
+        }
+    }
+
     /// A truth of the kind that models with these settings are held against, without rows.
     pub(crate) fn kind(&self, settings: &Settings) -> Truth {
         let several = self.roles.targets.len() > 1;
         match &self.classes {
             Some((_, classes)) => Truth::Classes { codes: Vec::new(), classes: classes.len() },
             None if !self.family.needs_target() => Truth::Flags(Vec::new()),
-            None if settings.pairs().any(|(key, value)| key == "quantiles" && value != "none") => {
+            None if self.family.name == robust::QUANTILE.name
+                || settings.pairs().any(|(key, value)| key == "quantiles" && value != "none") =>
+            {
                 Truth::Quantiles { y: Vec::new(), quantiles: Vec::new() }
             }
             None if loss(settings).is_some_and(|loss| matches!(loss, Loss::LambdaRank { .. })) => {
@@ -290,7 +302,7 @@ impl<'a> Lesson<'a> {
                 "there is no prediction to measure: the row's numbers are so large that the scores overflow";
             return Err(Error::cell(row, tilewise_base::error::listed(&self.roles.targets), what));
         }
-        let truth = self.truth(model.task(), testing, rows)?;
+        let truth = self.truth(&Self::task(model), testing, rows)?;
         let plain = plain.repeat(testing.rows());
         Ok([summary(&truth, &predictions, weights.as_deref())?, summary(&truth, &plain, weights.as_deref())?])
     }

@@ -1,8 +1,8 @@
 //! Poisson, gamma and Tweedie regression: what `--set` accepts for them.
 
+use crate::elastic_net::{self, CHOOSE, CV, FOLDS, search};
 use crate::linear::{
-    CLASSICAL, COMMON, L1_RATIO, MAX_ROUNDS, NOT_NEGATIVE, TOLERANCE, check, common, fit, in_pieces, limits,
-    linear_family,
+    CLASSICAL, COMMON, L1_RATIO, MAX_ROUNDS, TOLERANCE, check, common, fit, in_pieces, limits, linear_family,
 };
 use crate::{Family, Purpose, Setting, Settings};
 use tilewise_base::{Error, Result};
@@ -13,16 +13,21 @@ const NEWTON_ROUNDS: Setting = Setting { default: "100", ..MAX_ROUNDS };
 const ALPHA: Setting = Setting {
     key: "alpha",
     default: "1e-4",
-    accepted: NOT_NEGATIVE,
-    doc: "weight of the penalty, beside half the mean deviance; 0 for none",
+    accepted: "cv or a number of 0 or more",
+    doc: "weight of the penalty, beside half the mean deviance; 0 for none; cv compares a falling series on folds by deviance",
 };
+/// Each of them is a fit from the beginning.
+pub(crate) const ALPHAS: Setting = Setting { default: "20", ..elastic_net::ALPHAS };
+/// Without |w|, the default, the first is far from where it tells.
+const ALPHA_RATIO: Setting = Setting { default: "1e-4", ..elastic_net::ALPHA_RATIO };
 const POWER: Setting = Setting {
     key: "power",
     default: "1.5",
     accepted: "a number between 1 and 2",
     doc: "the variance is proportional to so high a power of the mean",
 };
-const SHARED: &[Setting] = &[ALPHA, L1_RATIO, CLASSICAL, TOLERANCE, NEWTON_ROUNDS];
+const SHARED: &[Setting] =
+    &[ALPHA, L1_RATIO, ALPHAS, ALPHA_RATIO, FOLDS, CHOOSE, CLASSICAL, TOLERANCE, NEWTON_ROUNDS];
 
 pub(crate) static POISSON: Family = linear_family(
     "poisson",
@@ -73,20 +78,25 @@ pub(crate) fn tweedie(settings: &Settings) -> Result<Estimator> {
 
 fn estimator(settings: &Settings, distribution: Distribution) -> Result<Estimator> {
     let (intercept, _) = common(settings)?;
-    let alpha = settings.number(&ALPHA, |x| x >= 0.0 && x.is_finite())?;
+    let chosen = settings.get::<String>(&ALPHA)? == CV;
+    let alpha = if chosen { 1.0 } else { settings.number(&ALPHA, |x| x >= 0.0 && x.is_finite())? };
     let l1_ratio = settings.number(&L1_RATIO, |x| (0.0..=1.0).contains(&x))?;
     if alpha == 0.0 && l1_ratio > 0.0 {
         return Err(Error::parameter(L1_RATIO.key, l1_ratio, "with alpha=0 there is no penalty to share"));
     }
     let (tolerance, max_rounds) = limits(settings, &TOLERANCE, &NEWTON_ROUNDS)?;
-    Ok(Estimator::Generalised(Generalised {
+    let of = Estimator::Generalised(Generalised {
         distribution,
         alpha,
         l1_ratio,
         intercept,
         tolerance,
         max_rounds,
-    }))
+    });
+    Ok(match search(settings, [ALPHAS, ALPHA_RATIO], chosen)? {
+        Some(search) => Estimator::Searched { of: Box::new(of), search },
+        None => of,
+    })
 }
 
 #[cfg(test)]

@@ -29,6 +29,7 @@ mod robust;
 mod settings;
 pub mod space;
 mod sparse;
+mod stochastic;
 mod tree;
 mod tune;
 

@@ -2,12 +2,14 @@
 
 use crate::family::Train;
 use crate::pieces::{self, Named, Pieces};
+use crate::stochastic::{SGD, SGD_ONLY, refuse, stochastic};
 use crate::{Family, Purpose, Setting, Settings};
 use tilewise_base::{Context, Dataset, Error, InBytes, Model, ModelFile, Result, Roles, encoder};
 use tilewise_linear::pipeline::rounds::PipelineTrainer;
 use tilewise_linear::pipeline::{Estimator, Pipeline};
 use tilewise_linear::{
     ClassWeights, DescentLoss, Errors, GradientDescent, LeastSquares, Logistic, LogisticSolver,
+    StochasticLoss,
 };
 
 const BOOLEAN: &str = "true or false";
@@ -72,14 +74,14 @@ const DESCENT: &str = "gradient-descent";
 const SOLVER: Setting = Setting {
     key: "solver",
     default: "auto",
-    accepted: "auto, newton-cholesky, lbfgs or (two classes) saga or gradient-descent",
-    doc: "how the objective is minimised; --parallel says how gradient-descent divides its work",
+    accepted: "auto, newton-cholesky, lbfgs or (two classes) saga, sgd or gradient-descent",
+    doc: "how the objective is minimised; --parallel says how gradient-descent divides its work; sgd comes near it, by tolerance=1e-3 if that is not given",
 };
-const STEP: Setting = Setting {
+pub(crate) const STEP: Setting = Setting {
     key: "step",
     default: "auto",
     accepted: "auto or a number above 0",
-    doc: "step of gradient-descent per unit of weight; auto is one over the largest curvature",
+    doc: "step of gradient-descent per unit of weight, auto is one over the largest curvature; first step of sgd, auto is 0.1 (logistic regression: 1)",
 };
 pub(crate) const TOLERANCE: Setting = Setting {
     key: "tolerance",
@@ -95,13 +97,14 @@ pub(crate) const MAX_ROUNDS: Setting = Setting {
 };
 
 /// As above for families that otherwise solve in closed form.
-const CLOSED_OR_DESCENT: Setting = Setting { accepted: "auto or gradient-descent", ..SOLVER };
+const CLOSED_OR_DESCENT: Setting = Setting { accepted: "auto, gradient-descent or sgd", ..SOLVER };
 const DESCENT_TOLERANCE: Setting = Setting {
     default: "1e-6",
-    doc: "largest entry of the gradient, per unit of weight, at which gradient-descent has converged",
+    doc: "largest entry of the gradient, per unit of weight, at which gradient-descent has converged, or sgd (1e-3 if not given)",
     ..TOLERANCE
 };
-const DESCENT_ROUNDS: Setting = Setting { doc: "rounds after which gradient-descent ends", ..MAX_ROUNDS };
+const DESCENT_ROUNDS: Setting =
+    Setting { doc: "rounds after which gradient-descent, or sgd, ends", ..MAX_ROUNDS };
 const CLOSED: &[Setting] = &[CLOSED_OR_DESCENT, STEP, DESCENT_TOLERANCE, DESCENT_ROUNDS];
 
 pub(crate) const POSITIVE: Setting =
@@ -109,14 +112,14 @@ pub(crate) const POSITIVE: Setting =
 const LOWER: Setting = Setting {
     key: "lower",
     default: "none",
-    accepted: "none or a number",
-    doc: "no coefficient is below this; those of standardised columns are meant",
+    accepted: "none, a number, or numbers of inputs such as age:0,debt:-1.5",
+    doc: "no coefficient, or none of these inputs, is below this; those of standardised columns are meant",
 };
 const UPPER: Setting = Setting {
     key: "upper",
     default: "none",
-    accepted: "none or a number that is not below lower",
-    doc: "no coefficient is above this",
+    accepted: "none, a number, or numbers of inputs such as age:1,debt:0, that are not below lower",
+    doc: "no coefficient, or none of these inputs, is above this",
 };
 const BOUNDS: &[Setting] = &[POSITIVE, LOWER, UPPER];
 
@@ -160,7 +163,7 @@ pub(crate) static LINEAR: Family = learns_several(linear_family(
     "linear",
     "least squares; of several solutions the one of least norm",
     Purpose::Regression,
-    &[&[ERRORS], BOUNDS, CLOSED, COMMON],
+    &[&[ERRORS], BOUNDS, CLOSED, SGD_ONLY, COMMON],
     |settings| check(settings, &squares(settings, 0.0)?, &ERRORS),
     |dataset, roles, settings, context| {
         fit("linear", &squares(settings, 0.0)?, dataset, roles, settings, context)
@@ -172,7 +175,7 @@ pub(crate) static RIDGE: Family = learns_several(linear_family(
     "ridge",
     "least squares with a penalty on the size of coefficients",
     Purpose::Regression,
-    &[&[ALPHA], BOUNDS, CLOSED, COMMON],
+    &[&[ALPHA], BOUNDS, CLOSED, SGD_ONLY, COMMON],
     |settings| ridge(settings).map(|_| ()),
     |dataset, roles, settings, context| fit("ridge", &ridge(settings)?, dataset, roles, settings, context),
     Some(|settings, inputs, roles, _| in_pieces("ridge", &ridge(settings)?, settings, inputs, roles)),
@@ -182,7 +185,7 @@ pub(crate) static LOGISTIC: Family = linear_family(
     "logistic",
     "logistic regression, multinomial for more than two classes",
     Purpose::Classification,
-    &[&[C, L1_RATIO, CLASS_WEIGHT, CLASSICAL, SOLVER, STEP, TOLERANCE, MAX_ROUNDS], COMMON],
+    &[&[C, L1_RATIO, CLASS_WEIGHT, CLASSICAL, SOLVER, STEP, TOLERANCE, MAX_ROUNDS], SGD_ONLY, COMMON],
     |settings| check(settings, &logistic(settings)?, &CLASSICAL),
     |dataset, roles, settings, context| {
         fit("logistic", &logistic(settings)?, dataset, roles, settings, context)
@@ -217,7 +220,10 @@ pub(crate) fn check(settings: &Settings, estimator: &Estimator, setting: &Settin
         (_, Estimator::LeastSquares(params)) if params.lower.or(params.upper).is_some() => {
             refused("it needs coefficients without bounds")
         }
+        (_, Estimator::Bounded { .. }) => refused("it needs coefficients without bounds"),
         (_, Estimator::GradientDescent(_)) => refused("it needs another solver than gradient-descent"),
+        (_, Estimator::Stochastic { .. }) => refused("it needs another solver than sgd"),
+        (_, Estimator::Searched { .. }) => refused("it needs a model without penalty: alpha=0"),
         _ => Ok(()),
     }
 }
@@ -236,15 +242,21 @@ pub(crate) fn ridge(settings: &Settings) -> Result<Estimator> {
 /// Least squares with the penalty `l2`.
 pub(crate) fn squares(settings: &Settings, l2: f64) -> Result<Estimator> {
     let (intercept, _) = common(settings)?;
-    let descends = settings.word(&CLOSED_OR_DESCENT, &[("auto", false), (DESCENT, true)])?;
+    let solvers = [("auto", None), (DESCENT, Some(DESCENT)), (SGD, Some(SGD))];
+    let solver = settings.word(&CLOSED_OR_DESCENT, &solvers)?;
     let (tolerance, max_rounds) = limits(settings, &DESCENT_TOLERANCE, &DESCENT_ROUNDS)?;
     let step = step(settings)?;
     let (lower, upper) = bounds(settings)?;
-    if descends {
+    if let Some(solver) = solver {
         if let Some(s) = BOUNDS.iter().find(|s| settings.changes(s)) {
-            let what = format!("with solver={DESCENT} only {} is: plain descent knows no bounds", s.default);
+            let what = format!("with solver={solver} only {} is: plain descent knows no bounds", s.default);
             return Err(Error::parameter(s.key, settings.get::<String>(s)?, what));
         }
+        if solver == SGD {
+            let limits = [&DESCENT_TOLERANCE, &DESCENT_ROUNDS];
+            return stochastic(settings, StochasticLoss::Squared, (l2, 0.0, true), intercept, limits);
+        }
+        refuse(settings, &[])?;
         let loss = DescentLoss::Squared;
         return Ok(Estimator::GradientDescent(GradientDescent {
             loss,
@@ -255,37 +267,83 @@ pub(crate) fn squares(settings: &Settings, l2: f64) -> Result<Estimator> {
             max_rounds,
         }));
     }
+    refuse(settings, &[])?;
     only_descent(settings, &[STEP, DESCENT_TOLERANCE, DESCENT_ROUNDS])?;
-    Ok(Estimator::LeastSquares(LeastSquares { l2, intercept, lower, upper }))
+    let all = |bound: &Bound| if let Bound::All(bound) = bound { Some(*bound) } else { None };
+    let params =
+        LeastSquares { l2, intercept, lower: all(&lower), upper: all(&upper), ..LeastSquares::default() };
+    Ok(match (lower, upper) {
+        (Bound::Named(lower), Bound::Named(upper)) => Estimator::Bounded { params, lower, upper },
+        (Bound::Named(lower), _) => Estimator::Bounded { params, lower, upper: Vec::new() },
+        (_, Bound::Named(upper)) => Estimator::Bounded { params, lower: Vec::new(), upper },
+        _ => Estimator::LeastSquares(params),
+    })
+}
+
+/// A bound of coefficients.
+enum Bound {
+    None,
+    All(f64),
+    /// Of inputs by their names.
+    Named(Vec<(String, f64)>),
+}
+
+impl Bound {
+    fn read(settings: &Settings, setting: &Setting) -> Result<Self> {
+        let text: String = settings.get(setting)?;
+        if text == setting.default {
+            return Ok(Self::None);
+        }
+        if !text.contains(':') {
+            return settings.number(setting, f64::is_finite).map(Self::All);
+        }
+        let of_input = |word: &str| {
+            let bound =
+                word.rsplit_once(':').and_then(|(name, bound)| Some((name.to_owned(), bound.parse().ok()?)));
+            bound
+                .filter(|(_, bound): &(String, f64)| bound.is_finite())
+                .ok_or_else(|| Error::parameter(setting.key, word, format!("{} is", setting.accepted)))
+        };
+        text.split(',').map(of_input).collect::<Result<_>>().map(Self::Named)
+    }
+
+    /// That of an input; of one that is named elsewhere too.
+    fn of(&self, name: &str) -> Option<f64> {
+        match self {
+            Self::None => None,
+            Self::All(bound) => Some(*bound),
+            Self::Named(bounds) => bounds.iter().find(|(known, _)| known == name).map(|(_, bound)| *bound),
+        }
+    }
 }
 
 /// What no coefficient is below, and above.
-fn bounds(settings: &Settings) -> Result<(Option<f64>, Option<f64>)> {
-    let bound = |setting: &Setting| match settings.changes(setting) {
-        true => settings.number(setting, f64::is_finite).map(Some),
-        false => Ok(None),
+fn bounds(settings: &Settings) -> Result<(Bound, Bound)> {
+    let (mut lower, upper) = (Bound::read(settings, &LOWER)?, Bound::read(settings, &UPPER)?);
+    if settings.get::<bool>(&POSITIVE)? {
+        if settings.changes(&LOWER) {
+            let what = "with positive=true it is 0: leave one of them out";
+            return Err(Error::parameter(LOWER.key, settings.get::<String>(&LOWER)?, what));
+        }
+        lower = Bound::All(0.0);
+    }
+    let names: Vec<&str> = match (&lower, &upper) {
+        (Bound::Named(bounds), _) | (_, Bound::Named(bounds)) => {
+            bounds.iter().map(|(name, _)| name.as_str()).collect()
+        }
+        // Any input has those of all.
+        _ => vec![""],
     };
-    let (lower, upper) = (bound(&LOWER)?, bound(&UPPER)?);
-    if settings.get(&POSITIVE)? {
-        if let Some(lower) = lower {
-            return Err(Error::parameter(
-                LOWER.key,
-                lower,
-                "with positive=true it is 0: leave one of them out",
-            ));
+    for name in names {
+        if let (Some(below), Some(above)) = (lower.of(name), upper.of(name))
+            && below > above
+        {
+            let of = if name.is_empty() { String::new() } else { format!(" of {name:?}") };
+            let accepted = format!("{} is, and lower{of} is {below}", UPPER.accepted);
+            return Err(Error::parameter(UPPER.key, above, accepted));
         }
-        return checked_bounds(Some(0.0), upper);
     }
-    checked_bounds(lower, upper)
-}
-
-fn checked_bounds(lower: Option<f64>, upper: Option<f64>) -> Result<(Option<f64>, Option<f64>)> {
-    match (lower, upper) {
-        (Some(lower), Some(upper)) if lower > upper => {
-            Err(Error::parameter(UPPER.key, upper, format!("{} is, and lower is {lower}", UPPER.accepted)))
-        }
-        bounds => Ok(bounds),
-    }
+    Ok((lower, upper))
 }
 
 pub(crate) fn logistic(settings: &Settings) -> Result<Estimator> {
@@ -304,9 +362,14 @@ pub(crate) fn logistic(settings: &Settings) -> Result<Estimator> {
         ("newton-cholesky", Some(LogisticSolver::NewtonCholesky)),
         ("lbfgs", Some(LogisticSolver::Lbfgs)),
         ("saga", Some(LogisticSolver::Saga)),
+        (SGD, None),
         (DESCENT, None),
     ];
     let solver = settings.word(&SOLVER, &solvers)?;
+    let by_rows = settings.get::<String>(&SOLVER)? == SGD;
+    if !by_rows {
+        refuse(settings, &[])?;
+    }
     let (tolerance, max_rounds) = limits(settings, &TOLERANCE, &MAX_ROUNDS)?;
     let step = step(settings)?;
     if let Some(solver) = solver {
@@ -326,8 +389,13 @@ pub(crate) fn logistic(settings: &Settings) -> Result<Estimator> {
         }));
     }
     if class_weights != ClassWeights::Ones {
-        let what = format!("with solver={DESCENT} only none is; a column of weights does the same");
+        let solver = if by_rows { SGD } else { DESCENT };
+        let what = format!("with solver={solver} only none is; a column of weights does the same");
         return Err(Error::parameter(CLASS_WEIGHT.key, "balanced", what));
+    }
+    if by_rows {
+        let limits = [&TOLERANCE, &MAX_ROUNDS];
+        return stochastic(settings, StochasticLoss::Logistic, (penalty, l1_ratio, true), intercept, limits);
     }
     if l1 > 0.0 {
         let what = format!("with solver={DESCENT} only 0 is: plain descent takes |w|^2 only");
@@ -343,7 +411,7 @@ pub(crate) fn limits(settings: &Settings, tolerance: &Setting, rounds: &Setting)
     Ok((tolerance, settings.number(rounds, |x| x >= 1.0 && x.fract() == 0.0 && x < 1e15)? as u64))
 }
 
-fn step(settings: &Settings) -> Result<Option<f64>> {
+pub(crate) fn step(settings: &Settings) -> Result<Option<f64>> {
     if !settings.changes(&STEP) {
         return Ok(None);
     }
@@ -356,7 +424,11 @@ fn only_descent(settings: &Settings, of_descent: &[Setting]) -> Result<()> {
         None => Ok(()),
         Some(s) => {
             let value = settings.get::<String>(s)?;
-            Err(Error::parameter(s.key, value, format!("it is a parameter of solver={DESCENT} only")))
+            Err(Error::parameter(
+                s.key,
+                value,
+                format!("it is a parameter of solver={DESCENT} and solver={SGD} only"),
+            ))
         }
     }
 }
@@ -407,6 +479,7 @@ pub(crate) fn load(file: &ModelFile<'_>) -> Result<Box<dyn Model>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use tilewise_base::Column;
 
     #[test]
     fn gradient_descent_is_a_solver_of_every_family() {
@@ -433,10 +506,56 @@ mod tests {
             (positive.clone().with("upper", -1), "not below lower"),
             (positive.clone().with("solver", DESCENT), "positive"),
             (positive.with("errors", "classical"), "without bounds"),
-            (Settings::default().with("lower", "inf"), "none or a number"),
-            (Settings::default().with("upper", "much"), "none or a number"),
+            (Settings::default().with("lower", "inf"), "none, a number"),
+            (Settings::default().with("upper", "much"), "none, a number"),
+            (Settings::default().with("upper", "a:1,b"), "numbers of inputs"),
+            (Settings::default().with("upper", "a:1,b:nan"), "numbers of inputs"),
+            (Settings::default().with("upper", "a:1").with("lower", "b:0,a:2"), "lower of \"a\" is 2"),
+            (Settings::default().with("upper", "a:1").with("lower", 3), "lower of \"a\" is 3"),
+            (Settings::default().with("upper", "a:1").with("errors", "hc0"), "without bounds"),
         ] {
             let message = LINEAR.check(&settings).unwrap_err().to_string();
+            assert!(message.contains(word), "{message}");
+        }
+    }
+
+    #[test]
+    fn inputs_have_bounds_by_their_names() {
+        let wave = |step: f64| (0..60).map(|i| (f64::from(i) * step).sin()).collect::<Vec<f64>>();
+        let (a, b, noise) = (wave(1.0), wave(0.37), wave(5.3));
+        let codes: Vec<u32> = (0..60).map(|i| i % 3).collect();
+        let y: Vec<f64> = (0..60).map(|i| 2.0 * a[i] - b[i] + f64::from(codes[i]) + noise[i]).collect();
+        let dictionary = ["p", "q", "r"].map(String::from).to_vec();
+        let level = Column::Categorical { codes: codes.into(), dictionary };
+        let numbers =
+            [("a", a), ("b", b), ("y", y)].map(|(name, x)| (name.to_owned(), Column::F64(x.into())));
+        let table = Dataset::new(numbers.into_iter().chain([("level".to_owned(), level)]).collect()).unwrap();
+        let roles = Roles::target("y");
+        let fitted = |pairs: &[&str]| {
+            crate::train("ridge", &table, &roles, &Settings::parse(pairs).unwrap(), &Context::default())
+        };
+        let coefficients = |pairs: &[&str]| {
+            let model = fitted(pairs).unwrap();
+            assert!(model.report().converged, "{:?}", model.report());
+            let bytes = model.to_bytes().unwrap();
+            assert_eq!(crate::load_bytes(&bytes).unwrap().to_bytes().unwrap(), bytes);
+            let any: &dyn std::any::Any = &*model;
+            any.downcast_ref::<Pipeline>().unwrap().linear().coefficients.clone()
+        };
+        // In the order a, b, the levels.
+        let free = coefficients(&[]);
+        assert!(free[0] > 0.5 && free[1] < -0.3 && free[2] < -0.2, "{free:?}");
+        let held = coefficients(&["upper=a:0.5", "lower=level:-0.2,b:-0.3"]);
+        assert_eq!((held[0], held[1], held[2]), (0.5, -0.3, -0.2), "{held:?}");
+        // Those that are not named have none, or that of all.
+        assert!(held[4] > 0.2, "{held:?}");
+        let mixed = coefficients(&["upper=a:0.5", "positive=true"]);
+        assert_eq!((mixed[0], mixed[1]), (0.5, 0.0), "{mixed:?}");
+        for (pairs, word) in [
+            (&["upper=a:0.5,z:1"][..], "the name of an input is: a, b, level"),
+            (&["upper=a:0.5,a:1"], "an input once"),
+        ] {
+            let message = fitted(pairs).err().unwrap().to_string();
             assert!(message.contains(word), "{message}");
         }
     }

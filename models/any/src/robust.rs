@@ -1,12 +1,15 @@
 //! Regression that rows far out do not bend, by Huber's loss and of quantiles: what `--set` accepts for it.
 
+use crate::elastic_net::{ALPHA_RATIO, CHOOSE, CV, FOLDS, search};
+use crate::generalised::ALPHAS;
 use crate::linear::{
     COMMON, L1_RATIO, MAX_ROUNDS, NOT_NEGATIVE, TOLERANCE, common, fit, in_pieces, limits, linear_family,
 };
+use crate::stochastic::{AUTO_OR_SGD, FIRST, SGD, SGD_ONLY, refuse, stochastic};
 use crate::{Family, Purpose, Setting, Settings};
 use tilewise_base::{Error, Result};
 use tilewise_linear::pipeline::Estimator;
-use tilewise_linear::{Huber, Quantile};
+use tilewise_linear::{Huber, Quantile, StochasticLoss};
 
 /// The word that asks for the scale to be found.
 const JOINT: &str = "joint";
@@ -30,11 +33,13 @@ const ALPHA: Setting = Setting {
     doc: "weight of the penalty, beside the mean loss in scales of the residuals; 0 for none",
 };
 
+const SOLVER: Setting = Setting { accepted: "auto or (with a scale that is given) sgd", ..AUTO_OR_SGD };
+
 pub(crate) static HUBER: Family = linear_family(
     "huber",
     "robust regression: rows far out pull no harder than others",
     Purpose::Regression,
-    &[&[EPSILON, SCALE, ALPHA, L1_RATIO, TOLERANCE, MAX_ROUNDS], COMMON],
+    &[&[EPSILON, SCALE, ALPHA, L1_RATIO, SOLVER, FIRST, TOLERANCE, MAX_ROUNDS], SGD_ONLY, COMMON],
     |settings| huber(settings).map(|_| ()),
     |dataset, roles, settings, context| fit("huber", &huber(settings)?, dataset, roles, settings, context),
     Some(|settings, inputs, roles, _| in_pieces("huber", &huber(settings)?, settings, inputs, roles)),
@@ -47,7 +52,8 @@ const QUANTILE_OF: Setting = Setting {
     doc: "share of the rows below what is predicted; 0.5 is the median",
 };
 const SIZE: Setting = Setting {
-    doc: "weight of the penalty |w|, which makes coefficients zero, beside the mean pinball loss; 0 for none",
+    accepted: "cv or a number of 0 or more",
+    doc: "weight of the penalty |w|, which makes coefficients zero, beside the mean pinball loss; 0 for none; cv compares a falling series on folds by pinball loss",
     ..ALPHA
 };
 const GAP: Setting = Setting {
@@ -64,7 +70,7 @@ pub(crate) static QUANTILE: Family = linear_family(
     "quantile",
     "the plane with a share of the rows below it: medians and other quantiles",
     Purpose::Regression,
-    &[&[QUANTILE_OF, SIZE, GAP, ROUNDS], COMMON],
+    &[&[QUANTILE_OF, SIZE, ALPHAS, ALPHA_RATIO, FOLDS, CHOOSE, GAP, ROUNDS], COMMON],
     |settings| quantile(settings).map(|_| ()),
     |dataset, roles, settings, context| {
         fit("quantile", &quantile(settings)?, dataset, roles, settings, context)
@@ -75,9 +81,14 @@ pub(crate) static QUANTILE: Family = linear_family(
 fn quantile(settings: &Settings) -> Result<Estimator> {
     let (intercept, _) = common(settings)?;
     let quantile = settings.number(&QUANTILE_OF, |x| x > 0.0 && x < 1.0)?;
-    let alpha = settings.number(&SIZE, |x| x >= 0.0 && x.is_finite())?;
     let (tolerance, max_rounds) = limits(settings, &GAP, &ROUNDS)?;
-    Ok(Estimator::Quantile(Quantile { quantile, alpha, intercept, tolerance, max_rounds }))
+    let chosen = settings.get::<String>(&SIZE)? == CV;
+    let alpha = if chosen { 1.0 } else { settings.number(&SIZE, |x| x >= 0.0 && x.is_finite())? };
+    let of = Estimator::Quantile(Quantile { quantile, alpha, intercept, tolerance, max_rounds });
+    Ok(match search(settings, [ALPHAS, ALPHA_RATIO], chosen)? {
+        Some(search) => Estimator::Searched { of: Box::new(of), search },
+        None => of,
+    })
 }
 
 pub(crate) fn huber(settings: &Settings) -> Result<Estimator> {
@@ -93,6 +104,15 @@ pub(crate) fn huber(settings: &Settings) -> Result<Estimator> {
         return Err(Error::parameter(L1_RATIO.key, l1_ratio, "with alpha=0 there is no penalty to share"));
     }
     let (tolerance, max_rounds) = limits(settings, &TOLERANCE, &MAX_ROUNDS)?;
+    if settings.word(&SOLVER, &[("auto", false), (SGD, true)])? {
+        if joint_scale {
+            let what = format!("with solver={SGD} a number above 0 is: it finds no scale");
+            return Err(Error::parameter(SCALE.key, JOINT, what));
+        }
+        let (loss, limits) = (StochasticLoss::Huber(threshold), [&TOLERANCE, &MAX_ROUNDS]);
+        return stochastic(settings, loss, (alpha, l1_ratio, false), intercept, limits);
+    }
+    refuse(settings, &[FIRST])?;
     Ok(Estimator::Huber(Huber { threshold, joint_scale, alpha, l1_ratio, intercept, tolerance, max_rounds }))
 }
 

@@ -178,7 +178,7 @@ impl Tuned {
 /// ```
 ///
 /// # Errors
-/// When a setting of any trial is not accepted, `task` or `quantiles` are to vary (their measures cannot be compared), the metric is
+/// When a setting of any trial is not accepted, `task`, `quantile` or `quantiles` are to vary (their measures cannot be compared), the metric is
 /// not one for the target (all are named), the family has no stages to be short of, folds cannot be made, all trials fail or are
 /// undefined, or it was stopped before one was measured.
 #[expect(
@@ -292,7 +292,7 @@ fn trials(name: &str, fixed: &Settings, search: &Search, seed: u64) -> Result<Ve
         if let Some((_, value)) = fixed.pairs().find(|(fixed, _)| fixed == key) {
             return Err(Error::parameter(key, value, "the search varies it; one of both is"));
         }
-        if ["task", "quantiles"].contains(&key.as_str()) {
+        if ["task", "quantiles", "quantile"].contains(&key.as_str()) {
             return Err(Error::parameter("search", key, "it changes what is measured; --set has it"));
         }
     }

@@ -21,9 +21,8 @@ fn settings(family: &Family) -> Vec<Settings> {
     if has("impute") && family.reads_rows {
         let plain = Settings::default().with("standardise", "false");
         let as_they_are = plain.clone().with("impute", "false");
-        if has("step") {
-            tried.push(as_they_are.clone().with("solver", "gradient-descent"));
-        }
+        let solvers = ["gradient-descent", "sgd"].map(|solver| as_they_are.clone().with("solver", solver));
+        tried.extend(solvers.into_iter().filter(|settings| family.check(settings).is_ok()));
         tried.extend([as_they_are, plain]);
     }
     tried

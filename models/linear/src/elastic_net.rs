@@ -17,7 +17,7 @@ use std::ops::Range;
 use tilewise_base::{Context, Error, Fit, FitReport, Result, Sparse};
 use tilewise_kernels::MatRef;
 
-mod choice;
+pub(crate) mod choice;
 mod descent;
 pub(crate) mod design;
 mod grid;

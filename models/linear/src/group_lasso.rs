@@ -1,4 +1,5 @@
-//! Group lasso and sparse group lasso: least squares with a penalty by which groups of columns come in or stay out together.
+//! Group lasso and sparse group lasso: least squares, logistic regression or deviances with a penalty by which groups of columns come in or
+//! stay out together.
 //!
 //! Minimises sum of w_i (y_i - offset_i - x_i b - a)^2 / (2 sum of w) + alpha (l1_ratio |b|_1 + (1 - l1_ratio) sum of sqrt(p_g) |b_g|),
 //! |b_g| being the length of the coefficients of a group of p_g columns (Yuan, Lin, "Model selection and estimation in regression with grouped
@@ -8,7 +9,7 @@
 //!
 //! Method: one pass over the rows gathers the products of all columns (memory for columns^2 numbers). Then block coordinate descent: a group
 //! whose pull the penalty holds is zero at once, others take proximal gradient steps; once sweeps leave the same coefficients at zero, Newton's
-//! step for all others, where it lowers the objective. The gap is that of the residual, shrunk until no group of X^T r is beyond the
+//! step for all others, where it lowers the objective. Other losses than squares: `group_lasso/likelihood.rs`. The gap is that of the residual, shrunk until no group of X^T r is beyond the
 //! penalty, which makes it a dual point.
 
 use crate::cholesky::Cholesky;
@@ -17,11 +18,14 @@ use crate::elastic_net::penalty::Certificate;
 use crate::elastic_net::working_set::{Progress, Solution};
 use crate::elastic_net::{check_rows, report, targets};
 use crate::moments::{Moments, Second};
+use crate::optimality::change_of_quadratic;
 use crate::rows::check_not_negative;
-use crate::{Chunk, Element, LinearModel, Link, Rows};
+use crate::{Chunk, Distribution, Element, LinearModel, Link, Rows};
 use serde::{Deserialize, Serialize};
 use tilewise_base::{Context, Error, Fit, Result};
 use tilewise_kernels::{MatRef, axpy, dot};
+
+mod likelihood;
 
 /// Sweeps between two looks at the gap, and proximal steps of a group in a sweep.
 const SWEEPS: usize = 10;
@@ -42,9 +46,31 @@ const BISECTIONS: u32 = 60;
 const SINGULAR_BELOW: f64 = 1e-12;
 const REGULAR: f64 = 1e-8;
 
+/// What a row is charged for its linear predictor z = x b + a + offset, in a mean over the weights.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum GroupLoss {
+    /// (z - y)^2 / 2.
+    #[default]
+    Squared,
+    /// ln(1 + e^z) - y z for targets 0 and 1.
+    Logistic,
+    /// Half the deviance, the mean being e^z.
+    Deviance(Distribution),
+}
+
+impl GroupLoss {
+    fn is_squared(&self) -> bool {
+        *self == Self::Squared
+    }
+}
+
 /// Parameters of group lasso and sparse group lasso.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct GroupLasso {
+    /// What is minimised besides the penalty.
+    #[serde(default, skip_serializing_if = "GroupLoss::is_squared")]
+    pub loss: GroupLoss,
     /// Weight of the penalty, above 0.
     pub alpha: f64,
     /// Share of |b|_1 in the penalty, from 0 (groups alone) to 1 (lasso).
@@ -53,15 +79,18 @@ pub struct GroupLasso {
     pub groups: Vec<Vec<usize>>,
     /// Whether to fit an intercept.
     pub intercept: bool,
-    /// The fit has converged when the duality gap is at most this share of the objective of zero coefficients.
+    /// The fit has converged when the duality gap is at most this share of the objective of zero coefficients; of other losses than squares,
+    /// when no entry of the shortest subgradient, for columns scaled to deviation 1, is larger. The report's `optimality` is its largest entry
+    /// of the columns as they are.
     pub tolerance: f64,
-    /// Looks at the gap after which the fit ends with a warning.
+    /// Looks at the gap, or passes over the rows of other losses, after which the fit ends with a warning.
     pub max_rounds: u64,
 }
 
 impl Default for GroupLasso {
     fn default() -> Self {
         Self {
+            loss: GroupLoss::Squared,
             alpha: 1.0,
             l1_ratio: 0.0,
             groups: Vec::new(),
@@ -73,12 +102,12 @@ impl Default for GroupLasso {
 }
 
 impl GroupLasso {
-    /// Fits the rows of `x` to the numbers `y`. Groups of columns whose scales differ by many powers of ten converge slowly, and warn where
+    /// Fits the rows of `x` to the numbers `y`, which are 0 and 1 with the logistic loss. Groups of columns whose scales differ by many powers of ten converge slowly, and warn where
     /// that takes too long: scale the columns.
     ///
     /// # Errors
     /// When a parameter is out of range, a group is empty, names a column that is not there or one twice; shapes do not fit, there are no rows
-    /// or features, no row has a weight, or a number is NaN or infinite (named by row and feature).
+    /// or features, no row has a weight, a number is NaN or infinite (named by row and feature), or a target is one that the loss does not have.
     pub fn fit<T: Element>(
         &self,
         x: MatRef<'_, T>,
@@ -87,6 +116,9 @@ impl GroupLasso {
         context: &Context<'_>,
     ) -> Result<Fit<LinearModel>> {
         self.check()?;
+        if self.loss != GroupLoss::Squared {
+            return likelihood::fit(self, x, y, rows, context);
+        }
         let chunk = Chunk { x, y, rows, first_row: 0 };
         check_rows(&chunk)?;
         let all = self.all_groups(x.cols())?;
@@ -94,7 +126,8 @@ impl GroupLasso {
         if moments.weight <= 0.0 {
             return Err(no_weight());
         }
-        let problem = Problem::new(self, &moments, all)?;
+        let products = Products::new(&moments, self.intercept, &vec![1.0; moments.mean.len()])?;
+        let problem = Problem::new(self, products, all)?;
         let enough = self.tolerance * 0.5 * problem.products.target_square();
         let mut go_on = |round, certificate: &Certificate| {
             let note = format!("loss {:.6}, gap {:.1e}", certificate.objective, certificate.gap);
@@ -122,6 +155,17 @@ impl GroupLasso {
             return Err(Error::parameter("l1_ratio", self.l1_ratio, "expected a number from 0 to 1"));
         }
         check_not_negative("tolerance", self.tolerance)
+    }
+
+    /// What the length of a group's coefficients is multiplied by.
+    fn weight_of(&self, group: &[usize]) -> f64 {
+        self.alpha * (1.0 - self.l1_ratio) * (group.len() as f64).sqrt()
+    }
+
+    /// The penalty on a group.
+    fn penalty_of(&self, group: &[usize], b: &[f64]) -> f64 {
+        let size: f64 = group.iter().map(|&j| b[j].abs()).sum();
+        self.alpha * self.l1_ratio * size + self.weight_of(group) * length(group.iter().map(|&j| b[j]))
     }
 
     /// The groups, and a group for each column of none.
@@ -176,11 +220,10 @@ fn length(values: impl Iterator<Item = f64>) -> f64 {
 }
 
 impl Problem {
-    fn new(params: &GroupLasso, moments: &Moments, all: Vec<Vec<usize>>) -> Result<Self> {
-        let products = Products::new(moments, params.intercept, &vec![1.0; moments.mean.len()])?;
-        let (alpha, l1) = (params.alpha, params.alpha * params.l1_ratio);
+    fn new(params: &GroupLasso, products: Products, all: Vec<Vec<usize>>) -> Result<Self> {
+        let l1 = params.alpha * params.l1_ratio;
         let group = |all: Vec<usize>| {
-            let weight = alpha * (1.0 - params.l1_ratio) * (all.len() as f64).sqrt();
+            let weight = params.weight_of(&all);
             let columns: Vec<usize> = all.into_iter().filter(|&j| products.squares()[j] > 0.0).collect();
             let row = |j: usize| columns.iter().map(move |&k| (j, k)).map(|(j, k)| products.row(j)[k]);
             // The difference is diagonally dominant. One number for all columns would be that of the largest, beside which
@@ -198,6 +241,27 @@ impl Problem {
             self.l1 * size + g.weight * length(g.columns.iter().map(|&j| b[j]))
         };
         self.groups.iter().map(of).sum()
+    }
+
+    /// The shortest subgradient of the objective by a group's coefficients, of which the smooth part has these slopes.
+    fn far(&self, group: &Group, slopes: &[f64], b: &[f64]) -> Vec<f64> {
+        let own = || group.columns.iter().map(|&j| b[j]);
+        let longest = length(own());
+        let beyond_l1 = |slope: f64| (slope.abs() - self.l1).max(0.0).copysign(slope);
+        if longest == 0.0 {
+            let outside: Vec<f64> = slopes.iter().map(|s| beyond_l1(*s)).collect();
+            let whole = length(outside.iter().copied());
+            let share = if whole > group.weight { 1.0 - group.weight / whole } else { 0.0 };
+            return outside.iter().map(|s| share * s).collect();
+        }
+        let of = |(b, slope): (f64, &f64)| {
+            if b == 0.0 {
+                beyond_l1(*slope)
+            } else {
+                slope + self.l1.copysign(b) + group.weight * (b / longest)
+            }
+        };
+        own().zip(slopes).map(of).collect()
     }
 
     /// The largest factor up to 1 by which X^T r of a group is within the penalty.
@@ -331,14 +395,10 @@ impl Problem {
         Ok(())
     }
 
-    /// By how much the objective changes, without the cancellation of two of them.
+    /// By how much the objective changes.
     fn change(&self, from: &[f64], pulls: &[f64], to: &[f64]) -> Result<f64> {
-        let step: Vec<f64> = to.iter().zip(from).map(|(to, from)| to - from).collect();
-        let mut bent = vec![0.0; step.len()];
-        for (j, d) in step.iter().enumerate().filter(|(_, d)| **d != 0.0) {
-            axpy(*d, self.products.row(j), &mut bent)?;
-        }
-        Ok(0.5 * dot(&step, &bent)? - dot(&step, pulls)? + (self.penalty(to) - self.penalty(from)))
+        let of_squares = change_of_quadratic(|j| self.products.row(j), from, pulls, to)?;
+        Ok(of_squares + (self.penalty(to) - self.penalty(from)))
     }
 
     /// From zero until the gap is at most `enough`. `go_on` hears of every look, and ends it by false.

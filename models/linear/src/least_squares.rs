@@ -21,7 +21,6 @@
 //! which coefficients between the bounds are refined where 2. says so. `optimality` is then what a minimum asks still of any coefficient: a
 //! gradient that pushes against a bound counts as none. Of several solutions one is found, not always the shortest.
 
-use crate::block::leaf_rows;
 use crate::categories::Categories;
 use crate::cholesky::Cholesky;
 use crate::moments::{Moments, Second};
@@ -34,11 +33,14 @@ use std::marker::PhantomData;
 use std::ops::Range;
 use tilewise_base::rounds;
 use tilewise_base::{Context, Error, Fit, FitReport, Result};
-use tilewise_kernels::{MatMut, MatRef, axpy, dot, gemv, parallel, syrk};
+use tilewise_kernels::{MatRef, axpy, dot};
 
 mod bounded;
+mod triangle;
 
-use bounded::{Bounds, Solved};
+use bounded::{Bounds, Descent, Solved};
+use triangle::dual_solution;
+pub(crate) use triangle::triangle;
 
 /// Below this smallest pivot of the scaled Gram matrix the solution is refined by its true residual: normal equations
 /// lose about 1 / pivot of relative accuracy. At 1e-5 Wampler's polynomials kept six digits, where QR keeps nine.
@@ -63,12 +65,28 @@ pub struct LeastSquares {
     /// No coefficient is above this, which is not below `lower`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub upper: Option<f64>,
+    /// Bounds of single columns, each at most once.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub columns: Vec<ColumnBounds>,
+}
+
+/// The bounds of one coefficient.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ColumnBounds {
+    /// The place of its column, from 0.
+    pub column: usize,
+    /// It is not below this; where there is none, that of all columns holds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lower: Option<f64>,
+    /// It is not above this; where there is none, that of all columns holds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub upper: Option<f64>,
 }
 
 impl Default for LeastSquares {
     /// No penalty, an intercept, no bounds.
     fn default() -> Self {
-        Self { l2: 0.0, intercept: true, lower: None, upper: None }
+        Self { l2: 0.0, intercept: true, lower: None, upper: None, columns: Vec::new() }
     }
 }
 
@@ -86,7 +104,7 @@ impl LeastSquares {
         context: &Context<'_>,
     ) -> Result<Fit<LinearModel>> {
         check_shape(x.rows(), x.cols())?;
-        let mut trainer = self.trainer::<T>(x.cols(), x.rows())?;
+        let mut trainer = self.trainer::<T>(x.cols(), x.rows())?.in_steps();
         rounds::run(&mut trainer, &Chunk { x, y, rows, first_row: 0 }, context)?;
         trainer.finish()
     }
@@ -98,11 +116,12 @@ impl LeastSquares {
     pub fn trainer<T: Element>(&self, features: usize, rows: usize) -> Result<LeastSquaresTrainer<T>> {
         check_not_negative("l2", self.l2)?;
         check_shape(rows, features)?;
-        let bounds = Bounds::new(self.lower, self.upper)?;
+        let bounds = Bounds::new(self, features)?;
         let wide = bounds.is_none() && features > rows && (self.l2 == 0.0 || features > WIDE_PRIMAL);
         Ok(LeastSquaresTrainer {
             params: self.clone(),
             bounds,
+            looks: u64::MAX,
             met: true,
             features,
             rows,
@@ -111,6 +130,7 @@ impl LeastSquares {
             moments: Moments::default(),
             factor: None,
             solution: vec![0.0; features],
+            target_square: 0.0,
             report: FitReport::default(),
             element: PhantomData,
         })
@@ -120,7 +140,7 @@ impl LeastSquares {
 impl LeastSquares {
     /// Whether coefficients have bounds.
     pub(crate) fn is_bounded(&self) -> bool {
-        self.lower.is_some() || self.upper.is_some()
+        self.lower.is_some() || self.upper.is_some() || !self.columns.is_empty()
     }
 }
 
@@ -133,6 +153,7 @@ enum Ask {
     Moments { gram: bool },
     Triangle { mean: Vec<f64>, target_mean: f64 },
     Residual { coefficients: Vec<f64>, mean: Vec<f64>, target_mean: f64 },
+    Nothing,
 }
 
 /// What a chunk answers.
@@ -144,6 +165,7 @@ enum Answer {
     Moments(Moments),
     Triangle(Stack),
     Residual(Residual),
+    Nothing,
     Failed(String),
 }
 
@@ -152,6 +174,8 @@ enum Stage {
         gram: bool,
     },
     Triangle,
+    /// Coordinate descent between bounds is on its way, and asks nothing of the rows.
+    Descent(Box<Descent>),
     /// The true residual is wanted, for a correction where there is a factor.
     Residual,
     Done,
@@ -185,6 +209,8 @@ impl Factor {
 pub struct LeastSquaresTrainer<T> {
     params: LeastSquares,
     bounds: Option<Bounds>,
+    /// Looks of coordinate descent between two rounds.
+    looks: u64,
     /// Whether coordinate descent came as near as it was to; other methods always do.
     met: bool,
     features: usize,
@@ -194,6 +220,8 @@ pub struct LeastSquaresTrainer<T> {
     moments: Moments,
     factor: Option<Factor>,
     solution: Vec<f64>,
+    /// Of the centred target, where there are bounds.
+    target_square: f64,
     report: FitReport,
     element: PhantomData<fn(T)>,
 }
@@ -214,6 +242,7 @@ impl<T: Element> rounds::Rounds for LeastSquaresTrainer<T> {
                 let (mean, target_mean) = self.centre();
                 Ask::Residual { coefficients: self.solution.clone(), mean, target_mean }
             }
+            Stage::Descent(_) => Ask::Nothing,
             Stage::Done => return None,
         }))
     }
@@ -239,6 +268,7 @@ impl<T: Element> rounds::Rounds for LeastSquaresTrainer<T> {
             Ask::Residual { coefficients, mean, target_mean } => {
                 Answer::Residual(Residual::of(chunk, coefficients, mean, *target_mean)?)
             }
+            Ask::Nothing => Answer::Nothing,
         }))
     }
 
@@ -249,17 +279,22 @@ impl<T: Element> rounds::Rounds for LeastSquaresTrainer<T> {
                 a.merge(&b).map_or_else(|e| Answer::Failed(e.to_string()), Answer::Triangle)
             }
             (Answer::Residual(a), Answer::Residual(b)) => Answer::Residual(a.merge(&b)),
+            (Answer::Nothing, Answer::Nothing) => Answer::Nothing,
             (Answer::Failed(e), _) | (_, Answer::Failed(e)) => Answer::Failed(e),
             _ => Answer::Failed("chunks answered different requests".into()),
         })
     }
 
     fn advance(&mut self, partial: Partial) -> Result<()> {
-        self.report.rounds += 1;
+        self.report.rounds += u64::from(!matches!(partial.0, Answer::Nothing));
         match partial.0 {
             Answer::Moments(moments) => self.solve(moments),
             Answer::Triangle(stack) => self.solve_minimum_norm(stack),
             Answer::Residual(residual) => self.correct(&residual),
+            Answer::Nothing => match std::mem::replace(&mut self.stage, Stage::Done) {
+                Stage::Descent(descent) => self.descend(descent),
+                _ => Err(Error::Fit("chunks answered another request".into())),
+            },
             Answer::Failed(e) => Err(Error::Fit(e)),
         }
     }
@@ -268,7 +303,7 @@ impl<T: Element> rounds::Rounds for LeastSquaresTrainer<T> {
         match self.stage {
             Stage::Triangle => "means".into(),
             // Solved from the triangle: the residual has yet to tell the loss.
-            Stage::Residual if self.bounds.is_some() => "coordinate descent".into(),
+            Stage::Residual | Stage::Descent(_) if self.bounds.is_some() => "coordinate descent".into(),
             Stage::Residual if !matches!(self.factor, Some(Factor::Cholesky(..))) => {
                 "orthogonal factorisation".into()
             }
@@ -277,7 +312,8 @@ impl<T: Element> rounds::Rounds for LeastSquaresTrainer<T> {
     }
 
     fn at_most(&self) -> u64 {
-        3
+        // Rounds between looks are not known.
+        if self.bounds.is_some() && self.looks < u64::MAX { 0 } else { 3 }
     }
 }
 
@@ -290,6 +326,12 @@ impl<T: Element> LeastSquaresTrainer<T> {
     pub fn categories(mut self, groups: Vec<Range<usize>>) -> Result<Self> {
         self.categories = Categories::new(groups, self.features, self.params.intercept)?;
         Ok(self)
+    }
+
+    /// With rounds within coordinate descent between bounds, so that it can be stopped: where the rows are in memory, and a round costs nothing.
+    pub(crate) fn in_steps(mut self) -> Self {
+        self.looks = Descent::looks_at_once(self.features);
+        self
     }
 
     /// Means to take off: zeros without intercept.
@@ -340,8 +382,10 @@ impl<T: Element> LeastSquaresTrainer<T> {
                 *d += self.params.l2;
             }
         }
-        if let Some(bounds) = self.bounds {
-            return self.solve_bounded(gram, &cross, target_square, bounds);
+        if let Some(bounds) = self.bounds.clone() {
+            let descent = Descent::new(gram, cross, target_square.sqrt(), bounds)?;
+            self.target_square = target_square;
+            return self.descend(Box::new(descent));
         }
         if self.params.l2 == 0.0 {
             // A diagonal of zero leaves a column out.
@@ -375,17 +419,15 @@ impl<T: Element> LeastSquaresTrainer<T> {
         Ok(())
     }
 
-    fn solve_bounded(
-        &mut self,
-        mut gram: Vec<f64>,
-        cross: &[f64],
-        target_square: f64,
-        bounds: Bounds,
-    ) -> Result<()> {
+    /// Goes on with coordinate descent, to its end or as far as a round goes.
+    fn descend(&mut self, mut descent: Box<Descent>) -> Result<()> {
         let p = self.features;
-        let Solved { coefficients, free, worst, enough, sweeps } =
-            bounded::solve(&gram, cross, target_square.sqrt(), bounds)?;
-        self.solution = coefficients;
+        let solved = descent.go_on(self.looks)?;
+        self.take(&descent)?;
+        let Some(Solved { free, worst, enough, sweeps }) = solved else {
+            self.stage = Stage::Descent(descent);
+            return Ok(());
+        };
         self.met = worst <= enough;
         if !self.met {
             self.report.warnings.push(format!(
@@ -393,16 +435,7 @@ impl<T: Element> LeastSquaresTrainer<T> {
                  above the tolerance {enough:.1e}"
             ));
         }
-        // Until the true residual tells.
-        let mut slopes = vec![0.0; p];
-        for ((slope, row), c) in slopes.iter_mut().zip(gram.chunks_exact(p)).zip(cross) {
-            *slope = dot(row, &self.solution)? - c;
-        }
-        let weight = self.moments.weight;
-        let penalised = target_square - dot(cross, &self.solution)? + dot(&slopes, &self.solution)?;
-        self.report.objective = penalised.max(0.0) / weight;
-        let far = slopes.iter().zip(&self.solution).map(|(slope, b)| bounds.residual(*slope, *b));
-        self.report.optimality = far.fold(0.0, f64::max) * 2.0 / weight;
+        let mut gram = descent.into_gram();
         // Those at their bounds stay there.
         (0..p).filter(|&j| !free[j]).for_each(|j| gram[j * p + j] = 0.0);
         let factor = Cholesky::new(&gram, p, SINGULAR_BELOW)?;
@@ -417,6 +450,23 @@ impl<T: Element> LeastSquaresTrainer<T> {
         self.stage = Stage::Residual;
         self.factor = factor.map(|factor| Factor::Cholesky(factor, gram));
         Ok(())
+    }
+
+    /// Takes the coefficients, and tells of them what the products of columns do, until the true residual does.
+    fn take(&mut self, descent: &Descent) -> Result<()> {
+        self.solution = descent.coefficients().to_vec();
+        let (slopes, explained) = descent.slopes()?;
+        let weight = self.moments.weight;
+        let penalised = self.target_square - explained + dot(&slopes, &self.solution)?;
+        self.report.objective = penalised.max(0.0) / weight;
+        let far = slopes.iter().enumerate().map(|(j, slope)| self.far(j, *slope));
+        self.report.optimality = far.fold(0.0, f64::max) * 2.0 / weight;
+        Ok(())
+    }
+
+    /// What a minimum asks still of a coefficient where the objective has this slope.
+    fn far(&self, j: usize, slope: f64) -> f64 {
+        self.bounds.as_ref().map_or(slope.abs(), |bounds| bounds.residual(j, slope, self.solution[j]))
     }
 
     fn solve_minimum_norm(&mut self, mut stack: Stack) -> Result<()> {
@@ -457,9 +507,9 @@ impl<T: Element> LeastSquaresTrainer<T> {
         if let Some(factor) = &self.factor {
             let mut step: Vec<f64> = gradient.iter().map(|g| -g).collect();
             factor.solve(&mut step);
-            for (step, b) in step.iter_mut().zip(&mut self.solution) {
+            for (j, (step, b)) in step.iter_mut().zip(&mut self.solution).enumerate() {
                 let corrected = *b + *step;
-                let corrected = self.bounds.map_or(corrected, |bounds| bounds.clamp(corrected));
+                let corrected = self.bounds.as_ref().map_or(corrected, |bounds| bounds.clamp(j, corrected));
                 // With what rounding and bounds left of it.
                 *step = corrected - *b;
                 *b = corrected;
@@ -473,10 +523,7 @@ impl<T: Element> LeastSquaresTrainer<T> {
         self.report.objective = penalised.max(0.0) / weight;
         // In the features as they are.
         let (mean, _) = self.centre();
-        let raw = gradient.iter().zip(&mean).zip(&self.solution).map(|((g, m), b)| {
-            let raw = g + slope * m;
-            self.bounds.map_or(raw.abs(), |bounds| bounds.residual(raw, *b))
-        });
+        let raw = gradient.iter().zip(&mean).enumerate().map(|(j, (g, m))| self.far(j, g + slope * m));
         self.report.optimality = raw.fold(slope.abs(), f64::max) * 2.0 / weight;
         self.done(match self.factor {
             _ if self.bounds.is_some() => "solved by coordinate descent between the bounds",
@@ -512,6 +559,10 @@ impl<T: Element> LeastSquaresTrainer<T> {
     pub fn finish(mut self) -> Result<Fit<LinearModel>> {
         match self.stage {
             Stage::Done => {}
+            Stage::Descent(_) => {
+                self.report.stopped = "interrupted within coordinate descent between the bounds".into();
+                self.report.warnings.push(format!("did not converge: {}", self.report.stopped));
+            }
             Stage::Residual => {
                 self.report.stopped = "interrupted before the check of the solution".into();
                 self.report.warnings.push(format!("did not converge: {}", self.report.stopped));
@@ -529,69 +580,4 @@ impl<T: Element> LeastSquaresTrainer<T> {
         let model = LinearModel { coefficients: self.solution, intercepts, link: Link::Identity };
         Ok(Fit { model, report: self.report })
     }
-}
-
-/// The triangle of the rows sqrt(w) [x - mean | y - mean | 1].
-pub(crate) fn triangle<T: Element>(
-    chunk: &Chunk<'_, T, f64>,
-    mean: &[f64],
-    target_mean: f64,
-) -> Result<Stack> {
-    /// Bytes of a leaf: its columns are swept one against the other, so it is to stay in the second-level cache. With half or twice as many
-    /// a fit of 16,000 x 13 took as long.
-    const LEAF: usize = 128 * 1024;
-    let p = chunk.x.cols();
-    // Sixteen times as many rows as columns: merging two leaves then costs an eighth of reducing one. From some thirty columns on leaves are
-    // larger than that, and of very many four times as many rows are enough to have several.
-    let leaf = (LEAF / (size_of::<f64>() * (p + 2))).max(16 * p).min(leaf_rows(p, 4 * p));
-    let map = |range: Range<usize>| {
-        let mut data = Vec::with_capacity(range.len() * (p + 2));
-        let mut scratch = Vec::new();
-        let x = T::widen(chunk.x.row_range(range.clone()), &mut scratch)?;
-        for (row, i) in range.enumerate() {
-            let root = chunk.weight(i).sqrt();
-            if root > 0.0 {
-                data.extend(x.row(row).unwrap_or(&[]).iter().zip(mean).map(|(x, mean)| root * (x - mean)));
-                data.push(root * (chunk.y[i] - chunk.offset(i) - target_mean));
-                data.push(root);
-            }
-        }
-        Stack::new(data, p + 2)
-    };
-    let empty = || Ok(Stack { cols: p + 2, data: Vec::new() });
-    parallel::map_reduce(chunk.x.rows(), leaf, map, |a, b| a?.merge(&b?)).unwrap_or_else(empty)
-}
-
-/// With fewer rows than columns: w = A^T (A A^T + l2 I)^-1 y, a system as large as the rows are many; without penalty
-/// this is the solution of least norm. `None` when the rows depend on each other.
-fn dual_solution(stack: &Stack, features: usize, l2: f64, centred: bool) -> Result<Option<Vec<f64>>> {
-    let (n, cols) = (stack.rows(), stack.cols);
-    let a = MatRef::new(&stack.data, n, cols)?.col_range(0..features);
-    let mut kernel = vec![0.0; n * n];
-    syrk(1.0, a.transpose(), 0.0, MatMut::new(&mut kernel, n, n)?)?;
-    let column = |j: usize| stack.data.iter().skip(j).step_by(cols).copied().collect::<Vec<f64>>();
-    let (target, roots) = (column(features), column(features + 1));
-    if centred {
-        // Centred rows sum to zero when weighted: along the roots of the weights the kernel is zero and so is the
-        // target, and anything may stand there.
-        let trace: f64 = (0..n).map(|i| kernel[i * n + i]).sum();
-        let factor = trace / n as f64 / roots.iter().map(|r| r * r).sum::<f64>();
-        for (row, r) in kernel.chunks_exact_mut(n).zip(&roots) {
-            axpy(factor * r, &roots, row)?;
-        }
-    }
-    (0..n).for_each(|i| kernel[i * n + i] += l2);
-    let Some(factor) = Cholesky::new(&kernel, n, SINGULAR_BELOW)? else { return Ok(None) };
-    // The second round takes off what rounding left of the first.
-    let (mut dual, mut solution) = (vec![0.0; n], vec![0.0; features]);
-    for _ in 0..2 {
-        let mut residual: Vec<f64> = target.iter().zip(&dual).map(|(y, d)| y - l2 * d).collect();
-        gemv(-1.0, a, &solution, 1.0, &mut residual)?;
-        factor.solve(&mut residual);
-        axpy(1.0, &residual, &mut dual)?;
-        for (row, r) in stack.data.chunks_exact(cols).zip(&residual) {
-            axpy(*r, &row[..features], &mut solution)?;
-        }
-    }
-    Ok(Some(solution))
 }

@@ -4,8 +4,9 @@
 //! answer does not depend on how many come with it, or on threads.
 
 use crate::{
-    Chunk, DescentLoss, ElasticNet, Element, Generalised, GradientDescent, GroupLasso, Huber, Inference,
-    LeastSquares, LinearModel, Link, Logistic, Quantile, Residuals, Rows,
+    Chunk, DescentLoss, Distribution, ElasticNet, Element, Generalised, GradientDescent, GroupLasso,
+    GroupLoss, Huber, Inference, LeastSquares, LinearModel, Link, Logistic, Quantile, Residuals, Rows,
+    StochasticDescent, StochasticLoss,
 };
 use serde::{Deserialize, Serialize};
 use tilewise_base::by_rows::Numbers;
@@ -25,6 +26,7 @@ pub mod rounds;
 mod search;
 mod several;
 mod sparse;
+mod stochastic;
 mod target;
 
 pub use search::Search;
@@ -40,6 +42,17 @@ const STACK: usize = 128;
 pub enum Estimator {
     /// Least squares and ridge.
     LeastSquares(LeastSquares),
+    /// Least squares and ridge with bounds of inputs by their names. What is fitted is [`Estimator::LeastSquares`] with those of the columns
+    /// that they are encoded as.
+    #[serde(skip)]
+    Bounded {
+        /// All else.
+        params: LeastSquares,
+        /// What coefficients of inputs are not below.
+        lower: Vec<(String, f64)>,
+        /// What they are not above.
+        upper: Vec<(String, f64)>,
+    },
     /// Lasso and elastic net.
     ElasticNet {
         /// With the weight of the penalty that was chosen.
@@ -67,6 +80,23 @@ pub enum Estimator {
     Logistic(Logistic),
     /// Plain gradient descent on the objective of either, with two classes at most.
     GradientDescent(GradientDescent),
+    /// Stochastic gradient descent, with two classes at most.
+    Stochastic {
+        /// With the weight of the penalty beside the mean of losses, where it is fitted.
+        #[serde(flatten)]
+        params: StochasticDescent,
+        /// That weight is beside the sum of losses, as that of ridge and logistic regression.
+        #[serde(skip)]
+        of_sum: bool,
+    },
+    /// A generalised model, or quantiles, with the weight of its penalty chosen by cross-validation. What is fitted is the estimator alone.
+    #[serde(skip)]
+    Searched {
+        /// The estimator, of any weight.
+        of: Box<Estimator>,
+        /// How the weight is chosen.
+        search: Search,
+    },
 }
 
 /// A fitted linear model with the encoding of its inputs.
@@ -127,8 +157,21 @@ impl Pipeline {
         encoder: Encoder,
         given: Given<'_, T>,
     ) -> Result<Self> {
+        if let Some(bounded) = columns::bounded(estimator, &encoder)? {
+            return Self::fit_rows(kind, &bounded, encoder, given);
+        }
         let Given { x, rows, dataset, roles, context } = given;
         let targets = roles.needed_targets()?;
+        if let Estimator::Searched { of, search } = estimator {
+            let y = numbers_of(of, dataset, roles.needed_target()?)?;
+            let groups = roles.groups(dataset)?;
+            let (chosen, note, warning) = search.choose_of(of, x, &y, rows, groups, context)?;
+            let given = Given { x, rows, dataset, roles, context };
+            let mut fitted = Self::fit_rows(kind, &chosen, encoder, given)?;
+            fitted.report.stopped = format!("{note}; {}", fitted.report.stopped);
+            fitted.report.warnings.extend(warning);
+            return Ok(fitted);
+        }
         if let [_, _, ..] = targets {
             let one = |target: &String| {
                 let y = roles::numbers(dataset, target)?;
@@ -168,16 +211,23 @@ impl Pipeline {
             }
             Estimator::GroupLasso { params, inputs } => {
                 params.groups = columns::groups(&encoder, inputs)?;
-                let y = roles::numbers(dataset, target)?;
-                (params.fit(x, &y, rows, context)?, Task::Regression)
+                let (y, task) = match params.loss {
+                    GroupLoss::Squared => (roles::numbers(dataset, target)?, Task::Regression),
+                    GroupLoss::Deviance(of) => (of_distribution(of, dataset, target)?, Task::Regression),
+                    GroupLoss::Logistic => {
+                        let more = |count: usize| {
+                            let what =
+                                format!("has {count} classes; group lasso takes two, logistic takes more");
+                            Error::column(target, what)
+                        };
+                        let (y, classes) = two_classes(dataset, target, more)?;
+                        (y, Task::Classification { classes })
+                    }
+                };
+                (params.fit(x, &y, rows, context)?, task)
             }
             Estimator::Generalised(params) => {
-                let y = roles::numbers(dataset, target)?;
-                let wrong =
-                    y.iter().enumerate().find_map(|(i, &y)| Some((i, params.distribution.refuses(y)?)));
-                if let Some((row, what)) = wrong {
-                    return Err(Error::cell(row, target, format!("the target {what}")));
-                }
+                let y = of_distribution(params.distribution, dataset, target)?;
                 (params.fit(x, &y, rows, context)?, Task::Regression)
             }
             Estimator::Huber(params) => {
@@ -199,16 +249,22 @@ impl Pipeline {
                 (params.fit(x, &y, rows, context)?, Task::Classification { classes })
             }
             Estimator::GradientDescent(params) => {
-                let (y, classes) = several_classes(dataset, target)?;
-                if classes.len() > 2 {
-                    let count = classes.len();
-                    let what = format!(
-                        "it takes two classes and {target:?} has {count}; auto, newton-cholesky and lbfgs take more"
-                    );
-                    return Err(Error::parameter("solver", "gradient-descent", what));
-                }
-                let y: Vec<f64> = y.into_iter().map(f64::from).collect();
+                let (y, classes) = two_classes(dataset, target, solver_of_two("gradient-descent", target))?;
                 (params.fit(x, &y, rows, context)?, Task::Classification { classes })
+            }
+            Estimator::Stochastic { params, of_sum } => {
+                let (y, task) = match params.loss {
+                    StochasticLoss::Logistic => {
+                        let (y, classes) = two_classes(dataset, target, solver_of_two("sgd", target))?;
+                        (y, Task::Classification { classes })
+                    }
+                    _ => (roles::numbers(dataset, target)?, Task::Regression),
+                };
+                let fit = |params: &StochasticDescent| params.fit(x, &y, rows, context);
+                (stochastic::fit(params, of_sum, rows, y.len(), fit)?, task)
+            }
+            Estimator::Searched { .. } | Estimator::Bounded { .. } => {
+                return Err(Error::Fit("a choice within a choice is none".into()));
             }
         };
         let fitted = Self::assembled(kind, estimator, encoder, (fit.model, fit.report), roles, task)?;
@@ -229,15 +285,23 @@ impl Pipeline {
         let classifies = match &estimator {
             Estimator::LeastSquares(_)
             | Estimator::ElasticNet { .. }
-            | Estimator::GroupLasso { .. }
             | Estimator::Generalised(_)
             | Estimator::Huber(_)
-            | Estimator::Quantile(_) => false,
+            | Estimator::Quantile(_)
+            | Estimator::Searched { .. }
+            | Estimator::Bounded { .. } => false,
             Estimator::Logistic(_) => true,
+            Estimator::GroupLasso { params, .. } => params.loss == GroupLoss::Logistic,
+            Estimator::Stochastic { params, .. } => params.loss == StochasticLoss::Logistic,
             Estimator::GradientDescent(params) => params.loss == DescentLoss::Logistic,
         };
+        let has_mean_of_log = match &estimator {
+            Estimator::Generalised(_) => true,
+            Estimator::GroupLasso { params, .. } => matches!(params.loss, GroupLoss::Deviance(_)),
+            _ => false,
+        };
         let (link, predictors) = match &task {
-            Task::Regression if matches!(estimator, Estimator::Generalised(_)) => (Link::Log, 1),
+            Task::Regression if has_mean_of_log => (Link::Log, 1),
             Task::Regression if !classifies => (Link::Identity, 1),
             Task::Outputs { names } if several::takes(&estimator) && task.several().is_some() => {
                 (Link::Identity, names.len())
@@ -326,9 +390,49 @@ fn squares<T: Element>(
     rows: Rows<'_>,
     context: &Context<'_>,
 ) -> Result<Fit<LinearModel>> {
-    let mut trainer = params.trainer(x.cols(), x.rows())?.categories(categories(encoder))?;
+    let mut trainer = params.trainer(x.cols(), x.rows())?.in_steps().categories(categories(encoder))?;
     run(&mut trainer, &Chunk { x, y, rows, first_row: 0 }, context)?;
     trainer.finish()
+}
+
+/// The numbers of a target that an estimator's distribution has.
+fn of_distribution(distribution: Distribution, dataset: &Dataset, target: &str) -> Result<Vec<f64>> {
+    let y = roles::numbers(dataset, target)?;
+    match y.iter().enumerate().find_map(|(i, &y)| Some((i, distribution.refuses(y)?))) {
+        Some((row, what)) => Err(Error::cell(row, target, format!("the target {what}"))),
+        None => Ok(y),
+    }
+}
+
+/// The numbers of a target that an estimator takes.
+fn numbers_of(estimator: &Estimator, dataset: &Dataset, target: &str) -> Result<Vec<f64>> {
+    match estimator {
+        Estimator::Generalised(params) => of_distribution(params.distribution, dataset, target),
+        _ => roles::numbers(dataset, target),
+    }
+}
+
+/// The numbers 0 and 1, and names, of a target that has two classes.
+fn two_classes(
+    dataset: &Dataset,
+    target: &str,
+    more: impl FnOnce(usize) -> Error,
+) -> Result<(Vec<f64>, Vec<String>)> {
+    let (y, classes) = several_classes(dataset, target)?;
+    if classes.len() > 2 {
+        return Err(more(classes.len()));
+    }
+    Ok((y.into_iter().map(f64::from).collect(), classes))
+}
+
+/// The error of a solver that takes two classes, of a target that has more.
+fn solver_of_two(solver: &str, target: &str) -> impl FnOnce(usize) -> Error {
+    move |count| {
+        let what = format!(
+            "it takes two classes and {target:?} has {count}; auto, newton-cholesky and lbfgs take more"
+        );
+        Error::parameter("solver", solver, what)
+    }
 }
 
 /// Class numbers and names of a target that has at least two.

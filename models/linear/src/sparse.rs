@@ -14,11 +14,13 @@ use tilewise_base::sparse::Order;
 use tilewise_base::{Context, Error, Fit, FitReport, Result, Sparse, SparseRef};
 use tilewise_kernels::{dot, same, sum};
 
-mod by_rows;
+pub(crate) mod by_rows;
 mod descent;
-mod loss;
+mod drawing;
+pub(crate) mod look;
+pub(crate) mod loss;
 mod newton_cg;
-mod problem;
+pub(crate) mod problem;
 mod saga;
 
 use by_rows::ByRows;
@@ -51,6 +53,10 @@ impl LeastSquares {
                 let what = "coefficients of sparse columns have no bounds; expected none";
                 return Err(Error::parameter(name, bound, what));
             }
+        }
+        if let Some(bounds) = self.columns.first() {
+            let what = "coefficients of sparse columns have no bounds; expected none";
+            return Err(Error::parameter("columns", bounds.column, what));
         }
         let data = Data::new(x, y, rows, Loss::Squared, self.intercept)?;
         let tolerance = SQUARES.0 * data.target_square.sqrt();
@@ -241,16 +247,16 @@ fn first_without_row(y: &[u32]) -> Error {
 }
 
 /// A problem without penalty, and what else its rows tell.
-struct Data<'a> {
-    problem: Problem<'a>,
+pub(crate) struct Data<'a> {
+    pub(crate) problem: Problem<'a>,
     /// Sum of the weights.
     weight: f64,
     /// Mean square of the target without its offset, about its mean where there is an intercept.
-    target_square: f64,
+    pub(crate) target_square: f64,
 }
 
 /// What can be wrong with rows before they are read.
-fn check<T: Element>(x: &SparseRef<'_, T>, y: &[f64], rows: Rows<'_>) -> Result<()> {
+pub(crate) fn check<T: Element>(x: &SparseRef<'_, T>, y: &[f64], rows: Rows<'_>) -> Result<()> {
     check_shape(x.rows(), x.cols())?;
     let n = x.rows();
     same("targets against rows of x", n, y.len())?;
@@ -276,7 +282,7 @@ fn check<T: Element>(x: &SparseRef<'_, T>, y: &[f64], rows: Rows<'_>) -> Result<
 }
 
 impl<'a> Data<'a> {
-    fn new<T: Element>(
+    pub(crate) fn new<T: Element>(
         x: SparseRef<'_, T>,
         y: &[f64],
         rows: Rows<'a>,
@@ -338,7 +344,7 @@ impl<'a> Data<'a> {
 }
 
 /// The intercept of a model without features whose mean is e^z.
-fn start(y: &[f64], shares: &[f64], offset: Option<&[f64]>, intercept: bool) -> Result<f64> {
+pub(crate) fn start(y: &[f64], shares: &[f64], offset: Option<&[f64]>, intercept: bool) -> Result<f64> {
     let target = dot(y, shares)?;
     if target <= 0.0 {
         let what = "all targets of rows that count are zero: their mean has no logarithm";

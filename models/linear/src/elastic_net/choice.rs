@@ -18,7 +18,7 @@ const COPIES: usize = 1 << 30;
 pub struct Choice {
     /// Weights of the penalty, falling.
     pub alphas: Vec<f64>,
-    /// Mean squared error on the rows that a fold was not trained on, over all folds.
+    /// Mean squared error, or another that is compared, on the rows that a fold was not trained on, over all folds.
     pub errors: Vec<f64>,
     /// Standard error of each, from the folds' differences.
     pub standard_errors: Vec<f64>,
@@ -30,7 +30,7 @@ pub struct Choice {
 }
 
 /// Weight of a fold's test rows, and their mean squared error for each penalty.
-type Tested = (f64, Vec<f64>);
+pub(crate) type Tested = (f64, Vec<f64>);
 
 impl ElasticNet {
     /// Compares `alphas` (falling ones are those of all rows) on `folds`; `self.alpha` plays no part.
@@ -176,7 +176,7 @@ fn error_of(moments: &Moments, b: &[f64], intercept: f64) -> Result<f64> {
 }
 
 impl Choice {
-    fn new(alphas: Vec<f64>, tested: &[Tested]) -> Self {
+    pub(crate) fn new(alphas: Vec<f64>, tested: &[Tested]) -> Self {
         let weight: f64 = tested.iter().map(|(w, _)| w).sum();
         let mean = |k: usize| tested.iter().map(|(w, e)| w * e[k]).sum::<f64>() / weight;
         let errors: Vec<f64> = (0..alphas.len()).map(mean).collect();

@@ -13,6 +13,7 @@
 use super::design::{Columns, Design};
 use super::penalty::{Certificate, Penalty};
 use crate::cholesky::Cholesky;
+use crate::optimality::change_of_quadratic;
 use tilewise_base::Result;
 use tilewise_kernels::{axpy, dot};
 
@@ -59,17 +60,12 @@ impl Face<'_> {
         Ok(self.penalty.certificate(b, correlations, square, self.target_square - explained))
     }
 
-    /// By how much the penalised objective differs between two points, without the cancellation of two objectives.
+    /// By how much the penalised objective changes.
     fn change(&self, from: &[f64], at: &[f64], to: &[f64]) -> Result<f64> {
-        // q(b + d) - q(b) = d G d / 2 - d r.
-        let step: Vec<f64> = to.iter().zip(from).map(|(to, from)| to - from).collect();
-        let mut bent = vec![0.0; step.len()];
-        for (j, d) in step.iter().enumerate().filter(|(_, d)| **d != 0.0) {
-            axpy(*d, self.row(j), &mut bent)?;
-        }
         let Penalty { l1, l2, .. } = self.penalty;
         let of_penalty = |b: &[f64]| b.iter().map(|b| l1 * b.abs() + 0.5 * l2 * b * b).sum::<f64>();
-        Ok(0.5 * dot(&step, &bent)? - dot(&step, at)? + (of_penalty(to) - of_penalty(from)))
+        let of_squares = change_of_quadratic(|j| self.row(j), from, at, to)?;
+        Ok(of_squares + (of_penalty(to) - of_penalty(from)))
     }
 
     /// One pass over all coefficients, `g` being X^T r. Whether one became or ceased to be zero.

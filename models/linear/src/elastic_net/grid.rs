@@ -40,6 +40,20 @@ pub struct PathStep {
 impl Alphas {
     /// The values, falling.
     pub(super) fn values(&self, params: &ElasticNet, problem: &Problem<'_>) -> Result<Vec<f64>> {
+        self.below(|| {
+            if params.l1_ratio == 0.0 {
+                let what = "a path needs l1_ratio above 0, or alphas that are given: without |b|_1 no penalty makes all \
+                            coefficients zero";
+                return Err(Error::parameter("l1_ratio", 0, what));
+            }
+            let strength = |pull: f64| params.penalty(1.0).strength(pull);
+            let pulls = problem.design.cross().iter();
+            Ok(pulls.fold(0.0f64, |m, c| m.max(strength(*c))) / params.l1_ratio)
+        })
+    }
+
+    /// The same; `largest` tells where falling ones begin.
+    pub(crate) fn below(&self, largest: impl FnOnce() -> Result<f64>) -> Result<Vec<f64>> {
         match self {
             Self::Given(values) => {
                 if values.is_empty() {
@@ -64,14 +78,7 @@ impl Alphas {
                         "expected a number above 0 and at most 1",
                     ));
                 }
-                if params.l1_ratio == 0.0 {
-                    let what = "a path needs l1_ratio above 0, or alphas that are given: without |b|_1 no penalty makes all \
-                                coefficients zero";
-                    return Err(Error::parameter("l1_ratio", 0, what));
-                }
-                let strength = |pull: f64| params.penalty(1.0).strength(pull);
-                let largest =
-                    problem.design.cross().iter().fold(0.0f64, |m, c| m.max(strength(*c))) / params.l1_ratio;
+                let largest = largest()?;
                 // A constant target, or columns that have nothing to do with it.
                 let largest = if largest > 0.0 { largest } else { 1.0 };
                 let step = |i: usize| ratio.powf(i as f64 / (count - 1).max(1) as f64);

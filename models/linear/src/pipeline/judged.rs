@@ -47,7 +47,10 @@ impl Pipeline {
                 }
                 (Inference::logistic(&self.model, x, &y, rows, params.intercept)?, params.intercept)
             }
-            Estimator::LeastSquares(_) | Estimator::ElasticNet { .. } | Estimator::GroupLasso { .. } => {
+            Estimator::LeastSquares(_)
+            | Estimator::Bounded { .. }
+            | Estimator::ElasticNet { .. }
+            | Estimator::GroupLasso { .. } => {
                 return refused(penalised);
             }
             Estimator::Generalised(_) => {
@@ -59,7 +62,9 @@ impl Pipeline {
             Estimator::Huber(_) | Estimator::Quantile(_) => {
                 return refused("they are told of least squares and likelihoods only");
             }
-            Estimator::GradientDescent(_) => return refused("they are told of fits by the other solvers"),
+            Estimator::GradientDescent(_) | Estimator::Stochastic { .. } | Estimator::Searched { .. } => {
+                return refused("they are told of fits by the other solvers");
+            }
         };
         let (origin, per_unit) = self.units();
         // Without an intercept centred columns keep the units of their encoding.

@@ -7,7 +7,7 @@
 //! The model is that of [`Pipeline::fit`] up to the rounding of sums; of one piece its bits.
 
 use super::columns::categories;
-use super::{Estimator, Pipeline};
+use super::{Estimator, Pipeline, columns};
 use crate::rows::Chunk;
 use crate::{Rows, generalised, huber, least_squares, logistic, stages};
 use generalised::GeneralisedTrainer;
@@ -120,11 +120,14 @@ impl PipelineTrainer {
     }
 
     /// The solver for what the first rounds have found.
-    fn solver(&self, encoder: Encoder, seen: &SeenTarget) -> Result<Stage> {
+    fn solver(&mut self, encoder: Encoder, seen: &SeenTarget) -> Result<Stage> {
         let (target, answers) = (self.roles.needed_target()?, Answers::of(&self.estimator)?);
         seen.check(target, self.roles.weight.as_deref())?;
         if encoder.width() == 0 {
             return Err(Error::Fit("the inputs have no column with a value".into()));
+        }
+        if let Some(bounded) = columns::bounded(&self.estimator, &encoder)? {
+            self.estimator = bounded;
         }
         let width = encoder.width();
         let solver = match &self.estimator {
@@ -137,9 +140,12 @@ impl PipelineTrainer {
             }
             Estimator::Generalised(params) => Solver::Generalised(params.trainer(width)?),
             Estimator::Huber(params) => Solver::Huber(params.trainer(width)?),
-            Estimator::ElasticNet { .. }
+            Estimator::Bounded { .. }
+            | Estimator::ElasticNet { .. }
             | Estimator::GroupLasso { .. }
             | Estimator::Quantile(_)
+            | Estimator::Stochastic { .. }
+            | Estimator::Searched { .. }
             | Estimator::GradientDescent(_) => {
                 return Err(not_a_sum());
             }
@@ -193,7 +199,7 @@ impl Pipeline {
 
 pub(super) fn not_a_sum() -> Error {
     Error::Fit(
-        "coordinate descent, gradient descent and quantiles need all rows in one memory; least squares, ridge, logistic, Huber's, \
+        "coordinate descent, gradient descent, quantiles and alpha=cv need all rows in one memory; least squares, ridge, logistic, Huber's, \
          Poisson, gamma and Tweedie regression are fitted to a table in pieces"
             .into(),
     )

@@ -6,7 +6,10 @@ use tilewise_base::{Error, Fit, FitReport, Result};
 
 /// Whether an estimator learns several targets.
 pub(super) fn takes(estimator: &Estimator) -> bool {
-    matches!(estimator, Estimator::LeastSquares(_) | Estimator::ElasticNet { search: None, .. })
+    matches!(
+        estimator,
+        Estimator::LeastSquares(_) | Estimator::Bounded { .. } | Estimator::ElasticNet { search: None, .. }
+    )
 }
 
 /// Whether an estimator learns so many targets.

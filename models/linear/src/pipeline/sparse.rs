@@ -1,12 +1,17 @@
 //! Models of sparse tables: their inputs are taken as they are, neither centred nor scaled.
 
-use super::{Estimator, Pipeline, several_classes};
-use crate::{LinearModel, Rows};
+use super::{Estimator, Pipeline, several_classes, solver_of_two, stochastic, two_classes};
+use crate::{LinearModel, Rows, StochasticDescent, StochasticLoss};
 use tilewise_base::{Column, Context, Dataset, Encoder, Error, Kind, Result, SparseRef, SparseTable, Task};
 use tilewise_kernels::{MatMut, dot};
 
 /// What the target of a sparse table is called.
 const TARGET: &str = "target";
+
+/// The target as a table.
+fn target_of(table: &SparseTable) -> Result<Dataset> {
+    Dataset::new(vec![(TARGET.into(), Column::F64(table.target.clone().into()))])
+}
 
 impl Pipeline {
     /// As [`fit`](Self::fit), of all inputs of a sparse table, none of which is standardised.
@@ -23,11 +28,12 @@ impl Pipeline {
         let x = table.x.view();
         let encoder = Encoder::plain((1..=x.cols()).map(|i| format!("f{i}")), true)?;
         let rows = Rows::default();
-        let (fit, task) = match estimator {
+        let mut estimator = estimator.clone();
+        let (fit, task) = match &mut estimator {
             Estimator::LeastSquares(params) => {
                 (params.fit_sparse(x, &table.target, rows, context)?, Task::Regression)
             }
-            Estimator::ElasticNet { search: Some(_), .. } => {
+            Estimator::ElasticNet { search: Some(_), .. } | Estimator::Searched { .. } => {
                 let what = "sparse tables take a number above 0; nothing is chosen by cross-validation there";
                 return Err(Error::parameter("alpha", "cv", what));
             }
@@ -49,13 +55,28 @@ impl Pipeline {
                 (params.fit_sparse(x, &table.target, rows, context)?, Task::Regression)
             }
             Estimator::Logistic(params) => {
-                let target = Dataset::new(vec![(TARGET.into(), Column::F64(table.target.clone().into()))])?;
-                let (y, classes) = several_classes(&target, TARGET)?;
+                let (y, classes) = several_classes(&target_of(table)?, TARGET)?;
                 if classes.len() > 2 && params.l1 > 0.0 {
                     let what = format!("with {} classes sparse tables take 0", classes.len());
                     return Err(Error::parameter("l1_ratio", "given", what));
                 }
                 (params.fit_sparse(x, &y, rows, context)?, Task::Classification { classes })
+            }
+            Estimator::Stochastic { params, of_sum } => {
+                let (y, task) = match params.loss {
+                    StochasticLoss::Logistic => {
+                        let target = target_of(table)?;
+                        let (y, classes) = two_classes(&target, TARGET, solver_of_two("sgd", TARGET))?;
+                        (y, Task::Classification { classes })
+                    }
+                    _ => (table.target.clone(), Task::Regression),
+                };
+                let fit = |params: &StochasticDescent| params.fit_sparse(x, &y, rows, context);
+                (stochastic::fit(params, of_sum, rows, y.len(), fit)?, task)
+            }
+            Estimator::Bounded { .. } => {
+                let what = "coefficients of sparse tables have no bounds; none is";
+                return Err(Error::parameter("lower or upper", "given", what));
             }
             Estimator::Quantile(_) | Estimator::GroupLasso { .. } => {
                 let what = "it reads dense rows; of sparse ones least squares, likelihoods and Huber's loss are fitted";
@@ -68,7 +89,7 @@ impl Pipeline {
         };
         Ok(Self {
             kind: kind.to_owned(),
-            estimator: estimator.clone(),
+            estimator,
             encoder,
             model: fit.model,
             target: TARGET.to_owned(),

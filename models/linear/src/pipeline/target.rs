@@ -21,12 +21,14 @@ pub(super) enum Answers {
 impl Answers {
     pub(super) fn of(estimator: &Estimator) -> Result<Self> {
         match estimator {
-            Estimator::LeastSquares(_) | Estimator::Huber(_) => Ok(Self::Numbers),
+            Estimator::LeastSquares(_) | Estimator::Bounded { .. } | Estimator::Huber(_) => Ok(Self::Numbers),
             Estimator::Logistic(_) => Ok(Self::Classes),
             Estimator::Generalised(params) => Ok(Self::Positive(params.distribution)),
             Estimator::ElasticNet { .. }
             | Estimator::GroupLasso { .. }
             | Estimator::Quantile(_)
+            | Estimator::Stochastic { .. }
+            | Estimator::Searched { .. }
             | Estimator::GradientDescent(_) => Err(not_a_sum()),
         }
     }

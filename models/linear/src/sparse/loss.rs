@@ -38,6 +38,26 @@ impl Loss {
     pub(crate) fn predictors(self) -> usize {
         if let Self::Softmax(classes) = self { classes } else { 1 }
     }
+
+    /// Derivative by z of a loss with one linear predictor and bounded curvature; NaN of others.
+    #[inline]
+    pub(crate) fn slope(self, z: f64, y: f64) -> f64 {
+        match self {
+            Self::Squared => z - y,
+            Self::Huber(threshold) => (z - y).clamp(-threshold, threshold),
+            Self::Binomial => {
+                let side = if y > 0.5 { 1.0 } else { -1.0 };
+                -side / (1.0 + (side * z).exp())
+            }
+            Self::Softmax(_) | Self::Deviance(_) => f64::NAN,
+        }
+    }
+
+    /// The largest curvature of those.
+    #[inline]
+    pub(crate) fn steepest(self) -> f64 {
+        if self == Self::Binomial { 0.25 } else { 1.0 }
+    }
 }
 
 /// The rows' answers.

@@ -5,7 +5,7 @@ use proptest::prelude::*;
 use tilewise_base::rounds::run_through_bytes;
 use tilewise_base::{Context, Fit, FitReport};
 use tilewise_kernels::{MatRef, parallel};
-use tilewise_linear::{Chunk, LeastSquares, LinearModel, Rows};
+use tilewise_linear::{Chunk, ColumnBounds, LeastSquares, LinearModel, Rows};
 
 /// Rows of a problem, in the caller's units.
 struct Data {
@@ -56,7 +56,6 @@ impl Data {
 
 /// What a minimum asks of any coefficient still, in units of its column's length, and the lengths that it is to be measured by.
 fn far(data: &Data, params: &LeastSquares, model: &LinearModel) -> (f64, f64) {
-    let (lower, upper) = (params.lower.unwrap_or(f64::NEG_INFINITY), params.upper.unwrap_or(f64::INFINITY));
     let (r, w, n) = (data.residual(model), &data.weights, data.y.len());
     let total: f64 = w.iter().sum();
     let mean = |of: &dyn Fn(usize) -> f64| match params.intercept {
@@ -69,6 +68,9 @@ fn far(data: &Data, params: &LeastSquares, model: &LinearModel) -> (f64, f64) {
     let mut worst =
         if params.intercept { (0..n).map(|i| w[i] * r[i]).sum::<f64>().abs() / total.sqrt() } else { 0.0 };
     for (j, &b) in model.coefficients.iter().enumerate() {
+        let own = params.columns.iter().find(|c| c.column == j);
+        let lower = own.and_then(|c| c.lower).or(params.lower).unwrap_or(f64::NEG_INFINITY);
+        let upper = own.and_then(|c| c.upper).or(params.upper).unwrap_or(f64::INFINITY);
         assert!((lower..=upper).contains(&b), "{b} is not within {lower} to {upper}");
         let x = |i: usize| data.x[i * data.cols + j];
         let m = mean(&x);
@@ -128,7 +130,7 @@ proptest! {
         (lower, upper) in proptest::sample::select(&BOUNDS[..]), intercept: bool, scaled: bool,
     ) {
         let data = Data::new(rows, cols, seed, scaled);
-        let params = LeastSquares { l2, intercept, lower, upper };
+        let params = LeastSquares { l2, intercept, lower, upper, columns: Vec::new() };
         let fit = data.fit(&params);
         // Some columns are the same.
         let told = fit.report.warnings.iter().all(|warning| warning.contains("depend on each other"));
@@ -141,12 +143,35 @@ proptest! {
     }
 }
 
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 40, failure_persistence: None, ..ProptestConfig::default() })]
+
+    /// Each column with bounds of its own, or those of all, or none.
+    #[test]
+    fn columns_have_their_own_bounds(
+        rows in 8usize..60, cols in 1usize..20, seed in 0u64..1000, l2 in prop_oneof![Just(0.0), 1e-3f64..10.0],
+        (lower, upper) in proptest::sample::select(&BOUNDS[..]), intercept: bool, scaled: bool,
+    ) {
+        let data = Data::new(rows, cols, seed, scaled);
+        let columns = (0..cols).filter(|j| j % 3 != 1).map(|column| ColumnBounds {
+            column,
+            lower: [Some(-0.3), Some(-2.0), None][column % 3].filter(|l| upper.is_none_or(|u| *l <= u)),
+            upper: [Some(0.5), None, Some(0.3)][column % 3].filter(|u| lower.is_none_or(|l| l <= *u)),
+        });
+        let params = LeastSquares { l2, intercept, lower, upper, columns: columns.collect() };
+        let fit = data.fit(&params);
+        prop_assert!(fit.report.converged, "{:?}", fit.report);
+        let (worst, length) = far(&data, &params, &fit.model);
+        prop_assert!(worst <= 1e-8 * length, "{worst:e} of {length:e}: {:?}", fit.report);
+    }
+}
+
 #[test]
 fn as_low_as_the_naive_twin() {
     for (seed, (lower, upper)) in BOUNDS.into_iter().enumerate() {
         for intercept in [true, false] {
             let data = Data::new(30, 6, seed as u64, false);
-            let params = LeastSquares { l2: 0.1, intercept, lower, upper };
+            let params = LeastSquares { l2: 0.1, intercept, lower, upper, columns: Vec::new() };
             let (fit, twin) = (data.fit(&params), naive(&data, &params, 400));
             let (ours, theirs) = (data.objective(&params, &fit.model), data.objective(&params, &twin));
             // Along what tells equal columns apart the twin creeps.
@@ -240,6 +265,24 @@ fn what_is_no_bound_is_refused() {
         let params = LeastSquares { lower, upper, ..Default::default() };
         params.fit(data.view(), &data.y, data.rows(), &Context::default()).unwrap_err().to_string()
     };
+    let of_columns = |columns: &[(usize, f64, f64)]| {
+        let own = |&(column, lower, upper): &(usize, f64, f64)| ColumnBounds {
+            column,
+            lower: Some(lower),
+            upper: Some(upper),
+        };
+        let params = LeastSquares { columns: columns.iter().map(own).collect(), ..Default::default() };
+        params.fit(data.view(), &data.y, data.rows(), &Context::default()).unwrap_err().to_string()
+    };
+    for (columns, word) in [
+        (&[(2, 0.0, 1.0)][..], "from 0 to 1"),
+        (&[(1, 0.0, 1.0), (1, 0.0, 1.0)], "once"),
+        (&[(1, 2.0, 1.0)], "of column 1"),
+        (&[(0, f64::NEG_INFINITY, 1.0)], "finite"),
+    ] {
+        let message = of_columns(columns);
+        assert!(message.contains(word), "{message}");
+    }
     for (lower, upper, words) in [
         (Some(1.0), Some(0.0), ["lower", "not above upper"]),
         (Some(f64::NAN), None, ["lower", "finite"]),

@@ -133,7 +133,7 @@ proptest! {
     ) {
         let data = Data::new(rows, cols, seed, scaled);
         let (groups, every) = in_groups(cols, size);
-        let params = GroupLasso { alpha, l1_ratio, groups, intercept, tolerance: 1e-9, max_rounds: 5000 };
+        let params = GroupLasso { alpha, l1_ratio, groups, intercept, tolerance: 1e-9, max_rounds: 5000, ..Default::default() };
         let fit = data.fit(&params);
         prop_assert!(fit.report.converged && fit.report.warnings.is_empty(), "{:?}", fit.report);
         let centred = data.centred(intercept);
