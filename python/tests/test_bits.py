@@ -53,8 +53,8 @@ CASES = [
         tilewise.MLPClassifier((12,), max_iter=8, alpha=0.0, tol=0.0, batch_size=50, random_state=3),
         "network",
         [
-            "task=classification", "hidden=12", "epochs=8", "batch_size=50", "validation_fraction=0", "patience=10", "tolerance=0",
-            "precision=double",
+            "task=classification", "hidden=12", "epochs=8", "batch_size=50", "validation_fraction=0", "patience=11", "tolerance=0",
+            "precision=double", "initialiser=xavier-biases", "decay_biases=false",
         ],  # fmt: skip
     ),
     (
@@ -63,7 +63,7 @@ CASES = [
         "network",
         [
             "task=classification", "hidden=7", "optimiser=lbfgs", "epochs=9", "weight_decay=0.25", "tolerance=0.0001",
-            "precision=double",
+            "precision=double", "initialiser=xavier-biases", "decay_biases=false",
         ],  # fmt: skip
     ),
 ]

@@ -158,7 +158,7 @@ def test_classes_of_a_file_keep_its_order(tmp_path):
     X = rng.normal(size=(90, 2))
     X[:, 0] += np.arange(90) % 3 * 8.0
     names = np.array(["1", "2", "10"])[np.arange(90) % 3]
-    made = tilewise.MLPClassifier(max_iter=30, random_state=0).fit(X, names)
+    made = tilewise.MLPClassifier(max_iter=100, random_state=0).fit(X, names)
     made.save(tmp_path / "m.safetensors")
     loaded = tilewise.load(tmp_path / "m.safetensors")
     numbers = names.astype(int)
