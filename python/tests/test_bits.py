@@ -113,6 +113,7 @@ CHANGED = [
     tilewise.PoissonRegressor(alpha=0.3, max_iter=77, tol=1e-6),
     tilewise.GammaRegressor(alpha=0.3, fit_intercept=False),
     tilewise.TweedieRegressor(power=1.3, alpha=0.1),
+    tilewise.TweedieRegressor(link="log", alpha=0.1),
     tilewise.QuantileRegressor(quantile=0.7, alpha=0.03, max_iter=77, tol=1e-6, fit_intercept=False),
     tilewise.HuberRegressor(epsilon=1.7, alpha=0.03, max_iter=77, tol=1e-6, fit_intercept=False),
     tilewise.LogisticRegression(C=0.3, class_weight="balanced", max_iter=77, tol=1e-6),

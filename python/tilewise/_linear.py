@@ -7,7 +7,9 @@ import math
 from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 from sklearn.base import ClassifierMixin, RegressorMixin
+from sklearn.metrics import d2_tweedie_score
 
 from ._base import Classifying, Regressing, Scoring, TilewiseEstimator, same
 from ._native import Model
@@ -225,14 +227,22 @@ class _Generalised(Regressing, RegressorMixin, _Linear):
         self.tol = tol
         self.n_jobs = n_jobs
 
+    #: The variance is proportional to this power of the mean.
+    power: float
+
+    def score(self, X: Any, y: ArrayLike, sample_weight: ArrayLike | None = None) -> float:
+        """D2, the share of the deviance that is explained, 1 at best: R2 where the power is 0."""
+        return float(d2_tweedie_score(y, self.predict(X), sample_weight=sample_weight, power=self.power))
+
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
-        tags.target_tags.positive_only = True
+        tags.target_tags.positive_only = self.power > 0
         return tags
 
 
 class PoissonRegressor(_Generalised):
-    """Poisson regression of counts, log link; the penalty is alpha |w|^2 / 2 beside half the mean deviance.
+    """Poisson regression of counts, log link; the penalty is alpha |w|^2 / 2 beside half the mean deviance. `score` is D2, the share of the
+    deviance that is explained.
 
     >>> from tilewise import PoissonRegressor
     >>> PoissonRegressor(alpha=0.0).fit([[0.0], [0.0], [1.0], [1.0]], [1, 3, 6, 10]).predict([[0.0], [1.0]]).round(6).tolist()
@@ -240,6 +250,7 @@ class PoissonRegressor(_Generalised):
     """
 
     _family = "poisson"
+    power = 1.0
 
 
 class GammaRegressor(_Generalised):
@@ -251,31 +262,39 @@ class GammaRegressor(_Generalised):
     """
 
     _family = "gamma"
+    power = 2.0
 
 
 class TweedieRegressor(_Generalised):
-    """Tweedie regression of amounts of which many are 0, log link; `power` is between 1 and 2, without these.
+    """Regression of numbers whose variance is proportional to the power `power` of the mean: 0 the normal distribution, 1 Poisson's,
+    between 1 and 2 Tweedie's of amounts of which many are 0, 2 the gamma and 3 the inverse Gaussian distribution. Powers below 0 and between 0
+    and 1 are not there.
+
+    `link` is what of the mean is linear: "auto" is "identity" where `power` is 0, which no other power takes, and "log" elsewhere. With the
+    logarithm the objective has one minimum for powers from 1 to 2; for others the fit ends in one near the mean.
 
     >>> from tilewise import TweedieRegressor
-    >>> TweedieRegressor(alpha=0.0).fit([[0.0], [0.0], [1.0], [1.0]], [0, 4, 6, 10]).predict([[0.0], [1.0]]).round(5).tolist()
+    >>> TweedieRegressor(power=1.5, alpha=0.0).fit([[0.0], [0.0], [1.0], [1.0]], [0, 4, 6, 10]).predict([[0.0], [1.0]]).round(5).tolist()
     [2.0, 8.0]
     """
 
     _family = "tweedie"
-    _parameters = {**_Generalised._parameters, "power": ("power", same)}
+    _parameters = {**_Generalised._parameters, "power": ("power", same), "link": ("link", same)}
 
     def __init__(
         self,
         *,
-        power: float = 1.5,
+        power: float = 0.0,
         alpha: float = 1.0,
         fit_intercept: bool = True,
+        link: str = "auto",
         max_iter: int = 100,
         tol: float = 1e-8,
         n_jobs: int | None = None,
     ) -> None:
         super().__init__(alpha=alpha, fit_intercept=fit_intercept, max_iter=max_iter, tol=tol, n_jobs=n_jobs)
         self.power = power
+        self.link = link
 
 
 class HuberRegressor(Regressing, RegressorMixin, _Linear):

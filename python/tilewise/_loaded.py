@@ -301,7 +301,13 @@ def _linear(kind: str, params: dict[str, Any]) -> dict[str, Any]:
     elif kind == "huber":
         found["epsilon"] = params["threshold"]
     elif kind == "tweedie":
-        found["power"] = params["distribution"]["tweedie"]
+        distribution = params["distribution"]
+        if isinstance(distribution, str):
+            found["power"] = {"poisson": 1.0, "gamma": 2.0}[distribution]
+        elif "tweedie" in distribution:
+            found["power"] = distribution["tweedie"]
+        else:
+            found |= {"power": 0.0, "link": "auto" if distribution["normal"] == "identity" else "log"}
     return found
 
 

@@ -237,8 +237,13 @@ impl Pipeline {
             Estimator::GradientDescent(params) => params.loss == DescentLoss::Logistic,
         };
         let (link, predictors) = match &task {
-            Task::Regression if matches!(estimator, Estimator::Generalised(_)) => (Link::Log, 1),
-            Task::Regression if !classifies => (Link::Identity, 1),
+            Task::Regression if !classifies => match &estimator {
+                Estimator::Generalised(params) => {
+                    params.check().map_err(|e| file.error(e.to_string()))?;
+                    (params.distribution.link(), 1)
+                }
+                _ => (Link::Identity, 1),
+            },
             Task::Outputs { names } if several::takes(&estimator) && task.several().is_some() => {
                 (Link::Identity, names.len())
             }
