@@ -46,6 +46,21 @@ def outside() -> int:
     return level
 
 
+class Absent:
+    """An attribute of scikit-learn's estimators that these do not have: whoever asks for it hears why, and hasattr says no."""
+
+    def __init__(self, why: str) -> None:
+        self.why = why
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self.name = name
+
+    def __get__(self, estimator: object, owner: type) -> Any:
+        if estimator is None:
+            return self
+        raise AttributeError(f"{owner.__name__} has no {self.name}: {self.why}")
+
+
 #: Numbers that predictions read where they lie.
 _READ = (np.dtype(np.float64), np.dtype(np.float32))
 

@@ -168,6 +168,16 @@ class _Boosting(_Trees):
         told = np.array([kind == "categorical" for _, kind in model.inputs], dtype=bool)
         self.is_categorical_ = told if told.any() else None
         self.validation_loss_ = np.array(model.validation)
+        #: Whether rows were held out to end the fit.
+        self.do_early_stopping_ = len(model.validation) > 0
+        self.n_trees_per_iteration_ = len(model.outputs) if len(model.outputs) > 2 else 1
+        #: Minus the loss of the rows held out after each round, and of those that were learned from; empty without early stopping.
+        self.validation_score_ = -self.validation_loss_
+        self.train_score_ = getattr(self, "train_score_", np.empty(0))
+
+    def _hear(self, losses: list[tuple[float, float | None]], out_of_bag: NDArray[np.float64], further: bool) -> None:
+        scores = -np.array([training for training, _ in losses])
+        self.train_score_ = np.concatenate([self.train_score_, scores]) if further else scores
 
     def _staged(self, X: Any) -> Iterator[NDArray[np.float64]]:
         check_is_fitted(self)
@@ -244,6 +254,13 @@ class HistGradientBoostingClassifier(Scoring, Classifying, ClassifierMixin, _Boo
         self.class_weight = class_weight
         self.n_jobs = n_jobs
         self.callback = callback
+
+    def staged_decision_function(self, X: Any) -> Iterator[NDArray[np.float64]]:
+        """What `decision_function` was after each stage."""
+        check_is_fitted(self)
+        for stages in range(1, self.n_iter_ + 1):
+            scores = self._model.first_stages(stages).scores(self._rows(X), self._missing, threads(self.n_jobs))
+            yield scores[:, 0] if scores.shape[1] == 1 else scores
 
     def staged_predict_proba(self, X: Any) -> Iterator[NDArray[np.float64]]:
         """What `predict_proba` was after each stage. Each stage is a model of its own: O(stages^2) trees are read."""

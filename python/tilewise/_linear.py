@@ -8,10 +8,11 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
+from scipy.sparse import csr_array
 from sklearn.base import ClassifierMixin, RegressorMixin
 from sklearn.metrics import d2_tweedie_score
 
-from ._base import Classifying, Regressing, Scoring, TilewiseEstimator, same
+from ._base import Absent, Classifying, Regressing, Scoring, TilewiseEstimator, same
 from ._native import Model
 
 _FIXED = {"standardise": False, "impute": False}
@@ -35,6 +36,20 @@ class _Linear(TilewiseEstimator):
         self.intercept_ = intercepts if several else float(intercepts[0])
 
 
+class _Sparse(_Linear):
+    """Of those whose penalty makes coefficients zero."""
+
+    def _keep(self, model: Model) -> None:
+        super()._keep(model)
+        #: By how much the objective may be above its minimum at most.
+        self.dual_gap_ = float(model.report["optimality"])
+
+    @property
+    def sparse_coef_(self) -> csr_array:
+        """`coef_` as a sparse matrix of targets x columns."""
+        return csr_array(np.atleast_2d(self.coef_))
+
+
 class LinearRegression(Regressing, RegressorMixin, _Linear):
     """Least squares; of several solutions the one of least norm. With `positive` no coefficient is below 0 (and of several solutions one is
     found).
@@ -49,6 +64,8 @@ class LinearRegression(Regressing, RegressorMixin, _Linear):
 
     _several = True
     _family = "linear"
+    rank_ = Absent("rows are summed or factored with pivots, not decomposed into singular values; a fit warns where columns depend on others")
+    singular_ = Absent("rows are summed or factored with pivots, not decomposed into singular values")
     _parameters = {"fit_intercept": ("intercept", same), "positive": ("positive", same)}
 
     def __init__(self, *, fit_intercept: bool = True, positive: bool = False, n_jobs: int | None = None) -> None:
@@ -67,6 +84,7 @@ class Ridge(Regressing, RegressorMixin, _Linear):
 
     _several = True
     _family = "ridge"
+    solver_ = Absent("there is one solver, in closed form; with positive=True by active bounds")
     _parameters = {"alpha": ("alpha", same), "fit_intercept": ("intercept", same), "positive": ("positive", same)}
 
     def __init__(
@@ -78,7 +96,7 @@ class Ridge(Regressing, RegressorMixin, _Linear):
         self.n_jobs = n_jobs
 
 
-class Lasso(Regressing, RegressorMixin, _Linear):
+class Lasso(Regressing, RegressorMixin, _Sparse):
     """Least squares with the penalty alpha |w|, beside half the mean squared error.
 
     `tol` is the duality gap at which the fit has converged, as a share of half the target's variance. With `positive` no coefficient
@@ -91,6 +109,7 @@ class Lasso(Regressing, RegressorMixin, _Linear):
 
     _several = True
     _family = "lasso"
+    path = Absent("it is a function of scikit-learn's, lasso_path; warm starts are inside of tilewise train --set alpha=auto")
     _parameters = {
         "alpha": ("alpha", same),
         "fit_intercept": ("intercept", same),
@@ -117,7 +136,7 @@ class Lasso(Regressing, RegressorMixin, _Linear):
         self.n_jobs = n_jobs
 
 
-class ElasticNet(Regressing, RegressorMixin, _Linear):
+class ElasticNet(Regressing, RegressorMixin, _Sparse):
     """Least squares with the penalties of lasso (the share `l1_ratio`) and ridge; `tol` and `positive` are those of `Lasso`.
 
     >>> from tilewise import ElasticNet
@@ -127,6 +146,7 @@ class ElasticNet(Regressing, RegressorMixin, _Linear):
 
     _several = True
     _family = "elastic-net"
+    path = Absent("it is a function of scikit-learn's, enet_path; warm starts are inside of tilewise train --set alpha=auto")
     _parameters = {**Lasso._parameters, "l1_ratio": ("l1_ratio", same)}
 
     def __init__(
@@ -154,7 +174,8 @@ class LogisticRegression(Scoring, Classifying, ClassifierMixin, _Linear):
     `l1_ratio`.
 
     `l1_ratio` is the share of |w| / C in the penalty, which makes coefficients zero; `solver` is "auto", "newton-cholesky", for
-    penalties without such a share (`l1_ratio=0`) "lbfgs", or of two classes "saga", whose `max_iter` counts as many steps as there are rows.
+    penalties without such a share (`l1_ratio=0`) "lbfgs", or of two classes "saga", whose `max_iter` counts as many steps as there are rows; only
+    this one draws by `random_state`.
     `tol` is the largest entry of the gradient, per unit of weight, at which the fit has converged.
 
     >>> from tilewise import LogisticRegression
@@ -165,6 +186,9 @@ class LogisticRegression(Scoring, Classifying, ClassifierMixin, _Linear):
     """
 
     _family = "logistic"
+    densify = Absent("coef_ is dense")
+    sparsify = Absent("coef_ is dense; scipy.sparse.csr_array(model.coef_) is sparse")
+    set_callbacks = Absent("it is a way to watch fits that scikit-learn tries out; callbacks are a parameter of forests, boosting and networks")
     _parameters = {
         "C": ("C", same),
         "l1_ratio": ("l1_ratio", same),
@@ -183,6 +207,7 @@ class LogisticRegression(Scoring, Classifying, ClassifierMixin, _Linear):
         solver: str = "auto",
         fit_intercept: bool = True,
         class_weight: dict[Any, float] | str | None = None,
+        random_state: Any = None,
         max_iter: int = 1000,
         tol: float = 1e-8,
         n_jobs: int | None = None,
@@ -192,6 +217,7 @@ class LogisticRegression(Scoring, Classifying, ClassifierMixin, _Linear):
         self.solver = solver
         self.fit_intercept = fit_intercept
         self.class_weight = class_weight
+        self.random_state = random_state
         self.max_iter = max_iter
         self.tol = tol
         self.n_jobs = n_jobs

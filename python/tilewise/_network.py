@@ -11,7 +11,7 @@ from sklearn.base import ClassifierMixin, RegressorMixin
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.multiclass import unique_labels
 
-from ._base import Callback, Classifying, Regressing, Setting, TilewiseEstimator, same
+from ._base import Absent, Callback, Classifying, Regressing, Setting, TilewiseEstimator, same
 from ._native import Model
 
 #: As they are called here, and by `tilewise train`.
@@ -55,6 +55,8 @@ def _coefficients(layer: dict[str, NDArray[Any]]) -> NDArray[Any]:
 
 
 class _MLP(TilewiseEstimator):
+    validation_scores_ = Absent("the loss of the rows held out decides: validation_losses_")
+    best_validation_score_ = Absent("the loss of the rows held out decides: best_validation_loss_")
     _parameters: dict[str, Setting] = {
         "hidden_layer_sizes": ("hidden", _widths),
         "activation": ("activation", _renamed("activation", _ACTIVATIONS)),
