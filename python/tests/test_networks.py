@@ -202,7 +202,7 @@ def test_limits_of_lbfgs_are_told():
         with pytest.warns(ConvergenceWarning, match="3 (steps|evaluations) are done"):
             model = tilewise.MLPClassifier((6,), solver="lbfgs", tol=1e-8, early_stopping=True, **limit).fit(X, y)
         assert model.n_iter_ <= 3 and model.t_ == 0 and model.validation_losses_ is None
-    with pytest.raises(ValueError, match="lbfgs.*dropout"):
+    with pytest.raises(ValueError, match="parameter solver: 'lbfgs'.*dropout"):
         tilewise.MLPClassifier((6,), solver="lbfgs", dropout=0.1).fit(X, y)
 
 
@@ -235,7 +235,7 @@ def test_rates_that_fall_and_rows_in_their_order():
     assert other.loss_curve_ != clone(other).set_params(beta_1=0.9).fit(X, y).loss_curve_
     assert other.loss_curve_ != clone(other).set_params(beta_2=0.5).fit(X, y).loss_curve_
     assert other.loss_curve_ != clone(other).set_params(epsilon=0.1).fit(X, y).loss_curve_
-    with pytest.raises(ValueError, match="beta2"):
+    with pytest.raises(ValueError, match="parameter beta_2: 1.0 is not"):
         clone(other).set_params(beta_2=1.0).fit(X, y)
 
 

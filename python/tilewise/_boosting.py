@@ -117,6 +117,9 @@ def mask_of(X: Any, names: list[str], asked: Any) -> NDArray[np.bool_] | None:
 
 class _Boosting(_Trees):
     _shares = ("min_samples_leaf",)
+    _made_of = {
+        **_Trees._made_of, "early_stopping": "n_iter_no_change", "validation": "validation_fraction", "interactions": "interaction_cst"
+    }  # fmt: skip
     _counted = "max_iter"
     #: Which columns are categories, as text or numbers; None where none is.
     is_categorical_: NDArray[np.bool_] | None
@@ -206,6 +209,7 @@ class HistGradientBoostingClassifier(Scoring, Classifying, ClassifierMixin, _Boo
 
     _family = "gbdt"
     _fixed = {"task": "classification"}
+    _accepted = {"loss": "log_loss is"}
     _parameters = {**_BOOSTING, **_CLASSES}
 
     def __init__(
@@ -287,6 +291,7 @@ class HistGradientBoostingRegressor(Regressing, RegressorMixin, _Boosting):
 
     _family = "gbdt"
     _fixed = {"task": "regression"}
+    _accepted = {"loss": "squared_error, absolute_error, poisson, gamma, quantile (with quantile=0.9), huber:1.5 or tweedie:1.5 is"}
     _parameters = _BOOSTING
 
     def __init__(

@@ -28,6 +28,8 @@ class IsolationForest(OutlierMixin, TilewiseEstimator):
     estimators_samples_ = Absent("rows are drawn by counters as trees grow, and not kept")
     estimators_features_ = Absent("every tree sees all columns")
     _missing = True
+    _made_of = {"subsample": "max_samples"}
+    _accepted = {"contamination": "auto or a share above 0 and at most 0.5 is"}
     _parameters = {
         "n_estimators": ("trees", same),
         "contamination": ("contamination", lambda share: "none" if share == "auto" else share),

@@ -77,6 +77,10 @@ class _MLP(TilewiseEstimator):
         "n_iter_no_change": ("patience", lambda epochs: epochs + 1),
     }
 
+    _made_of = {"weight_decay": "alpha", "huber": "loss"}
+    # One less than what the setting has to be.
+    _accepted = {"n_iter_no_change": "a whole number of 0 or more is", "loss": "squared_error, or huber:D with D above 0, is"}
+
     def __init__(
         self,
         hidden_layer_sizes: int | Sequence[int] = (100,),

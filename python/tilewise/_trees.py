@@ -43,6 +43,7 @@ def monotone(names: list[str], constraints: Sequence[int] | dict[str, int]) -> s
 
 class _Trees(TilewiseEstimator):
     _missing = True
+    _made_of = {"monotone": "monotonic_cst", "out_of_bag": "oob_score"}
     #: What a parameter means as a share: of rows.
     _shares: tuple[str, ...] = ("min_samples_leaf", "min_samples_split")
 
@@ -225,6 +226,7 @@ class DecisionTreeClassifier(Classifying, ClassifierMixin, _Single):
 
     _family = "tree"
     _fixed = {"task": "classification"}
+    _accepted = {"criterion": "gini, entropy or log_loss is"}
     _parameters = {**_TREE, **_CLASSES}
 
     @property
@@ -283,6 +285,7 @@ class DecisionTreeRegressor(Regressing, RegressorMixin, _Single):
     _family = "tree"
     _several = True
     _fixed = {"task": "regression"}
+    _accepted = {"criterion": "squared_error, absolute_error or poisson is"}
     _parameters = _TREE
 
     def __init__(
@@ -339,6 +342,7 @@ class RandomForestClassifier(Classifying, ClassifierMixin, _Forest):
 
     _family = "forest"
     _fixed = {"task": "classification"}
+    _accepted = {"criterion": "gini, entropy or log_loss is"}
     _parameters = {**_FOREST, **_CLASSES}
 
     @property
@@ -413,6 +417,7 @@ class RandomForestRegressor(Regressing, RegressorMixin, _Forest):
     _family = "forest"
     _several = True
     _fixed = {"task": "regression"}
+    _accepted = {"criterion": "squared_error, absolute_error or poisson is"}
     _parameters = _FOREST
 
     def __init__(
