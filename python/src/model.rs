@@ -10,7 +10,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict};
 use std::any::Any;
 use std::path::PathBuf;
-use tilewise_base::{Dataset, Error, Kind, ModelFile, Outline, Result, Task, replace};
+use tilewise_base::{Dataset, Error, Field, Kind, ModelFile, Outline, Result, Task, replace};
 use tilewise_gbdt::BoostedModel;
 use tilewise_kernels::{MatMut, MatRef};
 use tilewise_linear::pipeline::Pipeline;
@@ -134,6 +134,32 @@ fn linear_scores(pipeline: &Pipeline, cells: MatRef<'_, f64>, mut out: MatMut<'_
             let mut score = [0.0];
             predictor.predict_row(&row, 0.0, &mut score)?;
             out.set(i, j, score[0]);
+        }
+    }
+    Ok(())
+}
+
+/// What the encoder's columns of each input add to each predictor: rows x (inputs x predictors).
+fn linear_parts(pipeline: &Pipeline, cells: MatRef<'_, f64>, mut out: MatMut<'_, f64>) -> Result<()> {
+    let encoder = pipeline.encoder();
+    let LinearModel { coefficients, intercepts, .. } = pipeline.linear();
+    let (width, predictors) = (encoder.width(), intercepts.len());
+    // A column of each category, of others one.
+    let columns = |field: &Field| match &field.kind {
+        Kind::Categorical { dictionary } => dictionary.len(),
+        _ => 1,
+    };
+    let mut row = vec![0.0; width];
+    for i in 0..cells.rows() {
+        encoder.encode_cells(cells.row_range(i..i + 1), &mut row)?;
+        let mut start = 0;
+        for (j, field) in encoder.inputs().iter().enumerate() {
+            let own = start..start + columns(field);
+            for k in 0..predictors {
+                let w = &coefficients[k * width..(k + 1) * width][own.clone()];
+                out.set(i, j * predictors + k, w.iter().zip(&row[own.clone()]).map(|(w, x)| w * x).sum());
+            }
+            start = own.end;
         }
     }
     Ok(())
@@ -418,6 +444,21 @@ impl Model {
         let (predictors, names) = (intercepts.len(), pipeline.encoder().names());
         let coefficients = PyArray1::from_vec(py, coefficients).reshape([predictors, names.len()])?;
         Ok(Some((coefficients, PyArray1::from_vec(py, intercepts), names)))
+    }
+
+    /// What each input adds to each predictor of a linear model, where an input of zeros adds nothing: rows x (inputs x predictors).
+    fn parts<'py>(
+        &self,
+        py: Python<'py>,
+        rows: Rows<'_>,
+        missing: bool,
+        threads: usize,
+    ) -> PyResult<Numbers<'py>> {
+        let Some(pipeline) = self.of::<Pipeline>() else {
+            return Err(PyValueError::new_err("the model is not linear"));
+        };
+        let numbers = pipeline.encoder().inputs().len() * pipeline.linear().intercepts.len();
+        self.ask(py, rows, missing, numbers, threads, |cells, out| linear_parts(pipeline, cells, out))
     }
 
     /// Stages of boosting; None where there are none.

@@ -2,7 +2,9 @@
 
 import inspect
 import json
+import math
 import re
+from itertools import permutations
 from pathlib import Path
 
 import numpy as np
@@ -171,3 +173,57 @@ def test_trees_are_shown_with_names_of_columns_and_classes():
     with pytest.raises(ValueError, match="class_names is for models of classes"):
         tilewise.export_text(numbers, class_names=["a"])
     assert json.loads(numbers._model.metadata("target")) == "y"
+
+
+def shapley(score, row, background):
+    """By the definition: the mean over all orders of what an input changes when it is known, others being those of the background."""
+
+    def value(known):
+        mixed = background.copy()
+        mixed[:, known] = row[known]
+        return score(mixed).mean(axis=0)
+
+    orders = list(permutations(range(len(row))))
+    total = [0.0] * len(row)
+    for order in orders:
+        for at, j in enumerate(order):
+            total[j] = total[j] + value(list(order[: at + 1])) - value(list(order[:at]))
+    return np.array(total) / math.factorial(len(row))
+
+
+def test_shapley_values_of_linear_models():
+    X, y = load_diabetes(return_X_y=True)
+    X, Z = X[:, :4], load_iris(return_X_y=True)
+    cases = [
+        (tilewise.Ridge(alpha=0.01).fit(X, y), X, lambda m, rows: m.predict(rows)),
+        (tilewise.PoissonRegressor().fit(X * 10, y), X * 10, lambda m, rows: np.log(m.predict(rows))),
+        (tilewise.LogisticRegression().fit(Z[0], Z[1] > 0), Z[0], lambda m, rows: m.decision_function(rows)),
+        (tilewise.LogisticRegression().fit(*Z), Z[0], lambda m, rows: m.decision_function(rows)),
+        (tilewise.LinearRegression().fit(X, np.column_stack([y, y**2])), X, lambda m, rows: m.predict(rows)),
+    ]
+    for model, rows, score in cases:
+        background = rows[::9]
+        told = model.shap_values(rows[:2], background=background)
+        for row, values in zip(rows[:2], told):
+            theirs = shapley(lambda mixed: score(model, mixed), row, background)
+            assert values.shape == theirs.shape and np.allclose(values, theirs, rtol=1e-9, atol=1e-9 * np.abs(theirs).max())
+        with pytest.raises(ValueError, match="background=rows"):
+            model.shap_values(rows)
+        assert not hasattr(model, "expected_value_")
+    network = tilewise.MLPRegressor(hidden_layer_sizes=(), solver="lbfgs").fit(X, y)
+    with pytest.raises(ValueError, match="what each input adds"):
+        network.shap_values(X)
+
+
+def test_shapley_values_of_categories_are_those_of_their_columns():
+    import pandas
+
+    rng = np.random.default_rng(1)
+    frame = pandas.DataFrame({"kind": rng.choice(list("abc"), 90), "size": rng.normal(size=90), "new": rng.random(90) < 0.5})
+    y = frame["size"] + 2.0 * (frame["kind"] == "b") - frame["new"] + 0.1 * rng.normal(size=90)
+    model = tilewise.Ridge(alpha=0.1).fit(frame, y)
+    told = model.shap_values(frame, background=frame)
+    assert told.shape == (90, 3)
+    assert np.allclose(told.sum(axis=1), model.predict(frame) - model.predict(frame).mean())
+    shares = (frame["kind"].to_numpy()[:, None] == np.array(list("abc"))).astype(float)
+    assert np.allclose(told[:, 0], (shares - shares.mean(axis=0)) @ model.coef_[:3])

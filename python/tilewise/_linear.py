@@ -7,12 +7,12 @@ import math
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 from scipy.sparse import csr_array
 from sklearn.base import ClassifierMixin, RegressorMixin
 from sklearn.metrics import d2_tweedie_score
 
-from ._base import Absent, Classifying, Regressing, Scoring, TilewiseEstimator, same
+from ._base import Absent, Classifying, Regressing, Scoring, TilewiseEstimator, check_is_fitted, same, threads
 from ._native import Model
 
 _FIXED = {"standardise": False, "impute": False}
@@ -34,6 +34,32 @@ class _Linear(TilewiseEstimator):
         several = hasattr(self, "classes_") or model.task == "outputs"
         self.coef_ = coefficients if several else coefficients[0]
         self.intercept_ = intercepts if several else float(intercepts[0])
+
+
+    def shap_values(self, X: Any, background: Any = None) -> NDArray[np.float64]:
+        """What each input adds to each score: rows x inputs, or rows x inputs x scores where there are several.
+
+        A score is the prediction, of classes the log odds of `decision_function`, with a logarithm as link the logarithm of the prediction.
+        An input adds its coefficient times the distance to its mean over the rows of `background`, which are those of training usually: the
+        Shapley value where inputs are taken to vary by themselves. What is added sums to the score less the mean score of `background`.
+
+        Raises ValueError without a background: a model keeps coefficients, and no means of its rows.
+
+        >>> from tilewise import Ridge
+        >>> X = [[0.0, 1.0], [2.0, 1.0], [4.0, 4.0]]
+        >>> model = Ridge(alpha=0.0).fit(X, [1.0, 5.0, 12.0])
+        >>> model.shap_values([[4.0, 4.0]], background=X).round(6).tolist()
+        [[4.0, 2.0]]
+        """
+        check_is_fitted(self)
+        if background is None:
+            raise ValueError(
+                "the means of its training rows are not kept with a linear model: shap_values(X, background=rows), such as those of "
+                "training, is accepted"
+            )
+        added, base = (self._model.parts(self._rows(rows), self._missing, threads(self.n_jobs)) for rows in (X, background))
+        added = (added - base.mean(axis=0)).reshape(len(added), self.n_features_in_, -1)
+        return added[:, :, 0] if added.shape[2] == 1 else added
 
 
 class _Sparse(_Linear):
