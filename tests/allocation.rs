@@ -34,6 +34,7 @@ fn a_step_of_training_allocates_nothing() {
                 class_weights: None,
                 optimiser,
                 weight_decay: 0.01,
+                decay_biases: true,
                 clip,
                 seed: 1,
                 scheme: parallel::Scheme::Auto,

@@ -7,9 +7,13 @@ use std::sync::OnceLock;
 use tilewise_base::Error;
 use tilewise_kernels::parallel;
 
-/// ValueError for data and parameters, OSError for files, RuntimeError for what is nobody's data.
+/// ValueError for data and parameters, OSError for files, RuntimeError for what is nobody's data. Rows are counted from 0, as NumPy does,
+/// which is said.
 pub(crate) fn exception(error: Error) -> PyErr {
     match error {
+        Error::Cell { row, column, what } => {
+            PyValueError::new_err(format!("row {row} (counted from 0), column {column:?}: {what}"))
+        }
         Error::Io { .. } => PyOSError::new_err(error.to_string()),
         Error::Worker(_) => PyRuntimeError::new_err(error.to_string()),
         _ => PyValueError::new_err(error.to_string()),

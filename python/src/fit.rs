@@ -36,6 +36,8 @@ struct Shown {
     losses: Mutex<Vec<Losses>>,
     /// Of forests that are judged out of the bag: rows x outputs.
     out_of_bag: Mutex<Vec<f64>>,
+    /// Whether losses of the rows that are learned from are worth a pass over them.
+    wants_losses: bool,
 }
 
 /// The loss of the rows that are learned from, and of those held out.
@@ -51,6 +53,9 @@ impl Progress for Shown {
     }
     fn warning(&self, text: &str) {
         let _ = self.to.send(Message::Warning(text.to_owned()));
+    }
+    fn wants_losses(&self) -> bool {
+        self.wants_losses
     }
     fn losses(&self, _: u64, training: f64, held_out: Option<f64>) {
         self.losses.lock().unwrap_or_else(PoisonError::into_inner).push((training, held_out));
@@ -107,6 +112,8 @@ pub(crate) fn fit<'py>(
     earlier: Option<&[u8]>,
 ) -> PyResult<Fitted<'py>> {
     let dataset = table.take()?;
+    // Where boosting stops early, as scikit-learn has it.
+    let wants_losses = settings.iter().any(|(key, _)| key == "early_stopping");
     let settings = settings.iter().fold(Settings::default(), |all, (key, value)| all.with(key, value));
     let roles = Roles::from(parts);
     let cancel = AtomicBool::new(false);
@@ -114,7 +121,7 @@ pub(crate) fn fit<'py>(
     let (has_heard, heard) = channel();
     let heard = callback.is_some().then(|| Mutex::new(heard));
     let (losses, out_of_bag) = (Mutex::default(), Mutex::default());
-    let shown = Shown { to: to.clone(), heard, losses, out_of_bag };
+    let shown = Shown { to: to.clone(), heard, losses, out_of_bag, wants_losses };
     let work = || {
         let context = Context { seed, progress: &shown, cancel: &cancel, ..Context::default() };
         let train = || {

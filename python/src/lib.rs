@@ -10,6 +10,7 @@ mod cells;
 mod failure;
 mod ffi;
 mod fit;
+mod leaves;
 mod model;
 mod rounds;
 mod table;

@@ -2,6 +2,7 @@
 
 use crate::cells::{Finite, Source, answer};
 use crate::failure::{exception, guarded};
+use crate::leaves::{Ways, leaves};
 use crate::table::{Matrix, Table};
 use numpy::{PyArray1, PyArray2, PyArrayMethods, PyUntypedArrayMethods};
 use pyo3::exceptions::PyValueError;
@@ -9,7 +10,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict};
 use std::any::Any;
 use std::path::PathBuf;
-use tilewise_base::{Dataset, Error, Kind, ModelFile, Outline, Result, Task, replace};
+use tilewise_base::{Dataset, Error, Field, Kind, ModelFile, Outline, Result, Task, replace};
 use tilewise_gbdt::BoostedModel;
 use tilewise_kernels::{MatMut, MatRef};
 use tilewise_linear::pipeline::Pipeline;
@@ -28,6 +29,14 @@ pub(crate) struct Model {
     model: Box<dyn tilewise_base::Model>,
 }
 
+/// What trees are to call inputs and classes, in place of the model's names.
+#[derive(FromPyObject)]
+#[pyo3(from_item_all)]
+pub(crate) struct Names {
+    features: Option<Vec<String>>,
+    classes: Option<Vec<String>>,
+}
+
 type Numbers<'py> = Bound<'py, PyArray2<f64>>;
 
 impl Model {
@@ -35,9 +44,31 @@ impl Model {
         Self { model }
     }
 
+    /// A tree with other names of inputs and classes, where some are given.
+    fn named(&self, tree: usize, names: Names) -> PyResult<Outline> {
+        let mut outline = self.model.outline(tree).map_err(exception)?;
+        let count = |what: &str, given: usize, there: usize| match given == there {
+            true => Ok(()),
+            false => Err(PyValueError::new_err(format!("{what} has {given} names, and the model {there}"))),
+        };
+        if let Some(features) = names.features {
+            count("feature_names", features.len(), outline.inputs.len())?;
+            outline.inputs.iter_mut().zip(features).for_each(|(input, name)| input.name = name);
+        }
+        match (names.classes, &mut outline.task) {
+            (Some(given), Task::Classification { classes }) => {
+                count("class_names", given.len(), classes.len())?;
+                *classes = given;
+            }
+            (Some(_), _) => return Err(PyValueError::new_err("class_names is for models of classes")),
+            (None, _) => {}
+        }
+        Ok(outline)
+    }
+
     /// A tree and the title of its picture.
-    fn drawn(&self, tree: usize) -> PyResult<(Outline, String)> {
-        let outline = self.model.outline(tree).map_err(exception)?;
+    fn drawn(&self, tree: usize, names: Names) -> PyResult<(Outline, String)> {
+        let outline = self.named(tree, names)?;
         let title = tilewise_picture::title(&*self.model, &outline, tree);
         Ok((outline, title))
     }
@@ -103,6 +134,32 @@ fn linear_scores(pipeline: &Pipeline, cells: MatRef<'_, f64>, mut out: MatMut<'_
             let mut score = [0.0];
             predictor.predict_row(&row, 0.0, &mut score)?;
             out.set(i, j, score[0]);
+        }
+    }
+    Ok(())
+}
+
+/// What the encoder's columns of each input add to each predictor: rows x (inputs x predictors).
+fn linear_parts(pipeline: &Pipeline, cells: MatRef<'_, f64>, mut out: MatMut<'_, f64>) -> Result<()> {
+    let encoder = pipeline.encoder();
+    let LinearModel { coefficients, intercepts, .. } = pipeline.linear();
+    let (width, predictors) = (encoder.width(), intercepts.len());
+    // A column of each category, of others one.
+    let columns = |field: &Field| match &field.kind {
+        Kind::Categorical { dictionary } => dictionary.len(),
+        _ => 1,
+    };
+    let mut row = vec![0.0; width];
+    for i in 0..cells.rows() {
+        encoder.encode_cells(cells.row_range(i..i + 1), &mut row)?;
+        let mut start = 0;
+        for (j, field) in encoder.inputs().iter().enumerate() {
+            let own = start..start + columns(field);
+            for k in 0..predictors {
+                let w = &coefficients[k * width..(k + 1) * width][own.clone()];
+                out.set(i, j * predictors + k, w.iter().zip(&row[own.clone()]).map(|(w, x)| w * x).sum());
+            }
+            start = own.end;
         }
     }
     Ok(())
@@ -318,20 +375,48 @@ impl Model {
     }
 
     /// A tree as indented text.
-    fn outline(&self, tree: usize, depth: Option<usize>, lines: usize) -> PyResult<String> {
-        Ok(self.model.outline(tree).map_err(exception)?.text(depth, lines))
+    fn outline(&self, tree: usize, depth: Option<usize>, lines: usize, names: Names) -> PyResult<String> {
+        Ok(self.named(tree, names)?.text(depth, lines))
     }
 
     /// A tree as an SVG document, down to `depth` questions.
-    fn picture(&self, tree: usize, depth: Option<usize>) -> PyResult<String> {
-        let (outline, title) = self.drawn(tree)?;
+    fn picture(&self, tree: usize, depth: Option<usize>, names: Names) -> PyResult<String> {
+        let (outline, title) = self.drawn(tree, names)?;
         Ok(tilewise_picture::svg(&outline, title, depth.unwrap_or(tilewise_picture::DEPTH)))
     }
 
     /// A tree in the language of Graphviz, down to `depth` questions.
-    fn graphviz(&self, tree: usize, depth: Option<usize>) -> PyResult<String> {
-        let (outline, title) = self.drawn(tree)?;
+    fn graphviz(&self, tree: usize, depth: Option<usize>, names: Names) -> PyResult<String> {
+        let (outline, title) = self.drawn(tree, names)?;
         Ok(tilewise_picture::dot(&outline, &title, depth.unwrap_or(usize::MAX)))
+    }
+
+    /// The number of the leaf that each row comes to in each of the first `trees` trees: rows x trees. Nodes have the numbers of those of
+    /// their tree's outline, the root 0.
+    fn leaves<'py>(
+        &self,
+        py: Python<'py>,
+        rows: Rows<'_>,
+        trees: usize,
+        missing: bool,
+        threads: usize,
+    ) -> PyResult<Numbers<'py>> {
+        let ways = |tree: usize| self.model.outline(tree).map(|outline| Ways::new(&outline));
+        let ways = py.detach(|| guarded(|| (0..trees).map(ways).collect::<Result<Vec<_>>>()));
+        let ways = ways.map_err(exception)?;
+        self.ask(py, rows, missing, trees, threads, |cells, out| leaves(&ways, cells, out))
+    }
+
+    /// For each node of a tree the node above it, -1 of the root.
+    fn parents<'py>(&self, py: Python<'py>, tree: usize) -> PyResult<Bound<'py, PyArray1<i64>>> {
+        let nodes = self.model.outline(tree).map_err(exception)?.nodes;
+        let mut parents = vec![-1; nodes.len()];
+        for (at, node) in nodes.iter().enumerate() {
+            if let Some(split) = &node.split {
+                (parents[split.left], parents[split.right]) = (at as i64, at as i64);
+            }
+        }
+        Ok(PyArray1::from_vec(py, parents))
     }
 
     /// Questions from the root of a tree to its deepest leaf, and its leaves.
@@ -361,6 +446,21 @@ impl Model {
         let (predictors, names) = (intercepts.len(), pipeline.encoder().names());
         let coefficients = PyArray1::from_vec(py, coefficients).reshape([predictors, names.len()])?;
         Ok(Some((coefficients, PyArray1::from_vec(py, intercepts), names)))
+    }
+
+    /// What each input adds to each predictor of a linear model, where an input of zeros adds nothing: rows x (inputs x predictors).
+    fn parts<'py>(
+        &self,
+        py: Python<'py>,
+        rows: Rows<'_>,
+        missing: bool,
+        threads: usize,
+    ) -> PyResult<Numbers<'py>> {
+        let Some(pipeline) = self.of::<Pipeline>() else {
+            return Err(PyValueError::new_err("the model is not linear"));
+        };
+        let numbers = pipeline.encoder().inputs().len() * pipeline.linear().intercepts.len();
+        self.ask(py, rows, missing, numbers, threads, |cells, out| linear_parts(pipeline, cells, out))
     }
 
     /// Stages of boosting; None where there are none.

@@ -406,7 +406,7 @@ def test_small_tables_of_numbers_are_answered_as_large_ones(monkeypatch):
         if "f" in X and X.f.dtype == bool:
             with pytest.raises(ValueError, match="boolean"):
                 model.predict(X.assign(f=2.0))
-        with pytest.raises(ValueError, match='^row 2, column "b": Input X contains infinity'):
+        with pytest.raises(ValueError, match='^row 1 .counted from 0., column "b": Input X contains infinity'):
             model.predict(X.assign(b=[0.0, np.inf] * 25))
 
 
@@ -415,13 +415,13 @@ def test_errors_tell_row_and_column():
     # A table reads its columns, an array in C order its rows.
     for ask in (lambda X: tilewise.Ridge().fit(X, Y3), model.predict):
         for wrong in (NAN, np.asfortranarray(NAN), NAN.astype(np.float32)):
-            with pytest.raises(ValueError, match='^row 6, column "x1": Input X contains NaN'):
+            with pytest.raises(ValueError, match='^row 5 .counted from 0., column "x1": Input X contains NaN'):
                 ask(wrong)
-        with pytest.raises(ValueError, match='^row 6, column "x1": Input X contains infinity'):
+        with pytest.raises(ValueError, match='^row 5 .counted from 0., column "x1": Input X contains infinity'):
             ask(np.where(np.isnan(NAN), np.inf, NAN))
-    with pytest.raises(ValueError, match='^row 6, column "b": Input X contains NaN'):
+    with pytest.raises(ValueError, match='^row 5 .counted from 0., column "b": Input X contains NaN'):
         tilewise.Ridge().fit(pd.DataFrame(NAN, columns=["a", "b", "c"]), Y3)
-    with pytest.raises(ValueError, match='^row 6, column "x1": Input X contains infinity'):
+    with pytest.raises(ValueError, match='^row 5 .counted from 0., column "x1": Input X contains infinity'):
         tilewise.DecisionTreeRegressor().fit(np.where(np.isnan(NAN), -np.inf, NAN), Y3)
     with pytest.raises(ValueError, match="X has 2 features, but Ridge is expecting 3 features as input"):
         model.predict(X3[:, :2])
@@ -440,7 +440,7 @@ def test_categories_that_are_missing_are_refused_by_fits_as_by_predictions():
     table = pd.DataFrame({"k": ["u", "v", None] * 20, "x": np.arange(60.0)})
     y = np.arange(60.0) % 7
     for kind in (tilewise.LinearRegression, tilewise.Ridge, tilewise.MLPRegressor):
-        with pytest.raises(ValueError, match='row 3, column "k": Input X contains NaN'):
+        with pytest.raises(ValueError, match='row 2 .counted from 0., column "k": Input X contains NaN'):
             kind().fit(table, y)
     tilewise.DecisionTreeRegressor().fit(table, y).predict(table)
 

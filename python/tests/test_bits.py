@@ -53,8 +53,8 @@ CASES = [
         tilewise.MLPClassifier((12,), max_iter=8, alpha=0.0, tol=0.0, batch_size=50, random_state=3),
         "network",
         [
-            "task=classification", "hidden=12", "epochs=8", "batch_size=50", "validation_fraction=0", "patience=10", "tolerance=0",
-            "precision=double",
+            "task=classification", "hidden=12", "epochs=8", "batch_size=50", "validation_fraction=0", "patience=11", "tolerance=0",
+            "precision=double", "initialiser=xavier-biases", "decay_biases=false",
         ],  # fmt: skip
     ),
     (
@@ -63,7 +63,7 @@ CASES = [
         "network",
         [
             "task=classification", "hidden=7", "optimiser=lbfgs", "epochs=9", "weight_decay=0.25", "tolerance=0.0001",
-            "precision=double",
+            "precision=double", "initialiser=xavier-biases", "decay_biases=false",
         ],  # fmt: skip
     ),
 ]
@@ -113,6 +113,7 @@ CHANGED = [
     tilewise.PoissonRegressor(alpha=0.3, max_iter=77, tol=1e-6),
     tilewise.GammaRegressor(alpha=0.3, fit_intercept=False),
     tilewise.TweedieRegressor(power=1.3, alpha=0.1),
+    tilewise.TweedieRegressor(link="log", alpha=0.1),
     tilewise.QuantileRegressor(quantile=0.7, alpha=0.03, max_iter=77, tol=1e-6, fit_intercept=False),
     tilewise.HuberRegressor(epsilon=1.7, alpha=0.03, max_iter=77, tol=1e-6, fit_intercept=False),
     tilewise.LogisticRegression(C=0.3, class_weight="balanced", max_iter=77, tol=1e-6),

@@ -141,7 +141,7 @@ def test_a_fit_that_is_refused_leaves_the_model():
 
 def test_what_is_no_category_is_refused():
     large = pd.DataFrame({"id": [2**53, 2**53 + 1] * 30})
-    with pytest.raises(ValueError, match="column 'id', row 0: .*numbers below 2.53 are accepted, or text"):
+    with pytest.raises(ValueError, match='row 0 .counted from 0., column "id": .*numbers below 2.53 are accepted, or text'):
         model(categorical_features=["id"]).fit(large, np.arange(60) % 2)
 
     X, y = problem(50)
@@ -149,7 +149,7 @@ def test_what_is_no_category_is_refused():
     broken = X.copy()
     broken[3, 1] = np.inf
     for call in (lambda: model(categorical_features=[1]).fit(broken, y), lambda: fit.predict(broken)):
-        with pytest.raises(ValueError, match="column 'x1', row 3: Input X contains infinity"):
+        with pytest.raises(ValueError, match='row 3 .counted from 0., column "x1": Input X contains infinity'):
             call()
     with pytest.raises(ValueError, match="features"):
         fit.predict(X[:, :1])

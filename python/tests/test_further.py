@@ -85,7 +85,7 @@ def test_what_has_no_next_epoch_is_refused():
     with pytest.raises(ValueError, match="at least 2 classes"):
         tilewise.MLPClassifier().partial_fit(X, np.zeros(len(X)), classes=[0])
     model = tilewise.MLPClassifier((4,)).partial_fit(X, y, classes=[0, 1, 2])
-    with pytest.raises(ValueError, match="optimiser"):
+    with pytest.raises(ValueError, match="optimiser|solver"):
         model.set_params(solver="sgd").partial_fit(X, y)
     with pytest.raises(ValueError, match="other layers"):
         model.set_params(solver="adam", hidden_layer_sizes=(5,)).partial_fit(X, y)
@@ -158,7 +158,7 @@ def test_classes_of_a_file_keep_its_order(tmp_path):
     X = rng.normal(size=(90, 2))
     X[:, 0] += np.arange(90) % 3 * 8.0
     names = np.array(["1", "2", "10"])[np.arange(90) % 3]
-    made = tilewise.MLPClassifier(max_iter=30, random_state=0).fit(X, names)
+    made = tilewise.MLPClassifier(max_iter=100, random_state=0).fit(X, names)
     made.save(tmp_path / "m.safetensors")
     loaded = tilewise.load(tmp_path / "m.safetensors")
     numbers = names.astype(int)

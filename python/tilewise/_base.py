@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import json
 import os
+import re
 import sys
 import warnings
 from os import PathLike
@@ -44,6 +45,29 @@ def outside() -> int:
     while frame.f_back is not None and frame.f_globals.get("__name__", "").startswith("tilewise."):
         level, frame = level + 1, frame.f_back
     return level
+
+
+#: An error of the compiled part about a setting.
+_REFUSED = re.compile(r"parameter (\S+): (.*) is not accepted; (.*)", re.DOTALL)
+#: In its words a setting with a value, and values that Python has other names for.
+_EQUAL = re.compile(r"\b([a-z]\w*)=")
+_PYTHON = {"none": "None", "true": "True", "false": "False", "inf": "math.inf"}
+_WORD = re.compile(r"\b(none|true|false|inf)\b")
+
+
+class Absent:
+    """An attribute of scikit-learn's estimators that these do not have: whoever asks for it hears why, and hasattr says no."""
+
+    def __init__(self, why: str) -> None:
+        self.why = why
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self.name = name
+
+    def __get__(self, estimator: object, owner: type) -> Any:
+        if estimator is None:
+            return self
+        raise AttributeError(f"{owner.__name__} has no {self.name}: {self.why}")
 
 
 #: Numbers that predictions read where they lie.
@@ -103,6 +127,10 @@ class TilewiseEstimator(BaseEstimator):
     _family: str
     _parameters: dict[str, Setting] = {}
     _fixed: dict[str, Any] = {}
+    #: Of settings that are made elsewhere the parameter that they are made of, for errors.
+    _made_of: dict[str, str] = {}
+    #: What errors say is accepted, of parameters whose values have other names here.
+    _accepted: dict[str, str] = {}
     _missing = False
     _model: Model
     n_jobs: int | None
@@ -118,6 +146,22 @@ class TilewiseEstimator(BaseEstimator):
             if given is not None:
                 settings[key] = value(given)
         return settings
+
+    def _in_own_words(self, error: ValueError) -> ValueError:
+        """An error of the compiled part that names a setting of `tilewise train --set`, with the parameter that it was made of in its
+        place; others as they are."""
+        if (found := _REFUSED.match(str(error))) is None:
+            return error
+        setting, value, accepted = found.groups()
+        names = {key: name for name, (key, _) in self._parameters.items()} | self._made_of
+        name = names.get(setting, setting)
+        given = repr(getattr(self, name, value))
+        if name in self._accepted:
+            accepted = self._accepted[name]
+        else:
+            accepted = _WORD.sub(lambda word: _PYTHON[word[0]], accepted)
+            accepted = _EQUAL.sub(lambda key: f"{names.get(key[1], key[1])}=", accepted)
+        return ValueError(f"parameter {name}: {given if len(given) < 80 else value} is not accepted; {accepted}")
 
     def _seed(self, further: bool = False) -> int:
         """`random_state` as a key of random numbers. None is 0: fits can be repeated. `further` is true where a fit goes on."""
@@ -177,17 +221,14 @@ class TilewiseEstimator(BaseEstimator):
         callback = getattr(self, "callback", None)
         if getattr(self, "verbose", 0):
             callback = telling(type(self).__name__, callback)
-        model, stopped, losses, out_of_bag = fit(
-            self._family,
-            list(settings.items()),
-            table,
-            {"targets": goals, "weight": weight, "offset": None, "group": query, "held_out": None},
-            self._missing,
-            self._seed(earlier is not None),
-            threads(self.n_jobs),
-            callback,
-            earlier,
-        )
+        seed = self._seed(earlier is not None)
+        parts = {"targets": goals, "weight": weight, "offset": None, "group": query, "held_out": None}
+        try:
+            model, stopped, losses, out_of_bag = fit(
+                self._family, list(settings.items()), table, parts, self._missing, seed, threads(self.n_jobs), callback, earlier
+            )
+        except ValueError as error:
+            raise self._in_own_words(error) from None
         if model is not None:
             self._keep(model)
             self._hear(losses, out_of_bag.reshape(-1, len(model.outputs)), earlier is not None)

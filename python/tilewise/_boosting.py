@@ -117,6 +117,9 @@ def mask_of(X: Any, names: list[str], asked: Any) -> NDArray[np.bool_] | None:
 
 class _Boosting(_Trees):
     _shares = ("min_samples_leaf",)
+    _made_of = {
+        **_Trees._made_of, "early_stopping": "n_iter_no_change", "validation": "validation_fraction", "interactions": "interaction_cst"
+    }  # fmt: skip
     _counted = "max_iter"
     #: Which columns are categories, as text or numbers; None where none is.
     is_categorical_: NDArray[np.bool_] | None
@@ -168,6 +171,16 @@ class _Boosting(_Trees):
         told = np.array([kind == "categorical" for _, kind in model.inputs], dtype=bool)
         self.is_categorical_ = told if told.any() else None
         self.validation_loss_ = np.array(model.validation)
+        #: Whether rows were held out to end the fit.
+        self.do_early_stopping_ = len(model.validation) > 0
+        self.n_trees_per_iteration_ = len(model.outputs) if len(model.outputs) > 2 else 1
+        #: Minus the loss of the rows held out after each round, and of those that were learned from; empty without early stopping.
+        self.validation_score_ = -self.validation_loss_
+        self.train_score_ = getattr(self, "train_score_", np.empty(0))
+
+    def _hear(self, losses: list[tuple[float, float | None]], out_of_bag: NDArray[np.float64], further: bool) -> None:
+        scores = -np.array([training for training, _ in losses])
+        self.train_score_ = np.concatenate([self.train_score_, scores]) if further else scores
 
     def _staged(self, X: Any) -> Iterator[NDArray[np.float64]]:
         check_is_fitted(self)
@@ -196,6 +209,7 @@ class HistGradientBoostingClassifier(Scoring, Classifying, ClassifierMixin, _Boo
 
     _family = "gbdt"
     _fixed = {"task": "classification"}
+    _accepted = {"loss": "log_loss is"}
     _parameters = {**_BOOSTING, **_CLASSES}
 
     def __init__(
@@ -245,6 +259,13 @@ class HistGradientBoostingClassifier(Scoring, Classifying, ClassifierMixin, _Boo
         self.n_jobs = n_jobs
         self.callback = callback
 
+    def staged_decision_function(self, X: Any) -> Iterator[NDArray[np.float64]]:
+        """What `decision_function` was after each stage."""
+        check_is_fitted(self)
+        for stages in range(1, self.n_iter_ + 1):
+            scores = self._model.first_stages(stages).scores(self._rows(X), self._missing, threads(self.n_jobs))
+            yield scores[:, 0] if scores.shape[1] == 1 else scores
+
     def staged_predict_proba(self, X: Any) -> Iterator[NDArray[np.float64]]:
         """What `predict_proba` was after each stage. Each stage is a model of its own: O(stages^2) trees are read."""
         yield from self._staged(X)
@@ -270,6 +291,7 @@ class HistGradientBoostingRegressor(Regressing, RegressorMixin, _Boosting):
 
     _family = "gbdt"
     _fixed = {"task": "regression"}
+    _accepted = {"loss": "squared_error, absolute_error, poisson, gamma, quantile (with quantile=0.9), huber:1.5 or tweedie:1.5 is"}
     _parameters = _BOOSTING
 
     def __init__(

@@ -99,7 +99,7 @@ def coded(name: str, numbers: np.ndarray) -> tuple[np.ndarray, list[str]]:
     if (values >= 2**53).any():
         row = int(np.flatnonzero(numbers >= 2**53)[0])
         what = "infinity" if np.isinf(numbers[row]) else f"{numbers[row]:g}, beside which doubles have no other whole numbers"
-        raise ValueError(f"column {name!r}, row {row}: Input X contains {what}, as a category; numbers below 2^53 are accepted, or text")
+        raise ValueError(f'row {row} (counted from 0), column "{name}": Input X contains {what}, as a category; numbers below 2^53 are accepted, or text')
     return sorted_codes(found, [x if x >= 0 else None for x in values])
 
 

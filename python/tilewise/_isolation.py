@@ -9,7 +9,7 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.base import OutlierMixin
 
 from . import _data
-from ._base import TilewiseEstimator, check_is_fitted, same
+from ._base import Absent, TilewiseEstimator, check_is_fitted, same
 from ._native import Model
 
 
@@ -23,7 +23,13 @@ class IsolationForest(OutlierMixin, TilewiseEstimator):
     """
 
     _family = "isolation-forest"
+    estimators_ = Absent("trees are no estimators of their own: export_text(forest, tree=3) and plot_tree tell of them")
+    estimator_ = Absent("trees are no estimators of their own")
+    estimators_samples_ = Absent("rows are drawn by counters as trees grow, and not kept")
+    estimators_features_ = Absent("every tree sees all columns")
     _missing = True
+    _made_of = {"subsample": "max_samples"}
+    _accepted = {"contamination": "auto or a share above 0 and at most 0.5 is"}
     _parameters = {
         "n_estimators": ("trees", same),
         "contamination": ("contamination", lambda share: "none" if share == "auto" else share),
@@ -44,12 +50,15 @@ class IsolationForest(OutlierMixin, TilewiseEstimator):
         self.n_jobs = n_jobs
         self.random_state = random_state
 
-    def _settings(self, rows: int, weight: float) -> dict[str, Any]:
+    def _samples(self, rows: int) -> Any:
         count = 256 if isinstance(self.max_samples, str) and self.max_samples == "auto" else self.max_samples
         if isinstance(count, float) and 0.0 < count <= 1.0:
             # A share.
             count = max(2, int(count * rows))
-        return super()._settings(rows, weight) | {"subsample": count}
+        return count
+
+    def _settings(self, rows: int, weight: float) -> dict[str, Any]:
+        return super()._settings(rows, weight) | {"subsample": self._samples(rows)}
 
     def fit(self, X: Any, y: Any = None, sample_weight: ArrayLike | None = None) -> IsolationForest:
         """Learns what rows look like; `y` is not looked at."""
@@ -58,6 +67,8 @@ class IsolationForest(OutlierMixin, TilewiseEstimator):
             raise ValueError("there is 1 sample (n_samples = 1); at least two are needed")
         weights = self._weights(sample_weight, X)
         self._train(X, None, sample_weight=weights)
+        #: Rows drawn for each tree.
+        self.max_samples_ = min(self._samples(len(X)), len(X))
         return self
 
     def _keep(self, model: Model) -> None:

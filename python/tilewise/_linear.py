@@ -7,9 +7,12 @@ import math
 from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy.sparse import csr_array
 from sklearn.base import ClassifierMixin, RegressorMixin
+from sklearn.metrics import d2_tweedie_score
 
-from ._base import Classifying, Regressing, Scoring, TilewiseEstimator, same
+from ._base import Absent, Classifying, Regressing, Scoring, TilewiseEstimator, check_is_fitted, same, threads
 from ._native import Model
 
 _FIXED = {"standardise": False, "impute": False}
@@ -33,6 +36,46 @@ class _Linear(TilewiseEstimator):
         self.intercept_ = intercepts if several else float(intercepts[0])
 
 
+    def shap_values(self, X: Any, background: Any = None) -> NDArray[np.float64]:
+        """What each input adds to each score: rows x inputs, or rows x inputs x scores where there are several.
+
+        A score is the prediction, of classes the log odds of `decision_function`, with a logarithm as link the logarithm of the prediction.
+        An input adds its coefficient times the distance to its mean over the rows of `background`, which are those of training usually: the
+        Shapley value where inputs are taken to vary by themselves. What is added sums to the score less the mean score of `background`.
+
+        Raises ValueError without a background: a model keeps coefficients, and no means of its rows.
+
+        >>> from tilewise import Ridge
+        >>> X = [[0.0, 1.0], [2.0, 1.0], [4.0, 4.0]]
+        >>> model = Ridge(alpha=0.0).fit(X, [1.0, 5.0, 12.0])
+        >>> model.shap_values([[4.0, 4.0]], background=X).round(6).tolist()
+        [[4.0, 2.0]]
+        """
+        check_is_fitted(self)
+        if background is None:
+            raise ValueError(
+                "the means of its training rows are not kept with a linear model: shap_values(X, background=rows), such as those of "
+                "training, is accepted"
+            )
+        added, base = (self._model.parts(self._rows(rows), self._missing, threads(self.n_jobs)) for rows in (X, background))
+        added = (added - base.mean(axis=0)).reshape(len(added), self.n_features_in_, -1)
+        return added[:, :, 0] if added.shape[2] == 1 else added
+
+
+class _Sparse(_Linear):
+    """Of those whose penalty makes coefficients zero."""
+
+    def _keep(self, model: Model) -> None:
+        super()._keep(model)
+        #: By how much the objective may be above its minimum at most.
+        self.dual_gap_ = float(model.report["optimality"])
+
+    @property
+    def sparse_coef_(self) -> csr_array:
+        """`coef_` as a sparse matrix of targets x columns."""
+        return csr_array(np.atleast_2d(self.coef_))
+
+
 class LinearRegression(Regressing, RegressorMixin, _Linear):
     """Least squares; of several solutions the one of least norm. With `positive` no coefficient is below 0 (and of several solutions one is
     found).
@@ -47,6 +90,8 @@ class LinearRegression(Regressing, RegressorMixin, _Linear):
 
     _several = True
     _family = "linear"
+    rank_ = Absent("rows are summed or factored with pivots, not decomposed into singular values; a fit warns where columns depend on others")
+    singular_ = Absent("rows are summed or factored with pivots, not decomposed into singular values")
     _parameters = {"fit_intercept": ("intercept", same), "positive": ("positive", same)}
 
     def __init__(self, *, fit_intercept: bool = True, positive: bool = False, n_jobs: int | None = None) -> None:
@@ -65,6 +110,7 @@ class Ridge(Regressing, RegressorMixin, _Linear):
 
     _several = True
     _family = "ridge"
+    solver_ = Absent("there is one solver, in closed form; with positive=True by active bounds")
     _parameters = {"alpha": ("alpha", same), "fit_intercept": ("intercept", same), "positive": ("positive", same)}
 
     def __init__(
@@ -76,7 +122,7 @@ class Ridge(Regressing, RegressorMixin, _Linear):
         self.n_jobs = n_jobs
 
 
-class Lasso(Regressing, RegressorMixin, _Linear):
+class Lasso(Regressing, RegressorMixin, _Sparse):
     """Least squares with the penalty alpha |w|, beside half the mean squared error.
 
     `tol` is the duality gap at which the fit has converged, as a share of half the target's variance. With `positive` no coefficient
@@ -89,6 +135,7 @@ class Lasso(Regressing, RegressorMixin, _Linear):
 
     _several = True
     _family = "lasso"
+    path = Absent("it is a function of scikit-learn's, lasso_path; warm starts are inside of tilewise train --set alpha=auto")
     _parameters = {
         "alpha": ("alpha", same),
         "fit_intercept": ("intercept", same),
@@ -115,7 +162,7 @@ class Lasso(Regressing, RegressorMixin, _Linear):
         self.n_jobs = n_jobs
 
 
-class ElasticNet(Regressing, RegressorMixin, _Linear):
+class ElasticNet(Regressing, RegressorMixin, _Sparse):
     """Least squares with the penalties of lasso (the share `l1_ratio`) and ridge; `tol` and `positive` are those of `Lasso`.
 
     >>> from tilewise import ElasticNet
@@ -125,6 +172,7 @@ class ElasticNet(Regressing, RegressorMixin, _Linear):
 
     _several = True
     _family = "elastic-net"
+    path = Absent("it is a function of scikit-learn's, enet_path; warm starts are inside of tilewise train --set alpha=auto")
     _parameters = {**Lasso._parameters, "l1_ratio": ("l1_ratio", same)}
 
     def __init__(
@@ -152,7 +200,8 @@ class LogisticRegression(Scoring, Classifying, ClassifierMixin, _Linear):
     `l1_ratio`.
 
     `l1_ratio` is the share of |w| / C in the penalty, which makes coefficients zero; `solver` is "auto", "newton-cholesky", for
-    penalties without such a share (`l1_ratio=0`) "lbfgs", or of two classes "saga", whose `max_iter` counts as many steps as there are rows.
+    penalties without such a share (`l1_ratio=0`) "lbfgs", or of two classes "saga", whose `max_iter` counts as many steps as there are rows; only
+    this one draws by `random_state`.
     `tol` is the largest entry of the gradient, per unit of weight, at which the fit has converged.
 
     >>> from tilewise import LogisticRegression
@@ -163,6 +212,9 @@ class LogisticRegression(Scoring, Classifying, ClassifierMixin, _Linear):
     """
 
     _family = "logistic"
+    densify = Absent("coef_ is dense")
+    sparsify = Absent("coef_ is dense; scipy.sparse.csr_array(model.coef_) is sparse")
+    set_callbacks = Absent("it is a way to watch fits that scikit-learn tries out; callbacks are a parameter of forests, boosting and networks")
     _parameters = {
         "C": ("C", same),
         "l1_ratio": ("l1_ratio", same),
@@ -181,6 +233,7 @@ class LogisticRegression(Scoring, Classifying, ClassifierMixin, _Linear):
         solver: str = "auto",
         fit_intercept: bool = True,
         class_weight: dict[Any, float] | str | None = None,
+        random_state: Any = None,
         max_iter: int = 1000,
         tol: float = 1e-8,
         n_jobs: int | None = None,
@@ -190,6 +243,7 @@ class LogisticRegression(Scoring, Classifying, ClassifierMixin, _Linear):
         self.solver = solver
         self.fit_intercept = fit_intercept
         self.class_weight = class_weight
+        self.random_state = random_state
         self.max_iter = max_iter
         self.tol = tol
         self.n_jobs = n_jobs
@@ -225,14 +279,22 @@ class _Generalised(Regressing, RegressorMixin, _Linear):
         self.tol = tol
         self.n_jobs = n_jobs
 
+    #: The variance is proportional to this power of the mean.
+    power: float
+
+    def score(self, X: Any, y: ArrayLike, sample_weight: ArrayLike | None = None) -> float:
+        """D2, the share of the deviance that is explained, 1 at best: R2 where the power is 0."""
+        return float(d2_tweedie_score(y, self.predict(X), sample_weight=sample_weight, power=self.power))
+
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
-        tags.target_tags.positive_only = True
+        tags.target_tags.positive_only = self.power > 0
         return tags
 
 
 class PoissonRegressor(_Generalised):
-    """Poisson regression of counts, log link; the penalty is alpha |w|^2 / 2 beside half the mean deviance.
+    """Poisson regression of counts, log link; the penalty is alpha |w|^2 / 2 beside half the mean deviance. `score` is D2, the share of the
+    deviance that is explained.
 
     >>> from tilewise import PoissonRegressor
     >>> PoissonRegressor(alpha=0.0).fit([[0.0], [0.0], [1.0], [1.0]], [1, 3, 6, 10]).predict([[0.0], [1.0]]).round(6).tolist()
@@ -240,6 +302,7 @@ class PoissonRegressor(_Generalised):
     """
 
     _family = "poisson"
+    power = 1.0
 
 
 class GammaRegressor(_Generalised):
@@ -251,31 +314,39 @@ class GammaRegressor(_Generalised):
     """
 
     _family = "gamma"
+    power = 2.0
 
 
 class TweedieRegressor(_Generalised):
-    """Tweedie regression of amounts of which many are 0, log link; `power` is between 1 and 2, without these.
+    """Regression of numbers whose variance is proportional to the power `power` of the mean: 0 the normal distribution, 1 Poisson's,
+    between 1 and 2 Tweedie's of amounts of which many are 0, 2 the gamma and 3 the inverse Gaussian distribution. Powers below 0 and between 0
+    and 1 are not there.
+
+    `link` is what of the mean is linear: "auto" is "identity" where `power` is 0, which no other power takes, and "log" elsewhere. With the
+    logarithm the objective has one minimum for powers from 1 to 2; for others the fit ends in one near the mean.
 
     >>> from tilewise import TweedieRegressor
-    >>> TweedieRegressor(alpha=0.0).fit([[0.0], [0.0], [1.0], [1.0]], [0, 4, 6, 10]).predict([[0.0], [1.0]]).round(5).tolist()
+    >>> TweedieRegressor(power=1.5, alpha=0.0).fit([[0.0], [0.0], [1.0], [1.0]], [0, 4, 6, 10]).predict([[0.0], [1.0]]).round(5).tolist()
     [2.0, 8.0]
     """
 
     _family = "tweedie"
-    _parameters = {**_Generalised._parameters, "power": ("power", same)}
+    _parameters = {**_Generalised._parameters, "power": ("power", same), "link": ("link", same)}
 
     def __init__(
         self,
         *,
-        power: float = 1.5,
+        power: float = 0.0,
         alpha: float = 1.0,
         fit_intercept: bool = True,
+        link: str = "auto",
         max_iter: int = 100,
         tol: float = 1e-8,
         n_jobs: int | None = None,
     ) -> None:
         super().__init__(alpha=alpha, fit_intercept=fit_intercept, max_iter=max_iter, tol=tol, n_jobs=n_jobs)
         self.power = power
+        self.link = link
 
 
 class HuberRegressor(Regressing, RegressorMixin, _Linear):

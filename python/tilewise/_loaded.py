@@ -45,7 +45,7 @@ _NAMES = {ours: theirs for theirs, ours in _CRITERIA.items() if ours != "entropy
 #: What the fits of all estimators have and no parameter of theirs says, by the file's names.
 _FIXED_TREE = {"columns_by_level": 1.0, "columns_by_tree": 1.0, "growth": "leaf_wise", "interactions": [], "unseen": "missing"}
 _FIXED_BOOSTING = {"subsample": 1.0, "goss": None, "dart": None, "path_smoothing": 0.0}
-_FIXED_NETWORK = {"balanced": False, "body": None, "embedding": None, "initialiser": "auto", "label_smoothing": 0.0}
+_FIXED_NETWORK = {"balanced": False, "body": None, "embedding": None, "label_smoothing": 0.0}
 _FIXED_TRAINING = {"accumulate": 1, "clip": None, "warm_up": 0.0}
 _OPTIMISERS = {"adam_w": "adamw", "rms_prop": "rmsprop"}
 _FIXED_PENALTY = {"l1": 0.0, "category_smoothing": 10.0, "min_hessian": 0.001}
@@ -68,7 +68,7 @@ _BY_FAMILY: dict[str, tuple[type[Any], type[Any]]] = {
     "extra-trees": (ExtraTreesRegressor, ExtraTreesClassifier),
     "gbdt": (HistGradientBoostingRegressor, HistGradientBoostingClassifier),
     "network": (MLPRegressor, MLPClassifier),
-    "group-lasso": (ImportedRegressor, ImportedRegressor),
+    "group-lasso": (ImportedRegressor, ImportedClassifier),
     "isolation-forest": (IsolationForest, IsolationForest),
     "lightgbm": (ImportedRegressor, ImportedClassifier),
     "xgboost": (ImportedRegressor, ImportedClassifier),
@@ -226,6 +226,11 @@ def _inexpressible(model: Model, params: dict[str, Any]) -> dict[str, Any]:
         return lost
     if model.kind == "network":
         lost = other(params, _FIXED_NETWORK) | other(params["training"], _FIXED_TRAINING)
+        training = params.get("full_batch") or params["training"]
+        if training["weight_decay"] and training.get("decay_biases", True):
+            lost["decay_biases"] = True
+        if model.task != "classification" and params["huber"] is None and not params.get("halved", False):
+            lost["halved"] = False
         # Of 8 bits, which a fit does not make.
         return lost | ({"precision": "int8"} if json.loads(model.metadata("precision") or "null") == "int8" else {})
     lost = other(params.get("tree", params), _FIXED_TREE) | other(params, {"quantiles": []})
@@ -264,7 +269,7 @@ def _network(params: dict[str, Any], classifies: bool) -> dict[str, Any]:
             "learning_rate_init": training["learning_rate"],
             "momentum": optimiser.get("momentum", 0.9) if solver == "sgd" else 0.9,
             "nesterovs_momentum": optimiser.get("nesterov", True),
-            "n_iter_no_change": training["patience"],
+            "n_iter_no_change": training["patience"] - 1,
         }
     return {
         "tol": training["tolerance"],
@@ -277,6 +282,7 @@ def _network(params: dict[str, Any], classifies: bool) -> dict[str, Any]:
         "early_stopping": params["validation"] > 0.0,
         "validation_fraction": params["validation"] or 0.1,
         "dropout": params["dropout"],
+        "initialiser": params["initialiser"].replace("_", "-"),
     } | found
 
 
@@ -303,7 +309,13 @@ def _linear(kind: str, params: dict[str, Any]) -> dict[str, Any]:
     elif kind == "huber":
         found["epsilon"] = params["threshold"]
     elif kind == "tweedie":
-        found["power"] = params["distribution"]["tweedie"]
+        distribution = params["distribution"]
+        if isinstance(distribution, str):
+            found["power"] = {"poisson": 1.0, "gamma": 2.0}[distribution]
+        elif "tweedie" in distribution:
+            found["power"] = distribution["tweedie"]
+        else:
+            found |= {"power": 0.0, "link": "auto" if distribution["normal"] == "identity" else "log"}
     return found
 
 

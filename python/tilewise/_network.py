@@ -11,12 +11,13 @@ from sklearn.base import ClassifierMixin, RegressorMixin
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.multiclass import unique_labels
 
-from ._base import Callback, Classifying, Regressing, Setting, TilewiseEstimator, same
+from ._base import Absent, Callback, Classifying, Regressing, Setting, TilewiseEstimator, same
 from ._native import Model
 
 #: As they are called here, and by `tilewise train`.
 _ACTIVATIONS = {"logistic": "sigmoid"} | {name: name for name in ("identity", "relu", "tanh", "leaky-relu", "gelu", "silu")}
 _SCHEDULES = {"adaptive": "plateau", "invscaling": "inverse"} | {name: name for name in ("constant", "step", "cosine", "one-cycle")}
+_INITIALISERS = {name: name for name in ("xavier-biases", "xavier", "kaiming", "auto")}
 _SOLVERS = ("adam", "adamw", "sgd", "rmsprop", "adagrad", "lamb", "lbfgs")
 #: Of these the penalty is a decay beside the gradient, and no part of the loss.
 DECOUPLED = ("adamw", "lamb")
@@ -54,6 +55,8 @@ def _coefficients(layer: dict[str, NDArray[Any]]) -> NDArray[Any]:
 
 
 class _MLP(TilewiseEstimator):
+    validation_scores_ = Absent("the loss of the rows held out decides: validation_losses_")
+    best_validation_score_ = Absent("the loss of the rows held out decides: best_validation_loss_")
     _parameters: dict[str, Setting] = {
         "hidden_layer_sizes": ("hidden", _widths),
         "activation": ("activation", _renamed("activation", _ACTIVATIONS)),
@@ -65,12 +68,18 @@ class _MLP(TilewiseEstimator):
         "beta_1": ("beta1", same),
         "beta_2": ("beta2", same),
         "max_fun": ("max_evaluations", same),
+        "initialiser": ("initialiser", _renamed("initialiser", _INITIALISERS)),
         "precision": ("precision", _renamed("precision", {name: name for name in ("auto", "single", "double")})),
         "max_iter": ("epochs", same),
         "tol": ("tolerance", same),
         "momentum": ("momentum", same),
-        "n_iter_no_change": ("patience", same),
+        # scikit-learn ends after more epochs than these.
+        "n_iter_no_change": ("patience", lambda epochs: epochs + 1),
     }
+
+    _made_of = {"weight_decay": "alpha", "huber": "loss"}
+    # One less than what the setting has to be.
+    _accepted = {"n_iter_no_change": "a whole number of 0 or more is", "loss": "squared_error, or huber:D with D above 0, is"}
 
     def __init__(
         self,
@@ -97,6 +106,7 @@ class _MLP(TilewiseEstimator):
         n_iter_no_change: int = 10,
         max_fun: int = 15_000,
         dropout: float = 0.0,
+        initialiser: str = "xavier-biases",
         precision: str = "auto",
         warm_start: bool = False,
         verbose: int = 0,
@@ -125,6 +135,7 @@ class _MLP(TilewiseEstimator):
         self.n_iter_no_change = n_iter_no_change
         self.max_fun = max_fun
         self.dropout = dropout
+        self.initialiser = initialiser
         self.precision = precision
         self.warm_start = warm_start
         self.verbose = verbose
@@ -157,6 +168,7 @@ class _MLP(TilewiseEstimator):
         # scikit-learn divides the penalty by the weight of the rows of a step, here it is a decay of each step: where steps take some
         # rows each, by that of as many average ones.
         settings["weight_decay"] = self.alpha if self.solver in DECOUPLED else self.alpha / (batch * weight)
+        settings["decay_biases"] = False
         # As in scikit-learn a parameter that the solver has no use for is none.
         for name in _OF_STEPS if at_once else ("max_evaluations",):
             settings.pop(name, None)
@@ -215,8 +227,8 @@ class _MLP(TilewiseEstimator):
         self.n_iter_ = max(1, len(losses))
         before, seen = (getattr(self, "loss_curve_", []), getattr(self, "t_", 0)) if further else ([], 0)
         self.loss_curve_ = before + [training for training, _ in losses]
-        # Without a round it is that of first weights, which lbfgs may find good enough.
-        self.loss_ = losses[-1][0] if losses else self._model.report["objective"]
+        # Of lbfgs with the penalty, and without a round that of first weights, which it may find good enough.
+        self.loss_ = self._model.report["objective"] if self.solver == "lbfgs" or not losses else losses[-1][0]
         #: Rows that steps were made of; 0 of lbfgs, as in scikit-learn.
         self.t_ = seen + len(losses) * self._learned_from
         held_out = [loss for _, loss in losses if loss is not None]
@@ -281,8 +293,8 @@ class MLPClassifier(Classifying, ClassifierMixin, _MLP):
 class MLPRegressor(Regressing, RegressorMixin, _MLP):
     """A network of dense layers for one number or several, standardised targets each.
 
-    The loss is the mean over rows and targets of squared errors (scikit-learn's is half of that), or of Huber's with `loss="huber:1.5"`,
-    which is linear beyond so many deviations. Of several targets (y of n x k) `predict` gives n x k numbers.
+    The loss is half the mean over rows and targets of squared errors, or of Huber's with `loss="huber:1.5"`, which is linear beyond so
+    many deviations. Of several targets (y of n x k) `predict` gives n x k numbers.
 
     `warm_start` and `partial_fit` are as those of MLPClassifier; the standardisation of targets is kept too.
 
@@ -335,6 +347,7 @@ class MLPRegressor(Regressing, RegressorMixin, _MLP):
         n_iter_no_change: int = 10,
         max_fun: int = 15_000,
         dropout: float = 0.0,
+        initialiser: str = "xavier-biases",
         precision: str = "auto",
         warm_start: bool = False,
         verbose: int = 0,
@@ -364,6 +377,7 @@ class MLPRegressor(Regressing, RegressorMixin, _MLP):
             n_iter_no_change=n_iter_no_change,
             max_fun=max_fun,
             dropout=dropout,
+            initialiser=initialiser,
             precision=precision,
             warm_start=warm_start,
             verbose=verbose,
@@ -377,7 +391,9 @@ class MLPRegressor(Regressing, RegressorMixin, _MLP):
         name, _, delta = self.loss.partition(":") if isinstance(self.loss, str) else ("", "", "")
         if name == "huber" and delta and delta != "inf":
             settings["huber"] = delta
-        elif self.loss != "squared_error":
+        elif self.loss == "squared_error":
+            settings["halved"] = True
+        else:
             raise ValueError(
                 f"loss must be 'squared_error' or 'huber:D', D deviations, got {self.loss!r}; hidden_layer_sizes is the second "
                 "argument, as in scikit-learn"

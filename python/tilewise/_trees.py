@@ -9,10 +9,11 @@ from typing import Any, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.sparse import csr_array, hstack
 from sklearn.base import ClassifierMixin, RegressorMixin
 
 from . import _data
-from ._base import Callback, Classifying, Regressing, Setting, TilewiseEstimator, check_is_fitted, outside, same
+from ._base import Absent, Callback, Classifying, Regressing, Setting, TilewiseEstimator, check_is_fitted, outside, same, threads
 from ._native import Model
 
 _CRITERIA = {"squared_error": "squared", "absolute_error": "absolute", "log_loss": "entropy"}
@@ -42,6 +43,7 @@ def monotone(names: list[str], constraints: Sequence[int] | dict[str, int]) -> s
 
 class _Trees(TilewiseEstimator):
     _missing = True
+    _made_of = {"monotone": "monotonic_cst", "out_of_bag": "oob_score"}
     #: What a parameter means as a share: of rows.
     _shares: tuple[str, ...] = ("min_samples_leaf", "min_samples_split")
 
@@ -79,10 +81,33 @@ class _Trees(TilewiseEstimator):
         return super()._seed(further)
 
     @property
+    def n_outputs_(self) -> int:
+        """Targets."""
+        check_is_fitted(self)
+        return len(self._model.outputs) if self._model.task == "outputs" else 1
+
+    def _leaves(self, X: Any, trees: int) -> NDArray[np.int64]:
+        return self._model.leaves(self._rows(X), trees, self._missing, threads(self.n_jobs)).astype(np.int64)
+
+    @property
     def feature_importances_(self) -> NDArray[np.float64]:
         """The share of each input in what all splits gained."""
         check_is_fitted(self)
         return self._model.importances()
+
+
+def _paths(model: Model, tree: int, leaves: NDArray[np.int64]) -> csr_array:
+    """Rows x nodes of a tree: 1 where a row, which comes to its leaf, comes through the node."""
+    parents = model.parents(tree)
+    rows, nodes, at = np.arange(len(leaves)), leaves, []
+    while len(rows):
+        at.append((rows, nodes))
+        above = parents[nodes]
+        rows, nodes = rows[above >= 0], above[above >= 0]
+    row, column = (np.concatenate(part) for part in zip(*at))
+    found = csr_array((np.ones(len(row), dtype=np.int64), (row, column)), shape=(len(leaves), len(parents)))
+    found.sort_indices()
+    return found
 
 
 _GROWING: dict[str, Setting] = {
@@ -106,6 +131,24 @@ _CLASSES: dict[str, Setting] = {"class_weight": ("class_weight", same)}
 
 
 class _Single(_Trees):
+    tree_ = Absent("export_text, plot_tree, apply, decision_path, get_depth and get_n_leaves tell of the tree, shap_values of its answers")
+    max_features_ = Absent("the number of columns is worked out as trees grow")
+    cost_complexity_pruning_path = Absent("ccp_alpha prunes; the alphas at which something is pruned are not told")
+
+    def apply(self, X: Any) -> NDArray[np.int64]:
+        """The number of the leaf of each row. Nodes are numbered from the root, 0, each before those below it, left before right.
+
+        >>> from tilewise import DecisionTreeRegressor
+        >>> DecisionTreeRegressor().fit([[0.0], [1.0]], [2.0, 4.0]).apply([[0.2], [0.9]]).tolist()
+        [1, 2]
+        """
+        check_is_fitted(self)
+        return self._leaves(X, 1)[:, 0]
+
+    def decision_path(self, X: Any) -> csr_array:
+        """A sparse matrix of rows x nodes, 1 where a row comes through a node."""
+        return _paths(self._model, 0, self.apply(X))
+
     def get_depth(self) -> int:
         """Questions from the root to the deepest leaf."""
         check_is_fitted(self)
@@ -119,6 +162,21 @@ class _Single(_Trees):
 
 class _Forest(_Trees):
     _counted = "n_estimators"
+    estimators_ = Absent("trees are no estimators of their own: apply, decision_path, export_text(forest, tree=3), plot_tree tell of them")
+    estimator_ = Absent("trees are no estimators of their own")
+    estimators_samples_ = Absent("rows are drawn by counters as trees grow, and not kept; oob_score=True judges by those left out")
+
+    def apply(self, X: Any) -> NDArray[np.int64]:
+        """The number of the leaf of each row in each tree: rows x trees. Nodes are numbered as in a single tree."""
+        check_is_fitted(self)
+        return self._leaves(X, self.n_iter_)
+
+    def decision_path(self, X: Any) -> tuple[csr_array, NDArray[np.int64]]:
+        """A sparse matrix of rows x nodes of all trees, 1 where a row comes through a node, and the places at which the nodes of each
+        tree begin, and end."""
+        leaves = self.apply(X)
+        parts = [_paths(self._model, tree, of_tree) for tree, of_tree in enumerate(leaves.T)]
+        return csr_array(hstack(parts, format="csr")), np.cumsum([0] + [part.shape[1] for part in parts])
 
     def _settings(self, rows: int, weight: float) -> dict[str, Any]:
         if not isinstance(self.oob_score, (bool, np.bool_)):
@@ -168,7 +226,14 @@ class DecisionTreeClassifier(Classifying, ClassifierMixin, _Single):
 
     _family = "tree"
     _fixed = {"task": "classification"}
+    _accepted = {"criterion": "gini, entropy or log_loss is"}
     _parameters = {**_TREE, **_CLASSES}
+
+    @property
+    def n_classes_(self) -> int:
+        """Classes."""
+        check_is_fitted(self)
+        return len(self.classes_)
 
     def __init__(
         self,
@@ -220,6 +285,7 @@ class DecisionTreeRegressor(Regressing, RegressorMixin, _Single):
     _family = "tree"
     _several = True
     _fixed = {"task": "regression"}
+    _accepted = {"criterion": "squared_error, absolute_error or poisson is"}
     _parameters = _TREE
 
     def __init__(
@@ -276,7 +342,14 @@ class RandomForestClassifier(Classifying, ClassifierMixin, _Forest):
 
     _family = "forest"
     _fixed = {"task": "classification"}
+    _accepted = {"criterion": "gini, entropy or log_loss is"}
     _parameters = {**_FOREST, **_CLASSES}
+
+    @property
+    def n_classes_(self) -> int:
+        """Classes."""
+        check_is_fitted(self)
+        return len(self.classes_)
 
     def __init__(
         self,
@@ -344,6 +417,7 @@ class RandomForestRegressor(Regressing, RegressorMixin, _Forest):
     _family = "forest"
     _several = True
     _fixed = {"task": "regression"}
+    _accepted = {"criterion": "squared_error, absolute_error or poisson is"}
     _parameters = _FOREST
 
     def __init__(

@@ -71,6 +71,7 @@ impl Problem {
             class_weights: None,
             optimiser: Optimiser::SGD,
             weight_decay: 0.0,
+            decay_biases: true,
             clip: None,
             seed: 1,
             scheme,

@@ -208,6 +208,7 @@ pub(super) fn load(problem: &Problem, scheme: Scheme) -> io::Result<Box<dyn Job>
         class_weights: None,
         optimiser: Optimiser::ADAM,
         weight_decay: 0.0,
+        decay_biases: true,
         clip: None,
         seed: 1,
         scheme,

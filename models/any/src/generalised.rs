@@ -1,4 +1,4 @@
-//! Poisson, gamma and Tweedie regression: what `--set` accepts for them.
+//! Poisson, gamma and Tweedie regression, with the normal distribution as the last one's: what `--set` accepts for them.
 
 use crate::elastic_net::{self, CHOOSE, CV, FOLDS, search};
 use crate::linear::{
@@ -7,7 +7,7 @@ use crate::linear::{
 use crate::{Family, Purpose, Setting, Settings};
 use tilewise_base::{Error, Result};
 use tilewise_linear::pipeline::Estimator;
-use tilewise_linear::{Distribution, Generalised};
+use tilewise_linear::{Distribution, Generalised, Link};
 
 const NEWTON_ROUNDS: Setting = Setting { default: "100", ..MAX_ROUNDS };
 const ALPHA: Setting = Setting {
@@ -23,8 +23,14 @@ const ALPHA_RATIO: Setting = Setting { default: "1e-4", ..elastic_net::ALPHA_RAT
 const POWER: Setting = Setting {
     key: "power",
     default: "1.5",
-    accepted: "a number between 1 and 2",
-    doc: "the variance is proportional to so high a power of the mean",
+    accepted: "0, or a number of 1 or more",
+    doc: "the variance is proportional to so high a power of the mean: 0 normal, 1 Poisson, 2 gamma, 3 inverse Gaussian distribution",
+};
+const LINK: Setting = Setting {
+    key: "link",
+    default: "auto",
+    accepted: "auto, identity or log",
+    doc: "what of the mean is linear; auto is identity for power=0, which alone takes it, else log",
 };
 const SHARED: &[Setting] =
     &[ALPHA, L1_RATIO, ALPHAS, ALPHA_RATIO, FOLDS, CHOOSE, CLASSICAL, TOLERANCE, NEWTON_ROUNDS];
@@ -53,9 +59,9 @@ pub(crate) static GAMMA: Family = linear_family(
 
 pub(crate) static TWEEDIE: Family = linear_family(
     "tweedie",
-    "Tweedie regression of amounts of which many are 0, log link",
+    "Tweedie regression of amounts of which many are 0, log link; by power normal, Poisson, gamma ...",
     Purpose::Regression,
-    &[&[POWER], SHARED, COMMON],
+    &[&[POWER, LINK], SHARED, COMMON],
     |settings| check(settings, &tweedie(settings)?, &CLASSICAL),
     |dataset, roles, settings, context| {
         fit("tweedie", &tweedie(settings)?, dataset, roles, settings, context)
@@ -72,8 +78,21 @@ pub(crate) fn gamma(settings: &Settings) -> Result<Estimator> {
 }
 
 pub(crate) fn tweedie(settings: &Settings) -> Result<Estimator> {
-    let power = settings.number(&POWER, |x| x > 1.0 && x < 2.0)?;
-    estimator(settings, Distribution::Tweedie(power))
+    let power = settings.number(&POWER, |x| x == 0.0 || x >= 1.0 && x.is_finite())?;
+    let usual = if power == 0.0 { Link::Identity } else { Link::Log };
+    let link = settings.word(&LINK, &[("auto", usual), ("identity", Link::Identity), ("log", Link::Log)])?;
+    if link == Link::Identity && power != 0.0 {
+        let what =
+            format!("with power={power} a mean has to be above 0, as log makes it; log or auto is expected");
+        return Err(Error::parameter(LINK.key, "identity", what));
+    }
+    let distribution = match power {
+        0.0 => Distribution::Normal(link),
+        1.0 => Distribution::Poisson,
+        2.0 => Distribution::Gamma,
+        _ => Distribution::Tweedie(power),
+    };
+    estimator(settings, distribution)
 }
 
 fn estimator(settings: &Settings, distribution: Distribution) -> Result<Estimator> {
@@ -113,7 +132,20 @@ mod tests {
             let message = TWEEDIE.check(settings).unwrap_err().to_string();
             assert!(message.contains(word), "{message}");
         };
-        refused(&Settings::default().with("power", 2), "between 1 and 2");
+        for power in ["0.5", "-1", "inf"] {
+            refused(&Settings::default().with("power", power), "0, or a number of 1 or more");
+        }
+        refused(&Settings::default().with("power", 3).with("link", "identity"), "log or auto");
+        let of = |power: f64, link: &str| {
+            let settings = Settings::default().with("power", power).with("link", link);
+            match tweedie(&settings).unwrap() {
+                Estimator::Generalised(params) => params.distribution,
+                other => panic!("{other:?}"),
+            }
+        };
+        assert_eq!(of(0.0, "auto"), Distribution::Normal(Link::Identity));
+        assert_eq!(of(0.0, "log"), Distribution::Normal(Link::Log));
+        assert_eq!((of(1.0, "auto"), of(2.0, "log")), (Distribution::Poisson, Distribution::Gamma));
         refused(&Settings::default().with("alpha", 0).with("l1_ratio", 1), "no penalty to share");
         assert!(POISSON.check(&Settings::default().with("power", 1.5)).is_err());
     }

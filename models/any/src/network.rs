@@ -133,6 +133,12 @@ const WEIGHT_DECAY: Setting = Setting {
     accepted: NOT_NEGATIVE,
     doc: "pull of weights to 0; of adamw and lamb beside the gradient, else in it",
 };
+const DECAY_BIASES: Setting = Setting {
+    key: "decay_biases",
+    default: "true",
+    accepted: "true or false",
+    doc: "whether weight_decay pulls at biases and gains too",
+};
 const SCHEDULE: Setting = Setting {
     key: "schedule",
     default: "constant",
@@ -188,6 +194,12 @@ const HUBER: Setting = Setting {
     accepted: "a number above 0",
     doc: "of numbers: from how many deviations on the squared loss becomes linear",
 };
+const HALVED: Setting = Setting {
+    key: "halved",
+    default: "false",
+    accepted: "true or false",
+    doc: "of numbers: whether the squared loss is halved, as with huber, and as scikit-learn has it",
+};
 const CLASSES: Setting = Setting {
     key: "classes",
     default: "auto",
@@ -197,8 +209,8 @@ const CLASSES: Setting = Setting {
 const INITIALISER: Setting = Setting {
     key: "initialiser",
     default: "auto",
-    accepted: "auto, kaiming or xavier",
-    doc: "how first weights are drawn; auto goes by the function",
+    accepted: "auto, kaiming, xavier or xavier-biases",
+    doc: "how first weights are drawn; auto goes by the function, xavier-biases draws biases too, as scikit-learn does",
 };
 
 const PRECISION: Setting = Setting {
@@ -256,6 +268,7 @@ pub(crate) static NETWORK: Family = Family {
         EPOCHS,
         DROPOUT,
         WEIGHT_DECAY,
+        DECAY_BIASES,
         SCHEDULE,
         POWER,
         WARM_UP,
@@ -267,6 +280,7 @@ pub(crate) static NETWORK: Family = Family {
         CLASSES,
         CLASS_WEIGHT,
         HUBER,
+        HALVED,
         INITIALISER,
         PRECISION,
         TASK,
@@ -341,20 +355,26 @@ fn parameters(settings: &Settings) -> Result<Parameters> {
             ("plateau", (Schedule::Constant, Some(lowered))),
         ],
     )?;
-    let initialisers =
-        [("auto", Initialiser::Auto), ("kaiming", Initialiser::Kaiming), ("xavier", Initialiser::Xavier)];
+    let initialisers = [
+        ("auto", Initialiser::Auto),
+        ("kaiming", Initialiser::Kaiming),
+        ("xavier", Initialiser::Xavier),
+        ("xavier-biases", Initialiser::XavierBiases),
+    ];
+    let truth = [("true", true), ("false", false)];
     let (function, dropout) = (settings.word(&ACTIVATION, &functions)?, share(&DROPOUT)?);
     let tolerance = match settings.get::<String>(&TOLERANCE)?.as_str() {
         "none" => None,
         _ => Some(finite(&TOLERANCE)?),
     };
-    let weight_decay = finite(&WEIGHT_DECAY)?;
+    let (weight_decay, decay_biases) = (finite(&WEIGHT_DECAY)?, settings.word(&DECAY_BIASES, &truth)?);
     let at_once = settings.get::<String>(&OPTIMISER)? == "lbfgs";
     let full_batch = FullBatch {
         steps: epochs,
         evaluations: whole(&EVALUATIONS)?,
         tolerance: tolerance.unwrap_or(FullBatch::default().tolerance),
         weight_decay,
+        decay_biases,
     };
     let parameters = Parameters {
         hidden: hidden(settings)?,
@@ -366,6 +386,7 @@ fn parameters(settings: &Settings) -> Result<Parameters> {
         label_smoothing: share(&LABEL_SMOOTHING)?,
         balanced: settings.word(&CLASS_WEIGHT, &[("none", false), ("balanced", true)])?,
         huber: Some(positive(&HUBER)?).filter(|x| x.is_finite()),
+        halved: settings.word(&HALVED, &truth)?,
         validation: if at_once && !settings.has(&VALIDATION) { 0.0 } else { share(&VALIDATION)? },
         full_batch: at_once.then_some(full_batch),
         classes: classes(settings)?,
@@ -374,7 +395,7 @@ fn parameters(settings: &Settings) -> Result<Parameters> {
         training: Training {
             epochs,
             batch: whole(&BATCH_SIZE)? as usize,
-            shuffle: settings.word(&SHUFFLE, &[("true", true), ("false", false)])?,
+            shuffle: settings.word(&SHUFFLE, &truth)?,
             accumulate: whole(&ACCUMULATE)? as usize,
             optimiser: settings.word(&OPTIMISER, &optimisers)?,
             learning_rate: settings.number(&LEARNING_RATE, |x| x > 0.0 && x.is_finite())?,
@@ -382,6 +403,7 @@ fn parameters(settings: &Settings) -> Result<Parameters> {
             warm_up: finite(&WARM_UP)?,
             plateau,
             weight_decay,
+            decay_biases,
             clip: Some(positive(&CLIP)?).filter(|x| x.is_finite()),
             patience: whole(&PATIENCE)?,
             tolerance,

@@ -1,4 +1,5 @@
-//! Generalised linear models of counts and amounts: Poisson, gamma and Tweedie regression, the mean being e^(x b + a + offset).
+//! Generalised linear models of counts and amounts: Poisson, gamma and Tweedie regression, the mean being e^(x b + a + offset); and
+//! normal regression, whose mean is that or, with the identity as link, x b + a + offset itself.
 //!
 //! Minimises sum of w_i deviance_i / (2 sum of w) + alpha (l1_ratio |b|_1 + (1 - l1_ratio) / 2 |b|^2), as scikit-learn's
 //! `PoissonRegressor` (with l1_ratio 0) and glum do; the intercept a is not penalised. The report's `objective` is this, and
@@ -6,7 +7,7 @@
 //! penalty.
 //!
 //! Method, as rounds over the rows: one pass for means, deviations and the mean target, then one per point of Newton's method
-//! with the true Hessian (`newton.rs`), from the intercept alone. With |b|_1 its steps are found by coordinate descent.
+//! with the true Hessian (`newton.rs`; of losses that are not convex see `deviance.rs`), from the intercept alone. With |b|_1 its steps are found by coordinate descent.
 
 use crate::block::Element;
 use crate::deviance::Distribution;
@@ -24,7 +25,7 @@ use tilewise_base::solver::{Accepted, Evaluation, Outcome, Solver};
 use tilewise_base::{Context, Error, Fit, Result};
 use tilewise_kernels::MatRef;
 
-/// Parameters of a generalised linear model with the logarithm as link.
+/// Parameters of a generalised linear model; its link is the distribution's.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Generalised {
     /// How targets scatter.
@@ -196,8 +197,14 @@ impl<T: Element> Staged for GeneralisedTrainer<T> {
         if moments.weight <= 0.0 {
             return Err(Error::Fit("all weights are zero; at least one row must count".into()));
         }
-        if target <= 0.0 {
-            let what = "all targets of rows that count are zero: their mean has no logarithm";
+        let (link, accepts) = (self.params.distribution.link(), self.params.distribution.refuses(-1.0));
+        if link == Link::Log && target <= 0.0 {
+            let what = match accepts {
+                Some(_) => "all targets of rows that count are zero: their mean has no logarithm",
+                None => {
+                    "the mean of the targets is not above 0 and has no logarithm; link=identity takes such"
+                }
+            };
             return Err(Error::Fit(what.into()));
         }
         let p = self.features;
@@ -205,8 +212,8 @@ impl<T: Element> Staged for GeneralisedTrainer<T> {
             moments.second.iter().map(|s| if *s > 0.0 { (s / moments.weight).sqrt() } else { 1.0 }).collect();
         let mut start = vec![0.0; p + 1];
         if self.params.intercept {
-            // The mean of e^offset is what the intercept multiplies.
-            start[p] = (target / exposure).ln();
+            // The mean of e^offset is what the intercept multiplies. Without a logarithm the first step is exact from anywhere.
+            start[p] = if link == Link::Log { (target / exposure).ln() } else { target / moments.weight };
             if !start[p].is_finite() {
                 return Err(Error::Fit("targets or offsets are so large that means overflow".into()));
             }
@@ -277,7 +284,8 @@ impl<T: Element> GeneralisedTrainer<T> {
         if coefficients.iter().chain([&intercept]).any(|w| !w.is_finite()) || !best.value.is_finite() {
             return Err(Error::Fit("the solution overflows; scale the features".into()));
         }
-        let model = LinearModel { coefficients, intercepts: vec![intercept], link: Link::Log };
+        let model =
+            LinearModel { coefficients, intercepts: vec![intercept], link: self.params.distribution.link() };
         Ok(Fit { model, report })
     }
 }

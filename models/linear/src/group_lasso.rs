@@ -55,7 +55,7 @@ pub enum GroupLoss {
     Squared,
     /// ln(1 + e^z) - y z for targets 0 and 1.
     Logistic,
-    /// Half the deviance, the mean being e^z.
+    /// Half the deviance, the mean being e^z. Of distributions of a power from 1 to 2.
     Deviance(Distribution),
 }
 
@@ -153,6 +153,9 @@ impl GroupLasso {
         }
         if !(0.0..=1.0).contains(&self.l1_ratio) {
             return Err(Error::parameter("l1_ratio", self.l1_ratio, "expected a number from 0 to 1"));
+        }
+        if let GroupLoss::Deviance(distribution) = self.loss {
+            distribution.check_convex("groups")?;
         }
         check_not_negative("tolerance", self.tolerance)
     }

@@ -9,7 +9,7 @@
 
 use crate::deviance::Distribution;
 use crate::rows::{check_not_negative, check_shape};
-use crate::{Chunk, Element, LinearModel, Rows};
+use crate::{Chunk, Element, LinearModel, Link, Rows};
 use serde::{Deserialize, Serialize};
 use tilewise_base::{Error, Result, finite};
 use tilewise_kernels::{MatRef, exp, parallel, same};
@@ -202,7 +202,7 @@ impl Inference {
         Ok(out)
     }
 
-    /// Of Poisson, gamma or Tweedie regression without penalty.
+    /// Of Poisson, gamma, Tweedie or normal regression without penalty.
     ///
     /// # Errors
     /// As [`least_squares`](Self::least_squares).
@@ -216,15 +216,14 @@ impl Inference {
     ) -> Result<Self> {
         let chunk = Chunk { x, y, rows, first_row: 0 };
         let (weights, z) = prepare(model, &chunk)?;
-        let mut mean = vec![0.0; z.len()];
-        exp(&z, &mut mean)?;
-        let power = match distribution {
-            Distribution::Poisson => 1.0,
-            Distribution::Gamma => 2.0,
-            Distribution::Tweedie(power) => power,
-        };
-        // With the logarithm as link the expected information of a row is mean^2 / variance.
-        let information: Vec<f64> = mean.iter().zip(&weights).map(|(m, w)| w * m.powf(2.0 - power)).collect();
+        let (mut mean, power) = (z.clone(), distribution.power());
+        let logarithm = distribution.link() == Link::Log;
+        if logarithm {
+            exp(&z, &mut mean)?;
+        }
+        // With the logarithm as link the expected information of a row is mean^2 / variance, without one 1 / variance.
+        let of_mean = |mean: f64| if logarithm { mean.powf(2.0 - power) } else { 1.0 };
+        let information: Vec<f64> = mean.iter().zip(&weights).map(|(m, w)| w * of_mean(*m)).collect();
         let bread = Bread::new(&chunk, &information, intercept)?;
         let n = tilewise_kernels::sum(&weights);
         let free = degrees(n, bread.parameters() as f64)?;

@@ -295,14 +295,16 @@ impl Pipeline {
             Estimator::Stochastic { params, .. } => params.loss == StochasticLoss::Logistic,
             Estimator::GradientDescent(params) => params.loss == DescentLoss::Logistic,
         };
-        let has_mean_of_log = match &estimator {
-            Estimator::Generalised(_) => true,
-            Estimator::GroupLasso { params, .. } => matches!(params.loss, GroupLoss::Deviance(_)),
-            _ => false,
+        let of_numbers = match &estimator {
+            Estimator::Generalised(params) => {
+                params.check().map_err(|e| file.error(e.to_string()))?;
+                params.distribution.link()
+            }
+            Estimator::GroupLasso { params, .. } if matches!(params.loss, GroupLoss::Deviance(_)) => Link::Log,
+            _ => Link::Identity,
         };
         let (link, predictors) = match &task {
-            Task::Regression if has_mean_of_log => (Link::Log, 1),
-            Task::Regression if !classifies => (Link::Identity, 1),
+            Task::Regression if !classifies => (of_numbers, 1),
             Task::Outputs { names } if several::takes(&estimator) && task.several().is_some() => {
                 (Link::Identity, names.len())
             }

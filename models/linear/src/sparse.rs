@@ -115,6 +115,7 @@ impl Generalised {
         context: &Context<'_>,
     ) -> Result<Fit<LinearModel>> {
         self.check()?;
+        self.distribution.check_convex("sparse rows")?;
         let wrong = y.iter().enumerate().find_map(|(i, &y)| Some((i, self.distribution.refuses(y)?)));
         if let Some((row, what)) = wrong {
             return Err(Error::Fit(format!("row {row}: the target {what}")));

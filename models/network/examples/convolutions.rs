@@ -37,6 +37,7 @@ fn main() {
             class_weights: None,
             optimiser: Optimiser::ADAM,
             weight_decay: 0.0,
+            decay_biases: true,
             clip: None,
             seed: 1,
             scheme: Scheme::Auto,

@@ -31,6 +31,7 @@ fn main() {
                 class_weights: None,
                 optimiser: Optimiser::ADAM,
                 weight_decay: 0.0,
+                decay_biases: true,
                 clip: None,
                 seed: 1,
                 scheme,

@@ -14,7 +14,7 @@ use crate::function::through_fused;
 use crate::norm;
 use crate::optimiser::{Piece, Rule};
 use crate::pass::{Workspace, dropout};
-use crate::plan::{Op, Plan, Step};
+use crate::plan::{Kind, Op, Plan, Step};
 use crate::pooling;
 use std::ops::Range;
 use tilewise_base::Result;
@@ -243,7 +243,7 @@ impl<'a, T: Float> Learned<'a, T> {
         if let Some(bias) = bias {
             let own = piece.range(&bias);
             bias_gradient(dy, flat, own.gradient)?;
-            self.rule.inspect(|rule| rule.apply(own));
+            self.rule.inspect(|rule| rule.of(Kind::Bias).apply(own));
         }
         let matrix = piece.range(&(0..weights));
         match (product, self.rule) {
@@ -270,8 +270,8 @@ impl<'a, T: Float> Learned<'a, T> {
         let (before, after) = self.piece.gradient.split_at_mut(bias.start);
         backward(&self.piece.weights[gain.clone()], (&mut before[gain.clone()], &mut after[..bias.len()]));
         if let Some(rule) = self.rule {
-            rule.apply(self.piece.range(gain));
-            rule.apply(self.piece.range(bias));
+            rule.of(Kind::Gain).apply(self.piece.range(gain));
+            rule.of(Kind::Bias).apply(self.piece.range(bias));
         }
     }
 }

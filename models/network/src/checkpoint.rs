@@ -137,12 +137,14 @@ impl<T: Float> Trainer<T> {
     /// When there is too much for a file.
     pub fn checkpoint(&self) -> Result<Vec<u8>> {
         let Settings { loss, optimiser, weight_decay, clip, seed, class_weights, .. } = &self.settings;
+        let decay_biases = self.settings.decay_biases;
         let metadata = serde_json::json!({
             "inputs": self.network.inputs(),
             "layers": self.network.layers(),
             "loss": loss,
             "optimiser": optimiser,
             "weight_decay": weight_decay,
+            "decay_biases": decay_biases,
             "clip": clip,
             "class_weights": class_weights,
             "seed": seed,
@@ -178,6 +180,8 @@ impl<T: Float> Trainer<T> {
             ("loss", loss == settings.loss),
             ("optimiser", optimiser == settings.optimiser),
             ("weight_decay", file.metadata::<f64>("weight_decay")? == settings.weight_decay),
+            // Of files of before there was the choice all weights decay.
+            ("decay_biases", file.optional("decay_biases")?.unwrap_or(true) == settings.decay_biases),
             ("clip", file.metadata::<Option<f64>>("clip")? == settings.clip),
             ("class_weights", file.metadata::<Option<Vec<f64>>>("class_weights")? == settings.class_weights),
             ("seed", file.metadata::<u64>("seed")? == settings.seed),

@@ -1,8 +1,10 @@
 //! Training by the loss of all rows at once: L-BFGS.
 
-use crate::plan::Op;
+use crate::plan::{Op, Tensor};
+use crate::train::{is_true, yes};
 use crate::{Loss, Network, Optimiser, Rows, Settings, Trainer};
 use serde::{Deserialize, Serialize};
+use std::ops::Range;
 use tilewise_base::solver::{Evaluation, Solver};
 use tilewise_base::{Context, Error, Fit, FitReport, Lbfgs, Result};
 use tilewise_kernels::axpy;
@@ -20,13 +22,16 @@ pub struct FullBatch {
     pub evaluations: u64,
     /// Largest entry of the gradient at which the fit has converged.
     pub tolerance: f64,
-    /// Weight decay of all weights, biases too: `weight_decay` |w|^2 / 2 is added to the loss.
+    /// Weight decay: `weight_decay` |w|^2 / 2 is added to the loss.
     pub weight_decay: f64,
+    /// Whether biases and gains have it too.
+    #[serde(default = "yes", skip_serializing_if = "is_true")]
+    pub decay_biases: bool,
 }
 
 impl Default for FullBatch {
     fn default() -> Self {
-        Self { steps: 200, evaluations: 15_000, tolerance: 1e-4, weight_decay: 0.0 }
+        Self { steps: 200, evaluations: 15_000, tolerance: 1e-4, weight_decay: 0.0, decay_biases: true }
     }
 }
 
@@ -59,11 +64,12 @@ impl FullBatch {
             class_weights,
             optimiser: Optimiser::SGD,
             weight_decay: 0.0,
+            decay_biases: true,
             clip: None,
             seed: context.seed,
             scheme: context.scheme,
         };
-        let mut objective = Objective::new(network, settings, data, self.weight_decay)?;
+        let mut objective = Objective::new(network, settings, data, self)?;
         let mut search = Lbfgs::new(objective.trainer.network().weights().to_vec(), self.tolerance, u64::MAX);
         let mut report = FitReport { stopped: "stopped by hand".into(), ..FitReport::default() };
         let mut evaluations = 0;
@@ -129,10 +135,17 @@ struct Objective {
     /// Places of rows that go through together, and their share of all weight.
     pieces: Vec<(Vec<usize>, f64)>,
     decay: f64,
+    /// Which weights it is of.
+    decayed: Vec<Range<usize>>,
 }
 
 impl Objective {
-    fn new(network: Network<f64>, settings: Settings, data: &Rows<'_, f64>, decay: f64) -> Result<Self> {
+    fn new(
+        network: Network<f64>,
+        settings: Settings,
+        data: &Rows<'_, f64>,
+        full: &FullBatch,
+    ) -> Result<Self> {
         let rows = data.x.rows();
         let trainer = Trainer::new(network, settings, PIECE.min(rows))?;
         let all: Vec<usize> = (0..rows).collect();
@@ -141,7 +154,9 @@ impl Objective {
         let total: f64 = weights.iter().sum();
         let share = |weight: f64| if total > 0.0 { weight / total } else { 0.0 };
         let pieces = all.chunks(PIECE).zip(weights).map(|(rows, weight)| (rows.to_vec(), share(weight)));
-        Ok(Self { pieces: pieces.collect(), trainer, decay })
+        let decayed = |tensor: &&Tensor| full.decay_biases || tensor.kind.is_weight();
+        let decayed = trainer.network().plan.tensors.iter().filter(decayed).map(|t| t.range.clone());
+        Ok(Self { pieces: pieces.collect(), decayed: decayed.collect(), trainer, decay: full.weight_decay })
     }
 
     /// The objective at `point`, and the loss alone.
@@ -153,8 +168,12 @@ impl Objective {
             loss += share * of_piece;
             axpy(*share, slopes, &mut gradient)?;
         }
-        axpy(self.decay, point, &mut gradient)?;
-        let penalty = 0.5 * self.decay * point.iter().map(|w| w * w).sum::<f64>();
+        let mut squares = 0.0;
+        for range in &self.decayed {
+            axpy(self.decay, &point[range.clone()], &mut gradient[range.clone()])?;
+            squares += point[range.clone()].iter().map(|w| w * w).sum::<f64>();
+        }
+        let penalty = 0.5 * self.decay * squares;
         // A slope that is no number makes a norm that is none: nothing has converged there.
         let largest =
             |norm: f64, slope: &f64| if norm.is_nan() || norm >= slope.abs() { norm } else { slope.abs() };

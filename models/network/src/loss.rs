@@ -18,6 +18,8 @@ pub enum Loss {
     Binary,
     /// (output - target)^2 (`MSELoss`).
     Squared,
+    /// (output - target)^2 / 2, as scikit-learn's networks have it.
+    HalfSquared,
     /// (output - target)^2 / 2 up to a distance of `delta`, linear beyond (`HuberLoss`; Huber 1964).
     Huber {
         /// Above 0.
@@ -140,6 +142,10 @@ impl Loss {
             }
             Self::Binary => binary(judged, per, width, slopes, notes),
             Self::Squared => numbers(judged, per, width, slopes, notes, |r| (r * r, r + r)),
+            Self::HalfSquared => {
+                let half = T::from_f64(0.5);
+                numbers(judged, per, width, slopes, notes, |r| (half * r * r, r));
+            }
             Self::Huber { delta } => {
                 let (delta, half) = (T::from_f64(delta), T::from_f64(0.5));
                 numbers(judged, per, width, slopes, notes, |r| match r.abs() <= delta {

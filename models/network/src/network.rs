@@ -4,11 +4,20 @@ use crate::arena::Arena;
 use crate::pass::InArena;
 use crate::plan::{Plan, Tensor};
 use crate::predictor::answer;
-use crate::{Initialiser, Layer};
+use crate::{Function, Initialiser, Layer};
 use std::fmt;
 use std::sync::Mutex;
 use tilewise_base::{Error, Result};
 use tilewise_kernels::{Float, MatRef};
+
+/// Whether one of `layers`, or of those inside them, is a sigmoid.
+fn has_sigmoid(layers: &[Layer]) -> bool {
+    layers.iter().any(|layer| match layer {
+        Layer::Activate { function } => *function == Function::Sigmoid,
+        Layer::Residual { layers } => has_sigmoid(layers),
+        _ => false,
+    })
+}
 
 /// A network: its layers, the plan made of them, and weights.
 #[derive(Clone)]
@@ -27,8 +36,10 @@ impl<T: Float> Network<T> {
     /// When a layer's numbers or widths make no sense (it is named by its place), or nothing learns.
     pub fn new(inputs: usize, layers: &[Layer], initialiser: Initialiser, seed: u64) -> Result<Self> {
         let mut network = Self::zeros(inputs, layers, Plan::new(inputs, layers)?);
-        initialiser.fill(&network.plan.tensors, seed, &mut network.weights);
-        initialiser.fill(&network.plan.running, seed, &mut network.running);
+        let sigmoid = has_sigmoid(layers);
+        initialiser.fill(&network.plan.tensors, sigmoid, seed, &mut network.weights);
+        // Means and variances, which nothing is drawn for.
+        Initialiser::Auto.fill(&network.plan.running, false, seed, &mut network.running);
         Ok(network)
     }
 

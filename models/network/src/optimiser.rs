@@ -5,7 +5,7 @@
 
 use crate::arena::Arena;
 use crate::compiled::compiled;
-use crate::plan::Tensor;
+use crate::plan::{Kind, Tensor};
 use serde::{Deserialize, Serialize};
 use tilewise_base::{Error, Result};
 use tilewise_kernels::{Float, norm2, parallel};
@@ -207,6 +207,7 @@ pub(crate) struct Rule<T> {
     shrink: T,
     /// 1 - beta^step of both means; 1 where there are none.
     corrections: (T, T),
+    decay_biases: bool,
 }
 
 /// The smallest normal number: what is smaller becomes 0. A weight whose gradient stays 0, behind a unit that never answers, has means
@@ -225,7 +226,8 @@ fn normal<T: Float>(x: T, tiny: T) -> T {
 const LEAF: usize = 16 * 1024;
 
 impl<T: Float> Rule<T> {
-    pub(crate) fn new(optimiser: &Optimiser, update: &Update) -> Self {
+    /// `decay_biases` tells whether biases and gains have the decay too.
+    pub(crate) fn new(optimiser: &Optimiser, update: &Update, decay_biases: bool) -> Self {
         let Update { rate, decay, step, scale } = *update;
         let decoupled = matches!(optimiser, Optimiser::AdamW { .. });
         let own = decoupled || matches!(optimiser, Optimiser::Lamb { .. });
@@ -244,7 +246,16 @@ impl<T: Float> Rule<T> {
             scale: T::from_f64(scale),
             shrink: T::from_f64(if decoupled { 1.0 - rate * decay } else { 1.0 }),
             corrections: (T::from_f64(corrections.0), T::from_f64(corrections.1)),
+            decay_biases,
         }
+    }
+
+    /// The rule of a tensor of this kind.
+    pub(crate) fn of(&self, kind: Kind) -> Self {
+        if self.decay_biases || kind.is_weight() {
+            return *self;
+        }
+        Self { decay: T::ZERO, shrink: T::ONE, ..*self }
     }
 
     /// Updates all weights, over threads.
@@ -362,8 +373,9 @@ impl<T: Float> Rule<T> {
         if self.optimiser.is_local() {
             return;
         }
-        let decay = T::from_f64(decay);
         for tensor in tensors {
+            let decayed = self.decay_biases || tensor.kind.is_weight();
+            let decay = if decayed { T::from_f64(decay) } else { T::ZERO };
             let (w, r) = (&mut weights[tensor.range.clone()], &mut gradient[tensor.range.clone()]);
             r.iter_mut().zip(&*w).for_each(|(r, &w)| *r += decay * w);
             let (length, direction) = (norm2(w), norm2(r));

@@ -56,6 +56,9 @@ pub struct Parameters {
     pub balanced: bool,
     /// Of numbers: where the loss becomes linear, in deviations of the target; squared without.
     pub huber: Option<f64>,
+    /// Of numbers: whether the squared loss is halved, as Huber's is.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub halved: bool,
     /// Share of the rows that is held out to stop early; 0 for none.
     pub validation: f64,
     /// Epochs, optimiser and so on.
@@ -85,6 +88,7 @@ impl Default for Parameters {
             label_smoothing: 0.0,
             balanced: false,
             huber: None,
+            halved: false,
             validation: 0.1,
             training: Training::default(),
             full_batch: None,
@@ -92,6 +96,11 @@ impl Default for Parameters {
             classes: None,
         }
     }
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes references")]
+fn is_false(halved: &bool) -> bool {
+    !*halved
 }
 
 /// Numbers of training, of the file and of answers.
@@ -407,6 +416,10 @@ impl Parameters {
                 huber,
                 "for numbers it is, and the target holds classes; leave it out",
             ));
+        }
+        if self.halved && classify {
+            let what = "for numbers it is, and the target holds classes; leave it out";
+            return Err(Error::parameter("halved", true, what));
         }
         let of_classes = match &self.classes {
             _ if self.balanced => Some(("class_weight", "balanced".into())),

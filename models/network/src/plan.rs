@@ -155,10 +155,17 @@ pub(crate) enum Kind {
     Filter { rectified: bool, size: [usize; 2] },
     /// Of an embedding, a row for each category.
     Table,
-    /// Zeros at first.
+    /// Zeros at first, mostly.
     Bias,
     /// Ones at first.
     Gain,
+}
+
+impl Kind {
+    /// Whether it multiplies or stands for inputs: no bias and no gain.
+    pub(crate) fn is_weight(self) -> bool {
+        !matches!(self, Self::Bias | Self::Gain)
+    }
 }
 
 #[derive(Clone, Debug)]

@@ -33,6 +33,9 @@ pub struct Training {
     pub plateau: Option<Plateau>,
     /// Weight decay.
     pub weight_decay: f64,
+    /// Whether it reaches biases and gains too, as in PyTorch.
+    #[serde(default = "yes", skip_serializing_if = "is_true")]
+    pub decay_biases: bool,
     /// The longest gradient.
     pub clip: Option<f64>,
     /// Epochs without a smaller loss on the rows held out after which training ends; the weights of the best epoch are kept.
@@ -48,13 +51,13 @@ fn one() -> usize {
     1
 }
 
-fn yes() -> bool {
+pub(crate) fn yes() -> bool {
     true
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes references")]
-fn is_true(shuffle: &bool) -> bool {
-    *shuffle
+pub(crate) fn is_true(usual: &bool) -> bool {
+    *usual
 }
 
 impl Default for Training {
@@ -70,6 +73,7 @@ impl Default for Training {
             warm_up: 0.0,
             plateau: None,
             weight_decay: 0.0,
+            decay_biases: true,
             clip: None,
             patience: 5,
             tolerance: None,
@@ -172,6 +176,7 @@ impl Training {
             class_weights,
             optimiser: self.optimiser,
             weight_decay: self.weight_decay,
+            decay_biases: self.decay_biases,
             clip: self.clip,
             seed: context.seed,
             scheme: context.scheme,

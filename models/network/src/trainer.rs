@@ -58,8 +58,10 @@ pub struct Settings {
     pub class_weights: Option<Vec<f64>>,
     /// How.
     pub optimiser: Optimiser,
-    /// Weight decay of all weights, biases too, as in PyTorch.
+    /// Weight decay of weights.
     pub weight_decay: f64,
+    /// Whether biases and gains have it too, as in PyTorch.
+    pub decay_biases: bool,
     /// The longest gradient, all weights together; a longer one is made as long as this (Pascanu and others 2013).
     pub clip: Option<f64>,
     /// Key of dropouts.
@@ -188,9 +190,9 @@ impl<T: Float> Trainer<T> {
             return Err(self.not_finite(loss));
         }
         self.steps += 1;
-        let Settings { optimiser, clip, .. } = self.settings;
+        let Settings { optimiser, clip, decay_biases, .. } = self.settings;
         let local = clip.is_none() && optimiser.is_local();
-        let rule = local.then(|| Rule::new(&optimiser, &self.update(rate)));
+        let rule = local.then(|| Rule::new(&optimiser, &self.update(rate), decay_biases));
         self.backward(batch.len(), rule.as_ref())?;
         self.passes += 1;
         if !local {
@@ -280,9 +282,14 @@ impl<T: Float> Trainer<T> {
             // As PyTorch's `clip_grad_norm_`.
             update.scale = (most / (norm2(gradient).to_f64() + 1e-6)).min(1.0);
         }
-        let rule = Rule::new(&settings.optimiser, &update);
-        rule.apply(state.piece(&mut network.weights, gradient));
-        rule.finish(settings.weight_decay, &network.plan.tensors, &mut network.weights, gradient);
+        let (rule, tensors) =
+            (Rule::new(&settings.optimiser, &update, settings.decay_biases), &network.plan.tensors);
+        let mut piece = state.piece(&mut network.weights, gradient);
+        match settings.decay_biases {
+            true => rule.apply(piece),
+            false => tensors.iter().for_each(|t| rule.of(t.kind).apply(piece.range(&t.range))),
+        }
+        rule.finish(settings.weight_decay, tensors, &mut network.weights, gradient);
     }
 
     /// The loss of some rows and its gradient, in the order of [`Network::weights`], as the next step would see them.

@@ -132,8 +132,8 @@ def test_what_is_wrong_is_told_in_a_line(spark):
     assert "parameter C: -1" in told(classes, frame, C=-1.0)
     counts = SparkGammaRegressor(features_col=INPUTS, label_col="count")
     assert "gamma regression takes finite numbers above 0" in told(counts, frame)
-    power = SparkTweedieRegressor(features_col=INPUTS, label_col="count", power=3.0)
-    assert "between 1 and 2" in told(power, frame)
+    power = SparkTweedieRegressor(features_col=INPUTS, label_col="count", power=0.5)
+    assert "0, or a number of 1 or more" in told(power, frame)
 
 
 def test_rounds_are_told(spark, capsys, caplog):

@@ -86,11 +86,13 @@ class SparkGammaRegressor(_Generalised):
 
 
 class SparkTweedieRegressor(_Generalised):
-    """Tweedie regression of amounts of which many are 0, log link; `power` is between 1 and 2, without these."""
+    """Tweedie regression of amounts of which many are 0; `power` is 1.5 where nothing is said, as on the command line, and `power` and `link`
+    mean what they do in `TweedieRegressor`."""
 
     _single = single.TweedieRegressor
     power = _param("power", "the variance is proportional to so high a power of the mean", _to_float)
-    _DEFAULTS = {**_Generalised._DEFAULTS, "power": 1.5}
+    link = _param("link", "what of the mean is linear: auto, identity (of power 0) or log", TypeConverters.toString)
+    _DEFAULTS = {**_Generalised._DEFAULTS, "power": 1.5, "link": "auto"}
 
 
 class SparkHuberRegressor(_Linear):

@@ -140,6 +140,7 @@ fn largest<T: Element>(of: &Estimator, x: MatRef<'_, T>, y: &[f64], rows: Rows<'
     let offset = |i: usize| rows.offset.map_or(0.0, |o| o[i]);
     let (slope, l1_ratio, intercept) = match of {
         Estimator::Generalised(params) => {
+            params.distribution.check_convex("a search for alpha")?;
             let start = mean_of_log(y, &shares, rows.offset, params.intercept)?;
             let z: Vec<f64> = (0..n).map(|i| start + offset(i)).collect();
             let answers =

@@ -4,10 +4,16 @@ use crate::support::{assert_golden, golden, load, normal};
 use proptest::prelude::*;
 use tilewise_base::{Context, Fit, rounds};
 use tilewise_kernels::{MatRef, parallel};
-use tilewise_linear::{Chunk, Distribution, Generalised, LinearModel, Rows};
+use tilewise_linear::{Chunk, Distribution, Generalised, LinearModel, Link, Rows};
 
-const DISTRIBUTIONS: [Distribution; 3] =
-    [Distribution::Poisson, Distribution::Gamma, Distribution::Tweedie(1.6)];
+const DISTRIBUTIONS: [Distribution; 6] = [
+    Distribution::Poisson,
+    Distribution::Gamma,
+    Distribution::Tweedie(1.6),
+    Distribution::Normal(Link::Identity),
+    Distribution::Normal(Link::Log),
+    Distribution::Tweedie(3.0),
+];
 
 struct Data {
     x: Vec<f64>,
@@ -32,6 +38,9 @@ impl Data {
                 match distribution {
                     Distribution::Poisson => mean.round(),
                     Distribution::Gamma => mean,
+                    Distribution::Normal(Link::Identity) => mean - 2.0,
+                    Distribution::Normal(_) => mean - 0.1,
+                    Distribution::Tweedie(power) if power > 2.0 => mean,
                     Distribution::Tweedie(_) => {
                         if *e < -0.5 {
                             0.0
@@ -61,19 +70,23 @@ impl Data {
         let (mut objective, mut gradient) = (0.0, vec![0.0; self.cols + 1]);
         for (i, row) in self.x.chunks(self.cols).enumerate() {
             let z: f64 = row.iter().zip(&model.coefficients).map(|(x, b)| x * b).sum();
-            let mean = (z + model.intercepts[0] + self.offset[i]).exp();
+            let z = z + model.intercepts[0] + self.offset[i];
+            let identity = params.distribution == Distribution::Normal(Link::Identity);
+            let mean = if identity { z } else { z.exp() };
             let (y, w) = (self.y[i], self.weights[i] / total);
             // Half the deviance, and its derivative by z: (mean - y) mean / variance.
             let (half, power) = match params.distribution {
                 Distribution::Poisson => (if y > 0.0 { y * (y / mean).ln() } else { 0.0 } - y + mean, 1.0),
                 Distribution::Gamma => ((mean / y).ln() + y / mean - 1.0, 2.0),
+                Distribution::Normal(_) => (0.5 * (y - mean).powi(2), 0.0),
                 Distribution::Tweedie(p) => {
                     let (a, b) = (1.0 - p, 2.0 - p);
                     (y.powf(b) / (a * b) - y * mean.powf(a) / a + mean.powf(b) / b, p)
                 }
             };
             objective += w * half;
-            let slope = w * (mean - y) * mean / mean.powf(power);
+            let of_z = if identity { 1.0 } else { mean };
+            let slope = w * (mean - y) * of_z / mean.powf(power);
             row.iter()
                 .chain([&f64::from(u8::from(params.intercept))])
                 .zip(&mut gradient)
@@ -99,12 +112,12 @@ proptest! {
     /// Every distribution and penalty: the residual told is the one recomputed, and small, and no step nearby lowers the objective.
     #[test]
     fn the_minimum_is_found_and_proved(
-        which in 0usize..3, rows in 30usize..200, cols in 1usize..12, seed in 0u64..500,
+        which in 0usize..6, rows in 30usize..200, cols in 1usize..12, seed in 0u64..500,
         alpha in 0.001f64..0.3, l1_ratio in prop_oneof![Just(0.0), Just(1.0), 0.1f64..0.9], intercept: bool, spread: bool,
     ) {
         let distribution = DISTRIBUTIONS[which];
         let mut data = Data::new(distribution, rows, cols, 5 * seed);
-        prop_assume!(data.y.iter().any(|y| *y > 0.0));
+        prop_assume!(data.y.iter().zip(&data.weights).map(|(y, w)| y * w).sum::<f64>() > 0.0 || which == 3);
         if spread {
             data.x.chunks_mut(cols).for_each(|row| {
                 row.iter_mut().enumerate().for_each(|(j, x)| *x *= 10f64.powi(j as i32 % 13 - 6));
@@ -225,6 +238,12 @@ fn an_intercept_alone_is_the_mean() {
         assert_eq!(fit.model.coefficients, [0.0]);
         let mut out = [0.0];
         fit.model.predict_row(&[7.0], 0.4, &mut out).unwrap();
+        if distribution == Distribution::Normal(Link::Identity) {
+            let target = (mean(&data.y) - mean(&data.offset)) / data.weights.iter().sum::<f64>();
+            assert!((fit.model.intercepts[0] - target).abs() < 1e-12);
+            assert!((out[0] - target - 0.4).abs() < 1e-12);
+            continue;
+        }
         assert!((out[0] / (fit.model.intercepts[0] + 0.4).exp() - 1.0).abs() < 1e-14);
     }
 }
@@ -241,7 +260,11 @@ fn what_cannot_be_fitted_is_named() {
     refused(&of(Distribution::Poisson), &[1.0, 2.0, -3.5], &["row 2", "-3.5", "0 or more"]);
     refused(&of(Distribution::Gamma), &[1.0, 0.0, 2.0], &["row 1", "is 0", "above 0"]);
     refused(&of(Distribution::Tweedie(1.5)), &[f64::NAN, 1.0], &["row 0", "NaN"]);
-    refused(&of(Distribution::Tweedie(2.0)), &[1.0], &["power", "between 1 and 2"]);
+    refused(&of(Distribution::Tweedie(2.0)), &[1.0], &["power", "above 1 but 2"]);
+    refused(&of(Distribution::Tweedie(0.5)), &[1.0], &["power", "0.5", "above 1 but 2"]);
+    refused(&of(Distribution::Tweedie(3.0)), &[1.0, 0.0], &["is 0", "above 0"]);
+    refused(&of(Distribution::Normal(Link::Logit)), &[1.0], &["link", "identity or log"]);
+    refused(&of(Distribution::Normal(Link::Log)), &[-1.0, 0.5], &["mean of the targets", "identity"]);
     refused(&of(Distribution::Poisson), &[0.0, 0.0], &["all targets", "zero"]);
     refused(&Generalised { alpha: -1.0, ..Default::default() }, &[1.0], &["alpha", "-1"]);
     // A column that tells which rows are zero: without penalty there is no finite answer.

@@ -3,7 +3,7 @@
 use crate::support::{golden, load, normal};
 use tilewise_base::Context;
 use tilewise_kernels::{MatRef, parallel};
-use tilewise_linear::{Distribution, Errors, Generalised, Inference, LeastSquares, Logistic, Rows};
+use tilewise_linear::{Distribution, Errors, Generalised, Inference, LeastSquares, Link, Logistic, Rows};
 
 /// Both sides are exact to rounding times the condition of the data, which is about 1e4 here.
 const DIGITS: f64 = 1e-8;
@@ -106,6 +106,15 @@ fn other_models_as_statsmodels_judges_them() {
         let fit = params.fit(x, &y, rows, &Context::default()).unwrap();
         let ours = Inference::generalised(&fit.model, distribution, x, &y, rows, true).unwrap();
         assert_judged(case, &ours);
+    }
+    // Normal regression is least squares.
+    let normal = Distribution::Normal(Link::Identity);
+    let params = Generalised { distribution: normal, tolerance: 1e-12, ..Default::default() };
+    let fit = params.fit(x, &y, rows, &Context::default()).unwrap();
+    let ours = Inference::generalised(&fit.model, normal, x, &y, rows, true).unwrap();
+    let squares = Inference::least_squares(&fit.model, x, &y, rows, true, Errors::Classical).unwrap();
+    for (ours, theirs) in ours.coefficients.iter().zip(&squares.coefficients) {
+        assert!((ours.standard_error / theirs.standard_error - 1.0).abs() < 1e-9, "{ours:?} {theirs:?}");
     }
 }
 

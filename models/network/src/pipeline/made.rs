@@ -126,6 +126,7 @@ impl Made<'_> {
         let loss = match (classify, parameters.huber) {
             (true, _) => Loss::CrossEntropy { smoothing: parameters.label_smoothing },
             (false, Some(delta)) => Loss::Huber { delta },
+            (false, None) if parameters.halved => Loss::HalfSquared,
             (false, None) => Loss::Squared,
         };
         let network = match self.start {

@@ -27,11 +27,16 @@ fn solved(mut m: Vec<Vec<f64>>, mut y: Vec<f64>) -> Vec<f64> {
     (0..y.len()).map(|i| y[i] / m[i][i]).collect()
 }
 
-/// One dense layer and the squared loss are ridge regression, biases penalised too: (2 / (n k) A' W A + decay I) w = 2 / (n k) A' W y, A
-/// being the inputs and a column of ones, n the sum of weights and k the number of targets. More rows than go through at a time.
+/// One dense layer and the squared loss are ridge regression: (2 / (n k) A' W A + decay I) w = 2 / (n k) A' W y, A being the inputs and a
+/// column of ones, n the sum of weights and k the number of targets; without 2 where the loss is halved, and with 0 in I for biases that
+/// are not penalised. More rows than go through at a time.
 #[test]
 fn one_layer_is_ridge_regression() {
-    for (rows, weighted) in [(40, false), (2500, true)] {
+    let half = Loss::HalfSquared;
+    for (rows, weighted, loss, decay_biases) in
+        [(40, false, Loss::Squared, true), (2500, true, Loss::Squared, true), (40, true, half, false)]
+    {
+        let times = if loss == half { 0.5 } else { 1.0 };
         let (x, noise) = (normal(rows * INPUTS, 1), normal(rows * 2, 2));
         let row = |i: usize| [&x[i * INPUTS..][..INPUTS], &[1.0]].concat();
         let y: Vec<f64> = (0..rows)
@@ -42,13 +47,13 @@ fn one_layer_is_ridge_regression() {
             .collect();
         let weights: Vec<f64> = (0..rows).map(|i| if weighted { (i % 3) as f64 } else { 1.0 }).collect();
         let decay = 0.05;
-        let full = FullBatch { tolerance: 1e-11, weight_decay: decay, ..FullBatch::default() };
+        let full = FullBatch { tolerance: 1e-11, weight_decay: decay, decay_biases, ..FullBatch::default() };
         let data = Rows {
             x: MatRef::new(&x, rows, INPUTS).unwrap(),
             targets: Targets::Numbers(&y),
             weights: weighted.then_some(&weights[..]),
         };
-        let Fit { model, report } = fit(&full, &[Layer::dense(2)], Loss::Squared, &data).unwrap();
+        let Fit { model, report } = fit(&full, &[Layer::dense(2)], loss, &data).unwrap();
         assert!(report.converged && report.optimality <= 1e-11 && report.rounds < 60, "{report:?}");
         let total: f64 = weights.iter().sum();
         let mut objective = 0.0;
@@ -57,13 +62,14 @@ fn one_layer_is_ridge_regression() {
             let n = INPUTS + 1;
             let (mut m, mut right) = (vec![vec![0.0; n]; n], vec![0.0; n]);
             for i in 0..rows {
-                let (a, scale) = (row(i), weights[i] / total);
+                let (a, scale) = (row(i), times * weights[i] / total);
                 for j in 0..n {
                     (0..n).for_each(|k| m[j][k] += scale * a[j] * a[k]);
                     right[j] += scale * a[j] * y[2 * i + target];
                 }
             }
-            (0..n).for_each(|j| m[j][j] += decay);
+            let decayed = if decay_biases { n } else { INPUTS };
+            (0..decayed).for_each(|j| m[j][j] += decay);
             let expected = solved(m, right);
             let ours = [&tensors[0].2[target * INPUTS..][..INPUTS], &tensors[1].2[target..][..1]].concat();
             for (ours, expected) in ours.iter().zip(&expected) {
@@ -71,9 +77,9 @@ fn one_layer_is_ridge_regression() {
             }
             for i in 0..rows {
                 let answer: f64 = row(i).iter().zip(&expected).map(|(x, w)| x * w).sum();
-                objective += weights[i] / total * (answer - y[2 * i + target]).powi(2) / 2.0;
+                objective += times * weights[i] / total * (answer - y[2 * i + target]).powi(2) / 2.0;
             }
-            objective += decay / 2.0 * expected.iter().map(|w| w * w).sum::<f64>();
+            objective += decay / 2.0 * expected[..decayed].iter().map(|w| w * w).sum::<f64>();
         }
         assert!((report.objective - objective).abs() < 1e-12 * objective, "{} {objective}", report.objective);
     }

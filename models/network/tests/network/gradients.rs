@@ -27,6 +27,7 @@ pub(crate) fn settings(loss: Loss, optimiser: Optimiser) -> Settings {
         class_weights: None,
         optimiser,
         weight_decay: 0.0,
+        decay_biases: true,
         clip: None,
         seed: 5,
         scheme: Scheme::Auto,

@@ -274,3 +274,59 @@ fn a_fit_that_is_asked_to_stop_keeps_its_epochs() {
     );
     assert_eq!(three.unwrap().model.weights(), fit.model.weights());
 }
+
+/// A step whose decay spares biases and gains: matrices have the bits of one that spares nothing, biases and gains those of one without decay.
+#[test]
+fn decay_that_spares_biases_reaches_matrices_alone() {
+    let (rows, inputs) = (40, 60);
+    let x = normal(rows * inputs, 3);
+    let labels: Vec<u32> = (0..rows as u32).map(|i| i % 10).collect();
+    let (targets, order) = (Targets::Classes(&labels), (0..rows).collect::<Vec<_>>());
+    let data = Rows { x: MatRef::new(&x, rows, inputs).unwrap(), targets, weights: None };
+    let moving = Optimiser::Sgd { momentum: 0.9, nesterov: true };
+    for optimiser in [moving, Optimiser::ADAM, Optimiser::ADAM_W, Optimiser::LAMB] {
+        for (clip, batch) in [(None, 40), (Some(0.1), 40), (None, 20)] {
+            let stepped = |weight_decay: f64, decay_biases: bool| {
+                let network = Network::<f64>::new(inputs, &deep(), Initialiser::XavierBiases, 3).unwrap();
+                let settings = tilewise_network::Settings {
+                    weight_decay,
+                    decay_biases,
+                    clip,
+                    ..settings(CROSS, optimiser)
+                };
+                let first = network.tensors();
+                let mut trainer = Trainer::new(network, settings, batch).unwrap();
+                trainer.step_in_pieces(&data, &order, 0.01).unwrap();
+                (first, trainer.network().tensors())
+            };
+            let ((first, spared), all, none) =
+                (stepped(0.5, false), stepped(0.5, true).1, stepped(0.0, true).1);
+            for (((spared, all), none), first) in spared.into_iter().zip(all).zip(none).zip(first) {
+                let matrix = spared.1.len() > 1;
+                // Of zeros there is nothing to take off.
+                let moves = !spared.0.contains("running") && first.2.iter().any(|w| *w != 0.0);
+                assert_eq!(all.2 != none.2, moves, "{}", spared.0);
+                assert_eq!(spared.2, if matrix { all.2 } else { none.2 }, "{optimiser:?}, {}", spared.0);
+            }
+        }
+    }
+}
+
+/// Weights and biases of each layer fill their interval, which is narrower where a sigmoid is in the network, and other ways leave biases 0.
+#[test]
+fn first_biases_are_drawn_as_their_weights_are() {
+    for (function, six) in [(Function::Relu, 6.0), (Function::Sigmoid, 2.0)] {
+        let layers = Layer::perceptron(&[300, 200], function, 0.0, 150);
+        let network = |initialiser| Network::<f64>::new(100, &layers, initialiser, 1).unwrap().tensors();
+        let (drawn, zero) = (network(Initialiser::XavierBiases), network(Initialiser::Xavier));
+        let widths = [(100, 300), (300, 200), (200, 150)];
+        for (at, (name, _, data)) in drawn.iter().enumerate() {
+            let (inputs, outputs) = widths[at / 2];
+            let limit = (six / f64::from(inputs + outputs)).sqrt();
+            let (low, high) = data.iter().fold((0.0, 0.0), |(a, b): (f64, f64), &x| (a.min(x), b.max(x)));
+            assert!(high <= limit && high > 0.95 * limit, "{name}: {high} of {limit}");
+            assert!(-low <= limit && -low > 0.95 * limit, "{name}: {low} of {limit}");
+            assert_eq!(zero[at].2.iter().all(|x| *x == 0.0), name.ends_with("bias"), "{name}");
+        }
+    }
+}
