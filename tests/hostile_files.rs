@@ -2,14 +2,16 @@
 
 use crate::binary::{Folder, embedded};
 use crate::counting::peak;
-use crate::surgery::{Parts, header_length, resummed};
+use crate::surgery::{Parts, Tensor, header_length, resummed};
 use serde_json::Value;
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use tilewise_base::{Context, Model, Roles};
 use tilewise_data::{ReadOptions, read};
 use tilewise_kernels::random::Philox;
+use tilewise_kernels::tree::Node;
 use tilewise_kernels::{MatMut, MatRef, parallel};
-use tilewise_models::{Settings, load, load_bytes, train};
+use tilewise_models::{Settings, load, load_bytes, map, train};
 
 /// Room for what does not grow with the file: a path, an error's text, a reader's state.
 const SLACK: usize = 16 * 1024;
@@ -55,7 +57,12 @@ fn models() -> Vec<(&'static str, Vec<u8>)> {
         }
         (data, model.to_bytes().unwrap())
     };
-    cases.map(model).to_vec()
+    // Of the first layout of trees.
+    let old = [
+        ("old classes", &include_bytes!("../models/any/tests/golden/export/forest-classes.safetensors")[..]),
+        ("old categories", include_bytes!("../models/any/tests/golden/export/categories.safetensors")),
+    ];
+    cases.map(model).into_iter().chain(old.map(|(name, bytes)| (name, bytes.to_vec()))).collect()
 }
 
 /// Loads damaged bytes, from a file too.
@@ -149,6 +156,7 @@ pub(crate) fn answers_or_refuses(model: &dyn Model) {
 fn damage_with_a_right_checksum_is_refused_or_harmless() {
     const LETTERS: &[u8] = b"0123456789abcz-.,:{}[]\"\\ \0";
     let draw = Philox::new(2, Philox::purpose("damage"));
+    let folder = Folder::new("mapped");
     let mut loaded = 0;
     for (name, bytes) in models() {
         assert_eq!(resummed(bytes.clone()), bytes);
@@ -161,8 +169,21 @@ fn damage_with_a_right_checksum_is_refused_or_harmless() {
                 let at = draw.below(8 * i + 2 * j + 1, within) as usize;
                 damaged[at] = LETTERS[draw.below(8 * i + 2 * j + 2, LETTERS.len() as u64) as usize];
             }
-            let (result, most) = peak(|| load_bytes(&resummed(damaged)));
+            let damaged = resummed(damaged);
+            let (result, most) = peak(|| load_bytes(&damaged));
             assert!(most < 40 * bytes.len(), "{name}, damage {i}: {most} bytes for {}", bytes.len());
+            if i % 10 == 0 {
+                // One that is mapped is checked as well.
+                let path = folder.path("mapped");
+                let _ = fs::remove_file(&path);
+                fs::write(&path, &damaged).unwrap();
+                fs::set_permissions(&path, fs::Permissions::from_mode(0o444)).unwrap();
+                let mapped = map(&path);
+                assert_eq!(mapped.is_ok(), result.is_ok(), "{name}, damage {i}");
+                if let Ok(model) = mapped {
+                    answers_or_refuses(&*model);
+                }
+            }
             let Ok(model) = result else { continue };
             loaded += 1;
             answers_or_refuses(&*model);
@@ -178,42 +199,88 @@ fn very_many_trees_of_one_leaf_predict_in_little_memory() {
     const TREES: u32 = 50_000;
     /// Bytes for each tree, which took 8.5 kB when each began with a table for 1,024 values.
     const EACH: usize = 512;
-    let (_, bytes) = &models()[5];
-    let mut parts = Parts::of(bytes);
-    let numbers: Vec<u8> = (0..TREES).flat_map(|tree| f64::from(tree % 2).to_le_bytes()).collect();
-    let ones: Vec<u8> = (0..TREES).flat_map(|_| 1_f64.to_le_bytes()).collect();
-    let count = u64::from(TREES);
-    for tensor in &mut parts.tensors {
-        (tensor.shape, tensor.data) = match tensor.name.as_str() {
-            "starts" => (vec![count + 1], (0..=TREES).flat_map(u32::to_le_bytes).collect()),
-            // No right child, and one row.
-            "nodes" => (vec![count, 2], (0..TREES).flat_map(|_| [0, 0, 0, 0, 1, 0, 0, 0]).collect()),
-            "values" => (vec![count, 1], numbers.clone()),
-            "weights" => (vec![count], ones.clone()),
-            "sets" => (vec![0, 8], vec![]),
-            _ => (vec![0], vec![]),
-        };
+    // One of the first layout and one of today's.
+    for old in [true, false] {
+        let file = of_single_leaves(TREES, old);
+        let model = load_bytes(&file).unwrap();
+        let inputs = model.inputs().len();
+        for rows in [1, 300] {
+            let (cells, mut out) = (vec![1.0; rows * inputs], vec![0.0; rows]);
+            let cells = MatRef::new(&cells, rows, inputs).unwrap();
+            let predict = || model.predict(cells, None, MatMut::new(&mut out, rows, 1).unwrap());
+            let (done, most) = peak(|| parallel::on_this_thread(predict));
+            done.unwrap();
+            assert!(out.iter().all(|mean| *mean == 0.5), "{out:?}");
+            assert!(most <= EACH * TREES as usize, "{most} bytes to predict {rows} rows by {TREES} leaves");
+        }
     }
-    parts.metadata["params"]["trees"] = TREES.into();
+}
+
+/// A forest of so many trees that are a leaf each, which predict 0 and 1 in turn.
+fn of_single_leaves(trees: u32, old: bool) -> Vec<u8> {
+    fn bytes<const N: usize>(numbers: impl Iterator<Item = [u8; N]>) -> Vec<u8> {
+        numbers.flatten().collect()
+    }
+    let (_, file) = &models()[5];
+    let mut parts = Parts::of(file);
+    let count = u64::from(trees);
+    let numbers = || bytes((0..trees).map(|tree| f64::from(tree % 2).to_le_bytes()));
+    let ones = || bytes((0..trees).map(|_| 1_u32.to_le_bytes()));
+    let leaf = |tree: u32| Node::leaf(tree as usize).unwrap().words().map(u64::to_le_bytes);
+    let starts = bytes((0..=trees).map(u32::to_le_bytes));
+    let weights = bytes((0..trees).map(|_| 1_f64.to_le_bytes()));
+    let shared = [
+        ("starts", "U32", vec![count + 1], starts),
+        ("weights", "F64", vec![count], weights),
+        ("gains", "F64", vec![0], vec![]),
+    ];
+    let others = if old {
+        vec![
+            // No right child, and one row.
+            ("nodes", "U32", vec![count, 2], bytes((0..trees).map(|_| [0, 0, 0, 0, 1, 0, 0, 0]))),
+            ("values", "F64", vec![count, 1], numbers()),
+            ("features", "U32", vec![0], vec![]),
+            ("thresholds", "F64", vec![0], vec![]),
+            ("sets", "U32", vec![0, 8], vec![]),
+        ]
+    } else {
+        vec![
+            ("nodes", "U64", vec![count, 2], bytes((0..trees).flat_map(leaf))),
+            ("leaves", "F64", vec![count, 1], numbers()),
+            ("rows", "U32", vec![count], ones()),
+            ("values", "F64", vec![0, 1], vec![]),
+            ("sets", "U64", vec![0, 4], vec![]),
+        ]
+    };
+    let tensor = |(name, dtype, shape, data): (&str, &str, _, _)| Tensor {
+        name: name.into(),
+        dtype: dtype.into(),
+        shape,
+        data,
+    };
+    parts.tensors = shared.into_iter().chain(others).map(tensor).collect();
+    parts.metadata["params"]["trees"] = trees.into();
     parts.metadata["params"]["quantiles"] = serde_json::json!([]);
     parts.metadata["task"] = serde_json::json!({"task": "regression"});
     parts.metadata["numbers"] = Value::Null;
-    parts.tensors.retain(|tensor| {
-        ["starts", "nodes", "values", "weights", "sets", "features", "thresholds", "gains"]
-            .contains(&tensor.name.as_str())
-    });
-    let file = parts.to_bytes();
-    let model = load_bytes(&file).unwrap();
-    let inputs = model.inputs().len();
-    for rows in [1, 300] {
-        let (cells, mut out) = (vec![1.0; rows * inputs], vec![0.0; rows]);
-        let cells = MatRef::new(&cells, rows, inputs).unwrap();
-        let predict = || model.predict(cells, None, MatMut::new(&mut out, rows, 1).unwrap());
-        let (done, most) = peak(|| parallel::on_this_thread(predict));
-        done.unwrap();
-        assert!(out.iter().all(|mean| *mean == 0.5), "{out:?}");
-        assert!(most <= EACH * TREES as usize, "{most} bytes to predict {rows} rows by {TREES} leaves");
+    parts.to_bytes()
+}
+
+/// Leaves that trees share would be stored once, and taken out for each.
+#[test]
+fn trees_that_share_what_their_leaves_predict_are_refused() {
+    let mut parts = Parts::of(&of_single_leaves(1000, false));
+    assert!(load_bytes(&parts.to_bytes()).is_ok());
+    for tensor in &mut parts.tensors {
+        if tensor.name == "leaves" {
+            (tensor.shape, tensor.data) = (vec![999, 1], vec![0; 999 * 8]);
+        }
+        if tensor.name == "nodes" {
+            tensor.data = Node::leaf(0).unwrap().words().map(u64::to_le_bytes).concat().repeat(1000);
+        }
     }
+    let message = load_bytes(&parts.to_bytes()).err().unwrap().to_string();
+    assert!(message.contains("1000 trees share 999 values"), "{message}");
 }
 
 /// A message of two bytes takes more than a hundred of memory.
@@ -278,7 +345,7 @@ fn parts_that_do_not_fit_are_refused() {
         (8, "its task is not", &|m| m["task"]["names"] = serde_json::json!(["bmi", "bmi"])),
         (8, "its task is not", &|m| m["task"]["names"] = serde_json::json!(["bmi"])),
         (8, "its task is not", &|m| m["params"]["tree"]["criterion"] = "absolute".into()),
-        (8, "values", &|m| m["task"]["names"] = serde_json::json!(["a", "b", "c"])),
+        (8, "leaves", &|m| m["task"]["names"] = serde_json::json!(["a", "b", "c"])),
         (0, "its task is not", &|m| m["task"] = serde_json::json!({"task": "outputs", "names": ["a", "a"]})),
         (0, "\"coefficients\"", &|m| m["task"] = serde_json::json!({"task": "outputs", "names": ["a", "b"]})),
         (2, "known are", &|m| m["kind"] = "stranger".into()),

@@ -10,6 +10,7 @@
 use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::ops::Range;
+use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, OnceLock};
 
 /// How long a piece of parallel work should last at least, in seconds: a few times a wake-up.
@@ -197,7 +198,19 @@ thread_local! {
 
 /// Whether there is nobody to share with.
 fn alone() -> bool {
-    ALONE.get() || rayon::current_num_threads() == 1
+    ALONE.get() || is_orphan() || rayon::current_num_threads() == 1
+}
+
+/// Whether the threads that work started here would go to are those of a process that this one was forked from: they are not in it, and it
+/// would wait for them for ever. So such work is done where it is started, outside of [`with_threads`].
+fn is_orphan() -> bool {
+    /// The process whose threads they are; 0 before there are any.
+    static OF_PROCESS: AtomicU32 = AtomicU32::new(0);
+    if rayon::current_thread_index().is_some() {
+        return false;
+    }
+    let own = std::process::id();
+    OF_PROCESS.compare_exchange(0, own, Relaxed, Relaxed).is_err_and(|of| of != own)
 }
 
 /// Whether work is to be shared, which begins now.
@@ -218,7 +231,7 @@ pub fn join<A: Send, B: Send>(a: impl FnOnce() -> A + Send, b: impl FnOnce() -> 
 /// `f(i)` on every thread i that work started here would run on, at the same time where the machine has as many
 /// processors. For measuring; work is divided by the others.
 pub fn on_every_thread<A: Send>(f: impl Fn(usize) -> A + Sync) -> Vec<A> {
-    rayon::broadcast(|thread| f(thread.index()))
+    if is_orphan() { vec![f(0)] } else { rayon::broadcast(|thread| f(thread.index())) }
 }
 
 /// Calls `f(i)` for every i in `0..items`, in any order, perhaps at the same time.

@@ -17,7 +17,6 @@ mod table;
 
 #[pymodule]
 fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
-    failure::imported();
     module.add("VERSION", env!("CARGO_PKG_VERSION"))?;
     module.add("MISSING_CODE", tilewise_base::MISSING_CODE)?;
     module.add_class::<table::Table>()?;

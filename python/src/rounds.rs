@@ -47,8 +47,7 @@ impl Trainer {
 
     /// What every piece is to answer next; None when training is over.
     fn request<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyBytes>>> {
-        let request =
-            py.detach(|| self.with(|trainer| guarded(move || trainer.request()).map_err(exception)))?;
+        let request = py.detach(|| self.with(|trainer| guarded(|| trainer.request()).map_err(exception)))?;
         Ok(request.map(|bytes| PyBytes::new(py, &bytes)))
     }
 

@@ -1,8 +1,10 @@
 """What a model file tells of its fit that no estimator has a parameter for."""
 
 import json
+import pickle
 import warnings
 
+import numpy as np
 import pytest
 import tilewise
 from tilewise._loaded import parameters
@@ -77,3 +79,27 @@ def test_what_estimators_fit_is_loaded_without_a_word(tmp_path):
         estimator.fit(X, y).save(tmp_path / "m")
         with warnings.catch_warnings(action="error"):
             tilewise.load(tmp_path / "m")
+
+
+def test_mapped_models_are_those_that_are_read(tmp_path):
+    rng = np.random.default_rng(0)
+    X, y = rng.normal(size=(400, 3)), np.arange(400) % 3
+    path = tmp_path / "m.safetensors"
+    for model in (tilewise.RandomForestClassifier(n_estimators=7), tilewise.HistGradientBoostingClassifier(max_iter=9), tilewise.Ridge()):
+        model.fit(X, y).save(path)
+        with pytest.raises(OSError, match="chmod a-w"):
+            tilewise.load(path, mmap_mode="r")
+        path.chmod(0o444)
+        mapped, read = tilewise.load(path, mmap_mode="r"), tilewise.load(path)
+        assert np.array_equal(mapped.predict(X), read.predict(X)) and mapped.get_params() == read.get_params()
+        assert pickle.dumps(mapped) == pickle.dumps(read)
+        assert mapped.describe() == read.describe()
+        # The next one takes its name; what was mapped stays.
+        tilewise.Lasso().fit(X, y).save(path)
+        assert np.array_equal(mapped.predict(X), read.predict(X))
+    with pytest.raises(ValueError, match="None or 'r'"):
+        tilewise.load(path, mmap_mode="r+")
+    text = tmp_path / "lightgbm.txt"
+    text.write_text("tree\nversion=v4\n")
+    with pytest.raises(ValueError, match="another library"):
+        tilewise.load(text, mmap_mode="r")

@@ -89,9 +89,11 @@ def load(path: str | PathLike[str], mmap_mode: str | None = None) -> Any:
 
     With `mmap_mode="r"` the file is mapped, as joblib and NumPy have it: the trees of an ensemble are read where they lie, in pages that all
     processes share that map the file, and are put into memory when somebody asks for more than predictions (`describe`, `shap_values`,
-    pictures, a further fit). Nobody may write to such a file (`chmod a-w`), which belongs to this user or root; `save` gives its name to a new
-    one, and leaves the old one to whoever has mapped it. Many rows at once take longer than of a model that is read, whose trees have
-    tables made for them. Linear models, networks and isolation forests are read as without it.
+    pictures, a further fit). Nobody may write to such a file (`chmod a-w`), which belongs to this user or root. It is replaced as `save` and `mv`
+    do it, which leave the old one to whoever has mapped it, never written to in place: nothing keeps root from that, and a process that has
+    mapped it would read what nobody checked, or end. Many rows at once take longer than of a model that is read, whose trees have
+    tables made for them. Linear models, networks, forests of quantiles and isolation
+    forests are read as without it; files of other libraries are refused.
 
     >>> import tempfile, pathlib, tilewise
     >>> with tempfile.TemporaryDirectory() as folder:

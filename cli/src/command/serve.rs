@@ -52,8 +52,8 @@ pub(crate) struct Serve {
     /// Carry out requests to load and unload models (POST /v2/repository/models/NAME/load)
     #[arg(long)]
     admin: bool,
-    /// Map files of Tilewise's models, which nobody may write to (chmod a-w), in place of reading them: processes share their trees, and
-    /// large batches take longer
+    /// Map the files, which are of Tilewise's models and which nobody may write to (chmod a-w; replaced by mv alone), in place of reading them:
+    /// processes share their trees, and large batches take longer
     #[arg(long)]
     mmap: bool,
     /// Address to listen on: HOST:PORT, HOST or :PORT; port 0 takes a free one; unix:PATH; fd://0 for a socket as standard input

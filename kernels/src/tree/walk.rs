@@ -102,7 +102,8 @@ impl<N: Layout> Trees<N> {
         Ok(Self { nodes, roots, tests, columns, values })
     }
 
-    /// Some of these trees, in this order, where they are: nothing is copied or checked again. O(trees).
+    /// Some of these trees, in this order, where they are: nothing is checked again, or copied but the bins of categories. O(trees)
+    /// besides.
     ///
     /// # Errors
     /// When there is no such tree.

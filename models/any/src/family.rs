@@ -451,8 +451,9 @@ pub fn export(path: impl AsRef<Path>, format: Format) -> Result<Exported> {
 }
 
 /// The model in the file at `path`, which stays there: the trees of ensembles are read where the file is mapped, in pages that all
-/// processes share that map it. What is small beside these is read, as networks are, whose weights are packed again for their products, and
-/// isolation forests. Batches take the way of single rows: see [`Engine`](tilewise_tree::Engine).
+/// processes share that map it. What is small beside these is read, and so are networks, whose weights are packed again for their products, forests that predict
+/// quantiles, and isolation forests. A file that is mapped is replaced by `rename`, never written to in place, which nothing keeps root from: a
+/// process that has mapped it would read what nobody checked, or end. Batches take the way of single rows: see [`Engine`](tilewise_tree::Engine).
 ///
 /// # Errors
 /// As [`load`], when somebody may write to the file (`chmod a-w`), when it belongs to neither this user nor root, or is not one of ours.

@@ -55,7 +55,7 @@ impl Mapped {
         // that it stays as it is. This crate writes one aside, takes away the permission to write, and gives it its name by
         // `rename`, after which no code of this crate opens it to write: a file that takes its name later is another one, and
         // one that is removed stays as it is for whoever has mapped it. Who
-        // gives himself the permission and changes the file while it is mapped breaks this, as who changes a library that a
+        // gives himself the permission, has it as root, or opened the file before it was taken away, and changes the file while it is mapped breaks this, as who changes a library that a
         // program has loaded.
         let map = unsafe { Mmap::map(&file)? };
         let range = 0..map.len();

@@ -103,7 +103,7 @@ impl Writer {
     #[must_use]
     pub fn records<T: Number>(self, name: &str, records: &[T]) -> Self {
         let shape = [records.len(), size_of::<T>() / size_of::<u64>()];
-        self.tensor(name, Dtype::U64, &shape, T::bytes(records))
+        self.tensor(name, Dtype::U64, &shape, T::lying(records).into_owned())
     }
 
     /// Adds a row-major tensor of `i8`.

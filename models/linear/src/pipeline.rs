@@ -300,7 +300,9 @@ impl Pipeline {
                 params.check().map_err(|e| file.error(e.to_string()))?;
                 params.distribution.link()
             }
-            Estimator::GroupLasso { params, .. } if matches!(params.loss, GroupLoss::Deviance(_)) => Link::Log,
+            Estimator::GroupLasso { params, .. } if matches!(params.loss, GroupLoss::Deviance(_)) => {
+                Link::Log
+            }
             _ => Link::Identity,
         };
         let (link, predictors) = match &task {
@@ -488,6 +490,13 @@ impl Model for Pipeline {
 
     fn to_bytes(&self) -> Result<Vec<u8>> {
         let (predictors, width) = (self.model.intercepts.len(), self.encoder.width());
+        Writer::new(&self.kind, self.metadata()?)
+            .tensor_f64("coefficients", &[predictors, width], &self.model.coefficients)
+            .tensor_f64("intercepts", &[predictors], &self.model.intercepts)
+            .to_bytes()
+    }
+
+    fn metadata(&self) -> Result<serde_json::Value> {
         let mut metadata = serde_json::json!({
             "encoder": self.encoder,
             "params": self.estimator,
@@ -505,10 +514,7 @@ impl Model for Pipeline {
         if let Some(offset) = &self.offset {
             metadata["offset"] = offset.as_str().into();
         }
-        Writer::new(&self.kind, metadata)
-            .tensor_f64("coefficients", &[predictors, width], &self.model.coefficients)
-            .tensor_f64("intercepts", &[predictors], &self.model.intercepts)
-            .to_bytes()
+        Ok(metadata)
     }
 
     fn describe(&self) -> String {

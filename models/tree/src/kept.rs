@@ -5,8 +5,8 @@ use crate::stored::StoredTrees;
 use std::ops::Deref;
 use std::sync::{Arc, OnceLock};
 
-/// The nodes of a tree: in memory, or in a file that is mapped until somebody asks for them. Predictions read the file where it is, and do
-/// not.
+/// The nodes of a tree: in memory, or in a file that is mapped until somebody asks for them. Compiled predictions
+/// read the file where it is, and do not.
 #[derive(Clone, Debug)]
 pub(crate) struct Kept(Lies);
 

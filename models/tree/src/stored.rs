@@ -60,6 +60,14 @@ pub fn to_bytes(kind: &str, metadata: serde_json::Value, trees: &[Tree]) -> Resu
 /// # Errors
 /// When there is no tree, or there are 2^31 nodes or more.
 pub fn writer(kind: &str, metadata: serde_json::Value, trees: &[Tree]) -> Result<Writer> {
+    // What is read of a mapped file to be written is not kept.
+    let copies: Vec<Tree>;
+    let trees = if trees.iter().any(|tree| tree.nodes.place().is_some()) {
+        copies = trees.to_vec();
+        &copies
+    } else {
+        trees
+    };
     let laid = laid_out(trees)?;
     let arenas = || trees.iter().map(|tree| &*tree.nodes);
     let mut starts = vec![0];
@@ -178,6 +186,10 @@ impl StoredTrees {
         let splits = count.saturating_sub(trees) / 2;
         let sets = Shared::new(file.records::<[u64; 4]>("sets", rows_of(file, "sets")?)?);
         let leaves = file.array_f64("leaves", &[rows_of(file, "leaves")?, outputs])?;
+        // Each tree has some of its own, so what nodes take in memory is in proportion to the file.
+        if leaves.len() < trees * outputs {
+            return Err(file.error(format!("{trees} trees share {} values", leaves.len() / outputs.max(1))));
+        }
         let nodes = Shared::new(file.records::<Node>("nodes", count)?);
         let values = tilewise_kernels::tree::Values::new(Shared::new(leaves), outputs)?;
         let tests = Tests { sets, bins: Input::bins(inputs) };

@@ -283,6 +283,10 @@ impl Model for ForeignModel {
         self.store()
     }
 
+    fn metadata(&self) -> Result<serde_json::Value> {
+        Ok(self.told())
+    }
+
     fn describe(&self) -> String {
         let trees = || self.in_order();
         let (leaves, depth) =

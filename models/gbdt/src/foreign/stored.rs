@@ -9,8 +9,13 @@ use tilewise_tree::{Input, stored};
 impl ForeignModel {
     pub(super) fn store(&self) -> Result<Vec<u8>> {
         let trees: Vec<_> = self.in_order().cloned().collect();
-        let metadata = serde_json::json!({
-            "bins": trees.first().map_or(&[][..], |tree| tree.inputs()),
+        stored::to_bytes(KIND, self.told(), &trees)
+    }
+
+    /// What the file says beside trees.
+    pub(super) fn told(&self) -> serde_json::Value {
+        serde_json::json!({
+            "bins": self.in_order().next().map_or(&[][..], |tree| tree.inputs()),
             "inputs": self.inputs,
             "library": self.library,
             "link": self.link,
@@ -20,8 +25,7 @@ impl ForeignModel {
             "report": self.report,
             "scale": self.scale,
             "task": self.task,
-        });
-        stored::to_bytes(KIND, metadata, &trees)
+        })
     }
 
     /// Reads a model from our file of it.

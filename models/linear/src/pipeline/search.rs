@@ -216,6 +216,8 @@ impl<T: Element> Part<T> {
                 Distribution::Poisson => poisson_deviance(&self.y, &predicted, weights),
                 Distribution::Gamma => gamma_deviance(&self.y, &predicted, weights),
                 Distribution::Tweedie(power) => tweedie_deviance(&self.y, &predicted, power, weights),
+                // Not searched: refused at the start.
+                Distribution::Normal(_) => Err(not_searched()),
             },
             _ => Err(not_searched()),
         }

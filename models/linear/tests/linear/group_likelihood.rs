@@ -68,7 +68,8 @@ fn row(loss: GroupLoss, z: f64, y: f64) -> (f64, f64) {
             return (m - y * z + of_y, m - y);
         }
         GroupLoss::Deviance(Distribution::Gamma) => return (y / m - 1.0 - (y.ln() - z), 1.0 - y / m),
-        GroupLoss::Deviance(Distribution::Tweedie(power)) => power,
+        // Of others the fit refuses.
+        GroupLoss::Deviance(of) => of.power(),
     };
     let (a, b) = (1.0 - power, 2.0 - power);
     let loss = y.powf(b) / (a * b) - y * m.powf(a) / a + m.powf(b) / b;
