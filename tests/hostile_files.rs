@@ -327,7 +327,7 @@ fn parts_that_do_not_fit_are_refused() {
         parts.to_bytes()
     };
     assert!(load_bytes(&edit(0, &|_| ())).is_ok());
-    let cases: [(usize, &str, Change<'_>); 32] = [
+    let cases: [(usize, &str, Change<'_>); 36] = [
         (0, "inputs are called", &|m| m["encoder"]["inputs"][1] = m["encoder"]["inputs"][0].clone()),
         (0, "no column with a value", &|m| {
             m["encoder"]["inputs"] = Vec::<Value>::new().into();
@@ -349,6 +349,12 @@ fn parts_that_do_not_fit_are_refused() {
         (0, "its task is not", &|m| m["task"] = serde_json::json!({"task": "outputs", "names": ["a", "a"]})),
         (0, "\"coefficients\"", &|m| m["task"] = serde_json::json!({"task": "outputs", "names": ["a", "b"]})),
         (2, "known are", &|m| m["kind"] = "stranger".into()),
+        (18, "parameter alpha", &|m| m["params"]["alpha"] = serde_json::json!(-1)),
+        (17, "of groups a number", &|m| {
+            m["params"]["loss"] = serde_json::json!({"deviance": {"normal": "identity"}});
+        }),
+        (19, "parameter columns", &|m| m["params"]["columns"][0]["column"] = 999.into()),
+        (20, "parameter alpha", &|m| m["params"]["alpha"] = serde_json::json!(-5)),
         (9, "2 bases and its loss 1", &|m| m["base"] = serde_json::json!([1, 2])),
         (9, "0 bases and its loss 1", &|m| m["base"] = serde_json::json!([])),
         (9, "4 trees", &|m| m["params"]["stages"] = 3.into()),

@@ -404,7 +404,10 @@ impl Model {
         let ways = |tree: usize| self.model.outline(tree).map(|outline| Ways::new(&outline));
         let ways = py.detach(|| guarded(|| (0..trees).map(ways).collect::<Result<Vec<_>>>()));
         let ways = ways.map_err(exception)?;
-        self.ask(py, rows, missing, trees, threads, |cells, out| leaves(&ways, cells, out))
+        self.ask(py, rows, missing, trees, threads, |cells, out| {
+            tilewise_base::unseen::check(&*self.model, cells)?;
+            leaves(&ways, cells, out)
+        })
     }
 
     /// For each node of a tree the node above it, -1 of the root.

@@ -154,6 +154,7 @@ def test_other_attributes_mean_what_they_do_in_scikit_learn():
         ours = tilewise.IsolationForest(n_estimators=3, max_samples=samples).fit(X)
         assert ours.max_samples_ == sklearn.ensemble.IsolationForest(n_estimators=3, max_samples=samples).fit(X).max_samples_
     assert np.array_equal(*(tilewise.LogisticRegression(random_state=s).fit(X, y > 100).coef_ for s in (0, 5)))
+    assert not np.array_equal(*(tilewise.LogisticRegression(solver="saga", random_state=s).fit(X, y > 100).coef_ for s in (0, 5)))
 
 
 def test_trees_are_shown_with_names_of_columns_and_classes():

@@ -1,7 +1,9 @@
 """What a model file tells of its fit that no estimator has a parameter for."""
 
 import json
+import os
 import pickle
+import subprocess
 import warnings
 
 import numpy as np
@@ -103,3 +105,37 @@ def test_mapped_models_are_those_that_are_read(tmp_path):
     text.write_text("tree\nversion=v4\n")
     with pytest.raises(ValueError, match="another library"):
         tilewise.load(text, mmap_mode="r")
+
+
+def test_files_of_solvers_that_no_estimator_has_load(tmp_path):
+    """What the command line trains: descent, bounds of single columns, groups of classes."""
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(60, 2))
+    data = tmp_path / "t.csv"
+    rows = np.column_stack([X, X @ [1.0, -2.0] + 0.1 * rng.normal(size=60), X[:, 0] > 0])
+    data.write_text("a,b,y,c\n" + "".join(f"{a},{b},{y},{'yes' if c else 'no'}\n" for a, b, y, c in rows))
+    command = os.environ.get("TILEWISE_COMMAND")
+    if command is None:
+        pytest.skip("the command line is not built")
+    path = tmp_path / "m"
+
+    def trained(model, *settings, target="y"):
+        told = [word for setting in settings for word in ("--set", setting)]
+        other = "c" if target == "y" else "y"
+        arguments = ["train", "--model", model, "--data", data, "--target", target, "--ignore", other, "--out", path, *told]
+        subprocess.run([command, *arguments], check=True, capture_output=True)
+        with warnings.catch_warnings(record=True) as told:
+            warnings.simplefilter("always")
+            return tilewise.load(path), " ".join(str(each.message) for each in told)
+
+    for model, *settings in [("linear",), ("ridge",), ("lasso", "alpha=0.1"), ("elastic-net", "alpha=0.1"), ("huber", "scale=1")]:
+        found, told = trained(model, "solver=sgd", *settings)
+        assert "solver=sgd" in told and np.isfinite(found.predict(X)).all(), (model, told)
+        assert not hasattr(found, "dual_gap_")
+    assert found.fit_intercept and trained("lasso", "alpha=0.1", "solver=sgd")[0].alpha == 0.1
+    found, told = trained("logistic", "solver=sgd", target="c")
+    assert "solver=sgd" in told and found.score(X, np.where(X[:, 0] > 0, "yes", "no")) > 0.8
+    found, told = trained("ridge", "lower=a:0", "upper=b:0")
+    assert "columns=" in told and found.coef_[0] >= 0.0 >= found.coef_[1]
+    found, _ = trained("group-lasso", "groups=a;b", "alpha=0.01", target="c")
+    assert list(found.classes_) == ["no", "yes"]

@@ -159,8 +159,10 @@ class TilewiseEstimator(BaseEstimator):
         if name in self._accepted:
             accepted = self._accepted[name]
         else:
+            # What is listed behind are names of columns, say.
+            accepted, colon, listed = accepted.partition(": ")
             accepted = _WORD.sub(lambda word: _PYTHON[word[0]], accepted)
-            accepted = _EQUAL.sub(lambda key: f"{names.get(key[1], key[1])}=", accepted)
+            accepted = _EQUAL.sub(lambda key: f"{names.get(key[1], key[1])}=", accepted) + colon + listed
         return ValueError(f"parameter {name}: {given if len(given) < 80 else value} is not accepted; {accepted}")
 
     def _seed(self, further: bool = False) -> int:

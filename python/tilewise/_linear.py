@@ -67,8 +67,9 @@ class _Sparse(_Linear):
 
     def _keep(self, model: Model) -> None:
         super()._keep(model)
-        #: By how much the objective may be above its minimum at most.
-        self.dual_gap_ = float(model.report["optimality"])
+        if json.loads(model.metadata("params") or "{}").get("estimator") == "elastic_net":
+            #: By how much the objective may be above its minimum at most.
+            self.dual_gap_ = float(model.report["optimality"])
 
     @property
     def sparse_coef_(self) -> csr_array:
@@ -135,7 +136,7 @@ class Lasso(Regressing, RegressorMixin, _Sparse):
 
     _several = True
     _family = "lasso"
-    path = Absent("it is a function of scikit-learn's, lasso_path; warm starts are inside of tilewise train --set alpha=auto")
+    path = Absent("it is a function of scikit-learn's, lasso_path; warm starts are inside of tilewise train --set alpha=cv")
     _parameters = {
         "alpha": ("alpha", same),
         "fit_intercept": ("intercept", same),
@@ -172,7 +173,7 @@ class ElasticNet(Regressing, RegressorMixin, _Sparse):
 
     _several = True
     _family = "elastic-net"
-    path = Absent("it is a function of scikit-learn's, enet_path; warm starts are inside of tilewise train --set alpha=auto")
+    path = Absent("it is a function of scikit-learn's, enet_path; warm starts are inside of tilewise train --set alpha=cv")
     _parameters = {**Lasso._parameters, "l1_ratio": ("l1_ratio", same)}
 
     def __init__(

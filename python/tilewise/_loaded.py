@@ -217,8 +217,12 @@ def _inexpressible(model: Model, params: dict[str, Any]) -> dict[str, Any]:
     if "estimator" in params:
         lost = other(params, {} if model.kind == "logistic" else {"l1": 0.0, "solver": "auto"})
         lost |= {name: params[name] for name in ("lower", "upper") if params.get(name) not in (None, 0.0 if name == "lower" else None)}
-        if params["estimator"] == "gradient_descent":
-            lost["solver"] = "gradient-descent"
+        if params.get("columns"):
+            lost["columns"] = params["columns"]
+        if params["estimator"] in (solvers := {"gradient_descent": "gradient-descent", "stochastic": "sgd"}):
+            lost["solver"] = solvers[params["estimator"]]
+        if params["estimator"] == "stochastic" and params["alpha"] and model.kind not in ("lasso", "elastic-net"):
+            lost["alpha"] = params["alpha"]
         if model.kind in ("poisson", "gamma", "tweedie", "huber"):
             lost |= other(params, {"l1_ratio": 0.0, "joint_scale": True})
         encoder = json.loads(model.metadata("encoder") or "{}")
@@ -294,6 +298,10 @@ def _short(number: float) -> str:
 
 
 def _linear(kind: str, params: dict[str, Any]) -> dict[str, Any]:
+    if params["estimator"] == "stochastic":
+        # Its passes and tolerance are not those of the solver that a fit has, and its penalty is beside a mean.
+        shared = ("alpha", "l1_ratio") if kind == "elastic-net" else ("alpha",) if kind == "lasso" else ()
+        return {"fit_intercept": params["intercept"]} | {name: params[name] for name in shared}
     names = {
         "intercept": "fit_intercept", "max_rounds": "max_iter", "tolerance": "tol", "l1_ratio": "l1_ratio", "alpha": "alpha",
         "positive": "positive", "quantile": "quantile",

@@ -146,7 +146,7 @@ impl GroupLasso {
         Ok(Fit { model, report })
     }
 
-    fn check(&self) -> Result<()> {
+    pub(crate) fn check(&self) -> Result<()> {
         if !(self.alpha.is_finite() && self.alpha > 0.0) {
             let accepted = "expected a finite number above 0; LeastSquares has no penalty";
             return Err(Error::parameter("alpha", self.alpha, accepted));

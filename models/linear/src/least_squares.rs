@@ -139,6 +139,11 @@ impl LeastSquares {
 
 impl LeastSquares {
     /// Whether coefficients have bounds.
+    /// Refuses bounds that cannot be, of so many columns.
+    pub(crate) fn check_bounds(&self, columns: usize) -> Result<()> {
+        Bounds::new(self, columns).map(|_| ())
+    }
+
     pub(crate) fn is_bounded(&self) -> bool {
         self.lower.is_some() || self.upper.is_some() || !self.columns.is_empty()
     }

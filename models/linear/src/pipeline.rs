@@ -295,11 +295,16 @@ impl Pipeline {
             Estimator::Stochastic { params, .. } => params.loss == StochasticLoss::Logistic,
             Estimator::GradientDescent(params) => params.loss == DescentLoss::Logistic,
         };
+        let checked = match &estimator {
+            Estimator::Generalised(params) => params.check(),
+            Estimator::GroupLasso { params, .. } => params.check(),
+            Estimator::LeastSquares(params) => params.check_bounds(encoder.width()),
+            Estimator::Stochastic { params, .. } => params.learner(encoder.width()).map(|_| ()),
+            _ => Ok(()),
+        };
+        checked.map_err(|e| file.error(e.to_string()))?;
         let of_numbers = match &estimator {
-            Estimator::Generalised(params) => {
-                params.check().map_err(|e| file.error(e.to_string()))?;
-                params.distribution.link()
-            }
+            Estimator::Generalised(params) => params.distribution.link(),
             Estimator::GroupLasso { params, .. } if matches!(params.loss, GroupLoss::Deviance(_)) => {
                 Link::Log
             }

@@ -401,7 +401,9 @@ fn solve<T: Element>(
     };
     let solved = match wanted {
         Order::Columns => descent::solve(problem, x, &mut go_on)?,
-        Order::Rows if problem.saga => saga::solve(problem, &mut ByRows::new(x, 1), &mut go_on)?,
+        Order::Rows if problem.saga => {
+            saga::solve(problem, &mut ByRows::new(x, 1), context.seed, &mut go_on)?
+        }
         Order::Rows => {
             newton_cg::solve(problem, &mut ByRows::new(x, problem.answers.loss.predictors()), &mut go_on)?
         }

@@ -421,6 +421,13 @@ impl Parameters {
             let what = "for numbers it is, and the target holds classes; leave it out";
             return Err(Error::parameter("halved", true, what));
         }
+        if self.halved && self.huber.is_some() {
+            return Err(Error::parameter(
+                "halved",
+                true,
+                "of the squared loss it is, not of huber; leave it out",
+            ));
+        }
         let of_classes = match &self.classes {
             _ if self.balanced => Some(("class_weight", "balanced".into())),
             Some(classes) => Some(("classes", classes.join(", "))),

@@ -18,6 +18,8 @@ use tilewise_kernels::{MatRef, axpy, dot};
 /// What a quadratic model is solved to, as a share of the residual at hand, and looks at it at most.
 const SHARE: f64 = 0.01;
 const LOOKS: u32 = 200;
+/// The share of a column's square that is left of it beside the intercept at least.
+const LOST: f64 = 1e-12;
 
 /// Rounds without a residual that is a tenth smaller, or an objective that falls, after which what is left is rounding.
 const PATIENCE: u32 = 4;
@@ -211,10 +213,11 @@ impl<'a, T: Element> Data<'a, T> {
         let mut cross = Vec::with_capacity(p);
         for (j, row) in gram.chunks_exact_mut(p).enumerate() {
             cross.push(dot(row, &at.b)? - (at.slopes[j] - at.beside[j] * at.slope * per_last));
-            // A column whose square is 0 keeps the coefficient 0.
-            if self.deviation[j] == 0.0 || row[j].is_nan() || row[j] <= 0.0 {
-                row[j] = 0.0;
-            }
+            // A column whose square is 0 keeps the coefficient 0; one whose square is lost to rounding is looked at all the same.
+            row[j] = match self.deviation[j] {
+                0.0 => 0.0,
+                _ => row[j].max(LOST * at.hessian[j * p + j]),
+            };
         }
         Problem::new(params, Products::given(gram, cross, 0.0), all.to_vec())
     }

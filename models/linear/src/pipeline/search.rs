@@ -10,7 +10,7 @@ use crate::{Alphas, Distribution, ElasticNet, Element, LinearModel, Rows};
 use tilewise_base::metric::{
     Truth, baseline, gamma_deviance, pinball_loss, poisson_deviance, tweedie_deviance,
 };
-use tilewise_base::{Context, Division, Error, Result};
+use tilewise_base::{Context, Division, Error, Fit, Result};
 use tilewise_kernels::{MatRef, sum};
 
 /// How the weight is chosen.
@@ -57,7 +57,7 @@ impl Search {
         let folds = division.folds(x.rows(), self.folds, context.seed)?;
         let weight = |i: usize| rows.weights.map_or(1.0, |w| w[i]);
         let alphas = self.alphas.below(|| largest(of, x, y, rows))?;
-        let (total, mut done) = ((folds.len() * alphas.len()) as u64, 0);
+        let (total, mut done, mut unfinished) = ((folds.len() * alphas.len()) as u64, 0, 0);
         let mut tested = Vec::with_capacity(folds.len());
         for fold in &folds {
             let (train, test) = (Part::of(x, y, rows, &fold.train), Part::of(x, y, rows, &fold.test));
@@ -74,7 +74,8 @@ impl Search {
                     cancel: context.cancel,
                     ..Context::default()
                 };
-                let model = train.fit(&with_alpha(of, alpha), &silent)?;
+                let Fit { model, report } = train.fit(&with_alpha(of, alpha), &silent)?;
+                unfinished += usize::from(!report.converged);
                 if context.cancelled() {
                     return Err(Error::Cancelled);
                 }
@@ -85,6 +86,10 @@ impl Search {
             tested.push((weight, errors));
         }
         let (alpha, note, warning) = self.taken(&Choice::new(alphas, &tested), division.name(), measure(of));
+        let more = (unfinished > 0).then(|| {
+            format!("{unfinished} of {total} fits to parts of the rows, by which alpha was chosen, did not converge")
+        });
+        let warning = [warning, more].into_iter().flatten().reduce(|a, b| format!("{a}; {b}"));
         Ok((with_alpha(of, alpha), note, warning))
     }
 
@@ -192,12 +197,12 @@ impl<T: Element> Part<T> {
         Self { x: cells, cols, y: some(y), weights: rows.weights.map(some), offset: rows.offset.map(some) }
     }
 
-    fn fit(&self, of: &Estimator, context: &Context<'_>) -> Result<LinearModel> {
+    fn fit(&self, of: &Estimator, context: &Context<'_>) -> Result<Fit<LinearModel>> {
         let x = MatRef::new(&self.x, self.y.len(), self.cols)?;
         let rows = Rows { weights: self.weights.as_deref(), offset: self.offset.as_deref() };
         match of {
-            Estimator::Generalised(params) => Ok(params.fit(x, &self.y, rows, context)?.model),
-            Estimator::Quantile(params) => Ok(params.fit(x, &self.y, rows, context)?.model),
+            Estimator::Generalised(params) => params.fit(x, &self.y, rows, context),
+            Estimator::Quantile(params) => params.fit(x, &self.y, rows, context),
             _ => Err(not_searched()),
         }
     }
@@ -208,6 +213,10 @@ impl<T: Element> Part<T> {
         for (i, (out, cells)) in predicted.iter_mut().zip(self.x.chunks_exact(self.cols)).enumerate() {
             row.iter_mut().zip(cells).for_each(|(to, x)| *to = x.to_f64());
             model.predict_row(&row, self.offset.as_ref().map_or(0.0, |o| o[i]), std::slice::from_mut(out))?;
+        }
+        // A mean that is lost to f64 is one that is very wrong.
+        if let Estimator::Generalised(_) = of {
+            predicted.iter_mut().for_each(|mean| *mean = mean.clamp(f64::MIN_POSITIVE, f64::MAX));
         }
         let weights = self.weights.as_deref();
         match of {

@@ -82,9 +82,10 @@ fn importance(curvatures: &[f64]) -> Vec<f64> {
 pub(crate) fn solve<T: Float>(
     problem: &Problem<'_>,
     by: &mut ByRows<'_, T>,
+    seed: u64,
     go_on: GoOn<'_>,
 ) -> Result<Solved> {
-    solve_by(problem, by, importance, go_on)
+    solve_by(problem, by, importance, seed, go_on)
 }
 
 /// With rows drawn by the weights that `importance` gives their curvatures: above 0 where these are.
@@ -92,6 +93,7 @@ fn solve_by<T: Float>(
     problem: &Problem<'_>,
     by: &mut ByRows<'_, T>,
     importance: fn(&[f64]) -> Vec<f64>,
+    seed: u64,
     go_on: GoOn<'_>,
 ) -> Result<Solved> {
     let x = by.view();
@@ -125,7 +127,7 @@ fn solve_by<T: Float>(
         if most > 0.0 { (1.0 / (3.0 * most), Some(Drawing::new(&weights))) } else { (1.0, None) };
     let maps: Vec<Map> =
         scale.iter().map(|s| Map { step, l1: problem.l1 / s, l2: problem.l2 / (s * s) }).collect();
-    let random = Philox::new(0, Philox::purpose("saga"));
+    let random = Philox::new(seed, Philox::purpose("saga"));
 
     let (mut u, mut intercept) = (vec![0.0f64; p], problem.start);
     // Slopes of the rows, by which their gradients are remembered, and until when each coefficient's steps are done.
@@ -229,7 +231,8 @@ mod tests {
         let gap = Some(1e-8 * data.target_square);
         let problem = Problem { gap, max_rounds: 2000, saga: true, ..data.problem.penalised(0.01, 0.5) };
         let solved =
-            solve_by(&problem, &mut ByRows::new(stored.view(), 1), importance, &mut |_, _, _| true).unwrap();
+            solve_by(&problem, &mut ByRows::new(stored.view(), 1), importance, 0, &mut |_, _, _| true)
+                .unwrap();
         assert!(solved.outcome.converged, "{times} {seed}: {:?}", solved.outcome);
         solved.rounds
     }

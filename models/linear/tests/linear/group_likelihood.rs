@@ -5,7 +5,7 @@ use proptest::prelude::*;
 use tilewise_base::{Context, Fit};
 use tilewise_kernels::{MatRef, parallel};
 use tilewise_linear::{
-    Distribution, Generalised, GroupLasso, GroupLoss, LinearModel, Logistic, LogisticSolver, Rows,
+    Distribution, Generalised, GroupLasso, GroupLoss, LinearModel, Link, Logistic, LogisticSolver, Rows,
 };
 
 const LOSSES: [GroupLoss; 4] = [
@@ -261,6 +261,12 @@ fn limits_and_refusals() {
         (LOSSES[1], vec![-1.0; 60], "row 0: the target"),
         (LOSSES[1], vec![0.0; 60], "no logarithm"),
         (LOSSES[2], vec![0.0; 60], "row 0: the target"),
+        (GroupLoss::Deviance(Distribution::Tweedie(3.0)), vec![1.0; 60], "of groups a number from 1 to 2"),
+        (
+            GroupLoss::Deviance(Distribution::Normal(Link::Log)),
+            vec![1.0; 60],
+            "of groups a number from 1 to 2",
+        ),
     ] {
         let message = error(loss, &y);
         assert!(message.contains(word), "{message}");

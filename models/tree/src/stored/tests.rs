@@ -123,46 +123,55 @@ fn trees_are_those_that_the_file_says() {
 
 #[test]
 fn what_is_no_tree_is_refused() {
-    type Change = fn(&mut Written);
-    let of_numbers: [(&str, Change); 17] = [
-        ("starts do not begin", |written| written.starts[0] = 1),
-        ("starts descend", |written| written.starts = vec![0, 8, 3, 8]),
-        ("an empty tree", |written| written.starts = vec![0, 3, 3, 8]),
-        ("an even tree", |written| written.starts[1] = 4),
-        ("one tree of two", |written| written.starts = vec![0, 8]),
-        ("children elsewhere", |written| written.nodes[3] = split(0, 6)),
-        ("a child of two", |written| written.nodes[5] = split(0, 4)),
-        ("a child of another tree", |written| written.nodes[0] = split(0, 4)),
-        ("a child that is not there", |written| written.nodes[5] = split(0, 8)),
-        ("a leaf without a value", |written| written.nodes[7] = leaf(4)),
-        ("an input that is not there", |written| written.nodes[0] = split(2, 1)),
-        ("a number's test of a category", |written| written.nodes[0] = split(1, 1)),
-        ("a set of a number", |written| written.nodes[3] = Node::in_set(0, 0, 4).unwrap()),
-        ("a set that is not there", |written| written.nodes[3] = Node::in_set(1, 1, 4).unwrap()),
-        ("no threshold", |written| written.nodes[0] = Node::up_to(0, f64::NAN, false, 1).unwrap()),
-        ("a gain that is none", |written| written.gains[2] = f64::INFINITY),
-        ("rows of fewer nodes", |written| written.rows.truncate(7)),
+    type Case = (&'static str, fn(&mut Written));
+    let of_all: [Case; 16] = [
+        ("share its nodes out", |written| written.starts[0] = 1),
+        ("share its nodes out", |written| written.starts = vec![0, 8, 3, 8]),
+        ("share its nodes out", |written| written.starts = vec![0, 3, 3, 8]),
+        ("tree 0: it has 4 nodes, of which 3", |written| written.starts[1] = 4),
+        // Children elsewhere, of two nodes, of another tree, not there.
+        ("tree 1: the children of its node 0", |written| written.nodes[3] = split(0, 6)),
+        ("a node against its first child", |written| written.nodes[5] = split(0, 4)),
+        ("tree 0: the children of its node 0", |written| written.nodes[0] = split(0, 4)),
+        ("a child", |written| written.nodes[5] = split(0, 8)),
+        ("the value of a leaf", |written| written.nodes[7] = leaf(4)),
+        ("the column of a node", |written| written.nodes[0] = split(2, 1)),
+        // A number's test of a category, a set of a number, one that is not there, no threshold.
+        ("tree 0: node 0 tests what", |written| written.nodes[0] = split(1, 1)),
+        ("tree 1: node 0 tests what", |written| written.nodes[3] = Node::in_set(0, 0, 4).unwrap()),
+        ("the set of a node", |written| written.nodes[3] = Node::in_set(1, 1, 4).unwrap()),
+        ("tree 0: node 0 tests what", |written| {
+            written.nodes[0] = Node::up_to(0, f64::NAN, false, 1).unwrap()
+        }),
+        ("tree 1: the gain of a split is inf", |written| written.gains[2] = f64::INFINITY),
+        ("\"rows\"", |written| written.rows.truncate(7)),
     ];
-    let of_values: [(&str, Change); 4] = [
-        ("a leaf that predicts nothing", |written| written.leaves[3] = f64::NAN),
-        ("a split that predicts nothing", |written| written.values[2] = f64::INFINITY),
-        ("a weight below zero", |written| written.weights[7] = -1.0),
-        ("values of fewer splits", |written| written.values.truncate(2)),
+    let of_numbers: [Case; 6] = [
+        ("tree 0: the children of its node 3", |written| written.starts = vec![0, 8]),
+        ("share 1 values", |written| written.leaves.truncate(1)),
+        ("predicts what is not finite", |written| written.leaves[3] = f64::NAN),
+        ("a split predicts inf", |written| written.values[2] = f64::INFINITY),
+        ("a node weighs -1", |written| written.weights[7] = -1.0),
+        ("\"values\"", |written| written.values.truncate(2)),
     ];
-    let of_shares: [(&str, Change); 3] = [
-        ("other shares", |written| written.leaves[0] = 0.5),
-        ("a node of no row", |written| written.classes.as_mut().unwrap().0[8..10].fill(0)),
-        ("a unit that is none", |written| written.classes.as_mut().unwrap().1[1] = f64::NAN),
+    let of_shares: [Case; 4] = [
+        ("\"units\"", |written| written.starts = vec![0, 8]),
+        ("tree 0: node 1 does not predict the shares", |written| written.leaves[0] = 0.5),
+        ("tree 1: the classes of node 1 weigh 0", |written| {
+            written.classes.as_mut().unwrap().0[8..10].fill(0);
+        }),
+        ("tree 1: the classes of node 0 weigh", |written| written.classes.as_mut().unwrap().1[1] = f64::NAN),
     ];
-    let refused = |of: fn() -> Written, changes: &[(&str, Change)]| {
-        for (what, change) in changes {
+    let refused = |of: fn() -> Written, cases: &[Case]| {
+        for (told, change) in cases {
             let mut written = of();
             change(&mut written);
-            assert!(written.read().is_err(), "{what}");
+            let message = written.read().err().map_or("nothing".into(), |e| e.to_string());
+            assert!(message.contains(told), "{told}: {message}");
         }
     };
+    refused(numbers, &of_all);
+    refused(shares, &of_all);
     refused(numbers, &of_numbers);
-    refused(shares, &of_numbers);
-    refused(numbers, &of_values);
     refused(shares, &of_shares);
 }
