@@ -128,7 +128,7 @@ fn what_is_no_tree_is_refused() {
         ("share its nodes out", |written| written.starts[0] = 1),
         ("share its nodes out", |written| written.starts = vec![0, 8, 3, 8]),
         ("share its nodes out", |written| written.starts = vec![0, 3, 3, 8]),
-        ("tree 0: it has 4 nodes, of which 3", |written| written.starts[1] = 4),
+        ("tree 0: the children of its node 3", |written| written.starts[1] = 4),
         // Children elsewhere, of two nodes, of another tree, not there.
         ("tree 1: the children of its node 0", |written| written.nodes[3] = split(0, 6)),
         ("a node against its first child", |written| written.nodes[5] = split(0, 4)),
