@@ -7,6 +7,7 @@ import subprocess
 import warnings
 
 import numpy as np
+import pandas as pd
 import pytest
 import tilewise
 from tilewise._loaded import parameters
@@ -114,6 +115,7 @@ def test_files_of_solvers_that_no_estimator_has_load(tmp_path):
     rng = np.random.default_rng(0)
     X = rng.normal(size=(60, 2))
     data = tmp_path / "t.csv"
+    frame = pd.DataFrame(X, columns=["a", "b"])
     rows = np.column_stack([X, X @ [1.0, -2.0] + 0.1 * rng.normal(size=60), X[:, 0] > 0])
     data.write_text("a,b,y,c\n" + "".join(f"{a},{b},{y},{'yes' if c else 'no'}\n" for a, b, y, c in rows))
     command = os.environ.get("TILEWISE_COMMAND")
@@ -132,12 +134,12 @@ def test_files_of_solvers_that_no_estimator_has_load(tmp_path):
 
     for model, *settings in [("linear",), ("ridge",), ("lasso", "alpha=0.1"), ("elastic-net", "alpha=0.1"), ("huber", "scale=1")]:
         found, told = trained(model, "solver=sgd", *settings)
-        assert "solver=sgd" in told and np.isfinite(found.predict(X)).all(), (model, told)
+        assert "solver=sgd" in told and np.isfinite(found.predict(frame)).all(), (model, told)
         assert not hasattr(found, "dual_gap_")
     assert found.fit_intercept and trained("lasso", "alpha=0.1", "solver=sgd")[0].alpha == 0.1
     found, told = trained("logistic", "solver=sgd", target="c")
-    assert "solver=sgd" in told and found.score(X, np.where(X[:, 0] > 0, "yes", "no")) > 0.8
+    assert "solver=sgd" in told and found.score(frame, np.where(X[:, 0] > 0, "yes", "no")) > 0.8
     found, told = trained("ridge", "lower=a:0", "upper=b:0")
     assert "columns=" in told and found.coef_[0] >= 0.0 >= found.coef_[1]
-    found, _ = trained("group-lasso", "groups=a;b", "alpha=0.01", target="c")
+    found, _ = trained("group-lasso", "groups=a,b", "alpha=0.01", target="c")
     assert list(found.classes_) == ["no", "yes"]

@@ -74,7 +74,10 @@ class Gunicorn:
         self.url = f"http://127.0.0.1:{free_port()}"
         # A file: a pipe that nobody reads fills, and one that workers hold has no end.
         self.told = tempfile.TemporaryFile("w+")
-        command = [sys.executable, "-m", "gunicorn", "-w", str(WORKERS), "-b", self.url.removeprefix("http://"), "wsgi:app"]
+        # Who answered, by the numbers of processes.
+        self.log = tempfile.NamedTemporaryFile("r")
+        told = ["--access-logfile", self.log.name, "--access-logformat", "%(p)s"]
+        command = [sys.executable, "-m", "gunicorn", "-w", str(WORKERS), "-b", self.url.removeprefix("http://"), *told, "wsgi:app"]
         environment = {**os.environ, "TILEWISE_MODEL": str(model), "OMP_NUM_THREADS": "1"}
         self.master = subprocess.Popen(command, cwd=EXAMPLES, env=environment, stderr=self.told)
 
@@ -89,16 +92,21 @@ class Gunicorn:
             self.told.seek(0)
             print(self.told.read(), file=sys.stderr)
             self.told.close()
+            self.log.close()
             raise
         return self
 
     def __exit__(self, *_):
         ended(self.master)
         self.told.close()
+        self.log.close()
 
     def workers(self):
         children = Path(f"/proc/{self.master.pid}/task/{self.master.pid}/children")
         return [int(pid) for pid in children.read_text().split()]
+
+    def answered(self):
+        return {int(pid.strip("<>")) for pid in Path(self.log.name).read_text().split()}
 
     def ask(self, body):
         return json.loads(opened(self.url + "/predict", body))
@@ -120,9 +128,8 @@ def has_mapped(pid, name):
 
 
 def asked(server, rows):
-    """Private and proportional memory of the workers, once each has most likely answered."""
-    for _ in range(10 * WORKERS):
-        server.ask(rows)
+    """Private and proportional memory of the workers, once each has answered."""
+    until("an answer of each", lambda: server.ask(rows) and set(server.workers()) <= server.answered())
     measured = [memory(pid) for pid in server.workers()]
     assert len(measured) == WORKERS
     return np.array(measured)
