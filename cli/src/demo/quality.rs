@@ -7,7 +7,7 @@ use std::sync::atomic::AtomicBool;
 use std::time::Instant;
 use tilewise_base::metric::{Score, Truth, summary};
 use tilewise_base::{Context, Model, Result, Roles, predict_dataset, roles, split};
-use tilewise_models::{FAMILIES, Purpose, Settings};
+use tilewise_models::{FAMILIES, Family, Purpose, Settings};
 use tilewise_report::Table;
 
 /// Share of the rows held out.
@@ -32,7 +32,9 @@ pub(crate) fn train(problem: &Problem, cancel: &AtomicBool) -> Result<Vec<Outcom
     let (training, test) = split(table.rows(), TEST, 0, strata.as_deref())?;
     let (training, test) = (table.take(&training), table.take(&test));
     let mut outcomes = Vec::new();
-    for family in FAMILIES.iter().filter(|family| family.serves(purpose)) {
+    let most = strata.iter().flatten().max().copied().unwrap_or(0);
+    let fits = |family: &Family| family.serves(purpose) && (most < 2 || !family.two_classes);
+    for family in FAMILIES.iter().filter(|family| fits(family)) {
         // The digits are classes, which their column does not say.
         let task = if problem.classes { "classification" } else { "regression" };
         let settings = match family.purpose {
@@ -86,4 +88,22 @@ pub(crate) fn to_serve<'a>(
     let outcome = outcomes.iter().find(|outcome| outcome.model.outputs() == 2)?;
     let problem = problems.iter().find(|problem| problem.name == outcome.problem)?;
     Some((problem, Arc::clone(&outcome.model)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_family_that_serves_a_problem_takes_it() {
+        for problem in super::super::problem::all().unwrap() {
+            // Few rows, from everywhere.
+            let rows: Vec<usize> = (0..problem.table.rows()).step_by(problem.table.rows() / 70).collect();
+            let problem = Problem { table: problem.table.take(&rows), ..problem };
+            let outcomes = train(&problem, &AtomicBool::new(false)).unwrap();
+            let serves = |name: &str| outcomes.iter().any(|outcome| outcome.family == name);
+            assert!(serves("forest") && serves("network"), "{}", problem.name);
+            assert_eq!(serves("group-lasso"), ["breast-cancer", "diabetes"].contains(&problem.name));
+        }
+    }
 }

@@ -68,6 +68,8 @@ pub struct Family {
     pub checkpoints: bool,
     /// Whether it learns when an event comes.
     pub survival: bool,
+    /// Whether the classes that it predicts are two, no more.
+    pub two_classes: bool,
     /// Whether it holds rows out that a column tells.
     pub holds_out: bool,
     /// Groups of parameters it accepts.

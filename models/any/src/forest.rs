@@ -53,6 +53,7 @@ pub(crate) static FOREST: Family = Family {
     exact_pieces: true,
     checkpoints: false,
     survival: false,
+    two_classes: false,
     holds_out: false,
     settings: &[&[TREES, BOOTSTRAP, MAX_SAMPLES, OUT_OF_BAG, MAX_FEATURES, QUANTILES], tree::GROWING],
     check: |settings| params(settings, Splitter::Best).and(task(settings)).map(|_| ()),

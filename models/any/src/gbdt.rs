@@ -139,6 +139,7 @@ pub(crate) static GBDT: Family = Family {
     exact_pieces: true,
     checkpoints: true,
     survival: true,
+    two_classes: false,
     holds_out: true,
     settings: &[&[
         LOSS,

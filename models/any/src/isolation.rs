@@ -29,6 +29,7 @@ pub(crate) static ISOLATION_FOREST: Family = Family {
     exact_pieces: false,
     checkpoints: false,
     survival: false,
+    two_classes: false,
     holds_out: false,
     settings: &[&[TREES, SUBSAMPLE, CONTAMINATION, tree::UNSEEN]],
     check: |settings| params(settings).map(|_| ()),

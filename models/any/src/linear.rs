@@ -143,6 +143,7 @@ pub(crate) const fn linear_family(
         exact_pieces: false,
         checkpoints: false,
         survival: false,
+        two_classes: false,
         holds_out: false,
         settings,
         check,
@@ -152,6 +153,11 @@ pub(crate) const fn linear_family(
         pieces,
         exported: None,
     }
+}
+
+/// A family that tells two classes apart, and no more.
+pub(crate) const fn of_two_classes(family: Family) -> Family {
+    Family { two_classes: true, ..family }
 }
 
 /// A family of numbers that takes several columns of them.

@@ -247,6 +247,7 @@ pub(crate) static NETWORK: Family = Family {
     exact_pieces: false,
     checkpoints: true,
     survival: false,
+    two_classes: false,
     holds_out: false,
     settings: &[&[
         HIDDEN,

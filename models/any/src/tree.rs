@@ -134,6 +134,7 @@ pub(crate) static TREE: Family = Family {
     exact_pieces: true,
     checkpoints: false,
     survival: false,
+    two_classes: false,
     holds_out: false,
     settings: &[&[MAX_FEATURES, SPLITTER], GROWING],
     check: |settings| {
