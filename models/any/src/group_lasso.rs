@@ -2,7 +2,7 @@
 
 use crate::constraints::groups;
 use crate::family::{TASK, task};
-use crate::linear::{COMMON, L1_RATIO, common, fit, limits, linear_family, of_two_classes};
+use crate::linear::{COMMON, L1_RATIO, common, fit, limits, linear_family};
 use crate::{Family, Purpose, Setting, Settings, elastic_net};
 use tilewise_base::{Error, Result};
 use tilewise_linear::pipeline::Estimator;
@@ -31,18 +31,21 @@ const GROUPS: Setting = Setting {
     doc: "inputs that come in or stay out together; one of no group is a group of its own, a category with all its levels",
 };
 
-pub(crate) static GROUP_LASSO: Family = of_two_classes(linear_family(
-    "group-lasso",
-    "least squares, or regression of counts, amounts or two classes, by which groups of inputs come in or stay out together",
-    Purpose::Either,
-    &[&[ALPHA, SHARE, GROUPS, LOSS, TASK, elastic_net::TOLERANCE, elastic_net::MAX_ROUNDS], COMMON],
-    |settings| task(settings).and(group_lasso(settings, false)).map(|_| ()),
-    |dataset, roles, settings, context| {
-        let classify = GROUP_LASSO.classifies(dataset, roles, settings)?;
-        fit("group-lasso", &group_lasso(settings, classify)?, dataset, roles, settings, context)
-    },
-    None,
-));
+pub(crate) static GROUP_LASSO: Family = Family {
+    two_classes: true,
+    ..linear_family(
+        "group-lasso",
+        "least squares, or regression of counts, amounts or two classes, by which groups of inputs come in or stay out together",
+        Purpose::Either,
+        &[&[ALPHA, SHARE, GROUPS, LOSS, TASK, elastic_net::TOLERANCE, elastic_net::MAX_ROUNDS], COMMON],
+        |settings| task(settings).and(group_lasso(settings, false)).map(|_| ()),
+        |dataset, roles, settings, context| {
+            let classify = GROUP_LASSO.classifies(dataset, roles, settings)?;
+            fit("group-lasso", &group_lasso(settings, classify)?, dataset, roles, settings, context)
+        },
+        None,
+    )
+};
 
 fn group_lasso(settings: &Settings, classify: bool) -> Result<Estimator> {
     let losses = [

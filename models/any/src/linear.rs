@@ -155,11 +155,6 @@ pub(crate) const fn linear_family(
     }
 }
 
-/// A family that tells two classes apart, and no more.
-pub(crate) const fn of_two_classes(family: Family) -> Family {
-    Family { two_classes: true, ..family }
-}
-
 /// A family of numbers that takes several columns of them.
 pub(crate) const fn learns_several(family: Family) -> Family {
     Family { several: true, ..family }
