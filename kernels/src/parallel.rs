@@ -198,7 +198,7 @@ thread_local! {
 
 /// Whether there is nobody to share with.
 fn alone() -> bool {
-    ALONE.get() || is_orphan() || rayon::current_num_threads() == 1
+    ALONE.get() || rayon::current_num_threads() == 1
 }
 
 /// Whether the threads that work started here would go to are those of a process that this one was forked from: they are not in it, and it
@@ -215,7 +215,8 @@ fn is_orphan() -> bool {
 
 /// Whether work is to be shared, which begins now.
 fn sharing() -> bool {
-    let sharing = !alone();
+    // Asked here alone: a call of the system takes as long as a small product.
+    let sharing = !alone() && !is_orphan();
     #[cfg(target_os = "linux")]
     if sharing {
         binding::settle();
