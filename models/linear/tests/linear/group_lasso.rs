@@ -1,6 +1,6 @@
 //! Group lasso and sparse group lasso: the duality gap recomputed by loops, a naive twin, closed form, the lasso as a special case.
 
-use crate::support::{dependent, normal};
+use crate::support::{dependent, in_groups, normal};
 use proptest::prelude::*;
 use tilewise_base::{Context, Fit};
 use tilewise_kernels::{MatRef, parallel};
@@ -113,14 +113,6 @@ impl Centred {
         }
         b
     }
-}
-
-/// Columns in groups of so many, the last column alone.
-fn in_groups(cols: usize, size: usize) -> (Vec<Vec<usize>>, Vec<Vec<usize>>) {
-    let all: Vec<usize> = (0..cols - 1).collect();
-    let named: Vec<Vec<usize>> = all.chunks(size).map(<[usize]>::to_vec).collect();
-    let every = named.iter().cloned().chain([vec![cols - 1]]).collect();
-    (named, every)
 }
 
 proptest! {

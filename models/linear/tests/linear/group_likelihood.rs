@@ -1,6 +1,6 @@
 //! Group lasso of logistic regression and deviances: what a minimum asks, recomputed by loops; a naive twin; the lasso as a special case.
 
-use crate::support::normal;
+use crate::support::{in_groups, normal};
 use proptest::prelude::*;
 use tilewise_base::{Context, Fit};
 use tilewise_kernels::{MatRef, parallel};
@@ -123,14 +123,6 @@ fn told(params: &GroupLasso, every: &[Vec<usize>], data: &Data, model: &LinearMo
         }
     }
     (objective, raw, scaled)
-}
-
-/// Columns in groups of so many, the last column alone.
-fn in_groups(cols: usize, size: usize) -> (Vec<Vec<usize>>, Vec<Vec<usize>>) {
-    let all: Vec<usize> = (0..cols - 1).collect();
-    let named: Vec<Vec<usize>> = all.chunks(size).map(<[usize]>::to_vec).collect();
-    let every = named.iter().cloned().chain([vec![cols - 1]]).collect();
-    (named, every)
 }
 
 proptest! {

@@ -95,3 +95,11 @@ pub(crate) fn dependent(rows: usize, cols: usize, seed: u64, scale: impl Fn(usiz
     }
     x
 }
+
+/// Columns in groups of so many, the last column alone.
+pub(crate) fn in_groups(cols: usize, size: usize) -> (Vec<Vec<usize>>, Vec<Vec<usize>>) {
+    let all: Vec<usize> = (0..cols - 1).collect();
+    let named: Vec<Vec<usize>> = all.chunks(size).map(<[usize]>::to_vec).collect();
+    let every = named.iter().cloned().chain([vec![cols - 1]]).collect();
+    (named, every)
+}
