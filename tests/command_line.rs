@@ -7,6 +7,9 @@ use tilewise_base::{Column, Dataset, predict_dataset};
 use tilewise_data::{ReadOptions, push_number, read, write_csv};
 use tilewise_kernels::random::Philox;
 
+/// Of which less is better; half the mean absolute error for the median.
+const PINBALL: &str = "pinball loss";
+
 /// Family, data set, target (empty for none), the measure and the bound it has to beat on held-out rows.
 const CASES: [(&str, &str, &str, &str, f64); 24] = [
     ("linear", "diabetes", "progression", "R2", 0.3),
@@ -17,7 +20,7 @@ const CASES: [(&str, &str, &str, &str, f64); 24] = [
     ("poisson", "diabetes", "progression", "R2", 0.3),
     ("group-lasso", "diabetes", "progression", "R2", 0.3),
     ("huber", "diabetes", "progression", "R2", 0.3),
-    ("quantile", "diabetes", "progression", "R2", 0.3),
+    ("quantile", "diabetes", "progression", PINBALL, 26.0),
     ("gamma", "diabetes", "progression", "R2", 0.2),
     ("logistic", "iris", "species", "accuracy", 0.9),
     ("logistic", "breast_cancer", "diagnosis", "accuracy", 0.94),
@@ -56,7 +59,10 @@ fn any_process_and_thread_count_writes_the_same_bytes() {
         for (run, threads) in ["1", "1", "2", "7"].iter().enumerate() {
             let told = train(family, data, target, threads, &file(run));
             let score = measure(&told, name);
-            assert!(score > bound, "{family} on {data}: {name} is {score}\n{told}");
+            assert!(
+                if name == PINBALL { score < bound } else { score > bound },
+                "{family} on {data}: {name} is {score}\n{told}"
+            );
             assert_eq!(
                 fs::read(file(run)).unwrap(),
                 fs::read(file(0)).unwrap(),

@@ -1,7 +1,7 @@
-//! `compare disk`: boosting on a table that is larger than the memory it may take, as whole commands.
+//! `compare disk`: training on a table that is larger than the memory it may take, as whole commands.
 //!
-//! Ours is `tilewise train --memory-limit` with half the size of the Parquet file; others are XGBoost with its external memory and with an
-//! iterator, and LightGBM's `two_round`, which reads text alone, so ours is there with the same text too.
+//! Ours is `tilewise train --memory-limit`. Of boosting others are XGBoost with its external memory and with an iterator, and LightGBM's
+//! `two_round`, which reads text alone, so ours is there with the same text too; of least squares and logistic regression ours without a limit.
 
 use crate::compare::dense_binary;
 use crate::serve::{environment, package, scripts, succeed};
@@ -27,17 +27,85 @@ const HELD_SEED: u64 = 1 << 32;
 /// Between two looks at the memory of a process, each of some 30 microseconds.
 const LOOK: Duration = Duration::from_millis(20);
 
-const PARQUET: &str = "tilewise, Parquet";
-const CSV: &str = "tilewise, CSV";
+const OURS: &str = "tilewise";
+const UNLIMITED: &str = "tilewise, no limit";
 const EXTERNAL: &str = "XGBoost, external memory";
 const ITERATOR: &str = "XGBoost, iterator";
-const TWO_ROUND: &str = "LightGBM two_round, CSV";
-/// By the file that they read, ours first: text takes its time, whoever reads it.
-const SYSTEMS: [(&str, &[&str]); 2] =
-    [("Parquet", &[PARQUET, EXTERNAL, ITERATOR]), ("CSV", &[CSV, TWO_ROUND])];
+const TWO_ROUND: &str = "LightGBM two_round";
+
+/// What is trained.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Work {
+    Boosting,
+    LeastSquares,
+    Logistic,
+}
+
+impl Work {
+    fn name(self) -> String {
+        match self {
+            Self::Boosting => format!("boosting, {STAGES} stages of depth {DEPTH}"),
+            Self::LeastSquares => "least squares".into(),
+            Self::Logistic => "logistic regression".into(),
+        }
+    }
+
+    /// Numbers of the table, as Arrow calls their type: trees need no more than `f32`, linear models compute in `f64`.
+    fn element(self) -> &'static str {
+        if self == Self::Boosting { "float32" } else { "float64" }
+    }
+
+    /// So many times the memory that ours may take is the size of the Parquet file.
+    fn times(self) -> u64 {
+        if self == Self::Boosting { 2 } else { 8 }
+    }
+
+    /// Arguments of `tilewise train`. The label is a number.
+    fn arguments(self) -> Vec<String> {
+        let (model, settings) = match self {
+            Self::Boosting => (
+                "gbdt",
+                vec![
+                    "task=classification".to_owned(),
+                    format!("stages={STAGES}"),
+                    format!("max_depth={DEPTH}"),
+                    "max_leaves=none".into(),
+                    "min_samples_leaf=20".into(),
+                    "min_child_weight=0.001".into(),
+                    "l2=1".into(),
+                ],
+            ),
+            Self::LeastSquares => ("linear", Vec::new()),
+            Self::Logistic => ("logistic", Vec::new()),
+        };
+        let settings = settings.into_iter().flat_map(|setting| ["--set".to_owned(), setting]);
+        ["train", "--target", "label", "--model", model]
+            .map(String::from)
+            .into_iter()
+            .chain(settings)
+            .collect()
+    }
+}
+
+/// What is trained on a file of which kind, and by whom, ours first: text takes its time, whoever reads it.
+struct Plan {
+    work: Work,
+    /// End of the file's name.
+    file: &'static str,
+    systems: &'static [&'static str],
+}
+
+const PLANS: [Plan; 6] = [
+    Plan { work: Work::Boosting, file: "parquet", systems: &[OURS, EXTERNAL, ITERATOR] },
+    Plan { work: Work::Boosting, file: "csv", systems: &[OURS, TWO_ROUND] },
+    Plan { work: Work::LeastSquares, file: "parquet", systems: &[OURS, UNLIMITED] },
+    Plan { work: Work::LeastSquares, file: "csv", systems: &[OURS, UNLIMITED] },
+    Plan { work: Work::Logistic, file: "parquet", systems: &[OURS, UNLIMITED] },
+    Plan { work: Work::Logistic, file: "csv", systems: &[OURS, UNLIMITED] },
+];
 
 const FIGURES: &[Figure] = &[
-    Figure { name: "a stage", show: seconds },
+    Figure { name: "a stage or round", show: seconds },
     Figure { name: "peak memory", show: |x| bytes(x as u64) },
     Figure { name: "AUC", show: |x| format!("{x:.4}") },
 ];
@@ -144,11 +212,8 @@ struct Place {
     folder: PathBuf,
     python: PathBuf,
     tilewise: PathBuf,
-    parquet: PathBuf,
-    csv: PathBuf,
+    rows: usize,
     held: PathBuf,
-    /// Bytes that ours may take.
-    limit: u64,
 }
 
 impl Place {
@@ -159,60 +224,72 @@ impl Place {
         let python = environment(&folder, "disk")?.join("python");
         // With the package, as for `compare spark`: alone it would be compiled anew, with other features of what both use.
         package()?;
-        let file = |name: String| folder.join(name);
-        let (parquet, csv) = (file(format!("{rows}.parquet")), file(format!("{rows}.csv")));
-        let held = file(format!("held-{HELD}.parquet"));
-        if !parquet.exists() || !csv.exists() {
-            tell(&format!("writing {} and text", parquet.display()));
-            write_table(&python, &folder, rows, 0, SIDE, &[&parquet, &csv])?;
-        }
+        let held = folder.join(format!("held-{HELD}.parquet"));
         if !held.exists() {
-            write_table(&python, &folder, HELD, HELD_SEED, SIDE, &[&held])?;
+            write_table(&python, &folder, HELD, HELD_SEED, SIDE, "float32", &[&held])?;
         }
-        let limit = fs::metadata(&parquet)?.len() / 2;
-        Ok(Self {
-            python,
-            tilewise: options.target.join("release/tilewise"),
-            parquet,
-            csv,
-            held,
-            limit,
-            folder,
-        })
+        Ok(Self { python, tilewise: options.target.join("release/tilewise"), rows, held, folder })
     }
 
-    /// One run of a system, and its probabilities for the rows held out.
-    fn run(&self, system: &str) -> Result<(Watched, Vec<f64>)> {
+    /// The file that is trained on.
+    fn table(&self, work: Work, end: &str) -> PathBuf {
+        self.folder.join(format!("{}-{}.{end}", self.rows, work.element()))
+    }
+
+    /// Bytes of memory that ours may take.
+    fn limit(&self, work: Work) -> Result<u64> {
+        Ok(fs::metadata(self.table(work, "parquet"))?.len() / work.times())
+    }
+
+    /// Writes a plan's file, and the Parquet file whose size is the measure of memory, where they are not there.
+    fn write(&self, plan: &Plan, tell: &impl Fn(&str)) -> Result<()> {
+        for end in ["parquet", plan.file] {
+            let file = self.table(plan.work, end);
+            if !file.exists() {
+                tell(&format!("writing {}", file.display()));
+                write_table(&self.python, &self.folder, self.rows, 0, SIDE, plan.work.element(), &[&file])?;
+            }
+        }
+        Ok(())
+    }
+
+    /// One run of a system, and its answers for the rows held out.
+    fn run(&self, plan: &Plan, system: &str) -> Result<(Watched, Vec<f64>)> {
         let temporary = self.folder.join("temporary");
         // Of a run that was cut off.
         let _ = fs::remove_dir_all(&temporary);
         fs::create_dir_all(&temporary)?;
+        let table = self.table(plan.work, plan.file);
         let found = match system {
-            PARQUET => self.ours(&self.parquet, &temporary),
-            CSV => self.ours(&self.csv, &temporary),
-            EXTERNAL => self.peer("xgboost-external", &self.parquet, &temporary),
-            ITERATOR => self.peer("xgboost", &self.parquet, &temporary),
-            _ => self.peer("lightgbm", &self.csv, &temporary),
+            OURS => self.ours(plan.work, &table, Some(self.limit(plan.work)?), &temporary),
+            UNLIMITED => self.ours(plan.work, &table, None, &temporary),
+            EXTERNAL => self.peer("xgboost-external", &table, &temporary),
+            ITERATOR => self.peer("xgboost", &table, &temporary),
+            _ => self.peer("lightgbm", &table, &temporary),
         };
         fs::remove_dir_all(&temporary)?;
         found
     }
 
-    fn ours(&self, table: &Path, temporary: &Path) -> Result<(Watched, Vec<f64>)> {
+    fn ours(
+        &self,
+        work: Work,
+        table: &Path,
+        limit: Option<u64>,
+        temporary: &Path,
+    ) -> Result<(Watched, Vec<f64>)> {
         let (model, answers) = (self.folder.join("model.safetensors"), temporary.join("told.csv"));
         let mut train = Command::new(&self.tilewise);
-        train.args(["train", "--model", "gbdt", "--target", "label"]);
-        let (depth, stages) = (format!("max_depth={DEPTH}"), format!("stages={STAGES}"));
-        // The label is a number.
-        train.args(["--set", "task=classification", "--set", &stages, "--set", &depth]);
-        for setting in ["max_leaves=none", "min_samples_leaf=20", "min_child_weight=0.001", "l2=1"] {
-            train.args(["--set", setting]);
+        train.args(work.arguments()).arg("--data").arg(table).arg("--out").arg(&model);
+        if let Some(limit) = limit {
+            train.args(["--memory-limit", &limit.to_string()]).arg("--temp-dir").arg(temporary);
         }
-        train.arg("--data").arg(table).arg("--out").arg(&model);
-        train.args(["--memory-limit", &self.limit.to_string()]).arg("--temp-dir").arg(temporary);
         let watched = watch(&mut train)?;
         let mut predict = Command::new(&self.tilewise);
-        predict.args(["predict", "--proba"]).arg("--model").arg(&model);
+        predict.arg("predict").arg("--model").arg(&model);
+        if work != Work::LeastSquares {
+            predict.arg("--proba");
+        }
         succeed(predict.arg("--data").arg(&self.held).arg("--out").arg(&answers))?;
         let text = fs::read_to_string(answers)?;
         let last = |line: &str| line.rsplit(',').next().and_then(|cell| cell.parse().ok());
@@ -241,39 +318,42 @@ pub fn run(options: &Options, tell: impl Fn(&str)) -> Result<Findings> {
     let truth: Vec<bool> = dense_binary(HELD, HELD_SEED).1.into_iter().map(|label| label == 1).collect();
     let features = SIDE * 28;
     let mut missing = Vec::new();
-    let turn = |system: &'static str, round: usize| {
-        tell(&format!("round {}: {system}", round + 1));
-        let (watched, answers) = place.run(system)?;
-        let auc = roc_auc(&truth, &answers, None).map_err(Error::other)?;
-        tell(&format!("      {}, {}", seconds(watched.seconds), bytes(watched.memory as u64)));
-        Ok(Turn { seconds: watched.seconds, figures: vec![watched.stage, watched.memory, auc] })
-    };
-    let mut cases = Vec::new();
-    for (file, systems) in SYSTEMS {
-        let (ours, others) = (&systems[..1], systems[1..].iter().filter(|name| options.wants(name)));
+    let (mut cases, mut beside) = (Vec::new(), Vec::new());
+    for plan in &PLANS {
+        let from =
+            format!("{} from {}", plan.work.name(), if plan.file == "csv" { "CSV" } else { "Parquet" });
+        let (ours, others) = (&plan.systems[..1], &plan.systems[1..]);
+        let others = others.iter().filter(|system| options.wants(&format!("{from}, {system}")));
         let systems: Vec<&'static str> = ours.iter().chain(others).copied().collect();
-        if systems.len() > 1 {
-            let name = format!("boosting from {file}, {STAGES} stages of depth {DEPTH}, {rows} x {features}");
-            cases.push(Case::run(name, &systems, options.rounds, &mut missing, turn)?);
+        if systems.len() < 2 {
+            continue;
         }
+        place.write(plan, &tell)?;
+        let turn = |system: &'static str, round: usize| {
+            tell(&format!("round {}: {from}, {system}", round + 1));
+            let (watched, answers) = place.run(plan, system)?;
+            let auc = roc_auc(&truth, &answers, None).map_err(Error::other)?;
+            tell(&format!("      {}, {}", seconds(watched.seconds), bytes(watched.memory as u64)));
+            Ok(Turn { seconds: watched.seconds, figures: vec![watched.stage, watched.memory, auc] })
+        };
+        let name = format!("{from}, {rows} x {features}");
+        cases.push(Case::run(name, &systems, options.rounds, &mut missing, turn)?);
+        let size = fs::metadata(place.table(plan.work, plan.file))?.len();
+        beside.push((bytes(size), format!("the table of {from}")));
+        beside.push((bytes(place.limit(plan.work)?), "its limit of ours (--memory-limit)".into()));
     }
     if cases.is_empty() {
-        return Err(Error::other(format!("no system contains {}", options.only.join(" and "))));
+        return Err(Error::other(format!("no case and system contains {}", options.only.join(" and "))));
     }
-    let size = |file: &Path| fs::metadata(file).map(|about| bytes(about.len()));
-    let beside = vec![
-        (size(&place.parquet)?, "the table as Parquet".into()),
-        (size(&place.csv)?, "the table as CSV".into()),
-        (bytes(place.limit), "the limit of ours (--memory-limit)".into()),
-    ];
     let script = "import lightgbm, pyarrow, xgboost\nfor m in (xgboost, lightgbm, pyarrow): print(m.__name__, m.__version__)";
     let told = Command::new(&place.python).args(["-c", script]).output()?.stdout;
     let told = String::from_utf8_lossy(&told);
     let versions = told.lines().filter_map(|line| line.split_once(' '));
     let versions = versions.map(|(name, version)| (version.to_owned(), name.to_owned())).collect();
     Ok(Findings {
-        title: "Boosting beyond memory",
-        summary: "A table larger than the memory it may take, from file to model, beside XGBoost's external memory and LightGBM."
+        title: "Training beyond memory",
+        summary: "A table larger than the memory it may take, from file to model: boosting beside XGBoost's external memory and LightGBM, linear \
+                  models beside ours without a limit."
             .into(),
         method: method(),
         figures: FIGURES,
@@ -288,9 +368,11 @@ fn method() -> Vec<String> {
     [
         "A time is that of a whole command, from its start until it has a model: reading, binning, training on all cores. The memory is what of \
          it is not the page cache (anonymous and shared pages, looked at every 20 ms), of one process, as all of these are. The file lies in the \
-         page cache for all; nobody waits for a disk where memory is left for that. `a stage` is the mean time from stage to stage, of ours \
+         page cache for all; nobody waits for a disk where memory is left for that. `a stage or round` is the mean time from one to the next, of ours \
          by its lines of progress, one a second, and unknown where there were fewer than two.",
-        "Equal settings: depth 6 and as many leaves as that has, learning rate 0.1, l2 1, 255 bins (XGBoost 256), 20 rows of a leaf at least \
+        "Ours may take half the size of the Parquet file for boosting, an eighth of it for linear models, whose tables are of doubles. Without a \
+         limit it reads all rows into memory. The area under the curve of least squares is that of its answers as scores.",
+        "Equal settings of boosting: depth 6 and as many leaves as that has, learning rate 0.1, l2 1, 255 bins (XGBoost 256), 20 rows of a leaf at least \
          (XGBoost has no such limit), no sampling. XGBoost reads a row group of 125000 rows at a time; its external memory keeps pages of bins in \
          files, its iterator alone keeps them in memory. LightGBM reads text twice and keeps bins in memory: it has no training from disk.",
     ]
@@ -310,6 +392,15 @@ mod tests {
         assert!(has_model("trained nan") && has_model("model written to m (3 kB)") && !has_model(line));
         assert_eq!(per_stage(&[(1.0, 2.0), (2.5, 3.0), (9.0, 10.0)]), 1.0);
         assert!(per_stage(&[(1.0, 2.0)]).is_nan() && per_stage(&[]).is_nan());
+    }
+
+    #[test]
+    fn ours_is_first_and_has_somebody_beside_it() {
+        assert!(PLANS.iter().all(|plan| plan.systems[0] == OURS && plan.systems.len() > 1));
+        let boosting = Work::Boosting.arguments().join(" ");
+        assert!(
+            boosting.contains("--model gbdt --set task=classification --set stages=20 --set max_depth=6")
+        );
     }
 
     #[test]

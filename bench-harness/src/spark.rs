@@ -161,7 +161,7 @@ pub fn run(options: &Options, tell: impl Fn(&str)) -> Result<Findings> {
         let file = folder.join(format!("{rows}-{seed}.parquet"));
         if !file.exists() {
             tell(&format!("writing {}", file.display()));
-            write_table(&python, &folder, rows, seed, 1, &[&file])?;
+            write_table(&python, &folder, rows, seed, 1, "float32", &[&file])?;
         }
         Ok(file)
     };
@@ -240,9 +240,10 @@ pub(crate) fn write_table(
     rows: usize,
     seed: u64,
     side: usize,
+    element: &str,
     files: &[&Path],
 ) -> Result<()> {
-    let raw = folder.join("rows.f32");
+    let raw = folder.join("rows.f64");
     let mut file = BufWriter::new(File::create(&raw)?);
     for first in (0..rows).step_by(CHUNK) {
         let count = CHUNK.min(rows - first);
@@ -251,9 +252,9 @@ pub(crate) fn write_table(
         for row in 0..count {
             let cells = drawn.iter().flat_map(|(x, _)| &x[row * FEATURES..][..FEATURES]);
             for cell in cells {
-                file.write_all(&(*cell as f32).to_le_bytes())?;
+                file.write_all(&cell.to_le_bytes())?;
             }
-            file.write_all(&(drawn[0].1[row] as f32).to_le_bytes())?;
+            file.write_all(&f64::from(drawn[0].1[row]).to_le_bytes())?;
         }
     }
     file.flush()?;
@@ -264,7 +265,7 @@ pub(crate) fn write_table(
     };
     let width = (side * FEATURES + 1).to_string();
     let mut command = Command::new(python);
-    command.arg(scripts().join("table_peer.py")).arg(&raw).args([&width, &GROUP.to_string()]);
+    command.arg(scripts().join("table_peer.py")).arg(&raw).args([&width, &GROUP.to_string(), element]);
     succeed(command.args(files.iter().map(|file| part(file))))?;
     for file in files {
         fs::rename(part(file), file)?;

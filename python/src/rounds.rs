@@ -81,10 +81,6 @@ impl Trainer {
     }
 }
 
-fn on<R: Send>(threads: usize, f: impl FnOnce() -> R + Send) -> R {
-    if threads == 1 { parallel::on_this_thread(f) } else { parallel::with_threads(threads, f) }
-}
-
 /// A piece of a table in a file of its own.
 #[pyclass(frozen, module = "tilewise._native")]
 pub(crate) struct Piece {
@@ -110,7 +106,7 @@ impl Piece {
             Some(numbers) => StoredTable::create_numbered(&path, &dataset, numbers),
             None => StoredTable::create_sorted(&path, &dataset).map(Some),
         };
-        let table = py.detach(|| guarded(|| on(threads, create))).map_err(exception)?;
+        let table = py.detach(|| guarded(|| parallel::with_threads(threads, create))).map_err(exception)?;
         Ok(table.map(|table| Self { table }))
     }
 
@@ -141,7 +137,7 @@ impl Piece {
         threads: usize,
     ) -> PyResult<Bound<'py, PyBytes>> {
         let piece = tilewise_models::Piece { table: &self.table, number };
-        let answer = || on(threads, || tilewise_models::piece(&request, piece));
+        let answer = || parallel::with_threads(threads, || tilewise_models::piece(&request, piece));
         let answer = py.detach(|| guarded(answer)).map_err(exception)?;
         Ok(PyBytes::new(py, &answer))
     }

@@ -249,17 +249,31 @@ def test_the_server_answers_as_the_example_does(kind, serve, tmp_path):
     rows = X[:4].tolist()
     named = [{"b": b, "a": a} for a, b in rows]
     with Gunicorn(tmp_path / "m") as server:
-        for body in (rows, rows[0], named, named[0], {"inputs": rows}, {"instances": named}, {"inputs": rows[0]}, [[None, 1.0]]):
+        for body in (rows, rows[0], named, named[0], {"inputs": rows}, {"instances": named}, {"inputs": rows[0]}, [[None, 1.0]], [rows[0], named[1]], []):
             assert server.ask(body) == json.loads(opened(address, body)), body
         for body in ([named[0], {"a": 1.0}], {"b": 1.0}, {"a": 1.0, "b": 2.0, "c": 3.0}, [named[0], {"a": 1.0, "c": 3.0}]):
             told = refusal(server.ask, body)
             assert told in refusal(lambda body: opened(address, body), body) and told.startswith("column"), body
+        for body in (float("nan"), [float("nan"), 1.0], [rows[0], 3.0], "rows", [rows[0][:1]]):
+            assert refusal(server.ask, body) and refusal(lambda body: opened(address, body), body), body
+        assert opened(server.url + "/v2/health/live") == b""
+
+
+def test_rows_with_text_are_answered_as_the_server_does(serve, tmp_path):
+    rows = [["private", 39.0, True], ["public", None, False], [None, 20.0, True]] * 20
+    frame = pd.DataFrame(rows, columns=["work", "age", "member"]).astype({"member": bool})
+    tilewise.RandomForestClassifier(n_estimators=5, random_state=0).fit(frame, np.arange(60) % 3).save(tmp_path / "m")
+    address = serve(tmp_path / "m")
+    named = [dict(zip(frame.columns, row)) for row in rows]
+    with Gunicorn(tmp_path / "m") as server:
+        for body in (rows[:4], rows[0], named[:4], [rows[0], named[1]], {"inputs": rows[:3]}):
+            assert server.ask(body) == json.loads(opened(address, body)), body
 
 
 def test_bad_requests_are_told(models):
     folder, _, _ = models
     with Gunicorn(folder / "small.safetensors") as server:
-        for body, told in [([[1.0, 2.0]], "features"), ({"inputs": ["a", 1, 2, 3]}, "could not convert"), ([], "a row")]:
+        for body, told in [([[1.0, 2.0]], "features"), ({"inputs": ["a", 1, 2, 3]}, "could not convert"), (3, "a row")]:
             assert told in refusal(server.ask, body)
 
 

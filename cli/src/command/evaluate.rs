@@ -77,7 +77,8 @@ impl Evaluate {
         };
         let file = self.table.name();
         let place = |e| Failure::in_table(&file, e);
-        let truth = roles::truth(&table, &roles.targets, model.task()).map_err(place)?;
+        let task = model.judged_as();
+        let truth = roles::truth(&table, &roles.targets, &task).map_err(place)?;
         let weights = roles.weights(&table).map_err(place)?;
         let offsets = roles.offsets(&table).map_err(place)?;
         let predictions = match &sparse {
@@ -90,8 +91,8 @@ impl Evaluate {
         output::all_answered(&predictions, model.outputs(), weights.as_deref(), &roles.targets)
             .map_err(place)?;
         let constant = output::constant(&truth, weights.as_deref());
-        let scores = output::scores(&truth, &predictions, &constant, weights.as_deref(), model.task())?;
-        let what = match model.task() {
+        let scores = output::scores(&truth, &predictions, &constant, weights.as_deref(), &task)?;
+        let what = match task {
             Task::Regression => "number",
             Task::Outputs { .. } => "numbers",
             Task::Quantiles { .. } => "quantiles of the number",

@@ -324,7 +324,7 @@ impl Train {
             let tested = parts.as_ref().map_or(rows, |(_, test)| test);
             let in_tested = |e| place(in_file(e, tested));
             let measured = measure(&*model, training, test, &roles).map_err(in_tested)?;
-            let text = measured.text(model.task()).map_err(in_tested)?;
+            let text = measured.text(&model.judged_as()).map_err(in_tested)?;
             output::print(&format!("{what}:\n{text}"))?;
             picture.measured = Some((what, measured));
         }
@@ -426,7 +426,8 @@ impl Measured {
 
 /// Predictions of `test`; the baseline knows only the training rows.
 fn measure(model: &dyn Model, training: &Dataset, test: &Dataset, roles: &Roles) -> Result<Measured, Error> {
-    let truth_of = |table| roles::truth(table, &roles.targets, model.task());
+    let task = model.judged_as();
+    let truth_of = |table| roles::truth(table, &roles.targets, &task);
     let constant = output::constant(&truth_of(training)?, roles.weights(training)?.as_deref());
     let offsets = roles.offsets(test)?;
     let predictions = predict_dataset(model, test, offsets.as_deref())?;

@@ -9,7 +9,6 @@ use tilewise_base::{
 };
 use tilewise_gbdt::Loss;
 use tilewise_kernels::parallel;
-use tilewise_linear::pipeline::{Estimator, Pipeline};
 
 /// Bytes of copied rows that fits may hold at the same time. Tables small against it are trained on by as many threads as there
 /// are, a fit each; of larger ones fewer at a time, so that memory does not grow with the number of threads.
@@ -234,7 +233,7 @@ impl<'a> Lesson<'a> {
             ..Context::default()
         };
         let model = train(self.family.name, training, self.roles, settings, &context)?;
-        let truth = self.truth(&Self::task(&*model), training, rows)?;
+        let truth = self.truth(&model.judged_as(), training, rows)?;
         let plain = baseline(&truth, self.roles.weights(training)?.as_deref());
         Ok((model, plain))
     }
@@ -249,15 +248,6 @@ impl<'a> Lesson<'a> {
         }
     }
 
-    /// What a model's answers are measured as: those of quantile regression as quantiles, not as the means of numbers.
-    fn task(model: &dyn Model) -> Task {
-        let any: &dyn std::any::Any = model;
-        match any.downcast_ref::<Pipeline>().map(Pipeline::estimator) {
-            Some(Estimator::Quantile(params)) => Task::Quantiles { quantiles: vec![params.quantile] },
-            _ => model.task().clone(),
-        }
-    }
-
     /// A truth of the kind that models with these settings are held against, without rows.
     pub(crate) fn kind(&self, settings: &Settings) -> Truth {
         let several = self.roles.targets.len() > 1;
@@ -269,14 +259,17 @@ impl<'a> Lesson<'a> {
             {
                 Truth::Quantiles { y: Vec::new(), quantiles: Vec::new() }
             }
-            None if loss(settings).is_some_and(|loss| matches!(loss, Loss::LambdaRank { .. })) => {
-                Truth::Ranking { relevance: Vec::new(), queries: Vec::new() }
-            }
-            None if loss(settings) == Some(Loss::Cox) => {
-                Truth::Survival { times: Vec::new(), events: Vec::new() }
-            }
-            None if several => Truth::Outputs(Vec::new()),
-            None => Truth::Numbers(Vec::new()),
+            None => match loss(settings) {
+                Some(Loss::LambdaRank { .. }) => {
+                    Truth::Ranking { relevance: Vec::new(), queries: Vec::new() }
+                }
+                Some(Loss::Cox) => Truth::Survival { times: Vec::new(), events: Vec::new() },
+                Some(Loss::Quantile { quantile }) => {
+                    Truth::Quantiles { y: Vec::new(), quantiles: vec![quantile] }
+                }
+                _ if several => Truth::Outputs(Vec::new()),
+                _ => Truth::Numbers(Vec::new()),
+            },
         }
     }
 
@@ -302,7 +295,7 @@ impl<'a> Lesson<'a> {
                 "there is no prediction to measure: the row's numbers are so large that the scores overflow";
             return Err(Error::cell(row, tilewise_base::error::listed(&self.roles.targets), what));
         }
-        let truth = self.truth(&Self::task(model), testing, rows)?;
+        let truth = self.truth(&model.judged_as(), testing, rows)?;
         let plain = plain.repeat(testing.rows());
         Ok([summary(&truth, &predictions, weights.as_deref())?, summary(&truth, &plain, weights.as_deref())?])
     }

@@ -105,9 +105,9 @@ const MOMENTUM: Setting = Setting {
 };
 const BATCH_SIZE: Setting = Setting {
     key: "batch_size",
-    default: "128",
-    accepted: WHOLE,
-    doc: "rows of a step; 128 becomes all rows where there are fewer",
+    default: "auto",
+    accepted: "auto, or a whole number above 0",
+    doc: "rows of a step; auto is a sixteenth of the rows to learn from, 8 at least and 128 at most",
 };
 const ACCUMULATE: Setting = Setting {
     key: "accumulate",
@@ -363,6 +363,10 @@ fn parameters(settings: &Settings) -> Result<Parameters> {
         ("xavier-biases", Initialiser::XavierBiases),
     ];
     let truth = [("true", true), ("false", false)];
+    let batch = match settings.get::<String>(&BATCH_SIZE)?.as_str() {
+        "auto" => None,
+        _ => Some(whole(&BATCH_SIZE)? as usize),
+    };
     let (function, dropout) = (settings.word(&ACTIVATION, &functions)?, share(&DROPOUT)?);
     let tolerance = match settings.get::<String>(&TOLERANCE)?.as_str() {
         "none" => None,
@@ -395,7 +399,7 @@ fn parameters(settings: &Settings) -> Result<Parameters> {
             .word(&PRECISION, &[("single", Precision::Single), ("double", Precision::Double)])?,
         training: Training {
             epochs,
-            batch: whole(&BATCH_SIZE)? as usize,
+            batch,
             shuffle: settings.word(&SHUFFLE, &truth)?,
             accumulate: whole(&ACCUMULATE)? as usize,
             optimiser: settings.word(&OPTIMISER, &optimisers)?,

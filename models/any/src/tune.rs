@@ -197,7 +197,12 @@ pub fn tune(
 ) -> Result<Tuned> {
     let mut trials = trials(name, fixed, search, context.seed)?;
     let lesson = Lesson::new(family(name)?, dataset, roles, &trials[0].settings, context)?;
-    let metric = metric(search.metric.as_deref(), measures(&lesson.kind(fixed)))?;
+    let kind = lesson.kind(&trials[0].settings);
+    if let Some(other) = trials.iter().find(|trial| lesson.kind(&trial.settings) != kind) {
+        let what = format!("with trial {} it changes what is measured; --set has it", other.number);
+        return Err(Error::parameter("search", "loss", what));
+    }
+    let metric = metric(search.metric.as_deref(), measures(&kind))?;
     let folds = division.folds(dataset.rows(), folds, context.seed)?;
     let least = folds.iter().map(|fold| fold.train.len()).min().unwrap_or(0);
     let rungs = rungs(name, fixed, search, trials.len(), least)?;

@@ -96,24 +96,36 @@ fn the_alpha_of_the_least_error_is_taken() {
 #[test]
 fn quantiles_are_measured_as_quantiles() {
     let (data, roles, context) = (table(), Roles::target("y"), Context::default());
-    let settings = Settings::parse(&["quantile=0.8", "alpha=0.01"]).unwrap();
     let folds = Division::Random.folds(ROWS, 5, 0).unwrap();
-    let found = cross_validate("quantile", &data, &roles, &settings, &folds, &context).unwrap();
-    assert_eq!(found.measures(), ["pinball loss", "calibration error"]);
     let pinball = |y: &[f64], p: &[f64]| pinball_loss(y, p, &[0.8], None).unwrap();
-    let by_hand = error("quantile", &["quantile=0.8", "alpha=0.01"], pinball);
-    let ours = found.folds.iter().map(|f| f.tested as f64 * f.scores[0].value).sum::<f64>() / ROWS as f64;
-    assert!((ours - by_hand).abs() < 1e-12, "{ours} {by_hand}");
-    // The plain answer is the quantile of the training rows.
-    assert!(found.folds.iter().all(|f| f.plain[0].value > f.scores[0].value));
-    let search = |text: &str| {
+    for (family, pairs) in
+        [("quantile", ["quantile=0.8", "alpha=0.01"]), ("gbdt", ["loss=quantile:0.8", "stages=20"])]
+    {
+        let settings = Settings::parse(&pairs).unwrap();
+        let found = cross_validate(family, &data, &roles, &settings, &folds, &context).unwrap();
+        assert_eq!(found.measures(), ["pinball loss", "calibration error"]);
+        let by_hand = error(family, &pairs, pinball);
+        let ours = found.folds.iter().map(|f| f.tested as f64 * f.scores[0].value).sum::<f64>() / ROWS as f64;
+        assert!((ours - by_hand).abs() < 1e-12, "{family} {ours} {by_hand}");
+        // The plain answer is the quantile of the training rows.
+        assert!(found.folds.iter().all(|f| f.plain[0].value > f.scores[0].value));
+    }
+    let search = |family: &str, text: &str, fixed: &str| {
         let search = Search { space: Space::parse(&[text]).unwrap(), method: Method::Grid, metric: None };
-        let fixed = Settings::parse(&["max_rounds=100"]).unwrap();
-        tune("quantile", &data, &roles, &fixed, &search, &Division::Random, 5, &context)
+        let fixed = Settings::parse(&[fixed]).unwrap();
+        tune(family, &data, &roles, &fixed, &search, &Division::Random, 5, &context)
     };
-    assert_eq!(search("alpha=0.01,0.1").unwrap().metric, "pinball loss");
-    let message = search("quantile=0.1,0.9").unwrap_err().to_string();
-    assert!(message.contains("quantile") && message.contains("what is measured"), "{message}");
+    assert_eq!(search("quantile", "alpha=0.01,0.1", "max_rounds=100").unwrap().metric, "pinball loss");
+    assert_eq!(search("gbdt", "max_depth=1,2", "loss=quantile:0.5").unwrap().metric, "pinball loss");
+    assert_eq!(search("gbdt", "loss=squared,absolute", "stages=5").unwrap().metric, "RMSE");
+    for (family, text, fixed) in [
+        ("quantile", "quantile=0.1,0.9", "max_rounds=100"),
+        ("gbdt", "loss=quantile:0.1,quantile:0.9", "stages=5"),
+        ("gbdt", "loss=squared,quantile:0.9", "stages=5"),
+    ] {
+        let message = search(family, text, fixed).unwrap_err().to_string();
+        assert!(message.contains("what is measured"), "{message}");
+    }
 }
 
 #[test]

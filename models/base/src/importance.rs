@@ -60,7 +60,7 @@ pub fn permutation_importance(
         Err(none) if of_model.is_empty() => return Err(none),
         Err(_) => of_model,
     };
-    let truth = roles::truth(dataset, &targets, model.task())?;
+    let truth = roles::truth(dataset, &targets, &model.judged_as())?;
     let (weights, offsets) = (roles.weights(dataset)?, roles.offsets(dataset)?);
     let metric = metric.unwrap_or_else(|| default_metric(&truth));
     let (rows, width, outputs) = (dataset.rows(), model.inputs().len(), model.outputs());

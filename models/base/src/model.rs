@@ -108,6 +108,10 @@ pub trait Model: Any + Send + Sync {
     }
     /// Meaning of the outputs.
     fn task(&self) -> &Task;
+    /// What its answers are held against: of a number's quantile the quantile, where [`Model::task`] says a number.
+    fn judged_as(&self) -> Task {
+        self.task().clone()
+    }
     /// What it does with a category that training did not see, in predictions and whatever else reads cells.
     fn unseen(&self) -> Unseen {
         Unseen::Missing

@@ -178,8 +178,9 @@ impl Grower<'_> {
                 f64::from(sum.gradient()) / (f64::from(sum.hessian()) + smoothing)
             };
             let rare: Vec<usize>;
-            (here, rare) =
-                here.into_iter().partition(|&value| f64::from(self.sum(&with(value)).hessian()) >= smoothing);
+            let whole = f64::from(self.sum(rows).hessian()) * self.params.penalty.category_smoothing;
+            let of_rows = |value| f64::from(self.sum(&with(value)).hessian()) * rows.len() as f64;
+            (here, rare) = here.into_iter().partition(|&value| of_rows(value) >= whole);
             here.sort_by(|a, b| mean(a).total_cmp(&mean(b)));
             let mut all = Vec::new();
             for count in 1..=here.len() {

@@ -267,6 +267,12 @@ impl Model for BoostedModel {
     fn task(&self) -> &Task {
         &self.task
     }
+    fn judged_as(&self) -> Task {
+        match self.params().loss {
+            Loss::Quantile { quantile } => Task::Quantiles { quantiles: vec![quantile] },
+            _ => self.task.clone(),
+        }
+    }
     fn report(&self) -> &FitReport {
         &self.report
     }

@@ -470,6 +470,12 @@ impl Model for Pipeline {
     fn task(&self) -> &Task {
         &self.task
     }
+    fn judged_as(&self) -> Task {
+        match &self.estimator {
+            Estimator::Quantile(params) => Task::Quantiles { quantiles: vec![params.quantile] },
+            _ => self.task.clone(),
+        }
+    }
     fn report(&self) -> &FitReport {
         &self.report
     }

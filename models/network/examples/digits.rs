@@ -46,7 +46,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         let data = Rows { x, targets: Targets::Classes(&digits), weights: None };
         let training = Training {
             epochs: 40,
-            batch: 64,
+            batch: Some(64),
             optimiser: Optimiser::ADAM_W,
             weight_decay: 0.01,
             learning_rate: 3e-3,

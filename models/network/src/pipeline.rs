@@ -291,12 +291,6 @@ impl Pipeline {
         {
             report.warnings.push(format!("no column has {from} categories or more: none is embedded"));
         }
-        if parameters.full_batch.is_none() && training.batch != parameters.training.batch {
-            let (asked, taken) = (parameters.training.batch, training.batch);
-            report.warnings.push(format!(
-                "batch_size is {asked} and there are {taken} rows to learn from: a step takes all of them"
-            ));
-        }
         // With the batch that was taken, so that a fit with what the file tells is the same.
         let (target, parameters) =
             (roles.target_name().to_owned(), Parameters { training, ..parameters.clone() });

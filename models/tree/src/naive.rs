@@ -136,7 +136,7 @@ pub(crate) fn candidates<T: Target>(
         Binning::Numeric { .. } => (0..bins_of_values).map(Left::UpTo).collect(),
         Binning::Categorical { .. } => {
             let node = sum(target, rows);
-            here.retain(|&bin| target.is_common(&sum(target, &with_bin(bin))));
+            here.retain(|&bin| target.is_common(&sum(target, &with_bin(bin)), &node, rows.len()));
             if here.is_empty() {
                 return Vec::new();
             }

@@ -21,8 +21,8 @@ pub struct Penalty {
     pub l1: f64,
     /// The least sum of hessians of a leaf.
     pub min_hessian: f64,
-    /// Added to the sum of hessians of a category where categories are put in order by their mean gradient. Those of a node whose sum
-    /// is smaller stay on the right of each split, with all that are missing from the node's order.
+    /// Added to the sum of hessians of a category where categories are put in order by their mean gradient. Those of fewer rows of a node (by
+    /// their share of its hessians) stay on the right of each split, with all that are missing from the node's order.
     pub category_smoothing: f64,
 }
 

@@ -153,7 +153,8 @@ fn of_feature<T: Target, B: Code>(
     }
     let of_all = |bin: usize| &all[bin * width..][..width];
     if !numeric {
-        order.retain(|&bin| target.is_common(of_all(bin)));
+        let rows = level.iter().map(|part| part.rows.len()).sum();
+        order.retain(|&bin| target.is_common(of_all(bin), of_all(count), rows));
         if order.is_empty() {
             return None;
         }

@@ -429,7 +429,7 @@ impl<T: Target, B: Code> Search<'_, T, B> {
         }
         let mut random = None;
         if !numeric {
-            order.retain(|&bin| target.is_common(of_bin(bin.into())));
+            order.retain(|&bin| target.is_common(of_bin(bin.into()), node.sums, node.count));
             if order.is_empty() {
                 return None;
             }

@@ -157,8 +157,9 @@ pub(crate) trait Target: Sync {
     }
     /// By what the categories of a node are put in order, given the sums of one and of the node.
     fn key(&self, cells: &[Self::Cell], node: &[Self::Cell]) -> f64;
-    /// Whether a category with these sums may go left; else it stays on the right with all that are not named.
-    fn is_common(&self, _cells: &[Self::Cell]) -> bool {
+    /// Whether a category with these sums may go left, of a node with those of so many rows; else it stays on the right with all that are
+    /// not named.
+    fn is_common(&self, _cells: &[Self::Cell], _node: &[Self::Cell], _rows: usize) -> bool {
         true
     }
     /// Whether that order alone divides categories; else each may also stand against all others.

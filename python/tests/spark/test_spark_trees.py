@@ -46,10 +46,10 @@ CASES = [
     ),
     (SparkRandomForestClassifier(n_estimators=6), "passed", "forest", "task=classification criterion=gini trees=6 max_features=sqrt"),
     (
-        SparkRandomForestRegressor(n_estimators=3, max_depth=5, weight_col="weight"),
+        SparkRandomForestRegressor(n_estimators=3, max_depth=5, weight_col="weight", max_samples=0.5),
         "score",
         "forest",
-        "task=regression criterion=squared trees=3 max_depth=5 max_features=all",
+        "task=regression criterion=squared trees=3 max_depth=5 max_features=all max_samples=0.5",
     ),
     (
         SparkExtraTreesRegressor(n_estimators=3, max_depth=4),
@@ -185,7 +185,11 @@ GROWN = {
         (SparkGBDTClassifier, BOOSTING | {"class_weight": "balanced"}, BOOSTED | {"class_weight": "balanced"}),
         (SparkGBDTRegressor, BOOSTING | {"loss": "gamma"}, BOOSTED | {"loss": "gamma"}),
         (SparkRandomForestClassifier, GROWING | {"n_estimators": 3, "bootstrap": False}, GROWN | {"trees": "3", "bootstrap": "false"}),
-        (SparkExtraTreesClassifier, GROWING | {"n_estimators": 3, "bootstrap": True}, GROWN | {"trees": "3", "bootstrap": "true"}),
+        (
+            SparkExtraTreesClassifier,
+            GROWING | {"n_estimators": 3, "bootstrap": True, "max_samples": 7},
+            GROWN | {"trees": "3", "bootstrap": "true", "max_samples": "7"},
+        ),
         (SparkDecisionTreeClassifier, GROWING | {"splitter": "random"}, GROWN | {"splitter": "random"}),
     ],
     ids=lambda x: getattr(x, "__name__", ""),

@@ -156,6 +156,7 @@ class _Growing(_Trees):
 class _Forest(_Growing):
     n_estimators = _param("n_estimators", "trees of the forest", _to_int)
     bootstrap = _param("bootstrap", "each tree gets as many rows as there are, drawn with replacement; else all", _to_bool)
+    max_samples = _param("max_samples", "rows drawn for a tree: a share or a number; none means as many as there are", _same)
 
     _DEFAULTS = {**_Growing._DEFAULTS, "n_estimators": 100, "bootstrap": True}
 

@@ -90,14 +90,13 @@ impl Train {
                 (table, target, "on the training rows (use --test-fraction for an honest measure)".into())
             }
         };
-        let names = [TARGET.to_owned()];
-        let truth = |table: &Dataset| -> Result<Truth, Failure> {
-            roles::truth(table, &names, model.task()).map_err(place)
-        };
+        let (names, task) = ([TARGET.to_owned()], model.judged_as());
+        let truth =
+            |table: &Dataset| -> Result<Truth, Failure> { roles::truth(table, &names, &task).map_err(place) };
         let constant = output::constant(&truth(&of_training)?, None);
         let predictions = sparse::predict(&*model, tested).map_err(place)?;
         output::all_answered(&predictions, model.outputs(), None, &names).map_err(place)?;
-        let text = output::scores(&truth(&of_tested)?, &predictions, &constant, None, model.task())?;
+        let text = output::scores(&truth(&of_tested)?, &predictions, &constant, None, &task)?;
         output::print(&format!("{what}:\n{text}"))?;
         let interrupted = interrupt::asked() && !model.report().converged;
         if interrupted { Err(Failure::Interrupted) } else { Ok(()) }

@@ -7,7 +7,7 @@ use tilewise_gbdt::{Boosted, Dart, EarlyStopping, Goss, GradientBoosting, Lesson
 use tilewise_kernels::random::Philox;
 use tilewise_kernels::{MatRef, parallel};
 use tilewise_tree::{
-    Answers, BinnedTable, ClassWeights, DecisionTree, Growth, MaxBins, MaxFeatures, Penalty, Tree,
+    Answers, BinnedTable, ClassWeights, DecisionTree, Feature, Growth, MaxBins, MaxFeatures, Penalty, Tree,
 };
 
 const COLUMNS: usize = 8;
@@ -372,4 +372,32 @@ fn balanced_classes_count_the_same() {
     let odd = Answers::Classes { y: vec![7; 600], classes: 3 };
     let refused = balanced.fit(&table, &Lesson::new(&odd), &Context::default()).unwrap_err().to_string();
     assert!(refused.contains("class 7"), "{refused}");
+}
+
+/// Sixty categories of 12 rows each; of every second one most are of the second class. Second derivatives of these rows are 3 and less.
+#[test]
+fn categories_of_few_rows_tell_classes_also_where_one_is_rare() {
+    for (others, [often, seldom]) in [(0, [11, 1]), (20_000, [6, 0])] {
+        let of_sixty = (0..720).map(|i| (i % 60, i / 60 < if i % 2 == 0 { often } else { seldom }));
+        let rows: Vec<(u32, bool)> = of_sixty.chain((0..others).map(|_| (60, false))).collect();
+        let codes: Vec<u32> = rows.iter().map(|(code, _)| *code).collect();
+        let y = rows.iter().map(|(_, second)| u32::from(*second)).collect();
+        let answers = Answers::Classes { y, classes: 2 };
+        let levels = if others > 0 { 61 } else { 60 };
+        let table =
+            BinnedTable::new(&[Feature::Categorical { codes: &codes, levels }], None, 255, 0).unwrap();
+        for growth in [Growth::LeafWise, Growth::Oblivious] {
+            let tree = DecisionTree { growth, max_depth: Some(3), ..base().tree };
+            // One stage: where one class is rare the first steps of Newton's are far too long.
+            let boosted = fit(&GradientBoosting { tree, stages: 1, ..base() }, &table, &answers);
+            let score = |code: u32| {
+                let mut score = [0.0];
+                boosted.ensemble().score_row(&[f64::from(code)], &mut score);
+                score[0]
+            };
+            let least = (0..60).step_by(2).map(score).fold(f64::INFINITY, f64::min);
+            let most = (1..60).step_by(2).map(score).fold(f64::NEG_INFINITY, f64::max);
+            assert!(least > most + 0.5, "{others} {growth:?}: {least} {most}");
+        }
+    }
 }

@@ -61,10 +61,7 @@ impl Made<'_> {
         };
         let held_out = held_out.as_ref().map(|rows| rows.rows(width)).transpose()?;
         let (rows, training) = (train.rows(width)?, &parameters.training);
-        // A default is no order: small tables are one batch, which is said.
-        let many = rows.x.rows();
-        let cut = training.batch == Training::default().batch && training.batch > many && many > 0;
-        let training = Training { batch: if cut { many } else { training.batch }, ..training.clone() };
+        let training = Training { batch: Some(training.batch_of(rows.x.rows())), ..training.clone() };
         let standing = self.start.and_then(|(_, standing)| standing).cloned();
         let begun = Begun { network, standing };
         let learnt = |fit: Fit<Begun<T>>| -> Result<Learnt> {
@@ -100,7 +97,7 @@ impl Made<'_> {
         let (learned, network, loss, class_weights) = self.ready(design, goals)?;
         let fit = full.fit(network, loss, class_weights, &learned.rows(width)?, context)?;
         // A step takes all rows, which the file tells.
-        let training = Training { batch: learned.x.len() / width, ..parameters.training.clone() };
+        let training = Training { batch: Some(learned.x.len() / width), ..parameters.training.clone() };
         let engine = Engine::of(&fit.model, parameters.precision)?;
         Ok(Learnt { engine, standing: None, training, report: fit.report })
     }

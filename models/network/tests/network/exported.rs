@@ -96,7 +96,7 @@ fn drawn(case: u64) -> (Dataset, Pipeline) {
         embedding: draw.one_of(&[None, Some(1), Some(3)]).map(|from| Embedded { from, width: None }),
         validation: 0.0,
         precision: if case % 6 == 5 { Precision::Double } else { Precision::Single },
-        training: Training { epochs: 1, batch: 10, learning_rate: 0.01, ..Training::default() },
+        training: Training { epochs: 1, batch: Some(10), learning_rate: 0.01, ..Training::default() },
         ..Parameters::default()
     };
     let data = Dataset::new(columns).unwrap();

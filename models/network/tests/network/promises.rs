@@ -38,7 +38,7 @@ fn the_same_bits_at_any_number_of_threads() {
                 let context = Context { scheme, ..Context::default() };
                 let training = Training {
                     epochs: 2,
-                    batch: 128,
+                    batch: Some(128),
                     optimiser,
                     clip,
                     learning_rate: 0.01,
@@ -129,10 +129,10 @@ fn bad_input_is_refused_by_name() {
     assert!(message(trainer.step(&wide, &[0], 0.1)).contains("columns of x"));
     let numbers = Rows { x: view, targets: Targets::Numbers(&x), weights: None };
     assert!(!message(trainer.step(&numbers, &[0], 0.1)).is_empty());
-    let training = Training { batch: 7, ..Training::default() };
+    let training = Training { batch: Some(7), ..Training::default() };
     let fit = training.fit(network(&layers).unwrap(), CROSS, None, &data, None, &Context::default());
     assert!(message(fit).contains("batch_size"));
-    let fit = Training { batch: 2, ..training }.fit(
+    let fit = Training { batch: Some(2), ..training }.fit(
         network(&layers).unwrap(),
         CROSS,
         None,
@@ -151,7 +151,7 @@ fn what_training_is_given_is_checked_before_the_first_epoch() {
     let data = Rows { x: view, targets: Targets::Classes(&labels), weights: None };
     let layers = Layer::perceptron(&[4], Function::Relu, 0.0, 3);
     let network = || Network::<f64>::new(2, &layers, Initialiser::Auto, 0).unwrap();
-    let training = Training { batch: 3, epochs: 2, ..Training::default() };
+    let training = Training { batch: Some(3), epochs: 2, ..Training::default() };
     let told = |training: &Training, data: &Rows<'_, f64>, held_out: Option<&Rows<'_, f64>>| {
         message(training.fit(network(), CROSS, None, data, held_out, &Context::default()))
     };
@@ -190,7 +190,7 @@ fn training_ends_where_the_loss_stays() {
     let layers = Layer::perceptron(&[4], Function::Relu, 0.0, 3);
     let fit = |tolerance| {
         let network = Network::<f64>::new(2, &layers, Initialiser::Auto, 0).unwrap();
-        let training = Training { batch: 3, epochs: 9, patience: 3, tolerance, ..Training::default() };
+        let training = Training { batch: Some(3), epochs: 9, patience: 3, tolerance, ..Training::default() };
         training.fit(network, CROSS, None, &data, None, &Context::default()).unwrap().report
     };
     // The first epoch is an improvement on nothing, the three after it gain less than the tolerance.
@@ -236,7 +236,7 @@ fn a_loss_that_is_not_finite_stops_and_keeps_what_was_good() {
     let data = Rows { targets: Targets::Numbers(&y), ..data };
     let training = Training {
         epochs: 500,
-        batch: 4,
+        batch: Some(4),
         optimiser: Optimiser::SGD,
         learning_rate: 1e3,
         ..Training::default()
@@ -261,7 +261,7 @@ fn a_fit_that_is_asked_to_stop_keeps_its_epochs() {
     let network = Network::<f64>::new(2, &[Layer::dense(1)], Initialiser::Auto, 0).unwrap();
     let cancel = AtomicBool::new(false);
     let context = Context { progress: &After(&cancel), cancel: &cancel, ..Context::default() };
-    let training = Training { batch: 5, ..Training::default() };
+    let training = Training { batch: Some(5), ..Training::default() };
     let fit = training.fit(network.clone(), Loss::Squared, None, &data, None, &context).unwrap();
     assert_eq!((fit.report.rounds, fit.report.converged), (3, false));
     let three = Training { epochs: 3, ..training }.fit(

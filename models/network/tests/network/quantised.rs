@@ -217,7 +217,7 @@ fn fitted(target: &str, embedding: Option<usize>) -> Pipeline {
         hidden: vec![40, 30],
         embedding: embedding.map(|from| Embedded { from, width: None }),
         validation: 0.0,
-        training: Training { epochs: 20, batch: 20, learning_rate: 0.01, ..Training::default() },
+        training: Training { epochs: 20, batch: Some(20), learning_rate: 0.01, ..Training::default() },
         ..Parameters::default()
     };
     let other = if target == "y" { "class" } else { "y" };

@@ -18,7 +18,7 @@ pub(crate) fn parameters(hidden: Vec<usize>, precision: Precision, rows: usize) 
         precision,
         training: Training {
             epochs: 400,
-            batch: rows,
+            batch: Some(rows),
             optimiser: Optimiser::Sgd { momentum: 0.8, nesterov: true },
             learning_rate: 0.3,
             ..Training::default()
