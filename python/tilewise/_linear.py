@@ -12,7 +12,7 @@ from scipy.sparse import csr_array
 from sklearn.base import ClassifierMixin, RegressorMixin
 from sklearn.metrics import d2_tweedie_score
 
-from ._base import Absent, Classifying, Regressing, Scoring, TilewiseEstimator, check_is_fitted, same, threads
+from ._base import Absent, Classifying, Regressing, Scoring, TilewiseEstimator, check_is_fitted, same
 from ._native import Model
 
 _FIXED = {"standardise": False, "impute": False}
@@ -57,7 +57,7 @@ class _Linear(TilewiseEstimator):
                 "the means of its training rows are not kept with a linear model: shap_values(X, background=rows), such as those of "
                 "training, is accepted"
             )
-        added, base = (self._model.parts(self._rows(rows), self._missing, threads(self.n_jobs)) for rows in (X, background))
+        added, base = (self._model.parts(self._asked(rows)) for rows in (X, background))
         added = (added - base.mean(axis=0)).reshape(len(added), self.n_features_in_, -1)
         return added[:, :, 0] if added.shape[2] == 1 else added
 
