@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import json
 import math
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.sparse import csr_array
+from scipy.sparse import csr_array, issparse
 from sklearn.base import ClassifierMixin, RegressorMixin
 from sklearn.metrics import d2_tweedie_score
 
@@ -213,8 +213,6 @@ class LogisticRegression(Scoring, Classifying, ClassifierMixin, _Linear):
     """
 
     _family = "logistic"
-    densify = Absent("coef_ is dense")
-    sparsify = Absent("coef_ is dense; scipy.sparse.csr_array(model.coef_) is sparse")
     set_callbacks = Absent("it is a way to watch fits that scikit-learn tries out; callbacks are a parameter of forests, boosting and networks")
     _parameters = {
         "C": ("C", same),
@@ -255,6 +253,24 @@ class LogisticRegression(Scoring, Classifying, ClassifierMixin, _Linear):
         if self.C == math.inf and self.l1_ratio and 0 < self.l1_ratio <= 1:
             settings["l1_ratio"] = 0.0
         return settings
+
+    def densify(self) -> Self:
+        """Makes `coef_` an array, as it is after fits."""
+        check_is_fitted(self)
+        coefficients: Any = self.coef_
+        if issparse(coefficients):
+            self.coef_ = coefficients.toarray()
+        return self
+
+    def sparsify(self) -> Self:
+        """Makes `coef_` a sparse matrix, for whoever keeps it; predictions do not read it.
+
+        >>> from tilewise import LogisticRegression
+        >>> LogisticRegression(C=1.0, l1_ratio=1.0).fit([[0.0], [1.0]], [0, 1]).sparsify().coef_.nnz
+        0
+        """
+        self.coef_ = csr_array(self.densify().coef_)
+        return self
 
 
 class _Generalised(Regressing, RegressorMixin, _Linear):
