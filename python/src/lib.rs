@@ -10,7 +10,6 @@ mod cells;
 mod failure;
 mod ffi;
 mod fit;
-mod leaves;
 mod model;
 mod rounds;
 mod table;

@@ -2,19 +2,22 @@
 
 use crate::cells::{Finite, Source, answer};
 use crate::failure::{exception, guarded};
-use crate::leaves::{Ways, leaves};
 use crate::table::{Matrix, Table};
 use numpy::{PyArray1, PyArray2, PyArrayMethods, PyUntypedArrayMethods};
-use pyo3::exceptions::PyValueError;
+use pyo3::exceptions::{PyIndexError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict};
 use std::any::Any;
 use std::path::PathBuf;
+use std::slice;
+use tilewise_base::outline::{Node, Question, Split};
 use tilewise_base::{Dataset, Error, Field, Kind, ModelFile, Outline, Result, Task, replace};
+use tilewise_forest::ForestModel;
 use tilewise_gbdt::BoostedModel;
 use tilewise_kernels::{MatMut, MatRef};
 use tilewise_linear::pipeline::Pipeline;
 use tilewise_linear::{LinearModel, Link};
+use tilewise_tree::{Tree, TreeModel};
 
 /// Rows to answer for: a table, which is used up, or numbers in C order.
 #[derive(FromPyObject)]
@@ -23,8 +26,12 @@ pub(crate) enum Rows<'py> {
     Table(PyRefMut<'py, Table>),
 }
 
-/// A fitted model of any family.
-#[pyclass(frozen, module = "tilewise._native")]
+/// Rows to answer for, whether their cells may be missing, and the threads to do it with.
+#[derive(FromPyObject)]
+pub(crate) struct Asked<'py>(Rows<'py>, bool, usize);
+
+/// A fitted model of any family. What Python makes of it once is kept as long as it is there: so it can be referred to weakly.
+#[pyclass(frozen, weakref, module = "tilewise._native")]
 pub(crate) struct Model {
     model: Box<dyn tilewise_base::Model>,
 }
@@ -79,14 +86,23 @@ impl Model {
         model.downcast_ref()
     }
 
+    /// The trees of a forest, or the one of a single tree.
+    fn trees(&self) -> Option<&[Tree]> {
+        let one = self.of::<TreeModel>().map(|model| slice::from_ref(model.tree()));
+        one.or_else(|| self.of::<ForestModel>().map(|model| model.forest().trees()))
+    }
+
+    /// The tree of a single one.
+    fn single(&self) -> PyResult<&TreeModel> {
+        self.of().ok_or_else(|| PyValueError::new_err("the model is no single tree"))
+    }
+
     /// Asks for `numbers` answers about each row, without the interpreter's lock.
     fn ask<'py>(
         &self,
         py: Python<'py>,
-        mut rows: Rows<'_>,
-        missing: bool,
+        Asked(mut rows, missing, threads): Asked<'_>,
         numbers: usize,
-        threads: usize,
         f: impl Fn(MatRef<'_, f64>, MatMut<'_, f64>) -> Result<()> + Sync + Send,
     ) -> PyResult<Numbers<'py>> {
         let model = &*self.model;
@@ -307,27 +323,14 @@ impl Model {
     }
 
     /// Rows x outputs.
-    fn predict<'py>(
-        &self,
-        py: Python<'py>,
-        rows: Rows<'_>,
-        missing: bool,
-        threads: usize,
-    ) -> PyResult<Numbers<'py>> {
-        let predict = |cells: MatRef<'_, f64>, out: MatMut<'_, f64>| self.model.predict(cells, None, out);
-        self.ask(py, rows, missing, self.model.outputs(), threads, predict)
+    fn predict<'py>(&self, py: Python<'py>, asked: Asked<'_>) -> PyResult<Numbers<'py>> {
+        self.ask(py, asked, self.model.outputs(), |cells, out| self.model.predict(cells, None, out))
     }
 
     /// The place of the largest output of each row, of equals the first: of a classifier its likeliest class.
-    fn likeliest<'py>(
-        &self,
-        py: Python<'py>,
-        rows: Rows<'_>,
-        missing: bool,
-        threads: usize,
-    ) -> PyResult<Bound<'py, PyArray1<i64>>> {
+    fn likeliest<'py>(&self, py: Python<'py>, asked: Asked<'_>) -> PyResult<Bound<'py, PyArray1<i64>>> {
         let outputs = self.model.outputs();
-        let places = self.ask(py, rows, missing, 1, threads, |cells, mut out| {
+        let places = self.ask(py, asked, 1, |cells, mut out| {
             let mut shares = vec![0.0; cells.rows() * outputs];
             self.model.predict(cells, None, MatMut::new(&mut shares, cells.rows(), outputs)?)?;
             for (i, shares) in shares.chunks_exact(outputs).enumerate() {
@@ -341,21 +344,14 @@ impl Model {
     }
 
     /// Rows x scores: what predictions are made of, before the link. One score for two classes, else one for each.
-    fn scores<'py>(
-        &self,
-        py: Python<'py>,
-        rows: Rows<'_>,
-        missing: bool,
-        threads: usize,
-    ) -> PyResult<Numbers<'py>> {
+    fn scores<'py>(&self, py: Python<'py>, asked: Asked<'_>) -> PyResult<Numbers<'py>> {
         if let Some(pipeline) = self.of::<Pipeline>() {
             let scores = pipeline.linear().intercepts.len();
-            return self.ask(py, rows, missing, scores, threads, |x, out| linear_scores(pipeline, x, out));
+            return self.ask(py, asked, scores, |x, out| linear_scores(pipeline, x, out));
         }
         if let Some(model) = self.of::<BoostedModel>() {
             let ensemble = model.boosted().ensemble();
-            return self
-                .ask(py, rows, missing, ensemble.scores(), threads, |x, out| ensemble.score(x, None, out));
+            return self.ask(py, asked, ensemble.scores(), |x, out| ensemble.score(x, None, out));
         }
         Err(exception(Error::Fit(format!(
             "a model of family {:?} has no scores besides its predictions",
@@ -364,9 +360,9 @@ impl Model {
     }
 
     /// What each input adds: rows x ((1 + inputs) x outputs), the base first.
-    fn contributions<'py>(&self, py: Python<'py>, rows: Rows<'_>, threads: usize) -> PyResult<Numbers<'py>> {
+    fn contributions<'py>(&self, py: Python<'py>, asked: Asked<'_>) -> PyResult<Numbers<'py>> {
         let numbers = (1 + self.model.inputs().len()) * self.model.outputs();
-        self.ask(py, rows, true, numbers, threads, |cells, out| self.model.contributions(cells, out))
+        self.ask(py, asked, numbers, |cells, out| self.model.contributions(cells, out))
     }
 
     /// The share of each input in what was learned.
@@ -379,10 +375,10 @@ impl Model {
         Ok(self.named(tree, names)?.text(depth, lines))
     }
 
-    /// A tree as an SVG document, down to `depth` questions.
+    /// A tree as an SVG document, down to `depth` questions; None is all of them, as of the next.
     fn picture(&self, tree: usize, depth: Option<usize>, names: Names) -> PyResult<String> {
         let (outline, title) = self.drawn(tree, names)?;
-        Ok(tilewise_picture::svg(&outline, title, depth.unwrap_or(tilewise_picture::DEPTH)))
+        Ok(tilewise_picture::svg(&outline, title, depth.unwrap_or(usize::MAX)))
     }
 
     /// A tree in the language of Graphviz, down to `depth` questions.
@@ -391,51 +387,75 @@ impl Model {
         Ok(tilewise_picture::dot(&outline, &title, depth.unwrap_or(usize::MAX)))
     }
 
-    /// The number of the leaf that each row comes to in each of the first `trees` trees: rows x trees. Nodes have the numbers of those of
-    /// their tree's outline, the root 0.
-    fn leaves<'py>(
-        &self,
-        py: Python<'py>,
-        rows: Rows<'_>,
-        trees: usize,
-        missing: bool,
-        threads: usize,
-    ) -> PyResult<Numbers<'py>> {
-        let ways = |tree: usize| self.model.outline(tree).map(|outline| Ways::new(&outline));
-        let ways = py.detach(|| guarded(|| (0..trees).map(ways).collect::<Result<Vec<_>>>()));
-        let ways = ways.map_err(exception)?;
-        self.ask(py, rows, missing, trees, threads, |cells, out| {
+    /// The number of the leaf that each row comes to in each tree of a forest, or in a single tree: rows x trees. Nodes have the numbers of
+    /// those of their tree's outline, the root 0.
+    fn leaves<'py>(&self, py: Python<'py>, asked: Asked<'_>) -> PyResult<Numbers<'py>> {
+        let trees =
+            self.trees().ok_or_else(|| PyValueError::new_err("the model is no tree and no forest"))?;
+        self.ask(py, asked, trees.len(), |cells, mut out| {
             tilewise_base::unseen::check(&*self.model, cells)?;
-            leaves(&ways, cells, out)
+            let mut row = vec![0.0; cells.cols()];
+            for i in 0..cells.rows() {
+                row.iter_mut().enumerate().for_each(|(j, x)| *x = cells.get(i, j));
+                trees.iter().enumerate().for_each(|(k, tree)| out.set(i, k, tree.leaf(&row) as f64));
+            }
+            Ok(())
         })
     }
 
-    /// For each node of a tree the node above it, -1 of the root.
-    fn parents<'py>(&self, py: Python<'py>, tree: usize) -> PyResult<Bound<'py, PyArray1<i64>>> {
-        let nodes = self.model.outline(tree).map_err(exception)?.nodes;
-        let mut parents = vec![-1; nodes.len()];
-        for (at, node) in nodes.iter().enumerate() {
-            if let Some(split) = &node.split {
-                (parents[split.left], parents[split.right]) = (at as i64, at as i64);
-            }
-        }
-        Ok(PyArray1::from_vec(py, parents))
+    /// A tree as arrays of a number for each node, which have scikit-learn's names; `value` is nodes x outputs. Where categories are asked
+    /// about the threshold is NaN.
+    fn nodes<'py>(&self, py: Python<'py>, tree: usize) -> PyResult<Bound<'py, PyDict>> {
+        let nodes = py.detach(|| guarded(|| self.model.outline(tree))).map_err(exception)?.nodes;
+        let splits = || nodes.iter().map(|node| node.split.as_ref());
+        let places = |leaf: i64, place: fn(&Split) -> usize| {
+            PyArray1::from_iter(py, splits().map(|split| split.map_or(leaf, |split| place(split) as i64)))
+        };
+        let threshold = |split: Option<&Split>| match split.map(|split| &split.question) {
+            None => -2.0,
+            Some(Question::UpTo(threshold)) => *threshold,
+            Some(Question::OneOf(_)) => f64::NAN,
+        };
+        let missing_left = |split: Option<&Split>| split.map_or(0, |split| u8::from(split.missing_left));
+        let values: Vec<f64> = nodes.iter().flat_map(|node| node.values.iter().copied()).collect();
+        let shape = [nodes.len(), values.len() / nodes.len().max(1)];
+        let weight = |node: &Node| node.weight;
+        let told = PyDict::new(py);
+        told.set_item("children_left", places(-1, |split| split.left))?;
+        told.set_item("children_right", places(-1, |split| split.right))?;
+        told.set_item("feature", places(-2, |split| split.feature))?;
+        told.set_item("threshold", PyArray1::from_iter(py, splits().map(threshold)))?;
+        told.set_item("missing_go_to_left", PyArray1::from_iter(py, splits().map(missing_left)))?;
+        told.set_item("n_node_samples", PyArray1::from_iter(py, nodes.iter().map(|node| node.rows as i64)))?;
+        told.set_item("weighted_n_node_samples", PyArray1::from_iter(py, nodes.iter().map(weight)))?;
+        told.set_item("value", PyArray1::from_vec(py, values).reshape(shape)?)?;
+        Ok(told)
     }
 
-    /// Questions from the root of a tree to its deepest leaf, and its leaves.
-    fn size(&self, tree: usize) -> PyResult<(usize, usize)> {
-        let nodes = self.model.outline(tree).map_err(exception)?.nodes;
-        let (mut levels, mut leaves) = (vec![0; nodes.len()], 0);
-        for (at, node) in nodes.iter().enumerate() {
-            // A node comes before those below it.
-            match &node.split {
-                Some(split) => {
-                    (levels[split.left], levels[split.right]) = (levels[at] + 1, levels[at] + 1);
-                }
-                None => leaves += 1,
-            }
-        }
-        Ok((levels.into_iter().max().unwrap_or(0), leaves))
+    /// Tree number `number` of a forest, from 0, as a model of its own.
+    fn tree(&self, number: usize) -> PyResult<Self> {
+        let tree = self.of::<ForestModel>().and_then(|forest| forest.tree(number));
+        let found =
+            tree.ok_or_else(|| PyIndexError::new_err("the model is no forest with a tree of that number"))?;
+        Ok(Self::new(Box::new(found)))
+    }
+
+    /// Of a single tree: how many columns each node looks at.
+    fn max_features(&self) -> PyResult<usize> {
+        let tree = self.single()?;
+        Ok(tree.params().max_features.of(tree.tree().inputs().len()))
+    }
+
+    /// Of a single tree: the prices of a leaf at which more of it is pruned, ascending from 0, and what pruning has then added to the impurity
+    /// of its leaves.
+    #[expect(clippy::type_complexity, reason = "two lists that belong together, named above")]
+    fn pruning_path<'py>(
+        &self,
+        py: Python<'py>,
+    ) -> PyResult<(Bound<'py, PyArray1<f64>>, Bound<'py, PyArray1<f64>>)> {
+        let path = self.single()?.tree().pruning_path();
+        let alphas = PyArray1::from_iter(py, path.iter().map(|step| step.alpha));
+        Ok((alphas, PyArray1::from_iter(py, path.iter().map(|step| step.increase))))
     }
 
     /// Coefficients (predictors x columns), intercepts, and the names of the columns; None where it is not linear.
@@ -452,18 +472,12 @@ impl Model {
     }
 
     /// What each input adds to each predictor of a linear model, where an input of zeros adds nothing: rows x (inputs x predictors).
-    fn parts<'py>(
-        &self,
-        py: Python<'py>,
-        rows: Rows<'_>,
-        missing: bool,
-        threads: usize,
-    ) -> PyResult<Numbers<'py>> {
+    fn parts<'py>(&self, py: Python<'py>, asked: Asked<'_>) -> PyResult<Numbers<'py>> {
         let Some(pipeline) = self.of::<Pipeline>() else {
             return Err(PyValueError::new_err("the model is not linear"));
         };
         let numbers = pipeline.encoder().inputs().len() * pipeline.linear().intercepts.len();
-        self.ask(py, rows, missing, numbers, threads, |cells, out| linear_parts(pipeline, cells, out))
+        self.ask(py, asked, numbers, |cells, out| linear_parts(pipeline, cells, out))
     }
 
     /// Stages of boosting; None where there are none.

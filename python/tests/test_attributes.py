@@ -157,6 +157,15 @@ def test_other_attributes_mean_what_they_do_in_scikit_learn():
     assert not np.array_equal(*(tilewise.LogisticRegression(solver="saga", random_state=s).fit(X, y > 100).coef_ for s in (0, 5)))
 
 
+def test_coefficients_become_sparse_and_dense_again():
+    X, y = load_iris(return_X_y=True)
+    model = tilewise.LogisticRegression(C=0.1, l1_ratio=1.0).fit(X, y)
+    dense, answers = model.coef_, model.predict_proba(X)
+    sparse = model.sparsify().sparsify().coef_
+    assert 0 < sparse.nnz == (dense != 0).sum() < dense.size and sparse.shape == dense.shape
+    assert np.array_equal(model.predict_proba(X), answers) and np.array_equal(model.densify().densify().coef_, dense)
+
+
 def test_trees_are_shown_with_names_of_columns_and_classes():
     X, y = load_iris(return_X_y=True)
     model = tilewise.DecisionTreeClassifier(max_depth=2).fit(X, y)

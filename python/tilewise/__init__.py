@@ -13,6 +13,7 @@ from ._native import VERSION as __version__
 
 if TYPE_CHECKING:
     from ._boosting import GBDTRanker, HistGradientBoostingClassifier, HistGradientBoostingRegressor
+    from ._forests import ExtraTreesClassifier, ExtraTreesRegressor, RandomForestClassifier, RandomForestRegressor
     from ._imported import ImportedClassifier, ImportedRegressor
     from ._isolation import IsolationForest
     from ._linear import (
@@ -30,20 +31,14 @@ if TYPE_CHECKING:
     from ._loaded import load
     from ._network import MLPClassifier, MLPRegressor
     from ._pictures import TreePicture, export_graphviz, export_text, plot_tree
-    from ._trees import (
-        DecisionTreeClassifier,
-        DecisionTreeRegressor,
-        ExtraTreesClassifier,
-        ExtraTreesRegressor,
-        RandomForestClassifier,
-        RandomForestRegressor,
-    )
+    from ._trees import DecisionTreeClassifier, DecisionTreeRegressor
 
 else:
     #: The modules of these names. Each is imported with the first of its names that is asked for: processes of Spark's executors need the
     #: compiled part alone, and scikit-learn took a second of each of them to import.
     _MODULES = {
         "_boosting": ["GBDTRanker", "HistGradientBoostingClassifier", "HistGradientBoostingRegressor"],
+        "_forests": ["ExtraTreesClassifier", "ExtraTreesRegressor", "RandomForestClassifier", "RandomForestRegressor"],
         "_imported": ["ImportedClassifier", "ImportedRegressor"],
         "_isolation": ["IsolationForest"],
         "_linear": [
@@ -61,14 +56,7 @@ else:
         "_loaded": ["load"],
         "_network": ["MLPClassifier", "MLPRegressor"],
         "_pictures": ["TreePicture", "export_graphviz", "export_text", "plot_tree"],
-        "_trees": [
-            "DecisionTreeClassifier",
-            "DecisionTreeRegressor",
-            "ExtraTreesClassifier",
-            "ExtraTreesRegressor",
-            "RandomForestClassifier",
-            "RandomForestRegressor",
-        ],
+        "_trees": ["DecisionTreeClassifier", "DecisionTreeRegressor"],
     }
 
     def __getattr__(name: str) -> Any:

@@ -47,6 +47,9 @@ def outside() -> int:
     return level
 
 
+#: Rows, whether their cells may be missing, and threads: what questions about rows take.
+Asked = tuple[NDArray[Any] | Table, bool, int]
+
 #: An error of the compiled part about a setting.
 _REFUSED = re.compile(r"parameter (\S+): (.*) is not accepted; (.*)", re.DOTALL)
 #: In its words a setting with a value, and values that Python has other names for.
@@ -298,8 +301,12 @@ class TilewiseEstimator(BaseEstimator):
         names = [name for name, _ in self._model.inputs]
         return self._table(X, names)
 
+    def _asked(self, X: Any) -> Asked:
+        """What the compiled part is asked with."""
+        return self._rows(X), self._missing, threads(self.n_jobs)
+
     def _predict(self, X: Any) -> NDArray[np.float64]:
-        return self._model.predict(self._rows(X), self._missing, threads(self.n_jobs))
+        return self._model.predict(self._asked(X))
 
     def shap_values(self, X: Any) -> NDArray[np.float64]:
         """What each input adds to each prediction: rows x inputs, or rows x inputs x outputs where there are several.
@@ -312,7 +319,7 @@ class TilewiseEstimator(BaseEstimator):
         (3.0, [[1.0]])
         """
         check_is_fitted(self)
-        added = self._model.contributions(self._rows(X), threads(self.n_jobs))
+        added = self._model.contributions(self._asked(X))
         added = added.reshape(len(added), 1 + self.n_features_in_, -1)[:, 1:]
         return added[:, :, 0] if added.shape[2] == 1 else added
 
@@ -327,7 +334,7 @@ class TilewiseEstimator(BaseEstimator):
             else:
                 table.numbers(name, np.array([np.nan]))
         try:
-            told = self._model.contributions(table, 1)
+            told = self._model.contributions((table, True, 1))
         except ValueError as error:
             # Who asks what an estimator has, as notebooks do, hears that it has not this.
             raise AttributeError(str(error)) from error
@@ -579,7 +586,7 @@ class Classifying(_Beside):
     def predict(self, X: Any) -> NDArray[Any]:
         """The most likely class of each row, of equals the first."""
         check_is_fitted(self)
-        return self.classes_[self._model.likeliest(self._rows(X), self._missing, threads(self.n_jobs))]
+        return self.classes_[self._model.likeliest(self._asked(X))]
 
 
 class Scoring(_Beside):
@@ -588,5 +595,5 @@ class Scoring(_Beside):
     def decision_function(self, X: Any) -> NDArray[np.float64]:
         """The scores that probabilities are made of: log odds of the second of two classes, else one for each class."""
         check_is_fitted(self)
-        scores = self._model.scores(self._rows(X), self._missing, threads(self.n_jobs))
+        scores = self._model.scores(self._asked(X))
         return scores[:, 0] if scores.shape[1] == 1 else scores

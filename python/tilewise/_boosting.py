@@ -12,7 +12,7 @@ from sklearn.base import ClassifierMixin, RegressorMixin
 from sklearn.utils.validation import _check_y, check_consistent_length, column_or_1d
 
 from . import _data
-from ._base import Callback, Classifying, Regressing, Scoring, Setting, check_is_fitted, named, same, threads
+from ._base import Callback, Classifying, Regressing, Scoring, Setting, check_is_fitted, named, same
 from ._native import Model, Table
 from ._trees import _CLASSES, _Trees, features
 
@@ -186,7 +186,7 @@ class _Boosting(_Trees):
         check_is_fitted(self)
         for stages in range(1, self.n_iter_ + 1):
             # A table is read once.
-            yield self._model.first_stages(stages).predict(self._rows(X), self._missing, threads(self.n_jobs))
+            yield self._model.first_stages(stages).predict(self._asked(X))
 
 
 class HistGradientBoostingClassifier(Scoring, Classifying, ClassifierMixin, _Boosting):
@@ -263,7 +263,7 @@ class HistGradientBoostingClassifier(Scoring, Classifying, ClassifierMixin, _Boo
         """What `decision_function` was after each stage."""
         check_is_fitted(self)
         for stages in range(1, self.n_iter_ + 1):
-            scores = self._model.first_stages(stages).scores(self._rows(X), self._missing, threads(self.n_jobs))
+            scores = self._model.first_stages(stages).scores(self._asked(X))
             yield scores[:, 0] if scores.shape[1] == 1 else scores
 
     def staged_predict_proba(self, X: Any) -> Iterator[NDArray[np.float64]]:

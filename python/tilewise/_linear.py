@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import json
 import math
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.sparse import csr_array
+from scipy.sparse import csr_array, issparse
 from sklearn.base import ClassifierMixin, RegressorMixin
 from sklearn.metrics import d2_tweedie_score
 
-from ._base import Absent, Classifying, Regressing, Scoring, TilewiseEstimator, check_is_fitted, same, threads
+from ._base import Absent, Classifying, Regressing, Scoring, TilewiseEstimator, check_is_fitted, same
 from ._native import Model
 
 _FIXED = {"standardise": False, "impute": False}
@@ -57,7 +57,7 @@ class _Linear(TilewiseEstimator):
                 "the means of its training rows are not kept with a linear model: shap_values(X, background=rows), such as those of "
                 "training, is accepted"
             )
-        added, base = (self._model.parts(self._rows(rows), self._missing, threads(self.n_jobs)) for rows in (X, background))
+        added, base = (self._model.parts(self._asked(rows)) for rows in (X, background))
         added = (added - base.mean(axis=0)).reshape(len(added), self.n_features_in_, -1)
         return added[:, :, 0] if added.shape[2] == 1 else added
 
@@ -213,8 +213,6 @@ class LogisticRegression(Scoring, Classifying, ClassifierMixin, _Linear):
     """
 
     _family = "logistic"
-    densify = Absent("coef_ is dense")
-    sparsify = Absent("coef_ is dense; scipy.sparse.csr_array(model.coef_) is sparse")
     set_callbacks = Absent("it is a way to watch fits that scikit-learn tries out; callbacks are a parameter of forests, boosting and networks")
     _parameters = {
         "C": ("C", same),
@@ -255,6 +253,24 @@ class LogisticRegression(Scoring, Classifying, ClassifierMixin, _Linear):
         if self.C == math.inf and self.l1_ratio and 0 < self.l1_ratio <= 1:
             settings["l1_ratio"] = 0.0
         return settings
+
+    def densify(self) -> Self:
+        """Makes `coef_` an array, as it is after fits."""
+        check_is_fitted(self)
+        coefficients: Any = self.coef_
+        if issparse(coefficients):
+            self.coef_ = coefficients.toarray()
+        return self
+
+    def sparsify(self) -> Self:
+        """Makes `coef_` a sparse matrix, for whoever keeps it; predictions do not read it.
+
+        >>> from tilewise import LogisticRegression
+        >>> LogisticRegression(C=1.0, l1_ratio=1.0).fit([[0.0], [1.0]], [0, 1]).sparsify().coef_.nnz
+        0
+        """
+        self.coef_ = csr_array(self.densify().coef_)
+        return self
 
 
 class _Generalised(Regressing, RegressorMixin, _Linear):

@@ -13,6 +13,7 @@ import numpy as np
 from . import _data
 from ._base import TilewiseEstimator
 from ._boosting import GBDTRanker, HistGradientBoostingClassifier, HistGradientBoostingRegressor
+from ._forests import ExtraTreesClassifier, ExtraTreesRegressor, RandomForestClassifier, RandomForestRegressor
 from ._imported import ImportedClassifier, ImportedRegressor
 from ._isolation import IsolationForest
 from ._linear import (
@@ -29,15 +30,7 @@ from ._linear import (
 )
 from ._native import Model
 from ._network import DECOUPLED, MLPClassifier, MLPRegressor
-from ._trees import (
-    _CRITERIA,
-    DecisionTreeClassifier,
-    DecisionTreeRegressor,
-    ExtraTreesClassifier,
-    ExtraTreesRegressor,
-    RandomForestClassifier,
-    RandomForestRegressor,
-)
+from ._trees import _CRITERIA, DecisionTreeClassifier, DecisionTreeRegressor
 
 _LOSSES = {"squared": "squared_error", "absolute": "absolute_error"}
 _NAMES = {ours: theirs for theirs, ours in _CRITERIA.items() if ours != "entropy"}

@@ -100,9 +100,8 @@ def plot_tree(
     model = _model_of(estimator)
     _place("tree", tree, 0)
     _place("max_depth", max_depth, 0)
-    depth = model.size(tree)[0] if max_depth is None else max_depth
     names = _called(feature_names, class_names)
-    return TreePicture(model.picture(tree, depth, names), model.outline(tree, depth, 100, names))
+    return TreePicture(model.picture(tree, max_depth, names), model.outline(tree, max_depth, 100, names))
 
 
 def export_graphviz(

@@ -148,7 +148,8 @@ impl<'a> Growing<'a> {
     ) -> Result<Self> {
         let bootstrap =
             forest.bootstrap.then(|| Bootstrap::new(table, seed, forest.max_samples)).transpose()?;
-        Ok(Self { table, answers, tree: forest.tree_of(answers), seed, bootstrap })
+        let tree = forest.tree_of(matches!(answers, Answers::Classes { .. }));
+        Ok(Self { table, answers, tree, seed, bootstrap })
     }
 
     pub(crate) fn grow(&self, number: u32, scheme: Scheme) -> Result<Tree> {
@@ -324,21 +325,14 @@ impl RandomForest {
         Ok(Fit { model, report })
     }
 
-    /// What each tree is grown with.
-    pub(crate) fn tree_of(&self, answers: &Answers) -> DecisionTree {
-        DecisionTree { max_features: self.features(answers), ..self.tree.clone() }
+    /// What each tree is grown with, for classes or for numbers.
+    pub(crate) fn tree_of(&self, classes: bool) -> DecisionTree {
+        let usual = if classes { MaxFeatures::Sqrt } else { MaxFeatures::Third };
+        DecisionTree { max_features: self.max_features.unwrap_or(usual), ..self.tree.clone() }
     }
 
     pub(crate) fn listed_quantiles(&self) -> String {
         self.quantiles.iter().map(f64::to_string).collect::<Vec<_>>().join(",")
-    }
-
-    /// Features that a node looks at.
-    fn features(&self, answers: &Answers) -> MaxFeatures {
-        self.max_features.unwrap_or(match answers {
-            Answers::Classes { .. } => MaxFeatures::Sqrt,
-            Answers::Numbers(_) | Answers::Outputs(_) => MaxFeatures::Third,
-        })
     }
 
     pub(crate) fn report(&self, forest: &Forest, answers: &Answers) -> FitReport {

@@ -11,7 +11,7 @@ use tilewise_base::{
 use tilewise_kernels::{MatMut, MatRef, same};
 use tilewise_tree::rounds::Described;
 use tilewise_tree::{
-    MaxBins, Shap, Splitter, Training, WhenAsked, outline, show_importances, show_unseen, stored,
+    MaxBins, Shap, Splitter, Training, TreeModel, WhenAsked, outline, show_importances, show_unseen, stored,
 };
 
 /// A fitted forest with the columns it reads.
@@ -134,6 +134,23 @@ impl ForestModel {
     /// What it was fitted with.
     pub fn params(&self) -> &RandomForest {
         &self.forest.origin.params
+    }
+
+    /// Tree number `number`, from 0, as a model of its own; `None` where there is no such tree. The forest predicts the mean of what its
+    /// trees do, but for quantiles, of whose trees each predicts the mean of a leaf. O(nodes), as the tree is copied.
+    pub fn tree(&self, number: usize) -> Option<TreeModel> {
+        let tree = self.forest.trees.get(number)?.clone();
+        let task = if let Task::Quantiles { .. } = self.task { &Task::Regression } else { &self.task };
+        let params = self.params().tree_of(matches!(task, Task::Classification { .. }));
+        let targets = self.targets().into_iter().map(String::from).collect();
+        let described = Described {
+            max_bins: self.max_bins,
+            inputs: self.inputs.clone(),
+            roles: Roles { targets, ..Roles::default() },
+            task: task.clone(),
+            warnings: Vec::new(),
+        };
+        Some(TreeModel::assembled(params, tree, described))
     }
 
     /// Reads a model from its file.

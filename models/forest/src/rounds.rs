@@ -190,8 +190,7 @@ impl ForestTrainer {
                  max_bins must be smaller"
             )));
         }
-        let nothing = nothing(classes);
-        let tree = params.tree_of(&nothing);
+        let tree = params.tree_of(classes.is_some());
         // Says what is refused, before any data is read.
         let learns = classes.map_or(Learns::Numbers([0.0, 1.0]), Learns::Classes);
         BundledTree::new(&tree, &outline, (learns, Weighed::Table), 0, 1)?;

@@ -14,7 +14,7 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 from pyspark.sql import types as T
 
-from .. import _boosting, _trees
+from .. import _boosting, _forests, _trees
 from ._estimator import Fitted, TilewiseSparkEstimator, column
 from ._linear import SparkClassificationModel, SparkRegressionModel
 
@@ -213,7 +213,7 @@ class SparkGBDTRanker(_Boosting):
 class SparkRandomForestClassifier(_Forest):
     """A random forest for classes. The model of `tilewise train --model forest`."""
 
-    _single = _trees.RandomForestClassifier
+    _single = _forests.RandomForestClassifier
     _classifies = True
     _model_class = SparkClassificationModel
     _DEFAULTS = {**_Forest._DEFAULTS, "criterion": "gini", "max_features": "sqrt"}
@@ -222,14 +222,14 @@ class SparkRandomForestClassifier(_Forest):
 class SparkRandomForestRegressor(_Forest):
     """A random forest for numbers. The model of `tilewise train --model forest`."""
 
-    _single = _trees.RandomForestRegressor
+    _single = _forests.RandomForestRegressor
     _DEFAULTS = {**_Forest._DEFAULTS, "criterion": "squared_error"}
 
 
 class SparkExtraTreesClassifier(_Forest):
     """Extremely randomised trees for classes. The model of `tilewise train --model extra-trees`."""
 
-    _single = _trees.ExtraTreesClassifier
+    _single = _forests.ExtraTreesClassifier
     _classifies = True
     _model_class = SparkClassificationModel
     _DEFAULTS = {**_Forest._DEFAULTS, "criterion": "gini", "max_features": "sqrt", "bootstrap": False}
@@ -238,7 +238,7 @@ class SparkExtraTreesClassifier(_Forest):
 class SparkExtraTreesRegressor(_Forest):
     """Extremely randomised trees for numbers. The model of `tilewise train --model extra-trees`."""
 
-    _single = _trees.ExtraTreesRegressor
+    _single = _forests.ExtraTreesRegressor
     _DEFAULTS = {**_Forest._DEFAULTS, "criterion": "squared_error", "bootstrap": False}
 
 

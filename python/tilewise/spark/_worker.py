@@ -266,7 +266,7 @@ def predict(model: bytes, features: list[str], array: bool, columns: tuple[pa.Ar
     table, width = table_of(rows, Plan("", features, first[:-1] if array else None, []))
     if array and width != len(loaded.inputs):
         raise ValueError(f"arrays of features have {width} numbers, and the model was fitted on {len(loaded.inputs)}")
-    return loaded.predict(table, True, context.cpus() if context else 1)
+    return loaded.predict((table, True, context.cpus() if context else 1))
 
 
 def numbers(answers: np.ndarray) -> pa.Array:

@@ -1,9 +1,11 @@
 //! What is said of a forest is the mean of what is said of its trees; pruning a forest prunes each tree.
 
-use tilewise_base::{Column, Context, Dataset, Model, Roles, explain_dataset, predict_dataset};
+use tilewise_base::{
+    Column, Context, Dataset, Model, ModelFile, Roles, Task, explain_dataset, predict_dataset,
+};
 use tilewise_forest::{ForestModel, RandomForest};
 use tilewise_kernels::random::Philox;
-use tilewise_tree::{DecisionTree, SHAP_TOLERANCE, Shap};
+use tilewise_tree::{DecisionTree, MaxFeatures, SHAP_TOLERANCE, Shap, TreeModel};
 
 /// Two numbers, one of them missing here and there, and a category; a class and a number that follow from them.
 fn data() -> Dataset {
@@ -65,6 +67,35 @@ fn contributions_are_means_over_the_trees() {
         assert_eq!(model.outline(3).unwrap().nodes.len(), trees[3].len());
         assert_eq!(model.importances().unwrap(), model.forest().importances());
     }
+}
+
+#[test]
+fn trees_of_their_own_predict_what_the_forest_is_the_mean_of() {
+    for classify in [true, false] {
+        let forest = fit(&RandomForest { trees: 5, ..RandomForest::default() }, classify);
+        let data = data();
+        let mut mean = vec![0.0; data.rows() * forest.outputs()];
+        for number in 0..5 {
+            let tree = forest.tree(number).unwrap();
+            assert!(tree.tree() == &forest.forest().trees()[number]);
+            assert!(tree.outline(0).unwrap() == forest.outline(number).unwrap());
+            assert_eq!((tree.task(), tree.targets()), (forest.task(), forest.targets()));
+            // Three columns: the square root for classes, a third for numbers.
+            let usual = if classify { MaxFeatures::Sqrt } else { MaxFeatures::Third };
+            assert_eq!(tree.params().max_features, usual);
+            let bytes = tree.to_bytes().unwrap();
+            let read = TreeModel::from_file(&ModelFile::parse(&bytes).unwrap()).unwrap();
+            assert!(read.tree() == tree.tree() && read.to_bytes().unwrap() == bytes);
+            let answers = predict_dataset(&tree, &data, None).unwrap();
+            mean.iter_mut().zip(answers).for_each(|(mean, answer)| *mean += answer);
+        }
+        mean.iter_mut().for_each(|mean| *mean /= 5.0);
+        assert_eq!(mean, predict_dataset(&forest, &data, None).unwrap());
+        assert!(forest.tree(5).is_none());
+    }
+    let quantiles =
+        fit(&RandomForest { trees: 2, quantiles: vec![0.1, 0.9], ..RandomForest::default() }, false);
+    assert_eq!((quantiles.tree(1).unwrap().task(), quantiles.outputs()), (&Task::Regression, 2));
 }
 
 #[test]
