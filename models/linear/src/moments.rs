@@ -3,12 +3,12 @@
 //! A leaf centres its rows about its own means before multiplying, so nothing large is ever subtracted; two leaves
 //! merge by the update of Chan, Golub and LeVeque (1983).
 
-use crate::block::{leaf_rows, shifted_squares};
+use crate::block::leaf_rows;
 use crate::{Chunk, Element};
 use serde::{Deserialize, Serialize};
 use std::ops::Range;
 use tilewise_base::{Error, Result};
-use tilewise_kernels::{MatMut, MatRef, axpy, centred_sums, dot, gram, parallel, sum};
+use tilewise_kernels::{MatMut, MatRef, axpy, centred_squares, centred_sums, dot, gram, parallel, sum};
 
 /// Which second moments are wanted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -100,7 +100,7 @@ impl Moments {
             Second::None => centred_sums(x, &mean, [weights], [&mut sums])?,
             Second::Squares | Second::Cross => {
                 squares = vec![0.0; p];
-                shifted_squares(x, &mean, weights, &mut sums, &mut squares);
+                centred_squares(x, &mean, weights, &mut sums, &mut squares)?;
                 squares
                     .iter_mut()
                     .zip(&sums)
