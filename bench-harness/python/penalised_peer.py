@@ -47,7 +47,7 @@ def categorical(problem):
     from tabmat import CategoricalMatrix, SplitMatrix
 
     columns = zip(codes(problem).T, LEVELS)
-    return SplitMatrix([CategoricalMatrix.from_codes(code, np.arange(levels)) for code, levels in columns])
+    return SplitMatrix([CategoricalMatrix(code, np.arange(levels)) for code, levels in columns])
 
 
 class Penalised(Worker):

@@ -84,7 +84,7 @@ impl Ours {
         let y = whole("y", rows)?.into_iter().map(|y| y as u32).collect();
         let (l1, l2) = penalty(&problem.kind);
         // Gradients are per deviation of a column, some thirty times those per unit.
-        let params = Logistic { l1, l2, intercept: false, tolerance: 3e-7, ..Logistic::default() };
+        let params = Logistic { l1, l2, intercept: false, tolerance: 1e-7, ..Logistic::default() };
         Ok(Self { x, y, params, fitted: Vec::new() })
     }
 }

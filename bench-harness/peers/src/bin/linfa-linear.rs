@@ -47,7 +47,9 @@ impl Library for Linfa {
             "logistic" => {
                 let params = LogisticRegression::default().alpha(1.0).gradient_tolerance(GRADIENT);
                 let fit = params.max_iterations(u64::from(ROUNDS)).fit(&of_classes).map_err(|e| text(&e))?;
-                Ok(joined(fit.params(), fit.intercept()))
+                // Coefficients are those of the class that it calls positive.
+                let side = if fit.labels().pos.class == 1 { 1.0 } else { -1.0 };
+                Ok(joined(fit.params(), fit.intercept()).into_iter().map(|b| side * b).collect())
             }
             _ => {
                 let params = MultiLogisticRegression::default().alpha(1.0).gradient_tolerance(GRADIENT);
