@@ -363,7 +363,7 @@ fn a_sample_of_the_rows_changes_no_answer() {
     order.sort_by_key(|&i| y[i]);
     x = order.iter().flat_map(|&i| x[i * p..(i + 1) * p].to_vec()).collect();
     y = order.iter().map(|&i| y[i]).collect();
-    let sampled = |i: usize| i / 128 % 8 == 0;
+    let sampled = |i: usize| (i / 128).is_multiple_of(8);
     let weights: Vec<f64> = (0..n).map(|i| if sampled(i) { 0.0 } else { 1.0 + (i % 3) as f64 }).collect();
     let flipped: Vec<u32> = y.iter().enumerate().map(|(i, &y)| if sampled(i) { 1 - y } else { y }).collect();
     let params = Logistic { tolerance: 1e-9, ..Logistic::default() };
