@@ -1,8 +1,8 @@
 //! Newton's steps by the Cholesky factor of the Hessian, for sparse rows of few cells in few columns: categories, say.
 //!
 //! A row of s cells adds to s (s + 1) / 2 entries of the Hessian; with ones in ten columns that is 55 additions, where conjugate
-//! gradients read and add 20 numbers for each of some ten products. Poisson regression of 600,000 rows of ten categories, 322 columns, took a
-//! third of the time.
+//! gradients read and add 20 numbers for each of some ten products. Poisson regression of 600,000 rows of ten categories, 322 columns, takes
+//! 141 ms on two threads (`compare linear`), and glum, whose matrix knows categories, 534.
 
 use super::newton_cg::Step;
 use crate::cholesky::Cholesky;
