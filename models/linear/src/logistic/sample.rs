@@ -21,7 +21,8 @@ use tilewise_kernels::scale;
 const ROWS_PER_FEATURE: f64 = 256.0;
 
 /// Least number of rows for each one of the sample: sweeps and Hessians of the sample then cost some two passes over all rows, and save
-/// eight. 500,000 rows of 100 features took 0.6 times as long.
+/// six. On two threads 500,000 rows of 100 features took 0.15 s, L-BFGS alone 0.21 and Newton's method 0.59; 100,000 of 10 took 3.6, 5.8 and
+/// 12 ms.
 const LEAST_SHARE: f64 = 8.0;
 
 /// Rounds that the sample may take.
