@@ -11,7 +11,9 @@ use tilewise_report::worker::Problem;
 use tilewise_report::{Entrant, Measured, Settings, measure, median, ratio, seconds};
 
 mod histogram;
+mod linear;
 mod networks;
+mod one_hot;
 mod ours;
 mod outcome;
 mod peers;
@@ -81,9 +83,9 @@ pub const ALL: &[Comparison] = &[
     },
     Comparison {
         name: "linear",
-        about: "fits from dense f64 features, converged to the same objective",
+        about: "fits from f64 features, dense, one-hot or sparse, converged to the same objective",
         peers: peers::LINEAR,
-        problems: problems::linear,
+        problems: linear::problems,
     },
     Comparison {
         name: "trees",

@@ -40,6 +40,85 @@ pub fn centred_sums<T: Float, const K: usize>(
     Ok(())
 }
 
+/// With d = a_ij - shift_j: sums_j += sum over rows i of factor_i d, squares_j += that of factor_i d^2; `A` m x n, m factors, n numbers each
+/// of the others. 5 m n operations; reads A once.
+///
+/// Runs on the calling thread, as [`centred_sums`]; `sums` get its bits. NaN and infinity spread as in the formula.
+///
+/// ```
+/// use tilewise_kernels::{MatRef, centred_squares};
+/// let a = MatRef::new(&[1.0, 10.0, 3.0, 10.0], 2, 2).unwrap();
+/// let (mut sums, mut squares) = ([0.0; 2], [0.0; 2]);
+/// centred_squares(a, &[1.0, 10.0], &[1.0, 0.5], &mut sums, &mut squares).unwrap();
+/// assert_eq!((sums, squares), ([1.0, 0.0], [2.0, 0.0]));
+/// ```
+///
+/// # Errors
+/// When the shapes do not fit.
+pub fn centred_squares<T: Float>(
+    a: MatRef<'_, T>,
+    shift: &[T],
+    factors: &[T],
+    sums: &mut [T],
+    squares: &mut [T],
+) -> Result<(), ShapeError> {
+    same("length of shift against columns of A", a.cols(), shift.len())?;
+    same("factors against rows of A", a.rows(), factors.len())?;
+    same("sums against columns of A", a.cols(), sums.len())?;
+    same("squares against columns of A", a.cols(), squares.len())?;
+    T::dispatch(Squared { a, shift, factors, out: [sums, squares] });
+    Ok(())
+}
+
+struct Squared<'a, T> {
+    a: MatRef<'a, T>,
+    shift: &'a [T],
+    factors: &'a [T],
+    /// Sums and squares.
+    out: [&'a mut [T]; 2],
+}
+
+impl<T: Float> Task<T> for Squared<'_, T> {
+    type Output = ();
+    #[inline(always)]
+    fn run<S: Lanes<T>>(mut self, simd: S) {
+        let Self { a, shift, factors, .. } = self;
+        if a.col_stride() == 1 || a.cols() == 1 {
+            strips::<T, S, _, 2>(simd, &Factor(factors), a, shift, &mut self.out);
+            return;
+        }
+        let [sums, squares] = self.out;
+        for (i, &factor) in factors.iter().enumerate() {
+            for (j, &shift) in shift.iter().enumerate() {
+                let centred = a.get(i, j) - shift;
+                sums[j] = mul_add_as_lanes(simd, factor, centred, sums[j]);
+                squares[j] = mul_add_as_lanes(simd, factor * centred, centred, squares[j]);
+            }
+        }
+    }
+}
+
+/// A factor per row, of sums and squares.
+struct Factor<'a, T>(&'a [T]);
+
+impl<T: Float> ColumnStep<T, 2> for Factor<'_, T> {
+    #[inline(always)]
+    fn row<S: Lanes<T>>(&self, simd: S, i: usize) -> [S::V; 2] {
+        [simd.splat(self.0[i]); 2]
+    }
+    #[inline(always)]
+    fn step<S: Lanes<T>>(
+        simd: S,
+        [sum, square]: [S::V; 2],
+        x: S::V,
+        shift: S::V,
+        [factor, _]: [S::V; 2],
+    ) -> [S::V; 2] {
+        let centred = simd.sub(x, shift);
+        [simd.mul_add(factor, centred, sum), simd.mul_add(simd.mul(factor, centred), centred, square)]
+    }
+}
+
 struct Centred<'a, T, const K: usize> {
     a: MatRef<'a, T>,
     shift: &'a [T],

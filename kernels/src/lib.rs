@@ -31,7 +31,7 @@ mod vector;
 pub use add::add;
 pub use batched::{TensorMut, TensorRef, gemm_batched};
 pub use bf16::{Bf16, narrow_bf16, widen_bf16};
-pub use centred::centred_sums;
+pub use centred::{centred_squares, centred_sums};
 pub use conv::{Conv2d, Kernel2d};
 pub use elementary::{
     ERF_ULP, EXP_ULP, Elementary, GELU_ULP, LOG_ULP, SIGMOID_ULP, SOFTPLUS_ULP, SOFTSIGN_ULP, TANH_ULP, erf,

@@ -20,7 +20,7 @@ mod vector;
 
 pub use add::add;
 pub use batched::gemm_batched;
-pub use centred::centred_sums;
+pub use centred::{centred_squares, centred_sums};
 pub use conv::{conv2d, conv2d_gradient_input, conv2d_gradient_weights};
 pub use elementary::{erf, exp, gelu, log, log_softmax, sigmoid, softmax, softplus, softsign, tanh};
 pub use extremes::{arg_max, arg_min, min_max, row_arg_max, row_max};

@@ -1,5 +1,6 @@
 //! What the peer processes share: reading operands, and the loop over repetitions.
 
+pub mod linear;
 pub mod mkl;
 pub mod trees;
 pub mod vector;

@@ -2,14 +2,11 @@
 
 use super::histogram::{Form, Histogram};
 use super::networks;
-use super::problems::{LASSO_ALPHA, POISSON_ALPHA};
-use super::{sparse, trees};
+use super::{linear, one_hot, sparse, trees};
 use std::io;
-use tilewise_base::Context;
 use tilewise_kernels::parallel::{Scheme, with_threads};
 use tilewise_kernels::simd::Isa;
 use tilewise_kernels::{self as kernels, Float, GemmPlan, MatMut, MatRef, ShapeError, add, gemm};
-use tilewise_linear::{ElasticNet, Generalised, LeastSquares, Logistic, Rows};
 use tilewise_report::worker::{Element, Job, Jobs, Memory, Problem, Product, serve};
 
 /// Serves, with our kernels, in the naive `form` of a histogram (`blocks` or `loop`) or with the scheme of trees and networks (`tasks` or
@@ -75,21 +72,12 @@ fn load<T: Float + Element>(problem: &Problem) -> io::Result<Box<dyn Job>> {
             memory.read(1, problem, "b")?;
             Ok(Box::new(Addition { m, n, memory }))
         }
-        ("least_squares" | "ridge" | "logistic" | "lasso" | "poisson", &[rows, features])
-            if problem.element == "f64" =>
+        (kind, &[rows, features] | &[rows, features, _])
+            if linear::KINDS.contains(&kind) && problem.element == "f64" =>
         {
-            let (x, y) = (problem.doubles("x", rows * features)?, problem.doubles("y", rows)?);
-            let classes = y.iter().map(|&y| y as u32).collect();
-            Ok(Box::new(Linear {
-                kind: problem.kind.clone(),
-                rows,
-                features,
-                x,
-                y,
-                classes,
-                fitted: Vec::new(),
-            }))
+            Ok(Box::new(linear::Ours::load(problem, rows, features)?))
         }
+        (one_hot::KIND, &[rows, one_hot::COLUMNS]) => Ok(Box::new(one_hot::Ours::load(problem, rows)?)),
         (kind, &[rows, features]) if sparse::KINDS.contains(&kind) && problem.element == "f64" => {
             Ok(Box::new(sparse::Ours::load(problem, rows, features)?))
         }
@@ -210,46 +198,3 @@ impl<T: Float + Element> Job for Vectors<T> {
 
 /// The factor of axpy: small, as y grows with every repetition. That of scale is -1.
 const ALPHA: f64 = 1.0 / 1024.0;
-
-struct Linear {
-    kind: String,
-    rows: usize,
-    features: usize,
-    x: Vec<f64>,
-    y: Vec<f64>,
-    classes: Vec<u32>,
-    fitted: Vec<f64>,
-}
-
-impl Job for Linear {
-    fn run(&mut self, times: u64) -> Result<(), String> {
-        (0..times).try_for_each(|_| self.fit())
-    }
-    fn result(&self) -> Vec<f64> {
-        self.fitted.clone()
-    }
-}
-
-impl Linear {
-    fn fit(&mut self) -> Result<(), String> {
-        let x = MatRef::new(&self.x, self.rows, self.features).map_err(|error| error.to_string())?;
-        let (rows, context) = (Rows::default(), Context::default());
-        let fit = match self.kind.as_str() {
-            "logistic" => Logistic::default().fit(x, &self.classes, rows, &context),
-            "lasso" => {
-                // The peers are asked for 1e-8 of the objective, which may be far below that of zero coefficients.
-                let params = ElasticNet { alpha: LASSO_ALPHA, tolerance: 1e-9, ..ElasticNet::default() };
-                params.fit(x, &self.y, rows, &context)
-            }
-            "poisson" => Generalised { alpha: POISSON_ALPHA, tolerance: 1e-6, ..Generalised::default() }
-                .fit(x, &self.y, rows, &context),
-            kind => {
-                let l2 = if kind == "ridge" { 1.0 } else { 0.0 };
-                LeastSquares { l2, ..LeastSquares::default() }.fit(x, &self.y, rows, &context)
-            }
-        };
-        let model = fit.map_err(|error| error.to_string())?.model;
-        self.fitted = [model.coefficients, model.intercepts].concat();
-        Ok(())
-    }
-}

@@ -1,6 +1,8 @@
 //! The systems we compare with: how each is built or installed, and started.
 
+use super::linear;
 use super::networks::{self, ANSWER, ANSWER_OF_IMAGES, EPOCH, EPOCH_OF_IMAGES};
+use super::one_hot;
 use super::sparse;
 use super::trees::{OF_BINS, OF_FORESTS, OF_FULL_TREES, OF_ONE_TREE};
 use std::fs;
@@ -178,18 +180,39 @@ pub(super) const LINEAR: &[Peer] = &[
         .taking(|problem| !is_sparse(problem)),
     Peer::new("scikit-learn newton-cholesky", Launch::Python("scikit_learn_peer.py", "newton-cholesky"))
         .taking(|problem| problem.kind == "logistic"),
+    // Of lasso and Poisson regression it has nothing of its own.
+    Peer::new("scikit-learn-intelex", Launch::Python("scikit_learn_peer.py", "intelex"))
+        .taking(|problem| is_dense(problem) && problem.kind != "lasso"),
     Peer::new("glum", Launch::Python("penalised_peer.py", "glum")).taking(|problem| {
         // Wide ones take it some hundred times as long.
-        problem.kind == "poisson" || problem.kind == "lasso" && problem.shape[0] >= problem.shape[1]
+        is_dense(problem) && problem.kind != "multinomial" && problem.shape[0] >= problem.shape[1]
+            || problem.kind == one_hot::KIND
     }),
     Peer::new("skglm", Launch::Python("penalised_peer.py", "skglm"))
         .taking(|problem| problem.kind == "lasso"),
     Peer::new("celer", Launch::Python("penalised_peer.py", "celer"))
         .taking(|problem| problem.kind == "lasso"),
+    Peer::new("statsmodels", Launch::Python("penalised_peer.py", "statsmodels"))
+        .taking(|problem| problem.kind == "least_squares"),
+    Peer::new("linfa", Launch::Crate("linfa-linear"))
+        .taking(|problem| is_dense(problem) && cells(problem) <= OF_CRATES),
+    Peer::new("smartcore", Launch::Crate("smartcore-linear"))
+        .taking(|problem| is_dense(problem) && problem.kind != "lasso" && cells(problem) <= OF_CRATES),
     Peer::new("liblinear", Launch::Python("scikit_learn_peer.py", "liblinear")).taking(is_sparse),
     Peer::new("scikit-learn newton-cg", Launch::Python("scikit_learn_peer.py", "newton-cg"))
         .taking(|problem| problem.kind == "sparse_logistic"),
 ];
+
+/// Largest matrix that the crates, which have one thread, are asked for.
+const OF_CRATES: usize = 1_000_000;
+
+fn cells(problem: &Problem) -> usize {
+    problem.shape[0] * problem.shape[1]
+}
+
+fn is_dense(problem: &Problem) -> bool {
+    linear::KINDS.contains(&&problem.kind[..])
+}
 
 fn is_sparse(problem: &Problem) -> bool {
     sparse::KINDS.contains(&&problem.kind[..])

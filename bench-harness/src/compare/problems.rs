@@ -1,7 +1,9 @@
 //! The problems of comparisons, their operands, and when results count as the same.
 
 use super::histogram::GATHERED;
+use super::linear;
 use super::networks;
+use super::one_hot;
 use super::precise::Precise;
 use super::sparse;
 use super::trees::{self, Scores};
@@ -158,34 +160,6 @@ pub(super) fn add(quick: bool) -> Vec<Listed> {
     every(&["add"], &["f32", "f64"], &shapes)
 }
 
-pub(super) fn linear(quick: bool) -> Vec<Listed> {
-    let shapes = if quick {
-        vec![vec![5000, 20]]
-    } else {
-        vec![vec![1000, 10], vec![20_000, 500], vec![500_000, 100]]
-    };
-    let (lasso, poisson) = if quick {
-        (vec![vec![1000, 50], vec![200, 1000]], vec![vec![5000, 20]])
-    } else {
-        (vec![vec![10_000, 1000], vec![1000, 20_000]], vec![vec![500_000, 100]])
-    };
-    let mut all = every(&["least_squares", "ridge", "logistic"], &["f64"], &shapes);
-    all.extend(every(&["lasso"], &["f64"], &lasso));
-    all.extend(every(&["poisson"], &["f64"], &poisson));
-    let sparse = if quick { vec![2000, 5000] } else { vec![200_000, 100_000] };
-    all.extend(every(&sparse::KINDS, &["f64"], &[sparse]));
-    all
-}
-
-/// Weight of the penalty of lasso, beside half the mean of squares: about half of the columns that tell something stay.
-pub(super) const LASSO_ALPHA: f64 = 0.1;
-
-/// The same of Poisson regression, beside half the mean deviance.
-pub(super) const POISSON_ALPHA: f64 = 1e-3;
-
-/// Of so many columns of lasso's one tells something.
-const SPARSE: usize = 20;
-
 /// Functions that are compared and the largest arguments they get, where something happens; `log` gets absolute values.
 const FUNCTIONS: [(&str, f64); 5] =
     [("exp", 20.0), ("log", 20.0), ("sigmoid", 20.0), ("tanh", 5.0), ("erf", 4.0)];
@@ -211,7 +185,7 @@ pub(super) fn histogram(quick: bool) -> Vec<Listed> {
     every(&["histogram", GATHERED], &["u8"], &shapes)
 }
 
-fn every(kinds: &[&'static str], elements: &[&'static str], shapes: &[Vec<usize>]) -> Vec<Listed> {
+pub(super) fn every(kinds: &[&'static str], elements: &[&'static str], shapes: &[Vec<usize>]) -> Vec<Listed> {
     let mut all = Vec::new();
     for &kind in kinds {
         for &element in elements {
@@ -301,73 +275,13 @@ pub(super) fn write(problem: &Problem) -> io::Result<Agreement> {
         (kind, &[rows, features]) if sparse::KINDS.contains(&kind) => {
             sparse::write(problem, rows, features, &mut draw).map(Agreement::Objective)
         }
-        (kind, &[rows, features]) => {
-            let (x, truth) = (draw.normals::<f64>(rows * features), draw.normals::<f64>(features));
-            let noise = draw.normals::<f64>(rows);
-            let kind = kind.to_owned();
-            let step = if kind == "lasso" { SPARSE } else { 1 };
-            let telling = features.div_ceil(step) as f64;
-            let value = |(row, noise): (&[f64], &f64)| {
-                let terms = row.iter().zip(&truth).step_by(step);
-                let signal = terms.map(|(x, b)| x * b).sum::<f64>() / telling.sqrt();
-                match kind.as_str() {
-                    "logistic" => f64::from(u8::from(signal + noise > 0.0)),
-                    "poisson" => (0.5 * (signal + noise)).exp().round(),
-                    _ => signal + noise,
-                }
-            };
-            let y: Vec<f64> = x.chunks_exact(features).zip(&noise).map(value).collect();
-            problem.write("x", &x)?;
-            problem.write("y", &y)?;
-            let l2 = if kind == "least_squares" { 0.0 } else { 1.0 };
-            Ok(Agreement::Objective(Box::new(move |fitted| {
-                if fitted.len() != features + 1 {
-                    return f64::NAN;
-                }
-                match kind.as_str() {
-                    "lasso" | "poisson" => penalised(&x, &y, fitted, kind == "poisson"),
-                    kind => objective(&x, &y, fitted, l2, kind == "logistic"),
-                }
-            })))
+        (one_hot::KIND, &[rows, one_hot::COLUMNS]) => {
+            one_hot::write(problem, rows, &mut draw).map(Agreement::Objective)
+        }
+        (kind, &[rows, features] | &[rows, features, _]) if linear::KINDS.contains(&kind) => {
+            linear::write(problem, rows, features, &mut draw).map(Agreement::Objective)
         }
         (kind, shape) => Err(io::Error::other(format!("{kind} with shape {shape:?} is not known"))),
-    }
-}
-
-/// |y - X b - a|^2 + l2 |b|^2, or the sum of log losses + l2 |b|^2 / 2; each over the number of rows.
-fn objective(x: &[f64], y: &[f64], fitted: &[f64], l2: f64, logistic: bool) -> f64 {
-    let (b, a) = fitted.split_at(fitted.len() - 1);
-    let loss = |(row, &y): (&[f64], &f64)| {
-        let z = row.iter().zip(b).map(|(x, b)| x * b).sum::<f64>() + a[0];
-        if logistic {
-            let margin = if y > 0.5 { z } else { -z };
-            (-margin.abs()).exp().ln_1p() + (-margin).max(0.0)
-        } else {
-            (y - z) * (y - z)
-        }
-    };
-    let sum: f64 = x.chunks_exact(b.len()).zip(y).map(loss).sum();
-    let square: f64 = b.iter().map(|b| b * b).sum();
-    (sum + if logistic { l2 / 2.0 } else { l2 } * square) / y.len() as f64
-}
-
-/// Half the mean of squares + alpha |b|_1 (lasso), or half the mean deviance + alpha |b|^2 / 2 (Poisson).
-fn penalised(x: &[f64], y: &[f64], fitted: &[f64], poisson: bool) -> f64 {
-    let (b, a) = fitted.split_at(fitted.len() - 1);
-    let loss = |(row, &y): (&[f64], &f64)| {
-        let z = row.iter().zip(b).map(|(x, b)| x * b).sum::<f64>() + a[0];
-        if poisson {
-            let of_truth = if y > 0.0 { y * y.ln() - y } else { 0.0 };
-            z.exp() - y * z + of_truth
-        } else {
-            0.5 * (y - z) * (y - z)
-        }
-    };
-    let mean = x.chunks_exact(b.len()).zip(y).map(loss).sum::<f64>() / y.len() as f64;
-    if poisson {
-        mean + 0.5 * POISSON_ALPHA * b.iter().map(|b| b * b).sum::<f64>()
-    } else {
-        mean + LASSO_ALPHA * b.iter().map(|b| b.abs()).sum::<f64>()
     }
 }
 
@@ -433,20 +347,5 @@ mod tests {
             &[f64::NAN],
         ]);
         assert_eq!(fits.iter().map(Result::is_ok).collect::<Vec<_>>(), [true, true, false, false]);
-    }
-
-    #[test]
-    fn objectives_are_the_textbook_ones() {
-        // Rows (1) and (3) with y = 1 and 2 at b = 0.5, a = 1: residuals -0.5 and -0.5.
-        let squared = objective(&[1.0, 3.0], &[1.0, 2.0], &[0.5, 1.0], 2.0, false);
-        assert!((squared - (0.25 + 0.25 + 2.0 * 0.25) / 2.0).abs() < 1e-15);
-        let log_loss = objective(&[1.0, 3.0], &[1.0, 0.0], &[0.5, 1.0], 2.0, true);
-        let expected = ((1.0 + (-1.5f64).exp()).ln() + (1.0 + 2.5f64.exp()).ln() + 0.25) / 2.0;
-        assert!((log_loss - expected).abs() < 1e-15);
-        let lasso = penalised(&[1.0, 3.0], &[1.0, 2.0], &[0.5, 1.0], false);
-        assert!((lasso - (0.125 + LASSO_ALPHA * 0.5)).abs() < 1e-15);
-        // A mean that is the truth has no deviance.
-        let poisson = penalised(&[0.0, 1.0], &[1.0, 2.0], &[2f64.ln(), 0.0], true);
-        assert!((poisson - 0.5 * POISSON_ALPHA * 2f64.ln().powi(2)).abs() < 1e-15);
     }
 }

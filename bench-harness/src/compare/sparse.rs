@@ -1,5 +1,6 @@
 //! Logistic regression on rows of which one cell of a thousand is not zero, without intercept: liblinear penalises it.
 
+use super::linear::log_loss;
 use super::problems::Objective;
 use crate::operand::Draw;
 use std::io;
@@ -56,8 +57,7 @@ pub(super) fn write(
         }
         let loss = |i: usize| {
             let z: f64 = (i * per_row..(i + 1) * per_row).map(|k| values[k] * fitted[indices[k]]).sum();
-            let margin = if y[i] > 0.5 { z } else { -z };
-            (-margin.abs()).exp().ln_1p() + (-margin).max(0.0)
+            log_loss(z, y[i])
         };
         let of_penalty = |b: &f64| l1 * b.abs() + 0.5 * l2 * b * b;
         let sum: f64 = (0..rows).map(loss).sum();
@@ -84,7 +84,7 @@ impl Ours {
         let y = whole("y", rows)?.into_iter().map(|y| y as u32).collect();
         let (l1, l2) = penalty(&problem.kind);
         // Gradients are per deviation of a column, some thirty times those per unit.
-        let params = Logistic { l1, l2, intercept: false, tolerance: 3e-7, ..Logistic::default() };
+        let params = Logistic { l1, l2, intercept: false, tolerance: 1e-7, ..Logistic::default() };
         Ok(Self { x, y, params, fitted: Vec::new() })
     }
 }

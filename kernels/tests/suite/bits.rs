@@ -88,6 +88,9 @@ fn everything<T: Float>() -> Bits {
     let a = MatRef::new(&x[..1_000_000], 1000, 1000).unwrap();
     centred_sums(a, &y[..1000], [&y[1000..2000]], [&mut sums]).unwrap();
     out.push(("centred_sums", bits(&sums)));
+    let mut squares = vec![T::ZERO; 1000];
+    centred_squares(a, &y[..1000], &y[1000..2000], &mut sums, &mut squares).unwrap();
+    out.push(("centred_squares", bits(&squares)));
     for (m, n, k) in [(300, 200, 400), (1000, 20, 300), (7, 1000, 600)] {
         let mut c = vec![T::ZERO; m * n];
         let (a, b) = (MatRef::new(&x[..m * k], m, k).unwrap(), MatRef::new(&y[..k * n], k, n).unwrap());

@@ -5,8 +5,8 @@ use crate::inputs::{LAYOUTS, Layout, normal, small_integers, strides, view, view
 use crate::on_every_isa;
 use proptest::prelude::*;
 use tilewise_kernels::{
-    Float, GemmPlan, MatMut, MatRef, TensorMut, TensorRef, centred_sums, gemm, gemm_batched, gemv, gram,
-    naive, syrk,
+    Float, GemmPlan, MatMut, MatRef, TensorMut, TensorRef, centred_squares, centred_sums, gemm, gemm_batched,
+    gemv, gram, naive, syrk,
 };
 
 /// gamma_n = n u / (1 - n u): the bound of Higham, "Accuracy and stability of numerical algorithms", for a sum of
@@ -427,6 +427,19 @@ fn check_centred_sums<T: Float>(m: usize, n: usize, layout: Layout, edge: Edge, 
             );
         }
     }
+    let (mut sums, mut squares) = (old[1].clone(), Guarded::new(&old[0], edge));
+    centred_squares(a, &shift, &factors[1], &mut sums, &mut squares).unwrap();
+    assert!(sums.iter().zip(&alone).all(|(a, b)| a.to_f64().to_bits() == b.to_f64().to_bits()));
+    let mut naive_squares = old[0].clone();
+    naive::centred_squares(a, &shift, &factors[1], &mut sums, &mut naive_squares);
+    for j in 0..n {
+        let size = |i: usize| a.get(i, j).to_f64().abs() + shift[j].to_f64().abs();
+        let absolute: f64 = (0..m).map(|i| factors[1][i].to_f64().abs() * size(i).powi(2)).sum();
+        // Each difference is rounded, and both products.
+        let bound = gamma::<T>(m + 4) * (absolute + old[0][j].to_f64().abs());
+        let (g, e) = (squares[j].to_f64(), naive_squares[j].to_f64());
+        assert!((g - e).abs() <= bound, "{name} {m}x{n} {layout:?} column {j}: {g} but {e}, bound {bound:e}");
+    }
 }
 
 #[test]
@@ -559,6 +572,7 @@ fn shapes_that_do_not_fit_are_errors() {
     assert_eq!(error.to_string(), "rows of B against columns of A: expected 3, found 2");
     assert!(gemv(1.0, a, &data, 0.0, &mut c[..2]).is_err());
     assert!(centred_sums(a, &data[..3], [&data[..3]], [&mut c[..3]]).is_err());
+    assert!(centred_squares(a, &data[..3], &data[..3], &mut c[..3], &mut [0.0; 3]).is_err());
     assert!(syrk(1.0, a, 0.0, MatMut::new(&mut c, 2, 2).unwrap()).is_err());
     assert!(gram(a.transpose(), Some(&data), None, MatMut::new(&mut c, 2, 2).unwrap()).is_err());
 }

@@ -56,7 +56,11 @@ pub struct Lbfgs {
     rounds: u64,
     max_rounds: u64,
     steps: u64,
+    inverse: Option<Inverse>,
 }
+
+/// What multiplies a vector in place.
+type Inverse = Box<dyn Fn(&mut [f64]) + Send + Sync>;
 
 impl Lbfgs {
     /// From `start`, until the norm of an evaluation is at most `tolerance`, or after `max_rounds` evaluations.
@@ -74,7 +78,16 @@ impl Lbfgs {
             rounds: 0,
             max_rounds,
             steps: 0,
+            inverse: None,
         }
+    }
+
+    /// Begins with what `inverse` multiplies by, in place, as the inverse of the Hessian; else with the identity, times what the last step
+    /// tells of its size.
+    #[must_use]
+    pub fn with_inverse(mut self, inverse: impl Fn(&mut [f64]) + Send + Sync + 'static) -> Self {
+        self.inverse = Some(Box::new(inverse));
+        self
     }
 
     /// Steps that were taken: evaluations without those along a direction that were not good enough, and without the first.
@@ -91,7 +104,9 @@ impl Lbfgs {
             axpy(-share, &pair.change, &mut d)?;
             shares.push(share);
         }
-        if let Some(last) = self.pairs.back() {
+        if let Some(inverse) = &self.inverse {
+            inverse(&mut d);
+        } else if let Some(last) = self.pairs.back() {
             let scale = 1.0 / (last.inverse * dot(&last.change, &last.change)?);
             d.iter_mut().for_each(|d| *d *= scale);
         }
@@ -237,5 +252,23 @@ mod tests {
         assert!(solver.rounds < 80, "{} rounds", solver.rounds);
         let best = solver.accepted().unwrap();
         assert!((best.point[0] - 1.0).abs() < 1e-9 && (best.point[1] - 1.0).abs() < 1e-9);
+    }
+
+    /// A quadratic function whose Hessian has the inverse that is told: one step.
+    #[test]
+    fn an_inverse_that_is_true_needs_one_step() {
+        let curvatures = [1.0, 1e4, 1e-3];
+        let inverse = move |d: &mut [f64]| d.iter_mut().zip(curvatures).for_each(|(d, c)| *d /= c);
+        let mut solver = Lbfgs::new(vec![3.0, -2.0, 5.0], 1e-9, 100).with_inverse(inverse);
+        let outcome = loop {
+            let gradient: Vec<f64> = solver.point().iter().zip(curvatures).map(|(x, c)| c * x).collect();
+            let value = solver.point().iter().zip(&gradient).map(|(x, g)| 0.5 * x * g).sum();
+            let norm = gradient.iter().fold(0.0f64, |m, g| m.max(g.abs()));
+            let e = Evaluation { value, gradient, hessian: Vec::new(), norm, optimality: norm };
+            if let Some(outcome) = solver.advance(e).unwrap() {
+                break outcome;
+            }
+        };
+        assert!(outcome.converged && solver.steps() == 1, "{outcome:?} {} steps", solver.steps());
     }
 }

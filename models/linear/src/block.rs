@@ -53,21 +53,3 @@ fn copy<'a, T: Float>(x: MatRef<'a, T>, scratch: &'a mut Vec<f64>) -> Result<Mat
     }
     Ok(MatRef::new(scratch, rows, cols)?)
 }
-
-/// sums_j += sum of c_i d, squares_j += sum of c_i d^2 with d = x_ij - shift_j.
-pub(crate) fn shifted_squares(
-    x: MatRef<'_, f64>,
-    shift: &[f64],
-    c: &[f64],
-    sums: &mut [f64],
-    squares: &mut [f64],
-) {
-    for (i, &c) in c.iter().enumerate().take(x.rows()) {
-        let row = x.row(i).unwrap_or(&[]);
-        for (((x, s), sum), square) in row.iter().zip(shift).zip(&mut *sums).zip(&mut *squares) {
-            let d = x - s;
-            *sum += c * d;
-            *square += c * d * d;
-        }
-    }
-}

@@ -139,7 +139,8 @@ impl<T: Element> rounds::Rounds for GeneralisedTrainer<T> {
                 let (coefficients, intercept) = problem.model(problem.solver.point());
                 let centre = Some(problem.centre.clone());
                 let (intercepts, class_weights) = (vec![intercept], Vec::new());
-                let point = Point { coefficients, intercepts, class_weights, centre, margin: false };
+                let point =
+                    Point { coefficients, intercepts, class_weights, centre, margin: false, every: 1 };
                 Some(Request(Ask::Sweep(distribution, point)))
             }
             Stage::Done(_) => None,

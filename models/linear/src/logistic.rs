@@ -11,7 +11,8 @@
 //!
 //! Method, as rounds over the rows: one pass for means and deviations of the features, then one per point that the
 //! solver asks for (`newton.rs`, `lbfgs.rs`). Solvers work on centred features (the Hessian is then better
-//! conditioned), L-BFGS also on features scaled so that the Hessian's diagonal at zero is one.
+//! conditioned), L-BFGS also on features scaled so that the Hessian's diagonal at zero is one. Of very many rows a sample is solved first,
+//! where L-BFGS then begins, with the Hessian of it (`logistic/sample.rs`).
 //!
 //! Classes that can be separated perfectly have no finite solution without penalty. This is proved as soon as all
 //! margins are positive, and reported instead of followed to infinity. A target with one class, or a class without
@@ -25,6 +26,7 @@ use crate::rows::{check_not_negative, check_shape};
 use crate::stages::{Partial, Stage, Staged, Stages};
 use crate::sweep::{Point, Sweep};
 use crate::{Chunk, LinearModel, Link, Rows};
+use sample::Sample;
 use serde::{Deserialize, Serialize};
 use std::marker::PhantomData;
 use tilewise_base::rounds;
@@ -33,6 +35,7 @@ use tilewise_base::{Context, Error, Fit, Lbfgs, Result, Sparse};
 use tilewise_kernels::{MatRef, same};
 
 mod choice;
+mod sample;
 
 /// Largest number of unknowns for which a Hessian is formed with a penalty l1: half a gigabyte.
 const CORNERS_ORDER: usize = 8192;
@@ -235,6 +238,10 @@ pub(crate) struct Problem {
     rounds_of_lbfgs: u64,
     /// Where L-BFGS was when it did.
     before: Option<Accepted>,
+    /// While a sample of the rows is being solved.
+    sample: Option<Sample>,
+    /// Where it led to.
+    sampled: Option<Accepted>,
     centre: Vec<f64>,
     scale: Vec<f64>,
     deviation: Vec<f64>,
@@ -270,7 +277,9 @@ impl<T: Element> rounds::Rounds for LogisticTrainer<T> {
                 let centre = problem.solver.wants_hessian().then(|| problem.centre.clone());
                 // With a penalty nothing grows without bound, separated or not.
                 let margin = self.params.is_free();
-                Some(Request(Ask::Sweep(Point { coefficients, intercepts, class_weights, centre, margin })))
+                let every = problem.sample.as_ref().map_or(1, Sample::every);
+                let point = Point { coefficients, intercepts, class_weights, centre, margin, every };
+                Some(Request(Ask::Sweep(point)))
             }
             Stage::Done(_) => None,
         }
@@ -294,6 +303,7 @@ impl<T: Element> rounds::Rounds for LogisticTrainer<T> {
                 }
                 let mut totals = vec![0.0; *classes];
                 chunk.y.iter().enumerate().for_each(|(i, &y)| totals[y as usize] += chunk.weight(i));
+                totals.push(chunk.y.len() as f64);
                 let moments = Moments::of(chunk, Second::Squares, |rows| vec![0.0; rows.len()])?;
                 Ok(Partial::moments(moments, totals))
             }
@@ -326,8 +336,11 @@ impl<T: Element> Staged for LogisticTrainer<T> {
         &mut self.stages
     }
 
-    /// Sets up the solver, knowing means, deviations and the weight of each class.
-    fn start(&self, moments: Moments, classes: &[f64]) -> Result<Problem> {
+    /// Sets up the solver, knowing means, deviations, the weight of each class and, behind them, the number of rows.
+    fn start(&self, moments: Moments, totals: &[f64]) -> Result<Problem> {
+        let Some((rows, classes)) = totals.split_last() else {
+            return Err(Error::Fit("an answer has not the sums that were asked for".into()));
+        };
         let (p, k) = (self.features, classes.len() as f64);
         if moments.weight <= 0.0 {
             return Err(Error::Fit("all weights are zero; at least one row must count".into()));
@@ -367,20 +380,29 @@ impl<T: Element> Staged for LogisticTrainer<T> {
         };
         let centre = if self.params.intercept { moments.mean } else { vec![0.0; p] };
         let (before, margin) = (None, f64::NEG_INFINITY);
-        Ok(Problem {
+        let mut problem = Problem {
             solver,
             rounds_of_lbfgs,
             before,
+            sample: None,
+            sampled: None,
             centre,
             scale,
             deviation,
             class_weights,
             weight,
             margin,
-        })
+        };
+        if self.predictors == 1 {
+            problem.begin_with_sample(&self.params, *rows);
+        }
+        Ok(problem)
     }
 
     fn step(&self, problem: &mut Problem, sweep: Sweep, sweeps: u64) -> Result<Option<Outcome>> {
+        if problem.sample.is_some() {
+            return self.step_on_sample(problem, sweep, sweeps).map(|()| None);
+        }
         let outcome = self.pass_on(problem, sweep)?;
         let in_tolerance = problem.solver.accepted().is_some_and(|b| b.norm <= self.params.tolerance);
         // Or L-BFGS gave up.
@@ -396,7 +418,7 @@ impl<T: Element> Staged for LogisticTrainer<T> {
     }
 
     fn best(problem: &Problem) -> Option<&Accepted> {
-        problem.solver.accepted().or(problem.before.as_ref())
+        problem.solver.accepted().or(problem.before.as_ref()).or(problem.sampled.as_ref())
     }
 }
 

@@ -3,12 +3,18 @@
 //! A leaf centres its rows about its own means before multiplying, so nothing large is ever subtracted; two leaves
 //! merge by the update of Chan, Golub and LeVeque (1983).
 
-use crate::block::{leaf_rows, shifted_squares};
+use crate::block::leaf_rows;
 use crate::{Chunk, Element};
 use serde::{Deserialize, Serialize};
 use std::ops::Range;
 use tilewise_base::{Error, Result};
-use tilewise_kernels::{MatMut, MatRef, axpy, centred_sums, dot, gram, parallel, sum};
+use tilewise_kernels::{MatMut, MatRef, axpy, centred_squares, centred_sums, dot, gram, parallel, sum};
+
+/// Columns of which a leaf has 5 p rows: at 1,000 a matrix of products takes 8 MB, that are made, mirrored and merged.
+const WIDE: usize = 512;
+
+/// Products that are merged in one go, at least: some ten microseconds.
+const MERGED: usize = 1 << 15;
 
 /// Which second moments are wanted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -45,8 +51,9 @@ impl Moments {
         targets: impl Fn(Range<usize>) -> Vec<f64> + Sync,
     ) -> Result<Self> {
         let (n, p) = (chunk.x.rows(), chunk.x.cols());
-        // A Gram matrix of fewer than 2 p rows would cost less than merging it.
-        let leaf = leaf_rows(p, if second == Second::Gram { 2 * p } else { 1 });
+        // A Gram matrix of fewer than 2 p rows would cost less than merging it. Rows of many columns are in no cache anyway.
+        let least = p * if p < WIDE { 2 } else { 5 };
+        let leaf = leaf_rows(p, if second == Second::Gram { least } else { 1 });
         let map = |range: Range<usize>| {
             let mut scratch = Vec::new();
             let x = T::widen(chunk.x.row_range(range.clone()), &mut scratch)?;
@@ -100,7 +107,7 @@ impl Moments {
             Second::None => centred_sums(x, &mean, [weights], [&mut sums])?,
             Second::Squares | Second::Cross => {
                 squares = vec![0.0; p];
-                shifted_squares(x, &mean, weights, &mut sums, &mut squares);
+                centred_squares(x, &mean, weights, &mut sums, &mut squares)?;
                 squares
                     .iter_mut()
                     .zip(&sums)
@@ -154,12 +161,19 @@ impl Moments {
                 *a += b + factor * d * d;
             }
         } else if !self.second.is_empty() {
-            let rows = self.second.chunks_exact_mut(delta.len()).zip(other.second.chunks_exact(delta.len()));
-            for ((a, b), &di) in rows.zip(&delta) {
-                for ((a, b), dj) in a.iter_mut().zip(b).zip(&delta) {
-                    *a += b + factor * di * dj;
+            let p = delta.len();
+            // Large ones are no work for one thread: at 1,000 columns both take 16 MB.
+            let step = p * MERGED.div_ceil(p);
+            parallel::for_each_chunk_mut(&mut self.second, step, |piece, second| {
+                let of_other = other.second.get(piece * step..).unwrap_or_default();
+                let of_rows = delta.get(piece * step / p..).unwrap_or_default();
+                let rows = second.chunks_exact_mut(p).zip(of_other.chunks_exact(p)).zip(of_rows);
+                for ((a, b), di) in rows {
+                    for ((a, b), dj) in a.iter_mut().zip(b).zip(&delta) {
+                        *a += b + factor * di * dj;
+                    }
                 }
-            }
+            });
         }
         for ((a, b), d) in self.cross.iter_mut().zip(&other.cross).zip(&delta) {
             *a += b + factor * d * target_delta;

@@ -17,6 +17,7 @@ use tilewise_kernels::{dot, same, sum};
 pub(crate) mod by_rows;
 mod descent;
 mod drawing;
+mod factored;
 pub(crate) mod look;
 pub(crate) mod loss;
 mod newton_cg;

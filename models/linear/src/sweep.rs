@@ -28,6 +28,8 @@ pub(crate) struct Point {
     pub(crate) centre: Option<Vec<f64>>,
     /// The smallest margin is wanted.
     pub(crate) margin: bool,
+    /// Of the leaves of rows one in so many is read: a sample.
+    pub(crate) every: usize,
 }
 
 /// Sums over rows.
@@ -41,17 +43,31 @@ pub(crate) struct Sweep {
     /// The smallest margin by which a row of positive weight is on its own side, offset apart; infinite where it was not
     /// wanted.
     pub(crate) margin: f64,
+    /// Of a sample of two classes the weight of its rows.
+    pub(crate) weight: f64,
 }
 
 impl Sweep {
     pub(crate) fn of<T: Element>(chunk: &Chunk<'_, T, u32>, point: &Point) -> Result<Self> {
         let (n, p) = (chunk.x.rows(), chunk.x.cols());
-        let leaf = leaf_rows(p, if point.centre.is_some() { 2 * p } else { 1 });
-        let map = |range: Range<usize>| match point.intercepts.len() {
-            1 => binomial::leaf(chunk, point, range),
-            _ => multinomial::leaf(chunk, point, range),
+        let every = point.every.max(1);
+        let leaf = match every {
+            1 => leaf_rows(p, if point.centre.is_some() { 2 * p } else { 1 }),
+            // Rows that lie together are often alike: a sample is of many short leaves.
+            _ => 4 * p,
         };
-        parallel::map_reduce(n, leaf, map, |a, b| Ok(a?.merge(&b?)))
+        // Coefficients feature by feature: a product with the transpose would pack them for every block of rows.
+        let predictors = point.intercepts.len();
+        let by_feature: Vec<f64> = match predictors {
+            1 => Vec::new(),
+            _ => MatRef::new(&point.coefficients, predictors, p)?.transpose().to_vec(),
+        };
+        let map = |range: Range<usize>| match predictors {
+            1 => binomial::leaf(chunk, point, range),
+            _ => multinomial::leaf(chunk, point, &by_feature, range),
+        };
+        let read = |at: Range<usize>| map(at.start * every * leaf..n.min((at.start * every + 1) * leaf));
+        parallel::map_reduce(n.div_ceil(leaf).div_ceil(every), 1, read, |a, b| Ok(a?.merge(&b?)))
             .unwrap_or_else(|| Err(Error::Fit("there are no rows; a fit needs at least one".into())))
     }
 
@@ -79,7 +95,7 @@ impl Sweep {
     fn new(predictors: usize, features: usize, hessian: bool) -> Self {
         let order = predictors * (features + 1);
         let hessian = vec![0.0; if hessian { order * order } else { 0 }];
-        Self { loss: 0.0, gradient: vec![0.0; order], hessian, margin: f64::INFINITY }
+        Self { loss: 0.0, gradient: vec![0.0; order], hessian, margin: f64::INFINITY, weight: 0.0 }
     }
 
     /// The Hessian of one linear predictor: rows x with `centre` taken off, each times its curvature, and the intercept's behind them.
@@ -99,6 +115,7 @@ impl Sweep {
         axpy(1.0, &other.gradient, &mut self.gradient).unwrap_or_default();
         axpy(1.0, &other.hessian, &mut self.hessian).unwrap_or_default();
         self.margin = self.margin.min(other.margin);
+        self.weight += other.weight;
         self
     }
 }

@@ -180,6 +180,7 @@ impl<'a, T: Element> Data<'a, T> {
             class_weights: Vec::new(),
             centre: Some(self.centre.clone()),
             margin: false,
+            every: 1,
         };
         let sweep = match self.loss {
             GroupLoss::Deviance(distribution) => Sweep::of_numbers(&self.chunk, &point, distribution)?,

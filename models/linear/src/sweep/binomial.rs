@@ -62,6 +62,9 @@ pub(super) fn leaf<T: Element>(
                 out.loss += in_lanes(e, 1.0, |e| 1.0 + e, |a, b| a * b).ln();
             }
         }
+        if point.every > 1 {
+            out.weight += if weighted { sum(&weights) } else { block.len() as f64 };
+        }
         if point.margin {
             if let Some(offset) = chunk.rows.offset {
                 for ((margin, side), offset) in margin.iter_mut().zip(&side).zip(&offset[block]) {

@@ -35,6 +35,7 @@ pub(super) fn leaf<T: Element>(chunk: &Chunk<'_, T, f64>, at: &Robust, range: Ra
         gradient: vec![0.0; order],
         hessian: vec![0.0; order * order],
         margin: f64::INFINITY,
+        weight: 0.0,
     };
     let (mut scratch, mut z, mut slope) = (Vec::new(), Vec::new(), Vec::new());
     let (mut curvature, mut mixed) = (vec![0.0; range.len()], vec![0.0; range.len()]);

@@ -9,14 +9,16 @@ use std::ops::Range;
 use tilewise_base::Result;
 use tilewise_kernels::{MatMut, MatRef, centred_sums, exp, gemm, gram, log_softmax};
 
+/// `by_feature` are the point's coefficients, those of a feature one behind the other.
 pub(super) fn leaf<T: Element>(
     chunk: &Chunk<'_, T, u32>,
     point: &Point,
+    by_feature: &[f64],
     range: Range<usize>,
 ) -> Result<Sweep> {
     let (p, classes) = (chunk.x.cols(), point.intercepts.len());
     let mut out = Sweep::new(classes, p, point.centre.is_some());
-    let coefficients = MatRef::new(&point.coefficients, classes, p)?.transpose();
+    let coefficients = MatRef::new(by_feature, p, classes)?;
     let (mut scratch, mut z, mut logs, mut share) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
     let (mut shares, mut weights) = (Vec::new(), Vec::new());
     for block in blocks(range.clone(), p) {

@@ -348,3 +348,35 @@ proptest! {
         prop_assert!((a.report.objective - b.report.objective).abs() < 1e-10);
     }
 }
+
+/// Of very many rows L-BFGS begins where a sample leads, of eight leaves of 128 rows one: whatever is in that, the answer is that of all
+/// rows.
+#[test]
+fn a_sample_of_the_rows_changes_no_answer() {
+    let (n, p) = (70_000, 32);
+    let (mut x, mut y) = problem(n, p, 2, 5);
+    // Columns that depend on each other, of several scales; and all of one class first.
+    for row in x.chunks_mut(p) {
+        (1..p).for_each(|j| row[j] = 10f64.powi(j as i32 % 3 - 1) * (row[j] + row[j - 1]));
+    }
+    let mut order: Vec<usize> = (0..n).collect();
+    order.sort_by_key(|&i| y[i]);
+    x = order.iter().flat_map(|&i| x[i * p..(i + 1) * p].to_vec()).collect();
+    y = order.iter().map(|&i| y[i]).collect();
+    let sampled = |i: usize| (i / 128).is_multiple_of(8);
+    let weights: Vec<f64> = (0..n).map(|i| if sampled(i) { 0.0 } else { 1.0 + (i % 3) as f64 }).collect();
+    let flipped: Vec<u32> = y.iter().enumerate().map(|(i, &y)| if sampled(i) { 1 - y } else { y }).collect();
+    let params = Logistic { tolerance: 1e-9, ..Logistic::default() };
+    let newton = Logistic { solver: LogisticSolver::NewtonCholesky, ..params.clone() };
+    for (y, weights) in [(&y, None), (&y, Some(&weights[..])), (&flipped, None)] {
+        let rows = Rows { weights, offset: None };
+        let run = |threads| parallel::with_threads(threads, || fit(&params, &x, p, y, rows));
+        let (auto, expected) = (run(1), fit(&newton, &x, p, y, rows));
+        assert!(auto.report.converged && auto.report.warnings.is_empty(), "{:?}", auto.report);
+        let gap = (auto.report.objective - expected.report.objective) / expected.report.objective;
+        assert!(gap.abs() < 1e-13, "{gap:e}");
+        let parts = auto.model.coefficients.iter().zip(&expected.model.coefficients);
+        assert!(parts.clone().all(|(a, b)| (a - b).abs() < 1e-6 * (1.0 + b.abs())), "{parts:?}");
+        assert_eq!(run(3).model, auto.model);
+    }
+}
