@@ -84,7 +84,7 @@ const CATEGORY_SMOOTHING: Setting = Setting {
     key: "category_smoothing",
     default: "10",
     accepted: "a number of 0 or more",
-    doc: "draws the means by which categories are put in order to 0; those of fewer rows stay on one side",
+    doc: "draws the means by which categories are put in order to 0; those of fewer rows, by their second derivatives, stay on one side",
 };
 const PATH_SMOOTHING: Setting = Setting {
     key: "path_smoothing",

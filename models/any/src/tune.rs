@@ -178,7 +178,7 @@ impl Tuned {
 /// ```
 ///
 /// # Errors
-/// When a setting of any trial is not accepted, `task`, `quantile` or `quantiles` are to vary (their measures cannot be compared), the metric is
+/// When a setting of any trial is not accepted, what trials are measured by would vary (with `task`, `quantile`, `quantiles` or some values of `loss`), the metric is
 /// not one for the target (all are named), the family has no stages to be short of, folds cannot be made, all trials fail or are
 /// undefined, or it was stopped before one was measured.
 #[expect(

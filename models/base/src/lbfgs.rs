@@ -184,9 +184,11 @@ impl Solver for Lbfgs {
                 let (norm, value) = (base.norm, base.value);
                 let hopeless = self.trials > TRIALS;
                 self.accepted = Some(base);
-                if hopeless && !self.pairs.is_empty() && -self.slope > rounding(value) {
+                let led = self.inverse.is_some() || !self.pairs.is_empty();
+                if hopeless && led && -self.slope > rounding(value) {
                     // The memory misleads: start afresh with the gradient.
                     self.pairs.clear();
+                    self.inverse = None;
                     let gradient = self.accepted.as_ref().map(|b| b.gradient.clone()).unwrap_or_default();
                     self.aim(&gradient)?;
                 } else if hopeless {

@@ -91,7 +91,7 @@ impl Picture<'_> {
                 }
                 Some(section.with(Block::Table(table)))
             }
-            (Truth::Numbers(y), _) => {
+            (Truth::Numbers(y) | Truth::Quantiles { y, .. }, _) if y.len() == predictions.len() => {
                 let chart = picture::residuals(y, predictions, weights.as_deref());
                 let what = format!(
                     "Rows {what}. A shape around the dashed line, other than a band, is something that the model missed."

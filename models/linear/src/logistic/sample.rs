@@ -5,7 +5,8 @@
 //! goes on from there with that Hessian in place of a diagonal, and has a digit more in every pass over all rows, whatever the features have
 //! to do with each other. The answer is that of all rows, to the same tolerance; a sample that leads astray costs rounds only.
 //!
-//! The sample are 64 leaves of rows or more at equal distances: the rows' order alone decides, and threads change no bit.
+//! The sample are leaves of rows at equal distances, 64 or more of a table in one piece: order and pieces of the rows alone decide, and
+//! threads change no bit.
 
 use super::choice::patience;
 use super::{Logistic, LogisticTrainer, Problem};
@@ -13,7 +14,6 @@ use crate::Element;
 use crate::cholesky::Cholesky;
 use crate::newton::Newton;
 use crate::sweep::Sweep;
-use tilewise_base::solver::Solver;
 use tilewise_base::{Lbfgs, Result};
 use tilewise_kernels::scale;
 
@@ -24,6 +24,17 @@ const ROWS_PER_FEATURE: f64 = 256.0;
 /// six. On two threads 500,000 rows of 100 features took 0.15 s, L-BFGS alone 0.21 and Newton's method 0.59; 100,000 of 10 took 3.6, 5.8 and
 /// 12 ms.
 const LEAST_SHARE: f64 = 8.0;
+
+/// Features, at most: a sweep of the sample with its Hessian costs p / 32 passes over all rows.
+const MOST_FEATURES: usize = 128;
+
+/// Chunks of rows, at most: each gives the leaves of a sample of its own, which is larger than its share where it has few.
+const MOST_CHUNKS: f64 = 16.0;
+
+/// Part of the tolerance that L-BFGS has to reach where Newton's method would have come first, whose last step leaves far less of a
+/// gradient than is asked for; and what rounding lets it reach.
+const FINE: f64 = 0.01;
+const FINEST: f64 = 1e-12;
 
 /// Rounds that the sample may take.
 const ROUNDS: u64 = 20;
@@ -40,8 +51,7 @@ const SINGULAR_BELOW: f64 = 1e-12;
 /// What comes after the sample.
 pub(super) struct Sample {
     every: usize,
-    /// The solver without a sample, and what it divides coefficients by.
-    otherwise: Box<dyn Solver + Send>,
+    /// What the solver without a sample divides coefficients by.
     scale: Vec<f64>,
 }
 
@@ -53,17 +63,18 @@ impl Sample {
 }
 
 impl Problem {
-    /// Puts the sample's solver before L-BFGS, if there are rows enough; by their number, features and settings alone.
-    pub(super) fn begin_with_sample(&mut self, params: &Logistic, rows: f64) {
+    /// Puts the sample's solver before the other one, if there are rows enough; by the number of them, of their chunks and of features, and by
+    /// settings alone.
+    pub(super) fn begin_with_sample(&mut self, params: &Logistic, rows: f64, chunks: f64) {
         let features = self.scale.len();
         let share = (rows / (ROWS_PER_FEATURE * features as f64)).floor();
-        if share < LEAST_SHARE || !params.may_sample(self.weight) || params.max_rounds < ROOM {
+        let fits = share >= LEAST_SHARE && features <= MOST_FEATURES && chunks <= MOST_CHUNKS;
+        if !fits || !params.may_sample(self.weight) || params.max_rounds < ROOM {
             return;
         }
-        let newton = Newton::new(vec![0.0; features + 1], params.tolerance.max(TOLERANCE), ROUNDS);
-        let otherwise = std::mem::replace(&mut self.solver, Box::new(newton));
+        self.solver = Box::new(Newton::new(vec![0.0; features + 1], params.tolerance.max(TOLERANCE), ROUNDS));
         let scale = std::mem::replace(&mut self.scale, vec![1.0; features]);
-        self.sample = Some(Sample { every: share as usize, otherwise, scale });
+        self.sample = Some(Sample { every: share as usize, scale });
     }
 }
 
@@ -91,6 +102,8 @@ impl<T: Element> LogisticTrainer<T> {
             false => None,
         };
         let Some(sample) = problem.sample.take() else { return Ok(()) };
+        let left = self.params.max_rounds.saturating_sub(sweeps).max(1);
+        let newton_first = problem.rounds_of_lbfgs == 0;
         problem.sampled = problem.solver.accepted().cloned();
         problem.rounds_of_lbfgs = match problem.rounds_of_lbfgs {
             // Newton's method would have begun.
@@ -101,13 +114,15 @@ impl<T: Element> LogisticTrainer<T> {
         let start = problem.sampled.as_ref().map(|sampled| sampled.point.clone());
         match factor.zip(start) {
             Some((factor, start)) => {
-                let left = self.params.max_rounds.saturating_sub(sweeps).max(1);
-                let solver = Lbfgs::new(start, self.params.tolerance, left);
+                let asked = self.params.tolerance;
+                let tolerance = if newton_first { (FINE * asked).max(FINEST.min(asked)) } else { asked };
+                let solver = Lbfgs::new(start, tolerance, left);
                 problem.solver = Box::new(solver.with_inverse(move |d| factor.solve(d)));
             }
             None => {
                 problem.sampled = None;
-                (problem.solver, problem.scale) = (sample.otherwise, sample.scale);
+                problem.scale = sample.scale;
+                problem.solver = self.first_solver(newton_first, problem.weight, left);
             }
         }
         Ok(())

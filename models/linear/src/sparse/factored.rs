@@ -19,8 +19,11 @@ const FACTOR: usize = 256;
 /// Additions of a leaf of rows, at least, for every entry of its matrix: making and merging it is then a small share.
 const PER_ENTRY: usize = 8;
 
-/// Smallest pivot of the scaled Hessian that counts as regular.
-const SINGULAR_BELOW: f64 = 1e-12;
+/// Leaves of rows, at least: as many processors have something to do.
+const LEAVES: usize = 16;
+
+/// Smallest pivot of the scaled Hessian that counts as regular: sums of a million equal terms are off by up to 1e-10 of themselves.
+const SINGULAR_BELOW: f64 = 1e-9;
 
 /// Rows of a leaf, if steps are to be found in this way; by shape and stored cells alone.
 pub(super) fn leaf<T: Float>(x: SparseRef<'_, T>) -> Option<usize> {
@@ -30,7 +33,7 @@ pub(super) fn leaf<T: Float>(x: SparseRef<'_, T>) -> Option<usize> {
     let cubed = cols.checked_mul(cols).and_then(|square| square.checked_mul(cols))?;
     let worth = pairs <= PAIRS.saturating_mul(stored) && cubed <= FACTOR.saturating_mul(stored);
     let leaves = pairs / (PER_ENTRY * cols * cols).max(1);
-    worth.then(|| rows.div_ceil(leaves.max(1)))
+    (worth && leaves >= LEAVES).then(|| rows.div_ceil(leaves))
 }
 
 /// The lower triangle of the sum of d_i (x_i, 1)^T (x_i, 1), row-major; the ones come last.
@@ -62,7 +65,7 @@ pub(super) fn hessian<T: Float>(x: SparseRef<'_, T>, d: &[f64], leaf: usize) -> 
     parallel::map_reduce(x.rows(), leaf, map, merge).unwrap_or_else(|| vec![0.0; order * order])
 }
 
-/// The step of a `hessian` with l2 added to its columns; nothing where that is singular. Gradient and slope are of centred columns and
+/// The step of a `hessian` with l2 added to its columns; nothing where that is singular or the step would not lead downwards. Gradient and slope are of centred columns and
 /// their intercept, and so is the step.
 pub(super) fn step<T: Float>(
     x: SparseRef<'_, T>,
@@ -83,12 +86,14 @@ pub(super) fn step<T: Float>(
     b.push(-slope);
     factor.solve(&mut b);
     let shift = b.pop().unwrap_or(0.0);
-    if !(shift.is_finite() && b.iter().all(|b| b.is_finite())) {
+    let intercepts = vec![if intercept { shift + dot(&b, centre)? } else { 0.0 }];
+    // Downwards, which NaN is not.
+    let along = dot(gradient, &b)? + slope * intercepts[0];
+    if !(along < 0.0 && along.is_finite()) {
         return Ok(None);
     }
     let mut z = super::by_rows::products(x, &b);
     z.iter_mut().for_each(|z| *z += shift);
-    let intercepts = vec![if intercept { shift + dot(&b, centre)? } else { 0.0 }];
     Ok(Some(Step { b, intercepts, z }))
 }
 
@@ -127,7 +132,9 @@ mod tests {
     #[test]
     fn shape_decides() {
         // 4 cells of 13 in a row: 2.7 pairs for each.
-        assert!(leaf(matrix(700, 13).1.view()).is_some());
+        assert!(leaf(matrix(3000, 13).1.view()).is_some());
+        // Fewer leaves than there may be processors.
+        assert_eq!(leaf(matrix(700, 13).1.view()), None);
         // 100 of 300: 50 pairs.
         assert_eq!(leaf(matrix(700, 300).1.view()), None);
         // More columns than the cells of few rows pay for.

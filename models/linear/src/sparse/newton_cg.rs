@@ -62,7 +62,7 @@ pub(crate) fn solve<T: Float>(
 fn minimise<T: Float>(
     problem: &Problem<'_>,
     x: &mut ByRows<'_, T>,
-    leaf: Option<usize>,
+    mut leaf: Option<usize>,
     go_on: GoOn<'_>,
 ) -> Result<Solved> {
     let (n, k) = (x.view().rows(), problem.answers.loss.predictors());
@@ -158,6 +158,8 @@ fn minimise<T: Float>(
         let (step, products) = match factored {
             Some(step) => (step, 1),
             None => {
+                // What is singular once mostly stays so.
+                leaf = None;
                 let (losses, bends) = (&losses, &bends[..]);
                 let curved = Curved { problem, losses, bends, centre: &centre, diagonal: &diagonal };
                 let mut still = |products: u64| go_on(rounds + products, value, norm);

@@ -372,6 +372,9 @@ fn a_sample_of_the_rows_changes_no_answer() {
         let rows = Rows { weights, offset: None };
         let run = |threads| parallel::with_threads(threads, || fit(&params, &x, p, y, rows));
         let (auto, expected) = (run(1), fit(&newton, &x, p, y, rows));
+        // Where there is no room for its rounds there is no sample, and the way is another.
+        let without = fit(&Logistic { max_rounds: 99, ..params.clone() }, &x, p, y, rows);
+        assert!(without.report.converged && without.report.rounds != auto.report.rounds);
         assert!(auto.report.converged && auto.report.warnings.is_empty(), "{:?}", auto.report);
         let gap = (auto.report.objective - expected.report.objective) / expected.report.objective;
         assert!(gap.abs() < 1e-13, "{gap:e}");
