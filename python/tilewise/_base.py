@@ -135,6 +135,8 @@ class TilewiseEstimator(BaseEstimator):
     #: What errors say is accepted, of parameters whose values have other names here.
     _accepted: dict[str, str] = {}
     _missing = False
+    #: Of a model that was loaded: what is missing is its own matter, as its file says, where fits of this estimator refuse it.
+    _as_file = False
     _model: Model
     n_jobs: int | None
 
@@ -227,14 +229,18 @@ class TilewiseEstimator(BaseEstimator):
         if getattr(self, "verbose", 0):
             callback = telling(type(self).__name__, callback)
         seed = self._seed(earlier is not None)
+        # A model that fills in what is missing goes on to.
+        missing = self._missing or earlier is not None and self._as_file
         parts = {"targets": goals, "weight": weight, "offset": None, "group": query, "held_out": None}
         try:
             model, stopped, losses, out_of_bag = fit(
-                self._family, list(settings.items()), table, parts, self._missing, seed, threads(self.n_jobs), callback, earlier
+                self._family, list(settings.items()), table, parts, missing, seed, threads(self.n_jobs), callback, earlier
             )
         except ValueError as error:
             raise self._in_own_words(error) from None
         if model is not None:
+            if earlier is None:
+                self.__dict__.pop("_as_file", None)
             self._keep(model)
             self._hear(losses, out_of_bag.reshape(-1, len(model.outputs)), earlier is not None)
         if stopped is not None:
@@ -303,7 +309,13 @@ class TilewiseEstimator(BaseEstimator):
 
     def _asked(self, X: Any) -> Asked:
         """What the compiled part is asked with."""
-        return self._rows(X), self._missing, threads(self.n_jobs)
+        return self._rows(X), self._missing or self._as_file, threads(self.n_jobs)
+
+    if TYPE_CHECKING:
+
+        def predict(self, X: Any) -> NDArray[Any]:
+            """The answer for each row of `X`: a number, of several targets numbers, or a class."""
+            raise NotImplementedError
 
     def _predict(self, X: Any) -> NDArray[np.float64]:
         return self._model.predict(self._asked(X))
@@ -362,7 +374,7 @@ class TilewiseEstimator(BaseEstimator):
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
-        tags.input_tags.allow_nan = self._missing
+        tags.input_tags.allow_nan = self._missing or self._as_file
         tags.input_tags.sparse = False
         return tags
 
