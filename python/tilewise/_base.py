@@ -302,10 +302,7 @@ class TilewiseEstimator(BaseEstimator):
             if found is not None:
                 return found
         X = _data.read(self, X, reset=False)
-        if isinstance(X, np.ndarray):
-            return X
-        names = [name for name, _ in self._model.inputs]
-        return self._table(X, names)
+        return X if isinstance(X, np.ndarray) else _data.inputs(X, self._model)
 
     def _asked(self, X: Any) -> Asked:
         """What the compiled part is asked with."""

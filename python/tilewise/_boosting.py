@@ -143,8 +143,10 @@ class _Boosting(_Trees):
         check_is_fitted(self)
         if self._coded is None:
             return super()._rows(X)
-        names = [name for name, _ in self._model.inputs]
-        return self._table(_data.read(self, X, reset=False), names)
+        X = _data.read(self, X, reset=False)
+        if not isinstance(X, np.ndarray):
+            return _data.inputs(X, self._model, self._coded)
+        return self._table(X, [name for name, _ in self._model.inputs])
 
     def _settings(self, rows: int, weight: float) -> dict[str, Any]:
         settings = super()._settings(rows, weight)
