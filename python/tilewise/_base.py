@@ -160,7 +160,7 @@ class TilewiseEstimator(BaseEstimator):
         setting, value, accepted = found.groups()
         names = {key: name for name, (key, _) in self._parameters.items()} | self._made_of
         name = names.get(setting, setting)
-        given = repr(getattr(self, name, value))
+        given = shown(getattr(self, name, value))
         if name in self._accepted:
             accepted = self._accepted[name]
         else:
@@ -376,6 +376,11 @@ class TilewiseEstimator(BaseEstimator):
         return tags
 
 
+def shown(value: Any) -> str:
+    """A value as errors show it: numbers of NumPy as numbers."""
+    return repr(value.item() if isinstance(value, np.generic) else value)
+
+
 def text(value: Any) -> str:
     """A value as the compiled part reads it."""
     if isinstance(value, (bool, np.bool_)):
@@ -547,14 +552,17 @@ class Classifying(_Beside):
                 f"{self.classes_}, `y` has {classes}"
             )
         weights = self._weights(sample_weight, X)
-        if isinstance(getattr(self, "class_weight", None), dict):
+        if isinstance(of_classes := getattr(self, "class_weight", None), dict):
+            for which, weight in of_classes.items():
+                if not isinstance(weight, (int, float, np.number)) or not 0 <= weight < np.inf:
+                    raise ValueError(f"class_weight of {shown(which)} is {shown(weight)}; a finite number of 0 or more is accepted")
             of_rows = compute_sample_weight(self.class_weight, y)
             weights = of_rows if weights is None else weights * of_rows
         counted = np.arange(len(classes)) if weights is None else np.flatnonzero(np.bincount(codes[weights > 0]))
         if len(counted) < 2 and told is None:
             raise ValueError(
                 f"{type(self).__name__} needs samples of at least 2 classes; the data contains only one class: "
-                f"{classes[counted[0]] if len(counted) else None!r}"
+                f"{shown(classes[counted[0]]) if len(counted) else None}"
             )
         if earlier is None:
             # A fit that ends early must not leave an older model beside these classes.

@@ -12,7 +12,7 @@ from sklearn.base import ClassifierMixin, RegressorMixin
 from sklearn.utils.validation import _check_y, check_consistent_length, column_or_1d
 
 from . import _data
-from ._base import Callback, Classifying, Regressing, Scoring, Setting, check_is_fitted, named, same
+from ._base import Callback, Classifying, Regressing, Scoring, Setting, check_is_fitted, named, same, shown
 from ._native import Model, Table
 from ._trees import _CLASSES, _Trees, features
 
@@ -107,7 +107,7 @@ def mask_of(X: Any, names: list[str], asked: Any) -> NDArray[np.bool_] | None:
                 place = -1
             if not 0 <= place < len(names):
                 raise ValueError(
-                    f"categorical_features names {which!r}; a column is accepted: a place from 0 to {len(names) - 1}, or one of "
+                    f"categorical_features names {shown(which)}; a column is accepted: a place from 0 to {len(names) - 1}, or one of "
                     f"{', '.join(map(repr, names[:20]))}{' ...' if len(names) > 20 else ''}"
                 )
             found[place] = True
@@ -373,7 +373,7 @@ def _queries(qid: ArrayLike | None, group: ArrayLike | None, rows: int) -> NDArr
     if len(np.unique(first)) != len(first):
         values, counts = np.unique(first, return_counts=True)
         raise ValueError(
-            f"rows of the query {values[counts > 1][0]!r} do not follow each other; sort X, y and qid by qid"
+            f"rows of the query {shown(values[counts > 1][0])} do not follow each other; sort X, y and qid by qid"
         )
     return np.repeat(np.arange(float(len(starts))), np.diff(np.append(starts, rows)))
 

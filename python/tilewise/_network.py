@@ -11,7 +11,7 @@ from sklearn.base import ClassifierMixin, RegressorMixin
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.multiclass import unique_labels
 
-from ._base import Absent, Callback, Classifying, Regressing, Setting, TilewiseEstimator, same
+from ._base import Absent, Callback, Classifying, Regressing, Setting, TilewiseEstimator, same, shown
 from ._native import Model
 
 #: As they are called here, and by `tilewise train`.
@@ -285,7 +285,7 @@ class MLPClassifier(Classifying, ClassifierMixin, _MLP):
         else:
             told = self.classes_
         if len(told) < 2:
-            raise ValueError(f"{type(self).__name__} needs at least 2 classes; classes has one: {told[0]!r}")
+            raise ValueError(f"{type(self).__name__} needs at least 2 classes; classes has one: {shown(told[0])}")
         self._learn(X, y, sample_weight, earlier, over, told)
         return self
 
