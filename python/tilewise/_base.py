@@ -9,7 +9,7 @@ import re
 import sys
 import warnings
 from os import PathLike
-from typing import TYPE_CHECKING, Any, Callable
+from typing import TYPE_CHECKING, Any, Callable, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -406,7 +406,7 @@ class Regressing(_Beside):
 
     _several = False
 
-    def fit(self, X: Any, y: ArrayLike, sample_weight: ArrayLike | None = None) -> Any:
+    def fit(self, X: Any, y: ArrayLike, sample_weight: ArrayLike | None = None) -> Self:
         """Learns from the rows of `X` and their targets `y`.
 
         Raises ValueError where they do not fit each other, a number is missing or infinite, or `y` is the same everywhere.
@@ -503,7 +503,7 @@ class Classifying(_Beside):
     class_weight: dict[Any, float] | str | None
     classes_: NDArray[Any]
 
-    def fit(self, X: Any, y: Any, sample_weight: ArrayLike | None = None) -> Any:
+    def fit(self, X: Any, y: Any, sample_weight: ArrayLike | None = None) -> Self:
         """Learns from the rows of `X` and their classes `y`: numbers, text or booleans.
 
         Raises ValueError where they do not fit each other, a number is missing or infinite, or there is one class only.

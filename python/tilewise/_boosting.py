@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from itertools import combinations
 from operator import index
-from typing import Any, Iterator, Sequence
+from typing import Any, Iterator, Self, Sequence
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -439,7 +439,7 @@ class GBDTRanker(_Boosting):
         *,
         group: ArrayLike | None = None,
         qid: ArrayLike | None = None,
-    ) -> GBDTRanker:
+    ) -> Self:
         """Learns from rows and their relevance `y` (0, 1, 2 ...).
 
         Queries are told either by `qid`, one number or text for each row, equal within a query, whose rows follow each other, or by

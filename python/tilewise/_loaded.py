@@ -69,7 +69,7 @@ _BY_FAMILY: dict[str, tuple[type[Any], type[Any]]] = {
 }
 
 
-def load(path: str | PathLike[str], mmap_mode: str | None = None) -> Any:
+def load(path: str | PathLike[str], mmap_mode: str | None = None) -> TilewiseEstimator:
     """The fitted estimator of a model file, whoever trained it: this package, the command line, a program in Rust; or of one that
     LightGBM (text), XGBoost (JSON, UBJSON) or CatBoost (JSON) saved, which predicts and explains but cannot be fitted, or of a network
     in a file of ONNX, which predicts.
