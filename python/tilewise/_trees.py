@@ -119,6 +119,13 @@ _CLASSES: dict[str, Setting] = {"class_weight": ("class_weight", same)}
 
 
 class _Single(_Trees):
+    def _settings(self, rows: int, weight: float) -> dict[str, Any]:
+        settings = super()._settings(rows, weight)
+        # As where none is named, so that files are those of the command line.
+        if self.criterion == ("gini" if self._fixed["task"] == "classification" else "squared_error"):
+            settings["criterion"] = "auto"
+        return settings
+
     @property
     def tree_(self) -> Tree:
         """The nodes as arrays, as scikit-learn has them: `tilewise._nodes.Tree` tells what differs."""
