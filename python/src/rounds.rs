@@ -81,7 +81,8 @@ impl Trainer {
     }
 }
 
-fn on<R: Send>(threads: usize, f: impl FnOnce() -> R + Send) -> R {
+/// Runs `f` with so many threads; one is the thread that calls.
+pub(crate) fn on<R: Send>(threads: usize, f: impl FnOnce() -> R + Send) -> R {
     if threads == 1 { parallel::on_this_thread(f) } else { parallel::with_threads(threads, f) }
 }
 
