@@ -455,7 +455,7 @@ def test_columns_of_objects_that_are_numbers_are_numbers():
     ours = tilewise.DecisionTreeRegressor()
     assert np.array_equal(ours.fit(objects, y).predict(objects), ours.fit(plain, y).predict(plain))
     objects["b"] = [[1]] * 40
-    with pytest.raises(ValueError, match="column 'b' holds Object"):
+    with pytest.raises(ValueError, match="column 'b' holds object .list.; numbers"):
         ours.fit(objects, y)
 
 
@@ -477,3 +477,41 @@ def test_nothing_of_scikit_learn_is_imported_before_it_is_needed():
     code = "import sys, tilewise; assert 'sklearn' not in sys.modules; [getattr(tilewise, name) for name in tilewise.__all__]; assert 'sklearn' in sys.modules; print(len(tilewise.__all__), sorted(set(tilewise.__all__) - set(dir(tilewise))))"
     told = subprocess.run([sys.executable, "-P", "-c", code], capture_output=True, text=True, check=False)
     assert told.stdout.split(" ", 1)[1].strip() == "[]" and int(told.stdout.split()[0]) > 25, told.stderr
+
+
+@pytest.mark.skipif(not os.path.isdir("/proc/self/task"), reason="threads are counted by Linux")
+def test_small_linear_models_wake_no_threads():
+    """Of three that they may have; a larger fit and a larger prediction have them, with the same bits."""
+    code = """
+import os, warnings, numpy as np, tilewise
+warnings.simplefilter("ignore")
+rng = np.random.default_rng(0)
+X, threads = rng.normal(size=(2000, 4)), lambda: len(os.listdir("/proc/self/task"))
+y = X @ [1.0, 2.0, 3.0, -1.0] + rng.normal(size=2000)
+# Imports what has threads of its own.
+tilewise.LinearRegression
+before = threads()
+for kind in (tilewise.LinearRegression, tilewise.Ridge, tilewise.Lasso, tilewise.HuberRegressor, tilewise.QuantileRegressor):
+    kind(n_jobs=3).fit(X, y).predict(X)
+logistic = tilewise.LogisticRegression(n_jobs=3).fit(X, y > 0)
+logistic.predict(X), logistic.predict_proba(X)
+assert threads() == before, (threads(), before)
+many = np.tile(X, (50, 1))
+assert np.array_equal(logistic.decision_function(many)[:2000], logistic.decision_function(X))
+assert threads() > before
+"""
+    told = subprocess.run([sys.executable, "-P", "-c", code], capture_output=True, text=True, check=False)
+    assert told.returncode == 0, told.stderr
+
+
+def test_ctrl_c_is_heard_by_small_linear_models(interrupts):
+    """On the calling thread, where nobody else looks for signals: a fit of 29 rounds, each of tens of milliseconds."""
+    rng = np.random.default_rng(0)
+    model = tilewise.HuberRegressor()
+    stop = threading.Timer(0.1, lambda: os.kill(os.getpid(), signal.SIGINT))
+    stop.start()
+    with pytest.raises(KeyboardInterrupt):
+        model.fit(rng.normal(size=(60, 600)), rng.normal(size=60))
+        # A signal that came too late must not meet another test.
+        time.sleep(5)
+    assert 0 < model.n_iter_ < 29

@@ -22,8 +22,9 @@ CASES = [
     (
         tilewise.DecisionTreeClassifier(max_depth=4),
         "tree",
-        ["task=classification", "criterion=gini", "max_depth=4"],
+        ["task=classification", "max_depth=4"],
     ),
+    (tilewise.DecisionTreeRegressor(), "tree", ["task=regression"]),
     (
         tilewise.RandomForestRegressor(n_estimators=7, random_state=3),
         "forest",

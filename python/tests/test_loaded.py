@@ -143,3 +143,57 @@ def test_files_of_solvers_that_no_estimator_has_load(tmp_path):
     assert "columns=" in told and found.coef_[0] >= 0.0 >= found.coef_[1]
     found, _ = trained("group-lasso", "groups=a,b", "alpha=0.01", target="c")
     assert list(found.classes_) == ["no", "yes"]
+
+
+@pytest.mark.parametrize(
+    "model, target, settings",
+    [
+        ("linear", "y", []), ("ridge", "y", ["alpha=2"]), ("lasso", "y", []), ("poisson", "n", []), ("huber", "y", []),
+        ("logistic", "c", []), ("logistic", "c", ["impute=false"]), ("network", "c", ["epochs=3"]), ("network", "y", ["epochs=3"]), ("tree", "y", []),
+    ],
+)  # fmt: skip
+@pytest.mark.filterwarnings("ignore")
+def test_what_is_missing_is_answered_as_the_file_does(tmp_path, model, target, settings):
+    """By `tilewise predict`, of numbers, categories and booleans."""
+    command = os.environ.get("TILEWISE_COMMAND")
+    if command is None:
+        pytest.skip("the command line is not built")
+    rng = np.random.default_rng(3)
+    frame = pd.DataFrame(rng.normal(size=(90, 2)), columns=["a", "b"])
+    frame["k"], frame["t"] = rng.choice(["u", "v", "w"], 90), rng.choice([True, False], 90)
+    frame["y"] = frame["a"] - frame["b"] * (frame["k"] == "u") + 0.1 * rng.normal(size=90)
+    frame["n"], frame["c"] = (frame["y"].abs() * 3).round(), np.where(frame["y"] > 0, "yes", "no")
+    imputes = "impute=false" not in settings
+    holes = frame.copy()
+    for at, name in enumerate(["a", "b", "t", "k"] if imputes else ["k"]):
+        holes[name] = holes[name].astype(object).where(np.arange(90) % 5 != at, None)
+    for name, table in (("train", holes if imputes else frame), ("holes", holes)):
+        table.to_csv(tmp_path / f"{name}.csv", index=False, float_format="%.17g")
+    sets = [part for setting in settings for part in ("--set", setting)]
+    ignored = ",".join({"y", "n", "c"} - {target})
+    train = ["train", "--model", model, "--data", tmp_path / "train.csv", "--target", target, "--ignore", ignored, "--out", tmp_path / "m", *sets]
+    subprocess.run([command, *train], check=True, capture_output=True)
+    asked = [command, "predict", "--model", tmp_path / "m", "--data", tmp_path / "holes.csv", *["--proba"] * (target == "c")]
+    told = subprocess.run(asked, check=True, capture_output=True, text=True).stdout.splitlines()[1:]
+    loaded = tilewise.load(tmp_path / "m")
+    rows = holes[["a", "b", "k", "t"]].copy()
+    if target == "c":
+        found = [f"{label},{','.join(map(str, shares))}" for label, shares in zip(loaded.predict(rows), loaded.predict_proba(rows).tolist())]
+        assert [line.split(",")[0] for line in found] == [line.split(",")[0] for line in told]
+        assert [[float(x) for x in line.split(",")[1:]] for line in found] == [[float(x) for x in line.split(",")[1:]] for line in told]
+    else:
+        assert loaded.predict(rows).tolist() == [float(line) for line in told]
+    again = pickle.loads(pickle.dumps(loaded))
+    assert np.array_equal(again.predict(rows), loaded.predict(rows)) and again.__sklearn_tags__().input_tags.allow_nan
+    if not imputes:
+        with pytest.raises(ValueError, match='row 1 .counted from 0., column "a": the number is missing and this model does not impute'):
+            loaded.predict(rows.assign(a=np.where(np.arange(90) == 1, np.nan, 0.0)))
+    if model == "tree":
+        return
+    # A fit of the estimator anew is as ever.
+    with pytest.raises(ValueError, match="Input X contains NaN"):
+        loaded.fit(rows, frame[target])
+    loaded.fit(frame[["a", "b", "k", "t"]], frame[target])
+    with pytest.raises(ValueError, match="Input X contains NaN"):
+        loaded.predict(rows)
+    assert not loaded.__sklearn_tags__().input_tags.allow_nan

@@ -15,6 +15,16 @@ REFUSED = [
     ("RandomForestRegressor", {"criterion": "gini"}, "criterion: 'gini' is not accepted; squared_error, absolute_error or poisson is"),
     ("ExtraTreesClassifier", {"criterion": "squared_error"}, "criterion: 'squared_error' is not accepted; gini, entropy or log_loss is"),
     ("DecisionTreeRegressor", {"monotonic_cst": {"age": 1}}, "parameter monotonic_cst: {'age': 1} is not accepted; the name of an input"),
+    ("DecisionTreeClassifier", {"max_depth": 0}, "parameter max_depth: 0 is not accepted; a whole number of 1 or more, or None, is"),
+    ("RandomForestClassifier", {"max_depth": np.int64(-3)}, "parameter max_depth: -3 is not accepted"),
+    ("ExtraTreesRegressor", {"max_leaf_nodes": 0}, "parameter max_leaf_nodes: 0 is not accepted; a whole number of 2 or more, or None, is"),
+    ("HistGradientBoostingRegressor", {"max_leaf_nodes": 1}, "parameter max_leaf_nodes: 1 is not accepted"),
+    ("HistGradientBoostingClassifier", {"max_depth": 0}, "parameter max_depth: 0 is not accepted"),
+    ("GBDTRanker", {"max_leaf_nodes": 1}, "parameter max_leaf_nodes: 1 is not accepted"),
+    ("RandomForestClassifier", {"n_estimators": np.int64(0)}, "parameter n_estimators: 0 is not accepted"),
+    ("DecisionTreeClassifier", {"class_weight": {0: -1, 1: 1, 2: 1}}, "class_weight of 0 is -1; a finite number of 0 or more is accepted"),
+    ("LogisticRegression", {"class_weight": {np.int64(1): np.float64(np.inf), 0: 1, 2: 1}}, "class_weight of 1 is inf; a finite number"),
+    ("HistGradientBoostingClassifier", {"class_weight": {0: 1, 1: "2", 2: 1}}, "class_weight of 1 is '2'"),
     ("DecisionTreeClassifier", {"class_weight": "even"}, "class_weight: 'even' is not accepted; None or, for classes, balanced is"),
     ("HistGradientBoostingClassifier", {"max_iter": 0}, "parameter max_iter: 0 is not accepted"),
     ("HistGradientBoostingRegressor", {"l2_regularization": -1.0}, "parameter l2_regularization: -1.0 is not accepted; a number of 0 or more is"),
@@ -34,14 +44,14 @@ REFUSED = [
 
 
 def problem(name):
-    return load_iris(return_X_y=True) if "Classifier" in name or name == "LogisticRegression" else load_diabetes(return_X_y=True)
+    return load_iris(return_X_y=True) if "Classifier" in name or name in ("LogisticRegression", "GBDTRanker") else load_diabetes(return_X_y=True)
 
 
 @pytest.mark.parametrize("name, parameters, told", REFUSED)
 def test_errors_name_the_parameter(name, parameters, told):
     with pytest.raises(ValueError, match="(^|^parameter )" + told.replace("{", r"\{").replace("}", r"\}")) as caught:
         getattr(tilewise, name)(**parameters).fit(*problem(name))
-    assert caught.value.__cause__ is None and caught.value.__suppress_context__
+    assert caught.value.__cause__ is None and (caught.value.__suppress_context__ or caught.value.__context__ is None)
 
 
 def test_every_setting_that_is_made_has_a_parameter():
@@ -66,6 +76,20 @@ def test_rows_are_counted_from_0(kind):
     broken[17, 2] = np.inf
     for call in (lambda: model.fit(broken, y), lambda: model.predict(broken)):
         with pytest.raises(ValueError, match=re.escape('row 17 (counted from 0), column "x2": Input X contains infinity')):
+            call()
+
+
+def test_numbers_in_errors_are_no_objects_of_numpy():
+    X, y = np.arange(80.0).reshape(20, 4), np.arange(20) % 2
+    calls = [
+        (lambda: tilewise.LogisticRegression().fit(X, y * 0), "only one class: 0"),
+        (lambda: tilewise.MLPClassifier().partial_fit(X, y, classes=[7]), "classes has one: 7"),
+        (lambda: tilewise.GBDTRanker().fit(X, y, qid=y), "rows of the query 0 do not follow each other"),
+        (lambda: tilewise.DecisionTreeRegressor(monotonic_cst=np.array([1, 5, 0, 0])).fit(X, y), "each column, got 5"),
+        (lambda: tilewise.HistGradientBoostingRegressor(categorical_features=(np.int64(9),)).fit(X, y), "names 9; a column"),
+    ]
+    for call, told in calls:
+        with pytest.raises(ValueError, match=told):
             call()
 
 

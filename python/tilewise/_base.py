@@ -9,7 +9,7 @@ import re
 import sys
 import warnings
 from os import PathLike
-from typing import TYPE_CHECKING, Any, Callable
+from typing import TYPE_CHECKING, Any, Callable, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -135,6 +135,8 @@ class TilewiseEstimator(BaseEstimator):
     #: What errors say is accepted, of parameters whose values have other names here.
     _accepted: dict[str, str] = {}
     _missing = False
+    #: Of a model that was loaded: what is missing is its own matter, as its file says, where fits of this estimator refuse it.
+    _as_file = False
     _model: Model
     n_jobs: int | None
 
@@ -158,7 +160,7 @@ class TilewiseEstimator(BaseEstimator):
         setting, value, accepted = found.groups()
         names = {key: name for name, (key, _) in self._parameters.items()} | self._made_of
         name = names.get(setting, setting)
-        given = repr(getattr(self, name, value))
+        given = shown(getattr(self, name, value))
         if name in self._accepted:
             accepted = self._accepted[name]
         else:
@@ -227,14 +229,18 @@ class TilewiseEstimator(BaseEstimator):
         if getattr(self, "verbose", 0):
             callback = telling(type(self).__name__, callback)
         seed = self._seed(earlier is not None)
+        # A model that fills in what is missing goes on to.
+        missing = self._missing or earlier is not None and self._as_file
         parts = {"targets": goals, "weight": weight, "offset": None, "group": query, "held_out": None}
         try:
             model, stopped, losses, out_of_bag = fit(
-                self._family, list(settings.items()), table, parts, self._missing, seed, threads(self.n_jobs), callback, earlier
+                self._family, list(settings.items()), table, parts, missing, seed, threads(self.n_jobs), callback, earlier
             )
         except ValueError as error:
             raise self._in_own_words(error) from None
         if model is not None:
+            if earlier is None:
+                self.__dict__.pop("_as_file", None)
             self._keep(model)
             self._hear(losses, out_of_bag.reshape(-1, len(model.outputs)), earlier is not None)
         if stopped is not None:
@@ -296,14 +302,17 @@ class TilewiseEstimator(BaseEstimator):
             if found is not None:
                 return found
         X = _data.read(self, X, reset=False)
-        if isinstance(X, np.ndarray):
-            return X
-        names = [name for name, _ in self._model.inputs]
-        return self._table(X, names)
+        return X if isinstance(X, np.ndarray) else _data.inputs(X, self._model)
 
     def _asked(self, X: Any) -> Asked:
         """What the compiled part is asked with."""
-        return self._rows(X), self._missing, threads(self.n_jobs)
+        return self._rows(X), self._missing or self._as_file, threads(self.n_jobs)
+
+    if TYPE_CHECKING:
+
+        def predict(self, X: Any) -> NDArray[Any]:
+            """The answer for each row of `X`: a number, of several targets numbers, or a class."""
+            raise NotImplementedError
 
     def _predict(self, X: Any) -> NDArray[np.float64]:
         return self._model.predict(self._asked(X))
@@ -362,9 +371,14 @@ class TilewiseEstimator(BaseEstimator):
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
-        tags.input_tags.allow_nan = self._missing
+        tags.input_tags.allow_nan = self._missing or self._as_file
         tags.input_tags.sparse = False
         return tags
+
+
+def shown(value: Any) -> str:
+    """A value as errors show it: numbers of NumPy as numbers."""
+    return repr(value.item() if isinstance(value, np.generic) else value)
 
 
 def text(value: Any) -> str:
@@ -392,7 +406,7 @@ class Regressing(_Beside):
 
     _several = False
 
-    def fit(self, X: Any, y: ArrayLike, sample_weight: ArrayLike | None = None) -> Any:
+    def fit(self, X: Any, y: ArrayLike, sample_weight: ArrayLike | None = None) -> Self:
         """Learns from the rows of `X` and their targets `y`.
 
         Raises ValueError where they do not fit each other, a number is missing or infinite, or `y` is the same everywhere.
@@ -489,7 +503,7 @@ class Classifying(_Beside):
     class_weight: dict[Any, float] | str | None
     classes_: NDArray[Any]
 
-    def fit(self, X: Any, y: Any, sample_weight: ArrayLike | None = None) -> Any:
+    def fit(self, X: Any, y: Any, sample_weight: ArrayLike | None = None) -> Self:
         """Learns from the rows of `X` and their classes `y`: numbers, text or booleans.
 
         Raises ValueError where they do not fit each other, a number is missing or infinite, or there is one class only.
@@ -538,14 +552,17 @@ class Classifying(_Beside):
                 f"{self.classes_}, `y` has {classes}"
             )
         weights = self._weights(sample_weight, X)
-        if isinstance(getattr(self, "class_weight", None), dict):
+        if isinstance(of_classes := getattr(self, "class_weight", None), dict):
+            for which, weight in of_classes.items():
+                if not isinstance(weight, (int, float, np.number)) or not 0 <= weight < np.inf:
+                    raise ValueError(f"class_weight of {shown(which)} is {shown(weight)}; a finite number of 0 or more is accepted")
             of_rows = compute_sample_weight(self.class_weight, y)
             weights = of_rows if weights is None else weights * of_rows
         counted = np.arange(len(classes)) if weights is None else np.flatnonzero(np.bincount(codes[weights > 0]))
         if len(counted) < 2 and told is None:
             raise ValueError(
                 f"{type(self).__name__} needs samples of at least 2 classes; the data contains only one class: "
-                f"{classes[counted[0]] if len(counted) else None!r}"
+                f"{shown(classes[counted[0]]) if len(counted) else None}"
             )
         if earlier is None:
             # A fit that ends early must not leave an older model beside these classes.

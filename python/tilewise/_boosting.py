@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from itertools import combinations
 from operator import index
-from typing import Any, Iterator, Sequence
+from typing import Any, Iterator, Self, Sequence
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -12,7 +12,7 @@ from sklearn.base import ClassifierMixin, RegressorMixin
 from sklearn.utils.validation import _check_y, check_consistent_length, column_or_1d
 
 from . import _data
-from ._base import Callback, Classifying, Regressing, Scoring, Setting, check_is_fitted, named, same
+from ._base import Callback, Classifying, Regressing, Scoring, Setting, check_is_fitted, named, same, shown
 from ._native import Model, Table
 from ._trees import _CLASSES, _Trees, features
 
@@ -107,7 +107,7 @@ def mask_of(X: Any, names: list[str], asked: Any) -> NDArray[np.bool_] | None:
                 place = -1
             if not 0 <= place < len(names):
                 raise ValueError(
-                    f"categorical_features names {which!r}; a column is accepted: a place from 0 to {len(names) - 1}, or one of "
+                    f"categorical_features names {shown(which)}; a column is accepted: a place from 0 to {len(names) - 1}, or one of "
                     f"{', '.join(map(repr, names[:20]))}{' ...' if len(names) > 20 else ''}"
                 )
             found[place] = True
@@ -143,8 +143,10 @@ class _Boosting(_Trees):
         check_is_fitted(self)
         if self._coded is None:
             return super()._rows(X)
-        names = [name for name, _ in self._model.inputs]
-        return self._table(_data.read(self, X, reset=False), names)
+        X = _data.read(self, X, reset=False)
+        if not isinstance(X, np.ndarray):
+            return _data.inputs(X, self._model, self._coded)
+        return self._table(X, [name for name, _ in self._model.inputs])
 
     def _settings(self, rows: int, weight: float) -> dict[str, Any]:
         settings = super()._settings(rows, weight)
@@ -371,7 +373,7 @@ def _queries(qid: ArrayLike | None, group: ArrayLike | None, rows: int) -> NDArr
     if len(np.unique(first)) != len(first):
         values, counts = np.unique(first, return_counts=True)
         raise ValueError(
-            f"rows of the query {values[counts > 1][0]!r} do not follow each other; sort X, y and qid by qid"
+            f"rows of the query {shown(values[counts > 1][0])} do not follow each other; sort X, y and qid by qid"
         )
     return np.repeat(np.arange(float(len(starts))), np.diff(np.append(starts, rows)))
 
@@ -437,7 +439,7 @@ class GBDTRanker(_Boosting):
         *,
         group: ArrayLike | None = None,
         qid: ArrayLike | None = None,
-    ) -> GBDTRanker:
+    ) -> Self:
         """Learns from rows and their relevance `y` (0, 1, 2 ...).
 
         Queries are told either by `qid`, one number or text for each row, equal within a query, whose rows follow each other, or by

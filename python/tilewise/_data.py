@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Iterator
 
 import narwhals as nw
 import numpy as np
 from sklearn.utils.validation import _check_feature_names, _check_n_features, validate_data
 
-from ._native import MISSING_CODE, Table
+from ._native import MISSING_CODE, Model, Table
 
 
 def is_frame(X: Any) -> bool:
@@ -79,7 +79,7 @@ def table(X: np.ndarray | nw.DataFrame, names: list[str], categorical: np.ndarra
                 columns.numbers(name, aligned(numbers))
         return columns
     masked = [False] * len(names) if categorical is None else categorical
-    for name, series, is_category in zip(names, X.iter_columns(), masked):
+    for name, series, is_category in zip(names, dense(X), masked):
         if is_category and series.dtype.is_numeric():
             columns.categories(name, *coded(name, numbers_of(series)))
         else:
@@ -87,20 +87,44 @@ def table(X: np.ndarray | nw.DataFrame, names: list[str], categorical: np.ndarra
     return columns
 
 
+def inputs(X: nw.DataFrame, model: Model, categorical: np.ndarray | None = None) -> Table:
+    """The columns of `X` as the inputs of a model, whose types may be others than at the fit where they mean the same: numbers are categories
+    where all of its categories are what numbers are called, and true and false are 1 and 0 where it has numbers. Of columns of the mask
+    `categorical` numbers were categories at the fit."""
+    columns = Table()
+    masked = [False] * len(model.inputs) if categorical is None else categorical
+    for at, ((name, kind), series, is_masked) in enumerate(zip(model.inputs, dense(X), masked)):
+        numbers = numbers_of(series) if kind == "categorical" and series.dtype.is_numeric() else None
+        if numbers is not None and (is_masked or are_numbers(model.categories(at), signed=True) or np.isnan(numbers).all()):
+            columns.categories(name, *coded(name, numbers, signed=not is_masked))
+        elif kind == "numeric" and (found := booleans(series)) is not None:
+            columns.numbers(name, np.where(found < 0, np.nan, found))
+        else:
+            add(columns, name, series)
+    return columns
+
+
+def dense(X: nw.DataFrame) -> Iterator[nw.Series]:
+    """The columns of `X`; sparse ones of pandas as numbers or booleans that lie one after the other."""
+    for series in X.iter_columns():
+        native: Any = series.to_native() if series.dtype == nw.Unknown else None
+        yield nw.from_native(native.sparse.to_dense(), allow_series=True, eager_only=True) if hasattr(native, "sparse") else series
+
+
 def is_text(kind: Any) -> bool:
     """Whether columns of a type of narwhals are categories by their type."""
     return kind in (nw.String, nw.Categorical, nw.Enum)
 
 
-def coded(name: str, numbers: np.ndarray) -> tuple[np.ndarray, list[str]]:
-    """Codes and dictionary of numbers that are categories; NaN and negative ones are missing, as scikit-learn has it. Fractions are called by
-    their shortest text, which is the same for 0.1 of either precision."""
-    values, found = np.unique(numbers, return_inverse=True)
-    if (values >= 2**53).any():
-        row = int(np.flatnonzero(numbers >= 2**53)[0])
+def coded(name: str, numbers: np.ndarray, signed: bool = False) -> tuple[np.ndarray, list[str]]:
+    """Codes and dictionary of numbers that are categories; NaN is missing, and so are negative ones, as scikit-learn has it, but where they are
+    `signed`. Fractions are called by their shortest text, which is the same for 0.1 of either precision."""
+    if (large := (np.abs(numbers) if signed else numbers) >= 2**53).any():
+        row = int(np.flatnonzero(large)[0])
         what = "infinity" if np.isinf(numbers[row]) else f"{numbers[row]:g}, beside which doubles have no other whole numbers"
         raise ValueError(f'row {row} (counted from 0), column "{name}": Input X contains {what}, as a category; numbers below 2^53 are accepted, or text')
-    return sorted_codes(found, [x if x >= 0 else None for x in values])
+    values, found = np.unique(numbers, return_inverse=True)
+    return sorted_codes(found, list(values) if signed else [x if x >= 0 else None for x in values])
 
 
 def called(value: Any) -> str:
@@ -108,10 +132,10 @@ def called(value: Any) -> str:
     return str(int(value)) if isinstance(value, (float, np.floating)) and value.is_integer() else str(value)
 
 
-def are_numbers(dictionary: list[str]) -> bool:
-    """Whether categories are what numbers are called."""
+def are_numbers(dictionary: list[str], signed: bool = False) -> bool:
+    """Whether categories are what numbers are called, of which none is negative but where they are `signed`."""
     try:
-        return all(called(float(text)) == text and float(text) >= 0 for text in dictionary)
+        return all(called(float(text)) == text and (signed or float(text) >= 0) for text in dictionary)
     except ValueError:
         return False
 
@@ -127,32 +151,62 @@ def numbers_of(series: nw.Series) -> np.ndarray:
     return np.array([np.nan if gone else x for gone, x in zip(missing, series.to_list())], dtype=kind)
 
 
+def present(series: nw.Series) -> list[Any]:
+    """The values of a column, None where they are missing in any way."""
+    return [None if gone else value for gone, value in zip(series.is_null().to_list(), series.to_list())]
+
+
 def objects(series: nw.Series) -> np.ndarray | None:
-    """A column of objects that are numbers, of which None is missing; else None."""
-    values = series.to_list()
+    """A column of objects that are numbers, of which some may be missing; else None."""
+    values = present(series)
     if not all(value is None or isinstance(value, (int, float, np.number)) and not isinstance(value, bool) for value in values):
         return None
     return np.array([np.nan if value is None else value for value in values], dtype=np.float64)
 
 
+def booleans(series: nw.Series) -> np.ndarray | None:
+    """A column of true (1) and false (0), as a type or as objects, of which some may be missing (-1); else None."""
+    if series.dtype == nw.Boolean:
+        found = series.to_numpy()
+        if found.dtype == bool:
+            return found.astype(np.int8)
+    elif series.dtype != nw.Object:
+        return None
+    values = present(series)
+    kinds = {type(value) for value in values if value is not None}
+    # Objects that are all missing are of any kind.
+    if series.dtype == nw.Object and (not kinds or not kinds <= {bool, np.bool_}):
+        return None
+    return np.array([-1 if value is None else int(value) for value in values], dtype=np.int8)
+
+
+def held(series: nw.Series) -> str:
+    """What a column holds, by the name that its library has for it."""
+    native = series.to_native()
+    kind = getattr(native, "dtype", None) or getattr(native, "type", series.dtype)
+    if series.dtype != nw.Object:
+        return str(kind)
+    kinds = sorted({type(value).__name__ for value in present(series) if value is not None})
+    return f"{kind} ({', '.join(kinds)})"
+
+
 def add(columns: Table, name: str, series: nw.Series) -> None:
     """Adds a column of a table by its type: numbers, text and categories, or true and false."""
     kind = series.dtype
-    if kind == nw.Boolean:
-        found = series.to_numpy()
-        if found.dtype != bool:
-            codes = {True: 1, False: 0}
-            found = np.array([codes.get(x, -1) for x in series.to_list()])
-        columns.booleans(name, found.astype(np.int8))
+    if (found := booleans(series)) is not None:
+        columns.booleans(name, found)
     elif kind.is_numeric():
         columns.numbers(name, numbers_of(series))
     elif is_text(kind):
         columns.categories(name, *sorted_codes(*places(series)))
+    elif series.is_null().all():
+        # Such as of no type, which polars and Arrow have: it stands for any.
+        columns.categories(name, np.full(len(series), MISSING_CODE, dtype=np.uint32), [])
     elif kind == nw.Object and (numbers := objects(series)) is not None:
         columns.numbers(name, numbers)
     else:
         raise ValueError(
-            f"column {name!r} holds {kind}; numbers, text, categories and booleans are accepted"
+            f"column {name!r} holds {held(series)}; numbers, text, categories and booleans are accepted, each column of one of them"
         )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -60,7 +60,7 @@ class IsolationForest(OutlierMixin, TilewiseEstimator):
     def _settings(self, rows: int, weight: float) -> dict[str, Any]:
         return super()._settings(rows, weight) | {"subsample": self._samples(rows)}
 
-    def fit(self, X: Any, y: Any = None, sample_weight: ArrayLike | None = None) -> IsolationForest:
+    def fit(self, X: Any, y: Any = None, sample_weight: ArrayLike | None = None) -> Self:
         """Learns what rows look like; `y` is not looked at."""
         X = _data.read(self, X, reset=True)
         if len(X) < 2:

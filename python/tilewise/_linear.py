@@ -416,7 +416,7 @@ class HuberRegressor(Regressing, RegressorMixin, _Linear):
         super()._keep(model)
         self.scale_ = float(json.loads(model.metadata("residuals") or "{}").get("scale", 1.0))
 
-    def fit(self, X: Any, y: Any, sample_weight: Any = None) -> HuberRegressor:
+    def fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
         super().fit(X, y, sample_weight)
         beyond = np.abs(np.asarray(y, dtype=float).ravel() - self.predict(X))
         self.outliers_ = beyond > self.epsilon * self.scale_

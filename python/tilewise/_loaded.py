@@ -69,12 +69,15 @@ _BY_FAMILY: dict[str, tuple[type[Any], type[Any]]] = {
 }
 
 
-def load(path: str | PathLike[str], mmap_mode: str | None = None) -> Any:
+def load(path: str | PathLike[str], mmap_mode: str | None = None) -> TilewiseEstimator:
     """The fitted estimator of a model file, whoever trained it: this package, the command line, a program in Rust; or of one that
     LightGBM (text), XGBoost (JSON, UBJSON) or CatBoost (JSON) saved, which predicts and explains but cannot be fitted, or of a network
     in a file of ONNX, which predicts.
 
-    Classes are numbers where all of them read so, booleans where they are true and false, else text. The parameters of the
+    It answers as `tilewise predict` does with this file: what is missing is filled in where the model has what to put there, as networks and
+    linear models of the command line have, also where fits of the estimator refuse it; a fit of it anew refuses it.
+
+    Classes are numbers where all of them read so (0.0 and 1.0 come back as 0 and 1), booleans where they are true and false, else text. The parameters of the
     estimator are those that the file tells and the estimator has, so that a clone of it fits the same again; what the fit had besides
     and no parameter says (subsample of boosted trees, say) is warned of. Threads, callbacks and
     weights of classes by name are in no file, nor is the random state of a single tree or an isolation forest; `alpha` of a network that
@@ -119,6 +122,8 @@ def load(path: str | PathLike[str], mmap_mode: str | None = None) -> Any:
     if classifies:
         estimator.classes_ = _classes(model.outputs)
     estimator._keep(model)
+    # Networks that another library trained have no answer for what is missing.
+    estimator._as_file = not is_whole
     if "categorical_features" in told:
         estimator._coded = np.array(_coded(model))
     return estimator

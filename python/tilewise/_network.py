@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Any, Callable, Sequence
+from typing import Any, Callable, Self, Sequence
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -11,7 +11,7 @@ from sklearn.base import ClassifierMixin, RegressorMixin
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.multiclass import unique_labels
 
-from ._base import Absent, Callback, Classifying, Regressing, Setting, TilewiseEstimator, same
+from ._base import Absent, Callback, Classifying, Regressing, Setting, TilewiseEstimator, same, shown
 from ._native import Model
 
 #: As they are called here, and by `tilewise train`.
@@ -262,7 +262,7 @@ class MLPClassifier(Classifying, ClassifierMixin, _MLP):
     _fixed = {"task": "classification"}
 
     @available_if(_MLP._takes_steps)  # type: ignore[untyped-decorator]
-    def partial_fit(self, X: Any, y: Any, sample_weight: ArrayLike | None = None, classes: ArrayLike | None = None) -> Any:
+    def partial_fit(self, X: Any, y: Any, sample_weight: ArrayLike | None = None, classes: ArrayLike | None = None) -> Self:
         """Learns from these rows by one epoch of steps, going on with the optimiser of the last call or fit.
 
         `classes` are all that any call will bring; the first one needs them, and rows of two of them need not be there. What standardises
@@ -285,7 +285,7 @@ class MLPClassifier(Classifying, ClassifierMixin, _MLP):
         else:
             told = self.classes_
         if len(told) < 2:
-            raise ValueError(f"{type(self).__name__} needs at least 2 classes; classes has one: {told[0]!r}")
+            raise ValueError(f"{type(self).__name__} needs at least 2 classes; classes has one: {shown(told[0])}")
         self._learn(X, y, sample_weight, earlier, over, told)
         return self
 
@@ -311,7 +311,7 @@ class MLPRegressor(Regressing, RegressorMixin, _MLP):
     _fixed = {"task": "regression"}
 
     @available_if(_MLP._takes_steps)  # type: ignore[untyped-decorator]
-    def partial_fit(self, X: Any, y: ArrayLike, sample_weight: ArrayLike | None = None) -> Any:
+    def partial_fit(self, X: Any, y: ArrayLike, sample_weight: ArrayLike | None = None) -> Self:
         """Learns from these rows by one epoch of steps, going on with the optimiser of the last call or fit.
 
         What standardises inputs and targets is that of the first rows, and so are the categories of tables.

@@ -15,7 +15,7 @@ from sklearn.base import ClassifierMixin, RegressorMixin, clone
 from sklearn.utils import Bunch
 
 from . import _data
-from ._base import Classifying, Regressing, Setting, TilewiseEstimator, check_is_fitted, outside, same
+from ._base import Classifying, Regressing, Setting, TilewiseEstimator, check_is_fitted, outside, same, shown
 from ._nodes import Tree, tree_of
 
 _CRITERIA = {"squared_error": "squared", "absolute_error": "absolute", "log_loss": "entropy"}
@@ -38,7 +38,7 @@ def monotone(names: list[str], constraints: Sequence[int] | dict[str, int]) -> s
     pairs = list(constraints.items() if isinstance(constraints, dict) else zip(names, constraints))
     word = {1: "up", -1: "down"}
     if wrong := [sign for _, sign in pairs if sign not in (-1, 0, 1)]:
-        raise ValueError(f"monotonic_cst must be -1, 0 or 1 for each column, got {wrong[0]!r}")
+        raise ValueError(f"monotonic_cst must be -1, 0 or 1 for each column, got {shown(wrong[0])}")
     asked = [f"{name}:{word[sign]}" for name, sign in pairs if sign]
     return ",".join(asked) or "none"
 
@@ -51,6 +51,11 @@ class _Trees(TilewiseEstimator):
 
     def _settings(self, rows: int, weight: float) -> dict[str, Any]:
         settings = super()._settings(rows, weight)
+        # `tilewise train` also grows trees of one leaf.
+        for name, least in (("max_depth", 1), ("max_leaf_nodes", 2)):
+            given = getattr(self, name)
+            if isinstance(given, (int, float, np.number)) and given < least:
+                raise ValueError(f"parameter {name}: {shown(given)} is not accepted; a whole number of {least} or more, or None, is")
         for name in self._shares:
             given = getattr(self, name, None)
             if isinstance(given, float) and not given.is_integer():
@@ -114,6 +119,13 @@ _CLASSES: dict[str, Setting] = {"class_weight": ("class_weight", same)}
 
 
 class _Single(_Trees):
+    def _settings(self, rows: int, weight: float) -> dict[str, Any]:
+        settings = super()._settings(rows, weight)
+        # As where none is named, so that files are those of the command line.
+        if self.criterion == ("gini" if self._fixed["task"] == "classification" else "squared_error"):
+            settings["criterion"] = "auto"
+        return settings
+
     @property
     def tree_(self) -> Tree:
         """The nodes as arrays, as scikit-learn has them: `tilewise._nodes.Tree` tells what differs."""
