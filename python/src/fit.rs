@@ -13,7 +13,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
-use tilewise_base::{Column, Context, Dataset, Error, ModelFile, Progress, Roles};
+use tilewise_base::{Context, Dataset, Error, Field, Kind, ModelFile, Progress, Roles};
 use tilewise_kernels::parallel;
 use tilewise_models::Settings;
 
@@ -134,13 +134,16 @@ fn is_small(family: &str, dataset: &Dataset) -> bool {
             | "huber"
             | "quantile"
     );
-    // One for each category; that the target counts too makes no difference.
-    let columns = |column: &Column| match column {
-        Column::Categorical { dictionary, .. } => dictionary.len(),
+    if !is_linear || dataset.rows().saturating_mul(dataset.names().len()) > FEW_CELLS {
+        return false;
+    }
+    // One for each category; that the target counts too makes no difference. By the kinds of columns: these themselves may be copies of rows.
+    let columns = |field: &Field| match &field.kind {
+        Kind::Categorical { dictionary } => dictionary.len(),
         _ => 1,
     };
-    let width: usize = dataset.columns().iter().map(columns).sum();
-    is_linear && dataset.rows().saturating_mul(width) <= FEW_CELLS
+    let width: usize = dataset.schema().fields.iter().map(columns).sum();
+    dataset.rows().saturating_mul(width) <= FEW_CELLS
 }
 
 /// Trains a model of a family. Returns it, and the exception that ended the fit early, if one did: KeyboardInterrupt, or what

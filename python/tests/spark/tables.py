@@ -59,7 +59,7 @@ def answers(path, table, inputs):
     columns = _native.Table()
     for name in inputs:
         _arrow.add(columns, name, table.column(name))
-    return _native.Model.load(path).predict(columns, True, 1)
+    return _native.Model.load(path).predict((columns, True, 1))
 
 
 def assert_same_model(ours, theirs):
