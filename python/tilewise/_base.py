@@ -468,12 +468,13 @@ def _classes(y: NDArray[Any]) -> tuple[NDArray[Any], NDArray[np.intp]]:
     if y.dtype.kind not in "iub" or len(y) == 0:
         return np.unique(y, return_inverse=True)
     # Differences of narrow signed numbers would not fit their type.
-    numbers = y.astype(np.int64) if y.dtype.kind == "i" else y.view(np.uint8) if y.dtype.kind == "b" else y
-    low, high = int(numbers.min()), int(numbers.max())
+    numbers = y.astype(np.int64, copy=False) if y.dtype.kind == "i" else y.view(np.uint8) if y.dtype.kind == "b" else y
+    low, high = (0, 1) if y.dtype.kind == "b" else (int(numbers.min()), int(numbers.max()))
     if high - low >= 1 << 16:
         return np.unique(y, return_inverse=True)
-    places = (numbers - numbers.dtype.type(low)).astype(np.intp)
-    occurs = np.bincount(places) > 0
+    # Classes from 0 on are places already.
+    places = (numbers - numbers.dtype.type(low) if low else numbers).astype(np.intp, copy=False)
+    occurs = np.array([not y.all(), y.any()]) if y.dtype.kind == "b" else np.bincount(places) > 0
     there = np.flatnonzero(occurs)
     # In their own type: a sum with numbers of 64 bits without sign would not fit that of places.
     classes = (there.astype(numbers.dtype) + numbers.dtype.type(low)).astype(y.dtype)
@@ -575,7 +576,7 @@ class Classifying(_Beside):
         def add(table: Table, goal: str) -> None:
             """As the command line reads them, so that files are the same: whole numbers, booleans, text."""
             if y.dtype.kind == "b":
-                table.booleans(goal, y.astype(np.int8))
+                table.booleans(goal, np.ascontiguousarray(y).view(np.int8))
             elif _whole(classes):
                 table.numbers(goal, y.astype(np.float64))
             else:
