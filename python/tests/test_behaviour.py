@@ -17,7 +17,7 @@ import pytest
 import scipy.sparse
 import sklearn.linear_model
 import tilewise
-from tilewise import _base, _data
+from tilewise import _data, _labels
 from sklearn.calibration import CalibratedClassifierCV
 from sklearn.compose import ColumnTransformer
 from sklearn.datasets import load_breast_cancer, load_diabetes, load_iris
@@ -280,7 +280,7 @@ def test_classes_are_those_that_numpy_finds():
         numbers.astype(float), np.array(["a", "bb", "c", "d"])[numbers % 4], np.array(["a", "bb", "c", "d"], dtype=object)[numbers % 4],
         numbers[::-1], (numbers % 2).astype(np.uint8), np.array([2**63, 2**63 + 1], np.uint64), np.array([2**64 - 1, 2**64 - 3], np.uint64),
     ]:  # fmt: skip
-        classes, codes = _base._classes(y)
+        classes, codes = _labels.classes_of(y)
         expected, places = np.unique(y, return_inverse=True)
         assert classes.dtype == expected.dtype and np.array_equal(classes, expected) and np.array_equal(codes, places)
 

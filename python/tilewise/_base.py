@@ -27,7 +27,7 @@ from sklearn.utils.validation import (
 )
 from sklearn.utils.validation import check_is_fitted as sklearn_check_is_fitted
 
-from . import _data
+from . import _data, _labels
 from ._native import MISSING_CODE, Model, Table, fit, processors
 
 #: How a parameter of scikit-learn is called by `tilewise train --set`, and what becomes of its value.
@@ -463,41 +463,6 @@ class Regressing(_Beside):
         return tags
 
 
-def _classes(y: NDArray[Any]) -> tuple[NDArray[Any], NDArray[np.intp]]:
-    """The classes that occur, sorted, and the place of that of each row; `np.unique` of whole numbers near each other without a sort."""
-    if y.dtype.kind not in "iub" or len(y) == 0:
-        return np.unique(y, return_inverse=True)
-    # Differences of narrow signed numbers would not fit their type.
-    numbers = y.astype(np.int64, copy=False) if y.dtype.kind == "i" else y.view(np.uint8) if y.dtype.kind == "b" else y
-    low, high = (0, 1) if y.dtype.kind == "b" else (int(numbers.min()), int(numbers.max()))
-    if high - low >= 1 << 16:
-        return np.unique(y, return_inverse=True)
-    # Classes from 0 on are places already.
-    places = (numbers - numbers.dtype.type(low) if low else numbers).astype(np.intp, copy=False)
-    occurs = np.array([not y.all(), y.any()]) if y.dtype.kind == "b" else np.bincount(places) > 0
-    there = np.flatnonzero(occurs)
-    # In their own type: a sum with numbers of 64 bits without sign would not fit that of places.
-    classes = (there.astype(numbers.dtype) + numbers.dtype.type(low)).astype(y.dtype)
-    return classes, places if occurs.all() else (np.cumsum(occurs) - 1)[places]
-
-
-def _whole(classes: NDArray[Any]) -> bool:
-    """Whether the command line would read them as whole numbers."""
-    return classes.dtype.kind in "iuf" and bool((classes == np.trunc(classes)).all() and np.abs(classes).max() < 2**53)
-
-
-def _texts(classes: NDArray[Any]) -> list[str]:
-    """What a model calls its classes."""
-    if classes.dtype.kind == "b":
-        return [str(c).lower() for c in classes]
-    if _whole(classes):
-        return [str(int(c)) for c in classes]
-    # Sorted by bytes there, and by value here: the order is made the same.
-    width = len(str(len(classes)))
-    texts = [str(c) for c in classes]
-    return texts if texts == sorted(set(texts)) else [f"{i:0{width}d}" for i in range(len(classes))]
-
-
 class Classifying(_Beside):
     """Fit and predict of classifiers."""
 
@@ -536,7 +501,7 @@ class Classifying(_Beside):
         if y.dtype.kind not in "iubU":
             check_classification_targets(y)
         check_consistent_length(X, y)
-        classes, codes = _classes(y)
+        classes, codes = _labels.classes_of(y)
         if told is not None:
             if len(unknown := np.setdiff1d(classes, told)):
                 raise ValueError(
@@ -546,7 +511,7 @@ class Classifying(_Beside):
             order = np.argsort(told)
             classes, codes = told, order[np.searchsorted(told, classes, sorter=order)][codes]
             y = told[codes]
-        elif earlier is not None and not np.array_equal(self.classes_, classes) and _texts(classes) != self._model.outputs:
+        elif earlier is not None and not np.array_equal(self.classes_, classes) and _labels.texts_of(classes) != self._model.outputs:
             # Of a file text that looks like numbers has become numbers.
             raise ValueError(
                 "warm_start can only be used where `y` has the same classes as in the previous call to fit. Previously got "
@@ -569,7 +534,7 @@ class Classifying(_Beside):
             # A fit that ends early must not leave an older model beside these classes.
             self.__dict__.pop("_model", None)
             self.classes_ = classes
-        texts = _texts(classes)
+        texts = _labels.texts_of(classes)
         if told is not None:
             over = (over or {}) | {"classes": json.dumps(texts)}
 
@@ -577,7 +542,7 @@ class Classifying(_Beside):
             """As the command line reads them, so that files are the same: whole numbers, booleans, text."""
             if y.dtype.kind == "b":
                 table.booleans(goal, np.ascontiguousarray(y).view(np.int8))
-            elif _whole(classes):
+            elif _labels.are_whole(classes):
                 table.numbers(goal, y.astype(np.float64))
             else:
                 table.categories(goal, codes.astype(np.uint32), texts)
