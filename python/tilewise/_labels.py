@@ -13,7 +13,7 @@ def classes_of(y: NDArray[Any]) -> tuple[NDArray[Any], NDArray[np.intp]]:
     if y.dtype.kind not in "iub" or len(y) == 0:
         return np.unique(y, return_inverse=True)
     if y.dtype.kind == "b":
-        there = np.flatnonzero([not y.all(), y.any()])
+        there = np.flatnonzero(np.array([not y.all(), y.any()]))
         return there.astype(bool), y.astype(np.intp) if len(there) == 2 else np.zeros(len(y), dtype=np.intp)
     # Differences of narrow signed numbers would not fit their type.
     numbers = y.astype(np.int64, copy=False) if y.dtype.kind == "i" else y

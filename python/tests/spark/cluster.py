@@ -133,6 +133,16 @@ class Cluster:
                 found.append(int(folder.name))
         return sorted(found)
 
+    def wait_for_executors(self, session, count=2):
+        """Until so many run and the driver has heard of them: before it has, no task goes to an executor, for which it may take seconds after
+        its process is there."""
+
+        def known():
+            listed = session.sparkContext._jsc.sc().statusStore().executorList(True)
+            return listed.size() - 1  # the driver
+
+        self.wait(f"{count} executors", lambda: len(self.executors()) == count == known())
+
     def workers(self):
         """Process ids of the JVMs of workers, each of which starts executors."""
         return sorted(process.pid for process in self._workers if process.poll() is None)

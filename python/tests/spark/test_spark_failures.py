@@ -129,7 +129,7 @@ def test_labels_that_are_not_there_are_told_by_trees(spark):
 @pytest.fixture()
 def small_disk(spark, spark_cluster):
     """The local folders of executors hold 64 KiB. What they held before is hidden, so nothing may be shuffled."""
-    spark_cluster.wait("two executors", lambda: len(spark_cluster.executors()) == 2)
+    spark_cluster.wait_for_executors(spark)
     # Those of executors that are gone stay until the application ends; some have none before they have worked.
     spark.range(0, 100, 1, 4).mapInArrow(lambda batches: batches, "id long").count()
     folders = [path for path in spark_cluster.folder.glob("local/spark-*/executor-*/blockmgr-*") if path.is_dir()]

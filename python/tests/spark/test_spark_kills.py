@@ -69,20 +69,20 @@ def kill(cluster, what, draw):
     os.kill(draw.choice(found), signal.SIGKILL)
 
 
-def whole(cluster):
+def whole(cluster, session):
     """Starts again what is gone, and waits for it."""
     while len(cluster.workers()) < 2:
         cluster.add_worker()
-    cluster.wait("two executors", lambda: len(cluster.executors()) == 2)
+    cluster.wait_for_executors(session)
 
 
 def test_a_worker_jvm_that_is_killed_costs_its_work_alone(files, spark_cluster, want):
-    whole(spark_cluster)
+    whole(spark_cluster, files.sparkSession)
     before = spark_cluster.workers()
     with AtRound(7, lambda: kill(spark_cluster, "worker JVM", random.Random(1))):
         assert ESTIMATOR.fit(files).to_bytes() == want
     assert len(set(before) & set(spark_cluster.workers())) == 1
-    whole(spark_cluster)
+    whole(spark_cluster, files.sparkSession)
     assert ESTIMATOR.fit(files).to_bytes() == want
 
 
@@ -94,8 +94,8 @@ def test_whatever_is_killed_whenever_the_bytes_are_the_same(files, spark_cluster
     draw = random.Random(20)
     trials = [(what, draw.randint(1, rounds - 1)) for what in ("executor", "worker JVM", "python worker") for _ in range(TRIALS)]
     for what, number in draw.sample(trials, TRIALS):
-        whole(spark_cluster)
+        whole(spark_cluster, files.sparkSession)
         with AtRound(number, lambda what=what: kill(spark_cluster, what, draw)):
             assert ESTIMATOR.fit(files).to_bytes() == want, (what, number)
         print(f"killed: {what}, after round {number} of {rounds}", flush=True)
-    whole(spark_cluster)
+    whole(spark_cluster, files.sparkSession)

@@ -71,7 +71,7 @@ def test_an_executor_that_is_killed_costs_its_work_alone(rows, spark_cluster, fi
     assert len(before) == 2
     with AtRound(3, lambda: os.kill(before[0], signal.SIGKILL)):
         assert ESTIMATOR.fit(rows).to_bytes() == expected
-    spark_cluster.wait("another executor", lambda: len(spark_cluster.executors()) == 2)
+    spark_cluster.wait_for_executors(rows.sparkSession)
     assert spark_cluster.executors() != before
     # What the one that is gone had stored goes with the next fit, if not before.
     assert ESTIMATOR.fit(rows).to_bytes() == expected

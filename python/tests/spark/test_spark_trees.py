@@ -252,7 +252,7 @@ def test_what_is_killed_costs_its_work_alone(files, spark_cluster, what):
     estimator = SparkGBDTClassifier(**NUMBERED, label_col="passed", max_iter=3, max_leaf_nodes=6)
     settings = "task=classification stages=3 max_leaves=6 l2=0"
     want = expected(estimator, "passed", "gbdt", settings)
-    spark_cluster.wait("two executors", lambda: len(spark_cluster.executors()) == 2)
+    spark_cluster.wait_for_executors(files.sparkSession)
     before = stored(spark_cluster)
 
     def lose():
@@ -273,7 +273,7 @@ def test_what_is_killed_costs_its_work_alone(files, spark_cluster, what):
 
     with AtRound(9, lose):
         assert estimator.fit(files).to_bytes() == want
-    spark_cluster.wait("another executor", lambda: len(spark_cluster.executors()) == 2)
+    spark_cluster.wait_for_executors(files.sparkSession)
 
 
 def test_saved_estimators_are_read_again(spark, tmp_path):
