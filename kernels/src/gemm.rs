@@ -38,7 +38,7 @@ use crate::{Float, MatMut, MatRef, ShapeError, gemv};
 pub(crate) use blocking::{Blocking, even_piece};
 pub use builder::{Gemm, RightSide};
 pub(crate) use direct::Series;
-pub(crate) use driver::{Change, Operand, Output, Part, Right, product};
+pub(crate) use driver::{Change, Operand, Output, PackedBlock, Part, Right, product, square};
 pub use epilogue::Activation;
 pub(crate) use epilogue::Epilogue;
 pub(crate) use listed::{Listed, Offsets};

@@ -49,5 +49,6 @@ pub use quantised::{
     I8Kernel, PackedI8, Quantisation, Quantised, Scales, dequantise, gemm_i8, gemm_i8_scaled, quantise,
 };
 pub use rows::{column_sums, row_sums};
-pub use syrk::{gram, syrk};
+pub use scratch::zeros;
+pub use syrk::{gram, gram_and_sums, syrk};
 pub use vector::{axpy, dot, scale, sum};

@@ -55,6 +55,17 @@ pub(crate) enum Right<'a, S, T> {
     Packed(&'a PackedB<T>),
 }
 
+/// A block of the right side that has just been packed.
+pub(crate) struct PackedBlock<'a, T> {
+    /// Panels of `width` columns, one after the other, that hold `steps` steps of k each.
+    pub(crate) panels: &'a [T],
+    pub(crate) width: usize,
+    pub(crate) columns: Range<usize>,
+    pub(crate) steps: Range<usize>,
+    /// The set of instructions whose panels they are.
+    pub(crate) isa: Isa,
+}
+
 /// C = epilogue(left^T right + beta C), with left k x m and right k x n, k at least 1. Shapes were checked by the caller.
 pub(crate) fn product<A: Storage, B: Storage, T: Float>(
     left: &Operand<'_, A, T>,
@@ -63,6 +74,42 @@ pub(crate) fn product<A: Storage, B: Storage, T: Float>(
     c: &mut MatMut<'_, T>,
     part: Part,
     epilogue: &Epilogue<'_, T>,
+) {
+    blocks(left, right, None, beta, c, part, epilogue, |_| {});
+}
+
+/// The upper triangle of C = sum over k of weight_k (x_k - shift) (x_k - shift)^T, with x k x n, k at least 1. Shapes were checked by the
+/// caller; `see` is shown x - shift block by block.
+pub(crate) fn square<S: Storage, T: Float>(
+    x: MatRef<'_, S>,
+    weights: Option<&[T]>,
+    shift: &[T],
+    c: &mut MatMut<'_, T>,
+    see: impl FnMut(&PackedBlock<'_, T>),
+) {
+    let ones = vec![T::ONE; x.rows()];
+    let side = |weights| Operand { view: x, change: Change::Centre { weights, shift } };
+    let (left, right) = (side(weights.unwrap_or(&ones)), side(&ones));
+    let twin = Some(Twin { weights });
+    blocks(&left, Right::Operand(&right), twin, T::ZERO, c, Part::Upper, &Epilogue::NONE, see);
+}
+
+/// That the left side is the right one, but for weights.
+#[derive(Clone, Copy)]
+struct Twin<'a, T> {
+    weights: Option<&'a [T]>,
+}
+
+#[allow(clippy::too_many_arguments, reason = "the arguments of its two callers")]
+fn blocks<A: Storage, B: Storage, T: Float>(
+    left: &Operand<'_, A, T>,
+    right: Right<'_, B, T>,
+    twin: Option<Twin<'_, T>>,
+    beta: T,
+    c: &mut MatMut<'_, T>,
+    part: Part,
+    epilogue: &Epilogue<'_, T>,
+    mut see: impl FnMut(&PackedBlock<'_, T>),
 ) {
     let (m, n, k) = (c.rows(), c.cols(), left.view.rows());
     let (right_k, right_n) = match right {
@@ -107,6 +154,20 @@ pub(crate) fn product<A: Storage, B: Storage, T: Float>(
                 }
                 (Right::Operand(_), None) => unreachable!("there is room for an operand"),
             };
+            let columns = col..col + cols;
+            let width = blocking.tile_cols;
+            see(&PackedBlock {
+                panels: packed_b,
+                width,
+                columns: columns.clone(),
+                steps: from..from + depth,
+                isa,
+            });
+            let twin = twin.map(|Twin { weights }| Source {
+                panels: &packed_b[..cols.next_multiple_of(width) * depth],
+                columns,
+                weights: weights.map(|weights| &weights[from..from + depth]),
+            });
             let jobs = jobs_down * cols.div_ceil(cols_per_job);
             let epilogue = (from + depth == k).then_some(epilogue).filter(|epilogue| !epilogue.is_none());
             let run = |job: usize| {
@@ -115,6 +176,7 @@ pub(crate) fn product<A: Storage, B: Storage, T: Float>(
                     isa,
                     Job {
                         left,
+                        twin: twin.as_ref(),
                         packed_b: &packed_b[start * depth..],
                         from,
                         depth,
@@ -200,9 +262,46 @@ unsafe impl<T: Send> Send for Output<T> {}
 // SAFETY: as above.
 unsafe impl<T: Send> Sync for Output<T> {}
 
+/// Packed columns of the right side, of which the same rows of the left one are made: they are in cache, one after the other and changed
+/// already. Taken from A, which they follow row after row, they took 2 % more of the time of 10,000 x 1,000 in f64 (AVX-512, Zen 4).
+struct Source<'a, T> {
+    panels: &'a [T],
+    columns: Range<usize>,
+    /// One for each step.
+    weights: Option<&'a [T]>,
+}
+
+impl<T: Float> Source<'_, T> {
+    /// A panel of `MR` rows from `first` on, of which the first is a column here; of panels of `width` columns, in groups of `G`, which divides
+    /// both. Rows beyond the columns are zeros.
+    #[inline(always)]
+    fn pack<const MR: usize, const G: usize>(&self, first: usize, width: usize, to: &mut [T]) {
+        assert!(MR.is_multiple_of(G) && width.is_multiple_of(G) && self.columns.start.is_multiple_of(width));
+        let depth = to.len() / MR;
+        for start in (0..MR).step_by(G) {
+            let column = first + start - self.columns.start;
+            let sides = to.chunks_exact_mut(MR).map(|side| &mut side[start..start + G]);
+            let Some(panel) = self.panels.chunks_exact(width * depth).nth(column / width) else {
+                sides.for_each(|side| side.fill(T::ZERO));
+                continue;
+            };
+            let from = panel.chunks_exact(width).map(|side| &side[column % width..][..G]);
+            match self.weights {
+                None => sides.zip(from).for_each(|(to, from)| to.copy_from_slice(from)),
+                Some(weights) => {
+                    for ((to, from), weight) in sides.zip(from).zip(weights) {
+                        to.iter_mut().zip(from).for_each(|(to, from)| *to = *weight * *from);
+                    }
+                }
+            }
+        }
+    }
+}
+
 /// A rectangle of C, from the operand A and packed panels of B.
 struct Job<'a, 'b, S, T> {
     left: &'a Operand<'b, S, T>,
+    twin: Option<&'a Source<'a, T>>,
     packed_b: &'a [T],
     from: usize,
     depth: usize,
@@ -258,8 +357,14 @@ impl<S: Storage, T: Float> Job<'_, '_, S, T> {
             for (row, a) in self.rows.clone().step_by(MR).zip(packed_a.chunks_exact_mut(MR * depth)) {
                 let height = MR.min(self.rows.end - row);
                 if start == self.cols.start {
-                    let block = Block { first: row, count: height, from, depth };
-                    pack::<S, T, L, MR>(simd, self.left, block, a);
+                    match self.twin.filter(|twin| twin.columns.contains(&row)) {
+                        Some(twin) if MR.is_multiple_of(4) => twin.pack::<MR, 4>(row, nr, a),
+                        Some(twin) => twin.pack::<MR, 2>(row, nr, a),
+                        None => {
+                            let block = Block { first: row, count: height, from, depth };
+                            pack::<S, T, L, MR>(simd, self.left, block, a);
+                        }
+                    }
                 }
                 for (col, b) in (start..end).step_by(nr).zip(packed_b.chunks_exact(nr * depth)) {
                     let width = nr.min(end - col);

@@ -101,8 +101,9 @@ fn everything<T: Float>() -> Bits {
     for cols in [8, 64, 600] {
         let a = MatRef::new(&x[..(1 << 20) / cols * cols], (1 << 20) / cols, cols).unwrap();
         let g = &mut g[..cols * cols];
-        gram(a, None, None, MatMut::new(g, cols, cols).unwrap()).unwrap();
-        out.push(("gram", g.iter().map(|x| x.to_bits()).collect()));
+        let factors: Vec<f64> = y[..a.rows()].iter().map(|y| y.to_f64()).collect();
+        let [sums] = gram_and_sums(a, None, None, MatMut::new(g, cols, cols).unwrap(), [&factors]).unwrap();
+        out.push(("gram", g.iter().chain(&sums).map(|x| x.to_bits()).collect()));
     }
     let mut c = vec![T::ZERO; 1000 * 256];
     let items = |data| TensorRef::new(data, 1000, 256, 16, 16).unwrap();

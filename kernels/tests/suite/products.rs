@@ -6,7 +6,7 @@ use crate::on_every_isa;
 use proptest::prelude::*;
 use tilewise_kernels::{
     Float, GemmPlan, MatMut, MatRef, TensorMut, TensorRef, centred_squares, centred_sums, gemm, gemm_batched,
-    gemv, gram, naive, syrk,
+    gemv, gram, gram_and_sums, naive, syrk,
 };
 
 /// gamma_n = n u / (1 - n u): the bound of Higham, "Accuracy and stability of numerical algorithms", for a sum of
@@ -486,10 +486,46 @@ fn check_gram<S: Float>(m: usize, n: usize, layout: Layout, weighted: bool, shif
     }
 }
 
+/// Sums beside a Gram matrix leave it as it is and are those of the columns: their bits, where rows are not cut, or nearly.
+#[test]
+fn sums_beside_a_gram_matrix() {
+    on_every_isa(|isa| {
+        for (m, n) in
+            [(0, 3), (1, 1), (40, 7), (700, 33), (1024, 130), (3000, 130), (20, 530), (500, 530), (3, 2100)]
+        {
+            let (a, shift) = (normal::<f64>(m * n, 1), normal::<f64>(n, 2));
+            let a = MatRef::new(&a, m, n).unwrap();
+            let (weights, factors) = (normal::<f64>(m, 3), normal::<f64>(m, 4));
+            for weights in [None, Some(&*weights)] {
+                let (mut beside, mut alone) = (vec![f64::NAN; n * n], vec![f64::NAN; n * n]);
+                let out = MatMut::new(&mut beside, n, n).unwrap();
+                let ones = vec![1.0; m];
+                let sums = gram_and_sums(a, weights, Some(&shift), out, [&factors, &ones]).unwrap();
+                gram(a, weights, Some(&shift), MatMut::new(&mut alone, n, n).unwrap()).unwrap();
+                assert_eq!(beside, alone, "{} {m}x{n}", isa.name());
+                let mut expected = [vec![0.0; n], vec![0.0; n]];
+                centred_sums(a, &shift, [&factors, &ones], expected.each_mut().map(Vec::as_mut_slice))
+                    .unwrap();
+                if m <= 1024 {
+                    assert_eq!(sums, expected, "{} {m}x{n}", isa.name());
+                }
+                for (sum, expected) in sums.iter().flatten().zip(expected.iter().flatten()) {
+                    let bound = gamma::<f64>(m + 2) * 10.0 * m as f64;
+                    assert!((sum - expected).abs() <= bound, "{} {m}x{n}: {sum} but {expected}", isa.name());
+                }
+            }
+        }
+        let a = MatRef::new(&[1.0; 6], 3, 2).unwrap();
+        let error = gram_and_sums(a, None, None, MatMut::new(&mut [0.0; 4], 2, 2).unwrap(), [&[1.0; 2]]);
+        assert_eq!(error.unwrap_err().to_string(), "factors against rows of A: expected 3, found 2");
+    });
+}
+
 #[test]
 fn gram_and_syrk() {
     on_every_isa(|isa| {
-        for (m, n) in [(0, 3), (1, 1), (5, 2), (40, 7), (33, 17), (100, 50), (3000, 9), (20, 530)] {
+        for (m, n) in [(0, 3), (1, 1), (5, 2), (40, 7), (33, 17), (100, 50), (3000, 9), (20, 530), (3, 2100)]
+        {
             let layouts: &[Layout] = if m * n < 3000 { &LAYOUTS } else { &[Layout::RowMajor] };
             for &layout in layouts {
                 check_gram::<f32>(m, n, layout, false, false, isa.name());
