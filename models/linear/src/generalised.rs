@@ -84,7 +84,41 @@ impl Generalised {
     pub fn trainer<T: Element>(&self, features: usize) -> Result<GeneralisedTrainer<T>> {
         self.check()?;
         check_shape(1, features)?;
-        Ok(GeneralisedTrainer { params: self.clone(), features, stages: Stages::new(), element: PhantomData })
+        Ok(GeneralisedTrainer {
+            params: self.clone(),
+            features,
+            from: None,
+            stages: Stages::new(),
+            element: PhantomData,
+        })
+    }
+
+    /// Fits at each of `alphas` in turn, in place of `self.alpha`; each fit begins where the one before ended, so falling ones go fastest.
+    /// `of(alpha, fit)` hears of each as it is done.
+    ///
+    /// # Errors
+    /// As [`Generalised::fit`], and what `of` says.
+    pub fn path<T: Element>(
+        &self,
+        x: MatRef<'_, T>,
+        y: &[f64],
+        rows: Rows<'_>,
+        alphas: &[f64],
+        context: &Context<'_>,
+        mut of: impl FnMut(f64, Fit<LinearModel>) -> Result<()>,
+    ) -> Result<()> {
+        check_shape(x.rows(), x.cols())?;
+        let chunk = Chunk { x, y, rows, first_row: 0 };
+        let mut from: Option<LinearModel> = None;
+        for &alpha in alphas {
+            let mut trainer = Self { alpha, ..self.clone() }.trainer::<T>(x.cols())?;
+            trainer.from = from;
+            rounds::run(&mut trainer, &chunk, context)?;
+            let fit = trainer.finish()?;
+            from = Some(fit.model.clone());
+            of(alpha, fit)?;
+        }
+        Ok(())
     }
 
     pub(crate) fn check(&self) -> Result<()> {
@@ -122,6 +156,8 @@ pub(crate) struct Problem {
 pub struct GeneralisedTrainer<T> {
     params: Generalised,
     features: usize,
+    /// Where the solver begins, if not at the model without features.
+    from: Option<LinearModel>,
     stages: Stages<Problem>,
     element: PhantomData<fn(T)>,
 }
@@ -190,7 +226,7 @@ impl<T: Element> Staged for GeneralisedTrainer<T> {
         &mut self.stages
     }
 
-    /// Sets up the solver at the model without features.
+    /// Sets up the solver, at the model without features where there is none to begin with.
     fn start(&self, moments: Moments, totals: &[f64]) -> Result<Problem> {
         let &[target, exposure, constant] = totals else {
             return Err(Error::Fit("an answer has not the sums that were asked for".into()));
@@ -219,13 +255,19 @@ impl<T: Element> Staged for GeneralisedTrainer<T> {
                 return Err(Error::Fit("targets or offsets are so large that means overflow".into()));
             }
         }
+        let centre = if self.params.intercept { moments.mean } else { vec![0.0; p] };
+        if let Some(LinearModel { coefficients, intercepts, .. }) = &self.from {
+            start[..p].copy_from_slice(coefficients);
+            if self.params.intercept {
+                start[p] = intercepts[0] + coefficients.iter().zip(&centre).map(|(b, m)| b * m).sum::<f64>();
+            }
+        }
         let solver = Newton::new(start, self.params.tolerance, self.params.max_rounds.max(1)).with_corners(
             self.params.alpha * self.params.l1_ratio,
             p + 1,
             1,
         );
         let constant = constant / moments.weight;
-        let centre = if self.params.intercept { moments.mean } else { vec![0.0; p] };
         Ok(Problem { solver, centre, deviation, weight: moments.weight, constant })
     }
 

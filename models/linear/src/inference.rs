@@ -16,10 +16,12 @@ use tilewise_kernels::{MatRef, exp, parallel, same};
 
 mod covariance;
 mod distributions;
+mod residuals;
 mod table;
 
 use covariance::{Bread, shift_intercept};
 use distributions::{Reference, f_tail, ln_factorial};
+pub use residuals::Residuals;
 
 /// How rows are assumed to scatter.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -97,6 +99,9 @@ pub struct Inference {
     /// The others: sum of squared residuals over their variances.
     #[serde(with = "finite")]
     pub pearson: f64,
+    /// Least squares: what the residuals say of the assumptions. None in files from before they were looked at.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub residuals: Option<Residuals>,
     /// Covariance of the coefficients, intercept first; not in files.
     #[serde(skip)]
     covariance: Vec<f64>,
@@ -169,6 +174,7 @@ impl Inference {
         out.r_squared = 1.0 - square / total;
         out.adjusted_r_squared = 1.0 - scale / variation;
         (out.f_statistic, out.f_p_value) = (f_statistic, f_tail(f_statistic, features, free));
+        out.residuals = Some(Residuals::of(&residuals, &weights));
         Ok(out)
     }
 
@@ -268,6 +274,7 @@ impl Inference {
             f_p_value: nan,
             deviance: nan,
             pearson: nan,
+            residuals: None,
             covariance,
             student: matches!(reference, Reference::Student(_)),
         };

@@ -11,7 +11,7 @@ use tilewise_base::{Context, Error, Fold, Result};
 use tilewise_kernels::{MatRef, dot, parallel};
 
 /// Bytes of copied columns that folds may hold at the same time; beyond, one fold after another.
-const COPIES: usize = 1 << 30;
+pub(crate) const COPIES: usize = 1 << 30;
 
 /// What cross-validation tells of penalties.
 #[derive(Clone, Debug, PartialEq)]

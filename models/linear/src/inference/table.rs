@@ -42,18 +42,11 @@ impl Inference {
             facts.push((name, if digits > 0 { format!("{value:.digits$}") } else { short(value) }));
         }
         let mut text = format!("{}\n{}\n", format!("{title:^WIDTH$}").trim_end(), "=".repeat(WIDTH));
-        let half = facts.len().div_ceil(2);
-        let (gap, side) = (2, WIDTH / 2 - 1);
-        let fact =
-            |(name, value): &(&str, String)| format!("{name}{value:>width$}", width = side - name.len());
-        // Writing to a String cannot fail.
-        for i in 0..half {
-            let right = facts.get(half + i).map(fact).unwrap_or_default();
-            let _ = writeln!(text, "{}", format!("{}{:gap$}{right}", fact(&facts[i]), "").trim_end());
-        }
+        text += &in_two_columns(&facts);
         let (statistic, p) = if self.student { ("t", "P>|t|") } else { ("z", "P>|z|") };
         let longest = names.iter().map(|n| n.chars().count()).max().unwrap_or(0).clamp(NAME, 40);
         let line = "=".repeat(WIDTH - NAME + longest);
+        // Writing to a String cannot fail.
         let _ = writeln!(
             text,
             "{line}\n{:longest$}{:>12}{:>11}{statistic:>10}{p:>9}{:>11}{:>11}\n{}",
@@ -78,8 +71,39 @@ impl Inference {
                 short(c.upper)
             );
         }
-        text + &line + "\n"
+        text += &format!("{line}\n");
+        if let Some(residuals) = &self.residuals {
+            let of_residuals = [
+                ("Omnibus:", residuals.omnibus, 3),
+                ("Prob(Omnibus):", residuals.omnibus_p_value, 3),
+                ("Skew:", residuals.skewness, 3),
+                ("Kurtosis:", residuals.kurtosis, 3),
+                ("Durbin-Watson:", residuals.durbin_watson, 3),
+                ("Jarque-Bera (JB):", residuals.jarque_bera, 3),
+                ("Prob(JB):", residuals.jarque_bera_p_value, 0),
+            ];
+            let facts: Vec<(&str, String)> = of_residuals
+                .into_iter()
+                .map(|(name, value, digits)| {
+                    (name, if digits > 0 { format!("{value:.digits$}") } else { short(value) })
+                })
+                .collect();
+            text += &format!("{}{}\n", in_two_columns(&facts), "=".repeat(WIDTH));
+        }
+        text
     }
+}
+
+/// The first half of the facts on the left, the others beside them.
+fn in_two_columns(facts: &[(&str, String)]) -> String {
+    let half = facts.len().div_ceil(2);
+    let (gap, side) = (2, WIDTH / 2 - 1);
+    let fact = |(name, value): &(&str, String)| format!("{name}{value:>width$}", width = side - name.len());
+    let line = |i: usize| {
+        let right = facts.get(half + i).map(fact).unwrap_or_default();
+        format!("{}{:gap$}{right}", fact(&facts[i]), "").trim_end().to_owned() + "\n"
+    };
+    (0..half).map(line).collect()
 }
 
 /// About five digits in ten characters.

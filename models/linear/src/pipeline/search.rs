@@ -3,15 +3,16 @@
 //! Means and deviations of the encoding are those of all training rows, which tells a fold nothing about targets.
 
 use super::Estimator;
-use crate::elastic_net::choice::Choice;
+use crate::elastic_net::choice::{COPIES, Choice};
 use crate::sparse::loss::{Answers, Loss};
 use crate::sparse::start as mean_of_log;
-use crate::{Alphas, Distribution, ElasticNet, Element, LinearModel, Rows};
+use crate::{Alphas, Distribution, ElasticNet, Element, LinearModel, Quantile, Rows};
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use tilewise_base::metric::{
     Truth, baseline, gamma_deviance, pinball_loss, poisson_deviance, tweedie_deviance,
 };
 use tilewise_base::{Context, Division, Error, Fit, Result};
-use tilewise_kernels::{MatRef, sum};
+use tilewise_kernels::{MatRef, parallel, sum};
 
 /// How the weight is chosen.
 #[derive(Clone, Debug, PartialEq)]
@@ -57,34 +58,42 @@ impl Search {
         let folds = division.folds(x.rows(), self.folds, context.seed)?;
         let weight = |i: usize| rows.weights.map_or(1.0, |w| w[i]);
         let alphas = self.alphas.below(|| largest(of, x, y, rows))?;
-        let (total, mut done, mut unfinished) = ((folds.len() * alphas.len()) as u64, 0, 0);
-        let mut tested = Vec::with_capacity(folds.len());
-        for fold in &folds {
+        let total = (folds.len() * alphas.len()) as u64;
+        let (done, unfinished) = (AtomicU64::new(0), AtomicU64::new(0));
+        let one = |k: usize| {
+            let fold = &folds[k];
             let (train, test) = (Part::of(x, y, rows, &fold.train), Part::of(x, y, rows, &fold.test));
             let weight: f64 = fold.test.iter().map(|&i| weight(i)).sum();
             if weight <= 0.0 {
                 return Err(Error::Fit("the test rows of a fold have no weight".into()));
             }
+            let silent = Context {
+                seed: context.seed,
+                scheme: context.scheme,
+                storage: context.storage.clone(),
+                cancel: context.cancel,
+                ..Context::default()
+            };
             let mut errors = Vec::with_capacity(alphas.len());
-            for &alpha in &alphas {
-                let silent = Context {
-                    seed: context.seed,
-                    scheme: context.scheme,
-                    storage: context.storage.clone(),
-                    cancel: context.cancel,
-                    ..Context::default()
-                };
-                let Fit { model, report } = train.fit(&with_alpha(of, alpha), &silent)?;
-                unfinished += usize::from(!report.converged);
+            train.path(of, &alphas, &silent, |alpha, Fit { model, report }| {
+                unfinished.fetch_add(u64::from(!report.converged), Relaxed);
                 if context.cancelled() {
                     return Err(Error::Cancelled);
                 }
                 errors.push(test.error(of, &model)?);
-                done += 1;
+                let done = done.fetch_add(1, Relaxed) + 1;
                 context.progress.round(done, total, &format!("alpha {alpha:.1e}"));
-            }
-            tested.push((weight, errors));
-        }
+                Ok(())
+            })?;
+            Ok((weight, errors))
+        };
+        // As many folds at once as there are threads, each with a copy of its rows; where these are large, one after the other.
+        let copies = parallel::threads().min(folds.len());
+        let is_large = x.rows().saturating_mul(x.cols()).saturating_mul(size_of::<T>() * copies) > COPIES;
+        let tested: Vec<Result<_>> =
+            if is_large { (0..folds.len()).map(one).collect() } else { parallel::map(folds.len(), one) };
+        let tested = tested.into_iter().collect::<Result<Vec<_>>>()?;
+        let unfinished = unfinished.into_inner();
         let (alpha, note, warning) = self.taken(&Choice::new(alphas, &tested), division.name(), measure(of));
         let more = (unfinished > 0).then(|| {
             format!("{unfinished} of {total} fits to parts of the rows, by which alpha was chosen, did not converge")
@@ -197,12 +206,21 @@ impl<T: Element> Part<T> {
         Self { x: cells, cols, y: some(y), weights: rows.weights.map(some), offset: rows.offset.map(some) }
     }
 
-    fn fit(&self, of: &Estimator, context: &Context<'_>) -> Result<Fit<LinearModel>> {
+    /// Fits at each of falling weights. Quantiles have no use for where the one before ended: interior points begin in the middle.
+    fn path(
+        &self,
+        of: &Estimator,
+        alphas: &[f64],
+        context: &Context<'_>,
+        mut each: impl FnMut(f64, Fit<LinearModel>) -> Result<()>,
+    ) -> Result<()> {
         let x = MatRef::new(&self.x, self.y.len(), self.cols)?;
         let rows = Rows { weights: self.weights.as_deref(), offset: self.offset.as_deref() };
         match of {
-            Estimator::Generalised(params) => params.fit(x, &self.y, rows, context),
-            Estimator::Quantile(params) => params.fit(x, &self.y, rows, context),
+            Estimator::Generalised(params) => params.path(x, &self.y, rows, alphas, context, each),
+            Estimator::Quantile(params) => alphas.iter().try_for_each(|&alpha| {
+                each(alpha, Quantile { alpha, ..params.clone() }.fit(x, &self.y, rows, context)?)
+            }),
             _ => Err(not_searched()),
         }
     }

@@ -17,6 +17,7 @@ import statsmodels.api as sm
 from glum import GeneralizedLinearRegressor
 from sklearn.linear_model import ElasticNet, GammaRegressor, LassoCV, LogisticRegression, PoissonRegressor, Ridge, TweedieRegressor
 from sklearn.preprocessing import StandardScaler
+from statsmodels.stats.stattools import durbin_watson, jarque_bera, omni_normtest
 
 FOLDER = pathlib.Path(sys.argv[1])
 
@@ -128,9 +129,16 @@ def judged(fit):
     }
 
 
+def residuals(fit):
+    omnibus, omnibus_p = omni_normtest(fit.wresid)
+    bera, bera_p, skewness, kurtosis = jarque_bera(fit.wresid)
+    told = [skewness, kurtosis, omnibus, omnibus_p, bera, bera_p, durbin_watson(fit.wresid)]
+    return {"residuals": [float(x) for x in told]}
+
+
 def inference(x, y, errors="nonrobust"):
     fit = sm.OLS(y, sm.add_constant(x)).fit(cov_type=errors)
-    return judged(fit) | {
+    return judged(fit) | residuals(fit) | {
         "bic": float(fit.bic),
         "r_squared": float(fit.rsquared),
         "adjusted_r_squared": float(fit.rsquared_adj),
@@ -142,7 +150,7 @@ def inference(x, y, errors="nonrobust"):
 
 def inference_through_origin(x, y):
     fit = sm.OLS(y, x).fit()
-    return judged(fit) | {"r_squared": float(fit.rsquared), "adjusted_r_squared": float(fit.rsquared_adj)}
+    return judged(fit) | residuals(fit) | {"r_squared": float(fit.rsquared), "adjusted_r_squared": float(fit.rsquared_adj)}
 
 
 def inference_logistic(x, labels):

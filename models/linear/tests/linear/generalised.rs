@@ -276,3 +276,36 @@ fn what_cannot_be_fitted_is_named() {
     };
     assert!(!fit(0.0).warnings.is_empty() && fit(0.1).warnings.is_empty());
 }
+
+/// Each weight's fit is the one by itself, found in fewer rounds.
+#[test]
+fn a_path_goes_on_where_it_was() {
+    let alphas: Vec<f64> = (0..12).map(|k| 0.3 * 0.6f64.powi(k)).collect();
+    for (distribution, l1_ratio) in
+        [(Distribution::Poisson, 0.0), (Distribution::Gamma, 0.5), (Distribution::Tweedie(1.6), 1.0)]
+    {
+        let data = Data::new(distribution, 300, 8, 5);
+        let params = Generalised { distribution, l1_ratio, tolerance: 1e-10, ..Default::default() };
+        let (mut seen, mut rounds, mut alone) = (Vec::new(), 0, 0);
+        let each = |alpha: f64, fit: Fit<LinearModel>| {
+            let separate = Generalised { alpha, ..params.clone() };
+            let separate = separate.fit(data.view(), &data.y, data.rows(), &Context::default())?;
+            assert!(fit.report.converged && separate.report.converged);
+            let (ours, expected) = (fit.report.objective, separate.report.objective);
+            assert!(
+                (ours - expected).abs() <= 1e-12 * (1.0 + expected.abs()),
+                "{alpha}: {ours} but {expected}"
+            );
+            for (a, b) in fit.model.coefficients.iter().zip(&separate.model.coefficients) {
+                assert!((a - b).abs() < 1e-7, "{alpha}: {a} but {b}");
+            }
+            seen.push(alpha);
+            rounds += fit.report.rounds;
+            alone += separate.report.rounds;
+            Ok(())
+        };
+        params.path(data.view(), &data.y, data.rows(), &alphas, &Context::default(), each).unwrap();
+        assert_eq!(seen, alphas);
+        assert!(rounds < alone, "{distribution:?}: {rounds} rounds, {alone} alone");
+    }
+}

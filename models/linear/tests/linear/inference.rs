@@ -3,6 +3,7 @@
 use crate::support::{golden, load, normal};
 use tilewise_base::Context;
 use tilewise_kernels::{MatRef, parallel};
+use tilewise_linear::inference::Residuals;
 use tilewise_linear::{Distribution, Errors, Generalised, Inference, LeastSquares, Link, Logistic, Rows};
 
 /// Both sides are exact to rounding times the condition of the data, which is about 1e4 here.
@@ -10,6 +11,12 @@ const DIGITS: f64 = 1e-8;
 
 fn near(what: &str, ours: f64, theirs: f64) {
     assert!((ours - theirs).abs() <= DIGITS * theirs.abs().max(1e-300), "{what}: {ours:e} and {theirs:e}");
+}
+
+/// In the order of the golden numbers.
+fn of_residuals(r: &Residuals) -> [f64; 7] {
+    let (omnibus, jarque_bera) = ([r.omnibus, r.omnibus_p_value], [r.jarque_bera, r.jarque_bera_p_value]);
+    [r.skewness, r.kurtosis, omnibus[0], omnibus[1], jarque_bera[0], jarque_bera[1], r.durbin_watson]
 }
 
 fn assert_judged(case: &str, ours: &Inference) {
@@ -53,6 +60,12 @@ fn assert_judged(case: &str, ours: &Inference) {
         }
     }
     assert!(compared >= 4, "{case}: only {compared} measures");
+    assert_eq!(ours.residuals.is_some(), !golden["residuals"].is_null());
+    if let Some(ours) = &ours.residuals {
+        for (ours, theirs) in of_residuals(ours).into_iter().zip(list("residuals")) {
+            near(&format!("{case} residuals"), ours, theirs);
+        }
+    }
 }
 
 #[test]
@@ -154,6 +167,9 @@ fn weights_are_repetitions_and_units_are_units() {
             }
             near("F", others.f_statistic, weighted.f_statistic);
             near("likelihood", others.log_likelihood, weighted.log_likelihood);
+            let residuals =
+                [others, &weighted].map(|judged| of_residuals(judged.residuals.as_ref().unwrap()));
+            residuals[0].iter().zip(residuals[1]).for_each(|(a, b)| near("residuals", *a, b));
         }
     }
 }
@@ -179,4 +195,24 @@ fn dependent_columns_take_the_pseudo_inverse() {
     let refused =
         Inference::least_squares(&fit.model, two_rows, &y[..2], Rows::default(), true, Errors::Classical);
     assert!(refused.unwrap_err().to_string().contains("2 rows leave no freedom to 2 coefficients"));
+}
+
+#[test]
+fn the_table_is_the_one_that_users_of_statsmodels_know() {
+    let Some(table) = load("diabetes") else { return };
+    let (x, y) = (table.view().col_range(2..4), table.numbers());
+    let fit = LeastSquares::default().fit(x, &y, Rows::default(), &Context::default()).unwrap();
+    let judged =
+        Inference::least_squares(&fit.model, x, &y, Rows::default(), true, Errors::Classical).unwrap();
+    let names = ["bmi", "blood pressure"].map(String::from);
+    let text = judged.table("linear of progression", &names);
+    // Every number as `statsmodels.api.OLS(...).fit().summary()` rounds it, to the digits that both show.
+    let expected = include_str!("../golden/table.txt");
+    assert_eq!(text, expected, "{text}");
+    // Of too few rows the omnibus test is not known.
+    let few = x.row_range(0..7);
+    let judged =
+        Inference::least_squares(&fit.model, few, &y[..7], Rows::default(), true, Errors::Classical).unwrap();
+    let residuals = judged.residuals.unwrap();
+    assert!(residuals.omnibus.is_nan() && residuals.jarque_bera.is_finite());
 }
