@@ -329,9 +329,15 @@ pub fn run(options: &Options, tell: impl Fn(&str)) -> Result<Findings> {
             continue;
         }
         place.write(plan, &tell)?;
+        let mut with_limit = None;
         let turn = |system: &'static str, round: usize| {
             tell(&format!("round {}: {from}, {system}", round + 1));
             let (watched, answers) = place.run(plan, system)?;
+            if system == OURS {
+                with_limit = Some(answers.clone());
+            } else if system == UNLIMITED && with_limit.as_ref().is_some_and(|ours| *ours != answers) {
+                return Err(Error::other(format!("{from}: answers with a limit are not those without one")));
+            }
             let auc = roc_auc(&truth, &answers, None).map_err(Error::other)?;
             tell(&format!("      {}, {}", seconds(watched.seconds), bytes(watched.memory as u64)));
             Ok(Turn { seconds: watched.seconds, figures: vec![watched.stage, watched.memory, auc] })
@@ -371,7 +377,7 @@ fn method() -> Vec<String> {
          page cache for all; nobody waits for a disk where memory is left for that. `a stage or round` is the mean time from one to the next, of ours \
          by its lines of progress, one a second, and unknown where there were fewer than two.",
         "Ours may take half the size of the Parquet file for boosting, an eighth of it for linear models, whose tables are of doubles. Without a \
-         limit it reads all rows into memory. The area under the curve of least squares is that of its answers as scores.",
+         limit it reads all rows into memory, and its answers to the rows held out must be the same numbers, or there is no page. The area under the curve of least squares is that of its answers as scores.",
         "Equal settings of boosting: depth 6 and as many leaves as that has, learning rate 0.1, l2 1, 255 bins (XGBoost 256), 20 rows of a leaf at least \
          (XGBoost has no such limit), no sampling. XGBoost reads a row group of 125000 rows at a time; its external memory keeps pages of bins in \
          files, its iterator alone keeps them in memory. LightGBM reads text twice and keeps bins in memory: it has no training from disk.",
