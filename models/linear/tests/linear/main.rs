@@ -13,6 +13,7 @@ mod inference;
 mod least_squares;
 mod logistic;
 mod nist;
+mod paths;
 mod penalised;
 mod pieces;
 mod pipeline;
