@@ -82,7 +82,7 @@ pub fn errors(path: &CoefficientPath) -> Option<ScatterChart> {
     let (first, last) = (*alphas.first()?, *alphas.last()?);
     let measure = compared.measure;
     Some(ScatterChart {
-        title: format!("The {measure} on rows left out, with its standard error"),
+        title: "Error on rows left out, with its standard error".into(),
         x: Places::Axis(axis()),
         y: if is_wide(compared.errors.iter().copied()) { Axis::log(measure) } else { Axis::linear(measure) },
         clouds: vec![Cloud {
@@ -92,7 +92,7 @@ pub fn errors(path: &CoefficientPath) -> Option<ScatterChart> {
         ringed: taken
             .map(|k| (format!("chosen, alpha {}", weight(path.alpha)), alphas[k], compared.errors[k])),
         reference: Some(Series {
-            name: "the least and one standard error".into(),
+            name: "least + standard error".into(),
             points: vec![(first, limit), (last, limit)],
         }),
         ..ScatterChart::default()

@@ -16,9 +16,9 @@ const FARTHEST: usize = 20;
 /// Of the least and of the largest residuals all so many are in the picture of quantiles, of those between every k-th.
 const ENDS: usize = 100;
 
-/// Groups of neighbouring predictions whose means are joined, at most, and rows of each, at least.
+/// Groups of neighbouring predictions whose means are joined, at most; of few rows they are half the root of these, or means would be as
+/// restless as rows.
 const GROUPS: usize = 20;
-const GROUP: usize = 10;
 
 /// Rows with fewer of which neither distribution nor spread says anything.
 const FEW: usize = 3;
@@ -211,7 +211,8 @@ impl Residuals {
     fn trend(&self, y: impl Fn(&Row) -> f64) -> Option<Series> {
         let mut order: Vec<&Row> = self.rows.iter().collect();
         order.sort_by(|a, b| a.prediction.total_cmp(&b.prediction));
-        let size = order.len().div_ceil(GROUPS).max(GROUP);
+        let groups = (((order.len() as f64).sqrt() / 2.0) as usize).clamp(1, GROUPS);
+        let size = order.len().div_ceil(groups);
         let (mut points, mut from) = (Vec::new(), 0);
         for to in 1..=order.len() {
             let ends = order.get(to).is_none_or(|next| next.prediction > order[to - 1].prediction);

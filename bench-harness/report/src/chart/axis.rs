@@ -49,6 +49,10 @@ pub(super) struct Scale {
 impl Scale {
     /// Covers `values`; those that the axis cannot show (not finite, or not positive when logarithmic) do not count.
     pub(super) fn new(axis: &Axis, values: impl Iterator<Item = f64>, most_ticks: usize) -> Self {
+        Self::rising(axis, values, most_ticks).turned(axis.falling)
+    }
+
+    fn rising(axis: &Axis, values: impl Iterator<Item = f64>, most_ticks: usize) -> Self {
         let shown = values.chain(axis.ticks.iter().copied()).filter(|&v| showable(axis.log, v));
         let (low, high) = shown.fold((f64::INFINITY, f64::NEG_INFINITY), |(l, h), v| (l.min(v), h.max(v)));
         let (low, high) = if low > high { (1.0, 2.0) } else { (low, high) };
@@ -57,11 +61,19 @@ impl Scale {
             false => linear_ticks(low.min(0.0), high, most_ticks),
         };
         if axis.ticks.is_empty() {
-            return Self { log: axis.log, low: from, high: to, falling: axis.falling, ticks };
+            return Self { log: axis.log, low: from, high: to, falling: false, ticks };
         }
         // Given ticks are the values that were measured: a linear axis ends with the last.
         let to = if axis.log || high <= from { to } else { high };
-        Self { log: axis.log, low: from, high: to, falling: axis.falling, ticks: axis.ticks.clone() }
+        Self { log: axis.log, low: from, high: to, falling: false, ticks: axis.ticks.clone() }
+    }
+
+    /// The same, with the largest value first where it is `falling`; ticks stand from left to right.
+    fn turned(mut self, falling: bool) -> Self {
+        if falling {
+            self.ticks.reverse();
+        }
+        Self { falling, ..self }
     }
 
     /// As [`new`](Self::new) for points: a linear axis begins at the tick below its least value, not at 0.
@@ -75,7 +87,7 @@ impl Scale {
         // One value alone stands in the middle of a tenth of it to both sides.
         let room = if high - low > LEAST { 0.0 } else { (low.abs() * 0.1).max(1e-9) };
         let (low, high, ticks) = linear_ticks(low - room, high + room, most_ticks);
-        Self { log: false, low, high, falling: axis.falling, ticks }
+        Self { log: false, low, high, falling: false, ticks }.turned(axis.falling)
     }
 
     /// A linear axis from one end to the other, without ticks.
@@ -233,6 +245,7 @@ mod tests {
         let scale = Scale::new(&Axis::log("").falling(), [1.0, 100.0].into_iter(), 5);
         let (first, last) = (scale.place(100.0).unwrap(), scale.place(1.0).unwrap());
         assert!(first < 0.1 && last > 0.9 && (first + last - 1.0).abs() < 1e-12);
+        assert_eq!((scale.ticks[0], scale.ticks.last()), (100.0, Some(&1.0)));
         let scale = Scale::tight(&Axis::linear("").falling(), [0.0, 8.0].into_iter(), 5);
         assert_eq!((scale.place(8.0), scale.place(2.0)), (Some(0.0), Some(0.75)));
     }

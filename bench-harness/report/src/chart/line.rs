@@ -108,8 +108,11 @@ impl LineChart {
                 free_from = centre + half + 4.0;
             }
         }
-        let label = fit(&self.x.label, TEXT, right - left);
-        canvas.text((left + right) / 2.0, bottom + 12.0 + TEXT * 2.2, Anchor::Middle, "muted", &label);
+        // A long label is moved into the chart rather than cut off.
+        let label = fit(&self.x.label, TEXT, WIDTH - 2.0 * TEXT);
+        let half = text_width(&label, TEXT) / 2.0;
+        let middle = ((left + right) / 2.0).max(half + TEXT).min(WIDTH - half);
+        canvas.text(middle, bottom + 12.0 + TEXT * 2.2, Anchor::Middle, "muted", &label);
         canvas.upright(TEXT, (top + bottom) / 2.0, &fit(&self.y.label, TEXT, PLOT));
 
         let place = |&(px, py): &(f64, f64)| Some((at_x(x.place(px)?), at_y(y.place(py)?)));

@@ -127,8 +127,11 @@ impl ScatterChart {
                 free_from = centre + half + 4.0;
             }
         }
-        let label = fit(label, TEXT, right - left);
-        canvas.text((left + right) / 2.0, bottom + 12.0 + TEXT * 2.2, Anchor::Middle, "muted", &label);
+        // A long label is moved into the chart rather than cut off.
+        let label = fit(label, TEXT, WIDTH - 2.0 * TEXT);
+        let half = text_width(&label, TEXT) / 2.0;
+        let middle = ((left + right) / 2.0).max(half + TEXT).min(WIDTH - half);
+        canvas.text(middle, bottom + 12.0 + TEXT * 2.2, Anchor::Middle, "muted", &label);
         canvas.upright(TEXT, (top + bottom) / 2.0, &fit(&self.y.label, TEXT, PLOT));
 
         if let Some(place) = self.level.and_then(|level| y.place(level)) {

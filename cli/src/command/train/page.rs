@@ -126,10 +126,10 @@ fn how_to_read(what: &str, residuals: &Residuals, charts: usize) -> String {
         ""
     };
     if charts == 1 {
-        return format!("Rows {what}. {shape}{of_deviance}");
+        return format!("Measured {what}. {shape}{of_deviance}");
     }
     format!(
-        "Rows {what}.{of_deviance} {shape} Standardised residuals are divided by the root of their mean square (with weights, each times the \
+        "Measured {what}.{of_deviance} {shape} Standardised residuals are divided by the root of their mean square (with weights, each times the \
          root of its own). They lie on the dashed line of the second picture where they are distributed normally; ends that leave it are more \
          large errors, or fewer, than that. Where the line of the third picture rises, larger predictions err more."
     )

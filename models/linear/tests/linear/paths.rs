@@ -24,7 +24,7 @@ fn table() -> Dataset {
     let count: Vec<f64> = y.iter().map(|y| (0.1 * y).exp().round()).collect();
     let mut columns: Vec<(String, Column)> =
         (0..8).map(|j| (format!("x{j}"), Column::F64(number(j).into()))).collect();
-    let dictionary = ["Bern", "<Chur>", "Genf & Co"].map(String::from).to_vec();
+    let dictionary = ["<Chur>", "Bern", "Genf & Co"].map(String::from).to_vec();
     columns.push(("city".into(), Column::Categorical { codes: codes.into(), dictionary }));
     columns.push(("y".into(), Column::F64(y.into())));
     columns.push(("count".into(), Column::F64(count.into())));
@@ -97,7 +97,7 @@ fn lasso_tells_the_weights_that_were_compared() {
         let (model, path) = told(&of, "y", options);
         let path = path.unwrap();
         let names =
-            ["x0", "x1", "x2", "x3", "x4", "x5", "x6", "x7", "city=Bern", "city=<Chur>", "city=Genf & Co"];
+            ["x0", "x1", "x2", "x3", "x4", "x5", "x6", "x7", "city=<Chur>", "city=Bern", "city=Genf & Co"];
         assert_eq!(
             (path.columns.clone(), path.standardised),
             (names.map(String::from).to_vec(), standardise)
