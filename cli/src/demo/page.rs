@@ -94,11 +94,11 @@ fn importances(outcome: &Outcome) -> Option<Chart> {
 /// Coefficients over weights of the penalty and the errors that chose one, where the family tells them.
 fn over_the_penalty(outcome: &Outcome) -> Vec<Chart> {
     let Some(path) = &outcome.path else { return Vec::new() };
-    let of = |title: String| format!("{}, {}: {}", outcome.problem, outcome.family, title.to_lowercase());
+    let title = |what: &str| format!("{}, {}: {what}", outcome.problem, outcome.family);
     let lines = picture::path::coefficients(path)
-        .map(|chart| Chart::Line(LineChart { title: of(chart.title), ..chart }));
+        .map(|chart| Chart::Line(LineChart { title: title("coefficients"), ..chart }));
     let errors = picture::path::errors(path)
-        .map(|chart| Chart::Scatter(ScatterChart { title: of(chart.title), ..chart }));
+        .map(|chart| Chart::Scatter(ScatterChart { title: title("error on rows left out"), ..chart }));
     lines.into_iter().chain(errors).collect()
 }
 
@@ -123,4 +123,34 @@ fn relative_error(outcome: &Outcome) -> Option<Group> {
     };
     let name = format!("{}, {}", outcome.problem, outcome.family);
     Some(Group { name, bars: vec![("error".into(), share)] })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::atomic::AtomicBool;
+
+    #[test]
+    fn penalties_and_what_is_left_over_are_on_the_page() {
+        let problem = crate::demo::problem::all().unwrap().pop().unwrap();
+        let outcomes = quality::train(&problem, &AtomicBool::new(false)).unwrap();
+        let load = Load { per_second: 1.0, p50: 1e-3, p99: 2e-3 };
+        let page = || page(&outcomes, &[], "iris", &load).html();
+        let html = page();
+        assert_eq!(html, page());
+        for family in ["lasso", "elastic-net"] {
+            for what in ["coefficients<", "error on rows left out<"] {
+                let caption = format!("<figcaption>diabetes, {family}: {what}");
+                assert_eq!(html.matches(&caption).count(), 1, "{caption}");
+            }
+        }
+        // Of least squares alone, in their order.
+        let places = ["What is left over", "Residuals against", "Normal Q-Q", "Scale-location", "One thread"]
+            .map(|part| html.find(part).unwrap());
+        assert!(places.is_sorted() && html.matches("<figcaption>Residuals").count() == 1);
+        assert!(html.contains("diabetes, linear, on the rows held out") && !html.contains("NaN"));
+        // Nothing of numbers, nothing left over.
+        let none = super::page(&[], &[], "iris", &load).html();
+        assert!(!none.contains("left over"), "{none}");
+    }
 }

@@ -109,7 +109,7 @@ mod tests {
     fn path(columns: usize) -> CoefficientPath {
         let alphas: Vec<f64> = (0..30).map(|k| 10f64.powf(f64::from(k) / -10.0)).collect();
         let coefficient = |k: usize, j: usize| {
-            let sign = if j % 2 == 0 { 1.0 } else { -1.0 };
+            let sign = if j.is_multiple_of(2) { 1.0 } else { -1.0 };
             if k <= j % 20 { 0.0 } else { sign * j as f64 * (k - j % 20) as f64 / (29 - j % 20) as f64 }
         };
         let coefficients =

@@ -153,7 +153,7 @@ impl Residuals {
         let slope = (high - low) / (normal_quantile(0.75) - normal_quantile(0.25));
         let line = |x: f64| (x, (low + high) / 2.0 + slope * x);
         let every = n.saturating_sub(2 * ENDS).div_ceil(DRAWN - 2 * ENDS).max(1);
-        let is_drawn = |i: usize| n <= DRAWN || i < ENDS || i + ENDS >= n || i % every == 0;
+        let is_drawn = |i: usize| n <= DRAWN || i < ENDS || i + ENDS >= n || i.is_multiple_of(every);
         let spots: Vec<Spot> = (0..n)
             .filter(|&i| is_drawn(i))
             .map(|i| Spot { x: places[i], y: all[i], error: None, tip: tip(order[i]) })
