@@ -4,7 +4,7 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use std::io::IsTerminal;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
-use tilewise_base::Progress;
+use tilewise_base::{CoefficientPath, Progress};
 use tilewise_picture::Losses;
 
 /// Between plain lines.
@@ -21,6 +21,8 @@ pub(crate) struct Shown {
     last: Mutex<Option<Instant>>,
     /// What was told of losses, where they are wanted.
     losses: Option<Mutex<Vec<Losses>>>,
+    /// The path of coefficients that was told, where it is wanted.
+    path: Option<Mutex<Option<CoefficientPath>>>,
 }
 
 impl Shown {
@@ -43,12 +45,22 @@ impl Shown {
             bar.set_style(style);
             bar
         });
-        Self { quiet, parts, bar, start: Instant::now(), last: Mutex::new(None), losses: None }
+        Self { quiet, parts, bar, start: Instant::now(), last: Mutex::new(None), losses: None, path: None }
     }
 
     /// The same, which wants losses and keeps them.
     pub(crate) fn with_losses(self) -> Self {
         Self { losses: Some(Mutex::default()), ..self }
+    }
+
+    /// The same, which wants the path of coefficients and keeps it.
+    pub(crate) fn with_path(self) -> Self {
+        Self { path: Some(Mutex::default()), ..self }
+    }
+
+    /// The path of coefficients, if one was told.
+    pub(crate) fn path(&self) -> Option<CoefficientPath> {
+        self.path.as_ref()?.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// The losses that were told.
@@ -97,6 +109,16 @@ impl Progress for Shown {
         if let Some(kept) = &self.losses {
             let mut kept = kept.lock().unwrap_or_else(PoisonError::into_inner);
             kept.push(Losses { round, training, held_out });
+        }
+    }
+
+    fn wants_path(&self) -> bool {
+        self.path.is_some()
+    }
+
+    fn path(&self, path: &CoefficientPath) {
+        if let Some(kept) = &self.path {
+            *kept.lock().unwrap_or_else(PoisonError::into_inner) = Some(path.clone());
         }
     }
 

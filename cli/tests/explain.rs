@@ -165,6 +165,15 @@ fn a_training_is_shown_on_a_page() {
     assert!(!html.contains("rows learned from") && html.contains(">job</text>"));
     let (_, html) = report("linear", "price", &[]);
     assert!(!html.contains("Importance of columns") && html.contains("<td>R2</td>"), "{html}");
+    for part in [
+        "Residuals against predictions",
+        "Normal Q-Q",
+        "Scale-location",
+        ">residual of price<",
+        ">predicted price<",
+    ] {
+        assert!(html.contains(part), "{part} is missing");
+    }
     fails(
         &["train", "--model", "tree", "--data", &data, "--target", "price", "--report", &data],
         &["--report", "--data", "would be lost"],
@@ -176,6 +185,80 @@ fn a_training_is_shown_on_a_page() {
         ],
         &["page.html", "--out and --report"],
     );
+}
+
+#[test]
+fn a_penalty_and_residuals_are_shown_on_a_page() {
+    let folder = Folder::new("penalty");
+    let data = folder.file("people.csv", people(ORDER));
+    let page = folder.path("page.html");
+    let report = |data: &str, family: &str, target: &str, more: &[&str]| {
+        let args = ["train", "--model", family, "--data", data, "--target", target, "--report", &page];
+        let printed = works(&[&args[..], more].concat());
+        let html = fs::read_to_string(&page).unwrap();
+        assert!(!html.contains("NaN") && !html.contains("inf\""), "{html}");
+        // The same bytes again, but for the time that it took.
+        works(&[&args[..], more, &["--threads", "3"]].concat());
+        let body = |html: &str| html.split_once("How good it is").unwrap().1.to_owned();
+        assert_eq!(body(&html), body(&fs::read_to_string(&page).unwrap()));
+        (printed, html)
+    };
+    let ignore = ["--ignore", "class"];
+    let (printed, html) = report(&data, "lasso", "price", &ignore);
+    let chosen: f64 = printed.split("alpha ").nth(1).unwrap().split(' ').next().unwrap().parse().unwrap();
+    let drawn = html.split(">alpha ").nth(1).unwrap().split(", chosen by 5 folds<").next().unwrap();
+    assert!((drawn.parse::<f64>().unwrap() / chosen - 1.0).abs() < 1e-3, "{drawn} {chosen}");
+    // Only columns that come in have lines.
+    for part in [
+        "What the penalty does",
+        ">age<",
+        ">job=nurse<",
+        ">coefficient, standardised<",
+        "choose=one-standard-error",
+    ] {
+        assert!(html.contains(part), "{part} is missing");
+    }
+    // A mean and a bar for each of a hundred weights.
+    assert_eq!(html.matches("<title>alpha ").count(), 100);
+    let given = ["--set", "alpha=0.3", "--set", "standardise=false"];
+    let (_, html) =
+        report(&data, "elastic-net", "price", &[ignore, [given[0], given[1]], [given[2], given[3]]].concat());
+    assert!(html.contains(">alpha 0.3, as given<") && html.contains(">coefficient per unit<"));
+    assert!(!html.contains("on rows left out") && html.matches("<title>alpha ").count() == 0);
+    let (_, html) = report(&data, "ridge", "price", &ignore);
+    assert!(!html.contains("What the penalty does"));
+    // Names that would break a page, numbers that have nothing to do with each other.
+    let long = "x".repeat(300);
+    let mut csv = format!("\"<b>&\"\"'\",{long},\"</svg><script>\"\n");
+    (0..40).for_each(|i| csv += &format!("{},{},{}\n", i * 7 % 11, i * i % 13, 1 + i * 5 % 17));
+    let hostile = folder.file("hostile.csv", csv);
+    for family in ["lasso", "poisson"] {
+        let cv = ["--set", "alpha=cv", "--set", "alpha_ratio=1e-2"];
+        let (_, html) = report(&hostile, family, "</svg><script>", &cv);
+        assert!(
+            !html.contains("<script") && !html.contains("<b>&") && html.contains("&lt;b&gt;&amp;"),
+            "{html}"
+        );
+        assert!(html.contains("predicted &lt;/svg&gt;&lt;script&gt;") && html.contains("xxx…"), "{html}");
+        assert_eq!(html.contains("deviance residual"), family == "poisson");
+    }
+    // Nothing comes in at so large a weight; rows held out are one.
+    let one = ["--set", "alpha=1000", "--test-fraction", "0.02"];
+    let (_, html) = report(&hostile, "lasso", "</svg><script>", &one);
+    assert!(
+        html.contains("Residuals against")
+            && !html.contains("Normal Q-Q")
+            && html.contains("on 1 row held out")
+    );
+    // A quantile has residuals, which are not normal around it.
+    let (_, html) = report(&data, "quantile", "price", &[&ignore[..], &["--set", "quantile=0.9"]].concat());
+    assert!(html.contains("Residuals against predictions") && !html.contains("Normal Q-Q"));
+    // Weights: a row of none is not drawn.
+    let mut csv = "x,w,y\n".to_owned();
+    (0..30).for_each(|i| csv += &format!("{i},{},{}\n", u8::from(i != 7), i * 3 + i % 4));
+    let weighted = folder.file("weighted.csv", csv);
+    let (_, html) = report(&weighted, "linear", "y", &["--weight", "w"]);
+    assert_eq!(html.matches("<title>predicted ").count(), 3 * 29);
 }
 
 #[test]

@@ -79,6 +79,7 @@ pub(crate) const STYLE: &str = "\
 .chart .reference{stroke:var(--muted);stroke-width:1.5;stroke-dasharray:5 4;fill:none}\
 .chart .ring{fill:none;stroke:var(--ink);stroke-width:1.8}\
 .chart .line{fill:none;stroke-width:2.5;stroke-linejoin:round}\
+.chart .pale{fill:none;stroke:var(--muted);stroke-width:1;stroke-opacity:.4}.chart .leader{fill:none;stroke-width:1.2}\
 .chart .c0{stroke:var(--s0)}.chart .c1{stroke:var(--s1)}.chart .c2{stroke:var(--s2)}.chart .c3{stroke:var(--s3)}\
 .chart .c4{stroke:var(--s4)}.chart .c5{stroke:var(--s5)}.chart .c6{stroke:var(--s6)}\
 .chart .f0{fill:var(--s0)}.chart .f1{fill:var(--s1)}.chart .f2{fill:var(--s2)}.chart .f3{fill:var(--s3)}\

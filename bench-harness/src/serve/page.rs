@@ -290,9 +290,7 @@ impl Findings {
             x: Axis::log("requests/s, at random times"),
             y: Axis::log("ms since the intended time"),
             series: self.servers.iter().filter(|server| server.predicts).map(line).collect(),
-            reference: None,
-            ringed: None,
-            from_zero: false,
+            ..LineChart::default()
         })
     }
 
@@ -312,8 +310,8 @@ impl Findings {
                 y: Axis::linear(y),
                 series,
                 reference,
-                ringed: None,
                 from_zero: true,
+                ..LineChart::default()
             })
         };
         let refused = |turn: &Turn| turn.load.refused.len() as f64 / turn.load.seconds;

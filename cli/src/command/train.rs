@@ -52,7 +52,9 @@ pub(crate) struct Train {
     /// validation_fraction=0), so that --continue can go on from there should this process be killed
     #[arg(long, value_name = "STAGES", requires = "out", value_parser = clap::value_parser!(u64).range(1..))]
     checkpoint_every: Option<u64>,
-    /// Write a page (HTML) with pictures: losses of boosted trees by stage, importances of columns, where the model errs
+    /// Write a page (HTML) with pictures: losses of boosted trees by stage; of lasso and elastic net, and of others with --set alpha=cv,
+    /// coefficients over the weight of the penalty and the errors that chose it; importances of columns; where the model errs, for numbers by
+    /// residuals, their distribution (normal Q-Q) and their spread
     #[arg(long, value_name = "FILE")]
     report: Option<PathBuf>,
     /// Share of the rows to hold out and measure on, such as 0.2
@@ -125,6 +127,7 @@ Examples:
       --out houses.safetensors
   tilewise train --model linear --set errors=hc3 --summary --data houses.csv --target price
   tilewise train --model lasso --data wide.csv --target y --out sparse.safetensors
+  tilewise train --model lasso --data wide.csv --target y --test-fraction 0.2 --report path.html
   tilewise train --model elastic-net --set alpha=0.1 --set l1_ratio=0.9 --data wide.csv --target y
   tilewise train --model linear --set positive=true --data spectra.csv --target y
   tilewise train --model ridge --set lower=age:0 --set upper=debt:0 --data risks.csv --target loss
@@ -260,7 +263,7 @@ impl Train {
         warn_of_many_classes(truth.as_ref(), &table, &roles).map_err(place)?;
         let mut shown = progress::Shown::new(self.quiet);
         if self.report.is_some() {
-            shown = shown.with_losses();
+            shown = shown.with_losses().with_path();
         }
         let keep = |bytes: &[u8]| self.out.as_ref().map_or(Ok(()), |out| replace::write(out, bytes));
         let context = Context {
@@ -308,6 +311,8 @@ impl Train {
                 output::count(inputs.len(), "input")
             ),
             losses: shown.losses(),
+            path: shown.path(),
+            seed: self.seed,
             model: &*model,
             measured: None,
         };

@@ -6,8 +6,9 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Instant;
 use tilewise_base::metric::{Score, Truth, summary};
-use tilewise_base::{Context, Model, Result, Roles, predict_dataset, roles, split};
+use tilewise_base::{CoefficientPath, Context, Model, Result, Roles, predict_dataset, roles, split};
 use tilewise_models::{FAMILIES, Family, Purpose, Settings};
+use tilewise_picture::{Residuals, targets};
 use tilewise_report::Table;
 
 /// Share of the rows held out.
@@ -20,6 +21,10 @@ pub(crate) struct Outcome {
     pub(crate) seconds: f64,
     /// Of the model, and of always answering the same.
     pub(crate) scores: Vec<(Score, Score)>,
+    /// Coefficients over the weight of the penalty, of families that have such a path.
+    pub(crate) path: Option<CoefficientPath>,
+    /// Of numbers, on rows held out.
+    pub(crate) residuals: Option<Residuals>,
     pub(crate) model: Arc<dyn Model>,
 }
 
@@ -41,7 +46,7 @@ pub(crate) fn train(problem: &Problem, cancel: &AtomicBool) -> Result<Vec<Outcom
             Purpose::Either => Settings::default().with("task", task),
             _ => Settings::default(),
         };
-        let shown = Shown::new(false);
+        let shown = Shown::new(false).with_path();
         let context = Context { progress: &shown, cancel, ..Context::default() };
         let start = Instant::now();
         let model: Arc<dyn Model> =
@@ -50,11 +55,27 @@ pub(crate) fn train(problem: &Problem, cancel: &AtomicBool) -> Result<Vec<Outcom
         shown.finish();
         let truth = |table| -> Result<Truth> { roles::truth(table, &[problem.target], model.task()) };
         let constant = crate::output::constant(&truth(&training)?, None).repeat(test.rows());
-        let ours = summary(&truth(&test)?, &predict_dataset(&*model, &test, None)?, None)?;
-        let plain = summary(&truth(&test)?, &constant, None)?;
+        let (wanted, predicted) = (truth(&test)?, predict_dataset(&*model, &test, None)?);
+        let ours = summary(&wanted, &predicted, None)?;
+        let plain = summary(&wanted, &constant, None)?;
         let scores = ours.into_iter().zip(plain).collect();
-        let rows = training.rows();
-        outcomes.push(Outcome { problem: problem.name, family: family.name, rows, seconds, scores, model });
+        let residuals = match &wanted {
+            Truth::Numbers(y) => {
+                let deviance = |y, mean| model.deviance(y, mean);
+                Some(Residuals::new(targets(&*model), deviance, y, &predicted, None, 0)?)
+            }
+            _ => None,
+        };
+        outcomes.push(Outcome {
+            problem: problem.name,
+            family: family.name,
+            rows: training.rows(),
+            seconds,
+            scores,
+            path: shown.path(),
+            residuals,
+            model,
+        });
     }
     Ok(outcomes)
 }
@@ -103,6 +124,10 @@ mod tests {
             let outcomes = train(&problem, &AtomicBool::new(false)).unwrap();
             let serves = |name: &str| outcomes.iter().any(|outcome| outcome.family == name);
             assert!(serves("forest") && serves("network"), "{}", problem.name);
+            for outcome in &outcomes {
+                assert_eq!(outcome.path.is_some(), ["lasso", "elastic-net"].contains(&outcome.family));
+                assert_eq!(outcome.residuals.is_some(), !problem.classes, "{}", outcome.family);
+            }
             assert_eq!(serves("group-lasso"), ["breast-cancer", "diabetes"].contains(&problem.name));
         }
     }

@@ -1,7 +1,6 @@
 //! Cross-validation: a model of any family is trained on the rows of each fold and measured on those it has not seen.
 
 use crate::{Family, Settings, family, robust, train};
-use tilewise_base::fit::Silent;
 use tilewise_base::metric::{Score, Truth, baseline, summary};
 use tilewise_base::{
     Context, Dataset, Engine, Error, FitReport, Fold, Model, Progress, Result, Roles, Task, predict_dataset,
@@ -224,15 +223,7 @@ impl<'a> Lesson<'a> {
         training: &Dataset,
         rows: &[usize],
     ) -> Result<(Box<dyn Model>, Vec<f64>)> {
-        let context = Context {
-            seed: self.context.seed,
-            scheme: self.context.scheme,
-            progress: &Silent,
-            cancel: self.context.cancel,
-            storage: self.context.storage.clone(),
-            ..Context::default()
-        };
-        let model = train(self.family.name, training, self.roles, settings, &context)?;
+        let model = train(self.family.name, training, self.roles, settings, &self.context.silent())?;
         let truth = self.truth(&model.judged_as(), training, rows)?;
         let plain = baseline(&truth, self.roles.weights(training)?.as_deref());
         Ok((model, plain))

@@ -201,6 +201,11 @@ impl Encoder {
         &self.inputs
     }
 
+    /// Whether numbers are centred and scaled to deviation 1.
+    pub fn standardises(&self) -> bool {
+        self.standardise
+    }
+
     /// Columns of the design matrix.
     pub fn width(&self) -> usize {
         self.width

@@ -1,7 +1,7 @@
 //! What a fit is given besides data (seed, scheme, progress, a way to stop) and what it tells besides the model.
 
-use crate::Storage;
 use crate::pool::Workers;
+use crate::{CoefficientPath, Storage};
 use serde::{Deserialize, Serialize};
 use std::sync::atomic::{AtomicBool, Ordering};
 use tilewise_kernels::parallel::Scheme;
@@ -48,6 +48,13 @@ pub trait Progress: Sync {
     /// What is made smaller, after a round, of families that add round to round: on the rows that are learned from, and on those
     /// that are held out to stop early, if there are any.
     fn losses(&self, _done: u64, _training: f64, _held_out: Option<f64>) {}
+    /// Whether it wants [`Progress::path`], which costs a fit for each weight of a penalty.
+    fn wants_path(&self) -> bool {
+        false
+    }
+    /// What coefficients are over weights of the penalty, of linear models that are fitted along such a path: lasso and elastic net, and others
+    /// whose weight is chosen by cross-validation. No model keeps it. Where it cannot be made [`Progress::warning`] tells.
+    fn path(&self, _path: &CoefficientPath) {}
     /// What a forest that is judged out of the bag predicts for its rows by the trees that were grown without them: rows x outputs,
     /// NaN where there is no such tree. No model keeps it.
     fn out_of_bag(&self, _predictions: &[f64]) {}
@@ -96,7 +103,13 @@ pub struct Context<'a> {
     pub checkpoint: Option<Checkpoint<'a>>,
 }
 
-impl Context<'_> {
+impl<'a> Context<'a> {
+    /// The same for a fit that is a part of another: it tells nothing of its rounds.
+    pub fn silent(&self) -> Context<'a> {
+        let (seed, scheme, cancel) = (self.seed, self.scheme, self.cancel);
+        Context { seed, scheme, cancel, storage: self.storage.clone(), ..Context::default() }
+    }
+
     /// Whether the person asked to stop.
     pub fn cancelled(&self) -> bool {
         self.cancel.load(Ordering::Relaxed)

@@ -3,6 +3,7 @@
 
 pub mod by_rows;
 pub mod cells;
+mod coefficient_path;
 pub mod dataset;
 pub mod encoder;
 pub mod error;
@@ -37,6 +38,7 @@ pub mod unseen;
 
 pub use by_rows::ByRows;
 pub use cells::{Binder, explain_dataset, interactions_dataset, predict_dataset};
+pub use coefficient_path::{CoefficientPath, Compared};
 pub use dataset::{Column, Dataset, MISSING_CODE};
 pub use encoder::Encoder;
 pub use error::{Error, Result};

@@ -123,6 +123,12 @@ pub trait Model: Any + Send + Sync {
             _ => false,
         }
     }
+    /// How far a target is from a predicted mean, of models that were fitted by a deviance other than the square of the difference: 0 where
+    /// they are equal, NaN where the target is none that the distribution has.
+    fn deviance(&self, target: f64, mean: f64) -> Option<f64> {
+        let (_, _) = (target, mean);
+        None
+    }
     /// How the fit went.
     fn report(&self) -> &FitReport;
     /// Predicts `cells` (rows x inputs) into `out` (rows x outputs): values, or a probability per class. Row-major,

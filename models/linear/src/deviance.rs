@@ -82,6 +82,30 @@ impl Distribution {
         refused.then(|| format!("is {y}; {name} regression takes finite numbers {accepted}"))
     }
 
+    /// How far a target is from its mean: twice what the logarithm of its likelihood falls short of that of a mean at the target. 0 where
+    /// they are equal, NaN where the distribution has no such target or mean.
+    ///
+    /// ```
+    /// use tilewise_linear::Distribution;
+    /// assert_eq!(Distribution::Poisson.deviance(0.0, 1.5), 3.0);
+    /// ```
+    pub fn deviance(self, target: f64, mean: f64) -> f64 {
+        if self.refuses(target).is_some() || !(mean > 0.0 || matches!(self, Self::Normal(_))) {
+            return f64::NAN;
+        }
+        let (y, power) = (target, self.power());
+        let (a, b) = (1.0 - power, 2.0 - power);
+        let half = match self {
+            Self::Normal(_) => 0.5 * (y - mean).powi(2),
+            Self::Poisson if y == 0.0 => mean,
+            Self::Poisson => y * (y / mean).ln() - (y - mean),
+            Self::Gamma => (y - mean) / mean - (y / mean).ln(),
+            Self::Tweedie(_) => y.powf(b) / (a * b) - y * mean.powf(a) / a + mean.powf(b) / b,
+        };
+        // Rounding may leave less than nothing.
+        if half < 0.0 { 0.0 } else { 2.0 * half }
+    }
+
     /// Half the deviance of a row without what depends on z.
     pub(crate) fn constant(self, y: f64) -> f64 {
         match self {
@@ -171,6 +195,8 @@ mod tests {
             Normal(Link::Log),
         ];
         for distribution in all {
+            assert!(distribution.deviance(f64::NAN, 1.0).is_nan());
+            assert_eq!(distribution.deviance(2.0, 0.0).is_nan(), !matches!(distribution, Normal(_)));
             for (y, z) in [(0.5, -1.0), (3.0, 0.7), (7.0, 2.5)] {
                 let at = |z: f64| {
                     let (mut loss, mut slope, mut curvature) = ([z], [0.0], [0.0]);
@@ -199,7 +225,10 @@ mod tests {
                     Tweedie(3.0) => Ok((y - mean).powi(2) / (y * mean * mean)),
                     Tweedie(_) => Ok(2.0 * (y.powf(b) / (a * b) - y * mean.powf(a) / a + mean.powf(b) / b)),
                 };
-                assert!((2.0 * value - deviance.unwrap()).abs() < 1e-12 * (1.0 + value), "{distribution:?}");
+                let deviance = deviance.unwrap();
+                assert!((2.0 * value - deviance).abs() < 1e-12 * (1.0 + value), "{distribution:?}");
+                assert!((distribution.deviance(y, mean) - deviance).abs() < 1e-12 * (1.0 + value));
+                assert!(distribution.deviance(y, y).abs() < 1e-14);
             }
         }
     }

@@ -22,6 +22,7 @@ use tilewise_kernels::{MatMut, MatRef, same};
 mod columns;
 mod describe;
 mod judged;
+mod path;
 pub mod rounds;
 mod search;
 mod several;
@@ -165,11 +166,11 @@ impl Pipeline {
         if let Estimator::Searched { of, search } = estimator {
             let y = numbers_of(of, dataset, roles.needed_target()?)?;
             let groups = roles.groups(dataset)?;
-            let (chosen, note, warning) = search.choose_of(of, x, &y, rows, groups, context)?;
+            let (chosen, found) = search.choose_of(of, x, &y, rows, groups, context)?;
             let given = Given { x, rows, dataset, roles, context };
             let mut fitted = Self::fit_rows(kind, &chosen, encoder, given)?;
-            fitted.report.stopped = format!("{note}; {}", fitted.report.stopped);
-            fitted.report.warnings.extend(warning);
+            found.tell(&mut fitted.report);
+            path::tell(&fitted.encoder, &chosen, Some(found.compared), x, &y, rows, context);
             return Ok(fitted);
         }
         if let [_, _, ..] = targets {
@@ -203,10 +204,9 @@ impl Pipeline {
                     None => None,
                 };
                 let mut fit = params.fit(x, &y, rows, context)?;
-                if let Some((note, warning)) = found {
-                    fit.report.stopped = format!("{note}; {}", fit.report.stopped);
-                    fit.report.warnings.extend(warning);
-                }
+                found.iter().for_each(|found| found.tell(&mut fit.report));
+                let compared = found.map(|found| found.compared);
+                path::tell(&encoder, &estimator, compared, x, &y, rows, context);
                 (fit, Task::Regression)
             }
             Estimator::GroupLasso { params, inputs } => {
@@ -478,6 +478,17 @@ impl Model for Pipeline {
     }
     fn report(&self) -> &FitReport {
         &self.report
+    }
+    fn deviance(&self, target: f64, mean: f64) -> Option<f64> {
+        match &self.estimator {
+            Estimator::Generalised(params) => Some(params.distribution),
+            Estimator::GroupLasso { params: GroupLasso { loss: GroupLoss::Deviance(of), .. }, .. } => {
+                Some(*of)
+            }
+            _ => None,
+        }
+        .filter(|of| !matches!(of, Distribution::Normal(_)))
+        .map(|of| of.deviance(target, mean))
     }
 
     fn predict(&self, cells: MatRef<'_, f64>, offset: Option<&[f64]>, out: MatMut<'_, f64>) -> Result<()> {

@@ -1,14 +1,18 @@
 #![doc = include_str!("../README.md")]
 //!
-//! Trees as SVG and for Graphviz, importances as bars, losses by stage, what is left over.
+//! Trees as SVG and for Graphviz, importances as bars, losses by stage, residuals, coefficients over a penalty.
+
+pub mod path;
+mod residuals;
+
+pub use residuals::Residuals;
 
 use std::fmt::Write as _;
 use tilewise_base::error::listed;
 use tilewise_base::outline::{Outline, Split, printable};
 use tilewise_base::{Field, Model, Task};
 use tilewise_report::{
-    Axis, BarChart, Chart, Cloud, Group, LineChart, Places, ScatterChart, Series, Spot, TreeBox, TreeChart,
-    Way, percent, significant,
+    Axis, BarChart, Chart, Group, LineChart, Series, TreeBox, TreeChart, Way, percent, significant,
 };
 
 /// Questions on the way that pictures show unless another number is asked for: at most 31 boxes.
@@ -231,33 +235,8 @@ pub fn losses(losses: &[Losses]) -> LineChart {
         x: Axis::linear("stage"),
         y: if wide { Axis::log("loss") } else { Axis::linear("loss") },
         series,
-        reference: None,
         ringed: best.map(|(stage, loss)| (format!("least, after {stage}"), stage, loss)),
-        from_zero: false,
-    }
-}
-
-/// What is left of answers when predictions are taken off, over the predictions: of at most 500 rows with a weight, in equal
-/// distances.
-pub fn residuals(y: &[f64], predictions: &[f64], weights: Option<&[f64]>) -> ScatterChart {
-    let counts = |row: &usize| weights.is_none_or(|weights| weights[*row] > 0.0);
-    let rows: Vec<usize> = (0..y.len()).filter(counts).collect();
-    let every = rows.len().div_ceil(POINTS).max(1);
-    let spot = |&row: &usize| Spot {
-        x: predictions[row],
-        y: y[row] - predictions[row],
-        error: None,
-        tip: format!("predicted {}, is {}", digits(predictions[row]), digits(y[row])),
-    };
-    let spots: Vec<Spot> = rows.iter().step_by(every).map(spot).collect();
-    let name = if every == 1 { "rows".to_owned() } else { format!("{} of {} rows", spots.len(), rows.len()) };
-    ScatterChart {
-        title: "What is left over: the answer less the prediction".into(),
-        x: Places::Axis(Axis::linear("prediction")),
-        y: Axis::linear("left over"),
-        clouds: vec![Cloud { name, spots }],
-        ringed: None,
-        level: Some(0.0),
+        ..LineChart::default()
     }
 }
 
@@ -294,15 +273,5 @@ mod tests {
         }
         // Thinned out, but ringed.
         assert_eq!(chart.ringed.unwrap().1, 3.0);
-    }
-
-    #[test]
-    fn what_is_left_over_is_of_rows_that_count() {
-        let y: Vec<f64> = (0..1_200).map(f64::from).collect();
-        let weights: Vec<f64> = (0..1_200).map(|row| f64::from(row % 2)).collect();
-        let chart = residuals(&y, &vec![1.5; 1_200], Some(&weights));
-        let spots = &chart.clouds[0].spots;
-        assert_eq!((spots.len(), chart.clouds[0].name.as_str()), (300, "300 of 600 rows"));
-        assert_eq!((spots[0].x, spots[0].y, spots[1].y), (1.5, -0.5, 3.5));
     }
 }

@@ -64,6 +64,42 @@ pub(super) fn fit(text: &str, size: f64, width: f64) -> String {
     text.chars().take(room.saturating_sub(1)).chain(['…']).collect()
 }
 
+/// The path through points.
+fn joined(points: &[(f64, f64)]) -> String {
+    let mut d = String::new();
+    for (i, (x, y)) in points.iter().enumerate() {
+        let _ = write!(d, "{}{x:.1} {y:.1}", if i == 0 { 'M' } else { 'L' });
+    }
+    d
+}
+
+/// Where texts of one height `gap` stand that would like to stand at `wanted`, from `top` to `bottom` and in the order of what they want:
+/// as near to it as they can without touching (blocks of those that would touch are moved together).
+pub(super) fn apart(wanted: &[f64], gap: f64, top: f64, bottom: f64) -> Vec<f64> {
+    let mut order: Vec<usize> = (0..wanted.len()).collect();
+    order.sort_by(|&a, &b| wanted[a].total_cmp(&wanted[b]));
+    // How many stand in a block, and the sum of where its first would like to stand for the sake of each.
+    let mut blocks: Vec<(usize, f64)> = Vec::new();
+    let first = |&(count, sum): &(usize, f64)| {
+        let room = bottom - (count - 1) as f64 * gap;
+        (sum / count as f64).min(room).max(top)
+    };
+    for &at in &order {
+        blocks.push((1, wanted[at]));
+        while let [.., above, last] = &blocks[..]
+            && first(above) + above.0 as f64 * gap > first(last)
+        {
+            let merged = (above.0 + last.0, above.1 + last.1 - (above.0 * last.0) as f64 * gap);
+            blocks.truncate(blocks.len() - 2);
+            blocks.push(merged);
+        }
+    }
+    let places = blocks.iter().flat_map(|block| (0..block.0).map(move |k| first(block) + k as f64 * gap));
+    let mut out = vec![0.0; wanted.len()];
+    order.iter().zip(places).for_each(|(&at, place)| out[at] = place);
+    out
+}
+
 impl Canvas {
     pub(super) fn new(width: f64) -> Self {
         Self { body: String::new(), width, height: 0.0 }
@@ -121,10 +157,7 @@ impl Canvas {
     }
 
     pub(super) fn path(&mut self, series: usize, points: &[(f64, f64)]) {
-        let mut d = String::new();
-        for (i, (x, y)) in points.iter().enumerate() {
-            let _ = write!(d, "{}{x:.1} {y:.1}", if i == 0 { 'M' } else { 'L' });
-        }
+        let d = joined(points);
         let dash =
             ["", " stroke-dasharray=\"8 3\"", " stroke-dasharray=\"3 3\"", " stroke-dasharray=\"10 3 2 3\""];
         let (colour, dash) = (series % COLOURS, dash[series % dash.len()]);
@@ -145,6 +178,26 @@ impl Canvas {
             2 => write!(self.body, "<path class=\"{class}\" d=\"M{x:.1} {:.1}l5 9h-10z\"/>", y - 5.5),
             _ => write!(self.body, "<path class=\"{class}\" d=\"M{x:.1} {:.1}l5 5-5 5-5-5z\"/>", y - 5.0),
         };
+    }
+
+    /// One of many lines that are not told apart.
+    pub(super) fn pale(&mut self, points: &[(f64, f64)]) {
+        let _ = write!(self.body, "<path class=\"pale\" d=\"{}\"/>", joined(points));
+    }
+
+    /// From the end of a line to its name.
+    pub(super) fn leader(&mut self, series: usize, (x1, y1): (f64, f64), (x2, y2): (f64, f64)) {
+        let class = format!("leader c{}", series % COLOURS);
+        self.line(&class, (x1, y1), (x2, y2));
+    }
+
+    /// One of very many points: small, and dark where several are.
+    pub(super) fn dot(&mut self, series: usize, (x, y): (f64, f64)) {
+        let class = format!("f{}", series % COLOURS);
+        let _ = write!(
+            self.body,
+            "<circle class=\"{class}\" fill-opacity=\"0.5\" cx=\"{x:.1}\" cy=\"{y:.1}\" r=\"2.5\"/>"
+        );
     }
 
     /// Sets a point off from others.
@@ -236,6 +289,28 @@ impl Canvas {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn texts_stand_apart_and_near_what_they_name() {
+        let near = |ours: &[f64], theirs: &[f64]| {
+            assert!(ours.iter().zip(theirs).all(|(a, b)| (a - b).abs() < 1e-9), "{ours:?} {theirs:?}");
+        };
+        near(&apart(&[50.0, 10.0, 90.0], 16.0, 0.0, 100.0), &[50.0, 10.0, 90.0]);
+        // Two in one place go half of the way each; the third is not touched.
+        near(&apart(&[50.0, 50.0, 90.0], 16.0, 0.0, 100.0), &[42.0, 58.0, 90.0]);
+        // At an end all go the other way.
+        near(&apart(&[99.0, 2.0, 1.0, 98.0], 16.0, 0.0, 100.0), &[100.0, 16.0, 0.0, 84.0]);
+        assert!(apart(&[], 16.0, 0.0, 100.0).is_empty());
+        // Of many that want anything each has its own room, in their order.
+        let wanted: Vec<f64> = (0..12).map(|i| f64::from(i * i % 7) * 20.0).collect();
+        let places = apart(&wanted, 16.0, 5.0, 195.0);
+        for i in 0..12 {
+            assert!(places[i] >= 5.0 - 1e-9 && places[i] <= 195.0 + 1e-9, "{places:?}");
+            for j in (0..12).filter(|&j| wanted[j] < wanted[i]) {
+                assert!(places[i] - places[j] >= 16.0 - 1e-9, "{places:?}");
+            }
+        }
+    }
 
     #[test]
     fn every_variable_has_a_plain_colour_before_it() {

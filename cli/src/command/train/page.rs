@@ -1,10 +1,10 @@
-//! The report of a training: losses by stage, what was learned from which column, where the model errs.
+//! The report of a training: losses by stage, what a penalty does, what was learned from which column, where the model errs.
 
 use super::Measured;
 use crate::output::{SHOWN_CLASSES, printable, short, significant};
 use tilewise_base::metric::{Score, Truth, confusion, most_probable, summary};
-use tilewise_base::{Model, Result, Task};
-use tilewise_picture::{self as picture, Losses};
+use tilewise_base::{CoefficientPath, Model, Result, Task};
+use tilewise_picture::{self as picture, Losses, Residuals};
 use tilewise_report::{Block, Chart, Page, Section, Table};
 
 /// Columns whose importance is shown.
@@ -15,6 +15,9 @@ pub(super) struct Picture<'a> {
     pub(super) family: &'static str,
     pub(super) summary: String,
     pub(super) losses: Vec<Losses>,
+    pub(super) path: Option<CoefficientPath>,
+    /// Draws rows where they are very many.
+    pub(super) seed: u64,
     pub(super) model: &'a dyn Model,
     /// On which rows, and how they were answered; nothing where there is no target.
     pub(super) measured: Option<(String, Measured)>,
@@ -25,7 +28,8 @@ impl Picture<'_> {
         let quality = self.measured.as_ref().map(|(what, measured)| quality(what, measured)).transpose()?;
         let errors =
             self.measured.as_ref().map(|(what, measured)| self.errors(what, measured)).transpose()?;
-        let sections = [quality, self.learning(), self.importances(), errors.flatten()];
+        let penalty = self.path.as_ref().map(penalty);
+        let sections = [quality, self.learning(), penalty, self.importances(), errors.flatten()];
         Ok(Page {
             title: format!("Training of {}", self.family),
             summary: printable(&self.summary),
@@ -92,15 +96,76 @@ impl Picture<'_> {
                 Some(section.with(Block::Table(table)))
             }
             (Truth::Numbers(y) | Truth::Quantiles { y, .. }, _) if y.len() == predictions.len() => {
-                let chart = picture::residuals(y, predictions, weights.as_deref());
-                let what = format!(
-                    "Rows {what}. A shape around the dashed line, other than a band, is something that the model missed."
-                );
-                Some(section.with(Block::Charts(vec![Chart::Scatter(chart)])).with(Block::Note(what)))
+                let deviance = |y, mean| self.model.deviance(y, mean);
+                let target = picture::targets(self.model);
+                let weights = weights.as_deref();
+                let residuals = Residuals::new(target, deviance, y, predictions, weights, self.seed)?;
+                // Around a quantile there is nothing normal.
+                let charts = match truth {
+                    Truth::Quantiles { .. } => residuals.charts().into_iter().take(1).collect(),
+                    _ => residuals.charts(),
+                };
+                let section = match charts.len() {
+                    0 => section.with(Block::Note(format!("No row {what} has a residual that is a number."))),
+                    _ => section.with(Block::Note(how_to_read(what, &residuals, charts.len()))),
+                };
+                let section = residuals.told().into_iter().fold(section, |s, told| s.with(Block::Note(told)));
+                Some(if charts.is_empty() { section } else { section.with(Block::Charts(charts)) })
             }
             _ => None,
         })
     }
+}
+
+/// What pictures of residuals tell.
+fn how_to_read(what: &str, residuals: &Residuals, charts: usize) -> String {
+    let shape = "A shape around the dashed line at 0, other than a band, is something that the model missed.";
+    let of_deviance = if residuals.of_deviance() {
+        " A deviance residual is the root of what the row adds to the deviance, with the sign of the answer less the prediction."
+    } else {
+        ""
+    };
+    if charts == 1 {
+        return format!("Measured {what}. {shape}{of_deviance}");
+    }
+    format!(
+        "Measured {what}.{of_deviance} {shape} Standardised residuals are divided by the root of their mean square (with weights, each times the \
+         root of its own). They lie on the dashed line of the second picture where they are distributed normally; ends that leave it are more \
+         large errors, or fewer, than that. Where the line of the third picture rises, larger predictions err more."
+    )
+}
+
+/// Coefficients over weights of a penalty, and errors by which one was chosen.
+fn penalty(path: &CoefficientPath) -> Section {
+    let mut section = Section::new("What the penalty does");
+    let lines = picture::path::coefficients(path).map(Chart::Line);
+    let what = match (&lines, path.standardised) {
+        (None, _) => "Every coefficient is 0 at each weight that was tried.",
+        (_, true) => {
+            "Coefficients of all rows that were learned from. From left to right the penalty becomes weaker, and columns come in one after \
+             another. Numbers are scaled to deviation 1, so that their coefficients can be compared; a column of a category is 0 or 1."
+        }
+        (_, false) => {
+            "Coefficients of all rows that were learned from, each for a unit of its column: those of columns in other units cannot be compared. \
+             From left to right the penalty becomes weaker, and columns come in one after another."
+        }
+    };
+    let charts: Vec<Chart> =
+        lines.into_iter().chain(picture::path::errors(path).map(Chart::Scatter)).collect();
+    section = section.with(Block::Note(what.into()));
+    if let Some(compared) = &path.compared {
+        let at =
+            |place: usize| compared.alphas.get(place).map_or(String::new(), |a| picture::path::weight(*a));
+        section = section.with(Block::Note(format!(
+            "Each weight was tried on {} parts of the rows, of which each was left out once: the least {} is at alpha {}. Within one standard \
+             error of it the largest alpha is {}; `--set choose=one-standard-error` takes that one.",
+            compared.folds,
+            compared.measure,
+            at(compared.best),
+            at(compared.one_standard_error)
+        )));
+    }
+    if charts.is_empty() { section } else { section.with(Block::Charts(charts)) }
 }
 
 /// All measures, beside those of the answer that ignores the inputs.

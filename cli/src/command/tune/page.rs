@@ -106,7 +106,7 @@ fn by_trial(found: &Tuned) -> ScatterChart {
         y: scores(found),
         clouds: clouds(found, x, true),
         ringed: ringed(found, x),
-        level: None,
+        ..ScatterChart::default()
     }
 }
 
@@ -136,6 +136,6 @@ fn by_value(found: &Tuned, place: usize, key: &str, values: &Values) -> ScatterC
         y: scores(found),
         clouds: clouds(found, x, false),
         ringed: ringed(found, x),
-        level: None,
+        ..ScatterChart::default()
     }
 }

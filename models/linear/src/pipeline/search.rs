@@ -11,8 +11,13 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use tilewise_base::metric::{
     Truth, baseline, gamma_deviance, pinball_loss, poisson_deviance, tweedie_deviance,
 };
+<<<<<<< HEAD
 use tilewise_base::{Context, Division, Error, Fit, Result};
 use tilewise_kernels::{MatRef, parallel, sum};
+=======
+use tilewise_base::{Compared, Context, Division, Error, Fit, FitReport, Result};
+use tilewise_kernels::{MatRef, sum};
+>>>>>>> linpics
 
 /// How the weight is chosen.
 #[derive(Clone, Debug, PartialEq)]
@@ -25,8 +30,25 @@ pub struct Search {
     pub one_standard_error: bool,
 }
 
+/// What a search found.
+pub(super) struct Found {
+    /// What was found, in words.
+    pub(super) note: String,
+    /// What a person should know of it.
+    pub(super) warning: Option<String>,
+    pub(super) compared: Compared,
+}
+
+impl Found {
+    /// Adds it to what is told of the fit.
+    pub(super) fn tell(&self, report: &mut FitReport) {
+        report.stopped = format!("{}; {}", self.note, report.stopped);
+        report.warnings.extend(self.warning.clone());
+    }
+}
+
 impl Search {
-    /// Sets the weight of `params`; tells what was found, and what a person should know of it.
+    /// Sets the weight of `params`; tells what was found.
     pub(super) fn choose<T: Element>(
         &self,
         params: &mut ElasticNet,
@@ -35,13 +57,13 @@ impl Search {
         rows: Rows<'_>,
         groups: Option<Vec<u32>>,
         context: &Context<'_>,
-    ) -> Result<(String, Option<String>)> {
+    ) -> Result<Found> {
         let division = groups.map_or(Division::Random, Division::Groups);
         let folds = division.folds(x.rows(), self.folds, context.seed)?;
         let choice = params.cross_validate(x, y, rows, &self.alphas, &folds, context)?;
-        let (note, warning);
-        (params.alpha, note, warning) = self.taken(&choice, division.name(), "mean squared error");
-        Ok((note, warning))
+        let (alpha, found) = self.taken(choice, division.name(), "mean squared error");
+        params.alpha = alpha;
+        Ok(found)
     }
 
     /// The same of an estimator that is fitted to each fold anew: the deviance of generalised models decides, the pinball loss of quantiles.
@@ -53,7 +75,7 @@ impl Search {
         rows: Rows<'_>,
         groups: Option<Vec<u32>>,
         context: &Context<'_>,
-    ) -> Result<(Estimator, String, Option<String>)> {
+    ) -> Result<(Estimator, Found)> {
         let division = groups.map_or(Division::Random, Division::Groups);
         let folds = division.folds(x.rows(), self.folds, context.seed)?;
         let weight = |i: usize| rows.weights.map_or(1.0, |w| w[i]);
@@ -75,14 +97,21 @@ impl Search {
                 ..Context::default()
             };
             let mut errors = Vec::with_capacity(alphas.len());
+<<<<<<< HEAD
             train.path(of, &alphas, &silent, |alpha, Fit { model, report }| {
                 unfinished.fetch_add(u64::from(!report.converged), Relaxed);
+=======
+            for &alpha in &alphas {
+                let Fit { model, report } = train.fit(&with_alpha(of, alpha), &context.silent())?;
+                unfinished += usize::from(!report.converged);
+>>>>>>> linpics
                 if context.cancelled() {
                     return Err(Error::Cancelled);
                 }
                 errors.push(test.error(of, &model)?);
                 let done = done.fetch_add(1, Relaxed) + 1;
                 context.progress.round(done, total, &format!("alpha {alpha:.1e}"));
+<<<<<<< HEAD
                 Ok(())
             })?;
             Ok((weight, errors))
@@ -95,15 +124,21 @@ impl Search {
         let tested = tested.into_iter().collect::<Result<Vec<_>>>()?;
         let unfinished = unfinished.into_inner();
         let (alpha, note, warning) = self.taken(&Choice::new(alphas, &tested), division.name(), measure(of));
+=======
+            }
+            tested.push((weight, errors));
+        }
+        let (alpha, mut found) = self.taken(Choice::new(alphas, &tested), division.name(), measure(of));
+>>>>>>> linpics
         let more = (unfinished > 0).then(|| {
             format!("{unfinished} of {total} fits to parts of the rows, by which alpha was chosen, did not converge")
         });
-        let warning = [warning, more].into_iter().flatten().reduce(|a, b| format!("{a}; {b}"));
-        Ok((with_alpha(of, alpha), note, warning))
+        found.warning = [found.warning, more].into_iter().flatten().reduce(|a, b| format!("{a}; {b}"));
+        Ok((with_alpha(of, alpha), found))
     }
 
-    /// The weight that is taken; what was found, and what a person should know of it.
-    fn taken(&self, choice: &Choice, division: &str, measure: &str) -> (f64, String, Option<String>) {
+    /// The weight that is taken, and what was found.
+    fn taken(&self, choice: Choice, division: &str, measure: &'static str) -> (f64, Found) {
         let place = if self.one_standard_error { choice.one_standard_error } else { choice.best };
         let alpha = choice.alphas[place];
         let note = format!(
@@ -114,7 +149,16 @@ impl Search {
         );
         let at_the_end = choice.alphas.len() > 1 && place + 1 == choice.alphas.len();
         let warning = "the smallest alpha that was compared has the least error: a smaller one may be better";
-        (alpha, note, at_the_end.then(|| warning.to_owned()))
+        let compared = Compared {
+            measure,
+            folds: self.folds,
+            alphas: choice.alphas,
+            errors: choice.errors,
+            standard_errors: choice.standard_errors,
+            best: choice.best,
+            one_standard_error: choice.one_standard_error,
+        };
+        (alpha, Found { note, warning: at_the_end.then(|| warning.to_owned()), compared })
     }
 }
 
@@ -135,7 +179,7 @@ fn not_searched() -> Error {
     )
 }
 
-fn with_alpha(of: &Estimator, alpha: f64) -> Estimator {
+pub(super) fn with_alpha(of: &Estimator, alpha: f64) -> Estimator {
     let mut of = of.clone();
     match &mut of {
         Estimator::Generalised(params) => params.alpha = alpha,
@@ -188,6 +232,21 @@ fn largest<T: Element>(of: &Estimator, x: MatRef<'_, T>, y: &[f64], rows: Rows<'
     Ok(pulls.iter().fold(0.0f64, |most, pull| most.max(pull.abs())) / l1_ratio)
 }
 
+/// A fit of one weight.
+pub(super) fn fit_one<T: Element>(
+    of: &Estimator,
+    x: MatRef<'_, T>,
+    y: &[f64],
+    rows: Rows<'_>,
+    context: &Context<'_>,
+) -> Result<Fit<LinearModel>> {
+    match of {
+        Estimator::Generalised(params) => params.fit(x, y, rows, context),
+        Estimator::Quantile(params) => params.fit(x, y, rows, context),
+        _ => Err(not_searched()),
+    }
+}
+
 /// Some rows, copied.
 struct Part<T> {
     x: Vec<T>,
@@ -216,6 +275,7 @@ impl<T: Element> Part<T> {
     ) -> Result<()> {
         let x = MatRef::new(&self.x, self.y.len(), self.cols)?;
         let rows = Rows { weights: self.weights.as_deref(), offset: self.offset.as_deref() };
+<<<<<<< HEAD
         match of {
             Estimator::Generalised(params) => params.path(x, &self.y, rows, alphas, context, each),
             Estimator::Quantile(params) => alphas.iter().try_for_each(|&alpha| {
@@ -223,6 +283,9 @@ impl<T: Element> Part<T> {
             }),
             _ => Err(not_searched()),
         }
+=======
+        fit_one(of, x, &self.y, rows, context)
+>>>>>>> linpics
     }
 
     fn error(&self, of: &Estimator, model: &LinearModel) -> Result<f64> {
