@@ -69,6 +69,37 @@ fn a_wide_file_is_never_expanded() {
 }
 
 #[test]
+fn threads_without_locks_say_that_they_are_not_reproducible() {
+    let folder = Folder::new("sparse-hogwild");
+    let data = folder.file("words.svm", words(2));
+    let (model, again) = (folder.path("m.safetensors"), folder.path("again.safetensors"));
+    let sets = ["solver=sgd", "hogwild=true", "C=0.3", "max_rounds=20"].map(|set| ["--set", set]).concat();
+    let args = [&["train", "--model", "logistic"][..], &sets].concat();
+    let train = |more: &[&str]| {
+        let output = tilewise(&[&args[..], &["--data", &data, "--target", "target"], more].concat());
+        let [told, warned] = [output.stdout, output.stderr].map(|text| String::from_utf8(text).unwrap());
+        assert!(output.status.success() && told.contains("accuracy"), "{told}\n{warned}");
+        warned
+    };
+    for out in [&model, &again] {
+        let warned = train(&["--threads", "1", "--out", out]);
+        assert!(warned.contains("limit of 20 rounds") && !warned.contains("not reproducible"), "{warned}");
+    }
+    assert!(fs::read(&model).unwrap() == fs::read(&again).unwrap(), "on one thread it is");
+    let warned = train(&["--threads", "2"]);
+    assert!(warned.contains("not reproducible: hogwild on 2 threads"), "{warned}");
+    let table = folder.file("dense.csv", "a,y\n1,0\n2,1\n3,1\n");
+    fails(
+        &[&args[..], &["--data", &table, "--target", "y"]].concat(),
+        &["hogwild", "dense rows", "sparse rows take true"],
+    );
+    let help = works(&["train", "--help"]);
+    assert!(
+        help.contains("hogwild: threads of sgd") && help.contains("not reproducible on more than one thread")
+    );
+}
+
+#[test]
 fn what_needs_columns_is_refused() {
     let folder = Folder::new("sparse-refused");
     let data = folder.file("words.svm", words(3));

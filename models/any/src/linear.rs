@@ -12,7 +12,7 @@ use tilewise_linear::{
     StochasticLoss,
 };
 
-const BOOLEAN: &str = "true or false";
+pub(crate) const BOOLEAN: &str = "true or false";
 pub(crate) const NOT_NEGATIVE: &str = "a number of 0 or more";
 
 const INTERCEPT: Setting = Setting {

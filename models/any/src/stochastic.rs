@@ -1,6 +1,6 @@
 //! Stochastic gradient descent, a solver of several linear families: what `--set solver=sgd` accepts.
 
-use crate::linear::{NOT_NEGATIVE, STEP, step};
+use crate::linear::{BOOLEAN, NOT_NEGATIVE, STEP, step};
 use crate::{Setting, Settings};
 use tilewise_base::{Error, Result};
 use tilewise_linear::pipeline::Estimator;
@@ -36,9 +36,15 @@ const AVERAGE: Setting = Setting {
     accepted: "none or a whole number",
     doc: "steps of sgd after which the average over all further ones is the answer; none for the last point",
 };
+const HOGWILD: Setting = Setting {
+    key: "hogwild",
+    default: "false",
+    accepted: BOOLEAN,
+    doc: "threads of sgd take rows of a sparse table at once and change coefficients without locks: not reproducible on more than one thread",
+};
 
 /// Settings of sgd alone.
-pub(crate) const SGD_ONLY: &[Setting] = &[SCHEDULE, POWER, AVERAGE];
+pub(crate) const SGD_ONLY: &[Setting] = &[SCHEDULE, POWER, AVERAGE, HOGWILD];
 
 /// What its tolerance is where none is given: it comes near a minimum, and slowly nearer.
 const TOLERANCE: f64 = 1e-3;
@@ -54,7 +60,7 @@ pub(crate) fn stochastic(
 ) -> Result<Estimator> {
     let (tolerance, max_rounds) = crate::linear::limits(settings, limits[0], limits[1])?;
     let tolerance = if settings.has(limits[0]) { tolerance } else { TOLERANCE };
-    let (optimal, power, average) = read(settings)?;
+    let (optimal, power, average, hogwild) = read(settings)?;
     let first = step(settings)?;
     let schedule = if optimal {
         if alpha == 0.0 {
@@ -71,20 +77,29 @@ pub(crate) fn stochastic(
         let auto = if loss == StochasticLoss::Logistic { 1.0 } else { 0.1 };
         Schedule::Inverse { first: first.unwrap_or(auto), power }
     };
-    let params =
-        StochasticDescent { loss, alpha, l1_ratio, intercept, schedule, average, tolerance, max_rounds };
+    let params = StochasticDescent {
+        loss,
+        alpha,
+        l1_ratio,
+        intercept,
+        schedule,
+        average,
+        tolerance,
+        max_rounds,
+        hogwild,
+    };
     Ok(Estimator::Stochastic { params, of_sum })
 }
 
-/// Whether steps are optimal ones, how fast others fall, and what counts in the average.
-fn read(settings: &Settings) -> Result<(bool, f64, Option<u64>)> {
+/// Whether steps are optimal ones, how fast others fall, what counts in the average, and whether threads share rows.
+fn read(settings: &Settings) -> Result<(bool, f64, Option<u64>, bool)> {
     let optimal = settings.word(&SCHEDULE, &[("inverse", false), ("optimal", true)])?;
     let power = settings.number(&POWER, |x| x >= 0.0 && x.is_finite())?;
     let average = match settings.get::<String>(&AVERAGE)?.as_str() {
         "none" => None,
         _ => Some(settings.number(&AVERAGE, |x| x >= 0.0 && x.fract() == 0.0 && x < 1e15)? as u64),
     };
-    Ok((optimal, power, average))
+    Ok((optimal, power, average, settings.get(&HOGWILD)?))
 }
 
 /// Refuses settings of sgd where it is not the solver.
@@ -168,7 +183,26 @@ mod tests {
             assert!(ours.report().converged, "{name}: {:?}", ours.report());
             let above = ours.report().objective / theirs.report().objective - 1.0;
             assert!((-1e-12..1e-4).contains(&above), "{name}: {above:e}");
+            // 800 numbers are one block, so whichever threads there are the bits are the same.
+            let at_once = fit(&["solver=sgd", "hogwild=true"]);
+            assert!(at_once.report().converged, "{name}: {:?}", at_once.report());
+            let above = at_once.report().objective / theirs.report().objective - 1.0;
+            assert!((-1e-12..1e-4).contains(&above), "{name}: {above:e}");
+            let file = at_once.to_bytes().unwrap();
+            let loaded = load_bytes(&file).unwrap();
+            assert_eq!((loaded.describe(), loaded.to_bytes().unwrap()), (at_once.describe(), file));
         }
+    }
+
+    #[test]
+    fn dense_tables_have_no_rows_to_share() {
+        let [a, _, y, _] = columns();
+        let table = [("a", a), ("y", y)].map(|(name, x)| (name.to_owned(), Column::F64(x.into())));
+        let table = Dataset::new(table.into()).unwrap();
+        let settings = settings(&[], &["solver=sgd", "hogwild=true"]);
+        let refused = train("linear", &table, &Roles::target("y"), &settings, &Context::default());
+        let message = refused.err().unwrap().to_string();
+        assert!(message.contains("hogwild") && message.contains("dense rows"), "{message}");
     }
 
     #[test]
@@ -188,6 +222,9 @@ mod tests {
             ("lasso", &["alpha=1"], &["step=2"], ["step", "solver=sgd only"]),
             ("huber", &[], &["solver=sgd"], ["scale", "sgd"]),
             ("logistic", &[], &["solver=sgd", "class_weight=balanced"], ["class_weight", "solver=sgd"]),
+            ("logistic", &[], &["hogwild=true"], ["hogwild", "solver=sgd only"]),
+            ("logistic", &[], &["solver=saga", "hogwild=true"], ["hogwild", "solver=sgd only"]),
+            ("logistic", &[], &["solver=sgd", "hogwild=often"], ["hogwild", "true or false"]),
             ("logistic", &[], &["solver=sgd", "average=some"], ["average", "none or a whole number"]),
         ] {
             let message = family(name).unwrap().check(&settings(pairs, more)).unwrap_err().to_string();

@@ -12,7 +12,8 @@
 //! The report's `optimality` is the largest entry of the objective's gradient; where |b|_1 is penalised, by how far a proximal gradient step
 //! would move a coefficient, per length of the step: unlike a gradient with a corner it goes to 0 with coefficients that only come near it.
 //!
-//! One row after another: threads change no bit. Time of a pass goes with the stored cells.
+//! One row after another: threads change no bit. Time of a pass goes with the stored cells. With `hogwild` threads take sparse rows at once
+//! (`stochastic/hogwild.rs`): on more than one the answer is not reproducible.
 
 use crate::rows::{check_not_negative, check_shape};
 use crate::sparse::by_rows::ByRows;
@@ -27,8 +28,10 @@ use tilewise_base::{Context, Error, Fit, FitReport, Result, Sparse, SparseRef};
 use tilewise_kernels::MatRef;
 use tilewise_kernels::random::Philox;
 
+mod hogwild;
 mod lazy;
 
+use hogwild::Hogwild;
 use lazy::Lazy;
 
 /// What a row is charged for its linear predictor z.
@@ -80,6 +83,11 @@ pub struct StochasticDescent {
     pub tolerance: f64,
     /// Passes over the rows, after which the fit ends with a warning.
     pub max_rounds: u64,
+    /// Whether all threads take rows of a pass at once and change the coefficients without locks (Hogwild). **Not reproducible on more than one
+    /// thread**, of which the report warns. Of passes over sparse rows only; by default false. In `average` a pass counts with its last
+    /// point, as often as its steps.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub hogwild: bool,
 }
 
 impl Default for StochasticDescent {
@@ -94,6 +102,7 @@ impl Default for StochasticDescent {
             average: Some(1000),
             tolerance: 1e-3,
             max_rounds: 1000,
+            hogwild: false,
         }
     }
 }
@@ -120,7 +129,7 @@ impl StochasticDescent {
     ///
     /// # Errors
     /// When a parameter is out of range, shapes do not fit, there are no rows or features, no row has a weight, or a number is not what it must
-    /// be (named by row and feature); when cancelled in the first pass.
+    /// be (named by row and feature); when cancelled in the first pass; when `hogwild` is true.
     pub fn fit<T: Element>(
         &self,
         x: MatRef<'_, T>,
@@ -128,13 +137,14 @@ impl StochasticDescent {
         rows: Rows<'_>,
         context: &Context<'_>,
     ) -> Result<Fit<LinearModel>> {
+        self.refuse_hogwild(DENSE)?;
         self.fit_sparse(Sparse::of_dense(x)?.view(), y, rows, context)
     }
 
     /// As [`fit`](Self::fit), of a sparse matrix; one by columns is turned first.
     ///
     /// # Errors
-    /// As there.
+    /// As there, but for `hogwild`, which is accepted.
     pub fn fit_sparse<T: Element>(
         &self,
         x: SparseRef<'_, T>,
@@ -192,7 +202,27 @@ impl StochasticDescent {
             StochasticLoss::Huber(threshold) => Loss::Huber(threshold),
         }
     }
+
+    /// By how much a step of this length moves the intercept, and a coefficient per unit of its column: `row` has the linear predictor, the
+    /// target, the weight and the sum of squares of all that is multiplied. Not past this share of the way to the row's own minimum.
+    #[inline]
+    fn move_by(&self, [z, y, weight, square]: [f64; 4], length: f64, share: f64) -> f64 {
+        let loss = self.loss();
+        let longest = share / (loss.steepest() * square);
+        if weight > 0.0 { -(length * weight).min(longest) * loss.slope(z, y) } else { 0.0 }
+    }
+
+    fn refuse_hogwild(&self, accepted: &str) -> Result<()> {
+        if self.hogwild { Err(Error::parameter("hogwild", true, accepted)) } else { Ok(()) }
+    }
 }
+
+/// What is accepted where rows have no columns of their own.
+const DENSE: &str =
+    "dense rows share every column and are taken one after another: false; sparse rows take true";
+
+/// And where their order is all that counts.
+const STREAM: &str = "rows of a stream are taken one after another: false; passes over sparse rows take true";
 
 /// A model in training, which more rows train further. It is a function of the rows in the order in which they came: how they are cut into
 /// chunks changes no bit, and n passes that m follow are n + m.
@@ -227,7 +257,7 @@ impl StochasticLearner {
     /// weighed otherwise. An error leaves the learner as it was.
     ///
     /// # Errors
-    /// When shapes do not fit, there are no rows, or a number is not what it must be (named by row and feature).
+    /// When shapes do not fit, there are no rows, or a number is not what it must be (named by row and feature); with `hogwild`.
     pub fn partial_fit<T: Element>(&mut self, x: MatRef<'_, T>, y: &[f64], rows: Rows<'_>) -> Result<()> {
         self.partial_fit_sparse(Sparse::of_dense(x)?.view(), y, rows)
     }
@@ -242,6 +272,7 @@ impl StochasticLearner {
         y: &[f64],
         rows: Rows<'_>,
     ) -> Result<()> {
+        self.params.refuse_hogwild(STREAM)?;
         self.check(&x, y, rows)?;
         by_rows(x, |x| {
             (0..x.rows()).for_each(|i| {
@@ -266,13 +297,14 @@ impl StochasticLearner {
         passes: u64,
         context: &Context<'_>,
     ) -> Result<FitReport> {
+        self.params.refuse_hogwild(DENSE)?;
         self.passes_sparse(Sparse::of_dense(x)?.view(), y, rows, passes, context)
     }
 
     /// As [`passes`](Self::passes), of a sparse matrix.
     ///
     /// # Errors
-    /// As there.
+    /// As there, but for `hogwild`, which is accepted.
     pub fn passes_sparse<T: Element>(
         &mut self,
         x: SparseRef<'_, T>,
@@ -300,8 +332,9 @@ impl StochasticLearner {
         }
         by_rows(x, |x| {
             let mut by = ByRows::new(x, 1);
+            let hogwild = params.hogwild.then(|| Hogwild::new(x));
             loop {
-                self.pass(x, &problem, context.seed);
+                self.pass(x, &problem, hogwild.as_ref(), context.seed);
                 let LinearModel { coefficients, intercepts, .. } = self.model();
                 let look = Look::at(&problem, &mut by, &coefficients, intercepts[0])?;
                 let (value, (norm, optimality)) = (look.value, look.nearby(&problem, &coefficients));
@@ -325,7 +358,11 @@ impl StochasticLearner {
                         objective: value,
                         optimality,
                         rounds: self.passes,
-                        warnings: outcome.warning.into_iter().collect(),
+                        warnings: outcome
+                            .warning
+                            .into_iter()
+                            .chain(hogwild.as_ref().and_then(Hogwild::warning))
+                            .collect(),
                     });
                 }
             }
@@ -334,12 +371,17 @@ impl StochasticLearner {
 
     /// The model so far: the average, where steps count in it, or the last point.
     pub fn model(&self) -> LinearModel {
-        let counted = self.params.average.map_or(0, |after| self.steps.saturating_sub(after));
+        let counted = self.counted();
         let of = |(value, sum): (f64, f64)| if counted > 0 { sum / counted as f64 } else { value };
         let coefficients = (0..self.features).map(|j| of(self.coefficients.value_and_sum(j))).collect();
         let intercepts = vec![of((self.intercept, self.intercepts))];
         let link = if self.params.loss == StochasticLoss::Logistic { Link::Logit } else { Link::Identity };
         LinearModel { coefficients, intercepts, link }
+    }
+
+    /// Steps so far that count in the average.
+    fn counted(&self) -> u64 {
+        self.params.average.map_or(0, |after| self.steps.saturating_sub(after))
     }
 
     /// Steps so far, one for each row of each pass or chunk.
@@ -363,19 +405,36 @@ impl StochasticLearner {
     }
 
     /// A step for each row, in an order that seed and number of the pass draw.
-    fn pass<T: Element>(&mut self, x: SparseRef<'_, T>, problem: &Problem<'_>, seed: u64) {
+    fn pass<T: Element>(
+        &mut self,
+        x: SparseRef<'_, T>,
+        problem: &Problem<'_>,
+        hogwild: Option<&Hogwild>,
+        seed: u64,
+    ) {
         let purpose = Philox::purpose("stochastic descent").wrapping_add(self.passes);
-        let count = x.rows() as f64;
-        for i in Philox::new(seed, purpose).permutation(x.rows()) {
-            let answers = &problem.answers;
-            self.step(x.line(i), answers.y[i], count * answers.shares[i], problem.offset(i));
-        }
+        let order = Philox::new(seed, purpose).permutation(x.rows());
         self.passes += 1;
+        let Some(hogwild) = hogwild else {
+            let count = x.rows() as f64;
+            for i in order {
+                let answers = &problem.answers;
+                self.step(x.line(i), answers.y[i], count * answers.shares[i], problem.offset(i));
+            }
+            return;
+        };
+        let point = (self.coefficients.values_mut(), &mut self.intercept);
+        hogwild.pass(&self.params, x, problem, (&order, self.steps), point);
+        let before = self.counted();
+        self.steps += x.rows() as u64;
+        let times = (self.counted() - before) as f64;
+        self.coefficients.count(times);
+        self.intercepts += times * self.intercept;
     }
 
     fn step<T: Element>(&mut self, line: (&[u32], &[T]), y: f64, weight: f64, offset: f64) {
         self.steps += 1;
-        let (params, loss) = (&self.params, self.params.loss());
+        let params = &self.params;
         let length = params.schedule.length(params.alpha, self.steps);
         let counts = params.average.is_some_and(|after| self.steps > after);
         let mut z = self.intercept + offset;
@@ -385,9 +444,7 @@ impl StochasticLearner {
             z += self.coefficients.now(j as usize) * x;
             square += x * x;
         }
-        // Not past the row's own minimum.
-        let longest = 1.0 / (loss.steepest() * square);
-        let move_by = if weight > 0.0 { -(length * weight).min(longest) * loss.slope(z, y) } else { 0.0 };
+        let move_by = params.move_by([z, y, weight, square], length, 1.0);
         self.coefficients.begin(length, counts);
         for (&j, x) in line.0.iter().zip(line.1) {
             self.coefficients.pull(j as usize, move_by * x.to_f64(), length, counts);

@@ -27,6 +27,13 @@ struct Past {
 
 const NOTHING: Past = Past { shrink: 1.0, taken: 0.0, shrinks: 0.0, shrinks_taken: 0.0 };
 
+/// A coefficient drawn towards zero by l1 |u| + l2 u^2 / 2.
+#[inline]
+pub(super) fn shrunk(u: f64, l1: f64, l2: f64) -> f64 {
+    let left = (u.abs() - l1).max(0.0) / (1.0 + l2);
+    if left > 0.0 { left.copysign(u) } else { 0.0 }
+}
+
 /// The coefficients, and the sums of those of the steps that count.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Lazy {
@@ -87,11 +94,19 @@ impl Lazy {
 
     /// The coefficient, which was up to date before the step, goes by `move_by` before it shrinks.
     pub(super) fn pull(&mut self, j: usize, move_by: f64, length: f64, counts: bool) {
-        let moved = self.u[j] + move_by;
-        let left = (moved.abs() - length * self.l1).max(0.0) / (1.0 + length * self.l2);
-        self.u[j] = if left > 0.0 { left.copysign(moved) } else { 0.0 };
+        self.u[j] = shrunk(self.u[j] + move_by, length * self.l1, length * self.l2);
         self.sums[j] += if counts { self.u[j] } else { 0.0 };
         self.at[j] = self.past.len() - 1;
+    }
+
+    /// The coefficients, for steps that are made elsewhere, where none was made here.
+    pub(super) fn values_mut(&mut self) -> &mut [f64] {
+        &mut self.u
+    }
+
+    /// Counts them so many times in their sums, likewise.
+    pub(super) fn count(&mut self, times: f64) {
+        self.sums.iter_mut().zip(&self.u).for_each(|(sum, u)| *sum += times * u);
     }
 
     /// The end of a step: now and then all columns are brought up to date.

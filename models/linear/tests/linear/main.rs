@@ -8,6 +8,7 @@ mod golden_numbers;
 mod gradient_descent;
 mod group_lasso;
 mod group_likelihood;
+mod hogwild;
 mod huber;
 mod inference;
 mod least_squares;
