@@ -2,7 +2,7 @@
 //! ([`ElasticNet::path`]), others whose weight was chosen by a fit for each weight that was compared, as in the folds.
 
 use super::Estimator;
-use super::search::{fit_one, with_alpha};
+use super::search::path;
 use crate::{Alphas, ElasticNet, ElasticNetSolver, Element, Rows};
 use tilewise_base::encoder::Encoder;
 use tilewise_base::{CoefficientPath, Compared, Context, Error, Result};
@@ -107,15 +107,17 @@ fn each<T: Element>(
     context: &Context<'_>,
 ) -> Result<Vec<Step>> {
     let mut steps = Vec::with_capacity(alphas.len());
-    for &alpha in alphas {
-        let fit = fit_one(&with_alpha(of, alpha), x, y, rows, &context.silent());
+    let done = path(of, x, y, rows, alphas, &context.silent(), |alpha, fit| {
         if context.cancelled() {
-            break;
+            return Err(Error::Cancelled);
         }
-        let fit = fit?;
         steps.push((alpha, fit.model.coefficients));
         let note = format!("path of coefficients, alpha {alpha:.1e}");
         context.progress.round(steps.len() as u64, alphas.len() as u64, &note);
+        Ok(())
+    });
+    match done {
+        Err(Error::Cancelled) if !steps.is_empty() => Ok(steps),
+        done => done.map(|()| steps),
     }
-    if steps.is_empty() { Err(Error::Cancelled) } else { Ok(steps) }
 }

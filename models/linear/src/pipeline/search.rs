@@ -11,13 +11,8 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use tilewise_base::metric::{
     Truth, baseline, gamma_deviance, pinball_loss, poisson_deviance, tweedie_deviance,
 };
-<<<<<<< HEAD
-use tilewise_base::{Context, Division, Error, Fit, Result};
-use tilewise_kernels::{MatRef, parallel, sum};
-=======
 use tilewise_base::{Compared, Context, Division, Error, Fit, FitReport, Result};
-use tilewise_kernels::{MatRef, sum};
->>>>>>> linpics
+use tilewise_kernels::{MatRef, parallel, sum};
 
 /// How the weight is chosen.
 #[derive(Clone, Debug, PartialEq)]
@@ -89,29 +84,15 @@ impl Search {
             if weight <= 0.0 {
                 return Err(Error::Fit("the test rows of a fold have no weight".into()));
             }
-            let silent = Context {
-                seed: context.seed,
-                scheme: context.scheme,
-                storage: context.storage.clone(),
-                cancel: context.cancel,
-                ..Context::default()
-            };
             let mut errors = Vec::with_capacity(alphas.len());
-<<<<<<< HEAD
-            train.path(of, &alphas, &silent, |alpha, Fit { model, report }| {
+            train.path(of, &alphas, &context.silent(), |alpha, Fit { model, report }| {
                 unfinished.fetch_add(u64::from(!report.converged), Relaxed);
-=======
-            for &alpha in &alphas {
-                let Fit { model, report } = train.fit(&with_alpha(of, alpha), &context.silent())?;
-                unfinished += usize::from(!report.converged);
->>>>>>> linpics
                 if context.cancelled() {
                     return Err(Error::Cancelled);
                 }
                 errors.push(test.error(of, &model)?);
                 let done = done.fetch_add(1, Relaxed) + 1;
                 context.progress.round(done, total, &format!("alpha {alpha:.1e}"));
-<<<<<<< HEAD
                 Ok(())
             })?;
             Ok((weight, errors))
@@ -123,13 +104,7 @@ impl Search {
             if is_large { (0..folds.len()).map(one).collect() } else { parallel::map(folds.len(), one) };
         let tested = tested.into_iter().collect::<Result<Vec<_>>>()?;
         let unfinished = unfinished.into_inner();
-        let (alpha, note, warning) = self.taken(&Choice::new(alphas, &tested), division.name(), measure(of));
-=======
-            }
-            tested.push((weight, errors));
-        }
         let (alpha, mut found) = self.taken(Choice::new(alphas, &tested), division.name(), measure(of));
->>>>>>> linpics
         let more = (unfinished > 0).then(|| {
             format!("{unfinished} of {total} fits to parts of the rows, by which alpha was chosen, did not converge")
         });
@@ -179,7 +154,7 @@ fn not_searched() -> Error {
     )
 }
 
-pub(super) fn with_alpha(of: &Estimator, alpha: f64) -> Estimator {
+fn with_alpha(of: &Estimator, alpha: f64) -> Estimator {
     let mut of = of.clone();
     match &mut of {
         Estimator::Generalised(params) => params.alpha = alpha,
@@ -232,17 +207,22 @@ fn largest<T: Element>(of: &Estimator, x: MatRef<'_, T>, y: &[f64], rows: Rows<'
     Ok(pulls.iter().fold(0.0f64, |most, pull| most.max(pull.abs())) / l1_ratio)
 }
 
-/// A fit of one weight.
-pub(super) fn fit_one<T: Element>(
+/// Fits at each of falling weights; `each` hears of them. Quantiles have no use for where the one before ended: interior points begin in the
+/// middle.
+pub(super) fn path<T: Element>(
     of: &Estimator,
     x: MatRef<'_, T>,
     y: &[f64],
     rows: Rows<'_>,
+    alphas: &[f64],
     context: &Context<'_>,
-) -> Result<Fit<LinearModel>> {
+    mut each: impl FnMut(f64, Fit<LinearModel>) -> Result<()>,
+) -> Result<()> {
     match of {
-        Estimator::Generalised(params) => params.fit(x, y, rows, context),
-        Estimator::Quantile(params) => params.fit(x, y, rows, context),
+        Estimator::Generalised(params) => params.path(x, y, rows, alphas, context, each),
+        Estimator::Quantile(params) => alphas.iter().try_for_each(|&alpha| {
+            each(alpha, Quantile { alpha, ..params.clone() }.fit(x, y, rows, context)?)
+        }),
         _ => Err(not_searched()),
     }
 }
@@ -265,27 +245,16 @@ impl<T: Element> Part<T> {
         Self { x: cells, cols, y: some(y), weights: rows.weights.map(some), offset: rows.offset.map(some) }
     }
 
-    /// Fits at each of falling weights. Quantiles have no use for where the one before ended: interior points begin in the middle.
     fn path(
         &self,
         of: &Estimator,
         alphas: &[f64],
         context: &Context<'_>,
-        mut each: impl FnMut(f64, Fit<LinearModel>) -> Result<()>,
+        each: impl FnMut(f64, Fit<LinearModel>) -> Result<()>,
     ) -> Result<()> {
         let x = MatRef::new(&self.x, self.y.len(), self.cols)?;
         let rows = Rows { weights: self.weights.as_deref(), offset: self.offset.as_deref() };
-<<<<<<< HEAD
-        match of {
-            Estimator::Generalised(params) => params.path(x, &self.y, rows, alphas, context, each),
-            Estimator::Quantile(params) => alphas.iter().try_for_each(|&alpha| {
-                each(alpha, Quantile { alpha, ..params.clone() }.fit(x, &self.y, rows, context)?)
-            }),
-            _ => Err(not_searched()),
-        }
-=======
-        fit_one(of, x, &self.y, rows, context)
->>>>>>> linpics
+        path(of, x, &self.y, rows, alphas, context, each)
     }
 
     fn error(&self, of: &Estimator, model: &LinearModel) -> Result<f64> {

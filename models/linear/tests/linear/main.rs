@@ -14,11 +14,8 @@ mod inference;
 mod least_squares;
 mod logistic;
 mod nist;
-<<<<<<< HEAD
 mod one_pass;
-=======
 mod paths;
->>>>>>> linpics
 mod penalised;
 mod pieces;
 mod pipeline;
