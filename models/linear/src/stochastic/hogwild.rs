@@ -7,6 +7,13 @@
 //! which the seed draws and of which threads take block after block. As many steps as threads may be under way from the same point, so
 //! each goes at most 1 / threads of the way to its row's own minimum, and all together not past it. On one thread that is the
 //! algorithm of `stochastic.rs`, without penalty to the last bit.
+//!
+//! Seen on two processors (`examples/hogwild.rs`, a pass with its look at the objective, as often as the serial algorithm's in the same
+//! time): of 200,000 x 100,000 rows of 100 cells 2.2 to 2.7 times as many on two threads, 1.4 to 1.6 on one, where the penalty of columns
+//! that rows lack costs nothing; of 2,000,000 x 20 rows of 10 cells, which all share, 2.1 and 1.2. Objectives after six passes were the serial
+//! ones to 1e-5. Changes by compare-and-exchange, of which none is lost, took 3 to 17 % longer on one thread, were no faster on two, and
+//! reached no other objective; so they are plain reads and writes. Two processors only were there to see: where many write to few
+//! columns they may wait for each other's cache lines.
 
 use super::StochasticDescent;
 use super::lazy::shrunk;
