@@ -1,6 +1,7 @@
 //! Least squares, ridge and logistic regression against independent answers.
 
 mod bounds;
+mod certificate;
 mod elastic_net;
 mod extremes;
 mod generalised;
