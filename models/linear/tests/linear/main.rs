@@ -1,9 +1,11 @@
 //! Least squares, ridge and logistic regression against independent answers.
 
+mod bad_input;
 mod bounds;
 mod certificate;
 mod elastic_net;
 mod extremes;
+mod families;
 mod generalised;
 mod golden_numbers;
 mod gradient_descent;
