@@ -21,6 +21,7 @@ mod pieces;
 mod pipeline;
 mod quantile;
 mod saga;
+mod sameness;
 mod sparse;
 mod stochastic;
 mod support;
