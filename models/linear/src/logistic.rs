@@ -522,8 +522,13 @@ impl<T: Element> LogisticTrainer<T> {
     /// # Errors
     /// When it was stopped before its first round was done.
     pub fn finish(self) -> Result<Fit<LinearModel>> {
-        let (problem, report) = self.stages.finish()?;
+        let (problem, mut report) = self.stages.finish()?;
         let best = Self::best(&problem).ok_or(Error::Cancelled)?;
+        if problem.is_of_sample() {
+            // Nothing was asked of all rows yet.
+            (report.objective, report.optimality) = (f64::NAN, f64::NAN);
+            report.stopped = "interrupted while a sample of the rows was solved".into();
+        }
         let (coefficients, mut intercepts) = problem.model(&best.point, self.predictors);
         if self.predictors > 1 && self.params.intercept {
             // What rounding made of a sum of zero.
@@ -539,6 +544,11 @@ impl<T: Element> LogisticTrainer<T> {
 }
 
 impl Problem {
+    /// Whether the best point so far is one of the sample's, of which objective and gradient tell nothing of all rows.
+    fn is_of_sample(&self) -> bool {
+        self.sample.is_some() || self.solver.accepted().is_none() && self.before.is_none()
+    }
+
     /// Whether the solver is L-BFGS and will not stay it.
     fn newton_follows(&self) -> bool {
         self.before.is_none() && (1..u64::MAX).contains(&self.rounds_of_lbfgs)

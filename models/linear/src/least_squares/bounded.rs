@@ -332,6 +332,18 @@ mod tests {
         let (first, second, whole) = (fit(1, 1), fit(1, 2), fit(1, u64::MAX));
         for stopped in [&first, &second] {
             let report = &stopped.report;
+            // What is told of the gradient is what loops find, also on the way.
+            let b = &stopped.model.coefficients;
+            let r: Vec<f64> = x
+                .chunks_exact(p)
+                .zip(&y)
+                .map(|(row, y)| row.iter().zip(b).map(|(x, b)| x * b).sum::<f64>() - y)
+                .map(|r| r + stopped.model.intercepts[0])
+                .collect();
+            let slope = |j: usize| (0..n).map(|i| r[i] * x[i * p + j]).sum::<f64>() + params.l2 * b[j];
+            let far = |j: usize| if b[j] == 0.0 { (-slope(j)).max(0.0) } else { slope(j).abs() };
+            let worst = (0..p).map(far).fold(0.0, f64::max) * 2.0 / n as f64;
+            assert!(worst > 1e-6 && (report.optimality / worst - 1.0).abs() < 1e-6, "{report:?} {worst:e}");
             assert!(
                 !report.converged && report.warnings[0].contains("within coordinate descent"),
                 "{report:?}"

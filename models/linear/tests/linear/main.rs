@@ -1,8 +1,11 @@
 //! Least squares, ridge and logistic regression against independent answers.
 
+mod bad_input;
 mod bounds;
+mod certificate;
 mod elastic_net;
 mod extremes;
+mod families;
 mod generalised;
 mod golden_numbers;
 mod gradient_descent;
@@ -21,6 +24,7 @@ mod pieces;
 mod pipeline;
 mod quantile;
 mod saga;
+mod sameness;
 mod sparse;
 mod stochastic;
 mod support;
