@@ -12,6 +12,7 @@ mod huber;
 mod inference;
 mod least_squares;
 mod logistic;
+mod mixtures;
 mod nist;
 mod penalised;
 mod pieces;
