@@ -6,7 +6,9 @@ use crate::{Array, Dataset, Result, SparseRef, Storage};
 use std::mem::take;
 use tilewise_kernels::parallel;
 
-/// Columns up to which rows are dense, however few of their cells are not zero: products of so few columns stay in the caches.
+/// Columns up to which rows are dense, however few of their cells are not zero: products of so few columns stay in the caches. 30,000 rows of 20
+/// numbers and a category, fitted in ms by dense and sparse rows on two cores (a debug build, so roughly): of 30 levels ridge 31 and 27, logistic 115
+/// and 71, Poisson regression 186 and 86; of 110 levels 173 and 20, 101 and 94, 950 and 60; of 300 levels 349 and 34, 105 and 48, 1963 and 62.
 const DENSE_COLUMNS: usize = 128;
 
 /// Columns for each input up to which rows are dense. A product of all columns adds some p / 2 numbers by vectors for each cell of a row that is
