@@ -3,7 +3,8 @@
 use tilewise_base::encoder::{Encoder, Options};
 use tilewise_base::model::UNSEEN;
 use tilewise_base::{
-    Column, Context, Dataset, Fit, MISSING_CODE, Model, ModelFile, Roles, Sparse, Storage, Task, predict_dataset,
+    Column, Context, Dataset, Fit, MISSING_CODE, Model, ModelFile, Roles, Sparse, Storage, Task,
+    predict_dataset,
 };
 use tilewise_kernels::parallel;
 use tilewise_kernels::random::Philox;
