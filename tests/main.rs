@@ -16,3 +16,4 @@ mod surgery; // model files taken apart
 mod targets; // several target columns
 mod tidy; // rules of the house
 mod unseen; // categories that training did not see
+mod wide_categories; // categories of very many levels

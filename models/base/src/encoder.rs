@@ -4,7 +4,8 @@
 //! (x - mean) / standard deviation, where both are those of the training column after imputing. Categories: one column
 //! per level of the dictionary, 1 where the row has it; a missing or unseen category has zeros everywhere. Or, for models that
 //! learn a vector of each, one column with the number of the category; a missing or unseen one has the number of categories. A column
-//! that is constant keeps scale 1. A numeric column without a single number is imputed by 0 and warned about.
+//! that is constant keeps scale 1. A numeric column without a single number is imputed by 0 and warned about. Where nearly all cells of the
+//! matrix would be zeros, rows are made of which only the others are stored (`sparse.rs`).
 //!
 //! Population moments are taken in two passes (mean, then squares around it), each a fixed tree over blocks of rows, and as
 //! rounds (`rounds.rs`), so that a table in pieces gives the same up to rounding.
@@ -22,6 +23,9 @@ mod moments;
 #[cfg(feature = "onnx")]
 mod onnx;
 pub mod rounds;
+mod sparse;
+
+pub use sparse::SparseRows;
 
 use rounds::{EncoderTrainer, TableRows};
 

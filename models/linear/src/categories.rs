@@ -6,8 +6,10 @@
 //! well conditioned; adding a constant to a group then changes no prediction, and the constants that make the norm
 //! least have a closed form.
 
+use crate::LinearModel;
 use std::ops::Range;
-use tilewise_base::{Error, Result};
+use tilewise_base::{Error, Result, SparseRef};
+use tilewise_kernels::Float;
 
 /// How far the means of a group's columns may add up from one: rounding of means. A billion rows of which one has no
 /// level are a thousand times as far.
@@ -54,6 +56,40 @@ impl Categories {
             .collect();
         self.lost_rank = left_out.len() + self.groups.iter().cloned().flatten().filter(|&j| idle[j]).count();
         left_out
+    }
+
+    /// What sparse rows make of the groups, in order and apart: of each a row has one column at most. Rows without weight do not count. Counts
+    /// are exact.
+    pub(crate) fn of_rows<T: Float>(
+        groups: Vec<Range<usize>>,
+        x: SparseRef<'_, T>,
+        weights: Option<&[f64]>,
+        intercept: bool,
+    ) -> Self {
+        let (mut rows, mut rows_of) = (0usize, vec![0usize; x.cols()]);
+        for i in (0..x.rows()).filter(|&i| weights.is_none_or(|w| w[i] > 0.0)) {
+            rows += 1;
+            x.line(i).0.iter().for_each(|&j| rows_of[j as usize] += 1);
+        }
+        let idle = |j: usize| rows_of[j] == 0 || intercept && rows_of[j] == rows;
+        let adds_up = |g: &&Range<usize>| rows_of[(*g).clone()].iter().sum::<usize>() == rows;
+        let active = |g: &Range<usize>| g.clone().filter(|&j| !idle(j)).collect::<Vec<_>>();
+        let complete: Vec<Vec<usize>> =
+            groups.iter().filter(adds_up).map(active).filter(|g| !g.is_empty()).collect();
+        let left_out = complete.len().saturating_sub(usize::from(!intercept));
+        let lost_rank = left_out + groups.iter().cloned().flatten().filter(|&j| idle(j)).count();
+        Self { groups, complete, intercept, lost_rank }
+    }
+
+    /// As [`shorten`](Self::shorten), of a model whose intercept, if it has one, takes up the constants.
+    pub(crate) fn shorten_model(&self, model: &mut LinearModel) {
+        let firsts = |w: &[f64]| self.complete.iter().map(|g| w[g[0]]).sum::<f64>();
+        let before = firsts(&model.coefficients);
+        self.shorten(&mut model.coefficients);
+        if self.intercept {
+            let constants = firsts(&model.coefficients) - before;
+            model.intercepts.iter_mut().for_each(|a| *a -= constants);
+        }
     }
 
     /// Makes the norm of `solution` least by a constant for each group. Predictions stay the same when the intercept

@@ -62,6 +62,20 @@ impl LinearModel {
         self.answer(out)
     }
 
+    /// As [`predict_sparse`](Self::predict_sparse), of the stored cells of one row, in the order of features; lengths are not looked at.
+    pub(crate) fn predict_line<T: Float>(
+        &self,
+        line: (&[u32], &[T]),
+        offset: f64,
+        out: &mut [f64],
+    ) -> Result<()> {
+        let features = self.features();
+        for (k, (out, b)) in out.iter_mut().zip(&self.intercepts).enumerate() {
+            *out = inner(line, &self.coefficients[k * features..(k + 1) * features]) + b + offset;
+        }
+        self.answer(out)
+    }
+
     /// Linear predictors to outputs, in place.
     fn answer(&self, out: &mut [f64]) -> Result<()> {
         match self.link {
@@ -125,12 +139,7 @@ impl LinearModel {
         let of_rows = |rows: Range<usize>| -> Result<Vec<f64>> {
             let mut answers = vec![0.0; rows.len() * outputs];
             for (i, answer) in rows.zip(answers.chunks_exact_mut(outputs)) {
-                let offset = offset.map_or(0.0, |o| o[i]);
-                for (k, (out, b)) in answer.iter_mut().zip(&self.intercepts).enumerate() {
-                    *out =
-                        inner(x.line(i), &self.coefficients[k * features..(k + 1) * features]) + b + offset;
-                }
-                self.answer(answer)?;
+                self.predict_line(x.line(i), offset.map_or(0.0, |o| o[i]), answer)?;
             }
             Ok(answers)
         };

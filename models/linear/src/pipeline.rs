@@ -1,7 +1,8 @@
 //! From a table to a model that is stored and served: roles -> encoder -> solver -> [`Pipeline`].
 //!
 //! The fitted pipeline sees rows of cells, encodes each into a row on the stack and takes inner products; a row's
-//! answer does not depend on how many come with it, or on threads.
+//! answer does not depend on how many come with it, or on threads. Rows that are mostly zeros are never written out, neither to fit
+//! (`pipeline/sparse.rs`) nor to answer.
 
 use crate::{
     Chunk, DescentLoss, Distribution, ElasticNet, Element, Generalised, GradientDescent, GroupLasso,
@@ -118,7 +119,9 @@ pub struct Pipeline {
 impl Pipeline {
     /// Fits `estimator` to the encoded inputs of `dataset`; `kind` is the family's name that the file will tell.
     ///
-    /// Of several targets, which are numbers, each has the coefficients of a fit of its own.
+    /// Of several targets, which are numbers, each has the coefficients of a fit of its own. Where categories have so many levels that nearly
+    /// all cells of the encoded rows are zeros ([`Encoder::is_mostly_zeros`]), families that learn from sparse rows never see these: the
+    /// objective is the same, and so is the minimum within their tolerances.
     ///
     /// # Errors
     /// When a column or cell is not what its role needs (named), there are several targets and the estimator is another than least
@@ -139,6 +142,11 @@ impl Pipeline {
             return Err(Error::Fit("the inputs have no column with a value".into()));
         }
         let rows = Rows { weights: weights.as_deref(), offset: offset.as_deref() };
+        if encoder.is_mostly_zeros() && sparse::takes(estimator, dataset, targets)? {
+            let design = encoder.encode_sparse(&context.storage, dataset)?;
+            let given = Given { x: design.view()?, rows, dataset, roles, context };
+            return Self::fit_stored(kind, estimator, encoder, given);
+        }
         let (count, width) = (dataset.rows(), encoder.width());
         // In single precision it is read as it is too; fits widen blocks of it, but gradient descent, which computes in the type of its rows.
         let widens = !matches!(estimator, Estimator::GradientDescent(_));
@@ -156,7 +164,7 @@ impl Pipeline {
         kind: &str,
         estimator: &Estimator,
         encoder: Encoder,
-        given: Given<'_, T>,
+        given: Given<'_, MatRef<'_, T>>,
     ) -> Result<Self> {
         if let Some(bounded) = columns::bounded(estimator, &encoder)? {
             return Self::fit_rows(kind, &bounded, encoder, given);
@@ -183,9 +191,7 @@ impl Pipeline {
                 }
             };
             let fits = targets.iter().map(one).collect::<Result<Vec<_>>>()?;
-            let task = Task::Outputs { names: targets.to_vec() };
-            let fitted = several::together(targets, fits);
-            return Self::assembled(kind, estimator.clone(), encoder, fitted, roles, task);
+            return Self::of_several(kind, estimator.clone(), encoder, fits, roles);
         }
         let target = roles.needed_target()?;
         let (mut estimator, mut residuals) = (estimator.clone(), None);
@@ -365,6 +371,9 @@ impl Pipeline {
 
     fn predict_cells(&self, row: usize, cells: &[f64], offset: f64, out: &mut [f64]) -> Result<()> {
         self.encoder.check_row(row, cells)?;
+        if self.encoder.is_mostly_zeros() {
+            return self.predict_few(cells, offset, out);
+        }
         let width = self.encoder.width();
         let mut stack = [0.0; STACK];
         match stack.get_mut(..width) {
@@ -382,8 +391,8 @@ impl Pipeline {
 }
 
 /// Rows of a design matrix, and the table that they are of.
-struct Given<'a, T> {
-    x: MatRef<'a, T>,
+struct Given<'a, X> {
+    x: X,
     rows: Rows<'a>,
     dataset: &'a Dataset,
     roles: &'a Roles,
@@ -496,7 +505,8 @@ impl Model for Pipeline {
         same("cells per row", self.encoder.inputs().len(), cells.cols())?;
         same("columns of out", outputs, out.cols())?;
         same("offset against rows", rows, offset.map_or(rows, <[f64]>::len))?;
-        predict_rows(cells, out, self.encoder.width(), |i, row, out| {
+        let work = if self.encoder.is_mostly_zeros() { cells.cols() } else { self.encoder.width() };
+        predict_rows(cells, out, work, |i, row, out| {
             self.predict_cells(i, row, offset.map_or(0.0, |o| o[i]), out)
         })
     }

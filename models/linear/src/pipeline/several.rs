@@ -1,8 +1,9 @@
 //! Several targets in one model: a fit for each, on the same encoded rows.
 
-use super::Estimator;
+use super::{Estimator, Pipeline};
 use crate::{LinearModel, Link};
-use tilewise_base::{Error, Fit, FitReport, Result};
+use tilewise_base::encoder::Encoder;
+use tilewise_base::{Error, Fit, FitReport, Result, Roles, Task};
 
 /// Whether an estimator learns several targets.
 pub(super) fn takes(estimator: &Estimator) -> bool {
@@ -25,8 +26,23 @@ pub(super) fn one_only(targets: &[String]) -> Error {
     Error::column(second, format!("is a second target, besides {besides:?}; {what}"))
 }
 
+impl Pipeline {
+    /// The model of a fit for each target.
+    pub(super) fn of_several(
+        kind: &str,
+        estimator: Estimator,
+        encoder: Encoder,
+        fits: Vec<Fit<LinearModel>>,
+        roles: &Roles,
+    ) -> Result<Self> {
+        let targets = roles.needed_targets()?;
+        let task = Task::Outputs { names: targets.to_vec() };
+        Self::assembled(kind, estimator, encoder, together(targets, fits), roles, task)
+    }
+}
+
 /// One model of several. Its objective is the sum of theirs, its optimality the worst; words name the target that they are about.
-pub(super) fn together(targets: &[String], fits: Vec<Fit<LinearModel>>) -> (LinearModel, FitReport) {
+fn together(targets: &[String], fits: Vec<Fit<LinearModel>>) -> (LinearModel, FitReport) {
     let mut model = LinearModel { coefficients: Vec::new(), intercepts: Vec::new(), link: Link::Identity };
     let mut report = FitReport { converged: true, ..FitReport::default() };
     let mut stopped: Vec<String> = Vec::new();

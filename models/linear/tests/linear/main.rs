@@ -16,6 +16,7 @@ mod huber;
 mod inference;
 mod least_squares;
 mod logistic;
+mod mixtures;
 mod nist;
 mod one_pass;
 mod paths;

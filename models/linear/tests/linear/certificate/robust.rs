@@ -175,6 +175,7 @@ fn stochastic_descent() {
                     average,
                     tolerance,
                     max_rounds,
+                    hogwild: false,
                 };
                 for fit in [dense!(params, case.dense, &data, &y), sparse!(params, case.sparse, &data, &y)] {
                     problem.told(&data, &y, &fit.model).compare(&fit.report, tally)?;
