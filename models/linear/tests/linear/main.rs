@@ -18,6 +18,8 @@ mod pieces;
 mod pipeline;
 mod quantile;
 mod saga;
+mod solvers;
+mod solvers_smooth;
 mod sparse;
 mod stochastic;
 mod support;
