@@ -40,8 +40,8 @@ fn coefficients_have_bounds() {
     }
 }
 
-#[test]
-fn inputs_have_bounds_by_their_names() {
+/// Two columns of numbers, a category, and what they make of a target.
+fn table() -> Dataset {
     let wave = |step: f64| (0..60).map(|i| (f64::from(i) * step).sin()).collect::<Vec<f64>>();
     let (a, b, noise) = (wave(1.0), wave(0.37), wave(5.3));
     let codes: Vec<u32> = (0..60).map(|i| i % 3).collect();
@@ -49,7 +49,12 @@ fn inputs_have_bounds_by_their_names() {
     let dictionary = ["p", "q", "r"].map(String::from).to_vec();
     let level = Column::Categorical { codes: codes.into(), dictionary };
     let numbers = [("a", a), ("b", b), ("y", y)].map(|(name, x)| (name.to_owned(), Column::F64(x.into())));
-    let table = Dataset::new(numbers.into_iter().chain([("level".to_owned(), level)]).collect()).unwrap();
+    Dataset::new(numbers.into_iter().chain([("level".to_owned(), level)]).collect()).unwrap()
+}
+
+#[test]
+fn inputs_have_bounds_by_their_names() {
+    let table = table();
     let roles = Roles::target("y");
     let fitted = |pairs: &[&str]| {
         crate::train("ridge", &table, &roles, &Settings::parse(pairs).unwrap(), &Context::default())
@@ -98,6 +103,32 @@ fn least_squares_have_a_solver() {
     for word in ["newton-cg", "QR", ""] {
         let message = RIDGE.check(&Settings::default().with("solver", word)).unwrap_err().to_string();
         assert!(message.contains("auto, cholesky, qr, svd, lsqr, gradient-descent or sgd is"), "{message}");
+    }
+}
+
+/// Columns of categories depend on each other: that is no reason for a warning, and all solvers have the shortest solution.
+#[test]
+fn every_solver_fits_a_table_with_categories() {
+    let (table, roles) = (table(), Roles::target("y"));
+    for family in ["linear", "ridge"] {
+        let fitted = |solver: &str| {
+            let settings = Settings::default().with("solver", solver);
+            let model = crate::train(family, &table, &roles, &settings, &Context::default()).unwrap();
+            assert!(model.report().converged && model.report().warnings.is_empty(), "{:?}", model.report());
+            let bytes = model.to_bytes().unwrap();
+            assert_eq!(crate::load_bytes(&bytes).unwrap().to_bytes().unwrap(), bytes);
+            let any: &dyn std::any::Any = &*model;
+            let named = String::from_utf8_lossy(&bytes).contains("solver");
+            (any.downcast_ref::<Pipeline>().unwrap().linear().coefficients.clone(), named)
+        };
+        // Files of models that leave it to the shape do not know of it.
+        let (auto, named) = fitted("auto");
+        assert!(!named);
+        for solver in ["cholesky", "qr", "svd", "lsqr"] {
+            let (coefficients, named) = fitted(solver);
+            let near = coefficients.iter().zip(&auto).all(|(a, b)| (a - b).abs() < 1e-9);
+            assert!(named && near, "{family} {solver}: {coefficients:?} {auto:?}");
+        }
     }
 }
 
