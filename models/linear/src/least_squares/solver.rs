@@ -25,7 +25,8 @@ pub enum LeastSquaresSolver {
     /// The solution of least norm by singular values of the rows' triangle, always; the slowest, columns^3 times some twenty.
     Svd,
     /// LSQR, a pass over the rows for each step (`least_squares/lsqr.rs`): the solution of least norm in memory for a few numbers of each
-    /// column. Steps are fewer the better columns are conditioned, so standardise them; they are counted as rounds. Takes sparse rows.
+    /// column. Steps are fewer the better columns are conditioned, so standardise them; they are counted as rounds. Where sizes of columns differ
+    /// by 10^7 and more its criterion, a backward error, may hold though the objective could be much less. Takes sparse rows.
     Lsqr,
 }
 
