@@ -16,7 +16,7 @@ from ._base import Absent, Classifying, Regressing, Scoring, TilewiseEstimator, 
 from ._native import Model
 
 _FIXED = {"standardise": False, "impute": False}
-_SOLVERS = ("auto", "lbfgs", "newton-cholesky", "saga")
+_SOLVERS = ("auto", "lbfgs", "newton-cg", "newton-cholesky", "saga")
 
 
 def _solver(name: str) -> str:
@@ -201,8 +201,8 @@ class LogisticRegression(Scoring, Classifying, ClassifierMixin, _Linear):
     `l1_ratio`.
 
     `l1_ratio` is the share of |w| / C in the penalty, which makes coefficients zero; `solver` is "auto", "newton-cholesky", for
-    penalties without such a share (`l1_ratio=0`) "lbfgs", or of two classes "saga", whose `max_iter` counts as many steps as there are rows; only
-    this one draws by `random_state`.
+    penalties without such a share (`l1_ratio=0`) "lbfgs" or "newton-cg", or of two classes "saga", whose `max_iter` counts as many steps as
+    there are rows; only this one draws by `random_state`. Of "newton-cg" twenty passes over the rows count as one of `max_iter`.
     `tol` is the largest entry of the gradient, per unit of weight, at which the fit has converged.
 
     >>> from tilewise import LogisticRegression

@@ -7,7 +7,7 @@ use crate::linear::{
 use crate::{Family, Purpose, Setting, Settings};
 use tilewise_base::{Error, Result};
 use tilewise_linear::pipeline::Estimator;
-use tilewise_linear::{Distribution, Generalised, Link};
+use tilewise_linear::{Distribution, Generalised, GeneralisedSolver, Link};
 
 const NEWTON_ROUNDS: Setting = Setting { default: "100", ..MAX_ROUNDS };
 const ALPHA: Setting = Setting {
@@ -32,8 +32,14 @@ const LINK: Setting = Setting {
     accepted: "auto, identity or log",
     doc: "what of the mean is linear; auto is identity for power=0, which alone takes it, else log",
 };
+const SOLVER: Setting = Setting {
+    key: "solver",
+    default: "auto",
+    accepted: "auto, newton-cholesky, newton-cg or lbfgs",
+    doc: "how the objective is minimised; auto is newton-cg from some 4,000 columns on, of which 20 passes count as a round, else newton-cholesky",
+};
 const SHARED: &[Setting] =
-    &[ALPHA, L1_RATIO, ALPHAS, ALPHA_RATIO, FOLDS, CHOOSE, CLASSICAL, TOLERANCE, NEWTON_ROUNDS];
+    &[ALPHA, L1_RATIO, ALPHAS, ALPHA_RATIO, FOLDS, CHOOSE, CLASSICAL, SOLVER, TOLERANCE, NEWTON_ROUNDS];
 
 pub(crate) static POISSON: Family = linear_family(
     "poisson",
@@ -104,6 +110,17 @@ fn estimator(settings: &Settings, distribution: Distribution) -> Result<Estimato
         return Err(Error::parameter(L1_RATIO.key, l1_ratio, "with alpha=0 there is no penalty to share"));
     }
     let (tolerance, max_rounds) = limits(settings, &TOLERANCE, &NEWTON_ROUNDS)?;
+    let solvers = [
+        ("auto", GeneralisedSolver::Auto),
+        ("newton-cholesky", GeneralisedSolver::NewtonCholesky),
+        ("newton-cg", GeneralisedSolver::NewtonCg),
+        ("lbfgs", GeneralisedSolver::Lbfgs),
+    ];
+    let solver = settings.word(&SOLVER, &solvers)?;
+    if l1_ratio > 0.0 && matches!(solver, GeneralisedSolver::NewtonCg | GeneralisedSolver::Lbfgs) {
+        let what = "it takes |w|^2 only; auto and newton-cholesky take l1_ratio above 0";
+        return Err(Error::parameter(SOLVER.key, settings.get::<String>(&SOLVER)?, what));
+    }
     let of = Estimator::Generalised(Generalised {
         distribution,
         alpha,
@@ -111,6 +128,7 @@ fn estimator(settings: &Settings, distribution: Distribution) -> Result<Estimato
         intercept,
         tolerance,
         max_rounds,
+        solver,
     });
     Ok(match search(settings, [ALPHAS, ALPHA_RATIO], chosen)? {
         Some(search) => Estimator::Searched { of: Box::new(of), search },
@@ -147,6 +165,12 @@ mod tests {
         assert_eq!(of(0.0, "log"), Distribution::Normal(Link::Log));
         assert_eq!((of(1.0, "auto"), of(2.0, "log")), (Distribution::Poisson, Distribution::Gamma));
         refused(&Settings::default().with("alpha", 0).with("l1_ratio", 1), "no penalty to share");
+        refused(&Settings::default().with("solver", "saga"), "auto, newton-cholesky, newton-cg or lbfgs is");
+        refused(&Settings::default().with("solver", "newton-cg").with("l1_ratio", 1), "|w|^2 only");
+        let settings = Settings::default().with("solver", "newton-cg").with("alpha", 0.5);
+        let solver = GeneralisedSolver::NewtonCg;
+        let params = Generalised { alpha: 0.5, solver, ..Generalised::default() };
+        assert_eq!(poisson(&settings).unwrap(), Estimator::Generalised(params));
         assert!(POISSON.check(&Settings::default().with("power", 1.5)).is_err());
     }
 }

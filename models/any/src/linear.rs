@@ -8,8 +8,8 @@ use tilewise_base::{Context, Dataset, Error, InBytes, Model, ModelFile, Result, 
 use tilewise_linear::pipeline::rounds::PipelineTrainer;
 use tilewise_linear::pipeline::{Estimator, Pipeline};
 use tilewise_linear::{
-    ClassWeights, DescentLoss, Errors, GradientDescent, LeastSquares, Logistic, LogisticSolver,
-    StochasticLoss,
+    ClassWeights, DescentLoss, Errors, GradientDescent, LeastSquares, LeastSquaresSolver, Logistic,
+    LogisticSolver, StochasticLoss,
 };
 
 pub(crate) const BOOLEAN: &str = "true or false";
@@ -74,7 +74,7 @@ const DESCENT: &str = "gradient-descent";
 const SOLVER: Setting = Setting {
     key: "solver",
     default: "auto",
-    accepted: "auto, newton-cholesky, lbfgs or (two classes) saga, sgd or gradient-descent",
+    accepted: "auto, newton-cholesky, newton-cg, lbfgs or (two classes) saga, sgd or gradient-descent",
     doc: "how the objective is minimised; --parallel says how gradient-descent divides its work; sgd comes near it, by tolerance=1e-3 if that is not given",
 };
 pub(crate) const STEP: Setting = Setting {
@@ -96,8 +96,12 @@ pub(crate) const MAX_ROUNDS: Setting = Setting {
     doc: "passes over the data after which the fit ends",
 };
 
-/// As above for families that otherwise solve in closed form.
-const CLOSED_OR_DESCENT: Setting = Setting { accepted: "auto, gradient-descent or sgd", ..SOLVER };
+/// As above for families that are solved in closed form, or by steps of which each is a pass over the rows.
+const CLOSED_OR_DESCENT: Setting = Setting {
+    accepted: "auto, cholesky, qr, svd, lsqr, gradient-descent or sgd",
+    doc: "how the objective is minimised: by shape, normal equations, triangle of the rows, singular values, LSQR; --parallel says how gradient-descent divides its work; sgd comes near it, by tolerance=1e-3 if that is not given",
+    ..SOLVER
+};
 const DESCENT_TOLERANCE: Setting = Setting {
     default: "1e-6",
     doc: "largest entry of the gradient, per unit of weight, at which gradient-descent has converged, or sgd (1e-3 if not given)",
@@ -243,17 +247,28 @@ pub(crate) fn ridge(settings: &Settings) -> Result<Estimator> {
 /// Least squares with the penalty `l2`.
 pub(crate) fn squares(settings: &Settings, l2: f64) -> Result<Estimator> {
     let (intercept, _) = common(settings)?;
-    let solvers = [("auto", None), (DESCENT, Some(DESCENT)), (SGD, Some(SGD))];
-    let solver = settings.word(&CLOSED_OR_DESCENT, &solvers)?;
+    let closed = [
+        ("auto", Some(LeastSquaresSolver::Auto)),
+        ("cholesky", Some(LeastSquaresSolver::Cholesky)),
+        ("qr", Some(LeastSquaresSolver::Qr)),
+        ("svd", Some(LeastSquaresSolver::Svd)),
+        ("lsqr", Some(LeastSquaresSolver::Lsqr)),
+        (DESCENT, None),
+        (SGD, None),
+    ];
+    let solver = settings.word(&CLOSED_OR_DESCENT, &closed)?;
+    let name: String = settings.get(&CLOSED_OR_DESCENT)?;
     let (tolerance, max_rounds) = limits(settings, &DESCENT_TOLERANCE, &DESCENT_ROUNDS)?;
     let step = step(settings)?;
     let (lower, upper) = bounds(settings)?;
-    if let Some(solver) = solver {
-        if let Some(s) = BOUNDS.iter().find(|s| settings.changes(s)) {
-            let what = format!("with solver={solver} only {} is: plain descent knows no bounds", s.default);
-            return Err(Error::parameter(s.key, settings.get::<String>(s)?, what));
-        }
-        if solver == SGD {
+    if solver != Some(LeastSquaresSolver::Auto)
+        && let Some(s) = BOUNDS.iter().find(|s| settings.changes(s))
+    {
+        let what = format!("with solver={name} only {} is: auto alone knows bounds", s.default);
+        return Err(Error::parameter(s.key, settings.get::<String>(s)?, what));
+    }
+    let Some(solver) = solver else {
+        if name == SGD {
             let limits = [&DESCENT_TOLERANCE, &DESCENT_ROUNDS];
             return stochastic(settings, StochasticLoss::Squared, (l2, 0.0, true), intercept, limits);
         }
@@ -267,12 +282,13 @@ pub(crate) fn squares(settings: &Settings, l2: f64) -> Result<Estimator> {
             tolerance,
             max_rounds,
         }));
-    }
+    };
     refuse(settings, &[])?;
     only_descent(settings, &[STEP, DESCENT_TOLERANCE, DESCENT_ROUNDS])?;
     let all = |bound: &Bound| if let Bound::All(bound) = bound { Some(*bound) } else { None };
+    let (lowest, highest) = (all(&lower), all(&upper));
     let params =
-        LeastSquares { l2, intercept, lower: all(&lower), upper: all(&upper), ..LeastSquares::default() };
+        LeastSquares { l2, intercept, lower: lowest, upper: highest, solver, ..LeastSquares::default() };
     Ok(match (lower, upper) {
         (Bound::Named(lower), Bound::Named(upper)) => Estimator::Bounded { params, lower, upper },
         (Bound::Named(lower), _) => Estimator::Bounded { params, lower, upper: Vec::new() },
@@ -361,6 +377,7 @@ pub(crate) fn logistic(settings: &Settings) -> Result<Estimator> {
     let solvers = [
         ("auto", Some(LogisticSolver::Auto)),
         ("newton-cholesky", Some(LogisticSolver::NewtonCholesky)),
+        ("newton-cg", Some(LogisticSolver::NewtonCg)),
         ("lbfgs", Some(LogisticSolver::Lbfgs)),
         ("saga", Some(LogisticSolver::Saga)),
         (SGD, None),
@@ -375,9 +392,9 @@ pub(crate) fn logistic(settings: &Settings) -> Result<Estimator> {
     let step = step(settings)?;
     if let Some(solver) = solver {
         only_descent(settings, &[STEP])?;
-        if solver == LogisticSolver::Lbfgs && l1 > 0.0 {
-            let what = "lbfgs takes |w|^2 only; auto and newton-cholesky take l1_ratio above 0";
-            return Err(Error::parameter(SOLVER.key, "lbfgs", what));
+        if matches!(solver, LogisticSolver::Lbfgs | LogisticSolver::NewtonCg) && l1 > 0.0 {
+            let what = "it takes |w|^2 only; auto and newton-cholesky take l1_ratio above 0";
+            return Err(Error::parameter(SOLVER.key, settings.get::<String>(&SOLVER)?, what));
         }
         return Ok(Estimator::Logistic(Logistic {
             l1,
@@ -478,123 +495,4 @@ pub(crate) fn load(file: &ModelFile<'_>) -> Result<Box<dyn Model>> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use tilewise_base::Column;
-
-    #[test]
-    fn gradient_descent_is_a_solver_of_every_family() {
-        let descent = Settings::default().with("solver", DESCENT).with("step", 0.25).with("max_rounds", 7);
-        let params = GradientDescent { step: Some(0.25), max_rounds: 7, ..GradientDescent::default() };
-        assert_eq!(squares(&descent, 0.0).unwrap(), Estimator::GradientDescent(params.clone()));
-        let ridged = GradientDescent { l2: 3.0, ..params.clone() };
-        assert_eq!(ridge(&descent.clone().with("alpha", 3)).unwrap(), Estimator::GradientDescent(ridged));
-        let logistic_params =
-            GradientDescent { loss: DescentLoss::Logistic, l2: 0.5, tolerance: 1e-8, ..params };
-        assert_eq!(logistic(&descent.with("C", 2)).unwrap(), Estimator::GradientDescent(logistic_params));
-    }
-
-    #[test]
-    fn coefficients_have_bounds() {
-        let given = Settings::default().with("lower", -0.5).with("upper", 2);
-        let params = LeastSquares { lower: Some(-0.5), upper: Some(2.0), ..Default::default() };
-        assert_eq!(squares(&given, 0.0).unwrap(), Estimator::LeastSquares(params));
-        let positive = Settings::default().with("positive", true);
-        let params = LeastSquares { l2: 1.0, lower: Some(0.0), ..Default::default() };
-        assert_eq!(ridge(&positive).unwrap(), Estimator::LeastSquares(params));
-        for (settings, word) in [
-            (positive.clone().with("lower", 1), "positive=true"),
-            (positive.clone().with("upper", -1), "not below lower"),
-            (positive.clone().with("solver", DESCENT), "positive"),
-            (positive.with("errors", "classical"), "without bounds"),
-            (Settings::default().with("lower", "inf"), "none, a number"),
-            (Settings::default().with("upper", "much"), "none, a number"),
-            (Settings::default().with("upper", "a:1,b"), "numbers of inputs"),
-            (Settings::default().with("upper", "a:1,b:nan"), "numbers of inputs"),
-            (Settings::default().with("upper", "a:1").with("lower", "b:0,a:2"), "lower of \"a\" is 2"),
-            (Settings::default().with("upper", "a:1").with("lower", 3), "lower of \"a\" is 3"),
-            (Settings::default().with("upper", "a:1").with("errors", "hc0"), "without bounds"),
-        ] {
-            let message = LINEAR.check(&settings).unwrap_err().to_string();
-            assert!(message.contains(word), "{message}");
-        }
-    }
-
-    #[test]
-    fn inputs_have_bounds_by_their_names() {
-        let wave = |step: f64| (0..60).map(|i| (f64::from(i) * step).sin()).collect::<Vec<f64>>();
-        let (a, b, noise) = (wave(1.0), wave(0.37), wave(5.3));
-        let codes: Vec<u32> = (0..60).map(|i| i % 3).collect();
-        let y: Vec<f64> = (0..60).map(|i| 2.0 * a[i] - b[i] + f64::from(codes[i]) + noise[i]).collect();
-        let dictionary = ["p", "q", "r"].map(String::from).to_vec();
-        let level = Column::Categorical { codes: codes.into(), dictionary };
-        let numbers =
-            [("a", a), ("b", b), ("y", y)].map(|(name, x)| (name.to_owned(), Column::F64(x.into())));
-        let table = Dataset::new(numbers.into_iter().chain([("level".to_owned(), level)]).collect()).unwrap();
-        let roles = Roles::target("y");
-        let fitted = |pairs: &[&str]| {
-            crate::train("ridge", &table, &roles, &Settings::parse(pairs).unwrap(), &Context::default())
-        };
-        let coefficients = |pairs: &[&str]| {
-            let model = fitted(pairs).unwrap();
-            assert!(model.report().converged, "{:?}", model.report());
-            let bytes = model.to_bytes().unwrap();
-            assert_eq!(crate::load_bytes(&bytes).unwrap().to_bytes().unwrap(), bytes);
-            let any: &dyn std::any::Any = &*model;
-            any.downcast_ref::<Pipeline>().unwrap().linear().coefficients.clone()
-        };
-        // In the order a, b, the levels.
-        let free = coefficients(&[]);
-        assert!(free[0] > 0.5 && free[1] < -0.3 && free[2] < -0.2, "{free:?}");
-        let held = coefficients(&["upper=a:0.5", "lower=level:-0.2,b:-0.3"]);
-        assert_eq!((held[0], held[1], held[2]), (0.5, -0.3, -0.2), "{held:?}");
-        // Those that are not named have none, or that of all.
-        assert!(held[4] > 0.2, "{held:?}");
-        let mixed = coefficients(&["upper=a:0.5", "positive=true"]);
-        assert_eq!((mixed[0], mixed[1]), (0.5, 0.0), "{mixed:?}");
-        for (pairs, word) in [
-            (&["upper=a:0.5,z:1"][..], "the name of an input is: a, b, level"),
-            (&["upper=a:0.5,a:1"], "an input once"),
-        ] {
-            let message = fitted(pairs).err().unwrap().to_string();
-            assert!(message.contains(word), "{message}");
-        }
-    }
-
-    #[test]
-    fn a_penalty_is_shared() {
-        let settings = Settings::default().with("C", 0.5).with("l1_ratio", 0.25);
-        let params = Logistic { l1: 0.5, l2: 1.5, ..Logistic::default() };
-        assert_eq!(logistic(&settings).unwrap(), Estimator::Logistic(params));
-        for (settings, word) in [
-            (settings.clone().with("solver", "lbfgs"), "lbfgs"),
-            (settings.clone().with("solver", DESCENT), "l1_ratio"),
-            (settings.clone().with("C", "inf"), "no penalty to share"),
-            (settings.with("C", "1").with("errors", "classical"), "C=inf"),
-        ] {
-            let message = LOGISTIC.check(&settings).unwrap_err().to_string();
-            assert!(message.contains(word), "{message}");
-        }
-    }
-
-    #[test]
-    fn parameters_that_would_have_no_effect_are_refused() {
-        let balanced = Settings::default().with("solver", DESCENT).with("class_weight", "balanced");
-        let message = LOGISTIC.check(&balanced).unwrap_err().to_string();
-        assert!(message.contains("class_weight") && message.contains("only none"), "{message}");
-        for (family, key, value) in [
-            (&LINEAR, "step", "0.1"),
-            (&RIDGE, "max_rounds", "5"),
-            (&LINEAR, "tolerance", "0"),
-            (&LOGISTIC, "step", "2"),
-        ] {
-            let message = family.check(&Settings::default().with(key, value)).unwrap_err().to_string();
-            assert!(message.contains(key) && message.contains("solver=gradient-descent"), "{message}");
-        }
-        for step in ["0", "-1", "inf", "nan", "long"] {
-            let settings = Settings::default().with("solver", DESCENT).with("step", step);
-            let message = LINEAR.check(&settings).unwrap_err().to_string();
-            assert!(message.contains("step") && message.contains("auto or a number above 0"), "{message}");
-        }
-    }
-}
+mod tests;

@@ -8,22 +8,61 @@
 //!
 //! Method, as rounds over the rows: one pass for means, deviations and the mean target, then one per point of Newton's method
 //! with the true Hessian (`newton.rs`; of losses that are not convex see `deviance.rs`), from the intercept alone. With |b|_1 its steps are found by coordinate descent.
+//! Of very many features, or where asked for, steps are found by conjugate gradients, a pass over the rows each (`newton_cg.rs`).
 
 use crate::block::Element;
 use crate::deviance::Distribution;
 use crate::moments::{Moments, Second};
 use crate::newton::Newton;
+use crate::newton_cg::{Bends, NewtonCg, PRODUCTS_PER_ROUND};
 use crate::optimality::residual;
 use crate::rows::{check_not_negative, check_shape};
 use crate::stages::{Partial, Stage, Staged, Stages};
-use crate::sweep::{Point, Sweep, totals};
+use crate::sweep::{Bend, Point, Sweep, totals};
 use crate::{Chunk, LinearModel, Link, Rows};
 use serde::{Deserialize, Serialize};
 use std::marker::PhantomData;
 use tilewise_base::rounds;
-use tilewise_base::solver::{Accepted, Evaluation, Outcome, Solver};
-use tilewise_base::{Context, Error, Fit, Result};
+use tilewise_base::solver::{Accepted, Evaluation, Outcome};
+use tilewise_base::{Context, Error, Fit, Lbfgs, Result};
 use tilewise_kernels::MatRef;
+
+/// Features from which `Auto` forms no Hessian: each leaf of rows would have one of 130 MB.
+const HESSIAN_FEATURES: usize = 4096;
+
+/// How the objective is minimised.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum GeneralisedSolver {
+    /// Newton's method, with a factor of the Hessian up to 4,096 features or with |b|_1, by conjugate gradients beyond.
+    #[default]
+    Auto,
+    /// Newton's method; few rounds, memory for (features + 1)^2 numbers in each leaf of rows that is worked on. Takes |b|_1.
+    NewtonCholesky,
+    /// Newton's method with steps by conjugate gradients (`newton_cg.rs`): a pass over the rows for each product with the Hessian, which is not
+    /// formed; of `max_rounds` twenty count as one.
+    NewtonCg,
+    /// Limited-memory BFGS; many cheap rounds, often more than the hundred of `max_rounds`.
+    Lbfgs,
+}
+
+impl GeneralisedSolver {
+    /// Files of models that leave it to the shape stay what they were before there was a choice.
+    #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes references")]
+    fn is_auto(&self) -> bool {
+        *self == Self::Auto
+    }
+
+    /// As parameters and errors have it.
+    fn name(self) -> &'static str {
+        match self {
+            Self::Auto => "auto",
+            Self::NewtonCholesky => "newton-cholesky",
+            Self::NewtonCg => "newton-cg",
+            Self::Lbfgs => "lbfgs",
+        }
+    }
+}
 
 /// Parameters of a generalised linear model; its link is the distribution's.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -40,6 +79,9 @@ pub struct Generalised {
     pub tolerance: f64,
     /// Passes over the data, besides a first one for the means, after which the fit ends with a warning.
     pub max_rounds: u64,
+    /// How the objective is minimised. Models that are older than it have `Auto`.
+    #[serde(default, skip_serializing_if = "GeneralisedSolver::is_auto")]
+    pub solver: GeneralisedSolver,
 }
 
 impl Default for Generalised {
@@ -51,6 +93,7 @@ impl Default for Generalised {
             intercept: true,
             tolerance: 1e-8,
             max_rounds: 100,
+            solver: GeneralisedSolver::Auto,
         }
     }
 }
@@ -58,7 +101,7 @@ impl Default for Generalised {
 impl Generalised {
     /// Fits the rows of `x` to the numbers `y`.
     ///
-    /// Memory for (features + 1)^2 numbers in each leaf of rows that is worked on.
+    /// Memory for (features + 1)^2 numbers in each leaf of rows that is worked on, where `solver` forms a Hessian.
     ///
     /// # Errors
     /// When a parameter is out of range, shapes do not fit, there are no rows or features, a target is one that the distribution does
@@ -128,7 +171,45 @@ impl Generalised {
         if !(0.0..=1.0).contains(&self.l1_ratio) {
             return Err(Error::parameter("l1_ratio", self.l1_ratio, "expected a number from 0 to 1"));
         }
+        if self.is_cornered() && matches!(self.solver, GeneralisedSolver::NewtonCg | GeneralisedSolver::Lbfgs)
+        {
+            let what = "it takes smooth penalties only; auto and newton-cholesky take l1_ratio above 0";
+            return Err(Error::parameter("solver", self.solver.name(), what));
+        }
         Ok(())
+    }
+
+    /// Refuses solvers that sparse rows do not have.
+    pub(crate) fn check_sparse(&self) -> Result<()> {
+        if matches!(self.solver, GeneralisedSolver::Auto | GeneralisedSolver::NewtonCg) {
+            return Ok(());
+        }
+        let what = "the penalty decides how a sparse problem is solved; auto, and without l1_ratio newton-cg, are accepted";
+        Err(Error::parameter("solver", self.solver.name(), what))
+    }
+
+    /// Whether |b|_1 is penalised.
+    fn is_cornered(&self) -> bool {
+        self.alpha * self.l1_ratio > 0.0
+    }
+
+    /// The solver that `Auto` stands for, of so many features.
+    fn chosen(&self, features: usize) -> GeneralisedSolver {
+        match self.solver {
+            GeneralisedSolver::Auto if features > HESSIAN_FEATURES && !self.is_cornered() => {
+                GeneralisedSolver::NewtonCg
+            }
+            GeneralisedSolver::Auto => GeneralisedSolver::NewtonCholesky,
+            given => given,
+        }
+    }
+
+    /// Passes over the data at most, besides the first.
+    fn rounds_at_most(&self, features: usize) -> u64 {
+        match self.chosen(features) {
+            GeneralisedSolver::NewtonCg => self.max_rounds.saturating_mul(PRODUCTS_PER_ROUND),
+            _ => self.max_rounds,
+        }
     }
 }
 
@@ -140,11 +221,13 @@ pub struct Request(Ask);
 enum Ask {
     Moments(Distribution),
     Sweep(Distribution, Point),
+    Bend(Distribution, Bend),
 }
 
-/// The objective in the coordinates of the solver, which sees centred features.
+/// The objective in the coordinates u of the solver, which sees centred features: b_j = u_j / scale_j.
 pub(crate) struct Problem {
-    solver: Newton,
+    solver: Box<dyn Bends + Send>,
+    scale: Vec<f64>,
     centre: Vec<f64>,
     deviation: Vec<f64>,
     weight: f64,
@@ -172,12 +255,18 @@ impl<T: Element> rounds::Rounds for GeneralisedTrainer<T> {
         match &self.stages.stage {
             Stage::Start => Some(Request(Ask::Moments(distribution))),
             Stage::Solve(problem) => {
-                let (coefficients, intercept) = problem.model(problem.solver.point());
-                let centre = Some(problem.centre.clone());
-                let (intercepts, class_weights) = (vec![intercept], Vec::new());
-                let point =
-                    Point { coefficients, intercepts, class_weights, centre, margin: false, every: 1 };
-                Some(Request(Ask::Sweep(distribution, point)))
+                let at = |point: &[f64], centre: Option<Vec<f64>>| {
+                    let (coefficients, intercept) = problem.model(point);
+                    let (intercepts, class_weights) = (vec![intercept], Vec::new());
+                    Point { coefficients, intercepts, class_weights, centre, margin: false, every: 1 }
+                };
+                if let Some((along, best)) = problem.solver.along().zip(problem.solver.accepted()) {
+                    let (point, (coefficients, intercept)) = (at(&best.point, None), problem.model(along));
+                    let bend = Bend { point, coefficients, intercepts: vec![intercept] };
+                    return Some(Request(Ask::Bend(distribution, bend)));
+                }
+                let centre = problem.solver.wants_hessian().then(|| problem.centre.clone());
+                Some(Request(Ask::Sweep(distribution, at(problem.solver.point(), centre))))
             }
             Stage::Done(_) => None,
         }
@@ -198,6 +287,7 @@ impl<T: Element> rounds::Rounds for GeneralisedTrainer<T> {
             Ask::Sweep(distribution, point) => {
                 Ok(Partial::sweep(Sweep::of_numbers(chunk, point, *distribution)?))
             }
+            Ask::Bend(distribution, bend) => Ok(Partial::bent(bend.of_numbers(chunk, *distribution)?)),
         }
     }
 
@@ -215,7 +305,7 @@ impl<T: Element> rounds::Rounds for GeneralisedTrainer<T> {
 
     fn at_most(&self) -> u64 {
         // One round for the moments.
-        self.params.max_rounds.saturating_add(1)
+        self.params.rounds_at_most(self.features).saturating_add(1)
     }
 }
 
@@ -255,20 +345,41 @@ impl<T: Element> Staged for GeneralisedTrainer<T> {
                 return Err(Error::Fit("targets or offsets are so large that means overflow".into()));
             }
         }
-        let centre = if self.params.intercept { moments.mean } else { vec![0.0; p] };
+        let params = &self.params;
+        let (tolerance, rounds) = (params.tolerance, params.rounds_at_most(p).max(1));
+        let chosen = params.chosen(p);
+        let mut scale = vec![1.0; p];
+        if chosen != GeneralisedSolver::NewtonCholesky {
+            // The Hessian's diagonal without features, roughly: the mean curvature where all means are that of the targets.
+            let mean: f64 = target / exposure;
+            let curvature =
+                if link == Link::Log { mean.powf(2.0 - params.distribution.power()) } else { 1.0 };
+            for ((scale, s), m) in scale.iter_mut().zip(&moments.second).zip(&moments.mean) {
+                let about_mean = if params.intercept { 0.0 } else { m * m };
+                let bend = curvature * (s / moments.weight + about_mean) + params.alpha;
+                *scale = if bend > 0.0 && bend.is_finite() { bend.sqrt() } else { 1.0 };
+            }
+        }
+        let centre = if params.intercept { moments.mean } else { vec![0.0; p] };
         if let Some(LinearModel { coefficients, intercepts, .. }) = &self.from {
-            start[..p].copy_from_slice(coefficients);
-            if self.params.intercept {
+            let scaled = coefficients.iter().zip(&scale).map(|(b, scale)| b * scale);
+            start.iter_mut().zip(scaled).for_each(|(start, b)| *start = b);
+            if params.intercept {
                 start[p] = intercepts[0] + coefficients.iter().zip(&centre).map(|(b, m)| b * m).sum::<f64>();
             }
         }
-        let solver = Newton::new(start, self.params.tolerance, self.params.max_rounds.max(1)).with_corners(
-            self.params.alpha * self.params.l1_ratio,
-            p + 1,
-            1,
-        );
+        let solver: Box<dyn Bends + Send> = match chosen {
+            GeneralisedSolver::Lbfgs => Box::new(Lbfgs::new(start, tolerance, rounds)),
+            GeneralisedSolver::NewtonCg => {
+                let endless = params.alpha == 0.0 && link == Link::Log;
+                Box::new(NewtonCg::new(start, tolerance, rounds, endless))
+            }
+            GeneralisedSolver::Auto | GeneralisedSolver::NewtonCholesky => Box::new(
+                Newton::new(start, tolerance, rounds).with_corners(params.alpha * params.l1_ratio, p + 1, 1),
+            ),
+        };
         let constant = constant / moments.weight;
-        Ok(Problem { solver, centre, deviation, weight: moments.weight, constant })
+        Ok(Problem { solver, scale, centre, deviation, weight: moments.weight, constant })
     }
 
     fn step(&self, problem: &mut Problem, sweep: Sweep, _: u64) -> Result<Option<Outcome>> {
@@ -278,6 +389,19 @@ impl<T: Element> Staged for GeneralisedTrainer<T> {
             return Err(Error::Fit("targets or offsets are so large that means overflow".into()));
         }
         problem.solver.advance(evaluation)
+    }
+
+    fn bend(&self, problem: &mut Problem, product: &[f64]) -> Result<Option<Outcome>> {
+        let along = problem.solver.along().unwrap_or_default();
+        let (p, l2) = (self.features, self.params.alpha * (1.0 - self.params.l1_ratio));
+        let mut bent: Vec<f64> = product.iter().map(|product| product / problem.weight).collect();
+        let last = if self.params.intercept { bent[p] } else { 0.0 };
+        bent[p] = last;
+        for (j, (bent, along)) in bent[..p].iter_mut().zip(along).enumerate() {
+            let scale = problem.scale[j];
+            *bent = (*bent + l2 * along / scale - problem.centre[j] * last) / scale;
+        }
+        problem.solver.bent(&bent)
     }
 
     fn best(problem: &Problem) -> Option<&Accepted> {
@@ -297,21 +421,24 @@ impl<T: Element> GeneralisedTrainer<T> {
         let mut value = sweep.loss * per_weight + problem.constant;
         let (mut norm, mut optimality) = (slope.abs(), slope.abs());
         for (j, g) in gradient[..p].iter_mut().enumerate() {
-            let b = point[j];
+            let b = point[j] / problem.scale[j];
             value += l1 * b.abs() + 0.5 * l2 * b * b;
             let raw = *g * per_weight + l2 * b;
-            *g = raw - problem.centre[j] * slope;
+            let centred = raw - problem.centre[j] * slope;
+            *g = centred / problem.scale[j];
             optimality = optimality.max(residual(raw, b, l1));
-            norm = norm.max(residual(*g, b, l1) / problem.deviation[j]);
+            norm = norm.max(residual(centred, b, l1) / problem.deviation[j]);
         }
         let mut hessian = sweep.hessian;
-        hessian.iter_mut().for_each(|h| *h *= per_weight);
-        for j in 0..p {
-            hessian[j * (p + 2)] += l2;
-        }
-        if !params.intercept && !hessian.is_empty() {
-            // A row of zeros is left out by the factorisation.
-            hessian[p * (p + 1)..].fill(0.0);
+        if !hessian.is_empty() {
+            hessian.iter_mut().for_each(|h| *h *= per_weight);
+            for j in 0..p {
+                hessian[j * (p + 2)] += l2;
+            }
+            if !params.intercept {
+                // A row of zeros is left out by the factorisation.
+                hessian[p * (p + 1)..].fill(0.0);
+            }
         }
         Evaluation { value, gradient, hessian, norm, optimality }
     }
@@ -337,7 +464,8 @@ impl Problem {
     /// Coefficients and intercept at a point of the solver.
     fn model(&self, point: &[f64]) -> (Vec<f64>, f64) {
         let (b, intercept) = point.split_at(self.centre.len());
+        let b: Vec<f64> = b.iter().zip(&self.scale).map(|(b, scale)| b / scale).collect();
         let shift: f64 = b.iter().zip(&self.centre).map(|(b, m)| b * m).sum();
-        (b.to_vec(), intercept[0] - shift)
+        (b, intercept[0] - shift)
     }
 }

@@ -17,6 +17,8 @@
 //!    1996, section 6.6.5); otherwise one-sided Jacobi rotations give the minimum-norm solution with the same cutoff, as NumPy's `lstsq`. Fewer rows than columns, if
 //!    independent, are solved by the Cholesky factor of their own inner products instead.
 //!
+//! That is `LeastSquaresSolver::Auto`; the others do one of these always, or LSQR (`lsqr.rs`).
+//!
 //! With bounds on the coefficients the first pass is solved by coordinate descent (`bounded.rs`); a second one tells the true residual, by
 //! which coefficients between the bounds are refined where 2. says so. `optimality` is then what a minimum asks still of any coefficient: a
 //! gradient that pushes against a bound counts as none. Of several solutions one is found, not always the shortest.
@@ -36,9 +38,13 @@ use tilewise_base::{Context, Error, Fit, FitReport, Result};
 use tilewise_kernels::{MatRef, axpy, dot};
 
 mod bounded;
+pub(crate) mod lsqr;
+mod solver;
 mod triangle;
 
-use bounded::{Bounds, Descent, Solved};
+use bounded::{Bounds, Descent};
+use lsqr::Lsqr;
+pub use solver::LeastSquaresSolver;
 use triangle::dual_solution;
 pub(crate) use triangle::triangle;
 
@@ -68,6 +74,9 @@ pub struct LeastSquares {
     /// Bounds of single columns, each at most once.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub columns: Vec<ColumnBounds>,
+    /// How the objective is minimised; with bounds by `Auto` alone. Models that are older than it have `Auto`.
+    #[serde(default, skip_serializing_if = "LeastSquaresSolver::is_auto")]
+    pub solver: LeastSquaresSolver,
 }
 
 /// The bounds of one coefficient.
@@ -84,9 +93,10 @@ pub struct ColumnBounds {
 }
 
 impl Default for LeastSquares {
-    /// No penalty, an intercept, no bounds.
+    /// No penalty, an intercept, no bounds, the solver by shape.
     fn default() -> Self {
-        Self { l2: 0.0, intercept: true, lower: None, upper: None, columns: Vec::new() }
+        let solver = LeastSquaresSolver::Auto;
+        Self { l2: 0.0, intercept: true, lower: None, upper: None, columns: Vec::new(), solver }
     }
 }
 
@@ -95,7 +105,7 @@ impl LeastSquares {
     ///
     /// # Errors
     /// When a parameter is out of range, shapes do not fit, there are no rows or features, or a number is NaN or infinite (named by row and
-    /// feature); when the fit was cancelled before it had a solution.
+    /// feature); when columns depend on each other and `solver` is `Cholesky`; when the fit was cancelled before it had a solution.
     pub fn fit<T: Element>(
         &self,
         x: MatRef<'_, T>,
@@ -116,6 +126,7 @@ impl LeastSquares {
     pub fn trainer<T: Element>(&self, features: usize, rows: usize) -> Result<LeastSquaresTrainer<T>> {
         check_not_negative("l2", self.l2)?;
         check_shape(rows, features)?;
+        self.check_solver()?;
         let bounds = Bounds::new(self, features)?;
         let wide = bounds.is_none() && features > rows && (self.l2 == 0.0 || features > WIDE_PRIMAL);
         Ok(LeastSquaresTrainer {
@@ -126,7 +137,7 @@ impl LeastSquares {
             features,
             rows,
             categories: Categories::default(),
-            stage: Stage::Moments { gram: !wide },
+            stage: Stage::Moments(self.gathered(wide)),
             moments: Moments::default(),
             factor: None,
             solution: vec![0.0; features],
@@ -138,12 +149,13 @@ impl LeastSquares {
 }
 
 impl LeastSquares {
-    /// Whether coefficients have bounds.
-    /// Refuses bounds that cannot be, of so many columns.
+    /// Refuses bounds that cannot be, of so many columns, and a solver that knows none.
     pub(crate) fn check_bounds(&self, columns: usize) -> Result<()> {
+        self.check_solver()?;
         Bounds::new(self, columns).map(|_| ())
     }
 
+    /// Whether coefficients have bounds.
     pub(crate) fn is_bounded(&self) -> bool {
         self.lower.is_some() || self.upper.is_some() || !self.columns.is_empty()
     }
@@ -155,9 +167,18 @@ pub struct Request(Ask);
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
 enum Ask {
-    Moments { gram: bool },
-    Triangle { mean: Vec<f64>, target_mean: f64 },
-    Residual { coefficients: Vec<f64>, mean: Vec<f64>, target_mean: f64 },
+    Moments(Second),
+    Triangle {
+        mean: Vec<f64>,
+        target_mean: f64,
+    },
+    /// Of so large a share of the target.
+    Residual {
+        coefficients: Vec<f64>,
+        mean: Vec<f64>,
+        target_mean: f64,
+        share: f64,
+    },
     Nothing,
 }
 
@@ -175,10 +196,9 @@ enum Answer {
 }
 
 enum Stage {
-    Moments {
-        gram: bool,
-    },
+    Moments(Second),
     Triangle,
+    Lsqr(Box<Lsqr>),
     /// Coordinate descent between bounds is on its way, and asks nothing of the rows.
     Descent(Box<Descent>),
     /// The true residual is wanted, for a correction where there is a factor.
@@ -237,15 +257,19 @@ impl<T: Element> rounds::Rounds for LeastSquaresTrainer<T> {
     type Partial = Partial;
 
     fn request(&self) -> Option<Request> {
-        Some(Request(match self.stage {
-            Stage::Moments { gram } => Ask::Moments { gram },
+        Some(Request(match &self.stage {
+            Stage::Moments(second) => Ask::Moments(*second),
             Stage::Triangle => {
                 let (mean, target_mean) = self.centre();
                 Ask::Triangle { mean, target_mean }
             }
             Stage::Residual => {
                 let (mean, target_mean) = self.centre();
-                Ask::Residual { coefficients: self.solution.clone(), mean, target_mean }
+                Ask::Residual { coefficients: self.solution.clone(), mean, target_mean, share: 1.0 }
+            }
+            Stage::Lsqr(lsqr) => {
+                let ((mean, target_mean), (coefficients, share)) = (self.centre(), lsqr.ask());
+                Ask::Residual { coefficients, mean, target_mean, share }
             }
             Stage::Descent(_) => Ask::Nothing,
             Stage::Done => return None,
@@ -261,17 +285,16 @@ impl<T: Element> rounds::Rounds for LeastSquaresTrainer<T> {
             targets
         };
         Ok(Partial(match &request.0 {
-            Ask::Moments { gram } => {
+            Ask::Moments(second) => {
                 chunk.check()?;
                 if let Some(i) = chunk.y.iter().position(|y| !y.is_finite()) {
                     return Err(chunk.bad(i, "target", "targets are finite"));
                 }
-                let second = if *gram { Second::Gram } else { Second::None };
-                Answer::Moments(Moments::of(chunk, second, targets)?)
+                Answer::Moments(Moments::of(chunk, *second, targets)?)
             }
             Ask::Triangle { mean, target_mean } => Answer::Triangle(triangle(chunk, mean, *target_mean)?),
-            Ask::Residual { coefficients, mean, target_mean } => {
-                Answer::Residual(Residual::of(chunk, coefficients, mean, *target_mean)?)
+            Ask::Residual { coefficients, mean, target_mean, share } => {
+                Answer::Residual(Residual::of(chunk, coefficients, mean, (*target_mean, *share))?)
             }
             Ask::Nothing => Answer::Nothing,
         }))
@@ -295,7 +318,10 @@ impl<T: Element> rounds::Rounds for LeastSquaresTrainer<T> {
         match partial.0 {
             Answer::Moments(moments) => self.solve(moments),
             Answer::Triangle(stack) => self.solve_minimum_norm(stack),
-            Answer::Residual(residual) => self.correct(&residual),
+            Answer::Residual(residual) => match std::mem::replace(&mut self.stage, Stage::Done) {
+                Stage::Lsqr(lsqr) => self.bidiagonalise(lsqr, &residual),
+                _ => self.correct(&residual),
+            },
             Answer::Nothing => match std::mem::replace(&mut self.stage, Stage::Done) {
                 Stage::Descent(descent) => self.descend(descent),
                 _ => Err(Error::Fit("chunks answered another request".into())),
@@ -307,6 +333,7 @@ impl<T: Element> rounds::Rounds for LeastSquaresTrainer<T> {
     fn note(&self) -> String {
         match self.stage {
             Stage::Triangle => "means".into(),
+            Stage::Lsqr(_) if self.report.rounds == 1 => "means".into(),
             // Solved from the triangle: the residual has yet to tell the loss.
             Stage::Residual | Stage::Descent(_) if self.bounds.is_some() => "coordinate descent".into(),
             Stage::Residual if !matches!(self.factor, Some(Factor::Cholesky(..))) => {
@@ -318,7 +345,11 @@ impl<T: Element> rounds::Rounds for LeastSquaresTrainer<T> {
 
     fn at_most(&self) -> u64 {
         // Rounds between looks are not known.
-        if self.bounds.is_some() && self.looks < u64::MAX { 0 } else { 3 }
+        match self.params.solver {
+            _ if self.bounds.is_some() && self.looks < u64::MAX => 0,
+            LeastSquaresSolver::Lsqr => lsqr::ROUNDS + 1,
+            _ => 3,
+        }
     }
 }
 
@@ -361,8 +392,8 @@ impl<T: Element> LeastSquaresTrainer<T> {
         let (mut gram, mut cross) = (std::mem::take(&mut moments.second), std::mem::take(&mut moments.cross));
         self.moments = moments;
         let m = &self.moments;
-        if gram.is_empty() {
-            self.stage = Stage::Triangle;
+        if !matches!(self.stage, Stage::Moments(Second::Gram)) {
+            self.go_without_products(&gram);
             return Ok(());
         }
         let mut target_square = m.target_square;
@@ -397,6 +428,9 @@ impl<T: Element> LeastSquaresTrainer<T> {
             self.categories.leave_out(&m.mean, &idle).into_iter().for_each(|j| gram[j * p + j] = 0.0);
         }
         let Some(factor) = Cholesky::new(&gram, p, SINGULAR_BELOW)? else {
+            if self.params.solver == LeastSquaresSolver::Cholesky {
+                return Err(self.params.singular());
+            }
             self.stage = Stage::Triangle;
             return Ok(());
         };
@@ -424,59 +458,14 @@ impl<T: Element> LeastSquaresTrainer<T> {
         Ok(())
     }
 
-    /// Goes on with coordinate descent, to its end or as far as a round goes.
-    fn descend(&mut self, mut descent: Box<Descent>) -> Result<()> {
-        let p = self.features;
-        let solved = descent.go_on(self.looks)?;
-        self.take(&descent)?;
-        let Some(Solved { free, worst, enough, sweeps }) = solved else {
-            self.stage = Stage::Descent(descent);
-            return Ok(());
-        };
-        self.met = worst <= enough;
-        if !self.met {
-            self.report.warnings.push(format!(
-                "did not converge: after {sweeps} sweeps the gradient of a coefficient, in units of its column's length, is {worst:.1e} and \
-                 above the tolerance {enough:.1e}"
-            ));
-        }
-        let mut gram = descent.into_gram();
-        // Those at their bounds stay there.
-        (0..p).filter(|&j| !free[j]).for_each(|j| gram[j * p + j] = 0.0);
-        let factor = Cholesky::new(&gram, p, SINGULAR_BELOW)?;
-        if factor.is_none() {
-            self.report.warnings.push(
-                "columns whose coefficients are between the bounds depend on each other, or nearly: other coefficients fit as well, or better by \
-                 less than the rounding of products of columns"
-                    .into(),
-            );
-        }
-        let factor = factor.filter(|f| f.smallest_pivot < REFINE_BELOW);
-        self.stage = Stage::Residual;
-        self.factor = factor.map(|factor| Factor::Cholesky(factor, gram));
-        Ok(())
-    }
-
-    /// Takes the coefficients, and tells of them what the products of columns do, until the true residual does.
-    fn take(&mut self, descent: &Descent) -> Result<()> {
-        self.solution = descent.coefficients().to_vec();
-        let (slopes, explained) = descent.slopes()?;
-        let weight = self.moments.weight;
-        let penalised = self.target_square - explained + dot(&slopes, &self.solution)?;
-        self.report.objective = penalised.max(0.0) / weight;
-        let far = slopes.iter().enumerate().map(|(j, slope)| self.far(j, *slope));
-        self.report.optimality = far.fold(0.0, f64::max) * 2.0 / weight;
-        Ok(())
-    }
-
-    /// What a minimum asks still of a coefficient where the objective has this slope.
-    fn far(&self, j: usize, slope: f64) -> f64 {
-        self.bounds.as_ref().map_or(slope.abs(), |bounds| bounds.residual(j, slope, self.solution[j]))
-    }
-
     fn solve_minimum_norm(&mut self, mut stack: Stack) -> Result<()> {
         let (p, l2) = (self.features, self.params.l2);
-        let dual = if stack.rows() < p { dual_solution(&stack, p, l2, self.params.intercept)? } else { None };
+        let auto = self.params.solver.is_auto();
+        let dual = if auto && stack.rows() < p {
+            dual_solution(&stack, p, l2, self.params.intercept)?
+        } else {
+            None
+        };
         let rank = if let Some(solution) = dual {
             self.solution = solution;
             if l2 > 0.0 { p } else { stack.rows() - usize::from(self.params.intercept) }
@@ -489,7 +478,11 @@ impl<T: Element> LeastSquaresTrainer<T> {
             }
             let cutoff = f64::EPSILON * self.rows.max(p) as f64;
             stack = stack.triangular()?;
-            if let Some(upper) = Upper::new(&stack, p, cutoff) {
+            let upper = match self.params.solver {
+                LeastSquaresSolver::Svd => None,
+                _ => Upper::new(&stack, p, cutoff),
+            };
+            if let Some(upper) = upper {
                 self.solution = upper.solve_last(&stack);
                 self.factor = Some(Factor::Triangle(upper));
                 self.stage = Stage::Residual;
@@ -534,6 +527,7 @@ impl<T: Element> LeastSquaresTrainer<T> {
             _ if self.bounds.is_some() => "solved by coordinate descent between the bounds",
             Some(Factor::Cholesky(..)) => "solved by Cholesky factorisation and one refinement",
             Some(Factor::Triangle(_)) => "solved by orthogonal factorisation and one refinement",
+            None if self.params.solver == LeastSquaresSolver::Svd => "solved by singular values",
             None => "solved by orthogonal factorisation",
         });
         Ok(())
@@ -576,7 +570,11 @@ impl<T: Element> LeastSquaresTrainer<T> {
                     (self.report.objective, self.report.optimality) = (f64::NAN, f64::NAN);
                 }
             }
-            Stage::Moments { .. } | Stage::Triangle => return Err(Error::Cancelled),
+            Stage::Lsqr(_) if self.report.rounds > 1 => {
+                self.report.stopped = "interrupted within LSQR; the objective is its estimate".into();
+                self.report.warnings.push(format!("did not converge: {}", self.report.stopped));
+            }
+            Stage::Moments(_) | Stage::Triangle | Stage::Lsqr(_) => return Err(Error::Cancelled),
         }
         let intercepts = vec![self.intercept()];
         if self.solution.iter().chain(&intercepts).any(|w| !w.is_finite()) {

@@ -21,16 +21,18 @@
 use crate::block::Element;
 use crate::moments::{Moments, Second};
 use crate::newton::Newton;
+use crate::newton_cg::{Bends, NewtonCg};
 use crate::optimality::residual;
 use crate::rows::{check_not_negative, check_shape};
 use crate::stages::{Partial, Stage, Staged, Stages};
-use crate::sweep::{Point, Sweep};
+use crate::sweep::{Bend, Point, Sweep};
 use crate::{Chunk, LinearModel, Link, Rows};
+pub use choice::LogisticSolver;
 use sample::Sample;
 use serde::{Deserialize, Serialize};
 use std::marker::PhantomData;
 use tilewise_base::rounds;
-use tilewise_base::solver::{Accepted, Evaluation, Outcome, Solver};
+use tilewise_base::solver::{Accepted, Evaluation, Outcome};
 use tilewise_base::{Context, Error, Fit, Lbfgs, Result, Sparse};
 use tilewise_kernels::{MatRef, same};
 
@@ -42,24 +44,6 @@ const CORNERS_ORDER: usize = 8192;
 
 /// Loss per unit of weight at which separated classes are left alone: the coefficients would only grow.
 const SEPARATED_LOSS: f64 = 1e-6;
-
-/// How the objective is minimised.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum LogisticSolver {
-    /// By the numbers of features and classes: Newton's method for few, L-BFGS for many; between, and with a penalty worth
-    /// the name, L-BFGS and then Newton's method if that takes long or fails. With such a penalty, two classes, at most 128 features and
-    /// 2,048 rows or more for each, in at most 16 pieces, a sample of the rows is solved first, and L-BFGS begins there.
-    #[default]
-    Auto,
-    /// Newton's method; few rounds, memory for a matrix of (features x classes)^2.
-    NewtonCholesky,
-    /// Limited-memory BFGS; many cheap rounds.
-    Lbfgs,
-    /// Steps by single rows that are drawn, of two classes in one memory, with either penalty (`sparse/saga.rs`). For very many rows where
-    /// columns are scaled alike; else the others are faster. A round is as many steps as there are rows. Dense rows are copied.
-    Saga,
-}
 
 /// Factors on the weights of rows by their class.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -173,12 +157,13 @@ impl Logistic {
             return Err(Error::parameter("l1", self.l1, what));
         }
         if self.solver == LogisticSolver::Saga {
-            let what = "it draws single rows, which are to be in one memory; auto, newton-cholesky and lbfgs take chunks";
+            let what = "it draws single rows, which are to be in one memory; auto, newton-cholesky, newton-cg and lbfgs take chunks";
             return Err(Error::parameter("solver", "saga", what));
         }
-        if self.l1 > 0.0 && self.solver == LogisticSolver::Lbfgs {
-            let what = "L-BFGS takes smooth penalties only; auto and newton-cholesky take l1";
-            return Err(Error::parameter("solver", "lbfgs", what));
+        let smooth = [(LogisticSolver::Lbfgs, "lbfgs"), (LogisticSolver::NewtonCg, "newton-cg")];
+        if let Some((_, name)) = smooth.iter().find(|(solver, _)| self.l1 > 0.0 && self.solver == *solver) {
+            let what = "it takes smooth penalties only; auto and newton-cholesky take l1";
+            return Err(Error::parameter("solver", name, what));
         }
         Ok(LogisticTrainer {
             params: self.clone(),
@@ -229,12 +214,13 @@ pub struct Request(Ask);
 enum Ask {
     Moments { classes: usize, offset: bool },
     Sweep(Point),
+    Bend(Bend),
 }
 
 /// The objective in the coordinates u that the solver sees: b_j = u_j / scale_j, and the intercept is that of centred
 /// features.
 pub(crate) struct Problem {
-    solver: Box<dyn Solver + Send>,
+    solver: Box<dyn Bends + Send>,
     /// Rounds after which Newton's method takes over.
     rounds_of_lbfgs: u64,
     /// Where L-BFGS was when it did.
@@ -273,6 +259,15 @@ impl<T: Element> rounds::Rounds for LogisticTrainer<T> {
                 Some(Request(Ask::Moments { classes: self.classes, offset: self.predictors == 1 }))
             }
             Stage::Solve(problem) => {
+                if let Some((along, best)) = problem.solver.along().zip(problem.solver.accepted()) {
+                    let of = |point: &[f64]| problem.model(point, self.predictors);
+                    let ((coefficients, intercepts), class_weights) =
+                        (of(&best.point), problem.class_weights.clone());
+                    let (centre, margin, every) = (None, false, 1);
+                    let point = Point { coefficients, intercepts, class_weights, centre, margin, every };
+                    let (coefficients, intercepts) = of(along);
+                    return Some(Request(Ask::Bend(Bend { point, coefficients, intercepts })));
+                }
                 let (coefficients, intercepts) = problem.model(problem.solver.point(), self.predictors);
                 let class_weights = problem.class_weights.clone();
                 let centre = problem.solver.wants_hessian().then(|| problem.centre.clone());
@@ -309,6 +304,7 @@ impl<T: Element> rounds::Rounds for LogisticTrainer<T> {
                 Ok(Partial::moments(moments, totals))
             }
             Ask::Sweep(point) => Ok(Partial::sweep(Sweep::of(chunk, point)?)),
+            Ask::Bend(bend) => Ok(Partial::bent(bend.of_classes(chunk)?)),
         }
     }
 
@@ -326,7 +322,7 @@ impl<T: Element> rounds::Rounds for LogisticTrainer<T> {
 
     fn at_most(&self) -> u64 {
         // One round for the moments.
-        self.params.max_rounds.saturating_add(1)
+        self.params.rounds_at_most().saturating_add(1)
     }
 }
 
@@ -372,7 +368,7 @@ impl<T: Element> Staged for LogisticTrainer<T> {
                 *scale = if bend > 0.0 { bend.sqrt() } else { 1.0 };
             }
         }
-        let solver = self.first_solver(rounds_of_lbfgs == 0, weight, self.params.max_rounds.max(1));
+        let solver = self.first_solver(rounds_of_lbfgs == 0, weight, self.params.rounds_at_most().max(1));
         let centre = if self.params.intercept { moments.mean } else { vec![0.0; p] };
         let (before, margin) = (None, f64::NEG_INFINITY);
         let mut problem = Problem {
@@ -412,6 +408,21 @@ impl<T: Element> Staged for LogisticTrainer<T> {
         Ok(outcome)
     }
 
+    fn bend(&self, problem: &mut Problem, product: &[f64]) -> Result<Option<Outcome>> {
+        let along = problem.solver.along().unwrap_or_default();
+        let (q, l2, per_weight) = (self.features + 1, self.params.l2, 1.0 / problem.weight);
+        let mut bent = product.to_vec();
+        for (bent, along) in bent.chunks_exact_mut(q).zip(along.chunks_exact(q)) {
+            let last = if self.params.intercept { bent[q - 1] * per_weight } else { 0.0 };
+            bent[q - 1] = last;
+            for j in 0..q - 1 {
+                let b = along[j] / problem.scale[j];
+                bent[j] = ((bent[j] + l2 * b) * per_weight - problem.centre[j] * last) / problem.scale[j];
+            }
+        }
+        problem.solver.bent(&bent)
+    }
+
     fn best(problem: &Problem) -> Option<&Accepted> {
         problem.solver.accepted().or(problem.before.as_ref()).or(problem.sampled.as_ref())
     }
@@ -419,10 +430,12 @@ impl<T: Element> Staged for LogisticTrainer<T> {
 
 impl<T: Element> LogisticTrainer<T> {
     /// What begins where all coefficients are zero.
-    fn first_solver(&self, by_newton: bool, weight: f64, rounds: u64) -> Box<dyn Solver + Send> {
+    fn first_solver(&self, by_newton: bool, weight: f64, rounds: u64) -> Box<dyn Bends + Send> {
         let (q, tolerance) = (self.features + 1, self.params.tolerance);
         let start = vec![0.0; self.predictors * q];
-        if by_newton {
+        if self.params.solver == LogisticSolver::NewtonCg {
+            Box::new(NewtonCg::new(start, tolerance, rounds, self.params.is_free()))
+        } else if by_newton {
             Box::new(Newton::new(start, tolerance, rounds).with_corners(self.params.l1 / weight, q, 1))
         } else {
             Box::new(Lbfgs::new(start, tolerance, rounds))

@@ -14,8 +14,9 @@ use crate::elastic_net::design::Products;
 use crate::elastic_net::penalty::Penalty;
 use crate::elastic_net::working_set;
 use crate::optimality::residual;
+use crate::search::{Judged, Search};
 use tilewise_base::Result;
-use tilewise_base::solver::{Accepted, Evaluation, Outcome, Solver, rounding, sufficient};
+use tilewise_base::solver::{Accepted, Evaluation, Outcome, Solver, rounding};
 use tilewise_kernels::{axpy, dot};
 
 /// Smallest pivot of the scaled Hessian that counts as regular.
@@ -24,19 +25,8 @@ const SINGULAR_BELOW: f64 = 1e-12;
 /// First multiple of the diagonal that is added to a singular Hessian, and the factor to the next.
 const DAMPING: (f64, f64) = (1e-9, 100.0);
 
-/// Halvings of one step before giving up: 2^-30 of a Newton step moves nothing.
-const HALVINGS: u32 = 30;
-
 pub(crate) struct Newton {
-    trial: Vec<f64>,
-    direction: Vec<f64>,
-    slope: f64,
-    step: f64,
-    halvings: u32,
-    accepted: Option<Accepted>,
-    tolerance: f64,
-    rounds: u64,
-    max_rounds: u64,
+    search: Search,
     damped: bool,
     corners: Option<Corners>,
 }
@@ -51,24 +41,12 @@ struct Corners {
 
 impl Newton {
     pub(crate) fn new(start: Vec<f64>, tolerance: f64, max_rounds: u64) -> Self {
-        Self {
-            direction: vec![0.0; start.len()],
-            trial: start,
-            slope: 0.0,
-            step: 1.0,
-            halvings: 0,
-            accepted: None,
-            tolerance,
-            rounds: 0,
-            max_rounds,
-            damped: false,
-            corners: None,
-        }
+        Self { search: Search::new(start, tolerance, max_rounds), damped: false, corners: None }
     }
 
     /// Counts rounds that another solver had before.
     pub(crate) fn after(mut self, rounds: u64) -> Self {
-        self.rounds = rounds;
+        self.search.rounds = rounds;
         self
     }
 
@@ -77,14 +55,6 @@ impl Newton {
     pub(crate) fn with_corners(mut self, l1: f64, per_predictor: usize, free: usize) -> Self {
         self.corners = (l1 > 0.0).then_some(Corners { l1, per_predictor, free });
         self
-    }
-
-    fn go(&mut self) {
-        if let Some(base) = &self.accepted {
-            for ((t, b), d) in self.trial.iter_mut().zip(&base.point).zip(&self.direction) {
-                *t = b + self.step * d;
-            }
-        }
     }
 
     /// The step that the Hessian asks for; the Hessian's lower triangle is enough.
@@ -97,11 +67,12 @@ impl Newton {
         let mut damping = 0.0;
         loop {
             if let Some(factor) = Cholesky::new(&hessian, n, SINGULAR_BELOW)? {
-                self.direction.clear();
-                self.direction.extend(gradient.iter().map(|g| -g));
-                factor.solve(&mut self.direction);
-                self.slope = dot(gradient, &self.direction)?;
-                if self.direction.iter().all(|d| d.is_finite()) && self.slope <= 0.0 {
+                let Search { direction, slope, .. } = &mut self.search;
+                direction.clear();
+                direction.extend(gradient.iter().map(|g| -g));
+                factor.solve(direction);
+                *slope = dot(gradient, direction)?;
+                if direction.iter().all(|d| d.is_finite()) && *slope <= 0.0 {
                     return Ok(true);
                 }
             }
@@ -117,57 +88,35 @@ impl Newton {
 
 impl Solver for Newton {
     fn point(&self) -> &[f64] {
-        &self.trial
+        &self.search.trial
     }
     fn wants_hessian(&self) -> bool {
         true
     }
     fn accepted(&self) -> Option<&Accepted> {
-        self.accepted.as_ref()
+        self.search.accepted.as_ref()
     }
 
     fn advance(&mut self, mut e: Evaluation) -> Result<Option<Outcome>> {
-        self.rounds += 1;
-        if let Some(base) = &self.accepted {
-            let slope = self.step * self.slope;
-            let tiny = -slope <= rounding(base.value);
-            let better = slope < 0.0 && sufficient(base.value, e.value, slope)
-                || tiny && e.value <= base.value + rounding(base.value) && e.norm < 0.5 * base.norm;
-            if !better && tiny {
-                return Ok(Some(Outcome::precision(base.norm)));
-            }
-            if !better {
-                self.halvings += 1;
-                if self.halvings > HALVINGS {
-                    return Ok(Some(Outcome::stuck(base.norm)));
-                }
-                if self.rounds >= self.max_rounds {
-                    return Ok(Some(Outcome::out_of_rounds(self.rounds, base.norm, self.tolerance)));
-                }
-                self.step *= 0.5;
-                self.go();
-                return Ok(None);
-            }
-        }
         let hessian = std::mem::take(&mut e.hessian);
-        let accepted = Accepted::new(self.trial.clone(), e);
-        let (norm, gradient) = (accepted.norm, accepted.gradient.clone());
-        self.accepted = Some(accepted);
+        let (norm, gradient) = (e.norm, e.gradient.clone());
+        match self.search.judge(e) {
+            Judged::Better => {}
+            Judged::Shorter => return Ok(None),
+            Judged::Ended(outcome) => return Ok(Some(outcome)),
+        }
         let solved = self.solve(hessian, &gradient, norm)?;
-        if norm <= self.tolerance {
-            return Ok(Some(Outcome {
-                warning: self.still_moving(),
-                ..Outcome::converged(norm, self.tolerance)
-            }));
+        let Search { tolerance, rounds, max_rounds, .. } = self.search;
+        if norm <= tolerance {
+            return Ok(Some(Outcome { warning: self.still_moving(), ..Outcome::converged(norm, tolerance) }));
         }
         if !solved {
             return Ok(Some(Outcome::stuck(norm)));
         }
-        if self.rounds >= self.max_rounds {
-            return Ok(Some(Outcome::out_of_rounds(self.rounds, norm, self.tolerance)));
+        if rounds >= max_rounds {
+            return Ok(Some(Outcome::out_of_rounds(rounds, norm, tolerance)));
         }
-        (self.step, self.halvings) = (1.0, 0);
-        self.go();
+        self.search.begin();
         Ok(None)
     }
 }
@@ -175,8 +124,7 @@ impl Solver for Newton {
 impl Newton {
     /// Halves the step to a point that rows were not asked about.
     pub(crate) fn shorten(&mut self) {
-        self.step *= 0.5;
-        self.go();
+        self.search.shorten();
     }
 
     /// The step to the minimum of the quadratic model with its penalty.
@@ -187,7 +135,7 @@ impl Newton {
         gradient: &[f64],
         norm: f64,
     ) -> Result<bool> {
-        let Some(base) = &self.accepted else { return Ok(false) };
+        let Some(base) = &self.search.accepted else { return Ok(false) };
         let n = gradient.len();
         let is_free = |i: &usize| i % corners.per_predictor >= corners.per_predictor - corners.free;
         let (free, bound): (Vec<usize>, Vec<usize>) = (0..n).partition(is_free);
@@ -234,29 +182,30 @@ impl Newton {
             (Penalty { l1: corners.l1, l2: 0.0, positive: false }, base.value.abs().max(1e-300));
         let enough = (1e-2 * (norm * norm).min(gain)).min(1e-3 * scale).max(1e-20 * scale);
         let solution = working_set::solve(&products, penalty, b.clone(), enough, 100, &mut |_, _| true)?;
-        self.direction.clear();
-        self.direction.resize(n, 0.0);
+        let value = base.value;
+        let Search { direction, slope, .. } = &mut self.search;
+        direction.clear();
+        direction.resize(n, 0.0);
         for (i, (&j, row)) in bound.iter().zip(shared.chunks_exact(k)).enumerate() {
             let step = solution.coefficients[i] - b[i];
-            self.direction[j] = step;
+            direction[j] = step;
             of_free.iter_mut().zip(row).for_each(|(f, s)| *f += s * step);
         }
-        free.iter().zip(&of_free).for_each(|(&f, step)| self.direction[f] = -step);
+        free.iter().zip(&of_free).for_each(|(&f, step)| direction[f] = -step);
         let sizes = |b: &[f64]| b.iter().map(|b| b.abs()).sum::<f64>();
-        self.slope =
-            dot(gradient, &self.direction)? + corners.l1 * (sizes(&solution.coefficients) - sizes(&b));
+        *slope = dot(gradient, direction)? + corners.l1 * (sizes(&solution.coefficients) - sizes(&b));
         // A gain below rounding is as good as none: the gradient at the end of the step decides.
-        if self.slope <= rounding(base.value) {
-            self.slope = self.slope.min(0.0);
+        if *slope <= rounding(value) {
+            *slope = slope.min(0.0);
         }
-        Ok(self.direction.iter().all(|d| d.is_finite()) && self.slope <= 0.0)
+        Ok(direction.iter().all(|d| d.is_finite()) && *slope <= 0.0)
     }
 
     /// At a proper minimum the last Newton step is tiny; where the minimum lies at infinity steps keep their length
     /// while the gradient fades.
     fn still_moving(&self) -> Option<String> {
         let largest = |v: &[f64]| v.iter().fold(0.0f64, |m, x| m.max(x.abs()));
-        let (step, size) = (largest(&self.direction), largest(self.trial.as_slice()));
+        let (step, size) = (largest(&self.search.direction), largest(&self.search.trial));
         let moving = step > 1e-2 * size && step > 1e-2;
         let singular = "the Hessian is singular: some features depend on others or a coefficient is not bounded by \
                         the data; coefficients are not unique";

@@ -447,7 +447,7 @@ fn two_classes(
 fn solver_of_two(solver: &str, target: &str) -> impl FnOnce(usize) -> Error {
     move |count| {
         let what = format!(
-            "it takes two classes and {target:?} has {count}; auto, newton-cholesky and lbfgs take more"
+            "it takes two classes and {target:?} has {count}; auto, newton-cholesky, newton-cg and lbfgs take more"
         );
         Error::parameter("solver", solver, what)
     }

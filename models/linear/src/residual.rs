@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use tilewise_base::{Error, Result};
 use tilewise_kernels::{MatRef, axpy, gemv, parallel};
 
-/// Sums over rows with the residual r = prediction - target.
+/// Sums over rows with the residual r = prediction - share x target.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Residual {
     /// Sum of w r^2.
@@ -23,7 +23,7 @@ impl Residual {
         chunk: &Chunk<'_, T, f64>,
         coefficients: &[f64],
         centre: &[f64],
-        target_mean: f64,
+        (target_mean, share): (f64, f64),
     ) -> Result<Self> {
         let p = chunk.x.cols();
         let map = |range: std::ops::Range<usize>| {
@@ -38,7 +38,7 @@ impl Residual {
                 rows.for_each(|row| centred.extend(row.iter().zip(centre).map(|(x, m)| x - m)));
                 let x = MatRef::new(&centred, end - start, p)?;
                 margins.clear();
-                margins.extend((start..end).map(|i| target_mean - (chunk.y[i] - chunk.offset(i))));
+                margins.extend((start..end).map(|i| share * (target_mean - (chunk.y[i] - chunk.offset(i)))));
                 gemv(1.0, x, coefficients, 1.0, &mut margins)?;
                 for (i, r) in margins.iter_mut().enumerate() {
                     let weighted = chunk.weight(start + i) * *r;

@@ -1,14 +1,14 @@
 //! Fits of sparse matrices, of which only the stored cells are read.
 //!
 //! Objectives, parameters and reports are those of dense rows. Smooth ones are minimised by Newton's method with conjugate gradients
-//! over the rows (`newton_cg.rs`), those with |b|_1 by coordinate descent on working sets of columns (`descent.rs`), either by SAGA (`saga.rs`) where asked for. A matrix that lies
+//! over the rows (`newton_cg.rs`), those with |b|_1 by coordinate descent on working sets of columns (`descent.rs`), either by SAGA (`saga.rs`), and squares by LSQR (`lsqr.rs`), where asked for. A matrix that lies
 //! the other way is turned first, which takes memory for another copy. Intercepts do not make anything dense. Sums are cut by where the
 //! stored cells lie, so that threads change no bit; dense fits of the same rows agree within what tolerances leave.
 
 use crate::rows::{check_not_negative, check_shape};
 use crate::{
-    ClassWeights, ElasticNet, ElasticNetSolver, Element, Generalised, Huber, LeastSquares, LinearModel, Link,
-    Logistic, LogisticSolver, Rows,
+    ClassWeights, ElasticNet, ElasticNetSolver, Element, Generalised, Huber, LeastSquares,
+    LeastSquaresSolver, LinearModel, Link, Logistic, LogisticSolver, Rows,
 };
 use tilewise_base::sparse::Order;
 use tilewise_base::{Context, Error, Fit, FitReport, Result, Sparse, SparseRef};
@@ -20,6 +20,7 @@ mod drawing;
 mod factored;
 pub(crate) mod look;
 pub(crate) mod loss;
+mod lsqr;
 mod newton_cg;
 pub(crate) mod problem;
 mod saga;
@@ -37,10 +38,10 @@ const CONSTANT: f64 = 1e-14;
 
 impl LeastSquares {
     /// As [`fit`](Self::fit), of a sparse matrix. Of several solutions without penalty one is found that is
-    /// short where each column is measured by its own size: not the one of least norm that dense rows give.
+    /// short where each column is measured by its own size: not the one of least norm that dense rows, and `Lsqr`, give.
     ///
     /// # Errors
-    /// As there; when coefficients have bounds.
+    /// As there; when coefficients have bounds, or `solver` is neither `Auto` nor `Lsqr`.
     pub fn fit_sparse<T: Element>(
         &self,
         x: SparseRef<'_, T>,
@@ -59,10 +60,15 @@ impl LeastSquares {
             let what = "coefficients of sparse columns have no bounds; expected none";
             return Err(Error::parameter("columns", bounds.column, what));
         }
+        let lsqr = self.solver == LeastSquaresSolver::Lsqr;
+        if !lsqr && self.solver != LeastSquaresSolver::Auto {
+            let what = "sparse rows are not factored; auto (conjugate gradients) and lsqr are accepted";
+            return Err(Error::parameter("solver", self.solver.name(), what));
+        }
         let data = Data::new(x, y, rows, Loss::Squared, self.intercept)?;
         let tolerance = SQUARES.0 * data.target_square.sqrt();
         let l2 = self.l2 / data.weight;
-        let problem = Problem { l2, tolerance, max_rounds: SQUARES.1, ..data.problem };
+        let problem = Problem { l2, tolerance, max_rounds: SQUARES.1, lsqr, ..data.problem };
         let mut fit = solve(&problem, x, Link::Identity, context)?;
         // Here the square is not halved.
         fit.report.objective *= 2.0;
@@ -107,7 +113,7 @@ impl Generalised {
     /// As [`fit`](Self::fit), of a sparse matrix.
     ///
     /// # Errors
-    /// As there.
+    /// As there; when `solver` is neither `Auto` nor `NewtonCg`.
     pub fn fit_sparse<T: Element>(
         &self,
         x: SparseRef<'_, T>,
@@ -116,6 +122,7 @@ impl Generalised {
         context: &Context<'_>,
     ) -> Result<Fit<LinearModel>> {
         self.check()?;
+        self.check_sparse()?;
         self.distribution.check_convex("sparse rows")?;
         let wrong = y.iter().enumerate().find_map(|(i, &y)| Some((i, self.distribution.refuses(y)?)));
         if let Some((row, what)) = wrong {
@@ -166,8 +173,8 @@ impl Logistic {
     /// As [`fit`](Self::fit), of a sparse matrix.
     ///
     /// # Errors
-    /// As there; when there are more classes than two and `l1` is not 0 or `solver` is `Saga`, or `solver` is neither that nor `Auto`: the
-    /// penalty decides how sparse problems are solved.
+    /// As there; when there are more classes than two and `l1` is not 0 or `solver` is `Saga`, or `solver` is neither that nor `Auto` nor,
+    /// without `l1`, `NewtonCg`: the penalty decides how sparse problems are solved.
     pub fn fit_sparse<T: Element>(
         &self,
         x: SparseRef<'_, T>,
@@ -176,8 +183,10 @@ impl Logistic {
         context: &Context<'_>,
     ) -> Result<Fit<LinearModel>> {
         let saga = self.solver == LogisticSolver::Saga;
-        if !saga && self.solver != LogisticSolver::Auto {
-            let what = "the penalty decides how a sparse problem is solved; auto and saga are";
+        // Which is what `Auto` stands for here.
+        let newton = self.solver == LogisticSolver::NewtonCg && self.l1 == 0.0;
+        if !saga && !newton && self.solver != LogisticSolver::Auto {
+            let what = "the penalty decides how a sparse problem is solved; auto, saga and, without l1, newton-cg are";
             return Err(Error::parameter("solver", "given", what));
         }
         let classes = y.iter().max().map_or(0, |&c| c as usize + 1).max(2);
@@ -340,6 +349,7 @@ impl<'a> Data<'a> {
             gap: None,
             max_rounds: 0,
             saga: false,
+            lsqr: false,
         };
         Ok(Self { problem, weight, target_square })
     }
@@ -405,6 +415,7 @@ fn solve<T: Element>(
         Order::Rows if problem.saga => {
             saga::solve(problem, &mut ByRows::new(x, 1), context.seed, &mut go_on)?
         }
+        Order::Rows if problem.lsqr => lsqr::solve(problem, &mut ByRows::new(x, 1), &mut go_on)?,
         Order::Rows => {
             newton_cg::solve(problem, &mut ByRows::new(x, problem.answers.loss.predictors()), &mut go_on)?
         }

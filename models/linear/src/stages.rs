@@ -16,6 +16,7 @@ enum Answer {
     /// With sums of the family's own, which add up.
     Moments(Moments, Vec<f64>),
     Sweep(Sweep),
+    Bent(Vec<f64>),
     Failed(String),
 }
 
@@ -25,9 +26,14 @@ impl Partial {
         Self(Answer::Moments(moments, totals))
     }
 
-    /// Of all others.
+    /// Of those that ask for the objective at a point.
     pub(crate) fn sweep(sweep: Sweep) -> Self {
         Self(Answer::Sweep(sweep))
+    }
+
+    /// Of those that ask for a product with the Hessian.
+    pub(crate) fn bent(product: Vec<f64>) -> Self {
+        Self(Answer::Bent(product))
     }
 
     pub(crate) fn merge(self, other: Self) -> Self {
@@ -37,6 +43,10 @@ impl Partial {
                 Answer::Moments(a.merge(b), totals)
             }
             (Answer::Sweep(a), Answer::Sweep(b)) => Answer::Sweep(a.merge(&b)),
+            (Answer::Bent(mut a), Answer::Bent(b)) => {
+                a.iter_mut().zip(b).for_each(|(a, b)| *a += b);
+                Answer::Bent(a)
+            }
             (Answer::Failed(e), _) | (_, Answer::Failed(e)) => Answer::Failed(e),
             _ => Answer::Failed("chunks answered different requests".into()),
         })
@@ -65,6 +75,10 @@ pub(crate) trait Staged {
     fn start(&self, moments: Moments, totals: &[f64]) -> Result<Self::Problem>;
     /// Passes what rows answered on to the solver, in that many sweeps.
     fn step(&self, problem: &mut Self::Problem, sweep: Sweep, sweeps: u64) -> Result<Option<Outcome>>;
+    /// Passes a product with the Hessian on, where the solver wants any.
+    fn bend(&self, _: &mut Self::Problem, _: &[f64]) -> Result<Option<Outcome>> {
+        Err(Error::Fit("a product came that was not asked for".into()))
+    }
     /// The best point so far.
     fn best(problem: &Self::Problem) -> Option<&Accepted>;
 
@@ -78,6 +92,10 @@ pub(crate) trait Staged {
             (Answer::Moments(moments, totals), _) => (self.start(moments, &totals)?, None),
             (Answer::Sweep(sweep), Stage::Solve(mut problem)) => {
                 let outcome = self.step(&mut problem, sweep, sweeps)?;
+                (problem, outcome)
+            }
+            (Answer::Bent(product), Stage::Solve(mut problem)) => {
+                let outcome = self.bend(&mut problem, &product)?;
                 (problem, outcome)
             }
             (Answer::Failed(e), _) => return Err(Error::Fit(e)),

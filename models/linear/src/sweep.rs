@@ -9,11 +9,13 @@ use std::ops::Range;
 use tilewise_base::{Error, Result};
 use tilewise_kernels::{MatMut, MatRef, axpy, centred_sums, gram, parallel, sum};
 
+mod bend;
 mod binomial;
 mod deviance;
 mod huber;
 mod multinomial;
 
+pub(crate) use bend::Bend;
 pub(crate) use huber::Robust;
 
 /// The point at which sums are wanted.

@@ -6,7 +6,8 @@
 //! constraints", 1982). Sweeps alone would arrive, but slowly where columns depend on each other. Memory and time of a sweep go with
 //! columns^2.
 
-use super::{ColumnBounds, LeastSquares, SINGULAR_BELOW};
+use super::{ColumnBounds, Factor, LeastSquares, LeastSquaresTrainer, REFINE_BELOW, SINGULAR_BELOW, Stage};
+use crate::Element;
 use crate::cholesky::Cholesky;
 use crate::optimality::change_of_quadratic;
 use tilewise_base::{Error, Result};
@@ -289,6 +290,58 @@ impl Descent {
     /// The products of the columns.
     pub(super) fn into_gram(self) -> Vec<f64> {
         self.products.gram
+    }
+}
+
+impl<T: Element> LeastSquaresTrainer<T> {
+    /// Goes on with coordinate descent, to its end or as far as a round goes.
+    pub(super) fn descend(&mut self, mut descent: Box<Descent>) -> Result<()> {
+        let p = self.features;
+        let solved = descent.go_on(self.looks)?;
+        self.take(&descent)?;
+        let Some(Solved { free, worst, enough, sweeps }) = solved else {
+            self.stage = Stage::Descent(descent);
+            return Ok(());
+        };
+        self.met = worst <= enough;
+        if !self.met {
+            self.report.warnings.push(format!(
+                "did not converge: after {sweeps} sweeps the gradient of a coefficient, in units of its column's length, is {worst:.1e} and \
+                 above the tolerance {enough:.1e}"
+            ));
+        }
+        let mut gram = descent.into_gram();
+        // Those at their bounds stay there.
+        (0..p).filter(|&j| !free[j]).for_each(|j| gram[j * p + j] = 0.0);
+        let factor = Cholesky::new(&gram, p, SINGULAR_BELOW)?;
+        if factor.is_none() {
+            self.report.warnings.push(
+                "columns whose coefficients are between the bounds depend on each other, or nearly: other coefficients fit as well, or better by \
+                 less than the rounding of products of columns"
+                    .into(),
+            );
+        }
+        let factor = factor.filter(|f| f.smallest_pivot < REFINE_BELOW);
+        self.stage = Stage::Residual;
+        self.factor = factor.map(|factor| Factor::Cholesky(factor, gram));
+        Ok(())
+    }
+
+    /// Takes the coefficients, and tells of them what the products of columns do, until the true residual does.
+    pub(super) fn take(&mut self, descent: &Descent) -> Result<()> {
+        self.solution = descent.coefficients().to_vec();
+        let (slopes, explained) = descent.slopes()?;
+        let weight = self.moments.weight;
+        let penalised = self.target_square - explained + dot(&slopes, &self.solution)?;
+        self.report.objective = penalised.max(0.0) / weight;
+        let far = slopes.iter().enumerate().map(|(j, slope)| self.far(j, *slope));
+        self.report.optimality = far.fold(0.0, f64::max) * 2.0 / weight;
+        Ok(())
+    }
+
+    /// What a minimum asks still of a coefficient where the objective has this slope.
+    pub(super) fn far(&self, j: usize, slope: f64) -> f64 {
+        self.bounds.as_ref().map_or(slope.abs(), |bounds| bounds.residual(j, slope, self.solution[j]))
     }
 }
 

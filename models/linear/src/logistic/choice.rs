@@ -1,6 +1,29 @@
-//! Which solver a logistic regression begins with, and for how long.
+//! Solvers of logistic regression: which one it begins with, and for how long.
 
-use super::{Logistic, LogisticSolver};
+use super::Logistic;
+use crate::newton_cg::PRODUCTS_PER_ROUND;
+use serde::{Deserialize, Serialize};
+
+/// How the objective is minimised.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum LogisticSolver {
+    /// By the numbers of features and classes: Newton's method for few, L-BFGS for many; between, and with a penalty worth
+    /// the name, L-BFGS and then Newton's method if that takes long or fails. With such a penalty, two classes, at most 128 features and
+    /// 2,048 rows or more for each, in at most 16 pieces, a sample of the rows is solved first, and L-BFGS begins there.
+    #[default]
+    Auto,
+    /// Newton's method; few rounds, memory for a matrix of (features x classes)^2.
+    NewtonCholesky,
+    /// Newton's method with steps by conjugate gradients (`newton_cg.rs`): a pass over the rows for each product with the Hessian, which is not
+    /// formed; of `max_rounds` twenty count as one. For more unknowns than a Hessian has room for.
+    NewtonCg,
+    /// Limited-memory BFGS; many cheap rounds.
+    Lbfgs,
+    /// Steps by single rows that are drawn, of two classes in one memory, with either penalty (`sparse/saga.rs`). For very many rows where
+    /// columns are scaled alike; else the others are faster. A round is as many steps as there are rows. Dense rows are copied.
+    Saga,
+}
 
 /// Largest number of unknowns for which `Auto` factors a Hessian.
 const NEWTON_ORDER: usize = 1024;
@@ -39,7 +62,16 @@ impl Logistic {
             LogisticSolver::Auto => patience(columns / predictors).min(self.max_rounds / 2),
             // SAGA has no trainer.
             LogisticSolver::NewtonCholesky | LogisticSolver::Saga => 0,
-            LogisticSolver::Lbfgs => u64::MAX,
+            // Conjugate gradients want the scales of L-BFGS.
+            LogisticSolver::Lbfgs | LogisticSolver::NewtonCg => u64::MAX,
+        }
+    }
+
+    /// Passes over the data at most, besides the first.
+    pub(super) fn rounds_at_most(&self) -> u64 {
+        match self.solver {
+            LogisticSolver::NewtonCg => self.max_rounds.saturating_mul(PRODUCTS_PER_ROUND),
+            _ => self.max_rounds,
         }
     }
 

@@ -24,6 +24,8 @@ pub(crate) struct Problem<'a> {
     pub(crate) max_rounds: u64,
     /// Whether SAGA is to minimise it.
     pub(crate) saga: bool,
+    /// Whether LSQR is to, of squares without |b|.
+    pub(crate) lsqr: bool,
 }
 
 impl Problem<'_> {

@@ -130,7 +130,7 @@ proptest! {
         (lower, upper) in proptest::sample::select(&BOUNDS[..]), intercept: bool, scaled: bool,
     ) {
         let data = Data::new(rows, cols, seed, scaled);
-        let params = LeastSquares { l2, intercept, lower, upper, columns: Vec::new() };
+        let params = LeastSquares { l2, intercept, lower, upper, ..Default::default() };
         let fit = data.fit(&params);
         // Some columns are the same.
         let told = fit.report.warnings.iter().all(|warning| warning.contains("depend on each other"));
@@ -158,7 +158,7 @@ proptest! {
             lower: [Some(-0.3), Some(-2.0), None][column % 3].filter(|l| upper.is_none_or(|u| *l <= u)),
             upper: [Some(0.5), None, Some(0.3)][column % 3].filter(|u| lower.is_none_or(|l| l <= *u)),
         });
-        let params = LeastSquares { l2, intercept, lower, upper, columns: columns.collect() };
+        let params = LeastSquares { l2, intercept, lower, upper, columns: columns.collect(), ..Default::default() };
         let fit = data.fit(&params);
         prop_assert!(fit.report.converged, "{:?}", fit.report);
         let (worst, length) = far(&data, &params, &fit.model);
@@ -171,7 +171,7 @@ fn as_low_as_the_naive_twin() {
     for (seed, (lower, upper)) in BOUNDS.into_iter().enumerate() {
         for intercept in [true, false] {
             let data = Data::new(30, 6, seed as u64, false);
-            let params = LeastSquares { l2: 0.1, intercept, lower, upper, columns: Vec::new() };
+            let params = LeastSquares { l2: 0.1, intercept, lower, upper, ..Default::default() };
             let (fit, twin) = (data.fit(&params), naive(&data, &params, 400));
             let (ours, theirs) = (data.objective(&params, &fit.model), data.objective(&params, &twin));
             // Along what tells equal columns apart the twin creeps.

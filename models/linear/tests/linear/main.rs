@@ -26,6 +26,8 @@ mod pipeline;
 mod quantile;
 mod saga;
 mod sameness;
+mod solvers;
+mod solvers_smooth;
 mod sparse;
 mod stochastic;
 mod support;
