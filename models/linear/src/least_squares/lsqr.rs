@@ -26,6 +26,13 @@ const INNER: f64 = 0.25;
 /// A new bidiagonalisation is worth while if the last left at most this share of the gradient.
 const FALLING: f64 = 0.3;
 
+/// The cosine of the residual with a column that counts as none, beyond rounding: the criterion above, which is one for all columns, does not
+/// see short ones beside long ones (powers up to the fifteenth: a sum of squares of 18 where 12 can be reached).
+const ORTHOGONAL: f64 = 1e-8;
+
+/// Rounding of a gradient, as a share of what it is made of.
+const ROUNDING: f64 = 1e-13;
+
 /// Rounds at most.
 pub(crate) const ROUNDS: u64 = 20_000;
 
@@ -35,7 +42,9 @@ pub(crate) struct Lsqr {
     base: Vec<f64>,
     step: Vec<f64>,
     damp: f64,
-    /// The square root of the sum of all squares of A and of damp I.
+    /// Of each column of A over damp I.
+    lengths: Vec<f64>,
+    /// The square root of the sum of their squares.
     norm: f64,
     rounds: u64,
     /// The true gradient at `base`.
@@ -58,13 +67,15 @@ struct Bidiagonal {
 }
 
 impl Lsqr {
-    /// From zero; `squares` is the sum of all squares of A.
-    pub(crate) fn new(columns: usize, squares: f64, l2: f64) -> Self {
+    /// From zero; `squares` are those of each column of A, summed.
+    pub(crate) fn new(squares: &[f64], l2: f64) -> Self {
+        let columns = squares.len();
         Self {
+            lengths: squares.iter().map(|square| (square + l2).sqrt()).collect(),
             base: vec![0.0; columns],
             step: vec![0.0; columns],
             damp: l2.sqrt(),
-            norm: (squares + l2 * columns as f64).sqrt(),
+            norm: (squares.iter().sum::<f64>() + l2 * columns as f64).sqrt(),
             rounds: 0,
             gradient: f64::INFINITY,
             bidiagonal: None,
@@ -119,7 +130,18 @@ impl Lsqr {
         let enough = self.enough(TOLERANCE, beta, length);
         if left <= enough {
             let stopped = format!("solved by LSQR: gradient {left:.1e} is within the tolerance {enough:.1e}");
-            return Ok(Some(Outcome { converged: true, stopped, warning: None }));
+            let parts: f64 = self.lengths.iter().zip(x).map(|(length, x)| length * x.abs()).sum();
+            let far = gradient.iter().zip(&self.lengths).map(|(gradient, length)| gradient.abs() / length);
+            let worst = far.filter(|far| *far > ROUNDING * (beta + parts)).fold(0.0, f64::max);
+            let converged = worst <= ORTHOGONAL * beta;
+            let warning = (!converged).then(|| {
+                format!(
+                    "did not converge: a column and the residual, which a solution has at right angles, have a cosine of {:.1e}: columns \
+                     are of very different sizes. Standardise them, or take auto",
+                    worst / beta
+                )
+            });
+            return Ok(Some(Outcome { converged, stopped, warning }));
         }
         let fell = left <= FALLING * self.gradient;
         if !fell || self.rounds >= ROUNDS || !left.is_finite() {

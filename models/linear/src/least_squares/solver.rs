@@ -87,7 +87,7 @@ impl<T: Element> LeastSquaresTrainer<T> {
         let about_zero = if self.params.intercept { 0.0 } else { m.weight };
         let squares = squares.iter().zip(&m.mean).map(|(square, mean)| square + about_zero * mean * mean);
         if self.params.solver == LeastSquaresSolver::Lsqr {
-            self.stage = Stage::Lsqr(Box::new(Lsqr::new(self.features, squares.sum(), self.params.l2)));
+            self.stage = Stage::Lsqr(Box::new(Lsqr::new(&squares.collect::<Vec<_>>(), self.params.l2)));
             return;
         }
         let idle: Vec<bool> = squares.map(|square| square == 0.0).collect();

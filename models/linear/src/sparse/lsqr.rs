@@ -17,8 +17,9 @@ pub(super) fn solve<T: Float>(
         problem.answers.y.iter().enumerate().map(|(i, y)| y - problem.offset(i) - problem.start).collect();
     let (_, squares) = x.sums_and_squares(shares, shares);
     // Means are zeros without an intercept.
-    let squares = squares.iter().zip(centre).map(|(square, mean)| (square - mean * mean).max(0.0)).sum();
-    let mut lsqr = Lsqr::new(centre.len(), squares, problem.l2);
+    let squares = squares.iter().zip(centre).map(|(square, mean)| (square - mean * mean).max(0.0));
+    let squares: Vec<f64> = squares.collect();
+    let mut lsqr = Lsqr::new(&squares, problem.l2);
     let (mut rounds, mut value) = (0, f64::NAN);
     loop {
         let (coefficients, share) = lsqr.ask();

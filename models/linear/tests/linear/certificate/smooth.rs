@@ -177,7 +177,15 @@ fn deviances() {
             let problem = Problem::new(deviance(distribution), l1, l2, intercept);
             for (tolerance, max_rounds) in limits(case) {
                 let max_rounds = max_rounds.min(100);
-                let params = Generalised { distribution, alpha, l1_ratio, intercept, tolerance, max_rounds };
+                let params = Generalised {
+                    distribution,
+                    alpha,
+                    l1_ratio,
+                    intercept,
+                    tolerance,
+                    max_rounds,
+                    ..Generalised::default()
+                };
                 let fit = dense!(params, case.dense, &data, &y);
                 problem.told(&data, &y, &fit.model).compare_within(&fit.report, tolerance, tally)?;
                 if (1.0..=2.0).contains(&distribution.power()) {
