@@ -91,7 +91,7 @@ class LinearRegression(Regressing, RegressorMixin, _Linear):
 
     _several = True
     _family = "linear"
-    rank_ = Absent("rows are summed or factored with pivots, not decomposed into singular values; a fit warns where columns depend on others")
+    rank_ = Absent("rows are summed or factored with pivots, not decomposed into singular values; a fit warns where columns depend on others (with categories of very many levels, where rows are too few)")
     singular_ = Absent("rows are summed or factored with pivots, not decomposed into singular values")
     _parameters = {"fit_intercept": ("intercept", same), "positive": ("positive", same)}
 

@@ -36,6 +36,12 @@ const SQUARES: (f64, u64) = (1e-10, 20_000);
 /// What a column's variance has left of its mean square where it is constant: rounding.
 const CONSTANT: f64 = 1e-14;
 
+/// The mean square about the mean; 0 where it is rounding.
+fn about(square: f64, mean: f64) -> f64 {
+    let about = square - mean * mean;
+    if about > CONSTANT * square { about } else { 0.0 }
+}
+
 impl LeastSquares {
     /// As [`fit`](Self::fit), of a sparse matrix. Of several solutions without penalty one is found that is
     /// short where each column is measured by its own size: not the one of least norm that dense rows, and `Lsqr`, give.
@@ -318,10 +324,8 @@ impl<'a> Data<'a> {
         let deviation = mean
             .iter()
             .zip(&squares)
-            .map(|(mean, square)| {
-                let about = square - mean * mean;
-                if about > CONSTANT * square { about.sqrt() } else { 1.0 }
-            })
+            .map(|(mean, square)| about(*square, *mean).sqrt())
+            .map(|deviation| if deviation > 0.0 { deviation } else { 1.0 })
             .collect();
         if !intercept {
             mean.fill(0.0);

@@ -39,7 +39,7 @@ impl Encoder {
     /// Whether rows of the design matrix are better kept sparse: there are more than 128 columns, and more than 4 for each input, of which
     /// a row has one cell that is not zero at most. Inputs alone decide, not their cells.
     pub fn is_mostly_zeros(&self) -> bool {
-        self.width > DENSE_COLUMNS && self.width / DENSE_PER_INPUT > self.steps.len()
+        self.width > DENSE_COLUMNS && self.width > DENSE_PER_INPUT * self.steps.len()
     }
 
     /// The numbers that [`encode_row`](Self::encode_row) makes of a row of cells and that are not zero, each with its column, in the order of

@@ -39,9 +39,10 @@ impl Residuals {
     pub(super) fn of(residuals: &[f64], weights: &[f64]) -> Self {
         let n = tilewise_kernels::sum(weights);
         let mean = weighted_sum(weights, &|i| residuals[i]) / n;
-        let moment = |power: i32| weighted_sum(weights, &|i| (residuals[i] - mean).powi(power)) / n;
-        let variance = moment(2);
-        let (skewness, kurtosis) = (moment(3) / variance.powf(1.5), moment(4) / variance.powi(2));
+        let deviation = (weighted_sum(weights, &|i| (residuals[i] - mean).powi(2)) / n).sqrt();
+        let moment =
+            |power: i32| weighted_sum(weights, &|i| ((residuals[i] - mean) / deviation).powi(power)) / n;
+        let (skewness, kurtosis) = (moment(3), moment(4));
         let omnibus = skewness_statistic(skewness, n).powi(2) + kurtosis_statistic(kurtosis, n).powi(2);
         let jarque_bera = n / 6.0 * (skewness.powi(2) + (kurtosis - 3.0).powi(2) / 4.0);
         let counted: Vec<f64> =

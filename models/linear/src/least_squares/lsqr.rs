@@ -131,7 +131,9 @@ impl Lsqr {
         if left <= enough {
             let stopped = format!("solved by LSQR: gradient {left:.1e} is within the tolerance {enough:.1e}");
             let parts: f64 = self.lengths.iter().zip(x).map(|(length, x)| length * x.abs()).sum();
-            let far = gradient.iter().zip(&self.lengths).map(|(gradient, length)| gradient.abs() / length);
+            // Of a column of zeros, or a constant one, the gradient is rounding.
+            let columns = gradient.iter().zip(&self.lengths).filter(|(_, length)| **length > 0.0);
+            let far = columns.map(|(gradient, length)| gradient.abs() / length);
             let worst = far.filter(|far| *far > ROUNDING * (beta + parts)).fold(0.0, f64::max);
             let converged = worst <= ORTHOGONAL * beta;
             let warning = (!converged).then(|| {

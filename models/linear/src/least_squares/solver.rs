@@ -26,7 +26,8 @@ pub enum LeastSquaresSolver {
     Svd,
     /// LSQR, a pass over the rows for each step (`least_squares/lsqr.rs`): the solution of least norm in memory for a few numbers of each
     /// column. Steps are fewer the better columns are conditioned, so standardise them; they are counted as rounds. Where sizes of columns differ
-    /// by 10^7 and more its criterion, a backward error, may hold though the objective could be much less. Takes sparse rows.
+    /// by 10^7 and more its criterion, a backward error, may hold though the objective could be much less; that is a warning. That columns depend
+    /// on each other is none: their rank is not learned. Takes sparse rows.
     Lsqr,
 }
 

@@ -8,6 +8,7 @@ use crate::sparse::loss::{Answers, Loss};
 use crate::sparse::start as mean_of_log;
 use crate::{Alphas, Distribution, ElasticNet, Element, LinearModel, Quantile, Rows};
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::{Mutex, PoisonError};
 use tilewise_base::metric::{
     Truth, baseline, gamma_deviance, pinball_loss, poisson_deviance, tweedie_deviance,
 };
@@ -76,7 +77,7 @@ impl Search {
         let weight = |i: usize| rows.weights.map_or(1.0, |w| w[i]);
         let alphas = self.alphas.below(|| largest(of, x, y, rows))?;
         let total = (folds.len() * alphas.len()) as u64;
-        let (done, unfinished) = (AtomicU64::new(0), AtomicU64::new(0));
+        let (done, unfinished) = (Mutex::new(0), AtomicU64::new(0));
         let one = |k: usize| {
             let fold = &folds[k];
             let (train, test) = (Part::of(x, y, rows, &fold.train), Part::of(x, y, rows, &fold.test));
@@ -91,15 +92,18 @@ impl Search {
                     return Err(Error::Cancelled);
                 }
                 errors.push(test.error(of, &model)?);
-                let done = done.fetch_add(1, Relaxed) + 1;
-                context.progress.round(done, total, &format!("alpha {alpha:.1e}"));
+                // Told in order.
+                let mut done = done.lock().unwrap_or_else(PoisonError::into_inner);
+                *done += 1;
+                context.progress.round(*done, total, &format!("alpha {alpha:.1e}"));
                 Ok(())
             })?;
             Ok((weight, errors))
         };
-        // As many folds at once as there are threads, each with a copy of its rows; where these are large, one after the other.
-        let copies = parallel::threads().min(folds.len());
-        let is_large = x.rows().saturating_mul(x.cols()).saturating_mul(size_of::<T>() * copies) > COPIES;
+        // Each with a copy of its rows; where these are large, one after the other. All of them may be there at once: a thread that waits within a
+        // fold takes another one up.
+        let is_large =
+            x.rows().saturating_mul(x.cols()).saturating_mul(size_of::<T>() * folds.len()) > COPIES;
         let tested: Vec<Result<_>> =
             if is_large { (0..folds.len()).map(one).collect() } else { parallel::map(folds.len(), one) };
         let tested = tested.into_iter().collect::<Result<Vec<_>>>()?;

@@ -10,8 +10,8 @@ use super::{
 };
 use crate::categories::Categories;
 use crate::{
-    ElasticNetSolver, LeastSquares, LinearModel, LogisticSolver, Residuals, Rows, StochasticDescent,
-    StochasticLoss,
+    ElasticNetSolver, LeastSquares, LeastSquaresSolver, LinearModel, LogisticSolver, Residuals, Rows,
+    StochasticDescent, StochasticLoss,
 };
 use tilewise_base::encoder::Encoder;
 use tilewise_base::{
@@ -28,18 +28,25 @@ const STACK: usize = 128;
 /// Whether an estimator finds the minimum of dense rows by reading sparse ones. Others read dense rows, if these can be had.
 pub(super) fn takes(estimator: &Estimator, dataset: &Dataset, targets: &[String]) -> Result<bool> {
     Ok(match estimator {
-        Estimator::LeastSquares(params) => !params.is_bounded(),
+        Estimator::LeastSquares(params) => {
+            !params.is_bounded()
+                && matches!(params.solver, LeastSquaresSolver::Auto | LeastSquaresSolver::Lsqr)
+        }
         Estimator::ElasticNet { params, search } => {
             let centred = params.standardise || params.solver == ElasticNetSolver::Gram;
             search.is_none() && !centred && !params.positive
         }
-        Estimator::Generalised(params) => params.distribution.check_convex("sparse rows").is_ok(),
+        Estimator::Generalised(params) => {
+            params.distribution.check_convex("sparse rows").is_ok() && params.check_sparse().is_ok()
+        }
         Estimator::Huber(params) => !params.joint_scale,
         Estimator::Logistic(params) => match (params.solver, targets) {
             (LogisticSolver::Auto, [target]) if params.l1 > 0.0 => {
                 several_classes(dataset, target)?.1.len() == 2
             }
-            (solver, _) => matches!(solver, LogisticSolver::Auto | LogisticSolver::Saga),
+            (LogisticSolver::Saga, [target]) => several_classes(dataset, target)?.1.len() == 2,
+            (LogisticSolver::NewtonCg, _) => params.l1 == 0.0,
+            (solver, _) => solver == LogisticSolver::Auto,
         },
         Estimator::Stochastic { .. } => true,
         Estimator::Bounded { .. }
@@ -50,8 +57,8 @@ pub(super) fn takes(estimator: &Estimator, dataset: &Dataset, targets: &[String]
     })
 }
 
-/// Least squares of encoded sparse rows. Without penalty dense rows give the solution of least norm; here it is the one of least norm of all that
-/// differ by constants of categories, which are the same where nothing else depends.
+/// Least squares of encoded sparse rows. Without penalty by LSQR, which gives the solution of least norm, as dense rows do, and to which
+/// standard errors belong; of what the rank is it learns nothing, so only too few rows are told.
 fn squares(
     params: &LeastSquares,
     encoder: &Encoder,
@@ -60,7 +67,8 @@ fn squares(
     rows: Rows<'_>,
     context: &Context<'_>,
 ) -> Result<Fit<LinearModel>> {
-    let mut fit = params.fit_sparse(x, y, rows, context)?;
+    let solver = if params.l2 == 0.0 { LeastSquaresSolver::Lsqr } else { params.solver };
+    let mut fit = LeastSquares { solver, ..params.clone() }.fit_sparse(x, y, rows, context)?;
     if params.l2 == 0.0 {
         let of_levels = Categories::of_rows(categories(encoder), x, rows.weights, params.intercept);
         of_levels.shorten_model(&mut fit.model);
@@ -136,6 +144,10 @@ impl Pipeline {
                 return Err(Error::parameter("alpha", "cv", what));
             }
             Estimator::ElasticNet { params, .. } => {
+                if context.progress.wants_path() {
+                    let what = "there is no picture of coefficients over alpha: the path is one of dense rows, and these are kept sparse";
+                    context.progress.warning(what);
+                }
                 (params.fit_sparse(x, &y, rows, context)?, Task::Regression)
             }
             Estimator::Generalised(params) => (params.fit_sparse(x, &y, rows, context)?, Task::Regression),

@@ -1,5 +1,6 @@
 //! Least squares of sparse rows by LSQR (`least_squares/lsqr.rs`): columns are centred without being changed.
 
+use super::about;
 use super::by_rows::{ByRows, products};
 use super::problem::{GoOn, Problem, Solved, interrupted};
 use crate::least_squares::lsqr::Lsqr;
@@ -17,8 +18,7 @@ pub(super) fn solve<T: Float>(
         problem.answers.y.iter().enumerate().map(|(i, y)| y - problem.offset(i) - problem.start).collect();
     let (_, squares) = x.sums_and_squares(shares, shares);
     // Means are zeros without an intercept.
-    let squares = squares.iter().zip(centre).map(|(square, mean)| (square - mean * mean).max(0.0));
-    let squares: Vec<f64> = squares.collect();
+    let squares: Vec<f64> = squares.iter().zip(centre).map(|(square, mean)| about(*square, *mean)).collect();
     let mut lsqr = Lsqr::new(&squares, problem.l2);
     let (mut rounds, mut value) = (0, f64::NAN);
     loop {

@@ -3,7 +3,7 @@
 use tilewise_base::encoder::{Encoder, Options};
 use tilewise_base::model::UNSEEN;
 use tilewise_base::{
-    Column, Context, Dataset, Fit, MISSING_CODE, Model, ModelFile, Roles, Sparse, Storage, Task,
+    Column, Context, Dataset, Fit, MISSING_CODE, Model, ModelFile, Result, Roles, Sparse, Storage, Task,
     predict_dataset,
 };
 use tilewise_kernels::parallel;
@@ -11,8 +11,9 @@ use tilewise_kernels::random::Philox;
 use tilewise_kernels::{MatMut, MatRef};
 use tilewise_linear::pipeline::{Estimator, Pipeline};
 use tilewise_linear::{
-    ClassWeights, Distribution, ElasticNet, ElasticNetSolver, Generalised, Huber, LeastSquares, LinearModel,
-    Logistic, LogisticSolver, Rows, StochasticDescent, StochasticLoss,
+    ClassWeights, Distribution, ElasticNet, ElasticNetSolver, Generalised, GeneralisedSolver, Huber,
+    LeastSquares, LeastSquaresSolver, LinearModel, Logistic, LogisticSolver, Rows, StochasticDescent,
+    StochasticLoss,
 };
 
 /// How far coefficients of both ways may be apart, as a share of 1 and their size: fits end at gradients of 1e-10 of columns scaled to
@@ -33,9 +34,13 @@ const WIDTH: usize = 3 + LEVELS + 4;
 /// Two numbers, one of them with gaps, a boolean, a category of many levels and one of few, the latter with gaps where `gaps`; a weight that
 /// is zero at times, an offset, and a target of each kind.
 fn table(gaps: bool) -> Dataset {
+    table_of(ROWS, gaps)
+}
+
+fn table_of(count: usize, gaps: bool) -> Dataset {
     let random = Philox::new(3, Philox::purpose("a mixture of numbers and categories"));
     let draw = |row: usize, i: u64| random.below(16 * row as u64 + i, 1 << 20) as f64 / (1 << 20) as f64;
-    let rows = || 0..ROWS;
+    let rows = || 0..count;
     let code = |row: usize| (draw(row, 0).powi(2) * (LEVELS - 2) as f64) as u32;
     let few = |row: usize| if gaps && row % 13 == 4 { MISSING_CODE } else { (draw(row, 1) * 4.0) as u32 };
     let a = |row: usize| 40.0 + 9.0 * draw(row, 2);
@@ -117,6 +122,10 @@ fn dense(
 
 fn fit(estimator: &Estimator, options: Options, data: &Dataset, roles: &Roles) -> Pipeline {
     Pipeline::fit("a kind", estimator, options, data, roles, &Context::default()).unwrap()
+}
+
+fn fit_or_error(estimator: &Estimator, data: &Dataset, roles: &Roles) -> Result<Pipeline> {
+    Pipeline::fit("a kind", estimator, Options::default(), data, roles, &Context::default())
 }
 
 /// Every family that learns from sparse rows, with |b|^2 and with |b|, and its target.
@@ -246,7 +255,19 @@ fn others_read_dense_rows() {
     let corners = Logistic { l1: 0.5, ..Logistic::default() };
     let positive = ElasticNet { alpha: 0.01, positive: true, ..ElasticNet::default() };
     let joint = Huber { joint_scale: true, alpha: 0.01, ..Huber::default() };
+    let squares = |solver| Estimator::LeastSquares(LeastSquares { solver, ..LeastSquares::default() });
+    let amounts = |solver| {
+        let params = Generalised { alpha: 0.01, solver, ..Generalised::default() };
+        Estimator::Generalised(params)
+    };
+    let saga = Logistic { solver: LogisticSolver::Saga, l1: 0.5, ..Logistic::default() };
+    let refused = fit_or_error(&Estimator::Logistic(saga), &data, &roles("kind", false)).unwrap_err();
+    assert!(refused.to_string().contains("two classes"), "{refused}");
     for (estimator, target) in [
+        (squares(LeastSquaresSolver::Qr), "number"),
+        (squares(LeastSquaresSolver::Svd), "number"),
+        (amounts(GeneralisedSolver::Lbfgs), "count"),
+        (amounts(GeneralisedSolver::NewtonCholesky), "count"),
         (Estimator::ElasticNet { params: gram, search: None }, "number"),
         (Estimator::ElasticNet { params: positive, search: None }, "number"),
         (Estimator::Logistic(newton), "yes"),
@@ -285,7 +306,8 @@ fn several_targets_are_several_fits() {
 
 #[test]
 fn threads_change_no_bit_of_models_and_answers() {
-    let data = table(false);
+    // Rows of several blocks and leaves, that threads share.
+    let data = table_of(10_000, false);
     for (estimator, target) in estimators() {
         let roles = roles(target, true);
         let run = || {

@@ -265,3 +265,22 @@ fn bounds_are_refused_by_all_but_auto() {
         assert!(error.contains("solver") && error.contains("bounds"), "{error}");
     }
 }
+
+/// A column of ones beside an intercept has no length: what rounding leaves of its gradient is no sign that anything is wrong.
+#[test]
+fn lsqr_of_a_constant_column_converges() {
+    for rows in [49, 100, 150, 1000] {
+        let random = normal(rows, 1, rows as u64);
+        let cells: Vec<f64> = random.iter().flat_map(|x| [1.0, *x, 0.1]).collect();
+        let y: Vec<f64> = random.iter().zip(normal(rows, 1, 5)).map(|(x, e)| 2.0 * x + 1.0 + e).collect();
+        let dense = MatRef::new(&cells, rows, 3).unwrap();
+        let params = LeastSquares { solver: LeastSquaresSolver::Lsqr, ..LeastSquares::default() };
+        let context = Context::default();
+        let sparse =
+            params.fit_sparse(Sparse::of_dense(dense).unwrap().view(), &y, Rows::default(), &context);
+        for fit in [sparse.unwrap(), params.fit(dense, &y, Rows::default(), &context).unwrap()] {
+            assert!(fit.report.converged && fit.report.warnings.is_empty(), "{rows}: {:?}", fit.report);
+            assert!(fit.model.coefficients[0].abs() < 1e-9 && fit.model.coefficients[2].abs() < 1e-9);
+        }
+    }
+}
