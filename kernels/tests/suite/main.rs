@@ -6,6 +6,7 @@ mod conv;
 mod elementary;
 mod fixed;
 mod fused;
+mod grams;
 mod guard;
 mod inputs;
 mod lanes;
