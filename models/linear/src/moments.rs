@@ -12,8 +12,9 @@ use tilewise_kernels::{
     MatMut, MatRef, axpy, centred_squares, centred_sums, dot, gram_and_sums, parallel, sum, zeros,
 };
 
-/// Columns from which a leaf is in no cache: all threads work on it, and it has 16 p rows. At 1,000 a matrix of products takes 8 MB, that are
-/// made, mirrored and merged.
+/// Columns from which a leaf is in no cache anyway: it has 5 p rows, as at 1,000 columns a matrix of products takes 8 MB, that are made,
+/// mirrored and merged. Leaves of 16 p rows, of which 10,000 x 1,000 is one that all threads share block by block, took 110 ms where these take
+/// 112, and in other runs of the same minutes 138: threads that wait for each other some fifty times in a tenth of a second are woken late at times.
 const WIDE: usize = 512;
 
 /// Of such a leaf one row of so many tells where its means are, nearly; of fewer rows those that make [`SAMPLE`].
@@ -65,7 +66,7 @@ impl Moments {
         let (n, p) = (chunk.x.rows(), chunk.x.cols());
         let is_wide = second == Second::Gram && p >= WIDE;
         // A Gram matrix of fewer than 2 p rows would cost less than merging it.
-        let least = if is_wide { 16 * p } else { 2 * p };
+        let least = if is_wide { 5 * p } else { 2 * p };
         let leaf = leaf_rows(p, if second == Second::Gram { least } else { 1 });
         let map = |range: Range<usize>| {
             let x = chunk.x.row_range(range.clone());
