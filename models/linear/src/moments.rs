@@ -291,7 +291,7 @@ mod tests {
                 (i, 2) => i as f64,
                 (i, 3) => f64::from(u8::from(i == 7)),
                 (i, 4) => {
-                    if i % (n / SAMPLE | 1) == 0 {
+                    if i % ((n / SAMPLE) | 1) == 0 {
                         1e3
                     } else {
                         random.uniform(at as u64)
