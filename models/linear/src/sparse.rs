@@ -5,6 +5,7 @@
 //! the other way is turned first, which takes memory for another copy. Intercepts do not make anything dense. Sums are cut by where the
 //! stored cells lie, so that threads change no bit; dense fits of the same rows agree within what tolerances leave.
 
+use crate::newton_cg::PRODUCTS_PER_ROUND;
 use crate::rows::{check_not_negative, check_shape};
 use crate::{
     ClassWeights, ElasticNet, ElasticNetSolver, Element, Generalised, Huber, LeastSquares,
@@ -171,9 +172,6 @@ impl Huber {
         solve(&problem, x, Link::Identity, context)
     }
 }
-
-/// Products with the Hessian that stand for a dense fit's round.
-const PRODUCTS_PER_ROUND: u64 = 20;
 
 impl Logistic {
     /// As [`fit`](Self::fit), of a sparse matrix.
