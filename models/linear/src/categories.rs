@@ -6,7 +6,6 @@
 //! well conditioned; adding a constant to a group then changes no prediction, and the constants that make the norm
 //! least have a closed form.
 
-use crate::LinearModel;
 use std::ops::Range;
 use tilewise_base::{Error, Result, SparseRef};
 use tilewise_kernels::Float;
@@ -79,17 +78,6 @@ impl Categories {
         let left_out = complete.len().saturating_sub(usize::from(!intercept));
         let lost_rank = left_out + groups.iter().cloned().flatten().filter(|&j| idle(j)).count();
         Self { groups, complete, intercept, lost_rank }
-    }
-
-    /// As [`shorten`](Self::shorten), of a model whose intercept, if it has one, takes up the constants.
-    pub(crate) fn shorten_model(&self, model: &mut LinearModel) {
-        let firsts = |w: &[f64]| self.complete.iter().map(|g| w[g[0]]).sum::<f64>();
-        let before = firsts(&model.coefficients);
-        self.shorten(&mut model.coefficients);
-        if self.intercept {
-            let constants = firsts(&model.coefficients) - before;
-            model.intercepts.iter_mut().for_each(|a| *a -= constants);
-        }
     }
 
     /// Makes the norm of `solution` least by a constant for each group. Predictions stay the same when the intercept

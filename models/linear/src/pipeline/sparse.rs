@@ -71,13 +71,12 @@ fn squares(
     let mut fit = LeastSquares { solver, ..params.clone() }.fit_sparse(x, y, rows, context)?;
     if params.l2 == 0.0 {
         let of_levels = Categories::of_rows(categories(encoder), x, rows.weights, params.intercept);
-        of_levels.shorten_model(&mut fit.model);
         let counted = rows.weights.map_or(y.len(), |w| w.iter().filter(|w| **w > 0.0).count());
         let (most, p, lost) = (counted - usize::from(params.intercept), x.cols(), of_levels.lost_rank);
         if most < p - lost {
             fit.report.warnings.push(format!(
-                "the features have rank {most} of {p} at most, as there are too few rows: some depend on others; of all solutions a short \
-                 one was taken"
+                "the features have rank {most} of {p} at most, as there are too few rows: some depend on others; of all solutions the \
+                 one of least norm was taken"
             ));
         }
     }
